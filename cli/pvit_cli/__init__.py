@@ -1,0 +1,1 @@
+"""The commands `pvit-data` and `pvit`: parse, call, print."""

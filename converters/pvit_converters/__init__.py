@@ -1,0 +1,1 @@
+"""Converters from raw datasets to PViT shards."""

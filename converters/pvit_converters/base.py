@@ -1,0 +1,128 @@
+"""What a converter is: a source's declaration, its options, and two methods (list the items, load one).
+
+A converter turns one raw tree into `pvit_data.Sample`s and does nothing else. The engine plans shards from the items,
+calls `load` in workers, counts what was skipped and writes the shards. Third parties register a converter under
+the entry-point group `pvit.converters`; the built-in ones do the same.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from pvit_data.labels import LabelSpace
+from pvit_data.sample import Sample
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a user must know about a source before converting it.
+
+    Args:
+        name: name of the source, of its folder in the shards and of its Hub configuration.
+        title: its full name.
+        licence: SPDX id or a short name of its licence.
+        redistributable: whether converted data may be published.
+        citation: BibTeX.
+        obtain: how to get the raw data, and which files are needed.
+        tree: the expected raw folder, as text.
+        produces: fields of the samples, for example `("rgb", "depth", "normal")`.
+        tasks: the auxiliary tasks the paper trains with this source (supplement, table 7).
+        role: `"auxiliary"` (synthetic) or `"downstream"` (real).
+    """
+
+    name: str
+    title: str
+    licence: str
+    redistributable: bool
+    citation: str
+    obtain: str
+    tree: str
+    produces: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+    role: str = "auxiliary"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample that could be converted.
+
+    Args:
+        key: the sample's key, unique in the source.
+        group: scene or video id; a group is never torn apart by shards or splits.
+        split: `"train"`, `"val"`, `"test"`, or "" where the source has no split of its own.
+        ref: JSON values from which `Converter.load` finds the raw data (relative paths, ids).
+        size: estimated bytes in the shard.
+    """
+
+    key: str
+    group: str
+    split: str
+    ref: Mapping[str, Any]
+    size: int
+
+
+@dataclass
+class Listing:
+    """What `Converter.list_items` found.
+
+    Args:
+        items: the samples to convert, in any order.
+        absent: counts of listed samples that are not there, by reason; not failures.
+        notes: sentences for the summary (what was guessed, detected, left out and why).
+    """
+
+    items: list[Item]
+    absent: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class ConverterOptions(BaseModel):
+    """Options of one converter; every field becomes a command-line flag with its description as help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Converter(ABC):
+    """Reads one raw source. Instances are cheap to build and picklable, since every worker builds its own.
+
+    Args:
+        root: folder of the raw data.
+        options: an instance of `Options`.
+
+    Raises:
+        SourceError: if `root` is missing or is not this source's tree.
+    """
+
+    info: ClassVar[SourceInfo]
+    version: ClassVar[str] = "1"
+    Options: ClassVar[type[ConverterOptions]] = ConverterOptions
+
+    def __init__(self, root: Path, options: ConverterOptions) -> None:
+        self.root = Path(root)
+        self.options = options
+
+    @abstractmethod
+    def spaces(self) -> dict[str, LabelSpace]:
+        """Label spaces of the samples, by field (`"segm"`, `"boxes"`, `"action"`)."""
+
+    @abstractmethod
+    def list_items(self) -> Listing:
+        """All samples that the options select, without decoding anything.
+
+        Raises:
+            SourceError: if nothing can be found; the message names what was looked for, where, and how to get it.
+        """
+
+    @abstractmethod
+    def load(self, item: Item) -> Sample:
+        """Reads one sample.
+
+        Raises:
+            SourceError: if the sample cannot be read; the engine skips it and counts `SourceError.reason`.
+        """

@@ -1,0 +1,1 @@
+"""The PViT shard format: samples, shards, index, mixing, loading."""

@@ -1,0 +1,51 @@
+"""Label spaces: what the integers of a segmentation map, a box class or an action mean.
+
+Only the type lives here. A source's own tables live in its converter; a reader takes them from the dataset's manifest.
+Spaces are never merged by number: two sources share ids only when they name the same space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+IGNORE_8 = 255
+IGNORE_16 = 65535
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """A named set of class ids.
+
+    Args:
+        name: unique name, for example `"nyu40"`.
+        classes: class names; `classes[i]` belongs to id `first + i`.
+        first: the smallest id (1 for `nyu40`, else 0).
+        colours: one (r, g, b) of 0..255 per class, or empty.
+        pairs: (left, right) id pairs that a horizontal flip swaps.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    first: int = 0
+    colours: tuple[tuple[int, int, int], ...] = ()
+    pairs: tuple[tuple[int, int], ...] = field(default=())
+
+    @property
+    def num_ids(self) -> int:
+        """Number of output channels a classifier over this space needs: the largest id plus one."""
+        return self.first + len(self.classes)
+
+    @property
+    def ignore(self) -> int:
+        """The id that means "not labelled": 255, or 65535 in a space with ids above 254."""
+        return IGNORE_8 if self.num_ids <= IGNORE_8 else IGNORE_16
+
+    def class_name(self, index: int) -> str:
+        """The name of a class id.
+
+        Raises:
+            KeyError: if the id is outside the space.
+        """
+        if not self.first <= index < self.num_ids:
+            raise KeyError(f"label space '{self.name}' has ids {self.first}..{self.num_ids - 1}, not {index}")
+        return self.classes[index - self.first]

@@ -1,0 +1,1 @@
+"""PromptonomyViT: backbones, task prompts, heads, losses, training, evaluation, prediction."""
