@@ -91,7 +91,7 @@ class Camera:
     """The camera of each frame.
 
     Args:
-        K: any invertible matrix with (u, v, 1) ~ K (x, y, z), u, v in pixels; not upper triangular if the camera is tilted.
+        K: any invertible matrix with (u, v, 1) ~ K (x, y, z), u, v in pixels; a tilted one is not triangular.
         world_from_camera: rigid transforms from camera to world axes, metres; None where the source has no world frame.
         up: the world axis that points up: `"x"`, `"-x"`, ... `"-z"`, or "" where unknown.
     """

@@ -66,9 +66,12 @@ def test_public_names_are_documented() -> None:
         if tree.body and not ast.get_docstring(tree):
             missing.append(where)
         for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                if not ast.get_docstring(node):
-                    missing.append(f"{where}: {node.name}")
+            if (
+                isinstance(node, ast.FunctionDef | ast.ClassDef)
+                and not node.name.startswith("_")
+                and not ast.get_docstring(node)
+            ):
+                missing.append(f"{where}: {node.name}")
     assert missing == []
 
 
