@@ -1,0 +1,162 @@
+"""How every command ends: one line per error, one exit code per kind, JSON on request.
+
+`run` executes a typer application. Whatever goes wrong becomes `error: ...` on stderr, without traceback or box:
+usage errors exit 2, other `PvitError`s and unexpected errors 1, interruptions 75. `--debug` anywhere on the command
+line shows the traceback as well, `-v` turns on the log. Nothing here knows a command.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.main import get_command
+
+from pvit_data.errors import Interrupted, PvitError
+
+EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 75
+GLOBAL_FLAGS = {"--debug", "-v", "--verbose"}
+HELP_NOTE = "Everywhere: --debug shows tracebacks, -v shows the log."
+
+_OS_ERRORS = {
+    errno.ENOSPC: "no space left on the device; free some space and run the same command again (finished work is kept)",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again (finished work is kept)",
+    errno.EFBIG: "the file would be larger than the system allows; finished work is kept",
+    errno.EACCES: "permission denied; check the owner and mode of that path",
+    errno.EPERM: "operation not permitted; check the owner and mode of that path",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a part of that path is a file, not a folder",
+    errno.EISDIR: "that is a folder, not a file",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n) or use fewer workers",
+}
+
+
+def new_app(help: str, **settings: Any) -> typer.Typer:
+    """A typer application with the settings that all our commands share.
+
+    Args:
+        help: the text above the list of commands.
+        settings: further arguments of `typer.Typer`.
+    """
+    defaults: dict[str, Any] = {
+        "help": help,
+        "epilog": HELP_NOTE,
+        "no_args_is_help": True,
+        "add_completion": False,
+        "pretty_exceptions_enable": False,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
+    return typer.Typer(**(defaults | settings))
+
+
+def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
+    """Runs an application and returns its exit code.
+
+    Args:
+        app: the application.
+        argv: arguments without the program's name; None for those of the process.
+        name: the program's name, as it appears in help and errors.
+    """
+    arguments, flags = _split_flags(sys.argv[1:] if argv is None else list(argv))
+    if flags & {"-v", "--verbose"}:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    try:
+        code = get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is wrong, and there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except (Exception, KeyboardInterrupt) as error:
+        return _report(error, debug="--debug" in flags)
+    if code == 130:  # typer's own translation of Ctrl-C
+        return _report(KeyboardInterrupt(), debug="--debug" in flags)
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _split_flags(argv: list[str]) -> tuple[list[str], set[str]]:
+    end = argv.index("--") if "--" in argv else len(argv)
+    flags = {a for a in argv[:end] if a in GLOBAL_FLAGS}
+    return [a for a in argv[:end] if a not in GLOBAL_FLAGS] + argv[end:], flags
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help is the answer
+        print(str(error), file=sys.stderr)
+        return EXIT_USAGE
+    message, code = describe(error)
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """What an error says on one line, and the exit code that belongs to it."""
+    message, code = _describe(error)
+    return " ".join(message.split()), code
+
+
+def _describe(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, Interrupted):
+        return str(error), EXIT_INTERRUPTED
+    if isinstance(error, PvitError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return "interrupted; run the same command again to continue", EXIT_INTERRUPTED
+    if hasattr(error, "format_message"):  # typer's own errors; their classes moved between releases
+        return _describe_usage(error)
+    if isinstance(error, OSError):
+        return _describe_os(error), EXIT_PROBLEM
+    if isinstance(error, ModuleNotFoundError):
+        return f"this needs the package '{error.name}': pip install 'pvit-toolkit[train]'", EXIT_PROBLEM
+    if isinstance(error, MemoryError):
+        return "out of memory; use fewer workers or smaller inputs", EXIT_PROBLEM
+    return f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", EXIT_PROBLEM
+
+
+def _describe_usage(error: Any) -> tuple[str, int]:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else ""
+    if (option := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
+        known = [name for p in context.command.params for name in p.opts + p.secondary_opts] if context else []
+        message = f"no option '{option}'.{nearest(option, known)}"
+    else:
+        message = f"{str(error.format_message()).rstrip('.?')}."
+    hint = f" See '{command} --help'." if command else ""
+    return f"{message}{hint}", int(getattr(error, "exit_code", EXIT_USAGE))
+
+
+def _describe_os(error: OSError) -> str:
+    cause = _OS_ERRORS.get(error.errno or 0, error.strerror or str(error) or type(error).__name__)
+    path = error.filename2 or error.filename
+    return f"{os.fspath(path)}: {cause}" if isinstance(path, str | os.PathLike) else cause
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Nearest: 'x'.` for the known name most like a mistyped one, or nothing."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f" Nearest: '{match[0]}'." if match else ""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console: colours and tables on a terminal, plain unwrapped text in a pipe or log."""
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, color_system=None, width=200, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Writes one JSON document to stdout, for `--json`."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write("\n")
