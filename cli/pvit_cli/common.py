@@ -131,7 +131,8 @@ def _describe_usage(error: Any) -> tuple[str, int]:
         known = [name for p in context.command.params for name in p.opts + p.secondary_opts] if context else []
         message = f"no option '{option}'.{nearest(option, known)}"
     else:
-        message = f"{str(error.format_message()).rstrip('.?')}."
+        message = str(error.format_message())
+        message += "" if message.endswith((".", "?", "!")) else "."
     hint = f" See '{command} --help'." if command else ""
     return f"{message}{hint}", int(getattr(error, "exit_code", EXIT_USAGE))
 

@@ -82,6 +82,13 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
+class Unwanted(Exception):
+    """Raised by `Converter.load` for a sample that is fine but that the options leave out; not a failure.
+
+    Its text is the reason, by which such samples are counted.
+    """
+
+
 class ConverterOptions(BaseModel):
     """Options of one converter; every field becomes a command-line flag with its description as help."""
 
@@ -123,6 +130,10 @@ class Converter(ABC):
     def load(self, item: Item) -> Sample:
         """Reads one sample.
 
+        A list of short names in `meta["warnings"]` is counted in the report: things a user should know about that
+        did not make the sample useless.
+
         Raises:
+            Unwanted: if the options leave the sample out after a look at its data.
             SourceError: if the sample cannot be read; the engine skips it and counts `SourceError.reason`.
         """
