@@ -9,6 +9,7 @@ on one line. Commands print the message without a traceback and exit with `exit_
     |- SourceError           raw data that is missing, unreadable or unexpected     (exit 1)
     |- FormatError           a value or file outside the shard format               (exit 1)
     |  `- CorruptShardError  bytes that differ from what the index promises         (exit 1)
+    |- StorageError          a file that cannot be read or written                  (exit 1)
     |- LicenceError          something a source's licence forbids                   (exit 1)
     `- Interrupted           stopped on request; work is saved and resumable        (exit 75)
 """
@@ -48,6 +49,10 @@ class FormatError(PvitError):
 
 class CorruptShardError(FormatError):
     """Bytes that differ from what the index promises."""
+
+
+class StorageError(PvitError):
+    """A file that cannot be read or written: a full disk, missing rights, a lost connection."""
 
 
 class LicenceError(PvitError):

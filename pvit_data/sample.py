@@ -87,6 +87,35 @@ class Boxes:
 
 
 @dataclass
+class Actions:
+    """Several action labels of one clip, with times where the source has them.
+
+    Args:
+        class_id: ids in the sample's `action` label space.
+        start, end: seconds; -1 = the whole clip.
+    """
+
+    class_id: Integer[np.ndarray, "n"]
+    start: Float32[np.ndarray, "n"] = field(default_factory=_unset)
+    end: Float32[np.ndarray, "n"] = field(default_factory=_unset)
+
+    def __post_init__(self) -> None:
+        self.class_id = np.asarray(self.class_id, np.int32).reshape(-1)
+        for name in ("start", "end"):
+            column = np.asarray(getattr(self, name), np.float32)
+            if column.size == 0:
+                column = np.full(len(self), UNKNOWN, np.float32)
+            if column.shape != (len(self),):
+                raise FormatError(
+                    f"actions.{name} has shape {column.shape}, expected ({len(self)},) as actions.class_id"
+                )
+            setattr(self, name, column)
+
+    def __len__(self) -> int:
+        return len(self.class_id)
+
+
+@dataclass
 class Camera:
     """The camera of each frame.
 
@@ -128,6 +157,7 @@ class Sample:
         pose2d: joints in pixels.
         boxes: a box table, or None where boxes were not annotated.
         action: class id (int) in `spaces["action"]`, a time in seconds (float), or None.
+        actions: several labels, with times; see `Actions`.
         camera: see `Camera`.
         meta: whatever the converter wants to keep; must be JSON.
         source, split, licence: filled by the reader.
@@ -151,6 +181,7 @@ class Sample:
     pose2d: Float32[np.ndarray, "t p 25 2"] | None = None
     boxes: Boxes | None = None
     action: int | float | None = None
+    actions: Actions | None = None
     camera: Camera | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     source: str = ""

@@ -1,0 +1,45 @@
+"""Segmentation maps as TIFF pages: 8 bits, or 16 in label spaces with ids above 254; lossless, no predictor."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Integer
+
+from pvit_data.codecs import tiff
+from pvit_data.errors import FormatError
+from pvit_data.labels import LabelSpace
+
+
+def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
+    """Encodes ids of a label space; `space.ignore` = not labelled.
+
+    Raises:
+        FormatError: if an id is outside the space.
+    """
+    outside = ((segm < space.first) | (segm >= space.num_ids)) & (segm != space.ignore)
+    if outside.any():
+        raise FormatError(
+            f"segm holds id {segm[outside][0]}, expected {space.first}..{space.num_ids - 1} of '{space.name}', "
+            f"or {space.ignore} where not labelled"
+        )
+    kind = tiff.UINT8 if space.ignore < 256 else tiff.UINT16
+    return tiff.write_tiff(segm.astype(kind.dtype), kind)
+
+
+def decode_segm(
+    data: bytes | memoryview,
+    pages: Integer[np.ndarray, "k"] | None = None,
+    rows: Integer[np.ndarray, "r"] | None = None,
+    columns: Integer[np.ndarray, "s"] | None = None,
+) -> Integer[np.ndarray, "k r s"]:
+    """Decodes to uint8 or uint16 ids; `pages`, `rows` and `columns` as in `TiffReader.read`.
+
+    Raises:
+        FormatError: if the file is not a segmentation map.
+    """
+    reader = tiff.TiffReader(data)
+    if reader.kind not in (tiff.UINT8, tiff.UINT16):
+        raise FormatError(
+            f"segm.tif holds {reader.kind.channels} x {reader.kind.dtype} pages, expected uint8 or uint16"
+        )
+    return reader.read(pages, rows, columns)

@@ -1,0 +1,78 @@
+"""Stills: JPEG, quality 95 without chroma subsampling; JPEG files of a source are kept as they are.
+
+Orientation tags are obeyed when reading, as `datasets` and browsers do.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from pvit_data.codecs.limits import check_picture
+from pvit_data.errors import FormatError
+
+QUALITY = 95
+_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)  # Exif 2.3: values that swap the sides
+
+
+@dataclass(frozen=True)
+class StillInfo:
+    """Size of a still as it is shown."""
+
+    height: int
+    width: int
+
+
+def encode_still(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Encodes an sRGB picture as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def probe_still(data: bytes) -> StillInfo:
+    """Reads the size without decoding.
+
+    Raises:
+        FormatError: if the bytes are not a JPEG of a sane size.
+    """
+    image = _open(data)
+    height, width = image.height, image.width
+    swapped = _orientation(image) in _TRANSPOSED
+    return StillInfo(width, height) if swapped else StillInfo(height, width)
+
+
+def decode_still(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """Decodes to sRGB.
+
+    Raises:
+        FormatError: if the bytes are not a complete JPEG.
+    """
+    image = _open(data)
+    try:
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:  # Pillow raises many types on damaged input
+        raise FormatError(f"JPEG cannot be decoded: {error}") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    except Exception as error:
+        raise FormatError(f"not a JPEG: {error}") from error
+    check_picture("JPEG", image.height, image.width)
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged tag is the same as none
+        return 1

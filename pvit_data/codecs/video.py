@@ -1,0 +1,261 @@
+"""Clips: H.264 in MP4 written by us, MP4, WebM or AVI files of a source read as they are. PyAV does the work.
+
+Frames are numbered in the order they are shown. Colours: files without a colour matrix are BT.601 (FFmpeg's rule),
+tagged ones as tagged; what we write is BT.601 and says so, so that readers which ignore the tag agree as well.
+4:2:0 video needs even sides: an odd side is written with its last row or column repeated, and cut when read.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from pvit_data.codecs.limits import MAX_FRAMES, MAX_PIXELS, check_decoded, check_picture
+from pvit_data.errors import FormatError
+
+CRF = 18
+SHORT_CLIP = 64  # frames; a clip of this length or shorter gets the shorter distance of key frames
+GOP_SHORT, GOP_LONG = 16, 32
+DEFAULT_RATE = 30.0  # played at, where the source tells no rate
+CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"})
+_BT601, _BT709, _SRGB, _LIMITED = 6, 1, 13, 1  # ITU-T H.273: matrix SMPTE 170M; primaries BT.709; transfer sRGB
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file says about itself.
+
+    Args:
+        num_frames: frames shown.
+        fps: average frame rate; 0 if unknown.
+        height, width: size as it is shown.
+    """
+
+    num_frames: int
+    fps: float
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Presentation times of the shown frames in order, and which of them a decoder can start from."""
+
+    pts: list[int]
+    is_key: list[bool]
+    exact: bool
+
+
+def encode_video(
+    frames: UInt8[np.ndarray, "t h w 3"], fps: float, crf: int = CRF, gop: int | None = None, preset: str = "medium"
+) -> bytes:
+    """Encodes sRGB frames as H.264 (yuv420p, one thread, the same bytes every time with the same libraries).
+
+    Args:
+        frames: the clip.
+        fps: frame rate; 0 is written as 30.
+        crf: quality; lower is better.
+        gop: largest distance of key frames. Default: 16 up to 64 frames, else 32.
+        preset: x264's speed preset.
+    """
+    height, width = frames.shape[1:3]
+    check_picture("video", height, width)
+    gop = gop or (GOP_SHORT if len(frames) <= SHORT_CLIP else GOP_LONG)
+    even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        options = {"crf": str(crf), "preset": preset, "tune": "fastdecode", "g": str(gop)}
+        rate = Fraction(fps or DEFAULT_RATE).limit_denominator(1001)
+        stream: Any = container.add_stream("libx264", rate=rate, options=options)
+        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
+        context = stream.codec_context
+        context.thread_count, context.flags = 1, context.flags | (1 << 23)  # AV_CODEC_FLAG_BITEXACT
+        context.colorspace, context.color_primaries = _BT601, _BT709
+        context.color_trc, context.color_range = _SRGB, _LIMITED
+        for number, frame in enumerate(even):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="itu601"
+            )
+            picture.pts, picture.time_base = number, 1 / rate
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def probe_video(data: bytes) -> VideoInfo:
+    """Reads length, rate and size without decoding more than the first frame.
+
+    Raises:
+        FormatError: if the bytes are not a video of an allowed container and codec, or too large.
+    """
+    try:
+        with _open(data) as container:
+            shown = _index(container)
+            stream = container.streams.video[0]
+            if not shown.pts or len(shown.pts) > MAX_FRAMES:
+                raise FormatError(f"video has {len(shown.pts)} frames, expected 1 to {MAX_FRAMES}")
+            container.seek(0)
+            first = next(iter(container.decode(stream)), None)
+            if first is None:
+                raise FormatError("video has no frame that can be decoded")
+            turned = first.rotation % 180 != 0
+            height, width = (first.width, first.height) if turned else (first.height, first.width)
+            return VideoInfo(len(shown.pts), float(stream.average_rate or 0), height, width)
+    except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
+        raise FormatError(f"video cannot be read: {error}") from error
+
+
+def decode_video(
+    data: bytes, frames: Integer[np.ndarray, "n"] | None = None, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Decodes exactly the asked frames to sRGB, seeking to key frames where that saves decoding.
+
+    Args:
+        data: the file.
+        frames: frame numbers in any order, repeats allowed. Default: all.
+        size: (height, width) to cut padded pictures to. Default: as decoded.
+
+    Raises:
+        FormatError: if the file is damaged, not allowed, too large, or has no such frame.
+    """
+    try:
+        with _open(data) as container:
+            shown = _index(container)
+            picks = list(range(len(shown.pts))) if frames is None else [int(f) for f in frames]
+            if picks and not 0 <= min(picks) <= max(picks) < len(shown.pts):
+                raise FormatError(f"video has {len(shown.pts)} frames, asked for {min(picks)} to {max(picks)}")
+            context = container.streams.video[0].codec_context
+            check_decoded("video", 3 * len(picks) * context.height * context.width)
+            return _collect(container, shown, picks, size)
+    except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
+        raise FormatError(f"video cannot be decoded: {error}") from error
+
+
+def container_format(data: bytes) -> str:
+    """The demuxer for a file, by its first bytes.
+
+    Raises:
+        FormatError: if they are not those of MP4, WebM or AVI.
+    """
+    if data[4:8] == b"ftyp":
+        return "mp4"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return "avi"
+    raise FormatError("video is neither MP4, WebM nor AVI")
+
+
+def _open(data: bytes) -> Any:
+    container: Any = av.open(io.BytesIO(data), "r", format=container_format(data))
+    try:
+        if len(container.streams.video) == 0:
+            raise FormatError("file has no video stream")
+        context = container.streams.video[0].codec_context
+        if context.name not in CODECS:
+            raise FormatError(f"video codec {context.name} is not one of {sorted(CODECS)}")
+        check_picture("video", context.height, context.width)
+        context.thread_count = 1
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _index(container: Any) -> _Shown:
+    stream = container.streams.video[0]
+    is_vp8 = stream.codec_context.codec.id == 139 or stream.codec_context.name == "vp8"
+    packets = []
+    for packet in container.demux(stream):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
+            continue
+        packets.append((packet.pts, packet.is_keyframe))
+        if len(packets) > MAX_FRAMES:
+            raise FormatError(f"video has more than {MAX_FRAMES} frames")
+    exact = all(pts is not None for pts, _ in packets) and len({pts for pts, _ in packets}) == len(packets)
+    if exact:
+        packets.sort()
+    return _Shown([p[0] for p in packets], [p[1] for p in packets], exact)
+
+
+def _collect(
+    container: Any, shown: _Shown, picks: list[int], size: tuple[int, int] | None
+) -> UInt8[np.ndarray, "n h w 3"]:
+    places: dict[int, list[int]] = {}
+    for place, frame in enumerate(picks):
+        places.setdefault(frame, []).append(place)
+    out: UInt8[np.ndarray, "n h w 3"] | None = None
+    for number, picture in _wanted(container, shown, sorted(places)):
+        rgb = _to_rgb(picture)
+        rgb = rgb if size is None else rgb[: size[0], : size[1]]
+        if out is None:
+            out = np.empty((len(picks), *rgb.shape), np.uint8)
+        if rgb.shape != out.shape[1:]:
+            raise FormatError(f"video changes its size from {out.shape[1:3]} to {rgb.shape[:2]} at frame {number}")
+        out[places.pop(number)] = rgb
+    if places:
+        raise FormatError(f"video ends before frame {min(places)}, although it lists {len(shown.pts)} frames")
+    if out is None:
+        context = container.streams.video[0].codec_context
+        return np.empty((0, *(size or (context.height, context.width)), 3), np.uint8)
+    return out
+
+
+def _wanted(container: Any, shown: _Shown, numbers: list[int]) -> Iterator[tuple[int, Any]]:
+    """Decodes onward from the last key frame before each run of wanted frames."""
+    if not shown.exact:
+        yield from _sequential(container, numbers)
+        return
+    stream = container.streams.video[0]
+    number_of = {pts: i for i, pts in enumerate(shown.pts)}
+    keys = np.flatnonzero(shown.is_key)
+    remaining = list(numbers)
+    while remaining:
+        before = keys[keys <= remaining[0]]
+        start = int(before[-1]) if len(before) else 0
+        container.seek(shown.pts[start], stream=stream, backward=True)
+        found = len(remaining)
+        for picture in container.decode(stream):
+            number = number_of.get(picture.pts)
+            if number is None:
+                continue
+            if remaining and number == remaining[0]:
+                yield number, picture
+                remaining.pop(0)
+            if not remaining or _next_key(keys, number) <= remaining[0]:
+                break
+        if found == len(remaining):
+            return
+
+
+def _next_key(keys: Integer[np.ndarray, "k"], number: int) -> int:
+    """The second key frame ahead: a jump to the next one would cost as much as decoding on."""
+    position = int(np.searchsorted(keys, number, side="right")) + 1
+    return int(keys[position]) if position < len(keys) else 1 << 62
+
+
+def _sequential(container: Any, numbers: list[int]) -> Iterator[tuple[int, Any]]:
+    container.seek(0)
+    wanted, last = set(numbers), max(numbers, default=-1)
+    for number, picture in enumerate(container.decode(container.streams.video[0])):
+        if number in wanted:
+            yield number, picture
+        if number >= last:
+            return
+
+
+def _to_rgb(picture: Any) -> UInt8[np.ndarray, "h w 3"]:
+    rgb: UInt8[np.ndarray, "h w 3"] = picture.to_ndarray(format="rgb24")
+    turns = round(picture.rotation / 90) % 4
+    return np.rot90(rgb, turns) if turns else rgb

@@ -1,0 +1,336 @@
+"""`open` and `ShardDataset`: random access to the samples of a dataset, decoding only what is asked for.
+
+Every member is compared with its CRC before it is decoded. What is damaged raises, or is skipped and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import deflate
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pvit_data import manifest as manifests
+from pvit_data.decode import decode_sample
+from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.index import VIRTUAL, Index, index_name
+from pvit_data.labels import LabelSpace
+from pvit_data.manifest import SPLITS, SourceSpec, SplitInfo, read_manifest
+from pvit_data.members import FIELDS, RGB_EXTENSIONS
+from pvit_data.record import Record, read_record
+from pvit_data.sample import Sample
+from pvit_data.shard import file_hash
+from pvit_data.storage import Storage
+from pvit_data.where import evaluate
+
+SKIP_LIMIT = 0.01  # of the samples read
+SKIP_GRACE = 10  # that many may always be skipped, or a first bad sample would end the run
+MAX_GAP = 1 << 20  # unwanted bytes between two members that are still fetched with them from a URL
+
+
+def open_dataset(
+    url: str | Path,
+    source: str | None = None,
+    split: str | None = None,
+    tasks: Collection[str] | None = None,
+    where: str | None = None,
+    on_corrupt: Literal["raise", "skip"] = "raise",
+    skip_limit: float = SKIP_LIMIT,
+) -> ShardDataset:
+    """Opens a dataset; public as `pvit_data.open`.
+
+    Args:
+        url: folder or URL (`s3://`, `gs://`, `hf://`, `https://`, ...).
+        source: only this source. Default: all.
+        split: only this split: `"train"`, `"val"` or `"test"`. Default: all.
+        tasks: fields that samples are decoded with: `"rgb"`, `"depth"`, ... Default: all.
+        where: filter over index columns, such as `"has_depth and frames >= 16"`.
+        on_corrupt: what iteration does with a damaged sample: raise, or skip and count.
+        skip_limit: largest share of damaged samples that iteration skips.
+
+    Returns:
+        The samples, by source, split, shard and place.
+
+    Raises:
+        UsageError: if source, split, task or filter is unknown.
+        FormatError: if the dataset is of a newer major version, or manifest or index are damaged.
+        StorageError: if it cannot be read.
+    """
+    if unknown := sorted(set(tasks or ()) - FIELDS.keys()):
+        raise UsageError(f"unknown task {unknown[0]!r}: expected some of {', '.join(FIELDS)}")
+    if on_corrupt not in ("raise", "skip"):
+        raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
+    storage = Storage(url)
+    if not storage.exists(manifests.NAME):
+        raise UsageError(f"{url} has no {manifests.NAME}: it is not a PViT dataset, or its conversion is not finished")
+    manifest = read_manifest(storage)
+    if source is not None and source not in manifest.sources:
+        raise UsageError(f"{url} has no source {source!r}: it has {', '.join(manifest.sources)}")
+    found = [
+        _Part(storage, entry.spec, name, entry.splits[name])
+        for entry in (manifest.sources[n] for n in sorted(manifest.sources))
+        for name in SPLITS
+        if name in entry.splits and source in (None, entry.spec.name) and split in (None, name)
+    ]
+    if not found:
+        splits = sorted({s for e in manifest.sources.values() for s in e.splits}, key=SPLITS.index)
+        raise UsageError(f"{url} has no split {split!r} of {source or 'any source'}: it has {', '.join(splits)}")
+    dataset = ShardDataset(_Shared(found), None, tuple(tasks) if tasks is not None else None, on_corrupt, skip_limit)
+    return dataset if where is None else dataset.where(where)
+
+
+class _Part:
+    """One split of one source, with its index, read when first needed."""
+
+    def __init__(self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo) -> None:
+        self.storage, self.spec, self.split, self.info = storage, spec, split, info
+        self._index: Index | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None}
+
+    @property
+    def index(self) -> Index:
+        if self._index is None:
+            name = index_name(self.spec.name, self.split)
+            data = self.storage.read(name)
+            if len(data) != self.info.index.bytes or file_hash(data) != self.info.index.sha256:
+                raise CorruptShardError(f"{name} is not the file that the manifest lists: run 'pvit-data finish'")
+            self._index = Index(data, name)
+            if self._index.num_rows != self.info.samples:
+                raise CorruptShardError(
+                    f"{name} has {self._index.num_rows} rows, the manifest says {self.info.samples}"
+                )
+        return self._index
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        if name in VIRTUAL:
+            value = self.spec.name if name == "source" else self.split
+            return np.full(self.info.samples, value, object)
+        return self.index.column(name)
+
+    def record(self, row: int) -> Record:
+        place = self._place("json", row)
+        if place is None:
+            raise CorruptShardError(f"sample '{self.index.column('key')[row]}' has no JSON member")
+        return read_record(self._fetch(row, {"json": place})["json"])
+
+    def read(self, row: int, fields: Collection[str] | None, frames: Integer[np.ndarray, "n"] | None) -> Sample:
+        key = str(self.index.column("key")[row])
+        wanted = [f for f in FIELDS if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]]
+        members = dict.fromkeys(["json", *(m for f in wanted for m in FIELDS[f])])
+        places = {m: place for m in members if (place := self._place(m, row)) is not None}
+        files = self._fetch(row, places)
+        record = read_record(files.pop("json", b""))
+        if record.key != key:
+            raise CorruptShardError(f"sample '{key}' of the index is '{record.key}' in its shard")
+        named = {_extension(member, record): data for member, data in files.items()}
+        record.source, record.split = self.spec.name, self.split
+        record.licence = record.licence or self.spec.licence
+        return decode_sample(record, named, fields, frames, self.spec.spaces)
+
+    def _place(self, member: str, row: int) -> tuple[int, int, int] | None:
+        offset = int(self.index.column(f"{member}_offset")[row])
+        if offset < 0:
+            return None
+        return offset, int(self.index.column(f"{member}_size")[row]), int(self.index.column(f"{member}_crc32")[row])
+
+    def _fetch(self, row: int, places: Mapping[str, tuple[int, int, int]]) -> dict[str, bytes]:
+        """The contents of members, each compared with its CRC."""
+        shard = f"{self.spec.name}/{self.index.column('shard')[row]}"
+        out = {}
+        gap = -1 if self.storage.root is not None else MAX_GAP
+        for run in _runs(places, gap):
+            start = places[run[0]][0]
+            block = self.storage.read_range(shard, start, sum(places[run[-1]][:2]) - start)
+            for member in run:
+                offset, size, crc = places[member]
+                data = block[offset - start : offset - start + size]
+                if len(data) != size or deflate.crc32(data) != crc:
+                    key = self.index.column("key")[row]
+                    raise CorruptShardError(
+                        f"{shard}: member {member} of sample '{key}' is damaged (wrong length or CRC)"
+                    )
+                out[member] = data
+        return out
+
+
+def _runs(places: Mapping[str, tuple[int, int, int]], gap: int) -> list[list[str]]:
+    """Members that are fetched together: those with at most `gap` bytes between them, in file order."""
+    runs: list[list[str]] = []
+    for member in sorted(places, key=lambda m: places[m][0]):
+        if runs and places[member][0] - sum(places[runs[-1][-1]][:2]) <= gap:
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+    return runs
+
+
+def _extension(member: str, record: Record) -> str:
+    if member == "rgb":
+        return RGB_EXTENSIONS.get(record.rgb_encoding, "rgb")
+    return f"{member}.tif" if member in ("depth", "normal", "segm") else f"{member}.npy"
+
+
+@dataclass
+class _Shared:
+    """The parts of a dataset in order; shared by all its selections."""
+
+    parts: list[_Part]
+
+    @property
+    def starts(self) -> list[int]:
+        """Number of the first row of each part, and the number of all rows."""
+        return [0, *np.cumsum([p.info.samples for p in self.parts]).tolist()]
+
+
+class ShardDataset(Sequence[Sample]):
+    """Samples of one or more sources in a fixed order. Made by `pvit_data.open`; selections share one index.
+
+    Attributes:
+        skipped: keys of samples that iteration skipped as damaged, with the message of each.
+    """
+
+    def __init__(
+        self,
+        shared: _Shared,
+        rows: Integer[np.ndarray, "n"] | None,
+        fields: tuple[str, ...] | None,
+        on_corrupt: Literal["raise", "skip"],
+        skip_limit: float,
+    ) -> None:
+        self._shared, self._rows, self._fields = shared, rows, fields
+        self._on_corrupt, self._skip_limit = on_corrupt, skip_limit
+        self._starts = np.array(shared.starts)
+        self.skipped: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1]) if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        names = ", ".join(sorted({f"{p.spec.name}/{p.split}" for p in self._shared.parts}))
+        return f"ShardDataset({len(self)} samples of {names})"
+
+    @property
+    def sources(self) -> dict[str, SourceSpec]:
+        """Declarations of the sources, by name."""
+        return {part.spec.name: part.spec for part in self._shared.parts}
+
+    def spaces_of(self, source: str) -> dict[str, LabelSpace]:
+        """Label spaces of a source, by field.
+
+        Raises:
+            UsageError: if there is no such source.
+        """
+        if source not in self.sources:
+            raise UsageError(f"no source {source!r}: there is {', '.join(self.sources)}")
+        return dict(self.sources[source].spaces)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        """Reads and decodes one sample; negative numbers count from the end.
+
+        Raises:
+            IndexError: if there is no such sample.
+            CorruptShardError: if its bytes are damaged.
+        """
+        return self.read(index)
+
+    def read(
+        self,
+        index: int,
+        fields: Collection[str] | None = None,
+        frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+    ) -> Sample:
+        """Reads one sample, decoding only some fields and frames.
+
+        Args:
+            index: number in this dataset.
+            fields: names such as `"rgb"`, `"depth"`. Default: the tasks given to `open`, or all.
+            frames: frame numbers, in any order, repeats allowed; per-frame fields hold those that exist, in this
+                order, and `Sample.frames` says which; box rows of other frames are left out, cameras kept.
+                Default: all.
+
+        Raises:
+            IndexError: if there is no such sample.
+            CorruptShardError: if its bytes are damaged.
+        """
+        part, row = self._locate(index)
+        picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
+        return part.read(row, self._fields if fields is None else fields, picks)
+
+    def record(self, index: int) -> Record:
+        """The JSON member of one sample.
+
+        Raises:
+            IndexError: if there is no such sample.
+            CorruptShardError: if its bytes are damaged.
+        """
+        part, row = self._locate(index)
+        return part.record(row)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples in order; damaged ones raise or are skipped, as `on_corrupt` says.
+
+        Raises:
+            CorruptShardError: if more than the limit are damaged.
+        """
+        for index in range(len(self)):
+            try:
+                sample = self.read(index)
+            except FormatError as error:
+                if self._on_corrupt == "raise":
+                    raise
+                self._skip(index, error)
+                continue
+            yield sample
+
+    def _skip(self, index: int, error: FormatError) -> None:
+        part, row = self._locate(index)
+        self.skipped[str(part.index.column("key")[row])] = str(error)
+        if len(self.skipped) > max(SKIP_GRACE, self._skip_limit * len(self)):
+            raise CorruptShardError(
+                f"{len(self.skipped)} of {len(self)} samples are damaged, limit {self._skip_limit:.1%}; last: {error}"
+            ) from error
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """A column of the index: `key`, `group`, `source`, `split`, `shard`, `frames`, `fps`, `height`, `width`,
+        `action`, `has_rgb`, `has_depth`, ... (see `pvit_data.index`).
+
+        Raises:
+            UsageError: if there is no such column.
+        """
+        whole = np.concatenate([part.column(name) for part in self._shared.parts])
+        return whole if self._rows is None else whole[self._rows]
+
+    def where(self, text: str) -> ShardDataset:
+        """The samples that fulfil a filter such as `"has_depth and frames >= 16"`.
+
+        Raises:
+            UsageError: if the filter cannot be parsed or names an unknown column.
+        """
+        return self.select(np.flatnonzero(evaluate(text, self.column, len(self))))
+
+    def select(self, rows: Integer[np.ndarray, "n"] | Sequence[int]) -> ShardDataset:
+        """The samples of the given numbers, in this order.
+
+        Raises:
+            IndexError: if there is no such sample.
+        """
+        picks = np.asarray(rows, np.int64).reshape(-1)
+        if picks.size and not -len(self) <= picks.min() <= picks.max() < len(self):
+            raise IndexError(f"row {picks.max()} of a dataset of {len(self)} samples")
+        own = (picks + len(self)) % len(self) if picks.size else picks
+        chosen = own if self._rows is None else self._rows[own]
+        return ShardDataset(self._shared, chosen, self._fields, self._on_corrupt, self._skip_limit)
+
+    def _locate(self, index: int) -> tuple[_Part, int]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a dataset of {len(self)}")
+        own = index % len(self)
+        row = own if self._rows is None else int(self._rows[own])
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._shared.parts[number], row - int(self._starts[number])
