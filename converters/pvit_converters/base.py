@@ -90,9 +90,14 @@ class Unwanted(Exception):
 
 
 class ConverterOptions(BaseModel):
-    """Options of one converter; every field becomes a command-line flag with its description as help."""
+    """Options of one converter; every field becomes a command-line flag with its description as help.
+
+    Attributes:
+        selects: names of the options that only choose samples and change none; `--append` may change these.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    selects: ClassVar[frozenset[str]] = frozenset()
 
 
 class Converter(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from pvit_converters.base import ConverterOptions
 
 class HypersimOptions(ConverterOptions):
     """Options of the Hypersim converter."""
+
+    selects: ClassVar[frozenset[str]] = frozenset({"split", "scenes", "cameras"})
 
     metadata: Path | None = Field(
         None, description="folder with the official CSV files; default: ROOT/metadata, else the tables shipped with us"

@@ -1,0 +1,277 @@
+"""The plan: which sample goes into which shard, as a pure function of the items and the settings.
+
+Groups are ordered by the hash of their name; a shard takes whole groups until its estimated size is full; inside a
+shard samples are ordered by the hash of their key. So shards are mixed, a scene can be converted and deleted at once,
+and new groups can be appended without touching finished shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pvit_converters.base import Converter, Item, Listing
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.manifest import SPLITS
+from pvit_data.storage import Storage
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the content of the shards, besides the source and its own options.
+
+    Args:
+        shard_bytes: estimated size at which a shard is full.
+        holdout: percentage of the groups that become `val` where a source has no split of its own.
+        limit: convert at most so many samples (0: all), the first ones in the plan's order.
+        filters: convert only samples whose key or group matches one of these patterns (`ai_001_*`).
+        encodings: storage of fields where not by default, for example `{"depth": "float32"}`.
+    """
+
+    shard_bytes: int = 256_000_000
+    holdout: float = 1
+    limit: int = 0
+    filters: tuple[str, ...] = ()
+    encodings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to write: its split, its number within the split, and its samples in order."""
+
+    split: str
+    number: int
+    items: tuple[Item, ...]
+
+    @property
+    def name(self) -> str:
+        """For messages: `train-00003`."""
+        return f"{self.split}-{self.number:05d}"
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes."""
+        return sum(item.size for item in self.items)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All shards of a source.
+
+    Args:
+        identity: everything that decides the content; a conversion continues only under an equal one.
+        shards: in order.
+        absent: counts of listed samples that are not there, by reason.
+        notes: sentences for the summary.
+    """
+
+    identity: dict[str, Any]
+    shards: tuple[ShardPlan, ...]
+    absent: dict[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in all shards."""
+        return sum(len(shard.items) for shard in self.shards)
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes of all shards."""
+        return sum(shard.size for shard in self.shards)
+
+
+def digest(text: str) -> str:
+    """The hash that orders groups and samples."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_identity(converter: Converter, settings: Settings) -> dict[str, Any]:
+    """What must be equal for a conversion to continue an earlier one."""
+    return {
+        "plan": PLAN_VERSION,
+        "source": converter.info.name,
+        "converter": f"{type(converter).__module__}:{type(converter).__qualname__}",
+        "converter_version": converter.version,
+        "options": portable_options(converter.options),
+        "shard_bytes": settings.shard_bytes,
+        "holdout": settings.holdout,
+        "limit": settings.limit,
+        "filters": list(settings.filters),
+        "encodings": dict(sorted(settings.encodings.items())),
+    }
+
+
+def portable_options(options: BaseModel) -> dict[str, Any]:
+    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's."""
+    values = options.model_dump(mode="json")
+    for name in type(options).model_fields:
+        if isinstance(value := getattr(options, name), Path):
+            values[name] = _content_of(value)
+    return values
+
+
+def _content_of(path: Path) -> str:
+    if path.is_dir():
+        listing = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
+        return f"folder:{digest(json.dumps(listing))[:16]}"
+    if path.is_file():
+        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    return f"missing:{path.name}"
+
+
+def make_plan(converter: Converter, settings: Settings, listing: Listing) -> Plan:
+    """Plans all shards of a listing."""
+    items = select(listing.items, settings)
+    return Plan(make_identity(converter, settings), _shards(items, settings, {}), listing.absent, tuple(listing.notes))
+
+
+def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, list[str]]:
+    """The plan with further shards for the groups that it does not hold yet.
+
+    Returns:
+        The longer plan, and notes about new samples that were left out because their group is already planned.
+    """
+    groups = {item.group for shard in plan.shards for item in shard.items}
+    keys = {item.key for shard in plan.shards for item in shard.items}
+    fresh = [item for item in select(listing.items, settings) if item.group not in groups]
+    late = sum(item.group in groups and item.key not in keys for item in listing.items)
+    first = Counter(shard.split for shard in plan.shards)
+    shards = plan.shards + _shards(fresh, settings, first)
+    notes = [f"{late} new samples belong to groups that are already converted; --overwrite takes them"] if late else []
+    return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
+
+
+def select(items: Iterable[Item], settings: Settings) -> list[Item]:
+    """The items that filters and limit leave, each with its split, in the plan's order.
+
+    Raises:
+        FormatError: if two items have the same key.
+        UsageError: if the filters match nothing.
+    """
+    patterns = settings.filters
+    chosen = [
+        Item(item.key, item.group, item.split or holdout_split(item.group, settings.holdout), item.ref, item.size)
+        for item in items
+        if not patterns or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
+    ]
+    chosen.sort(key=lambda item: (digest(item.group), digest(item.key)))
+    keys = Counter(item.key for item in chosen)
+    if len(keys) < len(chosen):
+        raise FormatError(f"two raw samples have the key '{keys.most_common(1)[0][0]}'; keys must be unique")
+    if not chosen and patterns:
+        raise UsageError(f"--filter {' '.join(patterns)}: matches no key and no group of the source")
+    return chosen[: settings.limit or None]
+
+
+def holdout_split(group: str, percent: float) -> str:
+    """`val` for the given percentage of the groups, by the hash of the name, else `train`."""
+    return "val" if int(digest(group), 16) % 100 < percent else "train"
+
+
+def _shards(items: list[Item], settings: Settings, first: Mapping[str, int]) -> tuple[ShardPlan, ...]:
+    """Fills shards with whole groups of one split; `items` are in the plan's order."""
+    shards = []
+    for split in SPLITS:
+        bins: list[list[Item]] = []
+        size = 0
+        for group in _groups([item for item in items if item.split == split]):
+            weight = sum(item.size for item in group)
+            if not bins or size + weight > settings.shard_bytes:
+                bins.append([])
+                size = 0
+            bins[-1] += group
+            size += weight
+        for number, content in enumerate(bins, first.get(split, 0)):
+            shards.append(ShardPlan(split, number, tuple(sorted(content, key=lambda item: digest(item.key)))))
+    return tuple(shards)
+
+
+def _groups(items: list[Item]) -> list[list[Item]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.group, []).append(item)
+    return list(groups.values())
+
+
+# ---- on disk ---------------------------------------------------------------------------------------------------------
+
+
+def plan_name(source: str) -> str:
+    """Where a source's plan lies in the dataset."""
+    return f"{source}/plan.json"
+
+
+def save(plan: Plan, storage: Storage) -> None:
+    """Stores a plan; the same bytes for the same plan."""
+    shards = [
+        {
+            "split": shard.split,
+            "number": shard.number,
+            "items": [[i.key, i.group, i.split, i.ref, i.size] for i in shard.items],
+        }
+        for shard in plan.shards
+    ]
+    value = {"identity": plan.identity, "absent": plan.absent, "notes": plan.notes, "shards": shards}
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    storage.write(plan_name(plan.identity["source"]), text.encode())
+
+
+def load(source: str, storage: Storage) -> Plan | None:
+    """A stored plan, or None.
+
+    Raises:
+        FormatError: if it is damaged.
+    """
+    name = plan_name(source)
+    if not storage.exists(name):
+        return None
+    try:
+        value = json.loads(storage.read(name))
+        shards = tuple(
+            ShardPlan(s["split"], s["number"], tuple(Item(*fields) for fields in s["items"])) for s in value["shards"]
+        )
+        return Plan(value["identity"], shards, value["absent"], tuple(value["notes"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        where = f"{storage.url}/{name}"
+        raise FormatError(f"{where}: damaged ({error!r}); --overwrite converts the source again") from error
+
+
+def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], where: str, ignoring: Collection[str] = ()) -> None:
+    """Refuses to continue a conversion under other settings.
+
+    Args:
+        old, new: identities of the plans.
+        where: the dataset, for the message.
+        ignoring: settings and options that may differ.
+
+    Raises:
+        UsageError: naming every setting that differs, with both values.
+    """
+    differences = [f"{name}: {a!r} there, {b!r} now" for name, a, b in _differences(old, new) if name not in ignoring]
+    if differences:
+        raise UsageError(
+            f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
+            "--overwrite to convert the source again"
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if a == b:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b)
+        else:
+            yield name, a, b

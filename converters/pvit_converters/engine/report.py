@@ -1,0 +1,150 @@
+"""What a conversion did: counts, skipped samples per reason, warnings; as JSON for machines and text for people.
+
+Everything comes from the receipts and the plan, so the report of a resumed conversion or a job array is that of all of
+it, and has the same bytes however it was made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from pvit_converters.engine.plan import Plan
+from pvit_data.receipts import Receipt
+from pvit_data.storage import Storage
+
+MAX_EXAMPLES = 10
+
+
+class Failure(BaseModel):
+    """A sample that could not be converted."""
+
+    key: str
+    reason: str
+    message: str
+
+
+class Report(BaseModel):
+    """The numbers of a conversion.
+
+    Args:
+        source: its name.
+        complete: whether every planned shard is finished.
+        planned: samples in the plan.
+        converted: samples in finished shards, and by split.
+        failed: samples of finished shards that could not be read, by reason.
+        unwanted: samples that the options left out after a look at their data, by reason.
+        absent: listed samples that are not there, by reason; no failures.
+        warnings: samples with a warning, by warning.
+        shards, planned_shards, bytes: finished shards, shards in the plan, bytes of the finished ones.
+        failures: every failed sample.
+        notes: what else a user should know.
+    """
+
+    source: str
+    complete: bool
+    planned: int
+    converted: int
+    splits: dict[str, int]
+    failed: dict[str, int]
+    unwanted: dict[str, int]
+    absent: dict[str, int]
+    warnings: dict[str, int]
+    shards: int
+    planned_shards: int
+    bytes: int
+    failures: list[Failure]
+    notes: list[str]
+
+    @property
+    def num_failed(self) -> int:
+        """Failed samples."""
+        return sum(self.failed.values())
+
+    @property
+    def failed_fraction(self) -> float:
+        """Failed samples among those that were tried."""
+        return self.num_failed / max(1, self.num_failed + self.converted)
+
+
+def make_report(plan: Plan, receipts: Sequence[Receipt], notes: Iterable[str] = ()) -> Report:
+    """Sums up the receipts of a plan's finished shards."""
+    failures = [Failure(key=s.key, reason=s.reason, message=s.message) for r in receipts for s in r.skipped]
+    splits = Counter[str]()
+    for receipt in receipts:
+        splits[receipt.split] += receipt.samples
+    return Report(
+        source=plan.identity["source"],
+        complete=len(receipts) == len(plan.shards),
+        planned=plan.num_samples,
+        converted=splits.total(),
+        splits=dict(splits),
+        failed=_sorted(Counter(f.reason for f in failures)),
+        unwanted=_sorted(_summed(receipts, "unwanted")),
+        absent=plan.absent,
+        warnings=_sorted(_summed(receipts, "warnings")),
+        shards=len(receipts),
+        planned_shards=len(plan.shards),
+        bytes=sum(r.bytes for r in receipts),
+        failures=sorted(failures, key=lambda f: f.key),
+        notes=[*plan.notes, *notes],
+    )
+
+
+def _summed(receipts: Iterable[Receipt], name: str) -> Counter[str]:
+    total = Counter[str]()
+    for receipt in receipts:
+        total.update(receipt.extra.get(name, {}))
+    return total
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def report_name(source: str) -> str:
+    """Where a source's report lies in the dataset."""
+    return f"{source}/report.json"
+
+
+def save(report: Report, storage: Storage) -> None:
+    """Stores the report."""
+    values = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    storage.write(report_name(report.source), (values + "\n").encode())
+
+
+def as_text(report: Report) -> str:
+    """The summary that ends a conversion: one fact per line."""
+    splits = ", ".join(f"{n:,} {split}" for split, n in report.splits.items()) or "none"
+    state = "" if report.complete else f" (unfinished: {report.shards} of {report.planned_shards} shards)"
+    lines = [f"{report.source}: {report.converted:,} samples converted ({splits}), {size_text(report.bytes)}{state}"]
+    for title, counts in (
+        ("failed", report.failed),
+        ("left out", report.unwanted),
+        ("not present", report.absent),
+        ("warning", report.warnings),
+    ):
+        lines += [f"  {title}: {n:,} x {reason}" for reason, n in counts.items()]
+    lines += [f"  {f.reason}: {f.key}: {f.message}" for f in report.failures[:MAX_EXAMPLES]]
+    if (more := len(report.failures) - MAX_EXAMPLES) > 0:
+        lines.append(f"  ... and {more} more in {report_name(report.source)}")
+    lines += [f"  note: {note}" for note in report.notes]
+    return "\n".join(lines)
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: `1.4 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def to_json(report: Report, **more: Any) -> dict[str, Any]:
+    """The report as JSON values, with further entries of the caller."""
+    return report.model_dump(mode="json") | more

@@ -1,0 +1,232 @@
+"""A conversion from beginning to end: plan or continue, run the tasks, build the manifest, report."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvit_converters.base import Converter, ConverterOptions
+from pvit_converters.engine import plan as plans
+from pvit_converters.engine.executors import on_dask, run_here
+from pvit_converters.engine.place import overwrite, remove_leftovers, remove_source, require_free, require_space
+from pvit_converters.engine.plan import Plan, Settings
+from pvit_converters.engine.report import Report, make_report, save
+from pvit_converters.engine.signals import interruptible
+from pvit_converters.engine.task import Task
+from pvit_data import finish
+from pvit_data.errors import PvitError, SourceError, UsageError
+from pvit_data.manifest import SourceSpec
+from pvit_data.receipts import Receipt
+from pvit_data.shard import encoding_of
+from pvit_data.storage import Storage
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to convert, and how.
+
+    Args:
+        converter: the source's class.
+        root: folder of the raw data.
+        out: folder or URL of the dataset.
+        options: of the converter.
+        settings: what decides the content of the shards.
+        workers: processes; up to 1 means this one.
+        scheduler: address of a Dask scheduler to use instead of local processes.
+        task_index, num_tasks: this run's part of a job array; part `i` of `n` writes every n-th shard.
+        max_failed: fraction of the tried samples that may fail.
+        append: also plan groups that are new since the plan was made.
+        overwrite: remove what is there of this source first.
+        retry_failed: convert shards again in which samples failed.
+        check_space: refuse to start where the estimate does not fit on the disk.
+    """
+
+    converter: type[Converter]
+    root: Path
+    out: str
+    options: ConverterOptions
+    settings: Settings = field(default_factory=Settings)
+    workers: int = 1
+    scheduler: str | None = None
+    task_index: int = 0
+    num_tasks: int = 1
+    max_failed: float = 0.1
+    append: bool = False
+    overwrite: bool = False
+    retry_failed: bool = False
+    check_space: bool = True
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.converter.info.name
+
+
+def source_spec(job: Job, converter: Converter) -> SourceSpec:
+    """The declaration of the source that goes into the manifest."""
+    info = converter.info
+    return SourceSpec(
+        name=info.name,
+        title=info.title,
+        licence=info.licence,
+        redistributable=info.redistributable,
+        citation=info.citation,
+        converter=f"{type(converter).__module__}:{type(converter).__qualname__}",
+        converter_version=converter.version,
+        options=plans.portable_options(converter.options),
+        spaces=converter.spaces(),
+        encodings=dict(job.settings.encodings),
+        role=info.role,
+        tasks=info.tasks,
+    )
+
+
+def convert(job: Job, progress: Progress | None = None) -> Report:
+    """Converts a source, or continues a conversion that was interrupted.
+
+    Args:
+        job: what to do.
+        progress: called with (samples done, samples in all) of this run's part.
+
+    Returns:
+        The report; `report.json` and, if every shard is finished, the manifest are written.
+
+    Raises:
+        UsageError: if the output was made with other options.
+        SourceError: if nothing could be converted.
+        StorageError: if the disk is full or fails; finished shards are kept.
+        Interrupted: on SIGINT or SIGTERM; finished shards are kept.
+    """
+    if not 0 <= job.task_index < job.num_tasks:
+        raise UsageError(f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)")
+    converter = job.converter(job.root, job.options)
+    spec = source_spec(job, converter)
+    encoding_of(spec, "train")  # refuses unknown encodings before any work
+    storage = Storage(job.out)
+    if job.overwrite:
+        overwrite(storage, job.source)
+    plan, notes = _plan(job, converter, storage)
+    with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
+        _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
+    return _finish(job, plan, storage, notes)
+
+
+def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[str]]:
+    """The stored plan if there is one, else a new one."""
+    identity = plans.make_identity(converter, job.settings)
+    plan = plans.load(job.source, storage)
+    if plan is None:
+        require_free(storage, job.source)
+        plan = plans.make_plan(converter, job.settings, converter.list_items())
+        if not plan.shards:
+            raise SourceError(f"{job.root}: nothing to convert")
+        plans.save(plan, storage)
+        return plan, []
+    ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
+    plans.require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
+    notes: list[str] = []
+    if job.append:
+        plan, notes = plans.append_to(plan, job.settings, converter.list_items())
+        plans.save(plan, storage)
+    return plan, notes
+
+
+def _receipts(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
+    """Receipts of the plan's finished shards."""
+    source, name = plan.identity["source"], fingerprint(plan)
+    planned = {(shard.split, shard.number) for shard in plan.shards}
+    found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
+    return {
+        place: receipt
+        for place, receipt in found.items()
+        if place in planned
+        and receipt.extra.get("plan") == name
+        and storage.exists(receipt.name)
+        and storage.size(receipt.name) == receipt.bytes
+    }
+
+
+def fingerprint(plan: Plan) -> str:
+    """Hash of a plan's identity."""
+    return plans.digest(json.dumps(plan.identity, sort_keys=True))[:16]
+
+
+def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress) -> None:
+    done = _receipts(plan, storage)
+    mine = [shard for i, shard in enumerate(plan.shards) if i % job.num_tasks == job.task_index]
+    todo = [shard for shard in mine if _is_open(job, done.get((shard.split, shard.number)))]
+    done = {place: receipt for place, receipt in done.items() if place not in {(s.split, s.number) for s in todo}}
+    total = sum(len(shard.items) for shard in mine)
+    count = _Counter(progress, total - sum(len(shard.items) for shard in todo), total)
+    if job.num_tasks == 1:
+        remove_leftovers(storage, job.source)
+    if not todo:
+        return
+    if job.check_space:
+        require_space(storage, sum(shard.size for shard in todo))
+    tasks = [
+        Task(job.converter, job.root.resolve(), job.options, job.out, spec, shard, fingerprint(plan)) for shard in todo
+    ]
+    execute = run_here if job.workers <= 1 and job.scheduler is None else on_dask(job.workers, job.scheduler)
+    allowed = job.max_failed * plan.num_samples
+    failed = sum(len(receipt.skipped) for receipt in done.values())
+    for task, result in execute(tasks, count):
+        if isinstance(result, SourceError) and result.reason == "killed-worker":
+            failed += len(task.shard.items)
+        elif isinstance(result, PvitError):
+            raise result
+        else:
+            failed += len(result.skipped)
+        if failed > allowed and len(tasks) > 1:
+            return  # however the rest goes, more have failed than may; the report says which
+    count.complete()
+
+
+def _is_open(job: Job, receipt: Receipt | None) -> bool:
+    return receipt is None or (bool(receipt.skipped) and (job.retry_failed or receipt.samples == 0))
+
+
+class _Counter:
+    """Adds up ticks, from whichever thread, and passes the sum on."""
+
+    def __init__(self, progress: Progress, done: int, total: int) -> None:
+        self._progress, self._done, self._total = progress, done, total
+        self._lock = threading.Lock()
+        progress(done, total)
+
+    def __call__(self, count: int) -> None:
+        with self._lock:
+            self._done = min(self._done + count, self._total)
+            self._progress(self._done, self._total)
+
+    def complete(self) -> None:
+        """Messages of workers may come late or, after a death, twice."""
+        self._progress(self._total, self._total)
+
+
+def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
+    """The report, and the manifest if every shard is finished."""
+    receipts = _receipts(plan, storage)
+    ordered = [receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts]
+    report = make_report(plan, ordered, notes)
+    if report.complete and report.converted == 0 and report.failures:
+        first = report.failures[0]
+        if storage.root is not None:
+            remove_source(storage, job.source)
+        raise SourceError(
+            f"nothing could be converted ({report.num_failed} failed): {first.message}", reason=first.reason
+        )
+    if report.complete:
+        finish.build(job.out)
+    save(report, storage)
+    return report
+
+
+def exceeds(report: Report, max_failed: float) -> bool:
+    """Whether more samples failed than allowed."""
+    return report.failed_fraction > max_failed

@@ -1,0 +1,146 @@
+"""One task: convert the samples of one shard and write it. Runs in whatever process the executor chose.
+
+While a sample is being converted its key stands in a small marker file beside the shard. If the process dies (a decoder
+that crashes, the out-of-memory killer), whoever restarts the task learns from it which sample was at fault.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
+from pvit_converters.engine.plan import ShardPlan
+from pvit_data.errors import FormatError, SourceError
+from pvit_data.manifest import SourceSpec
+from pvit_data.receipts import Skip
+from pvit_data.sample import Sample
+from pvit_data.shard import write_shard
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that is needed to write one shard, anywhere.
+
+    Args:
+        converter: the source's class.
+        root: folder of the raw data.
+        options: of the converter.
+        out: folder or URL of the dataset.
+        spec: declaration of the source.
+        shard: what to write.
+        fingerprint: hash of the plan's identity, kept in the receipt.
+        poison: keys of samples that killed their process before; they are skipped.
+    """
+
+    converter: type[Converter]
+    root: Path
+    options: ConverterOptions
+    out: str
+    spec: SourceSpec
+    shard: ShardPlan
+    fingerprint: str
+    poison: frozenset[str] = frozenset()
+
+    @property
+    def marker(self) -> Path | None:
+        """Where the key of the sample in work stands; None where the dataset is not a local folder."""
+        if "://" in self.out:
+            return None
+        return Path(self.out) / self.spec.name / f".{self.shard.name}.in-work"
+
+
+class Outcome(NamedTuple):
+    """What became of a task.
+
+    Args:
+        samples: samples in the shard.
+        bytes: size of the shard.
+        skipped: samples that failed.
+    """
+
+    samples: int
+    bytes: int
+    skipped: list[Skip]
+
+
+@lru_cache(maxsize=2)
+def _converter(kind: type[Converter], root: Path, options: ConverterOptions) -> Converter:
+    return kind(root, options)
+
+
+def run_task(task: Task, tick: Tick | None = None) -> Outcome:
+    """Writes one shard and its receipt.
+
+    Args:
+        task: what to do.
+        tick: called with 1 after every sample.
+
+    Raises:
+        PvitError: if the shard as a whole cannot be written; a sample that fails is listed instead.
+    """
+    extra: dict[str, object] = {"plan": task.fingerprint}
+    samples = _samples(task, extra, tick or (lambda _: None))
+    receipt = write_shard(task.out, task.spec, task.shard.split, task.shard.number, samples, extra, skip_invalid=True)
+    if task.marker is not None:
+        task.marker.unlink(missing_ok=True)
+    return Outcome(receipt.samples, receipt.bytes, list(receipt.skipped))
+
+
+def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sample | Skip]:
+    """The samples of the shard in order; counts of warnings and unwanted samples go to `extra` on the way."""
+    converter = _converter(task.converter, task.root, task.options)
+    warnings, unwanted = Counter[str](), Counter[str]()
+    for item in task.shard.items:
+        if item.key in task.poison:
+            yield Skip(item.key, "killed-worker", f"{item.key}: its conversion killed the process, more than once")
+            tick(1)
+            continue
+        _mark(task, item)
+        try:
+            sample = load_checked(converter, item)
+        except Unwanted as reason:
+            unwanted[str(reason)] += 1
+        except SourceError as error:
+            yield Skip(item.key, error.reason, str(error))
+        except FormatError as error:
+            yield Skip(item.key, "schema", str(error))
+        else:
+            warnings.update(sample.meta.get("warnings", []))
+            yield sample
+        extra |= {"warnings": dict(sorted(warnings.items())), "unwanted": dict(sorted(unwanted.items()))}
+        tick(1)
+
+
+def load_checked(converter: Converter, item: Item) -> Sample:
+    """`Converter.load`, with unexpected errors of decoders turned into `SourceError`.
+
+    Raises:
+        SourceError: if the sample cannot be read; unexpected errors have the reason `"unexpected"`.
+        Unwanted: if the options leave the sample out.
+    """
+    try:
+        return converter.load(item)
+    except FileNotFoundError as error:
+        raise SourceError(f"{error.filename}: no such file (it was there before)", reason="missing-file") from error
+    except OSError as error:
+        raise SourceError(f"{error.filename or item.key}: {error.strerror or error}", reason="unreadable") from error
+    except MemoryError as error:
+        raise SourceError(f"{item.key}: needs more memory than there is", reason="out-of-memory") from error
+    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError) as error:
+        message = f"{item.key}: unexpected {type(error).__name__}: {error}"
+        raise SourceError(message, reason="unexpected") from error
+
+
+def _mark(task: Task, item: Item) -> None:
+    if task.marker is not None:
+        with suppress(OSError):  # the marker only helps to name a culprit
+            task.marker.parent.mkdir(parents=True, exist_ok=True)
+            task.marker.write_text(item.key)
