@@ -72,7 +72,8 @@ def encode_video(
     even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        options = {"crf": str(crf), "preset": preset, "tune": "fastdecode", "g": str(gop)}
+        # x264's macroblock tree gives other bytes from call to call at some sizes (96 and 240 pixels, for example).
+        options = {"crf": str(crf), "preset": preset, "tune": "fastdecode", "g": str(gop), "x264-params": "mbtree=0"}
         rate = Fraction(fps or DEFAULT_RATE).limit_denominator(1001)
         stream: Any = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"

@@ -1,0 +1,216 @@
+"""Writes real-looking action clips in the layout of a Something-Something V2 download (spec ssv2, section 1, left).
+
+Only labels, as in the real one: `truth` asks for a JSON with verb and shapes of every clip, kept outside the tree.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pvit_converters.simulate.actions import (
+    GROUP_ONE,
+    OTHER_VERBS,
+    SHAPES_A,
+    SHAPES_B,
+    STYLES,
+    VERBS,
+    Style,
+    action_clip,
+)
+from pvit_converters.simulate.film import Container, develop, encode
+from pvit_converters.simulate.render import render
+from pvit_converters.simulate.tree import Progress, Size, Tree, fresh, rng_of, spread
+from pvit_data.errors import UsageError
+
+FPS = 12
+"""Frame rate of the release (spec ssv2, section 1)."""
+
+PRESETS = {"tiny": (64, Size(8, 32, 32)), "small": (896, Size(8, 64, 64)), "format": (16, Size(16, 224, 224))}
+"""Default number of videos, their length and size."""
+
+TEMPLATES = {
+    "pass_in_front": "Moving [something] across a surface in front of [something]",
+    "pass_behind": "Moving [something] across a surface behind [something]",
+    "move_towards_camera": "Moving [something] towards the camera",
+    "grow_in_place": "[Something] growing without leaving its place",
+    "lift_up": "Lifting up [one of many things] beside [something]",
+    "fall_down": "[Something] falling like a rock",
+    "put_onto": "Putting [something] onto [something]",
+    "approach_each_other": "Moving [something] and [something] closer to each other",
+    "move_away_from_camera": "Moving [something] away from the camera",
+    "shrink_in_place": "[Something] shrinking without leaving its place",
+    "take_off": "Taking [something] off [something]",
+    "put_next_to": "Putting [something] next to [something]",
+    "separate": "Moving [something] and [something] away from each other",
+    "push": "Pushing [something] with [something]",
+}
+"""Class templates; a class name is its template without the brackets, as in the release."""
+
+
+@dataclass(frozen=True)
+class ClipTask:
+    """One video to write."""
+
+    number: int
+    split: str
+    verb: str
+    shapes: tuple[str, ...] | None
+    seed: int
+    style: Style
+    size: Size
+    path: Path
+    container: Container
+
+
+@dataclass(frozen=True)
+class ClipTruth:
+    """What happens in a clip."""
+
+    id: str
+    split: str
+    verb: str
+    actor: str
+    partner: str
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def _clip(task: ClipTask) -> tuple[ClipTruth, bytes]:
+    rng = rng_of(task.seed, _SPLITS.index(task.split), task.number)
+    clip = action_clip(rng, task.verb, task.style, task.size.frames, task.size.height, task.size.width, task.shapes)
+    frames = develop(render(clip.scene).radiance, rng, task.style.gap)
+    truth = ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
+    return truth, encode(frames, FPS, task.container, task.style.gap)
+
+
+def write_clip(task: ClipTask) -> int:
+    """Renders, films and writes one video."""
+    task.path.write_bytes(_clip(task)[1])
+    return 1
+
+
+def truth_of(task: ClipTask) -> ClipTruth:
+    """Verb and shapes of a video, without rendering it."""
+    rng = rng_of(task.seed, _SPLITS.index(task.split), task.number)
+    clip = action_clip(rng, task.verb, task.style, 1, 8, 8, task.shapes)
+    return ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
+
+
+def _row(truth: ClipTruth) -> dict[str, object]:
+    template = TEMPLATES[truth.verb]
+    count = template.count("[")
+    things = [{"disc": "pebble", "capsule": "bottle"}.get(s, s) for s in (truth.actor, truth.partner)][:count]
+    label = template.lower()
+    for thing in things:
+        start, end = label.index("["), label.index("]")
+        label = label[:start] + thing + label[end + 1 :]
+    return {"id": truth.id, "label": label, "template": template, "placeholders": things}
+
+
+def _dump(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...]) -> None:
+    folder.mkdir()
+    names = sorted(TEMPLATES[v].replace("[", "").replace("]", "") for v in verbs)
+    _dump(folder / "labels.json", {name: str(i) for i, name in enumerate(names)})
+    rows = {split: [t for t in truths if t.split == split] for split in _SPLITS}
+    for split in ("train", "validation"):
+        _dump(folder / f"{split}.json", [_row(t) for t in rows[split]])
+    _dump(folder / "test.json", [{"id": t.id} for t in rows["test"]])
+    answers = [f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]]
+    (folder / "test-answers.csv").write_text("".join(answers))
+
+
+def _shapes(verb: str, split: str, compositional: bool) -> tuple[str, ...] | None:
+    """Shapes A go with verbs one in training and with verbs two in validation (SomethingElse's 1A+2B, 1B+2A)."""
+    if not compositional:
+        return None
+    return SHAPES_A if (verb in GROUP_ONE) == (split == "train") else SHAPES_B
+
+
+def simulate(
+    out: Path,
+    samples: int | None,
+    seed: int,
+    preset: str,
+    workers: int,
+    progress: Progress | None,
+    *,
+    train: int | None = None,
+    validation: int | None = None,
+    test: int | None = None,
+    frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    style: str = "default",
+    gap: float | None = None,
+    verbs: str = "downstream",
+    compositional: bool = False,
+    container: Container = "webm",
+    truth: Path | None = None,
+) -> Tree:
+    """Writes an SSv2 tree of class-balanced clips.
+
+    Args:
+        out: folder of the raw tree.
+        samples: number of videos: 5 of 7 train, the rest validation, except 1 of 56 test.
+        seed: everything follows from it.
+        preset: `tiny` (8x32x32), `small` (8x64x64) or `format` (16x224x224).
+        workers: processes.
+        progress: called with (videos done, videos in all).
+        train, validation, test: numbers of videos per split, instead of `samples`.
+        frames, height, width: another length or size.
+        style: `easy`, `default` or `hard` (see `actions.STYLES`).
+        gap: 0..1, replaces the style's strength of nuisances.
+        verbs: `downstream` (8 classes), `pretraining` (6 others) or `all`.
+        compositional: shapes of the actor are disjoint between training and validation, per verb group.
+        container: `webm` (VP9, as released) or `mp4` (H.264, as re-packed by others).
+        truth: folder for `clips.json`, verb and shapes of every clip.
+    """
+    choices = {"downstream": VERBS, "pretraining": OTHER_VERBS, "all": VERBS + OTHER_VERBS}
+    if style not in STYLES or verbs not in choices or container not in ("webm", "mp4"):
+        raise UsageError(
+            f"simulate ssv2: style '{style}', verbs '{verbs}', container '{container}': expected style one of "
+            f"{', '.join(STYLES)}, verbs one of {', '.join(choices)}, container webm or mp4."
+        )
+    count, size = PRESETS[preset]
+    size = Size(frames or size.frames, height or size.height, width or size.width)
+    look = STYLES[style] if gap is None else replace(STYLES[style], gap=gap)
+    total = samples or count
+    tests = max(1, total // 56)
+    counts = {"train": total * 5 // 7, "validation": total - total * 5 // 7 - tests, "test": tests}
+    given = {"train": train, "validation": validation, "test": test}
+    counts |= {k: v for k, v in given.items() if v is not None}
+    root = fresh(Path(out))
+    folder = root / "20bn-something-something-v2"
+    folder.mkdir()
+    ids = iter(rng_of(seed, 9).permutation(220_847)[: sum(counts.values())] + 1)
+    names = choices[verbs]
+    tasks = [
+        ClipTask(
+            i,
+            s,
+            verb,
+            _shapes(verb, s, compositional),
+            seed,
+            look,
+            size,
+            folder / f"{next(ids)}.{container}",
+            container,
+        )
+        for s in _SPLITS
+        for i in range(counts[s])
+        for verb in [names[i % len(names)]]
+    ]
+    truths = [truth_of(t) for t in tasks]
+    _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), names)
+    if truth is not None:
+        Path(truth).mkdir(parents=True, exist_ok=True)
+        _dump(Path(truth) / "clips.json", [asdict(t) for t in truths])
+    spread(write_clip, tasks, workers, progress)
+    return Tree(root, len(tasks), counts)
