@@ -53,7 +53,7 @@ def open_dataset(
         skip_limit: largest share of damaged samples that iteration skips.
 
     Returns:
-        The samples, by source, split, shard and place.
+        The samples, by source, split, shard and place. A folder of shards without a manifest can only be iterated.
 
     Raises:
         UsageError: if source, split, task or filter is unknown.
@@ -66,7 +66,9 @@ def open_dataset(
         raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
     storage = Storage(url)
     if not storage.exists(manifests.NAME):
-        raise UsageError(f"{url} has no {manifests.NAME}: it is not a PViT dataset, or its conversion is not finished")
+        from pvit_data.stream import open_stream
+
+        return open_stream(storage, source, split, tuple(tasks) if tasks is not None else None, where, on_corrupt)
     manifest = read_manifest(storage)
     if source is not None and source not in manifest.sources:
         raise UsageError(f"{url} has no source {source!r}: it has {', '.join(manifest.sources)}")

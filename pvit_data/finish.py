@@ -50,7 +50,7 @@ def build(out: str | Path) -> Manifest:
     for source, splits in groups.items():
         entries = {split: _split(storage, source, split, receipts) for split, receipts in splits.items()}
         sources[source] = SourceEntry(spec=read_source(storage, source), splits=entries)
-    manifest = Manifest(sources=sources).sealed()
+    manifest = Manifest(sources=sources, checksum="").sealed()
     storage.write(CARD_NAME, write_card(manifest))
     storage.write(manifests.NAME, manifest.to_bytes())
     return manifest

@@ -144,7 +144,7 @@ class Manifest(BaseModel):
     """The whole file.
 
     Args:
-        checksum: sha256 of the file as it would be with an empty checksum; "" is not checked.
+        checksum: sha256 of the file as it would be with an empty checksum.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -153,12 +153,12 @@ class Manifest(BaseModel):
     version: str = f"{MAJOR}.{MINOR}"
     conventions: dict[str, str] = Field(default_factory=lambda: dict(CONVENTIONS))
     sources: dict[str, SourceEntry]
-    checksum: str = ""
+    checksum: str
 
     def sealed(self) -> Manifest:
         """With its checksum."""
         plain = self.model_copy(update={"checksum": ""})
-        return plain.model_copy(update={"checksum": hashlib.sha256(plain.to_bytes()).hexdigest()})
+        return plain.model_copy(update={"checksum": hashlib.sha256(dump(plain)).hexdigest()})
 
     def to_bytes(self) -> bytes:
         """As stored: sorted keys, two blanks of indent, the same bytes every time."""
@@ -167,10 +167,7 @@ class Manifest(BaseModel):
 
 def dump(model: BaseModel) -> bytes:
     """A model as stored JSON: sorted keys, two blanks of indent, final newline."""
-    return _text(model.model_dump(mode="json"))
-
-
-def _text(values: dict[str, Any]) -> bytes:
+    values = model.model_dump(mode="json")
     return (json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -182,18 +179,16 @@ def read_manifest(storage: Storage) -> Manifest:
         StorageError: if it cannot be read.
     """
     where = f"{storage.url.rstrip('/')}/{NAME}"
-    values = parse_json(storage.read(NAME), where)
+    data = storage.read(NAME)
+    values = parse_json(data, where)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{where} is not the manifest of a PViT dataset")
     check_version(str(values.get("version", "")), where)
     manifest = parse(Manifest, values, where)
-    if manifest.checksum and _unsealed(values) != manifest.checksum:
+    plain = data.replace(f'"checksum": "{manifest.checksum}"'.encode(), b'"checksum": ""', 1)
+    if manifest.checksum != hashlib.sha256(plain).hexdigest():
         raise CorruptShardError(f"{where} was changed or damaged: build it again with 'pvit-data finish'")
     return manifest
-
-
-def _unsealed(values: dict[str, Any]) -> str:
-    return hashlib.sha256(_text({**values, "checksum": ""})).hexdigest()
 
 
 def check_version(version: str, where: str) -> None:

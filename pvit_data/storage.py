@@ -98,6 +98,21 @@ class Storage:
         with self._reported(name):
             return os.pread(self._descriptor(name), size, start)
 
+    @contextmanager
+    def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
+        """Opens a file for reading from front to back; gives a function that returns the next bytes.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        with self._reported(name):
+            if self.root is not None:
+                file: Any = (self.root / name).open("rb")
+            else:
+                file = self._call(name, lambda fs, path: fs.open(path, "rb"))
+            with file:
+                yield file.read
+
     def list(self, pattern: str) -> list[str]:
         """Names that match a glob, sorted; temporary files left out."""
         if self.root is not None:

@@ -7,6 +7,7 @@ links, devices, sparse files, `..` and absolute names are refused by name.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pvit_data.codecs.limits import MAX_MEMBER_BYTES
@@ -89,6 +90,24 @@ def read_header(block: bytes) -> Member | None:
     if size > MAX_MEMBER_BYTES:
         raise FormatError(f"member {name!r} claims {size} bytes, at most {MAX_MEMBER_BYTES}")
     return Member(name, size)
+
+
+def read_members(read: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of all members of an archive that is read from front to back.
+
+    Args:
+        read: returns the next bytes, fewer only at the end.
+
+    Raises:
+        FormatError: at the first thing that is not a regular file with a flat name, or where the archive is cut off.
+    """
+    while (member := read_header(read(BLOCK))) is not None:
+        data = read(padded(member.size))
+        if len(data) != padded(member.size):
+            raise FormatError(f"archive ends inside member {member.name!r}")
+        yield member.name, data[: member.size]
+    if read(BLOCK) != bytes(BLOCK):
+        raise FormatError("archive does not end with two zero blocks")
 
 
 def split_name(name: str) -> tuple[str, str]:

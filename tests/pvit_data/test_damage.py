@@ -1,0 +1,121 @@
+"""Random damage: never a crash, never a wrong sample, and every undamaged sample still delivered."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
+from pvit_data.sample import Sample
+from tests.pvit_data.samples import SPACES, full_sample
+
+TRIALS = 2000 if os.environ.get("PVIT_TORTURE") else 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("damage")
+    with pvit_data.ShardWriter(out, "mine", "train", spaces=SPACES) as writer:
+        for seed in range(4):
+            writer.write(full_sample(seed))
+    return out
+
+
+def same(a: Sample, b: Sample) -> bool:
+    arrays = ("rgb", "depth", "normal", "segm", "pose3d", "pose3d_valid", "pose2d")
+    equal = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in arrays)
+    assert a.boxes is not None
+    assert b.boxes is not None
+    return equal and np.array_equal(a.boxes.xyxy, b.boxes.xyxy) and (a.meta, a.action) == (b.meta, b.action)
+
+
+def damaged(data: bytes, kind: str, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    if kind == "cut":
+        return data[: rng.randrange(len(data))]
+    for _ in range(64 if kind == "bytes" else 1):
+        changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["bit", "bytes", "cut"])
+def test_damaged_shard(folder: Path, tmp_path: Path, kind: str) -> None:
+    """With the index, damage costs exactly the samples it hits."""
+    truth = {s.key: s for s in pvit_data.open(folder)}
+    shutil.copytree(folder, tmp_path / "d")
+    shard = tmp_path / "d/mine/train-00000.tar"
+    whole = shard.read_bytes()
+    rng = random.Random(kind)
+    for _ in range(TRIALS // 3):
+        shard.write_bytes(damaged(whole, kind, rng))
+        dataset = pvit_data.open(tmp_path / "d", on_corrupt="skip")
+        found = {s.key: s for s in dataset}
+        assert all(same(sample, truth[key]) for key, sample in found.items())
+        assert set(found) | set(dataset.skipped) == set(truth)
+        assert not set(found) & set(dataset.skipped)
+        if kind == "bit":
+            assert len(dataset.skipped) <= 1
+
+
+@pytest.mark.parametrize("name", ["mine/index/train.parquet", "manifest.json"])
+@pytest.mark.parametrize("kind", ["bit", "cut"])
+def test_damaged_index_or_manifest(folder: Path, tmp_path: Path, name: str, kind: str) -> None:
+    """One of our own errors, before any sample is returned."""
+    shutil.copytree(folder, tmp_path / "d")
+    whole = (folder / name).read_bytes()
+    rng = random.Random(name + kind)
+    for _ in range(TRIALS // 3):
+        changed = damaged(whole, kind, rng)
+        if changed == whole:
+            continue
+        (tmp_path / "d" / name).write_bytes(changed)
+        with pytest.raises(PvitError):
+            pvit_data.open(tmp_path / "d")[0]
+
+
+@pytest.mark.parametrize("kind", ["bit", "cut"])
+def test_damaged_shard_without_index(folder: Path, tmp_path: Path, kind: str) -> None:
+    """Without checksums damage may go unseen, but nothing other than our errors may come out."""
+    whole = (folder / "mine/train-00000.tar").read_bytes()
+    rng = random.Random(kind)
+    for _ in range(TRIALS // 3):
+        (tmp_path / "train-00000.tar").write_bytes(damaged(whole, kind, rng))
+        dataset = pvit_data.open(tmp_path, on_corrupt="skip")
+        assert len(list(dataset)) <= 4
+    (tmp_path / "train-00000.tar").write_bytes(whole[:-1])
+    with pytest.raises(FormatError, match="does not end"):
+        list(pvit_data.open(tmp_path))
+
+
+def test_undamaged_shard_without_index_streams(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "mine/train-00000.tar", tmp_path)
+    stream = pvit_data.open(tmp_path)
+    assert all(same(a, b) for a, b in zip(stream, pvit_data.open(folder), strict=True))
+    for action in (lambda: stream[0], lambda: stream.column("key"), lambda: stream.where("has_depth")):
+        with pytest.raises(UsageError, match="no index"):
+            action()
+
+
+def test_missing_shard_and_limit(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "d")
+    shard = tmp_path / "d/mine/train-00000.tar"
+    data = bytearray(shard.read_bytes())
+    data[600:-600] = bytes(len(data) - 1200)
+    shard.write_bytes(data)
+    with pytest.raises(CorruptShardError, match=r"mine/train-00000\.tar: member .* of sample 'mine-000"):
+        list(pvit_data.open(tmp_path / "d"))
+    shard.unlink()
+    with pytest.raises(PvitError, match=r"train-00000\.tar: no such file"):
+        pvit_data.open(tmp_path / "d")[0]
+
+
+def test_newer_major_version_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "d")
+    manifest = tmp_path / "d/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"version": "1.0"', '"version": "2.0"'))
+    with pytest.raises(FormatError, match=r"format version 2\.0, this reader knows 1\.x: update"):
+        pvit_data.open(tmp_path / "d")
