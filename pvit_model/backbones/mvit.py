@@ -1,0 +1,359 @@
+"""MViTv2 (and v1) for video: a vision transformer whose attention pools its queries, keys and values.
+
+The sequence is [CLS, extra tokens, patches]; CLS and the extra tokens (prompts) skip every pooling, take no relative
+position and no residual pooling, and are projected wherever the width changes. Tokens stay channels-last throughout.
+Parameter names are those of the published SlowFast checkpoints. Sources: Li et al., MViTv2, arXiv 2112.01526; Fan et
+al., MViT, arXiv 2104.11227, and their published configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pvit_model.backbones.attention import Form, Grid, attend, pair_table
+from pvit_model.backbones.base import BackboneOutput
+from pvit_model.backbones.mvit_names import from_torchvision
+from pvit_model.backbones.pooling import depthwise_pool, max_pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MViTConfig:
+    """What distinguishes one MViT from another. Defaults: MViTv2-S 16x4.
+
+    Args:
+        clip: (T, H, W) that the position tables are made for; other sizes interpolate them.
+        embed_dim, heads: width and heads of the first block; both double at each of `stages`.
+        stages: blocks at which the width doubles and queries are pooled by 2x2.
+        kv_stride: spatial stride of keys and values in the first block; halves at each of `stages`.
+        widen: whether the width grows inside attention (v2) or in the MLP of the block before (v1).
+        relative, absolute: kinds of positions.
+        pool_all_queries: convolve queries also where the stride is 1 (v2).
+        residual_pooling: add the pooled queries to attention's output (v2).
+        drop_path: rate of the last block; linear from 0.
+        dense_layers: blocks that dense heads tap (0-based).
+        dense_width: channels of dense heads by default.
+        init_std: standard deviation of linear weights at the start; None: by width (Glorot), to train from scratch.
+        extra_pool: `"skip"`: extra tokens pass the pooling untouched; `"svit"`: scaled by what the convolution does
+            to a constant 3x3x3 volume, with residual pooling (SViT's object tokens).
+        attention: form of the attention, see `pvit_model.backbones.attention`.
+    """
+
+    clip: tuple[int, int, int] = (16, 224, 224)
+    embed_dim: int = 96
+    heads: int = 1
+    depth: int = 16
+    stages: tuple[int, ...] = (1, 3, 14)
+    kv_stride: int = 8
+    mlp_ratio: float = 4.0
+    widen: Literal["attention", "mlp"] = "attention"
+    relative: bool = True
+    absolute: bool = False
+    pool_all_queries: bool = True
+    residual_pooling: bool = True
+    drop_path: float = 0.2
+    dense_layers: tuple[int, ...] = (2, 12, 15)
+    dense_width: int = 64
+    init_std: float | None = 0.02
+    extra_pool: Literal["skip", "svit"] = "skip"
+    attention: Form = "auto"
+
+
+@dataclass(frozen=True)
+class _BlockPlan:
+    """One block: widths before, inside attention and after; heads, strides, grid that its queries come from."""
+
+    dim: int
+    dim_attn: int
+    dim_out: int
+    heads: int
+    q_stride: int
+    kv_stride: int
+    grid: Grid
+    drop_path: float
+
+
+def _plan(c: MViTConfig) -> list[_BlockPlan]:
+    level = [sum(s <= i for s in c.stages) for i in range(c.depth + 1)]
+    early = 1 if c.widen == "mlp" else 0
+    out = [c.embed_dim << level[min(i + early, c.depth - 1)] for i in range(c.depth)]
+    grid, plan = patch_grid(*c.clip), []
+    for i in range(c.depth):
+        dim = c.embed_dim if i == 0 else out[i - 1]
+        plan.append(
+            _BlockPlan(
+                dim=dim,
+                dim_attn=out[i] if c.widen == "attention" else dim,
+                dim_out=out[i],
+                heads=c.heads << level[i],
+                q_stride=2 if i in c.stages else 1,
+                kv_stride=max(c.kv_stride >> level[i], 1),
+                grid=grid,
+                drop_path=c.drop_path * i / max(c.depth - 1, 1),
+            )
+        )
+        grid = _strided(grid, plan[-1].q_stride)
+    return plan
+
+
+def patch_grid(t: int, h: int, w: int) -> Grid:
+    """Token grid of a (T, H, W) clip: kernel (3, 7, 7), stride (2, 4, 4), padding (1, 3, 3)."""
+    return (t - 1) // 2 + 1, (h - 1) // 4 + 1, (w - 1) // 4 + 1
+
+
+def _strided(grid: Grid, stride: int) -> Grid:
+    return grid[0], -(-grid[1] // stride), -(-grid[2] // stride)
+
+
+class DropPath(nn.Module):
+    """Drop a residual branch for whole samples in training; the kept ones are scaled up."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """The branch's output, with dropped samples zero."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
+
+
+class PoolingAttention(nn.Module):
+    """Multi-head attention over pooled queries, keys and values."""
+
+    def __init__(self, plan: _BlockPlan, config: MViTConfig) -> None:
+        super().__init__()
+        self.heads, self.config = plan.heads, config
+        self.strides = {"q": plan.q_stride, "k": plan.kv_stride, "v": plan.kv_stride}
+        width = plan.dim_attn // plan.heads
+        self.qkv = nn.Linear(plan.dim, 3 * plan.dim_attn)
+        self.proj = nn.Linear(plan.dim_attn, plan.dim_attn)
+        self.pooled = [x for x in "qkv" if x != "q" or config.pool_all_queries or plan.q_stride > 1]
+        for x in self.pooled:
+            self.add_module(f"pool_{x}", nn.Conv3d(width, width, 3, padding=1, groups=width, bias=False))
+            self.add_module(f"norm_{x}", nn.LayerNorm(width, eps=1e-6))
+        if config.relative:
+            finest = max(_strided(plan.grid, s)[i] for s in self.strides.values() for i in (1, 2))
+            for axis, size in (("h", finest), ("w", finest), ("t", plan.grid[0])):
+                table = nn.init.trunc_normal_(torch.empty(2 * size - 1, width), std=0.02)
+                self.register_parameter(f"rel_pos_{axis}", nn.Parameter(table))
+
+    def forward(self, x: Float[Tensor, "b n c"], grid: Grid) -> Float[Tensor, "b m d"]:
+        """Attend from the pooled queries; `grid` is that of the patches, which end the sequence."""
+        special = x.shape[1] - grid[0] * grid[1] * grid[2]
+        # Three products instead of one: each result is contiguous, so pooling reads it without a copy.
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        q, k, v = (
+            self._pool(name, F.linear(x, weight, bias), special, grid)
+            for name, weight, bias in zip("qkv", weights, biases, strict=True)
+        )
+        q_grid, k_grid = (_strided(grid, self.strides[name]) for name in "qk")
+        tables = None
+        if self.config.relative:
+            axes = zip("thw", q_grid, k_grid, strict=True)
+            t, h, w = (pair_table(self.get_parameter(f"rel_pos_{axis}"), a, b) for axis, a, b in axes)
+            tables = (t, h, w)
+        first = 1 if self.config.extra_pool == "svit" else special
+        out = attend(
+            q, k, v, special=special, grid=q_grid, tables=tables,
+            residual=first if self.config.residual_pooling else None, form=self.config.attention,
+        )  # fmt: skip
+        y: Tensor = self.proj(out.flatten(2))
+        return y
+
+    def _pool(self, name: str, x: Tensor, special: int, grid: Grid) -> Tensor:
+        """(b, n, heads * d) -> (b, m, heads, d): patches convolved and strided, all tokens normalised."""
+        if name in self.pooled:
+            weight = self.get_parameter(f"pool_{name}.weight")
+            tokens, patches = x[:, :special], torch.unflatten(x[:, special:], 1, grid)
+            if self.config.extra_pool == "svit":
+                tokens = torch.cat([tokens[:, :1], tokens[:, 1:] * self._gain(weight, self.strides[name])], dim=1)
+            pooled = depthwise_pool(patches, weight, self.strides[name]).flatten(1, 3)
+            x = torch.cat([tokens.to(pooled.dtype), pooled], dim=1)
+        x = torch.unflatten(x, -1, (self.heads, -1))
+        return self.get_submodule(f"norm_{name}")(x) if name in self.pooled else x
+
+    def _gain(self, weight: Tensor, stride: int) -> Tensor:
+        """What the convolution's mean over a constant 3x3x3 volume multiplies each channel with."""
+        volume = weight.new_ones(1, 3, 3, 3, self.heads * len(weight))
+        return depthwise_pool(volume, weight, stride).mean((0, 1, 2, 3))
+
+
+class Mlp(nn.Module):
+    """Linear, GELU, linear."""
+
+    def __init__(self, dim: int, hidden: int, dim_out: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim_out)
+
+    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
+        """Applied to each token."""
+        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return y
+
+
+class Block(nn.Module):
+    """Pooling attention and MLP, each behind a LayerNorm and beside a skip path."""
+
+    def __init__(self, plan: _BlockPlan, config: MViTConfig) -> None:
+        super().__init__()
+        self.plan = plan
+        self.norm1 = nn.LayerNorm(plan.dim, eps=1e-6)
+        self.attn = PoolingAttention(plan, config)
+        self.norm2 = nn.LayerNorm(plan.dim_attn, eps=1e-6)
+        self.mlp = Mlp(plan.dim_attn, int(plan.dim_attn * config.mlp_ratio), plan.dim_out)
+        self.drop_path = DropPath(plan.drop_path)
+        if plan.dim != plan.dim_out:
+            self.proj = nn.Linear(plan.dim, plan.dim_out)
+
+    def forward(self, x: Float[Tensor, "b n c"], grid: Grid) -> tuple[Float[Tensor, "b m d"], Grid]:
+        """The next tokens and their grid."""
+        y = self.norm1(x)
+        skip = x if self.plan.dim == self.plan.dim_attn else self.proj(y)
+        x = self._pool_skip(skip, grid) + self.drop_path(self.attn(y, grid))
+        y = self.norm2(x)
+        skip = x if self.plan.dim_attn == self.plan.dim_out else self.proj(y)
+        return skip + self.drop_path(self.mlp(y)), _strided(grid, self.plan.q_stride)
+
+    def _pool_skip(self, x: Tensor, grid: Grid) -> Tensor:
+        if self.plan.q_stride == 1:
+            return x
+        special = x.shape[1] - grid[0] * grid[1] * grid[2]
+        pooled = max_pool(torch.unflatten(x[:, special:], 1, grid), self.plan.q_stride)
+        return torch.cat([x[:, :special], pooled.flatten(1, 3)], dim=1)
+
+
+class MViT(nn.Module):
+    """A multiscale vision transformer (see `pvit_model.backbones.base.Backbone` for the interface)."""
+
+    def __init__(self, config: MViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
+        self.dense_layers, self.dense_width = config.dense_layers, config.dense_width
+        plan = _plan(config)
+        self.width, self.dims = config.embed_dim, tuple(p.dim_out for p in plan)
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv3d(3, config.embed_dim, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
+        if config.absolute:
+            t, h, w = plan[0].grid
+            self.pos_embed_temporal = nn.Parameter(torch.empty(1, t, config.embed_dim))
+            self.pos_embed_spatial = nn.Parameter(torch.empty(1, h * w, config.embed_dim))
+            self.pos_embed_class = nn.Parameter(torch.empty(1, 1, config.embed_dim))
+        self.blocks = nn.ModuleList(Block(p, config) for p in plan)
+        self.norm = nn.LayerNorm(self.dims[-1], eps=1e-6)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        std = self.config.init_std
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+                if std is None:
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.trunc_normal_(module.weight, std=std)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        if self.config.absolute:
+            for table in (self.pos_embed_temporal, self.pos_embed_spatial, self.pos_embed_class):
+                nn.init.trunc_normal_(table, std=0.02)
+
+    def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
+        """(T', H', W') of each block's output for a (T, H, W) clip."""
+        grid, grids = patch_grid(t, h, w), []
+        for block in self.blocks:
+            grid = _strided(grid, block.plan.q_stride)  # type: ignore[union-attr, arg-type]
+            grids.append(grid)
+        return tuple(grids)
+
+    def width_at(self, layer: int) -> int:
+        """Width of the tokens that enter a block."""
+        return self.width if layer == 0 else self.dims[layer - 1]
+
+    def forward(
+        self,
+        clip: Float[Tensor, "b 3 t h w"],
+        extra: Float[Tensor, "b e c"] | None = None,
+        *,
+        extra_layer: int = 0,
+        layers: Collection[int] = (),
+    ) -> BackboneOutput:
+        """See `Backbone.forward`."""
+        x, grid = self._embed(clip)
+        num_extra, features = 0, {}
+        for i, block in enumerate(self.blocks):
+            if i == extra_layer and extra is not None and extra.shape[1]:
+                num_extra = extra.shape[1]
+                x = torch.cat([x[:, :1], extra.to(x.dtype), x[:, 1:]], dim=1)
+            x, grid = block(x, grid)
+            if i in layers:
+                features[i] = (x[:, 1 + num_extra :], grid)
+        x = self.norm(x)
+        cls, extras, tokens = x.split([1, num_extra, x.shape[1] - num_extra - 1], dim=1)
+        return BackboneOutput(cls=cls[:, 0], extra=extras, tokens=tokens, features=features)
+
+    def _embed(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        grid = patch_grid(*clip.shape[2:])
+        x = self.patch_embed.proj(clip).flatten(2).transpose(1, 2)  # type: ignore[operator]
+        cls = self.cls_token.to(x.dtype)
+        if self.config.absolute:
+            x = x + self._positions(grid)
+            cls = cls + self.pos_embed_class
+        return torch.cat([cls.expand(len(x), -1, -1), x], dim=1), grid
+
+    def _positions(self, grid: Grid) -> Tensor:
+        """Separable absolute positions, (1, T'H'W', C); bicubic in space, linear in time where sizes differ."""
+        own = patch_grid(*self.config.clip)
+        time: Tensor = self.pos_embed_temporal
+        space: Tensor = self.pos_embed_spatial
+        if grid[0] != own[0]:
+            time = F.interpolate(time.transpose(1, 2), grid[0], mode="linear").transpose(1, 2)
+        if grid[1:] != own[1:]:
+            image = torch.unflatten(space, 1, own[1:]).permute(0, 3, 1, 2)
+            space = F.interpolate(image, grid[1:], mode="bicubic").flatten(2).transpose(1, 2)
+        return (time[:, :, None] + space[:, None]).flatten(1, 2)
+
+    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A published state dict (SlowFast or torchvision naming, detected) under this module's names."""
+        if "conv_proj.weight" in state:
+            return from_torchvision(state)
+        return {name.replace("head.projection.", "head."): value for name, value in state.items()}
+
+
+def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:
+    return MViT(replace(base, **options))
+
+
+def mvitv2_s(**options: Any) -> MViT:
+    """MViTv2-S 16x4, the paper's backbone: 34.5 M parameters, 64.5 GFLOPs."""
+    return _build(MViTConfig(), options)
+
+
+def mvitv2_b(**options: Any) -> MViT:
+    """MViTv2-B 32x3: 51.2 M parameters, 225 GFLOPs."""
+    base = MViTConfig(clip=(32, 224, 224), depth=24, stages=(2, 5, 21), drop_path=0.3, dense_layers=(4, 20, 23))
+    return _build(base, options)
+
+
+def mvitv1_b(**options: Any) -> MViT:
+    """MViTv1-B 16x4 with convolutional pooling: 36.6 M parameters, 70.6 GFLOPs."""
+    base = MViTConfig(widen="mlp", relative=False, absolute=True, pool_all_queries=False, residual_pooling=False)
+    return _build(base, options)
+
+
+def mvitv2_xxs(**options: Any) -> MViT:
+    """A small sibling for CPUs (our dimensions): trains from scratch in minutes on 32x32 to 64x64 clips."""
+    base = MViTConfig(
+        clip=(16, 64, 64), embed_dim=32, depth=5, stages=(1, 3), kv_stride=4, absolute=True, drop_path=0.0,
+        dense_layers=(0, 2, 4), dense_width=24, init_std=None,
+    )  # fmt: skip
+    return _build(base, options)

@@ -1,0 +1,108 @@
+"""Heads: maps from patch tokens and the task's prompt (dense), or one linear layer on the prompt (localisation).
+
+Heads see supervised rows only. With no row they run on an empty batch, so that every parameter stays in the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pvit_model.backbones.base import Grid
+
+Features = Sequence[tuple[Tensor, Grid]]
+
+
+class DenseHead(nn.Module):
+    """LayerNorm and 3x3x3 convolution of each layer at its own grid, upsampling, dropout, MLP with the prompt.
+
+    The MLP's first layer acts on [features, prompt] at every position; since it is linear, the prompt's part is
+    computed once per sample and added everywhere. The paper gives no widths; 60 to 64 fit its parameter count.
+
+    Args:
+        widths: of the tapped layers.
+        width: of the prompt.
+        hidden: channels of each convolution and of the MLP's hidden layer.
+        outputs: channels of each output layer, by name; a head with one output names it "".
+    """
+
+    per_space = False
+    """Whether there is one output layer per label space."""
+
+    def __init__(
+        self, widths: tuple[int, ...], width: int, hidden: int, dropout: float, outputs: Mapping[str, int]
+    ) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.norms = nn.ModuleList(nn.LayerNorm(w, eps=1e-6) for w in widths)
+        self.convs = nn.ModuleList(nn.Conv3d(w, hidden, 3, padding=1) for w in widths)
+        self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Linear(len(widths) * hidden, hidden)
+        self.mix_prompt = nn.Linear(width, hidden, bias=False)
+        self.outputs = nn.ModuleDict()
+        for name, channels in outputs.items():
+            self.add_output(name, channels)
+
+    def add_output(self, name: str, channels: int) -> None:
+        """One more output layer on the shared hidden maps."""
+        device = self.mix.weight.device
+        self.outputs[name or "map"] = nn.Linear(self.hidden, channels, device=device)
+
+    def trunk(self, features: Features, prompt: Float[Tensor, "r c"], size: Grid) -> Float[Tensor, "r t h w d"]:
+        """Hidden maps of size (T', h, w)."""
+        layers = zip(self.norms, self.convs, features, strict=True)
+        maps = [self._upsampled(conv, norm(tokens), grid, size) for norm, conv, (tokens, grid) in layers]
+        hidden = self.mix(self.dropout(torch.cat(maps, dim=-1)))
+        return F.gelu(hidden + self.mix_prompt(prompt)[:, None, None, None])
+
+    def _upsampled(self, conv: nn.Module, tokens: Tensor, grid: Grid, size: Grid) -> Tensor:
+        """(r, n, c) on `grid` -> (r, T', h, w, hidden), channels-last all the way."""
+        x: Tensor = conv(torch.unflatten(tokens, 1, grid).permute(0, 4, 1, 2, 3))
+        frames = x.transpose(1, 2).flatten(0, 1)
+        if grid[1:] != size[1:] and len(frames):
+            frames = frames.contiguous(memory_format=torch.channels_last)
+            frames = F.interpolate(frames, size=size[1:], mode="bilinear", align_corners=False)
+        elif not len(frames):
+            frames = frames.mean((2, 3), keepdim=True).expand(-1, -1, *size[1:])
+        return torch.unflatten(frames.permute(0, 2, 3, 1), 0, (len(tokens), grid[0]))
+
+    def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Tensor:
+        """The named output layer's maps, channels last."""
+        out: Tensor = self.outputs[layer or "map"](maps)
+        return out
+
+
+class TokenHead(nn.Module):
+    """One linear layer on the prompt; its time axis is interpolated for clips of another length.
+
+    Args:
+        width: of the prompt.
+        frames: T' of the model's nominal clip.
+        shape: of one frame's output.
+    """
+
+    def __init__(self, width: int, frames: int, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.frames, self.shape = frames, shape
+        self.linear = nn.Linear(width, frames * shape[0] * shape[1])
+
+    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n d"]:
+        """The output for each of `frames` predicted frames."""
+        x: Tensor = torch.unflatten(self.linear(prompt).float(), 1, (self.frames, -1))
+        if frames != self.frames and len(x):
+            x = F.interpolate(x.transpose(1, 2), size=frames, mode="linear").transpose(1, 2)
+        elif frames != self.frames:
+            x = x.mean(1, keepdim=True).expand(-1, frames, -1)
+        return torch.unflatten(x, 2, self.shape)
+
+
+class BoxHead(TokenHead):
+    """Boxes in [0, 1]."""
+
+    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n 4"]:
+        """cxcywh."""
+        return super().forward(prompt, frames).sigmoid()

@@ -1,0 +1,93 @@
+"""Save and load whole models: `model.safetensors` and `config.json` in a folder or a Hub repository."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from pvit_data.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pvit_model.config import PViTConfig
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+class HubMixin:
+    """`save_pretrained` and `from_pretrained` for a module with a pydantic `config`."""
+
+    config: PViTConfig
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the weights and the configuration; existing ones are replaced."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            name: value.detach().cpu().contiguous() for name, value in cast("nn.Module", self).state_dict().items()
+        }
+        partial = folder / f".{WEIGHTS}.partial"
+        save_file(state, partial, metadata={"format": "pt"})
+        partial.replace(folder / WEIGHTS)
+        (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None, token: str | None = None) -> Self:
+        """The model of a folder or a Hub repository (`"owner/name"`), in evaluation mode.
+
+        Raises:
+            SourceError: if the folder lacks one of the two files, or they do not belong together.
+            ConfigError: if the configuration is not one of ours.
+        """
+        from safetensors.torch import load_file
+
+        folder = Path(source)
+        if not folder.is_dir():
+            folder = _download(str(source), revision, token)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise SourceError(f"model '{source}' has no {name}; expected a folder written by save_pretrained")
+        model = cls(_read_config(folder / CONFIG))  # type: ignore[call-arg]
+        try:
+            state = load_file(folder / WEIGHTS)
+        except Exception as error:
+            raise SourceError(f"'{folder / WEIGHTS}' cannot be read ({error}); save or download it again") from error
+        _fill(cast("nn.Module", model), state, folder)
+        cast("nn.Module", model).eval()
+        return model
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise SourceError(f"weights and config.json in '{folder}' do not belong together: {first}") from error
+
+
+def _read_config(path: Path) -> PViTConfig:
+    from pydantic import ValidationError
+
+    from pvit_model.config import PViTConfig
+
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        return PViTConfig(**content)
+    except (ValueError, TypeError, ValidationError) as error:
+        first = str(error).replace("\n", " ")[:200]
+        raise ConfigError(f"'{path}' is no model configuration ({first})") from error
+
+
+def _download(name: str, revision: str | None, token: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=[WEIGHTS, CONFIG]))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise SourceError(f"'{name}' is neither a folder nor a model that the Hub gives ({first})") from error
