@@ -23,7 +23,6 @@ from pvit_data.manifest import SPLITS, SourceSpec, SplitInfo, read_manifest
 from pvit_data.members import FIELDS, RGB_EXTENSIONS
 from pvit_data.record import Record, read_record
 from pvit_data.sample import Sample
-from pvit_data.shard import file_hash
 from pvit_data.storage import Storage
 from pvit_data.where import evaluate
 
@@ -99,10 +98,10 @@ class _Part:
     def index(self) -> Index:
         if self._index is None:
             name = index_name(self.spec.name, self.split)
-            data = self.storage.read(name)
-            if len(data) != self.info.index.bytes or file_hash(data) != self.info.index.sha256:
+            if self.storage.hash(name) != (self.info.index.bytes, self.info.index.sha256):
                 raise CorruptShardError(f"{name} is not the file that the manifest lists: run 'pvit-data finish'")
-            self._index = Index(data, name)
+            root = self.storage.root
+            self._index = Index(self.storage.read(name) if root is None else root / name, name)
             if self._index.num_rows != self.info.samples:
                 raise CorruptShardError(
                     f"{name} has {self._index.num_rows} rows, the manifest says {self.info.samples}"
@@ -118,11 +117,11 @@ class _Part:
     def record(self, row: int) -> Record:
         place = self._place("json", row)
         if place is None:
-            raise CorruptShardError(f"sample '{self.index.column('key')[row]}' has no JSON member")
+            raise CorruptShardError(f"sample '{self.index.text('key', row)}' has no JSON member")
         return read_record(self._fetch(row, {"json": place})["json"])
 
     def read(self, row: int, fields: Collection[str] | None, frames: Integer[np.ndarray, "n"] | None) -> Sample:
-        key = str(self.index.column("key")[row])
+        key = self.index.text("key", row)
         wanted = [f for f in FIELDS if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]]
         members = dict.fromkeys(["json", *(m for f in wanted for m in FIELDS[f])])
         places = {m: place for m in members if (place := self._place(m, row)) is not None}
@@ -143,7 +142,7 @@ class _Part:
 
     def _fetch(self, row: int, places: Mapping[str, tuple[int, int, int]]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
-        shard = f"{self.spec.name}/{self.index.column('shard')[row]}"
+        shard = f"{self.spec.name}/{self.index.text('shard', row)}"
         out = {}
         gap = -1 if self.storage.root is not None else MAX_GAP
         for run in _runs(places, gap):
@@ -153,7 +152,7 @@ class _Part:
                 offset, size, crc = places[member]
                 data = block[offset - start : offset - start + size]
                 if len(data) != size or deflate.crc32(data) != crc:
-                    key = self.index.column("key")[row]
+                    key = self.index.text("key", row)
                     raise CorruptShardError(
                         f"{shard}: member {member} of sample '{key}' is damaged (wrong length or CRC)"
                     )
@@ -292,7 +291,7 @@ class ShardDataset(Sequence[Sample]):
 
     def _skip(self, index: int, error: FormatError) -> None:
         part, row = self._locate(index)
-        self.skipped[str(part.index.column("key")[row])] = str(error)
+        self.skipped[part.index.text("key", row)] = str(error)
         if len(self.skipped) > max(SKIP_GRACE, self._skip_limit * len(self)):
             raise CorruptShardError(
                 f"{len(self.skipped)} of {len(self)} samples are damaged, limit {self._skip_limit:.1%}; last: {error}"

@@ -6,6 +6,7 @@ Columns are read when they are first asked for, so that opening costs the same f
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 
 TEXT = ("key", "group", "shard", "rgb_encoding")
+REPEATED = TEXT[1:]  # stored as numbers into a dictionary
 NUMBERS = {
     "frames": "int32",
     "fps": "float32",
@@ -35,7 +37,7 @@ NUMBERS = {
 PLACES = {
     f"{member}_{part}": dtype
     for member in MEMBERS
-    for part, dtype in (("offset", "int64"), ("size", "int64"), ("crc32", "uint32"))
+    for part, dtype in (("offset", "int64"), ("size", "int32"), ("crc32", "uint32"))
 }
 """Byte offset of the contents in the shard (-1 = no such member), their size, and their CRC-32 (as in zlib)."""
 
@@ -90,8 +92,7 @@ def write_index(columns: dict[str, list[Any]]) -> bytes:
             continue
         kept[name] = pa.array(columns[name], pa.string() if name in TEXT else getattr(pa, _arrow(name))())
     buffer = io.BytesIO()
-    dictionary = ["group", "shard", "rgb_encoding"]
-    pq.write_table(pa.table(kept), buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)
+    pq.write_table(pa.table(kept), buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=list(REPEATED))
     return buffer.getvalue()
 
 
@@ -101,24 +102,25 @@ def _arrow(name: str) -> str:
 
 
 class Index:
-    """One index file.
+    """One index file. Texts stay in Arrow's compact form until a whole column is asked for.
 
     Args:
-        data: the whole file.
+        source: path of a local file, or the contents of a remote one.
         where: its name, for messages.
 
     Raises:
         CorruptShardError: if it is not an index.
     """
 
-    def __init__(self, data: bytes, where: str) -> None:
+    def __init__(self, source: bytes | Path, where: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._where = where
-        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+        self._arrays: dict[str, Any] = {}
         try:
-            self._file = pq.ParquetFile(pa.BufferReader(data))
+            file = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+            self._file = pq.ParquetFile(file, read_dictionary=list(REPEATED))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptShardError(f"{where} is not a Parquet file: {error}") from error
         self._names = set(self._file.schema_arrow.names)
@@ -131,11 +133,22 @@ class Index:
             UsageError: if there is no such column.
             CorruptShardError: if it cannot be decoded.
         """
-        if name not in self._columns:
-            self._columns[name] = self._load(name)
-        return self._columns[name]
+        array = self._array(name)
+        if name in REPEATED:
+            values = np.array([*array.dictionary.to_pylist(), None], object)
+            return values[array.indices.to_numpy()]
+        return array.to_numpy(zero_copy_only=False) if name in TEXT else array
 
-    def _load(self, name: str) -> Shaped[np.ndarray, "n"]:
+    def text(self, name: str, row: int) -> str:
+        """One value of a text column."""
+        return str(self._array(name)[row].as_py())
+
+    def _array(self, name: str) -> Any:
+        if name not in self._arrays:
+            self._arrays[name] = self._load(name)
+        return self._arrays[name]
+
+    def _load(self, name: str) -> Any:
         import pyarrow as pa
 
         if name not in COLUMNS:
@@ -144,12 +157,13 @@ class Index:
             if name not in PLACES:
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
             return np.full(self.num_rows, -1 if name.endswith("_offset") else 0, PLACES[name])
+        kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
         try:
-            values = self._file.read([name])[name].combine_chunks()
+            column = self._file.read([name])[name]
+            chunks = column.unify_dictionaries().chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptShardError(f"{self._where}: column {name} cannot be decoded: {error}") from error
-        array = values.to_numpy(zero_copy_only=False)
-        expected = "object" if name in TEXT else (NUMBERS | PLACES)[name]
-        if array.dtype != np.dtype(expected):
-            raise CorruptShardError(f"{self._where}: column {name} holds {array.dtype}, expected {expected}")
-        return np.asarray(array)
+        if values.null_count or kind not in (values.type, getattr(values.type, "value_type", None)):
+            raise CorruptShardError(f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls")
+        return values if name in TEXT else values.to_numpy(zero_copy_only=False)

@@ -113,6 +113,19 @@ class Storage:
             with file:
                 yield file.read
 
+    def hash(self, name: str) -> tuple[int, str]:
+        """Size and sha256 of a file.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self.stream(name) as read:
+            while block := read(1 << 20):
+                digest.update(block)
+                size += len(block)
+        return size, digest.hexdigest()
+
     def list(self, pattern: str) -> list[str]:
         """Names that match a glob, sorted; temporary files left out."""
         if self.root is not None:
