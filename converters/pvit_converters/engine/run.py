@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pvit_data.shard import encoding_of
 from pvit_data.storage import Storage
 
 Progress = Callable[[int, int], None]
+SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the time that starting several takes
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Job:
         out: folder or URL of the dataset.
         options: of the converter.
         settings: what decides the content of the shards.
-        workers: processes; up to 1 means this one.
+        workers: processes; 1 means this one, 0 as many as pay for their start.
         scheduler: address of a Dask scheduler to use instead of local processes.
         task_index, num_tasks: this run's part of a job array; part `i` of `n` writes every n-th shard.
         max_failed: fraction of the tried samples that may fail.
@@ -51,7 +53,7 @@ class Job:
     out: str
     options: ConverterOptions
     settings: Settings = field(default_factory=Settings)
-    workers: int = 1
+    workers: int = 0
     scheduler: str | None = None
     task_index: int = 0
     num_tasks: int = 1
@@ -136,8 +138,8 @@ def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[
     return plan, notes
 
 
-def _receipts(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
-    """Receipts of the plan's finished shards."""
+def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
+    """Receipts of the plan's finished shards, by split and number."""
     source, name = plan.identity["source"], fingerprint(plan)
     planned = {(shard.split, shard.number) for shard in plan.shards}
     found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
@@ -157,7 +159,7 @@ def fingerprint(plan: Plan) -> str:
 
 
 def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress) -> None:
-    done = _receipts(plan, storage)
+    done = finished_shards(plan, storage)
     mine = [shard for i, shard in enumerate(plan.shards) if i % job.num_tasks == job.task_index]
     todo = [shard for shard in mine if _is_open(job, done.get((shard.split, shard.number)))]
     done = {place: receipt for place, receipt in done.items() if place not in {(s.split, s.number) for s in todo}}
@@ -172,7 +174,8 @@ def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, prog
     tasks = [
         Task(job.converter, job.root.resolve(), job.options, job.out, spec, shard, fingerprint(plan)) for shard in todo
     ]
-    execute = run_here if job.workers <= 1 and job.scheduler is None else on_dask(job.workers, job.scheduler)
+    workers = min(job.workers or _worthwhile(tasks), len(tasks))
+    execute = run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
     allowed = job.max_failed * plan.num_samples
     failed = sum(len(receipt.skipped) for receipt in done.values())
     for task, result in execute(tasks, count):
@@ -185,6 +188,12 @@ def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, prog
         if failed > allowed and len(tasks) > 1:
             return  # however the rest goes, more have failed than may; the report says which
     count.complete()
+
+
+def _worthwhile(tasks: list[Task]) -> int:
+    """One process per core, or this one alone where the work is less than starting them."""
+    is_small = sum(task.shard.size for task in tasks) < SMALL_JOB
+    return 1 if is_small else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_open(job: Job, receipt: Receipt | None) -> bool:
@@ -211,7 +220,7 @@ class _Counter:
 
 def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
     """The report, and the manifest if every shard is finished."""
-    receipts = _receipts(plan, storage)
+    receipts = finished_shards(plan, storage)
     ordered = [receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts]
     report = make_report(plan, ordered, notes)
     if report.complete and report.converted == 0 and report.failures:

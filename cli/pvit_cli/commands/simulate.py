@@ -1,0 +1,78 @@
+"""`pvit-data simulate`: small stand-ins for raw datasets, in their real layout and with exact truth."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from pvit_cli.common import print_json
+from pvit_cli.flags import Flag, make_command, optional, source_group
+from pvit_cli.progress import progress
+from pvit_data.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    group = typer.Typer(cls=source_group(_names, _build), no_args_is_help=True, rich_markup_mode="markdown")
+    text = "Write a small simulated raw dataset in a source's real layout: SOURCE OUT [options]."
+    app.add_typer(group, name="simulate", help=text)
+
+
+def _names() -> list[str]:
+    from pvit_converters.simulate import SOURCES
+
+    return list(SOURCES)
+
+
+def _build(name: str) -> Any:
+    from pvit_cli.common import nearest
+    from pvit_converters.simulate import SOURCES
+
+    if name not in SOURCES:
+        raise UsageError(f"unknown source '{name}'.{nearest(name, SOURCES)} Can be simulated: {', '.join(SOURCES)}.")
+    writer = SOURCES[name].load()
+    texts = _argument_texts(inspect.getdoc(writer) or "")
+    hints = get_type_hints(writer)
+    flags = [
+        Flag(key, optional(hints[key], default), default, texts.get(key, ""))
+        for key, default in (writer.__kwdefaults__ or {}).items()
+    ]
+    return make_command(name, partial(_simulate, name), flags, f"Options of {name}", SOURCES[name].about)
+
+
+def _argument_texts(doc: str) -> dict[str, str]:
+    """What a docstring's `Args:` section says about each argument."""
+    section = doc.partition("Args:\n")[2].partition("\n\n")[0]
+    texts: dict[str, str] = {}
+    for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
+        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return texts
+
+
+def _simulate(
+    source: str,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="folder to write; new or empty")],
+    values: dict[str, Any],
+    samples: Annotated[int | None, typer.Option(help="number of videos or images; default: the preset's")] = None,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
+    preset: Annotated[Literal["tiny", "small", "format"], typer.Option(help="size and number")] = "small",
+    workers: Annotated[int, typer.Option(help="processes", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    from pvit_converters.simulate import simulate
+
+    with progress(f"simulate {source}") as update:
+        tree = simulate(source, out, samples, seed, preset, update, workers, **values)
+    if as_json:
+        print_json({"root": str(tree.root), "samples": tree.samples, "splits": tree.splits, "notes": list(tree.notes)})
+        return
+    splits = ", ".join(f"{n} {split}" for split, n in tree.splits.items())
+    print(f"{tree.root}: {tree.samples} samples ({splits})")
+    for note in tree.notes:
+        print(f"  {note}")
+    print(f"next: pvit-data convert {source} {tree.root} OUT")

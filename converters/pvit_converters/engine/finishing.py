@@ -1,0 +1,47 @@
+"""Finishing a dataset whose shards were written by several jobs: the same manifest as one run would have built."""
+
+from __future__ import annotations
+
+from pvit_converters.engine import plan as plans
+from pvit_converters.engine.place import remove_leftovers
+from pvit_converters.engine.report import Report, make_report, save
+from pvit_converters.engine.run import finished_shards
+from pvit_data import finish
+from pvit_data.errors import SourceError, UsageError
+from pvit_data.storage import Storage
+
+
+def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
+    """Builds manifest, index and card from receipts, and the report of each source that has a plan.
+
+    Args:
+        out: folder or URL of the dataset.
+        partial: accept that planned shards are missing.
+
+    Raises:
+        UsageError: if there is nothing to finish.
+        SourceError: if planned shards are missing.
+    """
+    storage = Storage(out)
+    sources = [name.partition("/")[0] for name in storage.list("*/plan.json")]
+    if not sources and not finish.read_receipts(storage):
+        raise UsageError(f"{out}: no conversion to finish there")
+    reports = []
+    for source in sources:
+        plan = plans.load(source, storage)
+        assert plan is not None
+        receipts = finished_shards(plan, storage)
+        ordered = [receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts]
+        report = make_report(plan, ordered)
+        if not report.complete and not partial:
+            missing = next(s.name for s in plan.shards if (s.split, s.number) not in receipts)
+            raise SourceError(
+                f"{out}: {report.planned_shards - report.shards} of {report.planned_shards} shards of '{source}' are "
+                f"missing, first {missing}; run the conversion again, or pass --partial"
+            )
+        remove_leftovers(storage, source)
+        reports.append(report)
+    finish.build(out)
+    for report in reports:
+        save(report, storage)
+    return reports
