@@ -27,6 +27,7 @@ class Flag:
         type: its type; `tuple[str, ...]` takes the flag several times, or values separated by commas.
         default: its default.
         help: what it does.
+        panel: heading in the help page under which it stands.
         minimum, maximum: of a number.
     """
 
@@ -34,10 +35,11 @@ class Flag:
     type: Any
     default: Any
     help: str
+    panel: str
     minimum: float | None = None
     maximum: float | None = None
 
-    def parameter(self, panel: str) -> inspect.Parameter:
+    def parameter(self) -> inspect.Parameter:
         """The parameter from which typer makes the option."""
         dashed = self.name.replace("_", "-")
         is_many = get_origin(self.type) is tuple
@@ -48,7 +50,7 @@ class Flag:
             help=self.help,
             min=self.minimum,
             max=self.maximum,
-            rich_help_panel=panel,
+            rich_help_panel=self.panel,
             show_default=not is_many,
         )
         kind: Any = list[str] if is_many else self.type
@@ -76,14 +78,13 @@ def optional(annotation: Any, default: Any) -> Any:
     return plain | None if default is None and isinstance(plain, type) else plain
 
 
-def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag], panel: str, help: str) -> Any:
+def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag], help: str) -> Any:
     """A typer command that calls `function` with its own parameters and `values`, a dict of the flags.
 
     Args:
         name: of the command.
         function: has a keyword parameter `values`; its other parameters are typer's as usual.
         flags: further options.
-        panel: heading of these options in the help page.
         help: text of the help page.
     """
     signature = inspect.signature(function, eval_str=True)
@@ -95,7 +96,7 @@ def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag],
 
     parameters = [p for p in own if p.default is inspect.Parameter.empty]
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    parameters += [flag.parameter(panel) for flag in flags]
+    parameters += [flag.parameter() for flag in flags]
     parameters += [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.default is not inspect.Parameter.empty
     ]

@@ -14,7 +14,33 @@ from pvit_cli.progress import progress
 from pvit_data.errors import SourceError, UsageError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-_PLAN, _RUN = "What is converted", "How it is run"
+_MANY = tuple[str, ...]
+
+
+def _engine_flags() -> list[Flag]:
+    """What every conversion can be told, whatever its source."""
+    what, how = "What is converted", "How it is run"
+    return [
+        Flag("limit", int, 0, "at most so many samples; 0: all", what, 0),
+        Flag("filter", _MANY, (), "only keys or groups like this, e.g. ai_001_*", what),
+        Flag(
+            "holdout", float, 1.0, "percent of the groups that become val where the source has no splits", what, 0, 100
+        ),
+        Flag("no_holdout", bool, False, "the same as --holdout 0", what),
+        Flag("shard_size", str, "256MB", "size of a shard", what),
+        Flag("encode", _MANY, (), "storage of a field: depth=float32, depth=uint16:0.001, normal=octahedral", what),
+        Flag("append", bool, False, "also convert groups that came to ROOT since the last time", what),
+        Flag("overwrite", bool, False, "remove this source from OUT first", what),
+        Flag("workers", int, 0, "processes; 0: one per core where it pays", how, 0),
+        Flag("scheduler", str | None, None, "address of a Dask scheduler to use instead of local processes", how),
+        Flag("task_index", int, 0, "number of this job in a job array", how, 0),
+        Flag("num_tasks", int, 1, "jobs in the job array", how, 1),
+        Flag("max_failed", str, "10", "percent of the samples that may fail", how),
+        Flag("retry_failed", bool, False, "convert shards again in which samples failed", how),
+        Flag("check_space", bool, True, "refuse to start on a disk that is too small", how),
+        Flag("dry_run", bool, False, "say what would be converted and how large it gets; write nothing", how),
+        Flag("json", bool, False, "print the report as JSON", how),
+    ]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +63,7 @@ def _build(name: str) -> Any:
 
     converter = registry.load(name)
     help = f"Convert {converter.info.title}.\n\n{converter.info.obtain}"
-    return make_command(name, partial(_convert, converter), option_flags(converter), f"Options of {name}", help)
+    return make_command(name, partial(_convert, converter), option_flags(converter) + _engine_flags(), help)
 
 
 def option_flags(converter: Any) -> list[Flag]:
@@ -46,88 +72,40 @@ def option_flags(converter: Any) -> list[Flag]:
     for name, field in converter.Options.model_fields.items():
         bounds = {key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)}
         kind = optional(field.annotation, field.default)
-        flags.append(Flag(name, kind, field.default, field.description or "", bounds.get("ge"), bounds.get("le")))
+        panel = f"Options of {converter.info.name}"
+        text = field.description or ""
+        flags.append(Flag(name, kind, field.default, text, panel, bounds.get("ge"), bounds.get("le")))
     return flags
 
 
 def _convert(
     converter: Any,
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder of the raw data")],
-    out: Annotated[
-        str, typer.Argument(metavar="OUT", help="folder (or fsspec URL) of the dataset; other sources in it stay")
-    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset; its other sources stay")],
     values: dict[str, Any],
-    limit: Annotated[int, typer.Option(help="at most so many samples; 0: all", min=0, rich_help_panel=_PLAN)] = 0,
-    filter: Annotated[
-        list[str], typer.Option(help="only keys or groups like this pattern; may be repeated", rich_help_panel=_PLAN)
-    ] = [],  # noqa: B006 (typer copies it)
-    holdout: Annotated[
-        float,
-        typer.Option(
-            help="percent of groups that become val, if the source has no splits", min=0, rich_help_panel=_PLAN
-        ),
-    ] = 1,
-    no_holdout: Annotated[bool, typer.Option("--no-holdout", help="--holdout 0", rich_help_panel=_PLAN)] = False,
-    shard_size: Annotated[str, typer.Option(help="size of a shard, e.g. 256MB", rich_help_panel=_PLAN)] = "256MB",
-    encode: Annotated[
-        list[str],
-        typer.Option(
-            help="storage of a field: depth=float32, depth=uint16:0.001, normal=octahedral", rich_help_panel=_PLAN
-        ),
-    ] = [],  # noqa: B006
-    append: Annotated[
-        bool, typer.Option("--append", help="also convert groups that are new since then", rich_help_panel=_PLAN)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="remove this source from OUT first", rich_help_panel=_PLAN)
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(help="processes; 0: one per core where it pays", min=0, rich_help_panel=_RUN)
-    ] = 0,
-    scheduler: Annotated[
-        str | None, typer.Option(help="address of a Dask scheduler to use", rich_help_panel=_RUN)
-    ] = None,
-    task_index: Annotated[int, typer.Option(help="this job's number in a job array", min=0, rich_help_panel=_RUN)] = 0,
-    num_tasks: Annotated[int, typer.Option(help="jobs in the job array", min=1, rich_help_panel=_RUN)] = 1,
-    max_failed: Annotated[str, typer.Option(help="percent of samples that may fail", rich_help_panel=_RUN)] = "10",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="convert shards with failed samples again", rich_help_panel=_RUN)
-    ] = False,
-    check_space: Annotated[
-        bool, typer.Option(help="refuse to start on a disk that is too small", rich_help_panel=_RUN)
-    ] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="say what would be converted and how large it gets", rich_help_panel=_RUN)
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON", rich_help_panel=_RUN)] = False,
 ) -> int:
     from pvit_converters.engine.plan import Settings
     from pvit_converters.engine.run import Job
 
+    own = {name: value for name, value in values.items() if name in converter.Options.model_fields}
     settings = Settings(
-        shard_bytes=parse_size(shard_size),
-        holdout=0 if no_holdout else holdout,
-        limit=limit,
-        filters=tuple(filter),
-        encodings=parse_encodings(encode),
+        shard_bytes=parse_size(values["shard_size"]),
+        holdout=0 if values["no_holdout"] else values["holdout"],
+        limit=values["limit"],
+        filters=values["filter"],
+        encodings=parse_encodings(values["encode"]),
     )
+    passed_on = "workers scheduler task_index num_tasks append overwrite retry_failed check_space"
     job = Job(
         converter=converter,
         root=root,
         out=out,
-        options=_options(converter, values),
+        options=_options(converter, own),
         settings=settings,
-        workers=workers,
-        scheduler=scheduler,
-        task_index=task_index,
-        num_tasks=num_tasks,
-        max_failed=parse_percent(max_failed),
-        append=append,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-        check_space=check_space,
+        max_failed=parse_percent(values["max_failed"]),
+        **{name: values[name] for name in passed_on.split()},
     )
-    return _preview(job, as_json) if dry_run else _run(job, as_json)
+    return _preview(job, values["json"]) if values["dry_run"] else _run(job, values["json"])
 
 
 def _options(converter: Any, values: dict[str, Any]) -> Any:

@@ -39,10 +39,10 @@ def _build(name: str) -> Any:
     texts = _argument_texts(inspect.getdoc(writer) or "")
     hints = get_type_hints(writer)
     flags = [
-        Flag(key, optional(hints[key], default), default, texts.get(key, ""))
+        Flag(key, optional(hints[key], default), default, texts.get(key, ""), f"Options of {name}")
         for key, default in (writer.__kwdefaults__ or {}).items()
     ]
-    return make_command(name, partial(_simulate, name), flags, f"Options of {name}", SOURCES[name].about)
+    return make_command(name, partial(_simulate, name), flags, SOURCES[name].about)
 
 
 def _argument_texts(doc: str) -> dict[str, str]:
