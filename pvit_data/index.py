@@ -135,9 +135,9 @@ class Index:
         """
         array = self._array(name)
         if name in REPEATED:
-            values = np.array([*array.dictionary.to_pylist(), None], object)
-            return values[array.indices.to_numpy()]
-        return array.to_numpy(zero_copy_only=False) if name in TEXT else array
+            values: Shaped[np.ndarray, "k"] = np.array([*array.dictionary.to_pylist(), None], object)
+            return np.asarray(values[array.indices.to_numpy()])
+        return np.asarray(array.to_numpy(zero_copy_only=False) if name in TEXT else array)
 
     def text(self, name: str, row: int) -> str:
         """One value of a text column."""

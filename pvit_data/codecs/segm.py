@@ -7,7 +7,7 @@ from jaxtyping import Integer
 
 from pvit_data.codecs import tiff
 from pvit_data.errors import FormatError
-from pvit_data.labels import LabelSpace
+from pvit_data.labels import IGNORE_16, LabelSpace
 
 
 def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
@@ -16,6 +16,8 @@ def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
     Raises:
         FormatError: if an id is outside the space.
     """
+    if space.num_ids > IGNORE_16:
+        raise FormatError(f"label space '{space.name}' has ids up to {space.num_ids - 1}, 16 bits hold {IGNORE_16 - 1}")
     outside = ((segm < space.first) | (segm >= space.num_ids)) & (segm != space.ignore)
     if outside.any():
         raise FormatError(

@@ -57,7 +57,9 @@ def mvitv2(depth: int, stages: tuple[int, ...], frames: int, dim: int = 96, size
             shapes |= {f"{p}.attn.pool_{x}.weight": (96, 1, 3, 3, 3)} | _affine(f"{p}.attn.norm_{x}", 96)
         shapes |= {f"{p}.attn.rel_pos_{a}": (2 * finest - 1, 96) for a in "hw"}
         shapes |= {f"{p}.attn.rel_pos_t": (2 * frames - 1, 96)}
-        shapes |= _affine(f"{p}.norm2", dim) | _affine(f"{p}.mlp.fc1", 4 * dim, dim) | _affine(f"{p}.mlp.fc2", dim, 4 * dim)
+        shapes |= (
+            _affine(f"{p}.norm2", dim) | _affine(f"{p}.mlp.fc1", 4 * dim, dim) | _affine(f"{p}.mlp.fc2", dim, 4 * dim)
+        )
         if before != dim:
             shapes |= _affine(f"{p}.proj", dim, before)
         size = q_size
@@ -84,10 +86,14 @@ def mvitv1_b() -> Shapes:
     dim = 96
     for i in range(16):
         p, out = f"blocks.{i}", dim * (2 if i in (0, 2, 13) else 1)
-        shapes |= _affine(f"{p}.norm1", dim) | _affine(f"{p}.attn.qkv", 3 * dim, dim) | _affine(f"{p}.attn.proj", dim, dim)
+        shapes |= (
+            _affine(f"{p}.norm1", dim) | _affine(f"{p}.attn.qkv", 3 * dim, dim) | _affine(f"{p}.attn.proj", dim, dim)
+        )
         for x in "qkv" if i in (1, 3, 14) else "kv":
             shapes |= {f"{p}.attn.pool_{x}.weight": (96, 1, 3, 3, 3)} | _affine(f"{p}.attn.norm_{x}", 96)
-        shapes |= _affine(f"{p}.norm2", dim) | _affine(f"{p}.mlp.fc1", 4 * dim, dim) | _affine(f"{p}.mlp.fc2", out, 4 * dim)
+        shapes |= (
+            _affine(f"{p}.norm2", dim) | _affine(f"{p}.mlp.fc1", 4 * dim, dim) | _affine(f"{p}.mlp.fc2", out, 4 * dim)
+        )
         if out != dim:
             shapes |= _affine(f"{p}.proj", out, dim)
         dim = out
