@@ -91,17 +91,23 @@ def _decode(
     return values, kept
 
 
-def select_frames(stored: list[int], frames: Frames | None) -> tuple[Frames | None, Frames]:
+def select_frames(stored: list[int], num_frames: int, frames: Frames | None) -> tuple[Frames | None, Frames]:
     """Which entries of a per-frame field to decode, and the frame numbers they belong to.
 
     Args:
         stored: frame number of each entry, ascending.
+        num_frames: length of the clip.
         frames: asked frame numbers, or None for all.
 
     Returns:
         Entry numbers (None = all), and frame numbers in the same order.
+
+    Raises:
+        FormatError: if the stored numbers are not ascending inside the clip.
     """
     have = np.array(stored, np.int64)
+    if have.size and (have[0] < 0 or have[-1] >= num_frames or (np.diff(have) <= 0).any()):
+        raise FormatError(f"frame numbers {stored[:8]} are not ascending inside 0..{num_frames - 1}")
     if frames is None:
         return None, have
     places = np.searchsorted(have, frames)
@@ -147,7 +153,7 @@ def _dense(
     name: str, record: Record, files: Mapping[str, bytes], frames: Frames | None, kept: dict[str, Frames]
 ) -> Shaped[np.ndarray, "n h w *c"]:
     stored: list[int] = getattr(record, f"{name}_frames")
-    pages, numbers = select_frames(stored, frames)
+    pages, numbers = select_frames(stored, record.frames, frames)
     data = _file(files, f"{name}.tif")
     value: Shaped[np.ndarray, "n h w *c"]
     if name == "depth":
@@ -173,7 +179,7 @@ def _pose(
     values: dict[str, Any],
     kept: dict[str, Frames],
 ) -> None:
-    rows, numbers = select_frames(record.pose_frames, frames)
+    rows, numbers = select_frames(record.pose_frames, record.frames, frames)
     for part in ("pose3d", "pose3d_valid") if name == "pose3d" else ("pose2d",):
         array = read_npy(_file(files, f"{part}.npy"))
         tail = {"pose3d": (25, 3), "pose2d": (25, 2), "pose3d_valid": (25,)}[part]

@@ -16,6 +16,7 @@ from pvit_data.codecs.limits import MAX_JSON_BYTES
 from pvit_data.errors import FormatError
 
 RECORD_VERSION = 1
+MAX_INTEGER = (1 << 31) - 1
 
 
 @dataclass(kw_only=True)
@@ -135,4 +136,6 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     numbers = value if listed else [value]
     if any(isinstance(v, float) and not math.isfinite(v) for v in numbers):
         raise FormatError(f"record has a number in {name} that is not finite")
+    if any(isinstance(v, int) and not -MAX_INTEGER <= v <= MAX_INTEGER for v in numbers):
+        raise FormatError(f"record has a number in {name} that does not fit into 32 bits")
     return value

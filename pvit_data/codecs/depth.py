@@ -79,6 +79,8 @@ def decode_depth(
     Raises:
         FormatError: if the file is not a depth map of this encoding.
     """
+    if encoding.name not in NAMES:
+        raise FormatError(f"depth encoding {encoding.name!r}: expected one of {NAMES}")
     reader = tiff.TiffReader(data)
     expected = tiff.FLOAT32 if encoding.name == "float32" else tiff.UINT16_DELTA
     if reader.kind != expected:

@@ -52,6 +52,8 @@ def decode_normal(
     Raises:
         FormatError: if the file is not a normal map of this encoding.
     """
+    if encoding not in NAMES:
+        raise FormatError(f"normal encoding {encoding!r}: expected one of {NAMES}")
     reader = tiff.TiffReader(data)
     octahedral = encoding == "octahedral"
     if reader.kind != (tiff.UINT16_DELTA if octahedral else tiff.UINT8X3_DELTA) or (octahedral and reader.height % 2):

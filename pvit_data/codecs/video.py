@@ -161,8 +161,9 @@ def _open(data: bytes) -> Any:
         if len(container.streams.video) == 0:
             raise FormatError("file has no video stream")
         context = container.streams.video[0].codec_context
-        if context is None or context.name not in CODECS:
-            raise FormatError(f"video codec {'unknown' if context is None else context.name} is not one of {sorted(CODECS)}")
+        name = "unknown" if context is None else context.name
+        if name not in CODECS:
+            raise FormatError(f"video codec {name} is not one of {sorted(CODECS)}")
         check_picture("video", context.height, context.width)
         context.thread_count = 1
         context.options = {"max_pixels": str(MAX_PIXELS)}

@@ -12,7 +12,6 @@ from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, probe_
 from pvit_data.errors import FormatError
 from tests.pvit_data.samples import clip
 
-
 TRIALS = 5000 if os.environ.get("PVIT_TORTURE") else 100
 
 

@@ -1,0 +1,195 @@
+"""Hostile archives: refused by name, nothing executed, nothing large allocated."""
+
+import io
+import json
+import pickle
+import resource
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_data.codecs import tiff
+from pvit_data.decoders import decode
+from pvit_data.encode import Encoding, encode_sample
+from pvit_data.errors import FormatError, PvitError, UsageError
+from pvit_data.record import read_record
+from pvit_data.sample import Sample
+from pvit_data.storage import Storage
+from pvit_data.tar import END, write_header, write_member
+from tests.pvit_data.samples import SPACES, full_sample
+
+
+def files() -> dict[str, bytes]:
+    return dict(encode_sample(full_sample(0), Encoding(spaces=SPACES)).files)
+
+
+def member(kind: bytes = tarfile.REGTYPE, name: str = "a.json", size: int = 0, link: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname = kind, size, link
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+class Executed:
+    """Leaves a trace when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Executed.trace, ())
+
+    ran = False
+
+    @staticmethod
+    def trace() -> None:
+        Executed.ran = True
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (member(tarfile.SYMTYPE, link="/etc/passwd"), "a symbolic link"),
+        (member(tarfile.LNKTYPE, link="b.json"), "a hard link"),
+        (member(tarfile.CHRTYPE), "a device"),
+        (member(tarfile.BLKTYPE), "a device"),
+        (member(tarfile.FIFOTYPE), "a pipe"),
+        (member(tarfile.DIRTYPE), "a folder"),
+        (member(tarfile.GNUTYPE_SPARSE, size=6 << 30), "a sparse file"),
+        (member(tarfile.XHDTYPE), "a pax header"),
+        (member(tarfile.GNUTYPE_LONGNAME), "a GNU long name"),
+        (member(name="../a.json"), "flat name"),
+        (member(name="/etc/a.json"), "flat name"),
+        (member(name="a/b.json"), "flat name"),
+        (member(name="A.json"), "flat name"),
+        (member(name="json"), "flat name"),
+        (member(size=(1 << 30) + 1), "claims 1073741825 bytes"),
+        (member(size=8**11 - 1), "claims 8589934591 bytes"),
+        (member(size=99), "ends inside member 'a.json'"),
+        (member()[:-3], "ends inside a header"),
+        (b"PK\x03\x04" + bytes(508), "octal"),
+        (write_member("a.json", b"{}") * 2 + END, "comes twice"),
+        (b"".join(write_member(f"{k}.json", b"{}") for k in "aba") + END, "lacks the key"),
+    ],
+)
+def test_archive_is_refused(tmp_path: Path, archive: bytes, message: str) -> None:
+    (tmp_path / "train-00000.tar").write_bytes(archive)
+    with pytest.raises(FormatError, match=message):
+        list(pvit_data.open(tmp_path))
+
+
+def test_executable_members_are_never_looked_at(tmp_path: Path) -> None:
+    """Pickles and torch files beside the format's members: ignored, whatever they are called."""
+    contents = files()
+    for extension in ("pkl", "pyd", "pth", "pickle", "depth.pyd", "npy.gz"):
+        contents[extension] = pickle.dumps(Executed())
+    blocks = [write_member(f"mine-0000.{extension}", data) for extension, data in sorted(contents.items())]
+    (tmp_path / "train-00000.tar").write_bytes(b"".join([*blocks, END]))
+    assert [s.key for s in pvit_data.open(tmp_path)] == ["mine-0000"]
+    assert not Executed.ran
+
+
+@pytest.mark.parametrize("extension", sorted(files()))
+def test_pickle_under_any_member_name_is_refused(extension: str) -> None:
+    object_array = io.BytesIO()
+    np.save(object_array, np.array([Executed()], object), allow_pickle=True)
+    for data in (pickle.dumps(Executed()), object_array.getvalue()):
+        with pytest.raises(FormatError):
+            decode(files() | {extension: data})
+    assert not Executed.ran
+
+
+def bomb(make: Callable[[], bytes]) -> None:
+    """Runs with 1.5 GB of address space more than now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1_500_000_000, before[1]))
+    try:
+        with pytest.raises(FormatError):
+            make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_bombs() -> None:
+    """A TIFF whose header claims more than its strips can hold, one that really inflates far, and lying records."""
+    small = tiff.write_tiff(np.zeros((1, 8, 8), np.uint8), tiff.UINT8)
+    huge = tiff._header(tiff.UINT8, 5000, 6000, np.array([20])) + small[-20:]
+    bomb(lambda: tiff.TiffReader(huge).read())
+    bomb(lambda: tiff.TiffReader(tiff._header(tiff.UINT8, 1 << 20, 1 << 20, np.array([20])) + small[-20:]).read())
+    page = tiff.write_tiff(np.zeros((1, 4096, 8192), np.uint8), tiff.UINT8)
+    start = len(tiff._header(tiff.UINT8, 4096, 8192, np.array([1])))
+    many = tiff._header(tiff.UINT8, 4096, 8192, np.full(40, len(page) - start)) + page[start:] * 40
+    bomb(lambda: tiff.TiffReader(many).read())
+    record = json.loads(files()["json"])
+    bomb(lambda: decode(files() | {"json": json.dumps(record | {"frames": 1 << 30}).encode()}))
+    bomb(lambda: decode(files() | {"json": json.dumps(record | {"height": 1 << 30, "width": 1 << 30}).encode()}))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"[]", b"null", b"{}", b"{" * 100_000, b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b'{"key": NaN}',
+        b"1" * 5000, b'{"key": 1' + b"0" * 5000 + b"}", b'"' + b"x" * (1 << 25) + b'"',
+    ],
+)  # fmt: skip
+def test_record_that_is_none(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        read_record(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": "6"}, "frames = '6', expected int"),
+        ({"fps": None}, "fps = 'None', expected float"),
+        ({"segm_frames": [0, 1.5]}, "segm_frames"),
+        ({"format": 2}, "format version 2, this reader knows 1: update"),
+        ({"depth_encoding": "exec"}, "depth encoding 'exec'"),
+        ({"rgb_encoding": "../../x"}, "rgb encoding"),
+        ({"depth_frames": [0, 1, 2, 3, 4, 9]}, "not ascending"),
+        ({"segm_frames": [1 << 80]}, "does not fit into 32 bits"),
+        ({"meta": "[1]"}, "meta is not a JSON object"),
+        ({"key": "../x"}, "sample key"),
+    ],
+)
+def test_lying_records(change: dict[str, Any], message: str) -> None:
+    record = json.loads(files()["json"]) | change
+    with pytest.raises(FormatError, match=message):
+        decode(files() | {"json": json.dumps(record).encode()})
+
+
+@pytest.mark.parametrize(
+    "url", ["pipe:cat /etc/passwd", "pipe://cat", "simplecache::http://x", "ssh://host/x", "zip://x::http://y"]
+)
+def test_only_listed_schemes_are_opened(url: str) -> None:
+    with pytest.raises(UsageError):
+        pvit_data.open(url)
+
+
+@pytest.mark.parametrize("name", ["../up/train-00000.tar", "/etc/passwd", "mine/train-0.tar", "mine/../../x-00000.tar"])
+def test_manifest_cannot_point_outside(tmp_path: Path, name: str) -> None:
+    with pvit_data.ShardWriter(tmp_path, "mine") as writer:
+        writer.write(Sample(key="a", num_frames=1, action=1))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["sources"]["mine"]["splits"]["train"]["shards"][0]["name"] = name
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(PvitError, match=r"shard name .* is not SOURCE/SPLIT-NUMBER\.tar"):
+        pvit_data.open(tmp_path)
+
+
+def test_names_that_no_header_may_hold() -> None:
+    for name in ("../a.json", "a" * 120 + ".json", "a b.json", "a"):
+        with pytest.raises(FormatError, match="USTAR header"):
+            write_header(name, 3)
+
+
+def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    for i in range(100):
+        (tmp_path / f"{i}").write_bytes(b"x")
+        storage.read_range(f"{i}", 0, 1)
+    assert len(storage._files) <= 64
+    storage.close()
+    assert not storage._files
