@@ -43,6 +43,10 @@ SOURCES = {
     "hypersim": Simulation(
         f"{_HERE}.hypersim", "rooms: depth, normals, NYU40 classes, boxes (plain, tilted, shifted cameras)"
     ),
+    "surreact": Simulation(f"{_HERE}.surreact", "people over stills: SMPL joints, body parts; depth on request"),
+    "phav": Simulation(f"{_HERE}.phav", "street clips: depth in centimetres, class and instance colours"),
+    "synadl": Simulation(f"{_HERE}.synadl", "people in rooms: OpenPose and Kinect joints in 2D and 3D"),
+    "ehoi": Simulation(f"{_HERE}.ehoi", "a workbench with tools and hands: COCO boxes, masks and contacts"),
     "ssv2": Simulation(f"{_HERE}.ssv2", "real-looking action clips: only a label"),
 }
 

@@ -60,6 +60,16 @@ def write_hdf5(path: Path, array: Array, compressed: bool) -> None:
         file.create_dataset("dataset", data=array, **options)
 
 
+def savemat(path: Path, variables: dict[str, Any]) -> None:
+    """A compressed MATLAB v5 file whose header carries no date."""
+    from scipy.io import savemat as write
+
+    out = io.BytesIO()
+    write(out, variables, do_compression=True)
+    header = b"MATLAB 5.0 MAT-file".ljust(116)
+    path.write_bytes(header + out.getvalue()[116:])
+
+
 def boxes_of(ids: Int[np.ndarray, "h w"]) -> dict[int, tuple[int, int, int, int]]:
     """Half-open pixel box (x0, y0, x1, y1) of the pixels of every id >= 0."""
     out = {}
