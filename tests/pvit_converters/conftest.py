@@ -1,6 +1,7 @@
 """Tiny raw trees with analytic truth, written from the raw specification and not with the converters' code."""
 
 import csv
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,3 +141,23 @@ def make_hypersim(tmp_path: Path) -> Callable[..., RawHypersim]:
 def write_array() -> Callable[[Path, Any], None]:
     """Writes one array as a Hypersim HDF5 file."""
     return write_h5
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module `toy_converter`, which worker processes can import as well."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "toys"))
+    import toy_converter
+
+    return toy_converter
+
+
+@pytest.fixture
+def fingerprint() -> Callable[[Path], dict[str, str]]:
+    """The hash of every file below a folder, reports left out."""
+
+    def hashes(folder: Path) -> dict[str, str]:
+        files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "report.json")
+        return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+    return hashes

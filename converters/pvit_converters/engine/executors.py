@@ -61,7 +61,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     distributed: Any = import_module("distributed")
     with ExitStack() as stack:
         # Death is handled here, task by task, with the culprit's name; and the scheduler need not comment on it.
-        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+        quiet = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.http.routes": []}
+        stack.enter_context(dask.config.set(quiet))
         if scheduler is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvit-dask-", ignore_cleanup_errors=True))
             address: Any = stack.enter_context(
@@ -70,6 +71,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address=None,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     memory_limit=None,
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,

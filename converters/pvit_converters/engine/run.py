@@ -107,12 +107,13 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
     if not 0 <= job.task_index < job.num_tasks:
         raise UsageError(f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)")
     converter = job.converter(job.root, job.options)
-    spec = source_spec(job, converter)
-    encoding_of(spec, "train")  # refuses unknown encodings before any work
+    encoding_of(source_spec(job, converter), "train")  # refuses unknown encodings before any work
     storage = Storage(job.out)
     if job.overwrite:
         overwrite(storage, job.source)
     plan, notes = _plan(job, converter, storage)
+    # After --append with another selection, the options of the first time stand for the source.
+    spec = source_spec(job, converter).model_copy(update={"options": plan.identity["options"]})
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
         _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
     return _finish(job, plan, storage, notes)
@@ -188,6 +189,8 @@ def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, prog
         if failed > allowed and len(tasks) > 1:
             return  # however the rest goes, more have failed than may; the report says which
     count.complete()
+    if job.num_tasks == 1:
+        remove_leftovers(storage, job.source)  # of workers that died on the way
 
 
 def _worthwhile(tasks: list[Task]) -> int:
