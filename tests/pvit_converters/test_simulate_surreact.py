@@ -140,7 +140,7 @@ def test_distance_depth_and_top_rows_on_request(tmp_path: Path) -> None:
     files = sorted((tmp_path / "planar").rglob("*.mat"))
     simulate("surreact", tmp_path / "again", samples=1, preset="tiny", frames=4, maps=True)
     assert [p.read_bytes() for p in files] == [p.read_bytes() for p in sorted((tmp_path / "again").rglob("*.mat"))]
-    with pytest.raises(UsageError, match="planar or distance"):
+    with pytest.raises(UsageError, match="expected planar or distance"):
         simulate("surreact", tmp_path / "x", depth_kind="z")
 
 

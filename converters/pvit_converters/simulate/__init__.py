@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.simulate.tree import Progress, Tree
+from pvit_converters.simulate.tree import Job, Progress, Tree
 from pvit_data.errors import UsageError
 
 PRESETS = ("tiny", "small", "format")
@@ -25,7 +25,7 @@ class Simulation:
     """A raw layout that the simulator can write.
 
     Args:
-        module: module with `simulate(out, samples, seed, preset, workers, progress, **options) -> Tree`.
+        module: module with `simulate(job, **options) -> Tree`.
         about: one line for a list of sources.
     """
 
@@ -59,6 +59,7 @@ def simulate(
     preset: str = "small",
     progress: Progress | None = None,
     workers: int = 1,
+    truth: Path | str | None = None,
     **options: Any,
 ) -> Tree:
     """Writes a simulated raw tree.
@@ -71,7 +72,8 @@ def simulate(
         preset: `tiny`, `small` or `format`.
         progress: called with (work done, work in all).
         workers: processes.
-        options: the source's own, see its module (`truth=FOLDER` asks for the exact truth).
+        truth: folder for the exact truth (.npz or JSON files, see the source's module); default: not written.
+        options: the source's own, see its module.
 
     Raises:
         UsageError: for an unknown source, preset or option, or an output folder that is not empty.
@@ -86,4 +88,5 @@ def simulate(
     known = set(write.__kwdefaults__ or {})
     if unknown := sorted(set(options) - known):
         raise UsageError(f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}.")
-    return write(Path(out), samples, seed, preset, workers, progress, **options)
+    where = None if truth is None else Path(truth)
+    return write(Job(Path(out), samples, seed, preset, workers, progress, where), **options)

@@ -31,7 +31,7 @@ from pvit_converters.simulate.scene import (
     pose,
     turn_z,
 )
-from pvit_converters.simulate.tree import Progress, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
 
 Array = np.ndarray
 PRESETS = {"tiny": (12, Size(1, 72, 128)), "small": (64, Size(1, 144, 256)), "format": (12, Size(1, 720, 1280))}
@@ -324,39 +324,27 @@ def _real(root: Path, seed: int, size: Size) -> None:
 
 
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     height: int | None = None,
     width: int | None = None,
-    truth: Path | None = None,
 ) -> Tree:
     """Writes an EgoISM-HOI tree, `out/{annotations,images,depth_maps}`.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of synthetic images; three of four are train, the rest val.
-        seed: everything follows from it.
-        preset: `tiny` (72x128), `small` (144x256) or `format` (720x1280).
-        workers: processes.
-        progress: called with (images done, images in all).
+        job: `samples` is the number of synthetic images; three of four are train, the rest val.
+            Presets: `tiny` (72x128), `small` (144x256) or `format` (720x1280).
         height, width: another image size.
-        truth: folder for the exact truth, one .npz per image.
     """
-    count, size = PRESETS[preset]
+    count, size = PRESETS[job.preset]
     size = Size(1, height or size.height, width or size.width)
-    root = fresh(Path(out))
+    root = fresh(job.out)
     for folder in ("annotations", "images", "depth_maps"):
         (root / folder).mkdir()
-    where = None if truth is None else Path(truth)
-    if where is not None:
-        where.mkdir(parents=True, exist_ok=True)
-    total = samples or count
-    tasks = [ImageTask(i, "val" if i % 4 == 3 else "train", root, seed, size, where) for i in range(total)]
+    if job.truth is not None:
+        job.truth.mkdir(parents=True, exist_ok=True)
+    total = job.samples or count
+    tasks = [ImageTask(i, "val" if i % 4 == 3 else "train", root, job.seed, size, job.truth) for i in range(total)]
     for split in ("train", "val"):
         rows: list[dict[str, Any]] = []
         images = []
@@ -367,7 +355,7 @@ def simulate(
         _dump(root / f"annotations/{split}_coco.json", images, _categories(split), rows)
         if split == "val":
             _dump(root / "annotations/val_coco_hands.json", images, [{"id": 0, "name": "hand"}], _linked(rows))
-    _real(root, seed, size)
-    spread(write_image, tasks, workers, progress)
+    _real(root, job.seed, size)
+    spread(write_image, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "val")}
     return Tree(root, total, splits, TRAPS)

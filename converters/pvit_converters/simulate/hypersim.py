@@ -19,7 +19,7 @@ from pvit_converters.simulate.images import boxes_of, jpeg, tonemap, write_hdf5
 from pvit_converters.simulate.render import Render, rays_of, render
 from pvit_converters.simulate.rooms import Room, room, wander
 from pvit_converters.simulate.scene import Camera, Scene
-from pvit_converters.simulate.tree import Progress, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
 
 Array = np.ndarray
 
@@ -187,39 +187,28 @@ def write_scene(task: SceneTask) -> int:
 
 
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     height: int | None = None,
     width: int | None = None,
-    truth: Path | None = None,
     traps: bool = True,
     everything: bool = False,
 ) -> Tree:
     """Writes a Hypersim tree with its official tables in `out/metadata`.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of frames; 70 % of the scenes are train, 20 % val, 10 % test.
-        seed: everything follows from it.
-        preset: `tiny` (48x64), `small` (96x128) or `format` (768x1024).
-        workers: processes.
-        progress: called with (scenes done, scenes in all).
+        job: `samples` is the number of frames; 70 % of the scenes are train, 20 % val, 10 % test.
+            Presets: `tiny` (48x64), `small` (96x128) or `format` (768x1024).
         height, width: another image size.
-        truth: folder for the exact truth, one .npz per frame.
         traps: whether the tree contains `TRAPS`.
         everything: also write position, bump normals and texture coordinates.
     """
-    count, size = PRESETS[preset]
+    count, size = PRESETS[job.preset]
     size = Size(1, height or size.height, width or size.width)
-    plans = tables.plan(samples or count, seed, traps)
-    root = fresh(Path(out))
-    tasks = [SceneTask(p, root, seed, size, None if truth is None else Path(truth), traps, everything) for p in plans]
+    plans = tables.plan(job.samples or count, job.seed, traps)
+    root = fresh(job.out)
+    tasks = [SceneTask(p, root, job.seed, size, job.truth, traps, everything) for p in plans]
     tables.write_metadata(root / "metadata", plans, size.height, size.width)
-    spread(write_scene, tasks, workers, progress)
+    spread(write_scene, tasks, job)
     splits = {s: sum(p.present for p in plans if p.split == s) for s in ("train", "val", "test")}
     return Tree(root, sum(splits.values()), splits, TRAPS if traps else ())

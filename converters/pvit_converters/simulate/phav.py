@@ -25,7 +25,7 @@ from pvit_converters.simulate.phav_tables import (
 from pvit_converters.simulate.render import Render, render
 from pvit_converters.simulate.rooms import paint, pattern
 from pvit_converters.simulate.scene import Camera, Kind, Light, Material, Primitive, Scene, look_at, pinhole, pose
-from pvit_converters.simulate.tree import Progress, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
 from pvit_data.errors import UsageError
 
 Array = np.ndarray
@@ -207,40 +207,28 @@ def _write_truth(task: VideoTask, picture: Render, classes: Array, given: list[i
 
 
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
     numbering: str = "shifted",
-    truth: Path | None = None,
 ) -> Tree:
     """Writes a PHAV tree, `out/<Action>/<Video>/<files>`.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of videos.
-        seed: everything follows from it.
-        preset: `tiny` (6x48x64), `small` (8x96x128) or `format` (30x256x340).
-        workers: processes.
-        progress: called with (videos done, videos in all).
+        job: `samples` is the number of videos.
+            Presets: `tiny` (6x48x64), `small` (8x96x128) or `format` (30x256x340).
         frames, height, width: another length or size.
         numbering: `shifted`: RGB 1..N, maps 0..N-1, map i belongs to RGB i + 1; `equal`: maps 1..N-1, same numbers;
             `zero`: maps 0..N-1, same numbers, so that map 0 has no RGB frame and RGB N no map.
-        truth: folder for the exact truth, one .npz per video.
     """
     if numbering not in ("shifted", "equal", "zero"):
         raise UsageError(f"simulate phav: numbering '{numbering}', expected shifted, equal or zero.")
-    count, size = PRESETS[preset]
+    count, size = PRESETS[job.preset]
     size = Size(frames or size.frames, height or size.height, width or size.width)
-    root = fresh(Path(out))
-    where = None if truth is None else Path(truth)
-    tasks = [VideoTask(i, root, seed, size, numbering, where) for i in range(samples or count)]
+    root = fresh(job.out)
+    tasks = [VideoTask(i, root, job.seed, size, numbering, job.truth) for i in range(job.samples or count)]
     write_colours(root / "colors.txt")
-    spread(write_video, tasks, workers, progress)
+    spread(write_video, tasks, job)
     return Tree(root, len(tasks), {}, TRAPS)

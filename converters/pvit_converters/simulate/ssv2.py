@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from pvit_converters.simulate.actions import (
     GROUP_ONE,
     OTHER_VERBS,
@@ -16,12 +18,13 @@ from pvit_converters.simulate.actions import (
     SHAPES_B,
     STYLES,
     VERBS,
+    ActionClip,
     Style,
     action_clip,
 )
 from pvit_converters.simulate.film import Container, develop, encode
 from pvit_converters.simulate.render import render
-from pvit_converters.simulate.tree import Progress, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
 from pvit_data.errors import UsageError
 
 FPS = 12
@@ -50,18 +53,25 @@ TEMPLATES = {
 
 
 @dataclass(frozen=True)
+class Film:
+    """What all videos of a tree share."""
+
+    seed: int
+    style: Style
+    size: Size
+    container: Container
+
+
+@dataclass(frozen=True)
 class ClipTask:
-    """One video to write."""
+    """One video to write. `number` counts the videos of its split."""
 
     number: int
     split: str
     verb: str
     shapes: tuple[str, ...] | None
-    seed: int
-    style: Style
-    size: Size
     path: Path
-    container: Container
+    film: Film
 
 
 @dataclass(frozen=True)
@@ -78,24 +88,23 @@ class ClipTruth:
 _SPLITS = ("train", "validation", "test")
 
 
-def _clip(task: ClipTask) -> tuple[ClipTruth, bytes]:
-    rng = rng_of(task.seed, _SPLITS.index(task.split), task.number)
-    clip = action_clip(rng, task.verb, task.style, task.size.frames, task.size.height, task.size.width, task.shapes)
-    frames = develop(render(clip.scene).radiance, rng, task.style.gap)
-    truth = ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
-    return truth, encode(frames, FPS, task.container, task.style.gap)
+def _staged(task: ClipTask, frames: int, height: int, width: int) -> tuple[ActionClip, np.random.Generator]:
+    rng = rng_of(task.film.seed, _SPLITS.index(task.split), task.number)
+    return action_clip(rng, task.verb, task.film.style, frames, height, width, task.shapes), rng
 
 
 def write_clip(task: ClipTask) -> int:
     """Renders, films and writes one video."""
-    task.path.write_bytes(_clip(task)[1])
+    film, size = task.film, task.film.size
+    clip, rng = _staged(task, size.frames, size.height, size.width)
+    frames = develop(render(clip.scene).radiance, rng, film.style.gap)
+    task.path.write_bytes(encode(frames, FPS, film.container, film.style.gap))
     return 1
 
 
 def truth_of(task: ClipTask) -> ClipTruth:
-    """Verb and shapes of a video, without rendering it."""
-    rng = rng_of(task.seed, _SPLITS.index(task.split), task.number)
-    clip = action_clip(rng, task.verb, task.style, 1, 8, 8, task.shapes)
+    """Verb and shapes of a video, without rendering it: they are drawn before anything that depends on its size."""
+    clip, _ = _staged(task, 1, 8, 8)
     return ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
 
 
@@ -133,13 +142,29 @@ def _shapes(verb: str, split: str, compositional: bool) -> tuple[str, ...] | Non
     return SHAPES_A if (verb in GROUP_ONE) == (split == "train") else SHAPES_B
 
 
+def _counts(total: int) -> dict[str, int]:
+    train, test = total * 5 // 7, max(1, total // 56)
+    return {"train": train, "validation": max(total - train - test, 0), "test": test}
+
+
+def _tasks(
+    root: Path, counts: dict[str, int], verbs: tuple[str, ...], compositional: bool, film: Film
+) -> list[ClipTask]:
+    """The videos of all splits, verbs in turn, under random ids as large as the release's."""
+    folder = root / "20bn-something-something-v2"
+    folder.mkdir()
+    ids = iter(rng_of(film.seed, 9).permutation(220_847)[: sum(counts.values())] + 1)
+    out = []
+    for split in _SPLITS:
+        for i in range(counts[split]):
+            verb = verbs[i % len(verbs)]
+            path = folder / f"{next(ids)}.{film.container}"
+            out.append(ClipTask(i, split, verb, _shapes(verb, split, compositional), path, film))
+    return out
+
+
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     train: int | None = None,
     validation: int | None = None,
@@ -152,17 +177,12 @@ def simulate(
     verbs: str = "downstream",
     compositional: bool = False,
     container: Container = "webm",
-    truth: Path | None = None,
 ) -> Tree:
     """Writes an SSv2 tree of class-balanced clips.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of videos: 5 of 7 train, the rest validation, except 1 of 56 test.
-        seed: everything follows from it.
-        preset: `tiny` (8x32x32), `small` (8x64x64) or `format` (16x224x224).
-        workers: processes.
-        progress: called with (videos done, videos in all).
+        job: `samples` is the number of videos: 5 of 7 train, the rest validation, except 1 of 56 test.
+            Presets: `tiny` (8x32x32), `small` (8x64x64) or `format` (16x224x224).
         train, validation, test: numbers of videos per split, instead of `samples`.
         frames, height, width: another length or size.
         style: `easy`, `default` or `hard` (see `actions.STYLES`).
@@ -170,7 +190,6 @@ def simulate(
         verbs: `downstream` (8 classes), `pretraining` (6 others) or `all`.
         compositional: shapes of the actor are disjoint between training and validation, per verb group.
         container: `webm` (VP9, as released) or `mp4` (H.264, as re-packed by others).
-        truth: folder for `clips.json`, verb and shapes of every clip.
     """
     choices = {"downstream": VERBS, "pretraining": OTHER_VERBS, "all": VERBS + OTHER_VERBS}
     if style not in STYLES or verbs not in choices or container not in ("webm", "mp4"):
@@ -178,39 +197,18 @@ def simulate(
             f"simulate ssv2: style '{style}', verbs '{verbs}', container '{container}': expected style one of "
             f"{', '.join(STYLES)}, verbs one of {', '.join(choices)}, container webm or mp4."
         )
-    count, size = PRESETS[preset]
+    count, size = PRESETS[job.preset]
     size = Size(frames or size.frames, height or size.height, width or size.width)
     look = STYLES[style] if gap is None else replace(STYLES[style], gap=gap)
-    total = samples or count
-    tests = max(1, total // 56)
-    counts = {"train": total * 5 // 7, "validation": total - total * 5 // 7 - tests, "test": tests}
-    given = {"train": train, "validation": validation, "test": test}
-    counts |= {k: v for k, v in given.items() if v is not None}
-    root = fresh(Path(out))
-    folder = root / "20bn-something-something-v2"
-    folder.mkdir()
-    ids = iter(rng_of(seed, 9).permutation(220_847)[: sum(counts.values())] + 1)
-    names = choices[verbs]
-    tasks = [
-        ClipTask(
-            i,
-            s,
-            verb,
-            _shapes(verb, s, compositional),
-            seed,
-            look,
-            size,
-            folder / f"{next(ids)}.{container}",
-            container,
-        )
-        for s in _SPLITS
-        for i in range(counts[s])
-        for verb in [names[i % len(names)]]
-    ]
+    counts = _counts(job.samples or count) | {
+        k: v for k, v in (("train", train), ("validation", validation), ("test", test)) if v is not None
+    }
+    root = fresh(job.out)
+    tasks = _tasks(root, counts, choices[verbs], compositional, Film(job.seed, look, size, container))
     truths = [truth_of(t) for t in tasks]
-    _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), names)
-    if truth is not None:
-        Path(truth).mkdir(parents=True, exist_ok=True)
-        _dump(Path(truth) / "clips.json", [asdict(t) for t in truths])
-    spread(write_clip, tasks, workers, progress)
+    _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), choices[verbs])
+    if job.truth is not None:
+        job.truth.mkdir(parents=True, exist_ok=True)
+        _dump(job.truth / "clips.json", [asdict(t) for t in truths])
+    spread(write_clip, tasks, job)
     return Tree(root, len(tasks), counts)

@@ -20,7 +20,7 @@ from pvit_converters.simulate.people import DEEDS, perform
 from pvit_converters.simulate.render import Render, rays_of, render
 from pvit_converters.simulate.scene import Camera, Light, Scene, pose
 from pvit_converters.simulate.skeletons import write_ntu, write_uestc
-from pvit_converters.simulate.tree import Progress, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
 from pvit_data.errors import UsageError
 
 Array = np.ndarray
@@ -53,8 +53,27 @@ _SETS = (("ntu", "vibe", "train"), ("ntu", "hmmr", "train"), ("uestc", "hmmr", "
 
 
 @dataclass(frozen=True)
+class Look:
+    """How the files differ from run to run; see `simulate`."""
+
+    maps: bool
+    depth_kind: str
+    joints2d: str
+    zrot: str
+    skeletons: bool
+
+    def __post_init__(self) -> None:
+        allowed = {"depth_kind": ("planar", "distance"), "joints2d": ("bottom", "top"), "zrot": ("zero", "view")}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise UsageError(
+                    f"simulate surreact: {name} '{getattr(self, name)}' is unknown, expected {' or '.join(values)}."
+                )
+
+
+@dataclass(frozen=True)
 class ClipTask:
-    """One clip to write. `number` counts sequences within the set, `order` all clips."""
+    """One clip to write. `number` counts the sequences of its set."""
 
     dataset: str
     estimator: str
@@ -65,11 +84,7 @@ class ClipTask:
     root: Path
     seed: int
     truth: Path | None
-    maps: bool
-    kind: str
-    joints2d: str
-    angle: str
-    skeletons: bool
+    look: Look
 
     @property
     def sequence(self) -> str:
@@ -165,7 +180,7 @@ def _info(task: ClipTask, clip: _Clip) -> tuple[dict[str, Any], int]:
     world = np.stack([_to_file(p.ordered(SMPL)) for p in clip.people])
     cam = world @ clip.R.T + clip.t
     uv = FOCAL * cam[..., :2] / cam[..., 2:] + [WIDTH / 2, HEIGHT / 2]
-    if task.joints2d == "bottom":
+    if task.look.joints2d == "bottom":
         uv[..., 1] = HEIGHT - uv[..., 1]
     joints3d = np.transpose(world, (0, 3, 2, 1)).astype(np.float32)
     joints2d = np.transpose(np.round(uv), (0, 3, 2, 1)).astype(np.float32)
@@ -184,7 +199,7 @@ def _info(task: ClipTask, clip: _Clip) -> tuple[dict[str, Any], int]:
         arrays["joints3D"][:, :, :, 1] = np.nan
     if (task.dataset, task.estimator) == ("ntu", "hmmr") and people == 1:
         arrays = {k: v[0] for k, v in arrays.items()}
-    angle = {"zero": 0.0, "view": float(task.view)}[task.angle]
+    angle = {"zero": 0.0, "view": float(task.view)}[task.look.zrot]
     scalars = {"gender": np.uint8(clip.rng.integers(2)), "zrot_euler": np.float32(angle)}
     scalars |= {"cam_dist": np.float32(clip.distance), "cam_height": np.float32(clip.height)}
     texts = {"bg": "backgrounds/still.jpg", "cloth": "textures/plain.jpg", "source": "ntu", "sequence": task.sequence}
@@ -201,9 +216,9 @@ def _maps(task: ClipTask, clip: _Clip, stem: str, folder: Path) -> int:
     part = picture.ids("part", 0).astype(np.uint8)
     if not lacks:
         savemat(folder / f"{stem}_segm.mat", {f"segm_{i + 1}": part[i] for i in range(length)})
-    if task.maps:
+    if task.look.maps:
         depth = picture.depth
-        if task.kind == "distance":
+        if task.look.depth_kind == "distance":
             rays = rays_of(picture.scene.camera.K, HEIGHT, WIDTH)[0]
             depth = depth * np.sqrt(1 + (rays * rays).sum(-1))
         depth = np.where(picture.surface, depth, BACKGROUND_DEPTH).astype(np.float32)
@@ -226,7 +241,7 @@ def write_clip(task: ClipTask) -> int:
     info, info_length = _info(task, clip)
     savemat(folder / f"{stem}_info.mat", info)
     length = min(_maps(task, clip, stem, folder), info_length, task.frames)
-    if task.skeletons and task.view == 0:
+    if task.look.skeletons and task.view == 0:
         _write_skeleton(task, clip)
     if task.truth is not None:
         _write_truth(task, clip, stem, length)
@@ -272,12 +287,7 @@ def _write_truth(task: ClipTask, clip: _Clip, stem: str, length: int) -> None:
 
 
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     frames: int | None = None,
     maps: bool = False,
@@ -286,17 +296,12 @@ def simulate(
     zrot: str = "zero",
     skeletons: bool = False,
     sets: tuple[str, ...] = ("ntu/vibe", "ntu/hmmr", "uestc/hmmr", "uestc/vibe"),
-    truth: Path | None = None,
 ) -> Tree:
     """Writes SURREACT sets, `out/{ntu,uestc}/{vibe,hmmr}/{train,test}/...`, two views of every sequence.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of clips over all sets.
-        seed: everything follows from it.
-        preset: `tiny` (6 frames), `small` (16) or `format` (64); the size is always 320x240.
-        workers: processes.
-        progress: called with (clips done, clips in all).
+        job: `samples` is the number of clips over all sets.
+            Presets: `tiny` (6 frames), `small` (16) or `format` (64); the size is always 320x240.
         frames: another length (at least 4).
         maps: also write `_depth.mat` and `_normal.mat`.
         depth_kind: `planar` (new Blender) or `distance` (old Blender).
@@ -304,42 +309,20 @@ def simulate(
         zrot: what `zrot_euler` holds: `zero` (as documented) or the `view` angle.
         skeletons: also write the original Kinect recordings of the front views to `out/skeletons`.
         sets: which sets.
-        truth: folder for the exact truth, one .npz per clip.
     """
-    if depth_kind not in ("planar", "distance") or joints2d not in ("bottom", "top") or zrot not in ("zero", "view"):
-        raise UsageError(
-            f"simulate surreact: depth_kind '{depth_kind}', joints2d '{joints2d}', zrot '{zrot}': expected "
-            "planar or distance, bottom or top, zero or view."
-        )
-    count, length = PRESETS[preset]
+    look = Look(maps, depth_kind, joints2d, zrot, skeletons)
+    count, length = PRESETS[job.preset]
     length = frames or length
     if length < 4:
         raise UsageError(f"simulate surreact: frames must be at least 4, not {length}.")
     chosen = [s for s in _SETS if f"{s[0]}/{s[1]}" in sets]
-    root = fresh(Path(out))
-    where = None if truth is None else Path(truth)
+    if not chosen:
+        raise UsageError(f"simulate surreact: no set in {sets} is ntu/vibe, ntu/hmmr, uestc/hmmr or uestc/vibe.")
+    root = fresh(job.out)
     tasks = []
-    for i in range(samples or count):
-        dataset, estimator, split = chosen[i // 2 % len(chosen)]
+    for i in range(job.samples or count):
         number, view = i // 2 // len(chosen), VIEWS[(i % 2) + 2 * (i // 2 // len(chosen) % 4)]
-        tasks.append(
-            ClipTask(
-                dataset,
-                estimator,
-                split,
-                number,
-                view,
-                length,
-                root,
-                seed,
-                where,
-                maps,
-                depth_kind,
-                joints2d,
-                zrot,
-                skeletons,
-            )
-        )
-    spread(write_clip, tasks, workers, progress)
+        tasks.append(ClipTask(*chosen[i // 2 % len(chosen)], number, view, length, root, job.seed, job.truth, look))
+    spread(write_clip, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "test")}
     return Tree(root, len(tasks), splits, TRAPS)

@@ -21,7 +21,7 @@ from pvit_converters.simulate.people import DEEDS, perform
 from pvit_converters.simulate.render import render
 from pvit_converters.simulate.rooms import room
 from pvit_converters.simulate.scene import Camera, Scene, look_at, pinhole
-from pvit_converters.simulate.tree import Progress, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
 
 Array = np.ndarray
 HEIGHT, WIDTH, FOCAL, FPS = 360, 640, 320.0, 20
@@ -165,43 +165,31 @@ def _write_json(task: ClipTask, kinect: bool, folder: str, cam: Array, uv: Array
 
 
 def simulate(
-    out: Path,
-    samples: int | None,
-    seed: int,
-    preset: str,
-    workers: int,
-    progress: Progress | None,
+    job: Job,
     *,
     frames: int | None = None,
     kinect: bool = True,
-    truth: Path | None = None,
 ) -> Tree:
     """Writes a SynADL tree, `out/{RGB,Openpose,Kinect}/...`, two cameras of every recording.
 
     Args:
-        out: folder of the raw tree.
-        samples: number of videos.
-        seed: everything follows from it.
-        preset: `tiny` (6 frames), `small` (12) or `format` (48); the size is always 640x360.
-        workers: processes.
-        progress: called with (videos done, videos in all).
+        job: `samples` is the number of videos.
+            Presets: `tiny` (6 frames), `small` (12) or `format` (48); the size is always 640x360.
         frames: another length (at least 4).
         kinect: whether the Kinect files exist too.
-        truth: folder for the exact truth, one .npz per video.
     """
-    count, length, shrink = PRESETS[preset]
-    root = fresh(Path(out))
+    count, length, shrink = PRESETS[job.preset]
+    root = fresh(job.out)
     for folder in ("Openpose", "Kinect") if kinect else ("Openpose",):
         for kind in ("2DJ", "3DJ"):
             (root / folder / kind).mkdir(parents=True)
     (root / "RGB").mkdir()
-    where = None if truth is None else Path(truth)
-    if where is not None:
-        where.mkdir(parents=True, exist_ok=True)
-    total = samples or count
+    if job.truth is not None:
+        job.truth.mkdir(parents=True, exist_ok=True)
+    total = job.samples or count
     tasks = [
-        ClipTask(i, i // 2, CAMERAS[i % 2], root, seed, max(frames or length, 4), shrink, kinect, where)
+        ClipTask(i, i // 2, CAMERAS[i % 2], root, job.seed, max(frames or length, 4), shrink, kinect, job.truth)
         for i in range(total)
     ]
-    spread(write_clip, tasks, workers, progress)
+    spread(write_clip, tasks, job)
     return Tree(root, total, {}, TRAPS)

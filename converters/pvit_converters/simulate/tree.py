@@ -27,6 +27,29 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Job:
+    """What is asked of every raw writer; see `simulate` in this package.
+
+    Args:
+        out: folder of the raw tree.
+        samples: number of videos or images; None: the preset's.
+        seed: everything follows from it.
+        preset: `tiny`, `small` or `format`.
+        workers: processes; the bytes do not depend on it.
+        progress: called with (work done, work in all).
+        truth: folder for the exact truth; None: not written.
+    """
+
+    out: Path
+    samples: int | None = None
+    seed: int = 0
+    preset: str = "small"
+    workers: int = 1
+    progress: Progress | None = None
+    truth: Path | None = None
+
+
+@dataclass(frozen=True)
 class Tree:
     """What was written.
 
@@ -60,18 +83,15 @@ def fresh(out: Path) -> Path:
     return out
 
 
-def spread(work: Callable[[T], int], tasks: Sequence[T], workers: int, progress: Progress | None) -> None:
-    """Runs the tasks, in this process (`workers` <= 1) or in others; `work` returns how many samples it wrote."""
-    total, done = len(tasks), 0
-    if workers <= 1 or total <= 1:
-        for task in tasks:
+def spread(work: Callable[[T], int], tasks: Sequence[T], job: Job) -> None:
+    """Runs the tasks, in this process (`job.workers` <= 1) or in others, and reports progress."""
+    total = len(tasks)
+    tell: Progress = job.progress or (lambda done, total: None)
+    if job.workers <= 1 or total <= 1:
+        for done, task in enumerate(tasks, 1):
             work(task)
-            done += 1
-            if progress:
-                progress(done, total)
+            tell(done, total)
         return
-    with ProcessPoolExecutor(min(workers, total), mp_context=multiprocessing.get_context("spawn")) as pool:
-        for _ in pool.map(work, tasks, chunksize=max(1, total // (workers * 16))):
-            done += 1
-            if progress:
-                progress(done, total)
+    with ProcessPoolExecutor(min(job.workers, total), mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(work, tasks, chunksize=max(1, total // (job.workers * 16))), 1):
+            tell(done, total)
