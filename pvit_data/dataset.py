@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data import manifest as manifests
-from pvit_data.decode import decode_sample
+from pvit_data.decode import Grid, decode_sample
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.index import VIRTUAL, Index, index_name
 from pvit_data.labels import LabelSpace
@@ -120,7 +120,13 @@ class _Part:
             raise CorruptShardError(f"sample '{self.index.text('key', row)}' has no JSON member")
         return read_record(self._fetch(row, {"json": place})["json"])
 
-    def read(self, row: int, fields: Collection[str] | None, frames: Integer[np.ndarray, "n"] | None) -> Sample:
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None,
+        frames: Integer[np.ndarray, "n"] | None,
+        grid: Grid | None,
+    ) -> Sample:
         key = self.index.text("key", row)
         wanted = [f for f in FIELDS if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]]
         members = dict.fromkeys(["json", *(m for f in wanted for m in FIELDS[f])])
@@ -132,7 +138,7 @@ class _Part:
         named = {_extension(member, record): data for member, data in files.items()}
         record.source, record.split = self.spec.name, self.split
         record.licence = record.licence or self.spec.licence
-        return decode_sample(record, named, fields, frames, self.spec.spaces)
+        return decode_sample(record, named, fields, frames, self.spec.spaces, grid)
 
     def _place(self, member: str, row: int) -> tuple[int, int, int] | None:
         offset = int(self.index.column(f"{member}_offset")[row])
@@ -245,8 +251,9 @@ class ShardDataset(Sequence[Sample]):
         index: int,
         fields: Collection[str] | None = None,
         frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+        grid: Grid | None = None,
     ) -> Sample:
-        """Reads one sample, decoding only some fields and frames.
+        """Reads one sample, decoding only some fields, frames and pixels of dense maps.
 
         Args:
             index: number in this dataset.
@@ -254,6 +261,8 @@ class ShardDataset(Sequence[Sample]):
             frames: frame numbers, in any order, repeats allowed; per-frame fields hold those that exist, in this
                 order, and `Sample.frames` says which; box rows of other frames are left out, cameras kept.
                 Default: all.
+            grid: row numbers and column numbers at which dense maps are sampled, which costs a fraction of decoding
+                them whole. Default: all.
 
         Raises:
             IndexError: if there is no such sample.
@@ -261,7 +270,7 @@ class ShardDataset(Sequence[Sample]):
         """
         part, row = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.read(row, self._fields if fields is None else fields, picks)
+        return part.read(row, self._fields if fields is None else fields, picks, grid)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.

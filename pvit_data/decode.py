@@ -19,6 +19,7 @@ from pvit_data.record import Record, parse_json
 from pvit_data.sample import Actions, Boxes, Camera, Sample
 
 Frames = Integer[np.ndarray, "n"]
+Grid = tuple[Integer[np.ndarray, "r"], Integer[np.ndarray, "c"]]
 
 
 def decode_sample(
@@ -27,6 +28,7 @@ def decode_sample(
     fields: Collection[str] | None = None,
     frames: Frames | None = None,
     spaces: Mapping[str, LabelSpace] | None = None,
+    grid: Grid | None = None,
 ) -> Sample:
     """Builds a sample from its record and its files.
 
@@ -37,13 +39,14 @@ def decode_sample(
         frames: frame numbers to decode, in any order, repeats allowed; per-frame fields hold those that exist, in
             the asked order, and `Sample.frames` says which. Default: all.
         spaces: label spaces of the source.
+        grid: row and column numbers at which dense maps are sampled. Default: all.
 
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
     """
     wanted = [name for name in FIELDS if name in record.fields and (fields is None or name in fields)]
     try:
-        values, kept = _decode(record, files, wanted, frames)
+        values, kept = _decode(record, files, wanted, frames, grid)
         return Sample(
             key=record.key,
             group=record.group,
@@ -65,7 +68,7 @@ def decode_sample(
 
 
 def _decode(
-    record: Record, files: Mapping[str, bytes], wanted: list[str], frames: Frames | None
+    record: Record, files: Mapping[str, bytes], wanted: list[str], frames: Frames | None, grid: Grid | None
 ) -> tuple[dict[str, Any], dict[str, Frames]]:
     values: dict[str, Any] = {}
     kept: dict[str, Frames] = {}
@@ -73,7 +76,7 @@ def _decode(
         if name == "rgb":
             values["rgb"] = _rgb(record, files, frames, kept)
         elif name in ("depth", "normal", "segm"):
-            values[name] = _dense(name, record, files, frames, kept)
+            values[name] = _dense(name, record, files, (frames, grid), kept)
         elif name in ("pose3d", "pose2d"):
             _pose(name, record, files, frames, values, kept)
         elif name == "boxes":
@@ -150,22 +153,27 @@ def _rgb(
 
 
 def _dense(
-    name: str, record: Record, files: Mapping[str, bytes], frames: Frames | None, kept: dict[str, Frames]
+    name: str,
+    record: Record,
+    files: Mapping[str, bytes],
+    asked: tuple[Frames | None, Grid | None],
+    kept: dict[str, Frames],
 ) -> Shaped[np.ndarray, "n h w *c"]:
+    frames, grid = asked
+    rows, columns = grid or (None, None)
     stored: list[int] = getattr(record, f"{name}_frames")
     pages, numbers = select_frames(stored, record.frames, frames)
     data = _file(files, f"{name}.tif")
     value: Shaped[np.ndarray, "n h w *c"]
     if name == "depth":
-        value = decode_depth(data, DepthEncoding(record.depth_encoding, record.depth_scale), pages)
+        value = decode_depth(data, DepthEncoding(record.depth_encoding, record.depth_scale), pages, rows, columns)
     elif name == "normal":
-        value = decode_normal(data, record.normal_encoding, pages)
+        value = decode_normal(data, record.normal_encoding, pages, rows, columns)
     else:
-        value = decode_segm(data, pages)
-    if value.shape[:3] != (len(numbers), record.height, record.width):
-        raise FormatError(
-            f"{name}.tif decodes to {value.shape}, the record says {(len(numbers), record.height, record.width)}"
-        )
+        value = decode_segm(data, pages, rows, columns)
+    size = (record.height, record.width) if grid is None else (len(grid[0]), len(grid[1]))
+    if value.shape[:3] != (len(numbers), *size):
+        raise FormatError(f"{name}.tif decodes to {value.shape}, the record says {(len(numbers), *size)}")
     if frames is not None or len(stored) != record.frames:
         kept[name] = numbers
     return value

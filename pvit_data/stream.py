@@ -13,6 +13,7 @@ from jaxtyping import Integer, Shaped
 
 from pvit_data import manifest as manifests
 from pvit_data.dataset import SKIP_GRACE, ShardDataset
+from pvit_data.decode import Grid
 from pvit_data.decoders import decode
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.labels import LabelSpace
@@ -122,6 +123,7 @@ class StreamDataset(ShardDataset):
         index: int,
         fields: Collection[str] | None = None,
         frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+        grid: Grid | None = None,
     ) -> Sample:
         """Not without an index.
 

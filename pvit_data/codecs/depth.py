@@ -17,6 +17,7 @@ from pvit_data.errors import FormatError
 
 MAX_FLOAT16 = 65504.0
 NAMES = ("float16", "uint16", "float32")
+_FROM_FLOAT16 = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)  # twice as fast as converting
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def decode_depth(
     if encoding.name == "float32":
         return raw
     if encoding.name == "float16":
-        return raw.view("<f2").astype(np.float32)
+        return _FROM_FLOAT16.take(raw)
     return (raw * encoding.scale).astype(np.float32)
 
 

@@ -18,7 +18,6 @@ from jaxtyping import Integer, Shaped
 from pvit_data.codecs.limits import MAX_FRAMES, check_decoded, check_picture
 from pvit_data.errors import FormatError
 
-LEVEL = 6
 HEADER = b"II*\x00\x08\x00\x00\x00"  # little-endian, 42, first directory at byte 8
 MAX_RATIO = 1032  # deflate cannot inflate a byte to more (258 bytes from 2 bits)
 MAX_FILE = (1 << 32) - 1  # offsets have 32 bits
@@ -36,11 +35,13 @@ class Kind:
         dtype: of one sample (little-endian).
         channels: samples per pixel: 1 or 3.
         predictor: whether rows hold differences of neighbouring pixels.
+        level: of deflate, the one above which more time buys little on rendered and real maps.
     """
 
     dtype: np.dtype[np.generic]
     channels: int
     predictor: bool
+    level: int
 
     @property
     def pixel_bytes(self) -> int:
@@ -48,11 +49,11 @@ class Kind:
         return self.dtype.itemsize * self.channels
 
 
-UINT8 = Kind(np.dtype("u1"), 1, False)  # segmentation
-UINT16 = Kind(np.dtype("<u2"), 1, False)  # segmentation in large label spaces
-UINT16_DELTA = Kind(np.dtype("<u2"), 1, True)  # depth, octahedral normals
-UINT8X3_DELTA = Kind(np.dtype("u1"), 3, True)  # normals
-FLOAT32 = Kind(np.dtype("<f4"), 1, False)  # lossless depth
+UINT8 = Kind(np.dtype("u1"), 1, False, 9)  # segmentation
+UINT16 = Kind(np.dtype("<u2"), 1, False, 9)  # segmentation in large label spaces
+UINT16_DELTA = Kind(np.dtype("<u2"), 1, True, 9)  # depth, octahedral normals
+UINT8X3_DELTA = Kind(np.dtype("u1"), 3, True, 8)  # normals
+FLOAT32 = Kind(np.dtype("<f4"), 1, False, 6)  # lossless depth
 KINDS = (UINT8, UINT16, UINT16_DELTA, UINT8X3_DELTA, FLOAT32)
 
 
@@ -74,7 +75,7 @@ def write_tiff(pages: Shaped[np.ndarray, "n h w *c"], kind: Kind) -> bytes:
         )
     num_pages, height, width = pages.shape[:3]
     check_picture("TIFF page", height, width)
-    strips = [bytes(deflate.zlib_compress(_difference(page, kind).tobytes(), LEVEL)) for page in pages]
+    strips = [bytes(deflate.zlib_compress(_difference(page, kind).tobytes(), kind.level)) for page in pages]
     lengths = np.array([len(s) for s in strips], np.int64)
     if int(lengths.sum()) + 256 * num_pages > MAX_FILE:
         raise FormatError(
@@ -116,11 +117,12 @@ class TiffReader:
             columns: column numbers. Default: all.
 
         Raises:
-            FormatError: if a page number is outside the file or a strip does not inflate to exactly one page.
+            FormatError: if a page, row or column number is outside the file, or a strip does not inflate to exactly
+                one page.
         """
         picks = range(self.num_pages) if pages is None else [int(p) for p in pages]
-        height = self.height if rows is None else len(rows)
-        width = self.width if columns is None else len(columns)
+        height = self._extent("row", rows, self.height)
+        width = self._extent("column", columns, self.width)
         tail = () if self.kind.channels == 1 else (self.kind.channels,)
         check_decoded("TIFF", len(picks) * height * width * self.kind.pixel_bytes)
         out = np.empty((len(picks), height, width, *tail), self.kind.dtype)
@@ -133,6 +135,13 @@ class TiffReader:
                 np.cumsum(plane, axis=1, dtype=self.kind.dtype, out=plane)
             out[i] = plane if columns is None else plane[:, columns]
         return out
+
+    def _extent(self, what: str, picks: Integer[np.ndarray, "k"] | None, size: int) -> int:
+        if picks is None:
+            return size
+        if len(picks) and not 0 <= picks.min() <= picks.max() < size:
+            raise FormatError(f"TIFF has {size} {what}s, not number {picks.max()}")
+        return len(picks)
 
     def _inflate(self, page: int) -> Shaped[np.ndarray, "h w *c"]:
         start, length = int(self._offsets[page]), int(self._lengths[page])

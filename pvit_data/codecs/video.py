@@ -16,6 +16,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Integer, UInt8
 
 from pvit_data.codecs.limits import MAX_FRAMES, MAX_PIXELS, check_decoded, check_picture
@@ -198,8 +199,9 @@ def _collect(
     for place, frame in enumerate(picks):
         places.setdefault(frame, []).append(place)
     out: UInt8[np.ndarray, "n h w 3"] | None = None
+    converter = VideoReformatter()
     for number, picture in _wanted(container, shown, sorted(places)):
-        rgb = _to_rgb(picture)
+        rgb = _to_rgb(picture, converter)
         rgb = rgb if size is None else rgb[: size[0], : size[1]]
         if out is None:
             out = np.empty((len(picks), *rgb.shape), np.uint8)
@@ -257,7 +259,11 @@ def _sequential(container: Any, numbers: list[int]) -> Iterator[tuple[int, Any]]
             return
 
 
-def _to_rgb(picture: Any) -> UInt8[np.ndarray, "h w 3"]:
-    rgb: UInt8[np.ndarray, "h w 3"] = picture.to_ndarray(format="rgb24")
+def _to_rgb(picture: Any, converter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
+    """A view of the converted picture. One converter serves all pictures: making one costs more than using it."""
+    converted: Any = converter.reformat(picture, format="rgb24", threads=1)
+    plane = converted.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    rgb = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
     turns = round(picture.rotation / 90) % 4
     return np.rot90(rgb, turns) if turns else rgb

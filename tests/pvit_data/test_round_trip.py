@@ -78,6 +78,11 @@ def test_only_asked_fields_and_frames(folder: Path) -> None:
     assert part.boxes.labels.tolist() == [[0, 0]]
     assert dataset.read(3, ["boxes"], [0]).boxes.partner.tolist() == [1, 0]
     assert pvit_data.open(folder, tasks=["depth"])[3].rgb is None
+    rows, columns = np.arange(0, 46, 5), np.arange(59, 0, -7)
+    coarse = dataset.read(3, ["depth", "normal", "segm"], [2, 5], (rows, columns))
+    for name in ("depth", "normal", "segm"):
+        picks = np.searchsorted(whole.frames_of(name), [2, 5])
+        np.testing.assert_array_equal(getattr(coarse, name), getattr(whole, name)[picks][:, rows][:, :, columns])
 
 
 def test_annotated_but_empty_differs_from_not_annotated(tmp_path: Path) -> None:
