@@ -106,30 +106,23 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
     """
     if not 0 <= job.task_index < job.num_tasks:
         raise UsageError(f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)")
-    converter = job.converter(job.root, job.options)
-    encoding_of(source_spec(job, converter), "train")  # refuses unknown encodings before any work
-    storage = Storage(job.out)
-    if job.overwrite:
-        overwrite(storage, job.source)
-    plan, notes = _plan(job, converter, storage)
-    # After --append with another selection, the options of the first time stand for the source.
-    spec = source_spec(job, converter).model_copy(update={"options": plan.identity["options"]})
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
+        converter = job.converter(job.root, job.options)
+        encoding_of(source_spec(job, converter), "train")  # refuses unknown encodings before any work
+        storage = Storage(job.out)
+        plan, notes = _plan(job, converter, storage)
+        # After --append with another selection, the options of the first time stand for the source.
+        spec = source_spec(job, converter).model_copy(update={"options": plan.identity["options"]})
         _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
-    return _finish(job, plan, storage, notes)
+        return _finish(job, plan, storage, notes)
 
 
 def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[str]]:
     """The stored plan if there is one, else a new one."""
-    identity = plans.make_identity(converter, job.settings)
-    plan = plans.load(job.source, storage)
+    plan = None if job.overwrite else plans.load(job.source, storage)
     if plan is None:
-        require_free(storage, job.source)
-        plan = plans.make_plan(converter, job.settings, converter.list_items())
-        if not plan.shards:
-            raise SourceError(f"{job.root}: nothing to convert")
-        plans.save(plan, storage)
-        return plan, []
+        return _new_plan(job, converter, storage), []
+    identity = plans.make_identity(converter, job.settings)
     ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
     plans.require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
     notes: list[str] = []
@@ -137,6 +130,18 @@ def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[
         plan, notes = plans.append_to(plan, job.settings, converter.list_items())
         plans.save(plan, storage)
     return plan, notes
+
+
+def _new_plan(job: Job, converter: Converter, storage: Storage) -> Plan:
+    plan = plans.make_plan(converter, job.settings, converter.list_items())
+    if not plan.shards:
+        raise SourceError(f"{job.root}: nothing to convert")
+    if job.overwrite:  # only now that there is something to take its place
+        overwrite(storage, job.source)
+    else:
+        require_free(storage, job.source)
+    plans.save(plan, storage)
+    return plan
 
 
 def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
