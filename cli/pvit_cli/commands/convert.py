@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import EXIT_OK, EXIT_PROBLEM, print_json
+from pvit_cli.common import EXIT_OK, print_json
 from pvit_cli.flags import Flag, make_command, optional, source_group
 from pvit_cli.progress import progress
 from pvit_data.errors import SourceError, UsageError
@@ -144,9 +144,12 @@ def _run(job: Any, as_json: bool) -> int:
             f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept, the list is in {where}; "
             f"first: {report.failures[0].message}"
         )
+    if not report.complete and job.num_tasks == 1:
+        missing = report.planned_shards - report.shards
+        raise SourceError(f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}")
     if not as_json:
         print(_next_step(job, report))
-    return EXIT_OK if report.complete or job.num_tasks > 1 else EXIT_PROBLEM
+    return EXIT_OK
 
 
 def _next_step(job: Any, report: Any) -> str:

@@ -20,6 +20,7 @@ Result = tuple[Task, Outcome | PvitError]
 Executor = Callable[[Sequence[Task], Tick], Iterator[Result]]
 
 MAX_DEATHS = 20  # of workers on one shard, with a different sample in work each time
+GIVEN_UP = "killed-worker"  # reason of the error that ends such a shard
 _TOPIC = "pvit-progress"
 
 
@@ -126,7 +127,7 @@ class _Rounds:
         deaths.append(_key_in_work(task))
         if len(deaths) >= MAX_DEATHS or (task.marker is None and len(deaths) > 3):
             message = f"{task.shard.name}: its worker died {len(deaths)} times, last at '{deaths[-1]}'; given up"
-            return SourceError(message, reason="killed-worker")
+            return SourceError(message, reason=GIVEN_UP)
         if deaths[-1] and deaths.count(deaths[-1]) > 1:
             task = replace(task, poison=task.poison | {deaths[-1]})
         self.waiting.append(task)

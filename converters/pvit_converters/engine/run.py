@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pvit_converters.base import Converter, ConverterOptions
 from pvit_converters.engine import plan as plans
-from pvit_converters.engine.executors import on_dask, run_here
+from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
 from pvit_converters.engine.place import overwrite, remove_leftovers, remove_source, require_free, require_space
 from pvit_converters.engine.plan import Plan, Settings
 from pvit_converters.engine.report import Report, make_report, save
@@ -113,7 +113,7 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         plan, notes = _plan(job, converter, storage)
         # After --append with another selection, the options of the first time stand for the source.
         spec = source_spec(job, converter).model_copy(update={"options": plan.identity["options"]})
-        _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
+        notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
         return _finish(job, plan, storage, notes)
 
 
@@ -164,38 +164,46 @@ def fingerprint(plan: Plan) -> str:
     return plans.digest(json.dumps(plan.identity, sort_keys=True))[:16]
 
 
-def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress) -> None:
+def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress) -> list[str]:
+    """Writes this run's open shards; returns notes about those that had to be given up."""
     done = finished_shards(plan, storage)
     mine = [shard for i, shard in enumerate(plan.shards) if i % job.num_tasks == job.task_index]
     todo = [shard for shard in mine if _is_open(job, done.get((shard.split, shard.number)))]
-    done = {place: receipt for place, receipt in done.items() if place not in {(s.split, s.number) for s in todo}}
     total = sum(len(shard.items) for shard in mine)
     count = _Counter(progress, total - sum(len(shard.items) for shard in todo), total)
     if job.num_tasks == 1:
         remove_leftovers(storage, job.source)
     if not todo:
-        return
+        return []
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    tasks = [
-        Task(job.converter, job.root.resolve(), job.options, job.out, spec, shard, fingerprint(plan)) for shard in todo
-    ]
+    root, name = job.root.resolve(), fingerprint(plan)
+    tasks = [Task(job.converter, root, job.options, job.out, spec, shard, name) for shard in todo]
+    notes = _execute(job, tasks, count)
+    if job.num_tasks == 1:
+        remove_leftovers(storage, job.source)  # of workers that died on the way
+    return notes
+
+
+def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
     workers = min(job.workers or _worthwhile(tasks), len(tasks))
     execute = run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
-    allowed = job.max_failed * plan.num_samples
-    failed = sum(len(receipt.skipped) for receipt in done.values())
+    tried = failed = 0
+    notes = []
     for task, result in execute(tasks, count):
-        if isinstance(result, SourceError) and result.reason == "killed-worker":
+        tried += len(task.shard.items)
+        if isinstance(result, SourceError) and result.reason == GIVEN_UP:
             failed += len(task.shard.items)
+            notes.append(str(result))
         elif isinstance(result, PvitError):
             raise result
         else:
             failed += len(result.skipped)
-        if failed > allowed and len(tasks) > 1:
-            return  # however the rest goes, more have failed than may; the report says which
+        remaining = sum(len(t.shard.items) for t in tasks) - tried
+        if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
+            return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
     count.complete()
-    if job.num_tasks == 1:
-        remove_leftovers(storage, job.source)  # of workers that died on the way
+    return notes
 
 
 def _worthwhile(tasks: list[Task]) -> int:
