@@ -157,6 +157,7 @@ class _Fold(torch.autograd.Function):
         out, rt, rh, rw = ctx.saved_tensors
         d = rt.shape[-1]
         grad = grads[0].to(out.dtype)
+        rt, rh, rw = (r.to(out.dtype) for r in (rt, rh, rw))  # autocast ends before backward
         patches = _on_grid(out[..., :d], ctx.special, ctx.grid)
         sizes = [r.shape[1] for r in (rt, rh, rw)]
         gt, gh, gw = torch.split(_on_grid(grad[..., d:], ctx.special, ctx.grid), sizes, dim=-1)
