@@ -126,8 +126,8 @@ def render(scene: Scene) -> Render:
     index[void] = -1
     hits = surface(scene, depth, index, rays, placed)
     normal = np.zeros((*depth.shape, 3))
-    normal[~void] = hits.normal
+    normal[~void] = hits.normal.T
     radiance = np.empty((*depth.shape, 3), np.float32)
     radiance[...] = scene.sky
-    radiance[~void] = shade(scene, hits)
+    radiance[~void] = shade(scene, hits).T
     return Render(radiance, depth, normal, index, scene)

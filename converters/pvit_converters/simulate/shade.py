@@ -1,4 +1,4 @@
-"""Normals, textures and light of the visible surface points, one row per pixel."""
+"""Normals, textures and light of the visible surface points, one column per pixel."""
 
 from __future__ import annotations
 
@@ -23,48 +23,53 @@ class Placed:
 
 @dataclass(frozen=True)
 class Hits:
-    """Visible surface points, N rows.
+    """Visible surface points, N columns.
 
     Args:
         frame: (N,) frame index.
         primitive: (N,) index of the primitive.
-        point: (N,3) camera axes, metres.
-        local: (N,3) object axes, in units that do not change when the object grows.
-        normal: (N,3) camera axes, unit, facing the camera.
+        point: (3,N) camera axes, metres.
+        local: (3,N) object axes, in units that do not change when the object grows.
+        normal: (3,N) camera axes, unit, facing the camera.
     """
 
     frame: Int[np.ndarray, "n"]
     primitive: Int[np.ndarray, "n"]
-    point: Float[np.ndarray, "n 3"]
-    local: Float[np.ndarray, "n 3"]
-    normal: Float[np.ndarray, "n 3"]
+    point: Float[np.ndarray, "3 n"]
+    local: Float[np.ndarray, "3 n"]
+    normal: Float[np.ndarray, "3 n"]
 
 
-def _turn(matrix: Array, v: Array) -> Array:
-    """Rows of v turned by the matrix of the same row; plain arithmetic is faster than einsum here."""
-    x, y, z = v[:, 0], v[:, 1], v[:, 2]
-    return np.stack([matrix[:, i, 0] * x + matrix[:, i, 1] * y + matrix[:, i, 2] * z for i in range(3)], -1)
+def _turn(m: Array, v: Array, back: bool = False) -> Array:
+    """Vectors (3,N) turned by matrices (3,3,N), or by their transposes (`back`); faster than einsum."""
+    m = m.swapaxes(0, 1) if back else m
+    return np.stack([m[i, 0] * v[0] + m[i, 1] * v[1] + m[i, 2] * v[2] for i in range(3)])
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Row-wise dot products of vectors; several times faster than a sum over a short axis."""
-    return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])
+    return np.asarray(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
+
+
+def _pick(table: Array, at: Array) -> Array:
+    """Rows `at` of a table (R, ...) as (..., N), component by component."""
+    flat = np.ascontiguousarray(table.reshape(len(table), -1).T)
+    return np.take(flat, at, axis=1).reshape(*table.shape[1:], len(at))
 
 
 def _local_normal(kind: str, q: Array, half: Array) -> Array:
-    """Outward normals in object axes (not unit) at points q, metres."""
+    """Outward normals (3,N) in object axes (not unit) at points q, metres."""
     if kind == "ball":
         return np.asarray(q / (half * half))
     if kind == "capsule":
         out = q.copy()
-        out[:, 2] -= np.clip(q[:, 2], -half[:, 2], half[:, 2])
+        out[2] -= np.clip(q[2], -half[2], half[2])
         return out
-    if kind == "plane":
-        return np.broadcast_to([0.0, 0.0, 1.0], q.shape)
-    face = np.abs(q / half).argmax(-1)
     out = np.zeros_like(q)
-    rows = np.arange(len(q))
-    out[rows, face] = np.sign(q[rows, face])
+    if kind == "plane":
+        out[2] = 1.0
+        return out
+    face, columns = np.abs(q / half).argmax(0), np.arange(q.shape[1])
+    out[face, columns] = np.sign(q[face, columns])
     return out
 
 
@@ -72,37 +77,41 @@ def surface(scene: Scene, depth: Array, index: Array, rays: Array, placed: list[
     """Points, object coordinates and normals of every pixel that sees a surface, in row-major (t, y, x) order."""
     frame, row, column = np.nonzero(index >= 0)
     primitive = index[frame, row, column].astype(np.intp)
-    xy = np.broadcast_to(rays, (*index.shape, 2))[frame, row, column]
     z = depth[frame, row, column]
-    point = np.stack([xy[:, 0] * z, xy[:, 1] * z, z], -1)
+    spot = np.ravel_multi_index((frame if len(rays) > 1 else 0 * frame, row, column), rays.shape[:3])
+    point = np.concatenate([_pick(rays.reshape(-1, 2), spot) * z, z[None]])
     at = primitive * scene.frames + frame
-    axes = np.concatenate([p.axes for p in placed])[at]
-    half = np.concatenate([p.half for p in placed])[at]
-    local = _turn(np.swapaxes(axes, 1, 2), point - np.concatenate([p.centre for p in placed])[at])
+    axes, half, centre = (
+        _pick(np.concatenate([getattr(p, name) for p in placed]), at) for name in ("axes", "half", "centre")
+    )
+    local = _turn(axes, point - centre, back=True)
     normal = np.empty_like(local)
     kinds = np.array([KINDS.index(p.kind) for p in scene.primitives])[primitive]
-    for code, kind in enumerate(KINDS):
-        rows = np.nonzero(kinds == code)[0]
-        if len(rows):
-            normal[rows] = _local_normal(kind, local[rows], half[rows])
+    for code in np.unique(kinds):
+        columns = np.nonzero(kinds == code)[0]
+        normal[:, columns] = _local_normal(KINDS[code], local[:, columns], half[:, columns])
     normal = _turn(axes, normal)
-    inward = _dot(normal, point) > 0
-    normal *= np.where(inward, -1.0, 1.0)[:, None]
-    normal /= np.sqrt(_dot(normal, normal))[:, None]
-    first = np.stack([p.half[0] for p in scene.primitives])[primitive]
-    return Hits(frame, primitive, point, local * first / half, normal)
+    normal *= np.where(_dot(normal, point) > 0, -1.0, 1.0) / np.sqrt(_dot(normal, normal))
+    first = np.stack([p.half[0] for p in scene.primitives])
+    return Hits(frame, primitive, point, local * (_pick(first, primitive) / half), normal)
 
 
 def _albedo(scene: Scene, hits: Hits) -> Array:
+    """Linear albedo (3,N) of both colours mixed by the pattern."""
     materials = [p.material for p in scene.primitives]
-    waves = np.array([m.waves for m in materials])[hits.primitive]
-    phases = np.array([m.phases for m in materials])[hits.primitive]
-    hard = np.array([m.hardness for m in materials])[hits.primitive]
-    pattern = np.sin(_dot(waves, hits.local[:, None]) + phases)
-    mix = 0.5 + 0.5 * np.clip(pattern[:, 0] * pattern[:, 1] * hard, -1, 1)
-    first = np.array([m.colour for m in materials])[hits.primitive]
-    second = np.array([m.second or m.colour for m in materials])[hits.primitive]
-    return np.asarray(first + (second - first) * mix[:, None])
+    wave_one, wave_two, first, second, numbers = (
+        _pick(np.array(table, np.float32), hits.primitive)
+        for table in (
+            [m.waves[0] for m in materials],
+            [m.waves[1] for m in materials],
+            [m.colour for m in materials],
+            [m.second or m.colour for m in materials],
+            [(*m.phases, m.hardness) for m in materials],
+        )
+    )
+    local = hits.local.astype(np.float32)
+    pattern = np.sin(_dot(wave_one, local) + numbers[0]) * np.sin(_dot(wave_two, local) + numbers[1])
+    return np.asarray(first + (second - first) * (0.5 + 0.5 * np.clip(pattern * numbers[2], -1, 1)))
 
 
 def _extent(primitive: Primitive) -> Array:
@@ -117,15 +126,15 @@ def _extent(primitive: Primitive) -> Array:
 
 def _contact_shadow(scene: Scene, hits: Hits, world: Array, up: Array) -> Array:
     """Darkening (N,) of upward surfaces just below a solid: a soft blob that fades with height."""
-    out = np.ones(len(world))
+    out = np.ones(world.shape[1], np.float32)
     rows = np.nonzero(up > 0.9)[0]
-    x, y, z = world[rows].T
-    frame, own, light = hits.frame[rows], hits.primitive[rows], np.ones(len(rows))
+    x, y, z = world[:, rows]
+    frame, own, light = hits.frame[rows], hits.primitive[rows], np.ones(len(rows), np.float32)
     for i, primitive in enumerate(scene.primitives):
         if primitive.shadow <= 0 or not len(rows):
             continue
         extent = np.maximum(_extent(primitive), 0.02)
-        table = np.concatenate(np.broadcast_arrays(primitive.pose[:, :3, 3], extent), -1)
+        table = np.concatenate(np.broadcast_arrays(primitive.pose[:, :3, 3], extent), -1).astype(np.float32)
         cx, cy, cz, ex, ey, ez = table[0] if len(table) == 1 else table[frame].T
         gap = cz - ez - z
         far = ((x - cx) / ex) ** 2 + ((y - cy) / ey) ** 2
@@ -135,19 +144,18 @@ def _contact_shadow(scene: Scene, hits: Hits, world: Array, up: Array) -> Array:
     return out
 
 
-def shade(scene: Scene, hits: Hits) -> Float[np.ndarray, "n 3"]:
-    """Linear radiance of every hit: a lamp with fall-off, ambient light, contact shadows, emission."""
-    view = np.broadcast_to(scene.camera.world_from_camera, (scene.frames, 4, 4))
-    turn = view[hits.frame, :3, :3]
-    world = _turn(turn, hits.point) + view[hits.frame, :3, 3]
-    normal = _turn(turn, hits.normal)
-    to_lamp = scene.light.position - world
+def shade(scene: Scene, hits: Hits) -> Float[np.ndarray, "3 n"]:
+    """Linear radiance of every hit: a lamp with fall-off, ambient light, contact shadows, emission (float32)."""
+    view = scene.camera.world_from_camera
+    which = hits.frame if len(view) > 1 else np.zeros(1, np.intp)
+    turn, move = (_pick(part.astype(np.float32), which) for part in (view[:, :3, :3], view[:, :3, 3]))
+    world = _turn(turn, hits.point.astype(np.float32)) + move
+    normal = _turn(turn, hits.normal.astype(np.float32))
+    to_lamp = scene.light.position.astype(np.float32)[:, None] - world
     distance2 = _dot(to_lamp, to_lamp)
     facing = np.maximum(_dot(to_lamp, normal), 0) / np.sqrt(distance2)
-    power = np.broadcast_to(scene.light.power, (scene.frames,))[hits.frame]
+    power = np.broadcast_to(scene.light.power, (scene.frames,)).astype(np.float32)[hits.frame]
     lamp = power * facing / (1 + distance2 / 16)
-    ambient = scene.light.ambient * (0.8 + 0.2 * normal[:, 2])
-    light = ambient[:, None] + lamp[:, None] * np.asarray(scene.light.colour)
-    glow = np.array([p.material.emission for p in scene.primitives])[hits.primitive]
-    dark = _contact_shadow(scene, hits, world, normal[:, 2])
-    return np.asarray(_albedo(scene, hits) * light * dark[:, None] + glow[:, None])
+    light = scene.light.ambient * (0.8 + 0.2 * normal[2]) + lamp * np.asarray(scene.light.colour, np.float32)[:, None]
+    glow = np.array([p.material.emission for p in scene.primitives], np.float32)[hits.primitive]
+    return np.asarray(_albedo(scene, hits) * light * _contact_shadow(scene, hits, world, normal[2]) + glow)
