@@ -118,6 +118,7 @@ def _clip(sample: Sample) -> _Clip:
     lengths: dict[str, int] = {"num_frames": sample.num_frames} if sample.num_frames else {}
     sizes: dict[str, tuple[int, int]] = {"height and width": (sample.height, sample.width)} if sample.height else {}
     fps = sample.fps
+    schema.check_rate(fps)
     if sample.rgb is not None:
         schema.check_rgb(sample.rgb)
         media, length, sizes["rgb"], rate = _media(sample.rgb, fps)

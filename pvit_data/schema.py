@@ -18,6 +18,7 @@ from pvit_data.sample import Actions, Boxes, Camera, EncodedMedia, Sample
 
 UP = ("", "x", "-x", "y", "-y", "z", "-z")
 RIGID_TOLERANCE = 1e-3
+MAX_RATE = 1000.0
 
 
 def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None:
@@ -29,8 +30,12 @@ def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None
     times = sample.frame_times
     if times is not None and (times.shape != (num_frames,) or not np.isfinite(times).all()):
         raise FormatError(f"frame_times has shape {times.shape}, expected ({num_frames},) finite seconds")
-    if not 0 <= sample.fps < 1e6:
-        raise FormatError(f"fps is {sample.fps}, expected a rate, or 0 where unknown")
+
+
+def check_rate(fps: float) -> None:
+    """A frame rate, or 0 where it is unknown."""
+    if not 0 <= fps <= MAX_RATE:
+        raise FormatError(f"fps is {fps}, expected a rate up to {MAX_RATE}, or 0 where unknown")
 
 
 def check_array(name: str, value: np.ndarray, shape: tuple[int | None, ...], kinds: str) -> None:
