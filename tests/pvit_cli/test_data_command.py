@@ -1,6 +1,7 @@
 """The command pvit-data end to end: what it says, and how it ends, on good and on bad input."""
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -192,6 +193,21 @@ def test_stopping_exits_75_and_the_same_command_continues(pristine: Path, tmp_pa
         assert err.count("\n") == 1
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert "20 samples converted" in done.stdout
+
+
+def test_ctrl_c_stops_every_process_quietly(pristine: Path, tmp_path: Path) -> None:
+    """Ctrl-C reaches the workers too; only the command itself may answer."""
+    argv = [*COMMAND, "convert", "hypersim", str(pristine), str(tmp_path / "out"), "--shard-size", "1kB"]
+    process = subprocess.Popen(
+        [*argv, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list((tmp_path / "out").rglob("*.tar")) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if process.returncode != 0:
+        assert (process.returncode, err.count("\n")) == (75, 1)
+        assert err.startswith("error: ")
 
 
 def test_dry_run(pristine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from pvit_converters.engine.signals import without_interrupts
 from pvit_converters.engine.task import Outcome, Task, Tick, run_task
 from pvit_data.errors import PvitError, SourceError, UsageError
 
@@ -66,8 +67,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         stack.enter_context(dask.config.set(quiet))
         if scheduler is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvit-dask-", ignore_cleanup_errors=True))
-            address: Any = stack.enter_context(
-                distributed.LocalCluster(
+            with without_interrupts():
+                cluster = distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     host="127.0.0.1",
@@ -77,7 +78,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                 )
-            )
+            address: Any = stack.enter_context(cluster)
         else:
             address = scheduler
         try:
