@@ -1,0 +1,156 @@
+"""Builds batch number s from nothing but its number: the unit of work of a loader, in whichever process it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from pvit_data.clip_config import ClipConfig
+from pvit_data.clip_reader import Clip, ClipReader
+from pvit_data.errors import FormatError
+from pvit_data.mixture import Draw, Mixture
+from pvit_data.sample_set import SampleSet
+from pvit_data.targets import Target, pack
+
+if TYPE_CHECKING:
+    from pvit_data.batch import Batch
+
+OnCorrupt = Literal["raise", "skip"]
+Note = Callable[[str], None]
+MAX_IN_A_ROW = 100
+"""Unreadable samples in a row at which skipping stops (design, on_corrupt)."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A batch whose pixels are still bytes, uint8 (b, t, h, w, 3), and what was skipped on the way.
+
+    Args:
+        batch: the batch.
+        attempted: samples asked for.
+        skipped: (source, message) of each sample that could not be read.
+    """
+
+    batch: Batch
+    attempted: int
+    skipped: list[tuple[str, str]]
+
+    def pin_memory(self) -> Built:
+        """The same in page-locked memory (called by PyTorch's DataLoader)."""
+        return Built(self.batch.pin_memory(), self.attempted, self.skipped)
+
+
+class Builder(Protocol):
+    """Anything that builds batches by number."""
+
+    def build(self, step: int, note: Note) -> Built:
+        """Batch `step`; `note` is told the key of each sample before it is read."""
+
+
+class TrainingBatches:
+    """This rank's slice of the global batches of a mixture."""
+
+    def __init__(
+        self, mixture: Mixture, config: ClipConfig, rank: int = 0, world_size: int = 1, on_corrupt: OnCorrupt = "raise"
+    ) -> None:
+        self.mixture, self.config, self.on_corrupt = mixture, config, on_corrupt
+        share = mixture.batch_size // world_size
+        self._slice = slice(rank * share, (rank + 1) * share)
+        self._readers = []
+        for source in mixture.sources:
+            trained = {
+                name: config.tasks[name] if name in config.tasks else mixture.tasks_of(name, source.ds)
+                for name in source.ds.sources
+            }
+            tasks = {
+                name: _with_action(names, config.downstream == name or (not config.downstream and source.is_downstream))
+                for name, names in trained.items()
+            }
+            self._readers.append(ClipReader(source.ds, config, tasks, mixture.seed))
+        self._empty = {name: nothing for reader in self._readers for name, nothing in reader.empty().items()}
+
+    def build(self, step: int, note: Note) -> Built:
+        """See `Builder`."""
+        skipped: list[tuple[str, str]] = []
+        draws = self.mixture.draws(step)[self._slice]
+        read = [self._clip(draw, skipped, note) for draw in draws]
+        return Built(_batch(step, read, self.config, self._empty), len(draws), skipped)
+
+    def _clip(self, draw: Draw, skipped: list[tuple[str, str]], note: Note) -> Clip:
+        wanted = draw
+        for attempt in range(1, MAX_IN_A_ROW + 1):
+            reader = self._readers[wanted.source]
+            note(reader.key(wanted.row))
+            try:
+                return reader.train(wanted.row, wanted.epoch)
+            except FormatError as error:
+                if self.on_corrupt == "raise":
+                    raise
+                skipped.append((reader.source(wanted.row), str(error)))
+            wanted = self.mixture.substitute(draw, attempt)
+        raise FormatError(f"{MAX_IN_A_ROW} samples in a row cannot be read, the last: {skipped[-1][1]}")
+
+
+class EvaluationBatches:
+    """Every sample of a dataset once per view, in order."""
+
+    def __init__(
+        self,
+        ds: SampleSet,
+        config: ClipConfig,
+        batch_size: int,
+        tasks: Iterable[str] | None = None,
+        views: tuple[int, int] = (1, 1),
+        rank: int = 0,
+        world_size: int = 1,
+        on_corrupt: OnCorrupt = "raise",
+    ) -> None:
+        self.config, self.views, self.on_corrupt, self.batch_size = config, views, on_corrupt, batch_size
+        rows = np.flatnonzero(ds.column("has_rgb").astype(bool))[rank::world_size]
+        self._todo = [(int(row), view) for row in rows for view in range(views[0] * views[1])]
+        asked = None if tasks is None else tuple(tasks)
+        self._reader = ClipReader(ds, config, {name: _asked(asked, name, ds, config) for name in ds.sources})
+        self._empty = self._reader.empty()
+
+    def __len__(self) -> int:
+        return -(-len(self._todo) // self.batch_size)
+
+    def build(self, step: int, note: Note) -> Built:
+        """See `Builder`."""
+        read, skipped = [], []
+        todo = self._todo[step * self.batch_size : (step + 1) * self.batch_size]
+        for row, view in todo:
+            note(self._reader.key(row))
+            try:
+                read.append(self._reader.view(row, view, self.views))
+            except FormatError as error:
+                if self.on_corrupt == "raise":
+                    raise
+                skipped.append((self._reader.source(row), str(error)))
+        return Built(_batch(step, read, self.config, self._empty), len(todo), skipped)
+
+
+def _asked(asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig) -> tuple[str, ...]:
+    if asked is not None:
+        return tuple(asked)
+    return _with_action(config.tasks.get(source, ds.sources[source].tasks), config.downstream in ("", source))
+
+
+def _with_action(tasks: Iterable[str], trained: bool) -> tuple[str, ...]:
+    return (*(name for name in tasks if name != "action"), *(("action",) if trained else ()))
+
+
+def _batch(step: int, read: Sequence[Clip], config: ClipConfig, empty: Mapping[str, Target]) -> Batch:
+    import torch
+
+    from pvit_data.batch import Batch
+
+    video = torch.empty((len(read), config.num_frames, *config.size, 3), dtype=torch.uint8)
+    for row, clip in enumerate(read):
+        np.take(clip.rgb, clip.order, axis=0, out=video[row].numpy())
+    return Batch(
+        step, [clip.key for clip in read], [clip.source for clip in read], video, pack([c.targets for c in read], empty)
+    )

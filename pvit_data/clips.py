@@ -1,0 +1,119 @@
+"""Which frames of a video become the T frames of a clip: one function per published rule.
+
+Every function returns T frame indices, ascending, repeated where the video is shorter: a still is its one frame T
+times. Training draws from `rng`; evaluation passes None and gets the published deterministic clip.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from pvit_data.errors import ConfigError
+
+Sampler = Literal["segment", "dense", "fit", "whole", "keyframe"]
+
+BY_SOURCE: dict[str, Sampler] = {
+    "ssv2": "segment",  # PySlowFast slowfast/datasets/ssv2.py, whatever its SAMPLING_RATE says
+    "something-else": "segment",
+    "diving48": "segment",
+    "kinetics400": "dense",
+    "ava": "keyframe",
+}
+"""The published rule of each downstream dataset; any other source gets `"fit"`."""
+
+
+def segment(num_frames: int, length: int, rng: np.random.Generator | None = None) -> Int64[np.ndarray, "t"]:
+    """One frame from each of `length` equal segments of the whole video: random in training, else the middle one.
+
+    Segment ends are rounded half to even and both belong to the segment (PySlowFast slowfast/datasets/ssv2.py).
+    """
+    ends = np.round(np.arange(length + 1) * ((num_frames - 1) / length)).astype(np.int64)
+    start, stop = ends[:-1], ends[1:]
+    if rng is None:
+        middle: Int64[np.ndarray, "t"] = (start + stop) // 2
+        return middle
+    return rng.integers(start, stop, endpoint=True)
+
+
+def dense(
+    num_frames: int,
+    length: int,
+    rng: np.random.Generator | None = None,
+    *,
+    rate: float = 4,
+    fps: float = 0.0,
+    target_fps: float = 30.0,
+    view: tuple[int, int] = (0, 1),
+) -> Int64[np.ndarray, "t"]:
+    """A span of `rate * length` frames at `target_fps`, cut at a random place, or at place i of n for `view=(i, n)`.
+
+    The indices are linspace(start, start + span - 1), truncated and clamped, so that short videos repeat their last
+    frame (PySlowFast slowfast/datasets/decoder.py with USE_OFFSET_SAMPLING).
+
+    Args:
+        fps: native frame rate; 0 (unknown) counts as `target_fps`.
+    """
+    span = max(1.0, rate * length / target_fps * (fps or target_fps))
+    last = max(num_frames - span, 0.0)
+    index, views = view
+    if rng is not None:
+        start = float(rng.uniform(0, last))
+    else:
+        start = float(last // 2 if views == 1 else index * (last // (views - 1)))
+    places = np.linspace(start, start + span - 1, length)
+    return np.clip(places, 0, num_frames - 1).astype(np.int64)
+
+
+def fit(
+    num_frames: int, length: int, rng: np.random.Generator | None = None, *, rate: float = 4
+) -> Int64[np.ndarray, "t"]:
+    """As `dense` at the native frame rate, but a video shorter than the span gets a lower rate, not a frozen end."""
+    return dense(num_frames, length, rng, rate=min(rate, num_frames / length))
+
+
+def whole(num_frames: int, length: int) -> Int64[np.ndarray, "t"]:
+    """Frames spread evenly from the first to the last."""
+    return np.round(np.linspace(0, num_frames - 1, length)).astype(np.int64)
+
+
+def keyframe(num_frames: int, length: int, centre: int, *, rate: int = 4) -> Int64[np.ndarray, "t"]:
+    """Every `rate`-th frame with `centre` at position `length // 2`, clamped (AVA; PySlowFast utils.get_sequence)."""
+    return np.clip(centre + rate * (np.arange(length) - length // 2), 0, num_frames - 1).astype(np.int64)
+
+
+def choose(
+    sampler: Sampler,
+    num_frames: int,
+    length: int,
+    rng: np.random.Generator | None = None,
+    *,
+    rate: int = 4,
+    fps: float = 0.0,
+    view: tuple[int, int] = (0, 1),
+    centre: int | None = None,
+) -> Int64[np.ndarray, "t"]:
+    """The frames of a clip by the name of the rule.
+
+    Args:
+        view: temporal view i of n in evaluation; only `dense` has different ones.
+        centre: the key frame; default the middle of the video.
+
+    Raises:
+        ConfigError: if the rule is unknown, or the video has no frame.
+    """
+    if num_frames < 1:
+        raise ConfigError(f"cannot sample a clip of {length} frames from a video of {num_frames}")
+    if sampler == "segment":
+        return segment(num_frames, length, rng)
+    if sampler == "dense":
+        return dense(num_frames, length, rng, rate=rate, fps=fps, view=view)
+    if sampler == "fit":
+        return fit(num_frames, length, rng, rate=rate)
+    if sampler == "whole":
+        return whole(num_frames, length)
+    if sampler == "keyframe":
+        return keyframe(num_frames, length, num_frames // 2 if centre is None else centre, rate=rate)
+    raise ConfigError(f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole or keyframe")

@@ -1,0 +1,118 @@
+"""The task table: what a task reads, what its target looks like, how it follows geometry and how it is drawn.
+
+One entry per task; heads, losses and metrics of the same names live in the model's package. A new task is one more
+`register(Task(...))`, called by whoever brings it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from pvit_data import targets
+from pvit_data.clip_config import ClipConfig
+from pvit_data.errors import ConfigError
+from pvit_data.labels import LabelSpace
+from pvit_data.sample import Sample
+from pvit_data.targets import Target
+
+Builder = Callable[[Sample, Int64[np.ndarray, "t"], ClipConfig], Target | None]
+Shapes = Callable[[ClipConfig], tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Args:
+        name: its name everywhere.
+        field: the `Sample` field that holds its annotation; how geometry acts on it is `transforms.RULES[field]`.
+        reads: fields to read for it.
+        kind: `"map"` (one value per cell), `"vector"` (values per frame) or `"class"` (one value per clip).
+        drawing: name of the picture that shows it.
+        build: makes the target of one sample at the given frames.
+        shapes: shapes of value and valid of one row.
+        dtype: of the values.
+    """
+
+    name: str
+    field: str
+    reads: tuple[str, ...]
+    kind: Literal["map", "vector", "class"]
+    drawing: str
+    build: Builder
+    shapes: Shapes
+    dtype: str = "float32"
+
+    def empty(self, config: ClipConfig) -> Target:
+        """The packed target of no rows."""
+        value, valid = self.shapes(config)
+        return Target(np.zeros((0, *value), self.dtype), np.zeros((0, *valid), bool))
+
+
+def _map(*channels: int) -> Shapes:
+    return lambda c: ((c.num_targets, *c.maps, *channels), (c.num_targets, *c.maps))
+
+
+TASKS: dict[str, Task] = {}
+
+
+def register(task: Task) -> None:
+    """Adds a task to the table.
+
+    Raises:
+        ConfigError: if another task has its name.
+    """
+    if TASKS.get(task.name, task) != task:
+        raise ConfigError(f"task '{task.name}' is registered twice; give the new one another name")
+    TASKS[task.name] = task
+
+
+register(Task("depth", "depth", ("depth",), "map", "depth", targets.depth, _map()))
+register(Task("normal", "normal", ("normal", "camera"), "map", "normal", targets.normal, _map(3)))
+register(Task("segm", "segm", ("segm",), "map", "labels", targets.segm, _map(), "int64"))
+register(
+    Task(
+        "pose3d",
+        "pose3d",
+        ("pose3d", "pose3d_valid"),
+        "vector",
+        "skeleton",
+        targets.pose3d,
+        lambda c: ((c.num_targets, 25, 3), (c.num_targets, 25)),
+    )
+)
+register(
+    Task(
+        "boxes",
+        "boxes",
+        ("boxes",),
+        "vector",
+        "boxes",
+        targets.boxes,
+        lambda c: ((c.num_targets, c.num_boxes, 4), (c.num_targets, c.num_boxes)),
+    )
+)
+register(Task("action", "action", ("action",), "class", "text", targets.action, lambda c: ((), ()), "int64"))
+
+
+def target_name(task: str, spaces: Mapping[str, LabelSpace]) -> str:
+    """The name of a task's target in a batch: the task's, and for segmentation also its label space's."""
+    return f"segm/{spaces['segm'].name}" if task == "segm" else task
+
+
+def known(names: Iterable[str]) -> tuple[Task, ...]:
+    """The tasks of the given names.
+
+    Raises:
+        ConfigError: if a name is not in the table.
+    """
+    names = tuple(names)
+    for name in names:
+        if name not in TASKS:
+            raise ConfigError(f"unknown task '{name}': expected one of {', '.join(sorted(TASKS))}")
+    return tuple(TASKS[name] for name in names)
