@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pvit_data.clip_config import ClipConfig
     from pvit_data.dataset import ShardDataset
     from pvit_data.dataset import open_dataset as open
     from pvit_data.errors import PvitError
     from pvit_data.labels import LabelSpace
+    from pvit_data.loading import eval_loader, loader
     from pvit_data.manifest import SourceSpec
+    from pvit_data.mixture import Mixture, MixtureSource
     from pvit_data.sample import Actions, Boxes, Camera, EncodedMedia, Sample
     from pvit_data.writer import ShardWriter
 
@@ -19,6 +22,7 @@ __all__ = [
     "Actions",
     "Boxes",
     "Camera",
+    "ClipConfig",
     "EncodedMedia",
     "LabelSpace",
     "Mixture",
@@ -28,6 +32,7 @@ __all__ = [
     "ShardDataset",
     "ShardWriter",
     "SourceSpec",
+    "eval_loader",
     "loader",
     "open",
     "testing",
@@ -37,6 +42,7 @@ _HOMES = {
     "Actions": "sample",
     "Boxes": "sample",
     "Camera": "sample",
+    "ClipConfig": "clip_config",
     "EncodedMedia": "sample",
     "LabelSpace": "labels",
     "Mixture": "mixture",
@@ -46,7 +52,8 @@ _HOMES = {
     "ShardDataset": "dataset",
     "ShardWriter": "writer",
     "SourceSpec": "manifest",
-    "loader": "loader",
+    "eval_loader": "loading",
+    "loader": "loading",
     "open": "dataset",
 }
 

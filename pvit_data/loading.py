@@ -9,7 +9,6 @@ ranks changes any sample, and resuming needs nothing but the step number.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.mixture import Mixture
 from pvit_data.sample_set import SampleSet
-from pvit_data.worker_loader import Loader, Options
+from pvit_data.worker_loader import Endless, Loader, Options
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +64,7 @@ def loader(
             f"batch_size {mixture.batch_size}, rank {rank} of {world_size}: expected a multiple of the number of ranks"
         )
     config = clip or ClipConfig()
-    steps = itertools.count(start_step) if num_steps is None else range(start_step, start_step + num_steps)
+    steps = Endless(start_step) if num_steps is None else range(start_step, start_step + num_steps)
     options = Options(workers, prefetch, pin_memory, timeout, device, max_corrupt)
     return Loader(TrainingBatches(mixture, config, rank, world_size, on_corrupt), steps, config, options)
 

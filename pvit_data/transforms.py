@@ -18,7 +18,7 @@ from pvit_data.errors import FormatError
 from pvit_data.geometry import MIRROR, Geometry
 from pvit_data.kinect25 import FLIP
 from pvit_data.labels import LabelSpace
-from pvit_data.sample import Boxes, Camera, EncodedMedia, Sample
+from pvit_data.sample import Actions, Boxes, Camera, EncodedMedia, Sample
 
 MIRROR_X = np.array([-1, 1, 1], np.float32)
 
@@ -176,6 +176,12 @@ def _action(sample: Sample, change: Change) -> int | float | None:
     return int(mirrored_ids(np.array([sample.action]), sample.spaces.get("action"))[0])
 
 
+def _actions(sample: Sample, change: Change) -> Actions | None:
+    if sample.actions is None or not change.geometry.flip:
+        return sample.actions
+    return replace(sample.actions, class_id=mirrored_ids(sample.actions.class_id, sample.spaces.get("action")))
+
+
 def _camera(sample: Sample, change: Change) -> Camera | None:
     if sample.camera is None:
         return None
@@ -209,6 +215,7 @@ RULES: dict[str, Callable[[Sample, Change], Any]] = {
     "pose2d": _pose2d,
     "boxes": _boxes,
     "action": _action,
+    "actions": _actions,
     "camera": _camera,
     "height": lambda sample, change: change.geometry.size[0],
     "width": lambda sample, change: change.geometry.size[1],

@@ -1,22 +1,18 @@
 """`Loader`: runs a batch builder in worker processes through PyTorch's DataLoader, and says clearly when one fails.
 
-The DataLoader gets its own generator, so that iterating never touches the global random state. Workers ignore Ctrl-C
-and a first SIGTERM: stopping is the trainer's decision, and a signal to the whole process group must not take its data.
+The DataLoader gets its own generator, so that iterating never touches the global random state.
 """
 
 from __future__ import annotations
 
 import itertools
-import signal
-import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pvit_data import worker_watch
 from pvit_data.batch_builder import Builder, Built
 from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import FormatError, PvitError
@@ -45,6 +41,16 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Endless:
+    """The numbers from `start` on; unlike an `itertools.count`, it can be iterated again."""
+
+    start: int
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.start)
+
+
+@dataclass(frozen=True)
 class _Crash:
     """An unexpected exception in a worker, brought home as a value."""
 
@@ -61,9 +67,7 @@ class Loader:
         problems: the first messages about them.
     """
 
-    def __init__(
-        self, builder: Builder, steps: range | itertools.count[int], config: ClipConfig, options: Options
-    ) -> None:
+    def __init__(self, builder: Builder, steps: range | Endless, config: ClipConfig, options: Options) -> None:
         self._builder, self._steps, self._config, self._options = builder, steps, config, options
         self._attempted = 0
         self.skipped: Counter[str] = Counter()
@@ -81,21 +85,29 @@ class Loader:
         board.share_memory_()  # type: ignore[no-untyped-call]
         source = _Steps(self._builder, board)
         batches = iter(self._data_loader(source))
-        for step in self._steps:
-            try:
-                built = next(batches)
-            except (RuntimeError, OSError, EOFError) as error:
-                if not self._options.workers:
-                    raise
-                raise _worker_failure(batches, error, step, source.keys()) from None
-            if isinstance(built, _Crash):
-                failure = PvitError(f"loader worker {built.worker} failed in batch {step} {built.error}")
-                failure.add_note(built.trace)
-                raise failure
-            if isinstance(built, PvitError):
-                raise built
-            self._count(built)
-            yield self._finished(built.batch)
+        worker_watch.watch(batches)
+        try:
+            for step in self._steps:
+                yield self._finished(self._take(batches, step, source))
+        finally:
+            worker_watch.close(batches)
+
+    def _take(self, batches: Any, step: int, source: _Steps) -> Batch:
+        try:
+            built = worker_watch.next_batch(batches)
+        except (RuntimeError, OSError, EOFError) as error:
+            if not self._options.workers:
+                raise
+            raise worker_watch.failure(batches, error, step, source.keys()) from None
+        if isinstance(built, _Crash):
+            failure = PvitError(f"loader worker {built.worker} failed in batch {step} {built.error}")
+            failure.add_note(built.trace)
+            raise failure
+        if isinstance(built, PvitError):
+            raise built
+        assert isinstance(built, Built)
+        self._count(built)
+        return built.batch
 
     def _data_loader(self, source: Any) -> Iterable[Any]:
         import torch
@@ -110,7 +122,7 @@ class Loader:
             collate_fn=_as_it_is,
             pin_memory=self._options.pin_memory,
             timeout=self._options.timeout if workers else 0,
-            worker_init_fn=_start_worker,
+            worker_init_fn=worker_watch.start_worker,
             generator=torch.Generator().manual_seed(0),
             prefetch_factor=self._options.prefetch if workers else None,
         )
@@ -172,39 +184,9 @@ class _Steps:
         return [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in self._board]
 
 
-def _worker_failure(batches: Any, error: Exception, step: int, keys: list[str]) -> PvitError:
-    # PyTorch's SIGCHLD handler may report the same death a second time, in here: let that one pass.
-    with suppress(RuntimeError):
-        time.sleep(0.2)
-    processes = list(getattr(batches, "_workers", []))
-    dead = [f"worker {i} ({_ending(p.exitcode)})" for i, p in enumerate(processes) if p.exitcode]
-    with suppress(RuntimeError):
-        for process in processes:
-            process.kill()
-    who = " and ".join(dead) or "no worker died, one is stuck"
-    last = ", ".join(f"worker {i}: '{key}'" for i, key in enumerate(keys))
-    return PvitError(
-        f"loading batch {step} failed: {who}; last sample of {last}; restart resumes at this batch "
-        f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'})"
-    )
-
-
-def _ending(exitcode: int) -> str:
-    return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
-
-
 def _as_it_is(value: Any) -> Any:
     return value
 
 
 def _forget(key: str) -> None:
     return None
-
-
-def _start_worker(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _first_sigterm)
-
-
-def _first_sigterm(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -14,7 +14,7 @@ from pvit_data.labels import LabelSpace
 from pvit_data.sample import Boxes, Camera, Sample
 from pvit_data.transforms import keep_boxes
 
-SEGM = LabelSpace("rooms", tuple("wall floor left_hand right_hand".split()), pairs=((2, 3),))
+SEGM = LabelSpace("rooms", ("wall", "floor", "left_hand", "right_hand"), pairs=((2, 3),))
 ACTION = LabelSpace("verbs", ("left", "right", "up"), pairs=((0, 1),))
 PER_FRAME = ("rgb", "depth", "normal", "segm", "pose3d", "pose2d")
 
@@ -84,7 +84,7 @@ class MemorySet:
 
 
 def camera(height: int, width: int, frames: int = 1, tilt: float = 0.0) -> Camera:
-    """A camera with its centre off the middle and, with `tilt`, a matrix that is not triangular; 2 m above the floor."""
+    """A camera 2 m above the floor, its centre off the middle; with `tilt`, its matrix is not triangular."""
     k = np.array([[width * 0.9, 1.5, width * 0.45], [0, width * 0.9, height * 0.55], [0, 0, 1]])
     c, s = np.cos(tilt), np.sin(tilt)
     k = k @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
@@ -97,7 +97,7 @@ def camera(height: int, width: int, frames: int = 1, tilt: float = 0.0) -> Camer
 
 
 def plane(cam: Camera, height: int, width: int, normal: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Depth and normals of the plane n . x = -distance seen by a camera, by intersecting the ray of each pixel centre."""
+    """Depth and normals of the plane n . x = -distance seen by a camera: the ray of each pixel centre, intersected."""
     v, u = np.mgrid[:height, :width] + 0.5
     rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(cam.K[0].astype(float)).T
     rays /= rays[..., 2:]
@@ -128,7 +128,7 @@ def synthetic(
         depth=np.repeat(depth[None], len(even), 0),
         normal=np.repeat(normals[None], len(even), 0),
         segm=rng.integers(0, 4, (len(even), height, width)).astype(np.uint8),
-        frames={name: even for name in ("depth", "normal", "segm")},
+        frames=dict.fromkeys(("depth", "normal", "segm"), even),
         pose3d=joints,
         pose3d_valid=np.full((frames, 1, 25), 2, np.uint8),
         pose2d=(uv[..., :2] / uv[..., 2:]).astype(np.float32),

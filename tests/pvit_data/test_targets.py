@@ -160,7 +160,7 @@ def test_packing_keeps_only_supervised_rows() -> None:
 
 
 def test_the_task_table_refuses_strangers_and_doubles() -> None:
-    with pytest.raises(ConfigError, match="unknown task 'flow'.*expected one of action, boxes"):
+    with pytest.raises(ConfigError, match="unknown task 'flow': expected one of action, boxes"):
         tasks.known(["depth", "flow"])
     with pytest.raises(ConfigError, match="'depth' is registered twice"):
         tasks.register(replace(tasks.TASKS["depth"], kind="vector"))
