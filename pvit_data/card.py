@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pvit_data.manifest import CONVENTIONS, Manifest, SourceEntry
+from pvit_data.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
 from pvit_data.record import TYPES
 
 CARD_NAME = "README.md"
@@ -63,7 +63,7 @@ def write_card(manifest: Manifest) -> bytes:
         "configs": [
             {
                 "config_name": name,
-                "data_files": [{"split": s, "path": f"{name}/{s}-*.tar"} for s in entries[name].splits],
+                "data_files": [{"split": s, "path": f"{name}/{s}-*.tar"} for s in _splits(entries[name])],
                 **({"default": True} if name == names[0] else {}),
             }
             for name in names
@@ -112,7 +112,7 @@ def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
 def _body(manifest: Manifest) -> str:
     entries = [manifest.sources[name] for name in sorted(manifest.sources)]
     first = entries[0].spec.name
-    split = next(iter(entries[0].splits))
+    split = _splits(entries[0])[0]
     rows = [_row(entry) for entry in entries]
     citations = [f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```" for e in entries if e.spec.citation]
     notes = [f"- {entry.spec.name}: {note}" for entry in entries for note in entry.spec.notes]
@@ -133,10 +133,15 @@ def _body(manifest: Manifest) -> str:
 
 
 def _row(entry: SourceEntry) -> list[str]:
-    spec = entry.spec
-    shared = "yes" if spec.redistributable else "no"
-    return [
-        f"| {spec.name} | {name} | {split.samples} | {split.frames} | {split.bytes / 2**20:.1f} MiB "
-        f"| {', '.join(f'{f} ({n})' for f, n in split.fields.items())} | {spec.licence or 'not stated'} | {shared} |"
-        for name, split in entry.splits.items()
-    ]
+    tail = f"{entry.spec.licence or 'not stated'} | {'yes' if entry.spec.redistributable else 'no'} |"
+    rows = []
+    for name in _splits(entry):
+        split = entry.splits[name]
+        fields = ", ".join(f"{field} ({count})" for field, count in sorted(split.fields.items()))
+        size = f"{split.bytes / 2**20:.1f} MiB"
+        rows.append(f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}")
+    return rows
+
+
+def _splits(entry: SourceEntry) -> list[str]:
+    return sorted(entry.splits, key=SPLITS.index)
