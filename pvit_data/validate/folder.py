@@ -1,0 +1,94 @@
+"""What else is in the folder: the card, keys and groups across sources, and files that do not belong there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pvit_data import manifest as manifests
+from pvit_data.card import CARD_NAME, features
+from pvit_data.errors import PvitError
+from pvit_data.manifest import SHARD_NAME, Manifest
+from pvit_data.storage import PART, Storage
+from pvit_data.validate.problems import Problem
+from pvit_data.validate.survey import Survey
+
+_IN_SOURCE = re.compile(
+    r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
+    r"|index/(train|val|test)\.parquet)\Z"
+)
+DEPTH = 4  # levels of folders that are looked at
+
+
+def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
+    """Findings about everything but the contents of shards and tables."""
+    if found.manifest is not None:
+        yield from _card(storage, found.manifest)
+    yield from _keys(found)
+    yield from _groups(found)
+    yield from _files(storage, found)
+
+
+def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
+    """The declared features of every source: without them `load_dataset` silently loses fields."""
+    import yaml
+
+    if not storage.exists(CARD_NAME):
+        yield Problem("card-missing", CARD_NAME, "", "no such file")
+        return
+    try:
+        head = yaml.safe_load(storage.read(CARD_NAME).decode().split("---\n")[1])
+        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
+        splits = {c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]} for c in head["configs"]}
+    except (PvitError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError) as error:
+        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}")
+        return
+    for name, entry in manifest.sources.items():
+        if declared.get(name) != features(entry):
+            yield Problem("card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards")
+        if splits.get(name) != {split: f"{name}/{split}-*.tar" for split in entry.splits}:
+            yield Problem("card-differs", CARD_NAME, "", f"the data files of {name} are not its shards")
+
+
+def _keys(found: Survey) -> Iterator[Problem]:
+    places: dict[str, str] = {}
+    for facts in found.shards:
+        for key in facts.rows["key"]:
+            if key in places:
+                yield Problem("duplicate-key", facts.name, key, f"also in {places[key]}")
+            places[key] = facts.name
+
+
+def _groups(found: Survey) -> Iterator[Problem]:
+    splits: dict[tuple[str, str], str] = {}
+    for facts in found.shards:
+        for group in dict.fromkeys(facts.rows["group"]):
+            first = splits.setdefault((facts.spec.name, group), facts.split)
+            if first != facts.split:
+                yield Problem("group-split", facts.name, "", f"group '{group}' is in {first} as well")
+
+
+def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
+    shards = {facts.name for facts in found.shards}
+    sources = {facts.spec.name for facts in found.shards}
+    for name in _names(storage):
+        folder, _, base = name.rpartition("/")
+        if PART in base:
+            yield Problem("partial-file", name, "", "a temporary file")
+        elif name in shards or name in (manifests.NAME, CARD_NAME) or base.endswith(".in-work"):
+            continue
+        elif SHARD_NAME.match(name):
+            yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")
+        elif folder.partition("/")[0] in sources and not base.startswith("."):
+            if not _IN_SOURCE.match(name):
+                yield Problem("stray-file", name, "", "not a file of the format")
+        elif not folder.startswith(".") and not base.startswith("."):
+            yield Problem("unknown-file", name, "", "not a file of the format")
+
+
+def _names(storage: Storage) -> list[str]:
+    """Files of the dataset; hidden folders at its top are left out."""
+    if storage.root is None:
+        return sorted({name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))})
+    paths = (path for depth in range(1, DEPTH) for path in storage.root.glob("/".join("*" * depth)))
+    return sorted({path.relative_to(storage.root).as_posix() for path in paths if path.is_file() or path.is_symlink()})

@@ -1,0 +1,115 @@
+"""What validation can find, and the report that it makes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# What each kind of problem means and what to do about it. Kinds are stable names: scripts may count them.
+KINDS = {
+    "manifest-missing": "manifest.json is not there: the conversion is unfinished, or run 'pvit-data finish'",
+    "manifest-damaged": "manifest.json cannot be trusted: build it again with 'pvit-data finish'",
+    "manifest-differs": "the manifest disagrees with receipts or index: build it again with 'pvit-data finish'",
+    "card-missing": "README.md is not there: 'pvit-data finish' writes it",
+    "card-differs": "the card does not declare what load_dataset needs: 'pvit-data finish' writes it again",
+    "receipt-missing": "a shard lacks its receipt, from which manifest and index are made: convert it again",
+    "receipt-damaged": "a receipt cannot be read: remove it and convert its shard again",
+    "receipt-differs": "a receipt disagrees with the manifest: remove it and convert its shard again",
+    "index-missing": "an index file is not there: 'pvit-data finish' writes it",
+    "index-damaged": "an index file is not the one that was written: build it again with 'pvit-data finish'",
+    "index-differs": "the index says something else than the shard: convert the shard again",
+    "shard-missing": "a shard is not there: fetch it again, or remove its receipt and convert again",
+    "shard-size": "a shard was cut off or grew: fetch it again, or remove its receipt and convert again",
+    "shard-hash": "a shard has other bytes than were written: fetch it again, or remove its receipt and convert again",
+    "shard-layout": "archive structure that plain readers stumble over: fetch the shard again, or convert it again",
+    "member-damaged": "contents of a sample differ from their checksum: fetch the shard again, or convert it again",
+    "member-unlisted": "the archive holds something that the index does not list: convert the shard again",
+    "record": "the JSON member breaks the schema: convert the sample again",
+    "value": "a value outside its range: repair the source or its converter, and convert again",
+    "undecodable": "a member does not decode to what the record says: convert the sample again",
+    "crash": "decoding ended the process: treat the sample as hostile and remove it from the source",
+    "duplicate-key": "two samples share a key: keys are unique in a dataset",
+    "stray-shard": "a shard that the manifest does not list, which plain readers would read: remove it",
+    "partial-file": "a temporary file of a killed process: run the conversion again, or remove it",
+    "stray-file": "a file that is no part of the format inside a source's folder: remove it",
+    "group-split": "a group is in two splits, so that one tells about the other: intended by the source?",
+    "unknown-file": "a file that is no part of the format beside the sources",
+    "no-receipts": "a source without receipts cannot be appended to or finished again",
+}  # fmt: skip
+WARNINGS = frozenset({"group-split", "unknown-file", "no-receipts"})
+MAX_KEPT = 1000  # problems kept per kind; the counts are complete
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding.
+
+    Args:
+        kind: one of `KINDS`.
+        file: path in the dataset.
+        key: of the sample that is hit, or "".
+        message: what was found and what was expected.
+    """
+
+    kind: str
+    file: str
+    key: str
+    message: str
+
+
+@dataclass
+class ValidationReport:
+    """The result of a validation.
+
+    Args:
+        url: of the dataset.
+        deep: whether everything was decoded.
+        samples, shards, bytes: what was looked at.
+        seconds: how long it took.
+        counts: number of findings by kind, warnings included.
+        problems: the findings, at most `MAX_KEPT` of a kind; each sample at most once per kind.
+    """
+
+    url: str
+    deep: bool
+    samples: int = 0
+    shards: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing but warnings was found."""
+        return set(self.counts) <= WARNINGS
+
+    @property
+    def num_problems(self) -> int:
+        """Findings, warnings left out."""
+        return sum(n for kind, n in self.counts.items() if kind not in WARNINGS)
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Counts findings and keeps the first ones of each kind."""
+        for problem in problems:
+            self.counts[problem.kind] += 1
+            if self.counts[problem.kind] <= MAX_KEPT:
+                self.problems.append(problem)
+
+    def of_kind(self, kind: str) -> list[Problem]:
+        """The kept findings of one kind."""
+        return [problem for problem in self.problems if problem.kind == kind]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, counts by kind in the order of `KINDS`."""
+        counts = {kind: self.counts[kind] for kind in KINDS if self.counts[kind]}
+        return {
+            "ok": self.ok,
+            **{name: getattr(self, name) for name in ("url", "deep", "samples", "shards", "bytes")},
+            "seconds": round(self.seconds, 3),
+            "counts": {kind: n for kind, n in counts.items() if kind not in WARNINGS},
+            "warnings": {kind: n for kind, n in counts.items() if kind in WARNINGS},
+            "problems": [asdict(problem) for problem in self.problems],
+        }

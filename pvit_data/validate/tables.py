@@ -1,0 +1,69 @@
+"""Rows of index and receipts in one typed form, so that they can be compared and handed to the check of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pvit_data.errors import FormatError
+from pvit_data.index import COLUMNS, NUMBERS, PLACES, TEXT
+from pvit_data.receipts import Receipt
+
+Rows = Mapping[str, Shaped[np.ndarray, "n"]]
+
+
+def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
+    """The rows of each shard, by the shard's path in the dataset."""
+    names, numbers = np.unique(rows["shard"].astype(str), return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
+    return {
+        f"{source}/{name}": {column: values[order[start:stop]] for column, values in rows.items()}
+        for name, start, stop in zip(names.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+    }
+
+
+def receipt_rows(receipt: Receipt) -> Rows:
+    """The rows of a receipt.
+
+    Raises:
+        FormatError: if a value is not of its column's type.
+    """
+    rows: dict[str, Shaped[np.ndarray, "n"]] = {}
+    for name in COLUMNS:
+        values = receipt.rows[name]
+        kinds = _kinds(name)
+        if not all(type(v) in kinds for v in values):
+            raise FormatError(f"receipt of {receipt.name}: column {name} holds a value of a wrong type")
+        try:
+            rows[name] = np.array(values, object if name in TEXT else (NUMBERS | PLACES)[name])
+        except OverflowError as error:
+            raise FormatError(f"receipt of {receipt.name}: column {name}: {error}") from error
+    return rows
+
+
+def _kinds(name: str) -> tuple[type, ...]:
+    if name in TEXT:
+        return (str,)
+    dtype = (NUMBERS | PLACES)[name]
+    return (bool,) if dtype == "bool" else (int, float) if dtype == "float32" else (int,)
+
+
+def no_rows() -> Rows:
+    """An empty table."""
+    return {name: np.empty(0, object if name in TEXT else (NUMBERS | PLACES)[name]) for name in COLUMNS}
+
+
+def difference(found: Rows, expected: Rows) -> tuple[str, str] | None:
+    """The key of the first row in which two tables differ, and a sentence; None if they are equal."""
+    if len(found["key"]) != len(expected["key"]):
+        return "", f"{len(found['key'])} rows in the index, {len(expected['key'])} in the receipt"
+    for name in COLUMNS:
+        unequal = np.flatnonzero(found[name] != expected[name])
+        if len(unequal):
+            row = int(unequal[0])
+            text = f"{name} is {found[name][row]} in the index, {expected[name][row]} in the receipt"
+            return str(expected["key"][row]), f"{text} ({len(unequal)} such rows)"
+    return None
