@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -213,7 +212,7 @@ def simulate(
     frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
-    numbering: Literal["shifted", "equal", "zero"] = "shifted",
+    numbering: str = "shifted",
 ) -> Tree:
     """Writes a PHAV tree, `out/<Action>/<Video>/<files>`.
 

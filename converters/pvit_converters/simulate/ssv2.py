@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -173,11 +172,11 @@ def simulate(
     frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
-    style: Literal["easy", "default", "hard"] = "default",
+    style: str = "default",
     gap: float | None = None,
-    verbs: Literal["downstream", "pretraining", "all"] = "downstream",
+    verbs: str = "downstream",
     compositional: bool = False,
-    container: Literal["webm", "mp4"] = "webm",
+    container: Container = "webm",
 ) -> Tree:
     """Writes an SSv2 tree of class-balanced clips.
 

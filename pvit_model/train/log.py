@@ -1,0 +1,75 @@
+"""The metrics log: one JSON object per line, mirrored to TensorBoard.
+
+Every line has `step` and `kind` ("train", "eval", "event"). Lines after the step that a run resumes from are dropped,
+so the file always tells one story.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+FILE = "metrics.jsonl"
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """All lines of a run's log; a half-written last line is left out."""
+    path = run / FILE
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+class MetricsLog:
+    """Appends to a run's log.
+
+    Args:
+        run: the run's folder.
+        resume_step: steps already done; later lines are dropped. None: start a new log.
+    """
+
+    def __init__(self, run: Path, resume_step: int | None = None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
+        self._file = (run / FILE).open("w")
+        for line in kept:
+            self._file.write(json.dumps(line) + "\n")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """One line; numbers go to TensorBoard too."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in _numbers(values):
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def image(self, name: str, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        """A picture for TensorBoard."""
+        self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes and closes both."""
+        self._file.close()
+        self._board.close()
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += _numbers(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append((prefix + key, float(value)))
+    return found

@@ -1,0 +1,71 @@
+"""Building the network that a plan asks for, from scratch or from given weights."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from pvit_data.errors import ConfigError, FormatError, UsageError
+from pvit_model.train.plan import Plan
+
+if TYPE_CHECKING:
+    from pvit_model.pvit import PViT
+
+
+def build_network(plan: Plan) -> PViT:
+    """The network of a plan, with its starting weights.
+
+    Raises:
+        ConfigError: if `model.options` does not fit the network.
+        UsageError, FormatError: if weights to start from are missing or unusable.
+    """
+    from pvit_model import create_model
+
+    config = plan.config.model
+    try:
+        network: PViT = create_model(config.name, **plan.model_arguments())
+    except TypeError as error:  # an option that neither the network nor its backbone has
+        raise ConfigError(f"model.options {config.options}: {error}") from None
+    if config.init_from:
+        _start_from(network, config.init_from)
+    elif config.checkpoint:
+        from pvit_model import load_backbone_checkpoint
+
+        load_backbone_checkpoint(network, config.checkpoint)
+    return network
+
+
+def _start_from(network: nn.Module, where: str) -> None:
+    """Copies every weight that has the same name and shape; says what did not fit."""
+    from safetensors.torch import load_file
+
+    from pvit_model.inference import find_model
+
+    try:
+        given = load_file(find_model(where) / "model.safetensors")
+    except UsageError:
+        raise
+    except Exception as error:
+        raise FormatError(f"model.init_from '{where}': weights are unreadable ({error})") from None
+    own = network.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise FormatError(f"model.init_from '{where}': none of its {len(given)} weights fits this network")
+    network.load_state_dict(fitting, strict=False)
+    fresh = sorted(set(own) - set(fitting))
+    if fresh:
+        warnings.warn(f"{len(fresh)} weights stay fresh, e.g. {', '.join(fresh[:3])}", stacklevel=2)
+
+
+def parameter_counts(network: nn.Module) -> dict[str, int]:
+    """Parameters in all, trained, and left when the auxiliary heads are dropped."""
+    named = dict(network.named_parameters())
+    heads = sum(p.numel() for n, p in named.items() if n.startswith("heads."))
+    total = sum(p.numel() for p in named.values())
+    return {
+        "parameters": total,
+        "trained": sum(p.numel() for p in named.values() if p.requires_grad),
+        "at test time": total - heads,
+    }

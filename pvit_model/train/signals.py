@@ -1,0 +1,38 @@
+"""Signals: the first SIGTERM, SIGINT or SIGUSR1 asks for a stop after the current step, a second one ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType, TracebackType
+
+CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopRequest:
+    """A flag that signals set. Use as a context; the former handlers come back at its end.
+
+    Attributes:
+        name: name of the signal that asked to stop, or "".
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._former: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in CAUGHT:
+            self._former[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.name:
+            os._exit(128 + number)
+        self.name = signal.Signals(number).name
+
+    def __bool__(self) -> bool:
+        return bool(self.name)

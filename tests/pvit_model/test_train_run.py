@@ -1,0 +1,202 @@
+"""Whole runs on tiny shards: exact resume after signals and kills, damaged checkpoints, non-finite losses."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from pvit_data.errors import ConfigError, Interrupted, PvitError, UsageError
+from pvit_model.train.log import read_log
+from pvit_model.train.plan import Plan, make_plan
+from pvit_model.train.recipes import load_recipe
+from pvit_model.train.trainer import Trainer, train
+
+
+def plan_of(recipe: str, shards: list[str], *settings: str) -> Plan:
+    return make_plan(load_recipe(recipe, settings), shards)
+
+
+def weights(run: Path, step: int = 6) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step-{step:08d}" / "model.safetensors")
+
+
+def losses(run: Path) -> list[tuple[int, float, dict[str, float]]]:
+    """(step, loss, losses by target) of every step, exactly as logged: JSON keeps all digits."""
+    return [(x["step"], x["loss"], x["losses"]) for x in read_log(run) if x["kind"] == "train"]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert losses(a) == losses(b)
+    one, two = weights(a), weights(b)
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+    first, second = ([x for x in read_log(run) if x["kind"] == "eval"] for run in (a, b))
+    assert first == second
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Sends this process a SIGTERM in the middle of step `step`."""
+    original = Trainer._step
+
+    def wrapped(self: Trainer, batch: object, stop: bool) -> object:
+        if self.progress.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch, stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_step", wrapped)
+
+
+@pytest.mark.parametrize("settings", [(), ("run.precision=bf16", "optim.ema=0.9", "optim.accumulate=2")])
+def test_stopped_and_resumed_is_bit_equal(
+    settings: tuple[str, ...], shards: list[str], tiny_recipe: str, tmp_path: Path
+) -> None:
+    train(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
+    out = tmp_path / "parts"
+    for step in (1, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(Interrupted, match=f"stopped at step {step + 2} of 6 and saved; continue with --resume"):
+                train(plan_of(tiny_recipe, shards, *settings), out, resume=step > 1)
+    train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
+    assert_same_run(tmp_path / "whole", out)
+
+
+def test_killed_and_resumed_is_bit_equal(run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    """What a kill after step 3 leaves: the checkpoint of step 3, and a log that may be ahead of it."""
+    out = tmp_path / "run"
+    shutil.copytree(run_folder, out)
+    shutil.rmtree(out / "checkpoints/step-00000006")
+    with (out / "metrics.jsonl").open("a") as log:
+        log.write('{"kind": "train", "st')
+    (out / "checkpoints/.step-00000004.99.tmp").mkdir()
+    train(plan_of(tiny_recipe, shards), out, resume=True)
+    assert_same_run(run_folder, out)
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step-00000003", "step-00000006"]
+
+
+def test_damaged_checkpoint_gives_way_to_the_one_before(
+    run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run_folder, out)
+    newest = out / "checkpoints/step-00000006/optimizer.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    with pytest.warns(UserWarning, match="step-00000006 is damaged .optimizer.safetensors differs"):
+        train(plan_of(tiny_recipe, shards), out, resume=True)
+    assert_same_run(run_folder, out)
+
+
+def test_the_folder_tells_everything(run_folder: Path, tiny_recipe: str) -> None:
+    names = {p.name for p in run_folder.iterdir()}
+    assert names >= {
+        "config.yaml", "plan.txt", "data.json", "environment.json", "metrics.jsonl", "tensorboard", "checkpoints",
+        "model", "report.html", "report.json",
+    }  # fmt: skip
+    saved = load_recipe(str(run_folder / "config.yaml"))
+    assert saved.clip.tasks == {
+        "real": ("action",),
+        "people": ("pose3d", "boxes"),
+        "scenes": ("depth", "normal", "segm"),
+    }
+    page = (run_folder / "report.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<svg") >= 8
+    assert page.count("data:image/png;base64,") == 3  # one held-out clip of each source
+    assert "binomial standard errors above it" in page
+    assert all(len(v) == 64 for v in json.loads((run_folder / "data.json").read_text()).values())
+    last = [x for x in read_log(run_folder) if x["kind"] == "eval"][-1]
+    assert {"real/action/top1", "scenes/depth/rmse_of_constant", "people/boxes/iou", "scenes/segm/things/miou"} <= set(
+        last
+    )
+
+
+def test_changed_configuration_is_not_resumed(run_folder: Path, shards: list[str], tiny_recipe: str) -> None:
+    with pytest.raises(UsageError, match=r"--resume: optim.lr was 0.003 and is now 0.1; undo that change"):
+        train(plan_of(tiny_recipe, shards, "optim.lr=0.1"), run_folder, resume=True)
+    with pytest.raises(UsageError, match="already holds a run; continue it with --resume"):
+        train(plan_of(tiny_recipe, shards), run_folder)
+
+
+def test_non_finite_loss_changes_nothing_and_stops_with_names(
+    shards: list[str], tiny_recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target turns NaN from step 2 on: those steps are skipped, the third in a row ends the run."""
+    from pvit_data.batch import Batch
+
+    original, seen = Trainer._step, {}
+
+    def poisoned(self: Trainer, batch: Batch, stop: bool) -> object:
+        if self.progress.step >= 2:
+            batch.targets["depth"].value.fill_(float("nan"))
+            seen.setdefault("before", {k: v.clone() for k, v in self.network.state_dict().items()})
+        seen["network"] = self.network
+        return original(self, batch, stop)
+
+    monkeypatch.setattr(Trainer, "_step", poisoned)
+    out = tmp_path / "run"
+    with pytest.raises(
+        PvitError, match=r"step 5: 3 steps in a row had a non-finite loss \(depth\); last samples train-"
+    ):
+        train(plan_of(tiny_recipe, shards, "run.max_nonfinite=3"), out)
+    after = seen["network"].state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in seen["before"].items())
+    events = [x["step"] for x in read_log(out) if x["kind"] == "event"]
+    assert events == [3, 4]
+    info = json.loads((out / "debug/step-00000005-rank-0/info.json").read_text())
+    assert info["nonfinite"] == ["depth"]
+    assert load_file(out / "debug/step-00000005-rank-0/batch.safetensors")["depth.value"].isnan().all()
+
+
+def test_auxiliary_only_and_downstream_only(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    only = plan_of(tiny_recipe, shards, "clip.downstream=''", "optim.steps=2")
+    assert only.targets == ("depth", "normal", "pose3d", "boxes", "segm/things")
+    assert train(only, tmp_path / "aux").best_step == 2
+    alone = plan_of(
+        tiny_recipe, shards, "mixture.portion=0", "model.variant=baseline", "model.tasks=[]", "optim.steps=2"
+    )
+    assert [s.name for s in alone.sources] == ["real"]
+    assert alone.targets == ("action",)
+    assert train(alone, tmp_path / "real").steps == 2
+
+
+@pytest.mark.parametrize("variant", ["mt", "op", "np", "vpt", "pvit-vpt"])
+def test_variants_take_a_step(variant: str, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    plan = plan_of(tiny_recipe, shards, f"model.variant={variant}", "run.eval_clips=2")
+    result = train(plan, tmp_path / "run", fast_dev_run=True)
+    assert result.steps == 2
+    assert (plan.targets == ("action",)) == (variant in ("np", "vpt"))
+
+
+def test_init_from_a_run(run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    plan = plan_of(tiny_recipe, shards, f"model.init_from={run_folder}", "optim.lr=1e-30", "optim.weight_decay=0")
+    train(plan, tmp_path / "run", fast_dev_run=True)
+    given = load_file(run_folder / "model/model.safetensors")
+    assert all(torch.allclose(v, given[k]) for k, v in weights(tmp_path / "run", 2).items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["clip.downstream=reel"], "downstream source 'reel' is not in the shards, which hold people, real, scenes"),
+        (["mixture.weights.scene=2"], "source 'scene' is not in the shards, .* did you mean 'scenes'"),
+        (["model.name=mvitv3"], "mvitv3"),
+        (["model.variant=mtt"], "unknown variant 'mtt': did you mean 'mt'"),
+        (["model.options.wings=2"], "wings"),
+        (["data.where.real=frames >= 99"], "has no training samples that pass the filter"),
+        (["losses.options.depht=mse"], "losses.options has no 'depht'"),
+    ],
+)
+def test_unusable_plans_say_why(
+    settings: list[str], message: str, shards: list[str], tiny_recipe: str, tmp_path: Path
+) -> None:
+    with pytest.raises((UsageError, ConfigError), match=message) as caught:
+        Trainer(plan_of(tiny_recipe, shards, *settings), tmp_path / "run", Console(quiet=True))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,187 @@
+"""One step: the same gradient however a global batch is cut into micro-batches and ranks, nothing on non-finite."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pvit_data.batch import Batch, Targets
+from pvit_model import create_model
+from pvit_model.tasks import LossOptions
+from pvit_model.train.config import LossConfig, OptimConfig, RunConfig
+from pvit_model.train.engine import make_accelerator, release
+from pvit_model.train.optim import make_optimizer
+from pvit_model.train.step import Stepper, split_batch
+
+NAMES = ("action", "depth", "boxes", "segm/things")
+ROWS = {"action": [0, 1, 2, 3], "depth": [0, 2], "boxes": [6, 7], "segm/things": [5]}
+"""Boxes and segmentation are supervised in the second half of the batch only."""
+
+
+def make_batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+
+    def values(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    targets = {
+        "action": (torch.tensor([0, 1, 2, 0]), torch.ones(4, dtype=torch.bool)),
+        "depth": (1 + values(2, 2, 8, 8), values(2, 2, 8, 8) < 0.7),
+        "boxes": (0.2 + 0.5 * values(2, 2, 4, 4), values(2, 2, 4) < 0.6),
+        "segm/things": ((3 * values(1, 2, 8, 8)).long(), values(1, 2, 8, 8) < 0.9),
+    }
+    packed = {name: Targets(torch.tensor(ROWS[name]), *pair) for name, pair in targets.items()}
+    return Batch(0, [f"k{i}" for i in range(8)], ["s"] * 8, values(8, 3, 4, 32, 32), packed)
+
+
+def make_stepper(accumulate: int = 1) -> tuple[Stepper, torch.nn.Module]:
+    torch.manual_seed(0)
+    model = create_model(
+        "mvitv2_xxs", tasks=["depth", "boxes", "segm"], num_classes=3, segm_spaces={"things": 3}, clip=[4, 32, 32],
+        depth=2, stages=[1], dense_layers=[0, 1], embed_dim=8, dense_width=8, dense_dropout=0.0, dropout=0.0,
+    )  # fmt: skip
+    accelerator = make_accelerator(RunConfig(timeout_s=30))
+    optimizer = make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0))
+    wrapped, stepping = accelerator.prepare(model, optimizer)
+    weights = LossConfig().weights
+    return Stepper(wrapped, stepping, accelerator, weights, NAMES, LossOptions(), accumulate), model
+
+
+def difference(model: torch.nn.Module, start: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The gradient: what plain SGD at rate 1 took away."""
+    return {name: start[name] - p.detach() for name, p in model.named_parameters()}
+
+
+def take_step(accumulate: int, part: slice = slice(None)) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    stepper, model = make_stepper(accumulate)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    try:
+        size = stepper.accelerator.num_processes
+        batch = split_batch(make_batch(), size)[stepper.accelerator.process_index]
+        result = stepper.step(batch)
+        return difference(model, start), result.losses | {"total": result.total}
+    finally:
+        release(stepper.accelerator)
+
+
+def assert_equal_gradients(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    """1e-5 over the whole gradient, 1e-4 per tensor, tensors below 1e-6 of the largest norm left out."""
+    assert a.keys() == b.keys()
+    total = torch.stack([(a[n] - b[n]).square().sum() for n in a]).sum().sqrt()
+    norms = {n: float(a[n].norm()) for n in a}
+    assert total / torch.tensor(list(norms.values())).norm() < 1e-5
+    for name, norm in norms.items():
+        if norm >= 1e-6 * max(norms.values()):
+            assert float((a[name] - b[name]).norm()) / norm < 1e-4, name
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 8])
+def test_accumulation_changes_nothing(accumulate: int) -> None:
+    whole, losses = take_step(1)
+    parts, same = take_step(accumulate)
+    assert_equal_gradients(whole, parts)
+    assert losses == pytest.approx(same, rel=1e-5)
+
+
+def test_micro_batches_keep_their_targets() -> None:
+    batch = make_batch()
+    parts = split_batch(batch, 3)
+    assert [len(p.keys) for p in parts] == [2, 3, 3]
+    for name, targets in batch.targets.items():
+        starts = [0, 2, 5]
+        rows = torch.cat([p.targets[name].rows + s for p, s in zip(parts, starts, strict=True)])
+        assert rows.tolist() == targets.rows.tolist()
+        assert torch.equal(torch.cat([p.targets[name].value for p in parts]), targets.value)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from safetensors.torch import save_file
+import torch, test_train_step as t
+import torch.distributed as dist
+gradient, losses = t.take_step(1)
+import os
+if os.environ["RANK"] == "0":
+    numbers = {{"loss " + k: torch.tensor(v, dtype=torch.float64) for k, v in losses.items()}}
+    save_file(gradient | numbers, {out!r})
+"""
+
+
+def test_two_ranks_give_the_gradient_of_one(tmp_path: Path) -> None:
+    """Boxes and segmentation are supervised on the second rank only; counts are summed over both."""
+    script, out = tmp_path / "script.py", tmp_path / "out.safetensors"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), out=str(out)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = load_file(out)
+    gradient, losses = take_step(1)
+    assert_equal_gradients(gradient, {k: v for k, v in found.items() if not k.startswith("loss ")})
+    assert losses == pytest.approx({k[5:]: float(v) for k, v in found.items() if k.startswith("loss ")}, rel=1e-5)
+
+
+def poison_target(batch: Batch) -> None:
+    batch.targets["depth"].value[0, 0, 0] = float("nan")
+    batch.targets["depth"].valid[0, 0, 0] = True
+
+
+def poison_clip(batch: Batch) -> None:
+    batch.video[3, 0, 0, 0, 0] = float("inf")
+
+
+@pytest.mark.parametrize(("poison", "names"), [(poison_target, {"depth"}), (poison_clip, {"action"})])
+def test_non_finite_loss_leaves_the_weights(poison: object, names: set[str]) -> None:
+    stepper, model = make_stepper()
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    batch = make_batch()
+    poison(batch)  # type: ignore[operator]
+    result = stepper.step(batch)
+    release(stepper.accelerator)
+    assert result.skipped
+    assert names <= set(result.nonfinite)
+    assert all(torch.equal(start[n], p) for n, p in model.named_parameters())
+
+
+def test_non_finite_gradient_leaves_the_weights() -> None:
+    stepper, model = make_stepper()
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.head.weight.register_hook(lambda grad: grad * float("inf"))
+    result = stepper.step(make_batch())
+    release(stepper.accelerator)
+    assert (result.skipped, result.nonfinite) == (True, ("gradient",))
+    assert all(torch.equal(start[n], p) for n, p in model.named_parameters())
+
+
+def test_a_batch_without_labels_is_a_step_of_nothing() -> None:
+    stepper, model = make_stepper()
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    batch = make_batch()
+    for name, t in batch.targets.items():
+        batch.targets[name] = Targets(t.rows[:0], t.value[:0], t.valid[:0])
+    result = stepper.step(batch)
+    release(stepper.accelerator)
+    assert (result.losses, result.total, result.skipped) == ({}, 0.0, False)
+    assert all(torch.equal(start[n], p) for n, p in model.named_parameters())
+
+
+def test_an_unlabelled_task_adds_nothing_to_the_others() -> None:
+    """Without its labels, a task's term is exactly 0: the gradient is bit-equal to a run without that term."""
+    gradients = []
+    for drop in ("rows", "weight"):
+        stepper, model = make_stepper()
+        start = {name: p.detach().clone() for name, p in model.named_parameters()}
+        batch = make_batch()
+        if drop == "rows":
+            t = batch.targets["depth"]
+            batch.targets["depth"] = Targets(t.rows[:0], t.value[:0], t.valid[:0])
+        else:
+            stepper.names.remove("depth")
+            del stepper.weights["depth"]
+        stepper.step(batch)
+        release(stepper.accelerator)
+        gradients.append(difference(model, start))
+    assert all(torch.equal(gradients[0][n], gradients[1][n]) for n in gradients[0])
