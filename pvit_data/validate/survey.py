@@ -6,7 +6,7 @@ it is; so a damaged manifest or index hides no damage of a shard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from pvit_data.index import COLUMNS, Index, index_name
 from pvit_data.manifest import SPLITS, Manifest, ShardInfo, SourceSpec, SplitInfo, read_manifest
 from pvit_data.members import FIELDS
 from pvit_data.receipts import Receipt, read_receipt, read_source, receipt_name
+from pvit_data.shard import shard_name
 from pvit_data.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
@@ -95,8 +96,8 @@ def _receipts(storage: Storage, found: Survey) -> Receipts:
         try:
             receipt = read_receipt(storage, name)
             rows = receipt_rows(receipt)
-            if receipt.split not in SPLITS:
-                raise FormatError(f"{name} has split {receipt.split!r}")
+            if receipt.split not in SPLITS or receipt.name != shard_name(receipt.source, receipt.split, receipt.number):
+                raise FormatError(f"{name} is of {receipt.name!r} in split {receipt.split!r}, which no shard is called")
         except PvitError as error:
             found.add("receipt-damaged", name, str(error))
         else:
@@ -129,11 +130,11 @@ class _Split:
     def check(self) -> None:
         """Adds findings and shards."""
         index, trusted = self._index()
-        indexed = by_shard(index, self.source) if index is not None else {}
+        indexed = index or {}
         listed = {shard.name: shard for shard in self.info.shards} if self.info else {}
         self._compare_lists(listed, set(indexed))
         if self.info is not None and index is not None and trusted:
-            self._totals(self.info, index)
+            self._totals(self.info, index.values())
         for name in sorted({*listed, *self.receipts, *indexed}):
             known, rows = self.receipts.get(name), indexed.get(name)
             if known is not None:
@@ -159,8 +160,8 @@ class _Split:
         size, sha256 = (info.bytes, info.sha256) if info else (-1, "")
         self.found.shards.append(ShardFacts(name, size, sha256, self.split, self.spec, rows))
 
-    def _index(self) -> tuple[Rows | None, bool]:
-        """All columns of the index, and whether the manifest vouches for them."""
+    def _index(self) -> tuple[dict[str, Rows] | None, bool]:
+        """The rows of the index by shard, and whether the manifest vouches for them."""
         if not self.storage.exists(self.index_file):
             self.found.add("index-missing", self.index_file, "no such file")
             return None, False
@@ -171,7 +172,7 @@ class _Split:
                 if not trusted:
                     self.found.add("index-damaged", self.index_file, "size or sha256 differ from the manifest")
             index = Index(self.storage.read(self.index_file), self.index_file)
-            return {name: index.column(name) for name in COLUMNS}, trusted
+            return by_shard({name: index.column(name) for name in COLUMNS}, self.source), trusted
         except (FormatError, StorageError) as error:
             text = str(error)
         except Exception as error:  # a damaged Parquet file may raise anything inside the library
@@ -196,12 +197,16 @@ class _Split:
             if known.receipt.shard != listed[name]:
                 found.add("receipt-differs", known.file, f"{known.receipt.shard}, the manifest says {listed[name]}")
 
-    def _totals(self, info: SplitInfo, rows: Rows) -> None:
+    def _totals(self, info: SplitInfo, parts: Iterable[Rows]) -> None:
+        def total(column: str) -> int:
+            return sum(int(rows[column].sum()) for rows in parts)
+
+        parts = list(parts)
         expected = {
-            "samples": len(rows["key"]),
-            "frames": int(rows["frames"].sum()),
+            "samples": sum(len(rows["key"]) for rows in parts),
+            "frames": total("frames"),
             "bytes": sum(shard.bytes for shard in info.shards),
-            "fields": {f: int(n) for f in FIELDS if (n := rows[f"has_{f}"].sum())},
+            "fields": {name: n for name in FIELDS if (n := total(f"has_{name}"))},
         }
         for name, value in expected.items():
             if getattr(info, name) != value:

@@ -7,15 +7,24 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Shaped
 
-from pvit_data.errors import FormatError
+from pvit_data.errors import CorruptShardError, FormatError
 from pvit_data.index import COLUMNS, NUMBERS, PLACES, TEXT
+from pvit_data.manifest import SHARD_NAME
 from pvit_data.receipts import Receipt
 
 Rows = Mapping[str, Shaped[np.ndarray, "n"]]
 
 
 def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
-    """The rows of each shard, by the shard's path in the dataset."""
+    """The rows of each shard, by the shard's path in the dataset.
+
+    Raises:
+        CorruptShardError: if columns have different lengths, or a shard has an impossible name.
+    """
+    if len({len(column) for column in rows.values()}) > 1:
+        raise CorruptShardError(f"the index of {source} has columns of different lengths")
+    if wrong := [name for name in set(rows["shard"]) if not SHARD_NAME.match(f"{source}/{name}")]:
+        raise CorruptShardError(f"the index of {source} names a shard {wrong[0][:60]!r}")
     names, numbers = np.unique(rows["shard"].astype(str), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=len(names)))

@@ -139,6 +139,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], set[tuple[str, str, str]]]] = {
         lambda d: rewrite_index(d, lambda c: c["action"].__setitem__(1, 5)),
         {("index-damaged", INDEX, ""), ("index-differs", INDEX, "mine-0001")},
     ),
+    "index that names another place": (
+        lambda d: rewrite_index(d, lambda c: c["shard"].__setitem__(0, "../../x.tar")),
+        {("index-damaged", INDEX, "")},
+    ),
+    "receipt of another place": (
+        lambda d: edit_json(d / RECEIPT, lambda r: r.update(name="../x.tar")),
+        {("receipt-damaged", RECEIPT, ""), ("receipt-missing", RECEIPT, "")},
+    ),
     "index lost a sample": (
         lambda d: rewrite_index(d, lambda c: [v.pop() for v in c.values()]),
         {("index-damaged", INDEX, "")},
