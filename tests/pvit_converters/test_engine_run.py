@@ -191,6 +191,8 @@ def test_job_arrays_give_the_same_dataset(toy: Any, tmp_path: Path, fingerprint:
     assert fingerprint(tmp_path / "out") == fingerprint(tmp_path / "whole")
     with pytest.raises(UsageError, match="--task-index 3"):
         run(toy, tmp_path / "out", job={"task_index": 3, "num_tasks": 3})
+    with pytest.raises(UsageError, match="remove each other's shards"):
+        run(toy, tmp_path / "out", job={"task_index": 0, "num_tasks": 3, "overwrite": True})
     with pytest.raises(UsageError, match="no conversion to finish"):
         finish_dataset(str(tmp_path))
 

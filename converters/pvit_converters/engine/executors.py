@@ -76,7 +76,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                     scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     memory_limit=None,
                     local_directory=folder,
-                    silence_logs=logging.CRITICAL,
+                    silence_logs=logging.CRITICAL + 1,
                 )
             address: Any = stack.enter_context(cluster)
         else:

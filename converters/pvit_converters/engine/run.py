@@ -106,6 +106,10 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
     """
     if not 0 <= job.task_index < job.num_tasks:
         raise UsageError(f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)")
+    if job.overwrite and job.num_tasks > 1:
+        raise UsageError(
+            "--overwrite with --num-tasks: the tasks would remove each other's shards; remove the source first"
+        )
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
         converter = job.converter(job.root, job.options)
         encoding_of(source_spec(job, converter), "train")  # refuses unknown encodings before any work

@@ -190,7 +190,7 @@ class HypersimConverter(Converter):
 
     def _add_rgb(self, sample: Sample, frame: Frame) -> None:
         if "color" in frame and self.opts.rgb != "jpg":
-            surface = frame.surface()
+            surface = frame.surface
             image, factor, num_bad = tonemap(frame.read("color"), surface)
             sample.rgb = image[None]
             sample.meta |= {"rgb_from": "color.hdf5", "exposure": factor, "nonfinite_pixels": num_bad}
@@ -261,7 +261,7 @@ class HypersimConverter(Converter):
             raw, turn = frame.read("normal_cam"), cam.CV_FROM_GL
         else:
             return
-        normal, flipped = repair_normals(raw, turn, rays, frame.surface())
+        normal, flipped = repair_normals(raw, turn, rays, frame.surface)
         sample.normal = normal[None]
         sample.meta["flipped_normals"] = round(flipped, 6)
         if flipped > MAX_FLIPPED:

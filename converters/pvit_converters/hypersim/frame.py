@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Frame:
         self._agree(path, array.shape[0], array.shape[1])
         return array
 
+    @cached_property
     def surface(self) -> Bool[np.ndarray, "h w"] | None:
         """Which pixels show a surface, or None without the entity ids."""
         if "entity" not in self.files:
