@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import uuid
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,7 @@ class Storage:
             raise UsageError(f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}")
         self.root = Path(self.url.removeprefix("file://")) if scheme == "file" or not found else None
         self._files: OrderedDict[str, int] = OrderedDict()
+        weakref.finalize(self, _close_all, self._files)
         self._remote: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -49,15 +51,9 @@ class Storage:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["url"])  # type: ignore[misc]
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Closes the cached descriptors."""
-        for descriptor in getattr(self, "_files", {}).values():
-            with suppress(OSError):
-                os.close(descriptor)
-        self._files = OrderedDict()
+        _close_all(self._files)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -264,6 +260,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _close_all(files: OrderedDict[str, int]) -> None:
+    while files:
+        with suppress(OSError):
+            os.close(files.popitem()[1])
 
 
 def _cause(error: OSError) -> str:
