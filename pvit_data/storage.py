@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 import uuid
 import weakref
 from collections import OrderedDict
@@ -23,6 +24,17 @@ from pvit_data.errors import StorageError, UsageError
 SCHEMES = frozenset({"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
 MAX_OPEN = 64
 PART = ".part-"  # temporary files: .NAME.part-UUID
+
+
+class _OpenFile:
+    """A descriptor that closes when the last reader lets go of it, so that threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, start: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, start)
 
 
 class Storage:
@@ -41,8 +53,8 @@ class Storage:
         if found and ("::" in self.url or scheme not in SCHEMES):
             raise UsageError(f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}")
         self.root = Path(self.url.removeprefix("file://")) if scheme == "file" or not found else None
-        self._files: OrderedDict[str, int] = OrderedDict()
-        weakref.finalize(self, _close_all, self._files)
+        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._lock = threading.Lock()
         self._remote: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,8 +64,8 @@ class Storage:
         self.__init__(state["url"])  # type: ignore[misc]
 
     def close(self) -> None:
-        """Closes the cached descriptors."""
-        _close_all(self._files)
+        """Forgets the cached descriptors; each closes when nobody reads from it any more."""
+        self._files.clear()
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -92,7 +104,7 @@ class Storage:
         if self.root is None:
             return bytes(self._call(name, lambda fs, path: fs.cat_file(path, start=start, end=start + size)))
         with self._reported(name):
-            return os.pread(self._descriptor(name), size, start)
+            return self._opened(name).read(start, size)
 
     @contextmanager
     def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
@@ -166,15 +178,14 @@ class Storage:
         """Copies a local file to a remote place."""
         self._call(name, lambda fs, path: fs.put_file(str(source), path))
 
-    def _descriptor(self, name: str) -> int:
+    def _opened(self, name: str) -> _OpenFile:
         assert self.root is not None
-        if name in self._files:
-            self._files.move_to_end(name)
-        else:
-            self._files[name] = os.open(self.root / name, os.O_RDONLY)
+        with self._lock:
+            file = self._files.pop(name, None) or _OpenFile(self.root / name)
+            self._files[name] = file
             if len(self._files) > MAX_OPEN:
-                os.close(self._files.popitem(last=False)[1])
-        return self._files[name]
+                self._files.popitem(last=False)
+            return file
 
     def _call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
         with self._reported(name):
@@ -260,12 +271,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _close_all(files: OrderedDict[str, int]) -> None:
-    while files:
-        with suppress(OSError):
-            os.close(files.popitem()[1])
 
 
 def _cause(error: OSError) -> str:
