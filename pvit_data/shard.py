@@ -73,6 +73,7 @@ class ShardFile:
         self._encoding = encoding_of(source, split)
         self._rows: list[dict[str, Any]] = []
         self._keys: set[str] = set()
+        self._sealed = False
         self._writer = storage.create(self.name)
 
     @property
@@ -91,13 +92,24 @@ class ShardFile:
             raise FormatError(f"sample '{sample.key}' is in {self.name} already: keys must be unique")
         self._append(encode_sample(sample, self._encoding))
 
+    def seal(self) -> None:
+        """Ends the archive and closes the file, still under its temporary name.
+
+        Raises:
+            StorageError: if the file cannot be written.
+        """
+        if not self._sealed:
+            self._writer.write(END)
+            self._writer.close()
+            self._sealed = True
+
     def publish(self, skipped: list[Skip], extra: Mapping[str, Any]) -> Receipt:
         """Gives the shard its final name and writes the receipt.
 
         Raises:
             StorageError: if the file cannot be written; it is not visible then.
         """
-        self._writer.write(END)
+        self.seal()
         receipt = Receipt(
             name=self.name,
             source=self.source.name,

@@ -239,16 +239,26 @@ class Writer:
         self._hash.update(data)
         self.size += len(data)
 
+    def close(self) -> None:
+        """Flushes to disk; the file keeps its temporary name.
+
+        Raises:
+            StorageError: if the disk is full or fails.
+        """
+        with self._storage._reported(self._name):
+            if not self._file.closed:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+
     def publish(self) -> None:
         """Flushes to disk and gives the file its final name.
 
         Raises:
             StorageError: if the disk is full or fails.
         """
+        self.close()
         with self._storage._reported(self._name):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
             if self._storage.root is not None:
                 os.replace(self._path, self._storage.root / self._name)
                 sync_folder(self._folder)

@@ -105,6 +105,7 @@ class ShardWriter:
         if sample.key in self._keys:
             raise FormatError(f"sample '{sample.key}' is in {self._keys[sample.key]} already: keys must be unique")
         if self._shard is not None and self._shard.size >= self._shard_bytes and sample.group != self._group:
+            self._shard.seal()
             self._done.append(self._shard)
             self._shard = None
         if self._shard is None:
