@@ -13,6 +13,8 @@ from jaxtyping import Float, UInt8
 from pvit_data import draw
 from pvit_data.labels import LabelSpace
 
+NEAREST = 1e-3
+"""Metres."""
 SLOTS = ("left hand", "right hand")
 
 
@@ -44,7 +46,8 @@ class Canvas:
         height, width = self.rgb.shape[1:3]
         task, _, space = target.partition("/")
         if task == "depth":
-            shown = value if valid is None else np.where(valid, value, 0)
+            # A network may answer with a depth below zero; it means "very near", not "invalid".
+            shown = np.maximum(value, NEAREST) if valid is None else np.where(valid, value, 0)
             return draw.resize(draw.depth_picture(shown, self.depth_scale), height, width, smooth=valid is None)
         if task == "normal":
             shown = value if valid is None else np.where(valid[..., None], value, 0)

@@ -217,7 +217,7 @@ def overlay_frames(prediction: Prediction, inference: Inference) -> list[UInt8[n
         dict(inference.segm),
     )
     best = prediction.actions[0] if prediction.actions else None
-    title = f"{100 * best.probability:.0f}% {best.name}" if best else ""
+    title = f"{100 * best.probability:.1f}% {best.name}" if best else ""
     pictures = []
     for t in range(len(shown)):
         number = prediction.frames[t * inference.clip.stride]

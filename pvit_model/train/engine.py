@@ -35,7 +35,7 @@ def make_accelerator(run: RunConfig) -> Accelerator:
         cpu=not torch.cuda.is_available(),
         kwargs_handlers=[
             InitProcessGroupKwargs(timeout=timedelta(seconds=run.timeout_s)),
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
         ],
     )
 

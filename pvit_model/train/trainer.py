@@ -233,7 +233,7 @@ class Trainer:
     def _validate(self, view: View, log: MetricsLog | None) -> None:
         faulthandler.cancel_dump_traceback_later()
         with self._averaged():
-            self.reports = self.validator.run(self.model)
+            self.reports = self.validator.run(self.network)  # ranks have unequal parts: nothing to synchronise
         found = flatten(self.reports)
         for line in report_lines(self.reports):
             view.note(f"step {self.progress.step}  {line}")
