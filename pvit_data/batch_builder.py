@@ -149,6 +149,8 @@ def _batch(step: int, read: Sequence[Clip], config: ClipConfig, empty: Mapping[s
     from pvit_data.batch import Batch
 
     video = torch.empty((len(read), config.num_frames, *config.size, 3), dtype=torch.uint8)
+    if torch.utils.data.get_worker_info() is not None:
+        video.share_memory_()  # type: ignore[no-untyped-call]  # while it is empty, so that sending copies nothing
     for row, clip in enumerate(read):
         np.take(clip.rgb, clip.order, axis=0, out=video[row].numpy())
     return Batch(

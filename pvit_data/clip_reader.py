@@ -142,7 +142,9 @@ class ClipReader:
 
     def _annotations(self, row: int, tasks: Sequence[Task], frames: np.ndarray, view: geometry.Geometry) -> Sample:
         fields = {name for task in tasks for name in task.reads}
-        return transforms.apply(self.ds.read(row, fields, np.unique(frames)), view, self.config.maps)
+        size, maps = (int(self._height[row]), int(self._width[row])), self.config.maps
+        sample = self.ds.read(row, fields, np.unique(frames), view.nearest(size, maps))
+        return transforms.apply(sample, view, maps, gathered=True)
 
     def _label_row(self, row: int) -> dict[str, int]:
         """For the control with shuffled annotations: the row whose annotation each task shows instead."""

@@ -27,5 +27,11 @@ class SampleSet(Protocol):
     def column(self, name: str) -> np.ndarray:
         """One value per sample: key, source, frames, fps, height, width, action, has_<field>."""
 
-    def read(self, row: int, fields: Collection[str] | None = None, frames: np.ndarray | None = None) -> Sample:
-        """One sample, with these fields and, of the per-frame fields, these frames only."""
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None = None,
+        frames: np.ndarray | None = None,
+        grid: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Sample:
+        """One sample: these fields, of per-frame fields these frames, of dense maps these rows and columns."""

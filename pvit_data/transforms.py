@@ -25,14 +25,21 @@ MIRROR_X = np.array([-1, 1, 1], np.float32)
 
 @dataclass(frozen=True)
 class Change:
-    """A draw, the grid of its dense maps, and whether rgb is filtered before shrinking."""
+    """A draw and how to apply it; see `apply`."""
 
     geometry: Geometry
     grid: tuple[int, int]
     antialias: bool = True
+    gathered: bool = False
 
 
-def apply(sample: Sample, geometry: Geometry, grid: tuple[int, int] | None = None, antialias: bool = True) -> Sample:
+def apply(
+    sample: Sample,
+    geometry: Geometry,
+    grid: tuple[int, int] | None = None,
+    antialias: bool = True,
+    gathered: bool = False,
+) -> Sample:
     """The sample as seen through a geometric draw.
 
     A flip mirrors x of normals and joints, exchanges left and right joints, box sides and the left/right pairs of every
@@ -40,11 +47,13 @@ def apply(sample: Sample, geometry: Geometry, grid: tuple[int, int] | None = Non
 
     Args:
         grid: (h, w) of the dense maps, taken at the nearest source pixel; default the size of the output.
+        antialias: filter rgb before shrinking it.
+        gathered: the dense maps hold already only the pixels of `Geometry.nearest` (read with `grid`).
 
     Raises:
         FormatError: if rgb is not decoded, or its size is not the one the draw was made for.
     """
-    change = Change(geometry, grid or geometry.size, antialias)
+    change = Change(geometry, grid or geometry.size, antialias, gathered)
     return replace(sample, **{name: rule(sample, change) for name, rule in RULES.items()})
 
 
@@ -90,6 +99,8 @@ def _rgb(sample: Sample, change: Change) -> UInt8[np.ndarray, "n h w 3"] | None:
 
 
 def _gather(maps: np.ndarray, change: Change) -> np.ndarray:
+    if change.gathered:
+        return maps
     rows, columns = change.geometry.nearest((maps.shape[1], maps.shape[2]), change.grid)
     return maps[:, rows[:, None], columns]
 

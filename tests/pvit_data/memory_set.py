@@ -56,7 +56,13 @@ class MemorySet:
             return np.array([s.action if isinstance(s.action, int) else -1 for s in self.samples])
         return np.array([getattr(s, name) for s in self.samples])
 
-    def read(self, row: int, fields: Collection[str] | None = None, frames: np.ndarray | None = None) -> Sample:
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None = None,
+        frames: np.ndarray | None = None,
+        grid: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Sample:
         sample = self.samples[row]
         if self.hook is not None:
             self.hook(sample.key)
@@ -66,6 +72,9 @@ class MemorySet:
         wanted = set(optional if fields is None else fields)
         wanted |= {"pose3d_valid"} if "pose3d" in wanted else set()
         out = replace(sample, frames={}, **{name: None for name in optional if name not in wanted})
+        for name in ("depth", "normal", "segm"):
+            if grid is not None and getattr(out, name) is not None:
+                setattr(out, name, getattr(out, name)[:, grid[0]][:, :, grid[1]])
         if frames is None:
             return replace(out, frames=dict(sample.frames))
         for name in PER_FRAME:

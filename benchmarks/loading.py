@@ -1,0 +1,253 @@
+"""Loader speed against plain WebDataset: the same samples, the same work per sample, CPU seconds of all processes.
+
+Run: python -m benchmarks.loading [--samples N] [--rounds N]
+
+Three sources of the mixture: PHAV-like clips (16 frames of 256 x 340, depth and classes on each), Hypersim-like stills
+(768 x 1024; depth, normals, classes) and copied real video (label only). "plain" is what a WebDataset user writes:
+per-frame PNG members beside the mp4, Pillow and PyAV, full-resolution float tensors, then crop and resize.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pvit_data
+from pvit_data.labels import LabelSpace
+from pvit_data.sample import EncodedMedia, Sample
+
+SIZE, GRID, FRAMES = 224, 56, 16
+SPACE = LabelSpace("things", tuple(f"c{i}" for i in range(64)))
+BATCH = 4
+
+
+def phav_like(number: int) -> list[Sample]:
+    """Street clips of the simulator, in memory."""
+    from pvit_converters.simulate import phav
+    from pvit_converters.simulate.images import srgb
+    from pvit_converters.simulate.render import render
+    from pvit_converters.simulate.tree import Size
+
+    out = []
+    for i in range(number):
+        task = phav.VideoTask(i, Path(), 0, Size(FRAMES, 256, 340), "equal", None)
+        picture = render(phav._scene(task))
+        depth = np.where(np.isfinite(picture.depth), picture.depth, 0).astype(np.float32).clip(0, 600)
+        segm = np.where(picture.surface, picture.ids("class_id"), 0).astype(np.uint8)
+        rgb = srgb(picture.radiance, 0.8)
+        rgb = np.clip(rgb + np.random.default_rng(i).normal(0, 3, rgb.shape), 0, 255).astype(np.uint8)
+        out.append(_sample("phav", i, rgb, depth=depth, segm=segm, fps=30.0))
+    return out
+
+
+def hypersim_like(number: int) -> list[Sample]:
+    """Rooms of the simulator, in memory, with the noise of a path tracer on them."""
+    from pvit_converters.simulate.images import tonemap
+    from pvit_converters.simulate.render import render
+    from pvit_converters.simulate.rooms import room, wander
+    from pvit_converters.simulate.scene import Camera, Scene, pinhole
+
+    out = []
+    for i in range(number):
+        rng = np.random.default_rng(i)
+        space = room(rng)
+        camera = Camera(pinhole(886.0, 768, 1024), wander(rng, space, 1), 768, 1024)
+        picture = render(Scene(space.primitives, camera, space.light, 1))
+        rgb = tonemap(picture.radiance[0].astype(np.float32), picture.primitive[0])[None]
+        rgb = np.clip(rgb + rng.normal(0, 4, rgb.shape), 0, 255).astype(np.uint8)
+        depth = np.where(picture.surface, picture.depth, 0).astype(np.float32)
+        segm = np.where(picture.surface, picture.ids("class_id"), 0).clip(0, 63).astype(np.uint8)
+        normal = _bumpy(picture.normal, rng)
+        out.append(_sample("hypersim", i, rgb, depth=depth, segm=segm, normal=normal))
+    return out
+
+
+def _bumpy(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normals with the fine relief of scanned meshes, without which they compress as nothing real does."""
+    bumps = rng.normal(0, 0.02, normal.shape)
+    out = normal + np.where(rng.random(normal.shape[:3])[..., None] < 0.3, bumps, 0)
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    return np.where(length > 0, out / np.linalg.norm(out, axis=-1, keepdims=True).clip(1e-6), 0).astype(np.float32)
+
+
+def _sample(source: str, number: int, rgb: np.ndarray, **fields: Any) -> Sample:
+    frames, height, width = rgb.shape[:3]
+    return Sample(
+        key=f"{source}-{number:03d}", source=source, rgb=rgb, num_frames=frames, height=height, width=width,
+        spaces={"segm": SPACE}, **fields,
+    )  # fmt: skip
+
+
+def real_like(number: int, files: list[Path]) -> list[Sample]:
+    """Copied video files with a label."""
+    out = []
+    for i in range(number):
+        data = files[i % len(files)].read_bytes()
+        sample = Sample(key=f"ssv2-{i:03d}", source="ssv2", rgb=EncodedMedia(data, "mp4"), action=i % 4)
+        out.append(replace(sample, spaces={"action": SPACE}))
+    return out
+
+
+def write_shards(out: Path, source: str, samples: list[Sample], tasks: tuple[str, ...]) -> Any:
+    """Our shards."""
+    writer = pvit_data.ShardWriter(
+        out, source=source, split="train", licence="CC0-1.0", redistributable=True, spaces=dict(samples[0].spaces),
+        role="downstream" if source == "ssv2" else "auxiliary", tasks=tasks,
+    )  # fmt: skip
+    with writer:
+        for sample in samples:
+            writer.write(sample)
+    return pvit_data.open(out, source=source, split="train")
+
+
+def write_plain(path: Path, samples: list[Sample]) -> None:
+    """What people write: one PNG per frame and map (Pillow's defaults), video or JPEG as it is."""
+    import webdataset
+    from PIL import Image
+
+    from pvit_data.codecs.still import encode_still
+    from pvit_data.codecs.video import encode_video
+
+    def png(array: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    with webdataset.TarWriter(str(path)) as writer:
+        for sample in samples:
+            members: dict[str, Any] = {
+                "__key__": sample.key,
+                "json": json.dumps({"label": sample.action or 0}).encode(),
+            }
+            if isinstance(sample.rgb, EncodedMedia):
+                members["mp4"] = sample.rgb.data
+            elif sample.rgb is not None and len(sample.rgb) == 1:
+                members["jpg"] = encode_still(sample.rgb[0])
+            elif sample.rgb is not None:
+                members["mp4"] = encode_video(sample.rgb, 30.0)
+            for t in range(sample.num_frames):
+                if sample.depth is not None:
+                    members[f"depth{t:02d}.png"] = png((sample.depth[t] * 1000).clip(0, 65535).astype(np.uint16))
+                if sample.normal is not None:
+                    members[f"normal{t:02d}.png"] = png((sample.normal[t] * 127 + 128).astype(np.uint8))
+                if sample.segm is not None:
+                    members[f"segm{t:02d}.png"] = png(sample.segm[t].astype(np.uint8))
+            writer.write(members)
+
+
+def plain_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """The plain pipeline: decode everything, then crop and resize."""
+    import av
+    import torch
+    import webdataset
+    from PIL import Image
+    from torch.nn.functional import interpolate
+
+    rng = np.random.default_rng(0)
+    for raw in webdataset.WebDataset(str(path), shardshuffle=False):
+        if "mp4" in raw:
+            with av.open(io.BytesIO(raw["mp4"])) as container:
+                frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+            picks = np.linspace(0, len(frames) - 1, FRAMES).astype(int)
+            rgb = np.stack([frames[i] for i in picks])
+        else:
+            rgb = np.array(Image.open(io.BytesIO(raw["jpg"])).convert("RGB"))[None]
+        side = int(min(rgb.shape[1:3]) * rng.uniform(0.7, 0.875))
+        top, left = (int(rng.integers(0, n - side + 1)) for n in rgb.shape[1:3])
+        video = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+        video = video[:, :, top : top + side, left : left + side]
+        video = interpolate(video, (SIZE, SIZE), mode="bilinear", antialias=True)
+        out: dict[str, Any] = {"video": ((video - 0.45) / 0.225).expand(FRAMES, 3, SIZE, SIZE).permute(1, 0, 2, 3)}
+        for name in ("depth", "normal", "segm"):
+            keys = sorted(k for k in raw if k.startswith(name))
+            if not keys:
+                continue
+            pages = np.stack([np.array(Image.open(io.BytesIO(raw[k]))) for k in keys])
+            if name == "depth":
+                maps = torch.from_numpy(pages.astype(np.float32) / 1000)[:, None]
+            elif name == "normal":
+                maps = torch.from_numpy((pages.astype(np.float32) - 128) / 127).permute(0, 3, 1, 2)
+                maps = maps / maps.norm(dim=1, keepdim=True).clamp(min=1e-6)
+            else:
+                maps = torch.from_numpy(pages)[:, None].float()
+            out[name] = interpolate(maps[:, :, top : top + side, left : left + side], (GRID, GRID), mode="nearest")
+        yield out
+
+
+def cpu_per_sample(run: Callable[[], int], rounds: int) -> float:
+    """Median CPU milliseconds per sample of this process."""
+    times = []
+    for _ in range(rounds):
+        begin = time.process_time()
+        number = run()
+        times.append((time.process_time() - begin) / number * 1000)
+    return float(np.median(times))
+
+
+def bare_decode(ds: Any) -> Callable[[], int]:
+    """Decoding the frames that the batch needs, and nothing else."""
+    from pvit_data.clip_config import ClipConfig
+    from pvit_data.clip_reader import ClipReader
+
+    def run() -> int:
+        reader = ClipReader(ds, ClipConfig(), {"ssv2": ()})
+        for row in range(len(ds)):
+            ds.read(row, ("rgb",), np.unique(reader._choose(row, np.random.default_rng(row))))
+        return len(ds)
+
+    return run
+
+
+def measure(samples: int, rounds: int, videos: list[Path]) -> list[tuple[str, float, float]]:
+    """(source, plain ms, ours ms) of CPU time per sample; one row for the bare decoding of real video."""
+    import torch
+
+    torch.set_num_threads(1)
+    made = {"phav": (phav_like(samples), ("depth", "segm")), "hypersim": (hypersim_like(samples), ("depth", "normal"))}
+    if videos:
+        made["ssv2"] = (real_like(samples, videos), ("action",))
+    rows = []
+    for source, (content, tasks) in made.items():
+        with tempfile.TemporaryDirectory() as folder:
+            ds = write_shards(Path(folder) / "shards", source, content, tasks)
+            write_plain(Path(folder) / "plain.tar", content)
+            role = "downstream" if source == "ssv2" else "auxiliary"
+            mixture = pvit_data.Mixture([pvit_data.MixtureSource(ds, role)], BATCH)
+
+            def ours(mixture: Any = mixture) -> int:
+                batches = pvit_data.loader(mixture, num_steps=samples // BATCH)
+                return sum(len(batch.keys) for batch in batches)
+
+            def plain(path: Path = Path(folder) / "plain.tar") -> int:
+                return sum(1 for _ in plain_samples(path))
+
+            ours(), plain()
+            rows.append((source, cpu_per_sample(plain, rounds), cpu_per_sample(ours, rounds)))
+            if source == "ssv2":
+                rows.append(("ssv2, bare decode", cpu_per_sample(bare_decode(ds), rounds), rows[-1][2]))
+    return rows
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--videos", type=Path, nargs="*", default=[])
+    args = parser.parse_args()
+    print(f"{'source':20s} {'other ms':>9s} {'ours ms':>9s} {'ratio':>6s}")
+    for source, other, ours in measure(args.samples, args.rounds, args.videos):
+        print(f"{source:20s} {other:9.1f} {ours:9.1f} {other / ours:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
