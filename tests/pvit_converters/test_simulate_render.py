@@ -181,3 +181,15 @@ def test_growing_objects_and_emission() -> None:
     areas = got.surface.sum((1, 2))
     assert (np.diff(areas) > 0).all()
     assert got.radiance[got.surface].min() > 3.0
+
+
+def test_large_clips_are_rendered_in_parts_without_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pvit_converters.simulate import render as module
+    from pvit_converters.simulate.actions import STYLES, action_clip
+
+    scene = action_clip(np.random.default_rng(4), "grow_in_place", STYLES["hard"], 7, 24, 32).scene
+    whole = render(scene)
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 24 * 32 * 3)
+    parts = render(scene)
+    for name in ("radiance", "depth", "normal", "primitive"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

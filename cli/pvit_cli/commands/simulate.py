@@ -62,17 +62,18 @@ def _simulate(
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
     preset: Annotated[Literal["tiny", "small", "format"], typer.Option(help="size and number")] = "small",
     workers: Annotated[int, typer.Option(help="processes", min=1)] = 1,
+    truth: Annotated[Path | None, typer.Option(help="folder for the exact truth (arrays, JSON); default: none")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     from pvit_converters.simulate import simulate
 
     with progress(f"simulate {source}") as update:
-        tree = simulate(source, out, samples, seed, preset, update, workers, **values)
+        tree = simulate(source, out, samples, seed, preset, update, workers, truth, **values)
     if as_json:
         print_json({"root": str(tree.root), "samples": tree.samples, "splits": tree.splits, "notes": list(tree.notes)})
         return
     splits = ", ".join(f"{n} {split}" for split, n in tree.splits.items())
-    print(f"{tree.root}: {tree.samples} samples ({splits})")
+    print(f"{tree.root}: {tree.samples} samples{f' ({splits})' if splits else ''}")
     for note in tree.notes:
         print(f"  {note}")
     print(f"next: pvit-data convert {source} {tree.root} OUT")

@@ -116,7 +116,8 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         storage = Storage(job.out)
         plan, notes = _plan(job, converter, storage)
         # After --append with another selection, the options of the first time stand for the source.
-        spec = source_spec(job, converter).model_copy(update={"options": plan.identity["options"]})
+        kept = {"options": plan.identity["options"], "notes": list(plan.notes)}
+        spec = source_spec(job, converter).model_copy(update=kept)
         notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
         return _finish(job, plan, storage, notes)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -212,7 +213,7 @@ def simulate(
     frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
-    numbering: str = "shifted",
+    numbering: Literal["shifted", "equal", "zero"] = "shifted",
 ) -> Tree:
     """Writes a PHAV tree, `out/<Action>/<Video>/<files>`.
 

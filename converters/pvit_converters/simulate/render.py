@@ -12,10 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pvit_converters.simulate.intersect import NEAR, depth_of_hits
-from pvit_converters.simulate.scene import Camera, Primitive, Scene
+from pvit_converters.simulate.scene import Camera, Primitive, Scene, span
 from pvit_converters.simulate.shade import Placed, shade, surface
 
 Array = np.ndarray
+
+PIXELS_AT_ONCE = 1_000_000
+"""Pixels rendered together: about half a GiB of temporary arrays."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,7 @@ def trace(scene: Scene) -> tuple[Array, Array, Array, list[Placed]]:
     return depth, index, rays, placed
 
 
-def render(scene: Scene) -> Render:
-    """Renders every frame of a scene."""
+def _render(scene: Scene) -> Render:
     depth, index, rays, placed = trace(scene)
     void = np.array([p.void for p in scene.primitives] + [True])[index]
     depth[void] = np.inf
@@ -131,3 +133,18 @@ def render(scene: Scene) -> Render:
     radiance[...] = scene.sky
     radiance[~void] = shade(scene, hits).T
     return Render(radiance, depth, normal, index, scene)
+
+
+def render(scene: Scene) -> Render:
+    """Renders every frame of a scene, a few at a time where they are large."""
+    step = max(1, PIXELS_AT_ONCE // (scene.camera.height * scene.camera.width))
+    if scene.frames <= step:
+        return _render(scene)
+    parts = [_render(span(scene, i, min(i + step, scene.frames))) for i in range(0, scene.frames, step)]
+    return Render(
+        radiance=np.concatenate([p.radiance for p in parts]),
+        depth=np.concatenate([p.depth for p in parts]),
+        normal=np.concatenate([p.normal for p in parts]),
+        primitive=np.concatenate([p.primitive for p in parts]),
+        scene=scene,
+    )

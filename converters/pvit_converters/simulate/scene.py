@@ -53,6 +53,7 @@ class Primitive:
         part: body part (SMPL part 1..24), 0 elsewhere.
         shadow: strength 0..1 of the contact shadow below it.
         void: a hole in the world: pixels that see it have no surface.
+        texture_half: half sizes (3,) at which the texture has its natural scale; default: those of the first frame.
     """
 
     kind: Kind
@@ -64,6 +65,7 @@ class Primitive:
     part: int = 0
     shadow: float = 0.0
     void: bool = False
+    texture_half: Array | None = None
 
     def tagged(self, class_id: int, instance: int) -> Primitive:
         """The same solid with other ids."""
@@ -112,6 +114,23 @@ class Scene:
     light: Light
     frames: int
     sky: Colour = (4.0, 4.0, 4.0)
+
+
+def span(scene: Scene, start: int, stop: int) -> Scene:
+    """The frames `start` to `stop` of a scene, which render exactly as they do in the whole."""
+
+    def cut(values: Array) -> Array:
+        return values[start:stop] if values.ndim and len(values) > 1 else values
+
+    primitives = tuple(
+        replace(
+            p, pose=cut(p.pose), half=cut(p.half), texture_half=p.half[0] if p.texture_half is None else p.texture_half
+        )
+        for p in scene.primitives
+    )
+    camera = replace(scene.camera, K=cut(scene.camera.K), world_from_camera=cut(scene.camera.world_from_camera))
+    light = replace(scene.light, power=cut(scene.light.power))
+    return replace(scene, primitives=primitives, camera=camera, light=light, frames=stop - start)
 
 
 def pose(

@@ -92,7 +92,7 @@ def surface(scene: Scene, depth: Array, index: Array, rays: Array, placed: list[
         normal[:, columns] = _local_normal(KINDS[code], local[:, columns], half[:, columns])
     normal = _turn(axes, normal)
     normal *= np.where(_dot(normal, point) > 0, -1.0, 1.0) / np.sqrt(_dot(normal, normal))
-    first = np.stack([p.half[0] for p in scene.primitives])
+    first = np.stack([p.half[0] if p.texture_half is None else p.texture_half for p in scene.primitives])
     return Hits(frame, primitive, point, local * (_pick(first, primitive) / half), normal)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -172,11 +173,11 @@ def simulate(
     frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
-    style: str = "default",
+    style: Literal["easy", "default", "hard"] = "default",
     gap: float | None = None,
-    verbs: str = "downstream",
+    verbs: Literal["downstream", "pretraining", "all"] = "downstream",
     compositional: bool = False,
-    container: Container = "webm",
+    container: Literal["webm", "mp4"] = "webm",
 ) -> Tree:
     """Writes an SSv2 tree of class-balanced clips.
 

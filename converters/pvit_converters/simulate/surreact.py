@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -291,9 +291,9 @@ def simulate(
     *,
     frames: int | None = None,
     maps: bool = False,
-    depth_kind: str = "planar",
-    joints2d: str = "bottom",
-    zrot: str = "zero",
+    depth_kind: Literal["planar", "distance"] = "planar",
+    joints2d: Literal["bottom", "top"] = "bottom",
+    zrot: Literal["zero", "view"] = "zero",
     skeletons: bool = False,
     sets: tuple[str, ...] = ("ntu/vibe", "ntu/hmmr", "uestc/hmmr", "uestc/vibe"),
 ) -> Tree:
@@ -308,7 +308,7 @@ def simulate(
         joints2d: rows counted from the `bottom` (as the public code does) or the `top`.
         zrot: what `zrot_euler` holds: `zero` (as documented) or the `view` angle.
         skeletons: also write the original Kinect recordings of the front views to `out/skeletons`.
-        sets: which sets.
+        sets: which sets: ntu/vibe, ntu/hmmr, uestc/hmmr, uestc/vibe.
     """
     look = Look(maps, depth_kind, joints2d, zrot, skeletons)
     count, length = PRESETS[job.preset]
