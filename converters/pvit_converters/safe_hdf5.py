@@ -21,13 +21,18 @@ _BUILT_IN_FILTERS = {1, 2, 3}
 
 
 def read_array(
-    path: Path, shape: Sequence[int | None], kinds: str = "fiu", *, name: str = "dataset", max_bytes: int = MAX_BYTES
+    path: Path,
+    shape: Sequence[int | None] | None,
+    kinds: str = "fiu",
+    *,
+    name: str = "dataset",
+    max_bytes: int = MAX_BYTES,
 ) -> np.ndarray[Any, np.dtype[Any]]:
     """The only dataset of an HDF5 file, as a new array.
 
     Args:
         path: the file.
-        shape: expected shape; None stands for any length of at least 1.
+        shape: expected shape; None stands for any length of at least 1, or instead of the tuple for any shape.
         kinds: allowed numpy dtype kinds, for example `"f"` for floats or `"iu"` for integers.
         name: name of the dataset, at the root of the file.
         max_bytes: the largest array that is read.
@@ -52,6 +57,24 @@ def read_array(
         raise SourceError(message, reason="corrupt-hdf5") from error
 
 
+def list_names(path: Path) -> list[str]:
+    """Names of everything at the root of a file, whatever it is.
+
+    Raises:
+        SourceError: `"missing-file"` or `"corrupt-hdf5"`.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file", reason="missing-file")
+    try:
+        with h5py.File(path, "r") as file:
+            return [str(name) for name in file]
+    except (OSError, RuntimeError, ValueError, UnicodeError) as error:
+        message = f"{path}: cannot be read as HDF5 ({error}); the file is damaged or truncated, download it again"
+        raise SourceError(message, reason="corrupt-hdf5") from error
+
+
 def _plain_dataset(path: Path, file: Any, name: str) -> Any:
     import h5py
 
@@ -72,8 +95,9 @@ def _plain_dataset(path: Path, file: Any, name: str) -> Any:
     return dataset
 
 
-def _check(path: Path, dataset: Any, shape: Sequence[int | None], kinds: str, max_bytes: int) -> None:
+def _check(path: Path, dataset: Any, shape: Sequence[int | None] | None, kinds: str, max_bytes: int) -> None:
     found = tuple(dataset.shape or ())
+    shape = (None,) * len(found) if shape is None else shape
     fits = len(found) == len(shape) and all(n >= 1 and e in (None, n) for n, e in zip(found, shape, strict=True))
     if not fits:
         expected = tuple("n" if e is None else e for e in shape)

@@ -1,0 +1,181 @@
+"""The self-check of spec surreact, section 6.3: which geometry the user's files really have.
+
+Joints in 3D, seen by the camera, must fall on the stored joints in 2D; the map of body parts must lie below them, left
+on left. One clip cannot decide (a centred person fits several hypotheses), so clips of a set are pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from pvit_converters.surreact.camera import HEIGHT, WIDTH, View, project, view_of
+from pvit_converters.surreact.person import Info
+
+CLIPS = 50
+"""Clips that are looked at per set."""
+
+LEFT_ARM, RIGHT_ARM = 17, 18
+_ARMS = {LEFT_ARM: (16, 18), RIGHT_ARM: (17, 19)}
+_HEAD, _PELVIS = 15, 0
+_MIN_PIXELS = 30
+
+MAX_MISFIT = 1.5
+"""Pixels; stored joints are rounded, so a right hypothesis misses them by less than 1."""
+
+
+class Geometry(NamedTuple):
+    """One hypothesis about the files.
+
+    Args:
+        angle: where the azimuth comes from: `"view"` (the file name), `"zrot"` (`zrot_euler`) or `"zero"`.
+        rows: joints2D count from the `"top"` or the `"bottom"` of the picture.
+        is_mirrored: the picture is the mirror image of the joints.
+    """
+
+    angle: str = "view"
+    rows: str = "top"
+    is_mirrored: bool = False
+
+    def view(self, info: Info, view: int) -> View:
+        """The camera of a clip."""
+        angle = {"view": float(view), "zrot": info.zrot, "zero": 0.0}[self.angle]
+        return view_of(angle, info.distance, info.height, self.is_mirrored)
+
+    def misfit(self, info: Info, view: int, frames: int) -> float:
+        """Median distance in pixels between projected and stored joints; inf where nothing can be compared."""
+        if info.joints2d is None:
+            return float("inf")
+        good = info.usable()[:frames]
+        seen = project(self.view(info, view).see(info.joints3d[:frames][good].astype(np.float64)))
+        stored = info.joints2d[:frames][good].astype(np.float64)
+        if self.rows == "bottom":
+            stored[..., 1] = HEIGHT - stored[..., 1]
+        miss = np.hypot(*np.moveaxis(seen - stored, -1, 0))
+        miss = miss[np.isfinite(miss)]
+        return float(np.median(miss)) if miss.size else float("inf")
+
+    def __str__(self) -> str:
+        angle = {"view": "the view of the file name", "zrot": "zrot_euler", "zero": "angle 0"}[self.angle]
+        return f"{angle}, joints2D from the {self.rows}" + (", mirrored" if self.is_mirrored else "")
+
+
+HYPOTHESES = tuple(
+    Geometry(angle, rows, mirrored)
+    for mirrored, angle, rows in product((False, True), ("view", "zrot", "zero"), ("top", "bottom"))
+)
+
+
+class Evidence(NamedTuple):
+    """One clip of a set: its joints, its view, the frames that all its files have, and its first map of parts."""
+
+    info: Info
+    view: int
+    frames: int
+    segm: UInt8[np.ndarray, "240 320"] | None
+
+
+@dataclass
+class Outcome:
+    """What holds for a set.
+
+    Args:
+        geometry: the best hypothesis.
+        misfit, next_best: median pixels of it and of the best that differs from it.
+        clips: clips looked at.
+        on_people: share of the projected joints that lie on a body part, as stored and with the map upside down.
+        straight, crossed: arms whose part lies nearer to its own joints, and to the other side's.
+        upright: share of frames with the head above the pelvis.
+    """
+
+    geometry: Geometry = field(default_factory=Geometry)
+    misfit: float = float("inf")
+    next_best: float = float("inf")
+    clips: int = 0
+    on_people: tuple[float, float] = (0.0, 0.0)
+    straight: int = 0
+    crossed: int = 0
+    upright: float = 1.0
+
+    @property
+    def flips_maps(self) -> bool:
+        """Whether the maps are stored upside down."""
+        return self.on_people[1] > self.on_people[0]
+
+    @property
+    def sides_agree(self) -> bool:
+        """Whether left joints lie on left parts."""
+        return self.straight >= self.crossed
+
+    def sentence(self, name: str) -> str:
+        """For the report."""
+        text = (
+            f"check of {name}, {self.clips} clips: joints project with {self.geometry}, median error "
+            f"{self.misfit:.2f} px (next best {self.next_best:.2f}); head above pelvis in {self.upright:.0%} of frames"
+        )
+        if any(self.on_people):
+            stored, turned = self.on_people
+            text += f"; {stored:.0%} of the joints on body parts ({turned:.0%} upside down)"
+            text += f", arms on their own side {self.straight} of {self.straight + self.crossed}"
+        if self.flips_maps:
+            text += "; the maps are stored upside down and were turned"
+        if not self.sides_agree:
+            text += "; LEFT AND RIGHT of joints and parts disagree: pose3d is left out"
+        if self.upright < 0.5:
+            text += "; MOST PEOPLE STAND ON THEIR HEADS: look at the pictures before you use pose3d"
+        return text
+
+
+def examine(clips: Sequence[Evidence]) -> Outcome:
+    """Pools the clips of one set."""
+    if not clips:
+        return Outcome()
+    miss = {h: float(np.median([h.misfit(c.info, c.view, c.frames) for c in clips])) for h in HYPOTHESES}
+    best = min(HYPOTHESES, key=lambda h: miss[h])  # the first of equals: the view of the name, not mirrored
+    others = [value for h, value in miss.items() if value > miss[best] + 1e-9]
+    out = Outcome(best, miss[best], min(others, default=float("inf")), len(clips))
+    inside = np.zeros(3)
+    heads: list[Bool[np.ndarray, "n"]] = []
+    for clip in clips:
+        if best.misfit(clip.info, clip.view, clip.frames) > MAX_MISFIT:
+            continue  # joints that don't project say nothing about the maps
+        good = clip.info.usable()[: clip.frames]
+        pixels = project(best.view(clip.info, clip.view).see(clip.info.joints3d[: clip.frames].astype(np.float64)))
+        heads.append((pixels[:, :, _HEAD, 1] < pixels[:, :, _PELVIS, 1])[good])
+        if clip.segm is not None and good[:1].any():
+            inside += _on_parts(pixels[0][good[0]], clip.segm)
+            _compare_arms(pixels[0][good[0]], clip.segm, out)
+    if inside[2]:
+        out.on_people = (float(inside[0] / inside[2]), float(inside[1] / inside[2]))
+    if sum(map(len, heads)):
+        out.upright = float(np.concatenate(heads).mean())
+    return out
+
+
+def _on_parts(pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"]) -> Float[np.ndarray, "3"]:
+    """Joints on a part, on a part of the map upside down, and joints inside the picture."""
+    column, row = np.floor(pixels.reshape(-1, 2).T).astype(int)
+    there = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
+    column, row = column[there], row[there]
+    return np.array([(segm[row, column] > 0).sum(), (segm[HEIGHT - 1 - row, column] > 0).sum(), there.sum()], float)
+
+
+def _compare_arms(pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"], out: Outcome) -> None:
+    """One person's upper arms: is the part nearer to its own joints?"""
+    if len(pixels) != 1:
+        return  # two people share the part numbers
+    segm = segm[::-1] if out.flips_maps else segm
+    middles = {part: pixels[0, list(joints)].mean(0) for part, joints in _ARMS.items()}
+    for part, other in ((LEFT_ARM, RIGHT_ARM), (RIGHT_ARM, LEFT_ARM)):
+        rows, columns = np.nonzero(segm == part)
+        if len(rows) < _MIN_PIXELS:
+            continue
+        centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+        own, cross = (float(np.hypot(*(centre - middles[p]))) for p in (part, other))
+        out.straight += own <= cross
+        out.crossed += own > cross
