@@ -232,16 +232,16 @@ def _round_step(step: float, whole: bool) -> float:
 
 
 def spread(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.ndarray, "k"]:
-    """Rows spread evenly over each source, about `number` in all (every source at least one); -1 = all rows."""
+    """`number` rows with as equal a share for each source as there are samples, evenly spaced; -1 = all rows."""
     if number < 0:
         return np.arange(len(sources))
-    names = sorted(set(sources))
-    picks = []
-    for name in names if number else []:
-        rows = np.flatnonzero(sources == name)
-        count = min(len(rows), max(1, number // len(names)))
-        picks.append(rows[np.linspace(0, len(rows) - 1, count).round().astype(int)])
-    return np.concatenate(picks) if picks else np.empty(0, int)
+    rows = {name: np.flatnonzero(sources == name) for name in sorted(set(sources))}
+    picks, left = {}, number
+    for i, name in enumerate(sorted(rows, key=lambda name: len(rows[name]))):
+        count = min(len(rows[name]), left // (len(rows) - i))
+        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, count).round().astype(int)]
+        left -= count
+    return np.concatenate([np.empty(0, int), *(picks[name] for name in rows)])
 
 
 def _most_frequent(values: Any) -> dict[str, int]:

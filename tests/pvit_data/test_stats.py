@@ -99,7 +99,7 @@ def test_histogram(values: list[float], edges: list[float], counts: list[int]) -
 def test_spread() -> None:
     sources = np.array(["a"] * 90 + ["b"] * 10 + ["c"], object)
     rows = spread(sources, 12)
-    assert [int((sources[rows] == name).sum()) for name in "abc"] == [4, 4, 1]
+    assert [int((sources[rows] == name).sum()) for name in "abc"] == [6, 5, 1]
     assert len(set(rows)) == len(rows)
     assert len(spread(sources, 0)) == 0
     assert len(spread(sources, -1)) == 101

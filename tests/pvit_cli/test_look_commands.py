@@ -1,0 +1,111 @@
+"""validate, stats, show and gallery from the command line, on converted data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pvit_data
+from pvit_cli.data import main
+from pvit_cli.halfblocks import half_blocks
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_validate(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "validate", shards, "--deep")
+    assert code == 0
+    assert ": ok; " in out.splitlines()[-1]
+    broken = Path(shutil.copytree(shards, tmp_path / "d"))
+    shard = sorted(broken.glob("ssv2/*.tar"))[0]
+    key = pvit_data.open(broken, "ssv2").select([0]).column("key")[0]
+    offset = int(pvit_data.open(broken, "ssv2").column("rgb_offset")[0])
+    data = bytearray(shard.read_bytes())
+    data[offset + 100] ^= 1
+    shard.write_bytes(data)
+    code, out, err = run(capsys, "validate", broken)
+    assert (code, err) == (1, "")
+    assert f"ssv2/{shard.name}: {key}: rgb.webm has a wrong CRC" in out or f"{key}: rgb.mp4 has a wrong CRC" in out
+    assert out.splitlines()[-1].startswith(f"{broken}: 2 problems; ")
+    code, out, _ = run(capsys, "validate", broken, "--json")
+    report = json.loads(out)
+    assert (code, report["ok"]) == (1, False)
+    assert report["counts"] == {"shard-hash": 1, "member-damaged": 1}
+    assert {p["key"] for p in report["problems"]} == {"", key}
+    code, _, err = run(capsys, "validate", tmp_path / "nothing")
+    assert code == 2
+    assert err.startswith("error: ")
+
+
+def test_stats(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = pvit_data.open(shards)
+    code, out, _ = run(capsys, "stats", shards)
+    assert code == 0
+    assert out.startswith(f"{len(dataset)} samples")
+    for part in ("annotated together", "bytes by member", "segm classes of 'nyu40'", "valid depth", "picture size"):
+        assert part in out
+    code, out, _ = run(capsys, "stats", shards, "--json", "--where", "has_depth")
+    assert code == 0
+    assert json.loads(out)["samples"] == int(dataset.column("has_depth").sum())
+
+
+def test_show(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = pvit_data.open(shards).column("key")
+    code, out, _ = run(capsys, "show", shards)
+    assert code == 0
+    assert f"key          {keys[0]}" in out
+    assert "next: pvit-data show" in out
+    code, out, _ = run(capsys, "show", shards, keys[3], "--json")
+    assert (code, json.loads(out)["row"]) == (0, 3)
+    code, out, _ = run(capsys, "show", shards, "3", "--json")
+    assert json.loads(out)["key"] == keys[3]
+    code, out, _ = run(capsys, "show", shards, "--out", tmp_path / "new/sheet.png", "--samples", 4, "--height", 48)
+    assert code == 0
+    with Image.open(tmp_path / "new/sheet.png") as image:
+        assert image.height == 4 * (48 + 20) + 5 * 6
+    code, out, _ = run(capsys, "show", shards, keys[0], "--out", tmp_path / "one.png")
+    assert code == 0
+    for argv, text in (
+        ([keys[0][:-1] + "x"], "Nearest: 'hypersim-ai"),
+        (["999"], "numbers go from 0 to"),
+        ([keys[0], "--frame", "7"], "has frames 0 to 0"),
+        (["--where", "frames > 1000"], "no sample fulfils"),
+    ):
+        code, _, err = run(capsys, "show", shards, *argv)
+        assert code == 2
+        assert text in err
+
+
+def test_gallery(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "pages/g.html"
+    code, out, _ = run(capsys, "gallery", shards, "--out", page, "--samples", 6)
+    assert code == 0
+    assert out.startswith(f"{page}: 6 of ")
+    broken = Path(shutil.copytree(shards, tmp_path / "d"))
+    for shard in broken.glob("ssv2/*.tar"):
+        shard.write_bytes(shard.read_bytes()[:600])
+    code, out, _ = run(capsys, "gallery", broken, "--out", page, "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert {key.split("-")[0] for key in report["skipped"]} == {"ssv2"}
+    assert report["bytes"] == page.stat().st_size
+    code, _, err = run(capsys, "gallery", broken, "--source", "ssv2", "--out", page)
+    assert code == 1
+    assert "no sample could be read" in err
+
+
+def test_half_blocks() -> None:
+    picture = np.zeros((4, 8, 3), np.uint8)
+    picture[::2] = (255, 0, 0)
+    text = half_blocks(picture, 8)
+    assert text.plain == ("▀" * 8 + "\n") * 2
+    styles = {(str(span.style.color.triplet.hex), str(span.style.bgcolor.triplet.hex)) for span in text.spans}
+    assert styles == {("#ff0000", "#000000")}
