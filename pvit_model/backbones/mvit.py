@@ -8,6 +8,7 @@ al., MViT, arXiv 2104.11227, and their published configurations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -40,6 +41,11 @@ class MViTConfig:
         dense_layers: blocks that dense heads tap (0-based).
         dense_width: channels of dense heads by default.
         init_std: standard deviation of linear weights at the start; None: by width (Glorot), to train from scratch.
+        stem: `"patch"`: one linear patch embedding; `"conv"`: two convolutions with a norm, on the same grid, which learn
+            from scratch much earlier.
+        readout: `"cls"`: the class token alone; `"mean"`: plus the mean of the patch tokens.
+        value_scale: factor on the values. Small, it lets the convolved queries (residual pooling) speak before attention
+            knows where to look: from scratch, learning then starts much earlier.
         extra_pool: `"skip"`: extra tokens pass the pooling untouched; `"svit"`: scaled by what the convolution does
             to a constant 3x3x3 volume, with residual pooling (SViT's object tokens).
         attention: form of the attention, see `pvit_model.backbones.attention`.
@@ -61,6 +67,9 @@ class MViTConfig:
     dense_layers: tuple[int, ...] = (2, 12, 15)
     dense_width: int = 64
     init_std: float | None = 0.02
+    stem: Literal["patch", "conv"] = "patch"
+    readout: Literal["cls", "mean"] = "cls"
+    value_scale: float = 1.0
     extra_pool: Literal["skip", "svit"] = "skip"
     attention: Form = "auto"
 
@@ -155,6 +164,8 @@ class PoolingAttention(nn.Module):
             self._pool(name, F.linear(x, weight, bias), special, grid)
             for name, weight, bias in zip("qkv", weights, biases, strict=True)
         )
+        if self.config.value_scale != 1:
+            v = v * self.config.value_scale
         q_grid, k_grid = (_strided(grid, self.strides[name]) for name in "qk")
         tables = None
         if self.config.relative:
@@ -231,6 +242,26 @@ class Block(nn.Module):
         return torch.cat([x[:, :special], pooled.flatten(1, 3)], dim=1)
 
 
+def sines(length: int, width: int) -> Float[Tensor, "{length} {width}"]:
+    """Positions 0 to 1 as sines and cosines of geometrically growing frequency, amplitude 1/2."""
+    frequency = torch.logspace(0, 1, width // 2, base=max(length, 2)) * math.pi / 2
+    phase = torch.linspace(0, 1, length)[:, None] * frequency
+    return torch.cat([phase.sin(), phase.cos()], dim=1) / 2
+
+
+def _stem(c: MViTConfig) -> nn.Module:
+    if c.stem == "patch":
+        return nn.Conv3d(3, c.embed_dim, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+    half = c.embed_dim // 2
+    return nn.Sequential(
+        nn.Conv3d(3, half, 3, (1, 2, 2), 1),
+        nn.GroupNorm(4, half),
+        nn.GELU(),
+        nn.Conv3d(half, c.embed_dim, 3, (2, 2, 2), 1),
+        nn.GroupNorm(4, c.embed_dim),
+    )
+
+
 class MViT(nn.Module):
     """A multiscale vision transformer (see `pvit_model.backbones.base.Backbone` for the interface)."""
 
@@ -242,7 +273,7 @@ class MViT(nn.Module):
         plan = _plan(config)
         self.width, self.dims = config.embed_dim, tuple(p.dim_out for p in plan)
         self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv3d(3, config.embed_dim, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+        self.patch_embed.proj = _stem(config)
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
         if config.absolute:
             t, h, w = plan[0].grid
@@ -266,6 +297,14 @@ class MViT(nn.Module):
         if self.config.absolute:
             for table in (self.pos_embed_temporal, self.pos_embed_spatial, self.pos_embed_class):
                 nn.init.trunc_normal_(table, std=0.02)
+        if self.config.absolute and std is None:
+            t, h, w = patch_grid(*self.config.clip)
+            half = self.width // 2
+            rows, columns = (sines(n, half) for n in (h, w))
+            self.pos_embed_temporal.data[0] = sines(t, self.width)
+            self.pos_embed_spatial.data[0] = torch.cat(
+                [rows[:, None].expand(h, w, half), columns[None].expand(h, w, half)], dim=-1
+            ).flatten(0, 1)
 
     def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
         """(T', H', W') of each block's output for a (T, H, W) clip."""
@@ -299,7 +338,8 @@ class MViT(nn.Module):
                 features[i] = (x[:, 1 + num_extra :], grid)
         x = self.norm(x)
         cls, extras, tokens = x.split([1, num_extra, x.shape[1] - num_extra - 1], dim=1)
-        return BackboneOutput(cls=cls[:, 0], extra=extras, tokens=tokens, features=features)
+        read = cls[:, 0] if self.config.readout == "cls" else cls[:, 0] + tokens.mean(1)
+        return BackboneOutput(cls=read, extra=extras, tokens=tokens, features=features)
 
     def _embed(self, clip: Tensor) -> tuple[Tensor, Grid]:
         grid = patch_grid(*clip.shape[2:])
@@ -354,6 +394,6 @@ def mvitv2_xxs(**options: Any) -> MViT:
     """A small sibling for CPUs (our dimensions): trains from scratch in minutes on 32x32 to 64x64 clips."""
     base = MViTConfig(
         clip=(16, 64, 64), embed_dim=32, depth=5, stages=(1, 3), kv_stride=4, absolute=True, drop_path=0.0,
-        dense_layers=(0, 2, 4), dense_width=24, init_std=None,
+        dense_layers=(0, 2, 4), dense_width=24, init_std=None, stem="conv", readout="mean", value_scale=0.1,
     )  # fmt: skip
     return _build(base, options)
