@@ -41,11 +41,11 @@ class MViTConfig:
         dense_layers: blocks that dense heads tap (0-based).
         dense_width: channels of dense heads by default.
         init_std: standard deviation of linear weights at the start; None: by width (Glorot), to train from scratch.
-        stem: `"patch"`: one linear patch embedding; `"conv"`: two convolutions with a norm, on the same grid, which learn
-            from scratch much earlier.
+        stem: `"patch"`: one linear patch embedding; `"conv"`: two convolutions with norms, on the same grid, which
+            learn from scratch much earlier.
         readout: `"cls"`: the class token alone; `"mean"`: plus the mean of the patch tokens.
-        value_scale: factor on the values. Small, it lets the convolved queries (residual pooling) speak before attention
-            knows where to look: from scratch, learning then starts much earlier.
+        value_scale: factor on the values. Small, it lets the convolved queries (residual pooling) speak before
+            attention knows where to look: from scratch, learning then starts much earlier.
         extra_pool: `"skip"`: extra tokens pass the pooling untouched; `"svit"`: scaled by what the convolution does
             to a constant 3x3x3 volume, with residual pooling (SViT's object tokens).
         attention: form of the attention, see `pvit_model.backbones.attention`.

@@ -9,7 +9,8 @@ import torch
 from pvit_model import PViT, create_model, load_backbone_checkpoint
 
 _spec = importlib.util.spec_from_file_location("published_weights", Path(__file__).with_name("published_weights.py"))
-assert _spec and _spec.loader
+assert _spec is not None
+assert _spec.loader is not None
 published = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(published)
 
