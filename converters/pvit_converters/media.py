@@ -54,24 +54,40 @@ def read_clip(path: Path, *, copy_video: bool = False, verify: bool = True) -> C
     Raises:
         SourceError: if the file is missing (`"missing-file"`) or not a playable video (`"corrupt-video"`).
     """
-    from pvit_data.codecs.video import decode_video, probe_video
+    return clip_of(_read(path), path, copy_video=copy_video, verify=verify)
 
-    data = _read(path)
+
+def clip_of(data: bytes, where: Path | str, *, copy_video: bool = False, verify: bool = True) -> Clip:
+    """As `read_clip`, from the bytes of a file; `where` names it in messages."""
+    from pvit_data.codecs.video import probe_video
+
     try:
         info = probe_video(data)
         extension = _extension(data)
+        if extension is None or not (copy_video or _plays_everywhere(data, extension)):
+            return _decoded(data, info)
         good = _count(data) if verify else info.num_frames
         if good == 0:
             raise FormatError("no frame of it can be decoded")
         if good < info.num_frames:
-            frames = np.stack(list(_decodable(data)))
-            return _clip(frames, info, ("damaged-video-re-encoded",))
-        if extension is not None and (copy_video or _plays_everywhere(data, extension)):
-            return Clip(EncodedMedia(data, extension), info.num_frames, info.fps, info.height, info.width)
-        return _clip(decode_video(data), info, ())
+            return _decoded(data, info)
+        return Clip(EncodedMedia(data, extension), info.num_frames, info.fps, info.height, info.width)
     except FormatError as error:
-        message = f"{path}: not a playable video ({error}); the file is damaged, get it again"
+        message = f"{where}: not a playable video ({error}); the file is damaged, get it again"
         raise SourceError(message, reason="corrupt-video") from error
+
+
+def _decoded(data: bytes, info: VideoInfo) -> Clip:
+    """All frames, or those before the first that does not decode."""
+    from pvit_data.codecs.video import decode_video
+
+    try:
+        return _clip(decode_video(data), info, ())
+    except FormatError:
+        frames = list(_decodable(data))
+        if not frames:
+            raise
+        return _clip(np.stack(frames), info, ("damaged-video-re-encoded",))
 
 
 def _clip(frames: UInt8[np.ndarray, "t h w 3"], info: VideoInfo, warnings: tuple[str, ...]) -> Clip:
