@@ -17,6 +17,7 @@ _IN_SOURCE = re.compile(
     r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
     r"|index/(train|val|test)\.parquet)\Z"
 )
+_OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
 DEPTH = 4  # levels of folders that are looked at
 
 
@@ -88,7 +89,8 @@ def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
 
 def _names(storage: Storage) -> list[str]:
     """Files of the dataset; hidden folders at its top are left out."""
-    if storage.root is None:
-        return sorted({name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))})
+    if storage.root is None:  # globs give folders as well; files of ours need no further question
+        names = {name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))}
+        return sorted(name for name in names if _OURS.search(name) or storage.exists(name))
     paths = (path for depth in range(1, DEPTH) for path in storage.root.glob("/".join("*" * depth)))
     return sorted({path.relative_to(storage.root).as_posix() for path in paths if path.is_file() or path.is_symlink()})

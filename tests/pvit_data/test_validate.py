@@ -23,6 +23,7 @@ from pvit_data.record import write_record
 from pvit_data.sample import Boxes
 from pvit_data.shard import ShardFile, encoding_of
 from pvit_data.storage import Storage
+from pvit_data.tar import END, write_member
 from pvit_data.validate import KINDS, Problem, run, validate
 from pvit_data.validate.run import run_workers, tasks_of
 from pvit_data.validate.survey import survey
@@ -50,7 +51,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "data"))
 
 
-def found(out: Path, **options: Any) -> set[tuple[str, str, str]]:
+def found(out: Path | str, **options: Any) -> set[tuple[str, str, str]]:
     return {(p.kind, p.file, p.key) for p in validate(out, **options).problems}
 
 
@@ -173,6 +174,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], set[tuple[str, str, str]]]] = {
         {("shard-hash", SHARD, ""), ("shard-layout", SHARD, "mine-0000")},
     ),
     "end marked": (lambda d: flip(d / SHARD, -1), {("shard-hash", SHARD, ""), ("shard-layout", SHARD, "")}),
+    "pickle smuggled into the shard": (
+        lambda d: (d / SHARD).write_bytes((d / SHARD).read_bytes()[:-1024] + write_member("x.pkl", b"evil") + END),
+        {("shard-size", SHARD, ""), ("member-unlisted", SHARD, "x")},
+    ),
     "stray shard": (
         lambda d: shutil.copy(d / SHARD, d / "mine/train-00007.tar"),
         {("stray-shard", "mine/train-00007.tar", "")},
@@ -383,3 +388,12 @@ def test_a_sample_that_kills_its_worker_is_named(copy: Path, monkeypatch: pytest
     problems = [problem for _, found in results for problem in found]
     assert Problem("crash", SHARD, "mine-0001", "the process that checked it died") in problems
     assert {p.key for p in problems if p.kind == "member-damaged"} == {"mine-0000"}
+
+
+def test_behind_a_url(copy: Path) -> None:
+    import fsspec
+
+    flip(copy / SHARD, offset_of(copy, "depth", 1) + 2000)
+    fsspec.filesystem("memory").put(str(copy), "/validated", recursive=True)
+    assert found("memory://validated") == found(copy)
+    fsspec.filesystem("memory").rm("/validated", recursive=True)

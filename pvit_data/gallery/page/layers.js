@@ -133,12 +133,20 @@ function drawBoxes(context, sample, index, width, height, named) {
     context.strokeRect(x1, y1, x2 - x1, y2 - y1);
     const text = named ? boxText(sample, box) : "";
     if (!text) continue;
-    context.lineWidth = 3;
-    context.strokeStyle = "#000c";
-    context.strokeText(text, x1 + 2 * line, y1 + 2 * line);
-    context.fillStyle = boxColour(sample, box);
-    context.fillText(text, x1 + 2 * line, y1 + 2 * line);
+    const colour = boxColour(sample, box);
+    const size = parseFloat(context.font);
+    const [x, y] = [Math.min(x1, width - context.measureText(text).width - 8), Math.max(0, y1 - size - 5)];
+    context.fillStyle = colour;
+    context.fillRect(x, y, context.measureText(text).width + 8, size + 5);
+    context.fillStyle = isBright(colour) ? "#000" : "#fff";
+    context.fillText(text, x + 4, y + 2.5);
   }
+}
+
+/** Whether black text is easier to read on a colour than white (relative luminance, WCAG 2). */
+function isBright(hex) {
+  const [r, g, b] = rgbOf(hex).map((v) => (v <= 10 ? v / 3294 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179;
 }
 
 function drawPose(context, sample, index, width, height) {
