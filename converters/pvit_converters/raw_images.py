@@ -12,6 +12,7 @@ from jaxtyping import UInt8, UInt16
 
 from pvit_converters.raw_files import read_bytes
 from pvit_data.errors import SourceError
+from pvit_data.sample import EncodedMedia
 
 MAX_FILE = 1 << 28
 MAX_PIXELS = 1 << 26
@@ -58,3 +59,24 @@ def _sixteen(values: np.ndarray) -> UInt16[np.ndarray, "h w"]:
     if values.size and (values.min() < 0 or values.max() > 65535):
         raise ValueError(f"grey values from {values.min()} to {values.max()}, expected 0 to 65535")
     return values.astype(np.uint16)
+
+
+def read_still(path: Path) -> tuple[EncodedMedia | UInt8[np.ndarray, "1 h w 3"], int, int]:
+    """A picture ready for `Sample.rgb`: the bytes of a plain RGB JPEG as they are, else its pixels; height and width.
+
+    Raises:
+        SourceError: as `read_image`; the whole picture is decoded, so that damage is found here.
+    """
+    from PIL import Image
+
+    data = read_bytes(path, MAX_FILE)
+    pixels = decode_image(data, path)
+    height, width = pixels.shape[:2]
+    if pixels.dtype != np.uint8:
+        raise SourceError(f"{path}: a 16-bit grey image, expected a photograph", reason="corrupt-image")
+    if data[:2] == b"\xff\xd8":
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            if image.mode == "RGB":
+                return EncodedMedia(data, "jpg"), height, width
+    colour = pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, -1)
+    return np.ascontiguousarray(colour)[None], height, width
