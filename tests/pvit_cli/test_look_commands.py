@@ -89,6 +89,7 @@ def test_gallery(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     code, out, _ = run(capsys, "gallery", shards, "--out", page, "--samples", 6)
     assert code == 0
     assert out.startswith(f"{page}: 6 of ")
+    assert "not to be published: it holds pictures of ssv2," in out
     broken = Path(shutil.copytree(shards, tmp_path / "d"))
     for shard in broken.glob("ssv2/*.tar"):
         shard.write_bytes(shard.read_bytes()[:600])

@@ -46,6 +46,9 @@ def register(app: typer.Typer) -> None:
             print_json({"page": str(page), "samples": report.samples, "bytes": report.bytes, "skipped": report.skipped})
             return
         print(f"{page}: {report.samples:,} of {len(dataset):,} samples, {size_text(report.bytes)}")
+        closed = [name for name, spec in dataset.sources.items() if not spec.redistributable]
+        if closed:
+            print(f"  not to be published: it holds pictures of {', '.join(closed)}, which may not be redistributed")
         for key, message in list(report.skipped.items())[:5]:
             print(f"  left out: {key}: {message}")
         if report.skipped:
