@@ -14,6 +14,7 @@ from pvit_data.errors import FormatError
 from pvit_data.mixture import Draw, Mixture
 from pvit_data.sample_set import SampleSet
 from pvit_data.targets import Target, pack
+from pvit_data.tasks import of_source
 
 if TYPE_CHECKING:
     from pvit_data.batch import Batch
@@ -62,8 +63,7 @@ class TrainingBatches:
         self._readers = []
         for source in mixture.sources:
             trained = {
-                name: config.tasks[name] if name in config.tasks else mixture.tasks_of(name, source.ds)
-                for name in source.ds.sources
+                name: of_source(source.ds, name, {**mixture.tasks, **config.tasks}) for name in source.ds.sources
             }
             tasks = {
                 name: _with_action(names, config.downstream == name or (not config.downstream and source.is_downstream))
@@ -136,11 +136,11 @@ class EvaluationBatches:
 def _asked(asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig) -> tuple[str, ...]:
     if asked is not None:
         return tuple(asked)
-    return _with_action(config.tasks.get(source, ds.sources[source].tasks), config.downstream in ("", source))
+    return _with_action(of_source(ds, source, config.tasks), config.downstream in ("", source))
 
 
 def _with_action(tasks: Iterable[str], trained: bool) -> tuple[str, ...]:
-    return (*(name for name in tasks if name != "action"), *(("action",) if trained else ()))
+    return (*tasks, *(("action",) if trained else ()))
 
 
 def _batch(step: int, read: Sequence[Clip], config: ClipConfig, empty: Mapping[str, Target]) -> Batch:

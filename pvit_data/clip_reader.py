@@ -55,6 +55,7 @@ class ClipReader:
         self._key, self._source = ds.column("key"), ds.column("source")
         self._frames, self._fps = ds.column("frames"), ds.column("fps")
         self._height, self._width = ds.column("height"), ds.column("width")
+        self._donor_of: dict[tuple[str, str], Int64[np.ndarray, "n"]] = {}
         self._has_normal = ds.column("has_normal")
 
     def key(self, row: int) -> str:
@@ -151,13 +152,17 @@ class ClipReader:
         if not self.config.shuffle_labels:
             return {}
         source = self.source(row)
-        rows = np.flatnonzero(self._source == source)
-        place = int(np.searchsorted(rows, row))
-        names = [task.name for task in self._tasks[source]]
-        return {
-            n: row if n == "action" else int(rows[epoch_order(self.seed, f"labels {source} {n}", 0, len(rows))[place]])
-            for n in names
-        }
+        return {task.name: int(self._donors(source, task.name)[row]) for task in self._tasks[source]}
+
+    def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
+        """Row -> the row whose annotation it shows: a fixed permutation of the source's rows; actions stay."""
+        if (source, task) not in self._donor_of:
+            donors = np.arange(len(self.ds))
+            if task != "action":
+                rows = np.flatnonzero(self._source == source)
+                donors[rows] = rows[epoch_order(self.seed, f"labels {source} {task}", 0, len(rows))]
+            self._donor_of[source, task] = donors
+        return self._donor_of[source, task]
 
 
 def _build(sample: Sample, tasks: Sequence[Task], frames: np.ndarray, config: ClipConfig) -> dict[str, Target]:

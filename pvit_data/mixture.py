@@ -78,7 +78,7 @@ class Mixture:
         quotas: at least this many samples of every batch supervise each task.
         cap: auxiliary samples per downstream sample, at most, in every batch.
         portion: scales the auxiliary sources' weights.
-        tasks: tasks by source name; a source not named has those of its `SourceSpec`.
+        tasks: tasks by source name; see `tasks.of_source` for sources not named.
         block, window: see `order.epoch_order`.
 
     Raises:
@@ -105,13 +105,14 @@ class Mixture:
         task_table.known([*self.quotas, *(name for names in self.tasks.values() for name in names)])
         if not self.sources or batch_size < 1:
             raise ConfigError(f"a mixture needs sources and a batch size, got {len(self.sources)} and {batch_size}")
-        self._rows = [_usable_rows(source) for source in self.sources]
+        self._rows = [self._usable_rows(source) for source in self.sources]
         self._weights = _weights(self.sources, [len(rows) for rows in self._rows], portion)
         self._strata = [stratum for index in range(len(self.sources)) for stratum in self._split(index)]
         wanted = shares([s.part for s in self._strata], batch_size, self.quotas, cap)
         self._strata = [s for s, share in zip(self._strata, wanted, strict=True) if share > 0]
         self.wanted = wanted[wanted > 0]
         self._schedule = Schedule(self.wanted)
+        self._orders: dict[tuple[int, int], Int64[np.ndarray, "n"]] = {}
 
     def plan(self, step: int) -> list[tuple[int, int]]:
         """Global batch `step`: (index of the source, row of its dataset) of each sample."""
@@ -125,15 +126,22 @@ class Mixture:
             stratum = self._strata[index]
             for number in range(first, first + count):
                 epoch, place = divmod(number, len(stratum.rows))
-                order = epoch_order(self.seed, stratum.label, epoch, len(stratum.rows), self.block, self.window)
-                out.append(Draw(stratum.source, int(stratum.rows[order[place]]), epoch, index))
+                out.append(Draw(stratum.source, int(stratum.rows[self._order(index, epoch)[place]]), epoch, index))
         return [out[i] for i in dealt(list(range(len(out))))]
+
+    def _order(self, index: int, epoch: int) -> Int64[np.ndarray, "n"]:
+        if (index, epoch) not in self._orders:
+            stratum = self._strata[index]
+            for old in [key for key in self._orders if key[0] == index and abs(key[1] - epoch) > 1]:
+                del self._orders[old]
+            rows, label = len(stratum.rows), stratum.label
+            self._orders[index, epoch] = epoch_order(self.seed, label, epoch, rows, self.block, self.window)
+        return self._orders[index, epoch]
 
     def substitute(self, draw: Draw, attempt: int) -> Draw:
         """What takes the place of an unreadable sample: a row of the same stratum, the same one in every run."""
-        stratum = self._strata[draw.stratum]
-        rows = stratum.rows
-        order = epoch_order(self.seed, f"substitutes {stratum.label}", 0, len(rows), self.block, self.window)
+        rows = self._strata[draw.stratum].rows
+        order = self._order(draw.stratum, -1)  # an order of its own, that no epoch uses
         return draw._replace(row=int(rows[order[(draw.row + draw.epoch + attempt) % len(rows)]]))
 
     @cached_property
@@ -150,19 +158,37 @@ class Mixture:
 
     def tasks_of(self, source: str, ds: SampleSet) -> tuple[str, ...]:
         """The tasks that a source of a dataset is used for, without `"action"`."""
-        names = self.tasks.get(source, ds.sources[source].tasks)
-        return tuple(name for name in names if name != "action")
+        return task_table.of_source(ds, source, self.tasks)
+
+    def rows(self, index: int) -> Int64[np.ndarray, "n"]:
+        """The rows that are drawn from source `index`."""
+        return self._rows[index]
 
     def supervised(self, index: int, task: str) -> Bool[np.ndarray, "n"]:
-        """Which usable rows of source `index` supervise a task, in the order of the dataset."""
-        source, rows = self.sources[index], self._rows[index]
+        """Which of the rows that are drawn from source `index` supervise a task."""
+        carried: Bool[np.ndarray, "n"] = self._carried(self.sources[index], task)[self._rows[index]]
+        return carried
+
+    def _carried(self, source: MixtureSource, task: str) -> Bool[np.ndarray, "n"]:
         if task == "action":
-            carried = source.ds.column("action") >= 0 if source.is_downstream else np.zeros(len(source.ds), bool)
-        else:
-            using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
-            used = np.isin(source.ds.column("source"), using)
-            carried = used & _has(source.ds, task_table.TASKS[task].field)
-        return np.asarray(carried[rows], bool)
+            return np.asarray((source.ds.column("action") >= 0) & source.is_downstream, bool)
+        using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
+        used = np.isin(source.ds.column("source"), using)
+        return np.asarray(used & _has(source.ds, task_table.TASKS[task].field), bool)
+
+    def _usable_rows(self, source: MixtureSource) -> Int64[np.ndarray, "n"]:
+        """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""
+        usable = _has(source.ds, "rgb")
+        if not usable.any():
+            raise ConfigError(f"source '{source.name}' has no sample with rgb; check its split and filter")
+        tasks = sorted({task for name in source.ds.sources for task in self.tasks_of(name, source.ds)})
+        if tasks and not source.is_downstream:
+            usable = usable & np.any([self._carried(source, task) for task in tasks], axis=0)
+            if not usable.any():
+                raise ConfigError(
+                    f"source '{source.name}' has no sample with {' or '.join(tasks)}; check its tasks, split and filter"
+                )
+        return np.flatnonzero(usable)
 
     def _split(self, index: int) -> list[_Stratum]:
         rows, source = self._rows[index], self.sources[index]
@@ -177,13 +203,6 @@ class Mixture:
             part = Part(source.name, weight, source.is_downstream, served)
             strata.append(_Stratum(index, mine, part, f"{index} {source.name} {'+'.join(sorted(served))}"))
         return strata
-
-
-def _usable_rows(source: MixtureSource) -> Int64[np.ndarray, "n"]:
-    rows = np.flatnonzero(_has(source.ds, "rgb"))
-    if len(rows) == 0:
-        raise ConfigError(f"source '{source.name}' has no sample with rgb; check its split and filter")
-    return rows
 
 
 def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:

@@ -8,7 +8,6 @@ while neighbours in the result come from all over the source. A source that fits
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Int64
@@ -23,11 +22,10 @@ def seeded(*words: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
-@lru_cache(maxsize=64)
 def epoch_order(
     seed: int, part: str, epoch: int, num_rows: int, block: int = BLOCK, window: int = WINDOW
 ) -> Int64[np.ndarray, "n"]:
-    """A permutation of range(num_rows), for one epoch of one part of a mixture; read-only.
+    """A permutation of range(num_rows), for one epoch of one part of a mixture.
 
     Args:
         part: name of the part, so that parts of equal size get different orders.
@@ -43,7 +41,6 @@ def epoch_order(
         order = order[order < num_rows]
         for begin in range(0, num_rows, window):
             rng.shuffle(order[begin : begin + window])
-    order.flags.writeable = False
     return order
 
 

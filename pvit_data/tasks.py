@@ -6,7 +6,7 @@ One entry per task; heads, losses and metrics of the same names live in the mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.labels import LabelSpace
 from pvit_data.sample import Sample
+from pvit_data.sample_set import SampleSet
 from pvit_data.targets import Target
 
 Builder = Callable[[Sample, Int64[np.ndarray, "t"], ClipConfig], Target | None]
@@ -103,6 +104,21 @@ register(Task("action", "action", ("action",), "class", "text", targets.action, 
 def target_name(task: str, spaces: Mapping[str, LabelSpace]) -> str:
     """The name of a task's target in a batch: the task's, and for segmentation also its label space's."""
     return f"segm/{spaces['segm'].name}" if task == "segm" else task
+
+
+def of_source(ds: SampleSet, source: str, chosen: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The tasks that a source is used for, without `"action"`.
+
+    Those that `chosen` names for it, else those that its `SourceSpec` declares, else every task that some row of it
+    carries.
+    """
+    names = chosen[source] if source in chosen else ds.sources[source].tasks
+    if source not in chosen and not names:
+        mine = ds.column("source") == source
+        names = [
+            name for name, task in TASKS.items() if name != "action" and ds.column(f"has_{task.field}")[mine].any()
+        ]
+    return tuple(name for name in names if name != "action")
 
 
 def known(names: Iterable[str]) -> tuple[Task, ...]:
