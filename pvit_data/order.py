@@ -12,8 +12,8 @@ import hashlib
 import numpy as np
 from jaxtyping import Int64
 
-BLOCK = 64
-WINDOW = 64 * 256
+BLOCK = 32
+WINDOW = 32 * 256
 
 
 def seeded(*words: object) -> np.random.Generator:

@@ -1,0 +1,245 @@
+"""Samples for torchvision's `transforms.v2`: every annotation as a tv_tensor that follows, or refuses, geometric ops.
+
+    views = pvit_data.tv.to_tv(sample)                       # {"rgb": Video, "depth": DepthMaps, ...}
+    views = v2.RandomHorizontalFlip(1.0)(views)
+
+For pipelines of one's own; the loader does not pass here (see `transforms`, whose oracle this is). torchvision silently
+leaves alone what it has no kernel for, so each type registers one for every geometric op: to follow it, or to raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.kinect25 import FLIP
+from pvit_data.labels import LabelSpace
+from pvit_data.sample import Sample
+
+FOLLOWED = ("horizontal_flip", "crop", "center_crop", "resize", "resized_crop")
+REFUSED = ("vertical_flip", "pad", "rotate", "affine", "perspective", "elastic", "five_crop", "ten_crop")
+
+
+class Annotation(tv_tensors.TVTensor):  # type: ignore[misc]
+    """A tensor with the size of the frames it belongs to.
+
+    Attributes:
+        canvas_size: (height, width) of the frames.
+        pairs: (left, right) ids that a flip exchanges.
+    """
+
+    canvas_size: tuple[int, int]
+    pairs: tuple[tuple[int, int], ...]
+
+    def __new__(cls, data: Any, canvas_size: tuple[int, int], pairs: tuple[tuple[int, int], ...] = ()) -> Annotation:
+        out: Annotation = torch.as_tensor(data).as_subclass(cls)
+        out.canvas_size, out.pairs = canvas_size, pairs
+        return out
+
+    def like(self, data: Tensor, canvas_size: tuple[int, int] | None = None) -> Annotation:
+        """The same kind of annotation with other values, and possibly for another size."""
+        return type(self)(data, canvas_size or self.canvas_size, self.pairs)
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """The values in a frame mirrored left to right."""
+        raise NotImplementedError
+
+    def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+        """The values in a part of the frame; joints and sides do not change."""
+        return data
+
+    def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
+        """The values in a frame resized to (height, width); joints and sides do not change."""
+        return data
+
+
+class DepthMaps(Annotation):
+    """Planar depth (t, h, w) in metres, 0 = invalid; resized to the nearest pixel, so that no depths are mixed."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return data.flip(-1)
+
+    def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        return data[..., top : top + height, left : left + width]
+
+    def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        out: Tensor = F.resize_image(data, [height, width], InterpolationMode.NEAREST_EXACT)
+        return out
+
+
+class NormalMaps(DepthMaps):
+    """Normals (t, 3, h, w) in camera axes, 0 = invalid."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return data.flip(-1) * torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
+
+
+class SegmMaps(DepthMaps):
+    """Class ids (t, h, w); a flip exchanges `pairs`."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return _exchanged(data.flip(-1), self.pairs)
+
+
+class Joints3D(Annotation):
+    """Joints (t, p, 25, 3) in metres, camera axes."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return data[..., list(FLIP), :] * torch.tensor([-1.0, 1, 1])
+
+
+class JointsValid(Annotation):
+    """Validity of joints (t, p, 25)."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return data[..., list(FLIP)]
+
+
+class Joints2D(Annotation):
+    """Joints (t, p, 25, 2) in pixels."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        flipped = data[..., list(FLIP), :]
+        return torch.stack([self.canvas_size[1] - flipped[..., 0], flipped[..., 1]], -1)
+
+    def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        return data - torch.tensor([left, top])
+
+    def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        return data * torch.tensor([width / self.canvas_size[1], height / self.canvas_size[0]])
+
+
+class Ids(Annotation):
+    """One class or side per box (n,); a flip exchanges `pairs`."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        return _exchanged(data, self.pairs)
+
+
+class CameraMatrices(Annotation):
+    """K (t, 3, 3), for points of the mirrored scene after a flip."""
+
+    def mirrored(self, data: Tensor) -> Tensor:
+        """See `Annotation`."""
+        flip = torch.tensor([[-1.0, 0, self.canvas_size[1]], [0, 1, 0], [0, 0, 1]])
+        return flip @ data @ torch.diag(torch.tensor([-1.0, 1, 1]))
+
+    def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        return torch.tensor([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]]) @ data
+
+    def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
+        """See `Annotation`."""
+        return torch.diag(torch.tensor([width / self.canvas_size[1], height / self.canvas_size[0], 1.0])) @ data
+
+
+TYPES = (DepthMaps, NormalMaps, SegmMaps, Joints3D, JointsValid, Joints2D, Ids, CameraMatrices)
+
+
+def to_tv(sample: Sample) -> dict[str, Any]:
+    """The sample's pixels and annotations, for `transforms.v2`; what the sample lacks is left out.
+
+    Boxes are `BoundingBoxes` in pixels (`"boxes"`), with `"class_id"` and `"side"` as `Ids`; the rows stay in the
+    table's order, so use no transform that drops boxes.
+
+    Raises:
+        FormatError: if rgb is not decoded.
+    """
+    size = (sample.height, sample.width)
+    out: dict[str, Any] = {}
+    if sample.rgb is not None:
+        if not isinstance(sample.rgb, np.ndarray):
+            raise FormatError(f"sample '{sample.key}': rgb is still encoded; decode it before transforming")
+        out["rgb"] = tv_tensors.Video(torch.from_numpy(sample.rgb).permute(0, 3, 1, 2))
+    kinds = {"depth": DepthMaps, "pose3d": Joints3D, "pose3d_valid": JointsValid, "pose2d": Joints2D}
+    for name, kind in kinds.items():
+        if sample.has(name):
+            out[name] = kind(getattr(sample, name), size)
+    if sample.normal is not None:
+        out["normal"] = NormalMaps(torch.from_numpy(sample.normal).permute(0, 3, 1, 2), size)
+    if sample.segm is not None:
+        out["segm"] = SegmMaps(sample.segm.astype(np.int32), size, _pairs(sample.spaces.get("segm")))
+    if sample.boxes is not None:
+        corners = sample.boxes.xyxy * [size[1], size[0], size[1], size[0]]
+        out["boxes"] = tv_tensors.BoundingBoxes(corners.astype(np.float32), format="XYXY", canvas_size=size)
+        out["class_id"] = Ids(sample.boxes.class_id, size, _pairs(sample.spaces.get("boxes")))
+        out["side"] = Ids(sample.boxes.side, size, ((0, 1),))
+    if sample.camera is not None:
+        out["camera"] = CameraMatrices(sample.camera.K, size)
+    return out
+
+
+def _pairs(space: LabelSpace | None) -> tuple[tuple[int, int], ...]:
+    return space.pairs if space is not None else ()
+
+
+def _exchanged(ids: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    out = ids.clone()
+    for left, right in pairs:
+        out[ids == left], out[ids == right] = right, left
+    return out
+
+
+def _horizontal_flip(inpt: Annotation) -> Annotation:
+    return inpt.like(inpt.mirrored(inpt.as_subclass(Tensor)))
+
+
+def _crop(inpt: Annotation, top: int, left: int, height: int, width: int) -> Annotation:
+    full = inpt.canvas_size
+    if top < 0 or left < 0 or top + height > full[0] or left + width > full[1]:
+        raise UsageError(f"a crop of {height} x {width} at ({top}, {left}) leaves the frame of {full[0]} x {full[1]}")
+    return inpt.like(inpt.cut(inpt.as_subclass(Tensor), top, left, height, width), (height, width))
+
+
+def _center_crop(inpt: Annotation, output_size: list[int]) -> Annotation:
+    height, width = output_size if len(output_size) == 2 else output_size * 2
+    # torchvision rounds half to even here: transforms/v2/functional/_geometry.py, _center_crop_compute_crop_anchor
+    top, left = (round((full - part) / 2.0) for full, part in zip(inpt.canvas_size, (height, width), strict=True))
+    return _crop(inpt, top, left, height, width)
+
+
+def _resize(inpt: Annotation, size: list[int] | None, max_size: int | None = None, **ignored: Any) -> Annotation:
+    # Let torchvision itself compute the new size, by the kernel that only changes numbers.
+    _, (height, width) = F.resize_keypoints(torch.zeros(1, 2), size, inpt.canvas_size, max_size=max_size)
+    return inpt.like(inpt.scaled(inpt.as_subclass(Tensor), height, width), (height, width))
+
+
+def _resized_crop(
+    inpt: Annotation, top: int, left: int, height: int, width: int, size: list[int], **ignored: Any
+) -> Annotation:
+    return _resize(_crop(inpt, top, left, height, width), size)
+
+
+def _refuse(name: str, kind: type[Annotation]) -> Callable[..., Annotation]:
+    def kernel(inpt: Annotation, *args: Any, **kwargs: Any) -> Annotation:
+        raise UsageError(
+            f"{kind.__name__} cannot follow '{name}'; use {', '.join(FOLLOWED)}, or leave the annotation out"
+        )
+
+    return kernel
+
+
+for _kind in TYPES:
+    for _name in FOLLOWED:
+        F.register_kernel(_name, _kind)(globals()[f"_{_name}"])
+    for _name in REFUSED:
+        F.register_kernel(_name, _kind)(_refuse(_name, _kind))
