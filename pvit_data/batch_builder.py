@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from pvit_data.targets import Target, pack
 from pvit_data.tasks import of_source
 
 if TYPE_CHECKING:
+    import torch
+
     from pvit_data.batch import Batch
 
 OnCorrupt = Literal["raise", "skip"]
@@ -27,21 +29,23 @@ MAX_IN_A_ROW = 100
 
 @dataclass(frozen=True)
 class Built:
-    """A batch whose pixels are still bytes, uint8 (b, t, h, w, 3), and what was skipped on the way.
+    """A batch whose pixels are still bytes, each distinct frame once, and what was skipped on the way.
 
     Args:
-        batch: the batch.
+        batch: the batch, but `video` holds the distinct frames of its clips one after another, uint8 (n, h, w, 3).
+        places: (b, t) int64, which of these each frame of each clip is.
         attempted: samples asked for.
         skipped: (source, message) of each sample that could not be read.
     """
 
     batch: Batch
+    places: torch.Tensor
     attempted: int
     skipped: list[tuple[str, str]]
 
     def pin_memory(self) -> Built:
         """The same in page-locked memory (called by PyTorch's DataLoader)."""
-        return Built(self.batch.pin_memory(), self.attempted, self.skipped)
+        return replace(self, batch=self.batch.pin_memory(), places=self.places.pin_memory())
 
 
 class Builder(Protocol):
@@ -77,7 +81,7 @@ class TrainingBatches:
         skipped: list[tuple[str, str]] = []
         draws = self.mixture.draws(step)[self._slice]
         read = [self._clip(draw, skipped, note) for draw in draws]
-        return Built(_batch(step, read, self.config, self._empty), len(draws), skipped)
+        return _built(step, read, self.config, self._empty, (len(draws), skipped))
 
     def _clip(self, draw: Draw, skipped: list[tuple[str, str]], note: Note) -> Clip:
         wanted = draw
@@ -130,7 +134,7 @@ class EvaluationBatches:
                 if self.on_corrupt == "raise":
                     raise
                 skipped.append((self._reader.source(row), str(error)))
-        return Built(_batch(step, read, self.config, self._empty), len(todo), skipped)
+        return _built(step, read, self.config, self._empty, (len(todo), skipped))
 
 
 def _asked(asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig) -> tuple[str, ...]:
@@ -143,16 +147,25 @@ def _with_action(tasks: Iterable[str], trained: bool) -> tuple[str, ...]:
     return (*tasks, *(("action",) if trained else ()))
 
 
-def _batch(step: int, read: Sequence[Clip], config: ClipConfig, empty: Mapping[str, Target]) -> Batch:
+def _built(
+    step: int,
+    read: Sequence[Clip],
+    config: ClipConfig,
+    empty: Mapping[str, Target],
+    count: tuple[int, list[tuple[str, str]]],
+) -> Built:
     import torch
 
     from pvit_data.batch import Batch
 
-    video = torch.empty((len(read), config.num_frames, *config.size, 3), dtype=torch.uint8)
+    starts = np.cumsum([0, *(len(clip.rgb) for clip in read)])
+    frames = torch.empty((int(starts[-1]), *config.size, 3), dtype=torch.uint8)
     if torch.utils.data.get_worker_info() is not None:
-        video.share_memory_()  # type: ignore[no-untyped-call]  # while it is empty, so that sending copies nothing
-    for row, clip in enumerate(read):
-        np.take(clip.rgb, clip.order, axis=0, out=video[row].numpy())
-    return Batch(
-        step, [clip.key for clip in read], [clip.source for clip in read], video, pack([c.targets for c in read], empty)
-    )
+        frames.share_memory_()  # type: ignore[no-untyped-call]  # while it is empty, so that sending copies nothing
+    places = torch.empty((len(read), config.num_frames), dtype=torch.int64)
+    for row, (start, clip) in enumerate(zip(starts.tolist(), read, strict=False)):
+        frames[start : start + len(clip.rgb)] = torch.from_numpy(clip.rgb)
+        places[row] = torch.from_numpy(start + clip.order)
+    keys, sources = [clip.key for clip in read], [clip.source for clip in read]
+    batch = Batch(step, keys, sources, frames, pack([clip.targets for clip in read], empty))
+    return Built(batch, places, *count)

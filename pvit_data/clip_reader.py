@@ -115,10 +115,10 @@ class ClipReader:
 
     def _read(self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]) -> Clip:
         distinct, order = np.unique(frames, return_inverse=True)
-        pixels = self.ds.read(row, ("rgb",), distinct)
+        pixels = self.ds.read(row, ("rgb",), distinct, window=view.cut())
         if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
             raise FormatError(f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate")
-        rgb = transforms.apply(pixels, view, self.config.maps, self.config.antialias).rgb
+        rgb = transforms.apply(pixels, view, self.config.maps, self.config.antialias, gathered=True).rgb
         targets = self._targets(row, frames[:: self.config.stride], view, label_row)
         assert isinstance(rgb, np.ndarray)
         return Clip(pixels.key, self.source(row), rgb, order.ravel(), targets)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data import manifest as manifests
+from pvit_data.codecs.window import Window
 from pvit_data.decode import Grid, decode_sample
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.index import VIRTUAL, Index, index_name
@@ -126,6 +127,7 @@ class _Part:
         fields: Collection[str] | None,
         frames: Integer[np.ndarray, "n"] | None,
         grid: Grid | None,
+        window: Window | None,
     ) -> Sample:
         key = self.index.text("key", row)
         wanted = [f for f in FIELDS if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]]
@@ -138,7 +140,7 @@ class _Part:
         named = {_extension(member, record): data for member, data in files.items()}
         record.source, record.split = self.spec.name, self.split
         record.licence = record.licence or self.spec.licence
-        return decode_sample(record, named, fields, frames, self.spec.spaces, grid)
+        return decode_sample(record, named, fields, frames, self.spec.spaces, grid, window)
 
     def _place(self, member: str, row: int) -> tuple[int, int, int] | None:
         offset = int(self.index.column(f"{member}_offset")[row])
@@ -252,8 +254,9 @@ class ShardDataset(Sequence[Sample]):
         fields: Collection[str] | None = None,
         frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
         grid: Grid | None = None,
+        window: Window | None = None,
     ) -> Sample:
-        """Reads one sample, decoding only some fields, frames and pixels of dense maps.
+        """Reads one sample, decoding only some fields, frames and pixels.
 
         Args:
             index: number in this dataset.
@@ -263,6 +266,8 @@ class ShardDataset(Sequence[Sample]):
                 Default: all.
             grid: row numbers and column numbers at which dense maps are sampled, which costs a fraction of decoding
                 them whole. Default: all.
+            window: the part of rgb to decode; rgb then has its size (a still: divided by its `shrink`, where that
+                saves time). Default: everything.
 
         Raises:
             IndexError: if there is no such sample.
@@ -270,7 +275,7 @@ class ShardDataset(Sequence[Sample]):
         """
         part, row = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.read(row, self._fields if fields is None else fields, picks, grid)
+        return part.read(row, self._fields if fields is None else fields, picks, grid, window)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.

@@ -12,6 +12,7 @@ from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
 from pvit_data.codecs.segm import decode_segm
+from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 from pvit_data.labels import LabelSpace
 from pvit_data.members import FIELDS, RGB_EXTENSIONS
@@ -29,6 +30,7 @@ def decode_sample(
     frames: Frames | None = None,
     spaces: Mapping[str, LabelSpace] | None = None,
     grid: Grid | None = None,
+    window: Window | None = None,
 ) -> Sample:
     """Builds a sample from its record and its files.
 
@@ -40,13 +42,14 @@ def decode_sample(
             the asked order, and `Sample.frames` says which. Default: all.
         spaces: label spaces of the source.
         grid: row and column numbers at which dense maps are sampled. Default: all.
+        window: the part of rgb to decode. Default: everything.
 
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
     """
     wanted = [name for name in FIELDS if name in record.fields and (fields is None or name in fields)]
     try:
-        values, kept = _decode(record, files, wanted, frames, grid)
+        values, kept = _decode(record, files, wanted, frames, (grid, window))
         return Sample(
             key=record.key,
             group=record.group,
@@ -68,13 +71,18 @@ def decode_sample(
 
 
 def _decode(
-    record: Record, files: Mapping[str, bytes], wanted: list[str], frames: Frames | None, grid: Grid | None
+    record: Record,
+    files: Mapping[str, bytes],
+    wanted: list[str],
+    frames: Frames | None,
+    pixels: tuple[Grid | None, Window | None],
 ) -> tuple[dict[str, Any], dict[str, Frames]]:
     values: dict[str, Any] = {}
     kept: dict[str, Frames] = {}
+    grid, window = pixels
     for name in wanted:
         if name == "rgb":
-            values["rgb"] = _rgb(record, files, frames, kept)
+            values["rgb"] = _rgb(record, files, (frames, window), kept)
         elif name in ("depth", "normal", "segm"):
             values[name] = _dense(name, record, files, (frames, grid), kept)
         elif name in ("pose3d", "pose2d"):
@@ -126,8 +134,9 @@ def _file(files: Mapping[str, bytes], extension: str) -> bytes:
 
 
 def _rgb(
-    record: Record, files: Mapping[str, bytes], frames: Frames | None, kept: dict[str, Frames]
+    record: Record, files: Mapping[str, bytes], asked: tuple[Frames | None, Window | None], kept: dict[str, Frames]
 ) -> Shaped[np.ndarray, "n h w 3"]:
+    frames, window = asked
     extension = record.rgb_encoding
     if extension not in RGB_EXTENSIONS:
         raise FormatError(f"rgb encoding {extension!r} is not one of {list(RGB_EXTENSIONS)}")
@@ -140,14 +149,16 @@ def _rgb(
     if extension == "jpg":
         from pvit_data.codecs.still import decode_still
 
-        rgb = decode_still(data)[None]
+        rgb = decode_still(data, window, size)[None]
         rgb = rgb if picks is None else rgb[picks]
     else:
         from pvit_data.codecs.video import decode_video
 
-        rgb = decode_video(data, picks, size)
-    expected = (record.frames if picks is None else len(picks), *size, 3)
-    if rgb.shape != expected:
+        rgb = decode_video(data, picks, size, window)
+    count = record.frames if picks is None else len(picks)
+    sides = {size} if window is None else {(window.height // s, window.width // s) for s in (1, window.shrink)}
+    expected = (count, *size, 3)
+    if rgb.shape not in {(count, *side, 3) for side in sides}:
         raise FormatError(f"rgb decodes to {rgb.shape}, the record says {expected}")
     return rgb
 

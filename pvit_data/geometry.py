@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from pvit_data.clip_config import ClipConfig
+from pvit_data.codecs.window import Window
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -27,6 +28,7 @@ class Geometry:
         resized: size that the window is resized to.
         offset: top-left corner of the output in the resized window.
         size: size of the output.
+        shrink: corner and window are multiples of it, and a window shrunk by it is no smaller than `resized`.
         flip: whether the output is mirrored left to right.
     """
 
@@ -37,6 +39,11 @@ class Geometry:
     offset: tuple[int, int]
     size: tuple[int, int]
     flip: bool = False
+    shrink: int = 1
+
+    def cut(self) -> Window:
+        """What of rgb is needed."""
+        return Window(*self.corner, *self.window, self.shrink)
 
     def matrix(self) -> Float64[np.ndarray, "3 3"]:
         """The affine in homogeneous pixel coordinates: (x', y', 1) = M (x, y, 1)."""
@@ -77,9 +84,20 @@ def whole_frame(source: tuple[int, int], size: tuple[int, int] | None = None, fl
 def draw(source: tuple[int, int], config: ClipConfig, flip: float, rng: np.random.Generator) -> Geometry:
     """A random training view: a crop of a randomly scaled frame, mirrored with probability `flip`."""
     window = _resized_crop(source, config, rng) if config.area else _jittered(source, config, rng)
-    corner = tuple(int(rng.integers(0, full - part, endpoint=True)) for full, part in zip(source, window, strict=True))
+    shrink = _shrink(source, window, config.size)
+    rows, columns = (part - part % shrink for part in window)
+    top, left = (
+        int(rng.integers(0, (full - part) // shrink, endpoint=True)) * shrink
+        for full, part in zip(source, (rows, columns), strict=True)
+    )
     mirrored = bool(rng.random() < flip)
-    return Geometry(source, (corner[0], corner[1]), window, config.size, (0, 0), config.size, mirrored)
+    return Geometry(source, (top, left), (rows, columns), config.size, (0, 0), config.size, mirrored, shrink)
+
+
+def _shrink(source: tuple[int, int], window: tuple[int, int], size: tuple[int, int]) -> int:
+    """The strongest whole-number shrinking (of JPEG decoders: 2, 4, 8) that still leaves more pixels than needed."""
+    fits = (s for s in (8, 4, 2) if all(n % s == 0 for n in source))
+    return next((s for s in fits if all(part // s >= out for part, out in zip(window, size, strict=True))), 1)
 
 
 def view(source: tuple[int, int], config: ClipConfig, index: int = 0, views: int = 1) -> Geometry:

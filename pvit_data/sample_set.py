@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pvit_data.codecs.window import Window
 from pvit_data.labels import LabelSpace
 from pvit_data.sample import Sample
 
@@ -33,5 +34,6 @@ class SampleSet(Protocol):
         fields: Collection[str] | None = None,
         frames: np.ndarray | None = None,
         grid: tuple[np.ndarray, np.ndarray] | None = None,
+        window: Window | None = None,
     ) -> Sample:
-        """One sample: these fields, of per-frame fields these frames, of dense maps these rows and columns."""
+        """One sample: these fields; of per-frame fields these frames, of maps these pixels, of rgb this window."""

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data import manifest as manifests
+from pvit_data.codecs.window import Window
 from pvit_data.dataset import SKIP_GRACE, ShardDataset
 from pvit_data.decode import Grid
 from pvit_data.decoders import decode
@@ -124,6 +125,7 @@ class StreamDataset(ShardDataset):
         fields: Collection[str] | None = None,
         frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
         grid: Grid | None = None,
+        window: Window | None = None,
     ) -> Sample:
         """Not without an index.
 

@@ -32,9 +32,8 @@ def depth(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) ->
     """Planar depth in metres, float32 (T', h, w); valid where positive and finite."""
     if sample.depth is None:
         return None
-    value, present = _at(sample, "depth", sample.depth, frames)
-    valid = (value > 0) & np.isfinite(value) & present[:, None, None]
-    return _target(np.where(valid, value, 0).astype(np.float32), valid)
+    valid = (sample.depth > 0) & np.isfinite(sample.depth)
+    return _shown(sample, "depth", np.where(valid, sample.depth, 0).astype(np.float32), valid, frames, 0)
 
 
 def normal(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> Target | None:
@@ -42,9 +41,10 @@ def normal(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -
     if sample.normal is None:
         return None
     world = config.normal_axes == "world" and has_world(sample)
-    value, present = _at(sample, "normal", sample.normal_in("world" if world else "camera"), frames)
-    valid = (np.abs(value) > 0).any(-1) & np.isfinite(value).all(-1) & present[:, None, None]
-    return _target(np.where(valid[..., None], value, 0).astype(np.float32), valid)
+    value = sample.normal_in("world" if world else "camera")
+    square = np.einsum("nhwc,nhwc->nhw", value, value)
+    valid = (square > 0) & np.isfinite(square)
+    return _shown(sample, "normal", np.where(valid[..., None], value, 0).astype(np.float32), valid, frames, 0)
 
 
 def has_world(sample: Sample) -> bool:
@@ -57,9 +57,10 @@ def segm(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> 
     if sample.segm is None:
         return None
     space = sample.spaces["segm"]
-    value, present = _at(sample, "segm", sample.segm, frames)
-    valid = (value >= space.first) & (value < space.num_ids) & present[:, None, None]
-    return _target(np.where(valid, value, space.ignore).astype(np.int64), valid)
+    valid = (sample.segm >= space.first) & (sample.segm < space.num_ids)
+    return _shown(
+        sample, "segm", np.where(valid, sample.segm, space.ignore).astype(np.int64), valid, frames, space.ignore
+    )
 
 
 def pose3d(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> Target | None:
@@ -154,6 +155,15 @@ def _at(
         return np.zeros((len(frames), *value.shape[1:]), value.dtype), np.zeros(len(frames), bool)
     place = np.minimum(np.searchsorted(have, frames), len(have) - 1)
     return value[place], have[place] == frames
+
+
+def _shown(
+    sample: Sample, field: str, value: np.ndarray, valid: np.ndarray, frames: Int64[np.ndarray, "t"], blank: int
+) -> Target | None:
+    """The maps at the asked frames; a frame without its map is masked and blank."""
+    chosen, present = _at(sample, field, value, frames)
+    chosen[~present] = blank
+    return _target(chosen, _at(sample, field, valid, frames)[0] & present[:, None, None])
 
 
 def _target(value: np.ndarray, valid: np.ndarray) -> Target | None:

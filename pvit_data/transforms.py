@@ -48,7 +48,8 @@ def apply(
     Args:
         grid: (h, w) of the dense maps, taken at the nearest source pixel; default the size of the output.
         antialias: filter rgb before shrinking it.
-        gathered: the dense maps hold already only the pixels of `Geometry.nearest` (read with `grid`).
+        gathered: the sample was read with `grid=geometry.nearest(...)` and `window=geometry.cut()`, so that it holds
+            only the needed pixels.
 
     Raises:
         FormatError: if rgb is not decoded, or its size is not the one the draw was made for.
@@ -57,23 +58,34 @@ def apply(
     return replace(sample, **{name: rule(sample, change) for name, rule in RULES.items()})
 
 
-def resize(
-    rgb: UInt8[np.ndarray, "n h w 3"], geometry: Geometry, antialias: bool = True
-) -> UInt8[np.ndarray, "n H W 3"]:
-    """Cut, resize (bilinear, pixel centres at +0.5), crop and mirror frames."""
-    import torch
-    from torch.nn.functional import interpolate
+def cut(rgb: UInt8[np.ndarray, "n h w 3"], geometry: Geometry) -> UInt8[np.ndarray, "n r c 3"]:
+    """The window of a draw.
 
+    Raises:
+        FormatError: if the frames have another size than the draw was made for.
+    """
     if rgb.shape[1:3] != geometry.source:
         raise FormatError(f"frames are {rgb.shape[1:3]}, the geometric draw was made for {geometry.source}")
     (top, left), (height, width) = geometry.corner, geometry.window
-    cut = rgb[:, top : top + height, left : left + width]
-    if geometry.resized != geometry.window:
-        frames = torch.from_numpy(np.require(cut, requirements="W")).permute(0, 3, 1, 2)
+    return rgb[:, top : top + height, left : left + width]
+
+
+def resize(
+    window: UInt8[np.ndarray, "n r c 3"], geometry: Geometry, antialias: bool = True
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Resizes (bilinear, pixel centres at +0.5), crops and mirrors frames that show just the window of a draw.
+
+    They may show it at a lower resolution than the source's.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    if geometry.resized != window.shape[1:3]:
+        frames = torch.from_numpy(np.require(window, requirements="W")).permute(0, 3, 1, 2)
         frames = interpolate(frames, geometry.resized, mode="bilinear", antialias=antialias)
-        cut = frames.permute(0, 2, 3, 1).numpy()
+        window = frames.permute(0, 2, 3, 1).numpy()
     (top, left), (height, width) = geometry.offset, geometry.size
-    out = cut[:, top : top + height, left : left + width]
+    out = window[:, top : top + height, left : left + width]
     return np.ascontiguousarray(out[:, :, ::-1] if geometry.flip else out)
 
 
@@ -95,7 +107,10 @@ def _unchanged(name: str) -> Callable[[Sample, Change], Any]:
 def _rgb(sample: Sample, change: Change) -> UInt8[np.ndarray, "n h w 3"] | None:
     if isinstance(sample.rgb, EncodedMedia):
         raise FormatError(f"sample '{sample.key}': rgb is still encoded; decode it before transforming")
-    return None if sample.rgb is None else resize(sample.rgb, change.geometry, change.antialias)
+    if sample.rgb is None:
+        return None
+    window = sample.rgb if change.gathered else cut(sample.rgb, change.geometry)
+    return resize(window, change.geometry, change.antialias)
 
 
 def _gather(maps: np.ndarray, change: Change) -> np.ndarray:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pvit_data import worker_watch
 from pvit_data.batch_builder import Builder, Built
-from pvit_data.buffers import Buffers
 from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import FormatError, PvitError
+from pvit_data.pixels import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +71,7 @@ class Loader:
     def __init__(self, builder: Builder, steps: range | Endless, config: ClipConfig, options: Options) -> None:
         self._builder, self._steps, self._config, self._options = builder, steps, config, options
         self._attempted = 0
-        self._buffers = Buffers()
+        self._pixels = Pixels(config.mean, config.std)
         self.skipped: Counter[str] = Counter()
         self.problems: list[str] = []
 
@@ -97,7 +95,7 @@ class Loader:
         finally:
             worker_watch.close(batches)
 
-    def _take(self, batches: Any, step: int, source: _Steps) -> Batch:
+    def _take(self, batches: Any, step: int, source: _Steps) -> Built:
         try:
             built = worker_watch.next_batch(batches)
         except (RuntimeError, OSError, EOFError) as error:
@@ -112,7 +110,7 @@ class Loader:
             raise built
         assert isinstance(built, Built)
         self._count(built)
-        return built.batch
+        return built
 
     def _data_loader(self, source: Any) -> Iterable[Any]:
         import torch
@@ -145,27 +143,12 @@ class Loader:
                 f"run pvit-data validate; the last: {(built.skipped or [('', self.problems[-1])])[-1][1]}"
             )
 
-    def _finished(self, batch: Batch) -> Batch:
-        if self._options.device is not None:
-            batch = batch.to(self._options.device, non_blocking=True)
-        return replace(batch, video=normalised(batch.video, self._config.mean, self._config.std, self._buffers))
-
-
-def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float], buffers: Buffers) -> torch.Tensor:
-    """Bytes to normalised pixels, (b, t, h, w, 3) uint8 -> (b, 3, t, h, w) float32, on the device they are on."""
-    import torch
-
-    if pixels.device.type == "cpu":  # numpy takes a third of torch's time for this, from page to page
-        stored = pixels.numpy()
-        out = buffers.take((len(stored), 3, *stored.shape[1:4]))
-        for clip, bytes_ in zip(out, stored, strict=True):
-            for channel in range(3):
-                np.multiply(bytes_[..., channel], np.float32(1 / (255 * std[channel])), out=clip[channel])
-                clip[channel] -= np.float32(mean[channel] / std[channel])
-        return torch.from_numpy(out)
-    scale, shift = (torch.tensor(v, device=pixels.device).view(3, 1, 1, 1) for v in (std, mean))
-    moved = pixels.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
-    return moved.mul_(1 / (255 * scale)).sub_(shift / scale)
+    def _finished(self, built: Built) -> Batch:
+        """Bytes to normalised pixels."""
+        batch, places, device = built.batch, built.places, self._options.device
+        if device is not None:
+            batch, places = batch.to(device, non_blocking=True), places.to(device, non_blocking=True)
+        return replace(batch, video=self._pixels.normalise(batch.video, places))
 
 
 class _Steps:

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from pvit_data.codecs.limits import check_picture
+from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 
 QUALITY = 95
@@ -47,15 +48,36 @@ def probe_still(data: bytes) -> StillInfo:
     return StillInfo(width, height) if swapped else StillInfo(height, width)
 
 
-def decode_still(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+def decode_still(
+    data: bytes, window: Window | None = None, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes to sRGB.
 
+    Args:
+        data: the file.
+        window: the part wanted; its `shrink` is followed unless the picture is turned. Default: everything.
+        size: (height, width) that the picture must have. Default: any.
+
     Raises:
-        FormatError: if the bytes are not a complete JPEG.
+        FormatError: if the bytes are not a complete JPEG, or of another size.
     """
     image = _open(data)
+    turned = _orientation(image) != 1
+    shown = (image.width, image.height) if _orientation(image) in _TRANSPOSED else (image.height, image.width)
+    if size is not None and shown != size:
+        raise FormatError(f"JPEG is {shown}, expected {size}")
+    if window is not None:
+        window.check(*shown)
     try:
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        if window is None:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        if window.shrink > 1 and not turned:
+            image.draft("RGB", (image.width // window.shrink, image.height // window.shrink))
+        part = shown[0] // image.height if not turned else 1
+        left, top = window.left // part, window.top // part
+        box = (left, top, left + window.width // part, top + window.height // part)
+        # Cutting before the conversion to an array: that one costs as much as decoding.
+        return np.array(ImageOps.exif_transpose(image).crop(box).convert("RGB"))
     except Exception as error:  # Pillow raises many types on damaged input
         raise FormatError(f"JPEG cannot be decoded: {error}") from error
 

@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Integer, UInt8
 
 from pvit_data.codecs.limits import MAX_FRAMES, MAX_PIXELS, check_decoded, check_picture
+from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 
 CRF = 18
@@ -116,7 +117,10 @@ def probe_video(data: bytes) -> VideoInfo:
 
 
 def decode_video(
-    data: bytes, frames: Integer[np.ndarray, "n"] | None = None, size: tuple[int, int] | None = None
+    data: bytes,
+    frames: Integer[np.ndarray, "n"] | None = None,
+    size: tuple[int, int] | None = None,
+    window: Window | None = None,
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """Decodes exactly the asked frames to sRGB, seeking to key frames where that saves decoding.
 
@@ -124,6 +128,7 @@ def decode_video(
         data: the file.
         frames: frame numbers in any order, repeats allowed. Default: all.
         size: (height, width) to cut padded pictures to. Default: as decoded.
+        window: the part of each picture wanted, at full resolution. Default: everything.
 
     Raises:
         FormatError: if the file is damaged, not allowed, too large, or has no such frame.
@@ -136,7 +141,7 @@ def decode_video(
                 raise FormatError(f"video has {len(shown.pts)} frames, asked for {min(picks)} to {max(picks)}")
             context = container.streams.video[0].codec_context
             check_decoded("video", 3 * len(picks) * context.height * context.width)
-            return _collect(container, shown, picks, size)
+            return _collect(container, shown, picks, (size, window))
     except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
         raise FormatError(f"video cannot be decoded: {error}") from error
 
@@ -193,7 +198,7 @@ def _index(container: Any) -> _Shown:
 
 
 def _collect(
-    container: Any, shown: _Shown, picks: list[int], size: tuple[int, int] | None
+    container: Any, shown: _Shown, picks: list[int], part: tuple[tuple[int, int] | None, Window | None]
 ) -> UInt8[np.ndarray, "n h w 3"]:
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(picks):
@@ -201,8 +206,7 @@ def _collect(
     out: UInt8[np.ndarray, "n h w 3"] | None = None
     converter = VideoReformatter()
     for number, picture in _wanted(container, shown, sorted(places)):
-        rgb = _to_rgb(picture, converter)
-        rgb = rgb if size is None else rgb[: size[0], : size[1]]
+        rgb = _part_of(picture, converter, *part)
         if out is None:
             out = np.empty((len(picks), *rgb.shape), np.uint8)
         if rgb.shape != out.shape[1:]:
@@ -212,8 +216,43 @@ def _collect(
         raise FormatError(f"video ends before frame {min(places)}, although it lists {len(shown.pts)} frames")
     if out is None:
         context = container.streams.video[0].codec_context
-        return np.empty((0, *(size or (context.height, context.width)), 3), np.uint8)
+        size, window = part
+        sides = (window.height, window.width) if window else size or (context.height, context.width)
+        return np.empty((0, *sides, 3), np.uint8)
     return out
+
+
+def _part_of(
+    picture: Any, converter: VideoReformatter, size: tuple[int, int] | None, window: Window | None
+) -> UInt8[np.ndarray, "h w 3"]:
+    if window is None:
+        rgb = _to_rgb(picture, converter)
+        return rgb if size is None else rgb[: size[0], : size[1]]
+    turned = round(picture.rotation / 90) % 2
+    shown = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    if size is not None and not (size[0] <= shown[0] <= size[0] + 1 and size[1] <= shown[1] <= size[1] + 1):
+        raise FormatError(f"video is {shown}, expected {size}")
+    window.check(*(size or shown))
+    top, left = window.top, window.left
+    even = picture.height % 2 == 0 and picture.width % 2 == 0
+    if picture.format.name == "yuv420p" and picture.rotation == 0 and even:
+        picture = _cut(picture, window)
+        top, left = top % 2, left % 2
+    return _to_rgb(picture, converter)[top : top + window.height, left : left + window.width]
+
+
+def _cut(picture: Any, window: Window) -> Any:
+    """The 4:2:0 picture cut to whole chroma samples around a window: the rest is never converted to RGB."""
+    top, left = window.top - window.top % 2, window.left - window.left % 2
+    height, width = (window.top + window.height - top + 1) & ~1, (window.left + window.width - left + 1) & ~1
+    part: Any = av.VideoFrame(width, height, picture.format.name)
+    for index, step in enumerate((1, 2, 2)):
+        source, target = picture.planes[index], part.planes[index]
+        rows = np.frombuffer(source, np.uint8).reshape(source.height, source.line_size)
+        view = np.frombuffer(target, np.uint8).reshape(target.height, target.line_size)
+        view[:, : width // step] = rows[top // step :, left // step :][: height // step, : width // step]
+    part.colorspace, part.color_range = picture.colorspace, picture.color_range
+    return part
 
 
 def _wanted(container: Any, shown: _Shown, numbers: list[int]) -> Iterator[tuple[int, Any]]:

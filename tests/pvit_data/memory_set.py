@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 from pvit_data.labels import LabelSpace
 from pvit_data.sample import Boxes, Camera, Sample
@@ -62,6 +63,7 @@ class MemorySet:
         fields: Collection[str] | None = None,
         frames: np.ndarray | None = None,
         grid: tuple[np.ndarray, np.ndarray] | None = None,
+        window: Window | None = None,
     ) -> Sample:
         sample = self.samples[row]
         if self.hook is not None:
@@ -72,6 +74,8 @@ class MemorySet:
         wanted = set(optional if fields is None else fields)
         wanted |= {"pose3d_valid"} if "pose3d" in wanted else set()
         out = replace(sample, frames={}, **{name: None for name in optional if name not in wanted})
+        if window is not None and isinstance(out.rgb, np.ndarray):
+            out.rgb = out.rgb[:, window.top : window.top + window.height, window.left : window.left + window.width]
         for name in ("depth", "normal", "segm"):
             if grid is not None and getattr(out, name) is not None:
                 setattr(out, name, getattr(out, name)[:, grid[0]][:, :, grid[1]])

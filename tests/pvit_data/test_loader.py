@@ -294,6 +294,8 @@ def test_evaluation_builds_the_asked_tasks() -> None:
     loader = pvit_data.eval_loader(broken, CLIP, on_corrupt="skip")
     assert [batch.keys for batch in loader] == [["s0", "s2"]]
     assert loader.skipped["synth"] == 1
+    (nothing,) = pvit_data.eval_loader(MemorySet(ds.samples, TASKS, {"s0", "s1", "s2"}), CLIP, on_corrupt="skip")
+    assert tuple(nothing.video.shape) == (0, 3, 4, 16, 16)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
