@@ -115,18 +115,21 @@ class ClipReader:
 
     def _read(self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]) -> Clip:
         distinct, order = np.unique(frames, return_inverse=True)
-        pixels = self.ds.read(row, ("rgb",), distinct, window=view.cut())
+        labels = [task for task in self._tasks[self.source(row)] if task.kind == "class"]
+        fields = {"rgb", *(name for task in labels for name in task.reads)}
+        pixels = self.ds.read(row, fields, distinct, window=view.cut())
         if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
             raise FormatError(f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate")
-        rgb = transforms.apply(pixels, view, self.config.maps, self.config.antialias, gathered=True).rgb
-        targets = self._targets(row, frames[:: self.config.stride], view, label_row)
-        assert isinstance(rgb, np.ndarray)
-        return Clip(pixels.key, self.source(row), rgb, order.ravel(), targets)
+        shown = transforms.apply(pixels, view, self.config.maps, self.config.antialias, gathered=True)
+        targets = _build(shown, labels, distinct, self.config)
+        targets |= self._targets(row, frames[:: self.config.stride], view, label_row)
+        assert isinstance(shown.rgb, np.ndarray)
+        return Clip(pixels.key, self.source(row), shown.rgb, order.ravel(), targets)
 
     def _targets(
         self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]
     ) -> dict[str, Target]:
-        tasks = self._tasks[self.source(row)]
+        tasks = [task for task in self._tasks[self.source(row)] if task.kind != "class"]
         if not tasks:
             return {}
         if not label_row:
@@ -152,15 +155,14 @@ class ClipReader:
         if not self.config.shuffle_labels:
             return {}
         source = self.source(row)
-        return {task.name: int(self._donors(source, task.name)[row]) for task in self._tasks[source]}
+        return {t.name: int(self._donors(source, t.name)[row]) for t in self._tasks[source] if t.kind != "class"}
 
     def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
-        """Row -> the row whose annotation it shows: a fixed permutation of the source's rows; actions stay."""
+        """Row -> the row whose annotation it shows: a fixed permutation of the source's rows."""
         if (source, task) not in self._donor_of:
             donors = np.arange(len(self.ds))
-            if task != "action":
-                rows = np.flatnonzero(self._source == source)
-                donors[rows] = rows[epoch_order(self.seed, f"labels {source} {task}", 0, len(rows))]
+            rows = np.flatnonzero(self._source == source)
+            donors[rows] = rows[epoch_order(self.seed, f"labels {source} {task}", 0, len(rows))]
             self._donor_of[source, task] = donors
         return self._donor_of[source, task]
 

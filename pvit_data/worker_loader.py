@@ -89,11 +89,12 @@ class Loader:
         source = _Steps(self._builder, board)
         batches = iter(self._data_loader(source))
         worker_watch.watch(batches)
+        close = worker_watch.close  # held, because an iterator left open ends after its modules when Python exits
         try:
             for step in self._steps:
                 yield self._finished(self._take(batches, step, source))
         finally:
-            worker_watch.close(batches)
+            close(batches)
 
     def _take(self, batches: Any, step: int, source: _Steps) -> Built:
         try:
