@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
-from jaxtyping import Bool
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
 from pvit_converters.ehoi.classes import EHOI_BOXES, EHOI_SEGM, HAND
@@ -211,9 +210,7 @@ class EhoiConverter(Converter):
         is_synthetic: bool,
     ) -> list[str]:
         """The map of classes; none where no thing has a mask, since that means that masks were not annotated."""
-        masks: list[Bool[np.ndarray, "h w"] | None] = [
-            mask_of(rows[i], sample.height, sample.width, scale) for i in kept
-        ]
+        masks = [mask_of(rows[i], sample.height, sample.width, scale) for i in kept]
         warnings = []
         if any(mask is None and rows[i].has_mask for i, mask in zip(kept, masks, strict=True)):
             warnings.append("damaged-masks-left-out")

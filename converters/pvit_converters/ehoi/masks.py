@@ -5,6 +5,7 @@ pycocotools trusts its input; what could make it write outside its memory, or al
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,23 @@ MAX_POINTS = 100_000
 _FAR = 2.0  # image sizes that a polygon may reach beyond the image
 
 
-def mask_of(row: Row, height: int, width: int, scale: tuple[float, float]) -> Bool[np.ndarray, "h w"] | None:
+@dataclass(frozen=True)
+class Mask:
+    """The pixels of an instance, in the part of the image that they cover.
+
+    Args:
+        rows, columns: where that part lies.
+        pixels: which of its pixels belong to the instance.
+        area: their number.
+    """
+
+    rows: slice
+    columns: slice
+    pixels: Bool[np.ndarray, "h w"]
+    area: int
+
+
+def mask_of(row: Row, height: int, width: int, scale: tuple[float, float]) -> Mask | None:
     """The pixels of an instance, or None where it has no usable mask.
 
     Args:
@@ -31,6 +48,7 @@ def mask_of(row: Row, height: int, width: int, scale: tuple[float, float]) -> Bo
     """
     from pycocotools import mask as coco
 
+    size = [height, width]
     if row.polygons:
         parts = [polygon * scale for polygon in row.polygons]
         points = np.concatenate(parts)
@@ -38,19 +56,27 @@ def mask_of(row: Row, height: int, width: int, scale: tuple[float, float]) -> Bo
         if len(points) > MAX_POINTS or (points < -_FAR * reach).any() or (points > (1 + _FAR) * reach).any():
             return None
         runs = coco.merge(coco.frPyObjects([part.ravel().tolist() for part in parts], height, width))
-        return np.asarray(coco.decode(runs)).astype(bool)
-    if row.runs is None:
+    elif row.runs is not None:
+        size = [round(height / scale[1]), round(width / scale[0])]
+        counts = runs_of(row.runs, *size)
+        if counts is None:
+            return None
+        runs = coco.frPyObjects({"size": size, "counts": counts}, *size)
+    else:
         return None
-    counts = runs_of(row.runs, round(height / scale[1]), round(width / scale[0]))
-    if counts is None:
-        return None
-    size = [round(height / scale[1]), round(width / scale[0])]
-    decoded = np.asarray(coco.decode(coco.frPyObjects({"size": size, "counts": counts}, *size))).astype(bool)
-    if decoded.shape == (height, width):
-        return decoded
-    rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), decoded.shape, strict=True))
-    fitted: Bool[np.ndarray, "h w"] = decoded[rows][:, columns]
-    return fitted
+    decoded = np.asarray(coco.decode(runs))
+    if size != [height, width]:
+        rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), size, strict=True))
+        decoded = decoded[rows][:, columns]
+        return _cut(decoded, slice(0, height), slice(0, width))
+    x, y, w, h = (int(v) for v in coco.toBbox(runs))
+    return _cut(decoded, slice(y, y + h), slice(x, x + w))
+
+
+def _cut(decoded: UInt8[np.ndarray, "h w"], rows: slice, columns: slice) -> Mask:
+    """pycocotools keeps columns together; what is drawn later must lie row by row to be fast."""
+    pixels = np.ascontiguousarray(decoded[rows, columns]).view(bool)
+    return Mask(rows, columns, pixels, int(np.count_nonzero(pixels)))
 
 
 def runs_of(value: dict[str, Any], height: int, width: int) -> list[int] | None:
@@ -96,7 +122,7 @@ def unpack(text: bytes) -> list[int]:
 
 def class_map(
     rows: list[Row],
-    masks: list[Bool[np.ndarray, "h w"] | None],
+    masks: list[Mask | None],
     boxes: list[tuple[int, int, int, int]],
     size: tuple[int, int],
 ) -> UInt8[np.ndarray, "h w"]:
@@ -109,19 +135,13 @@ def class_map(
         size: height and width.
     """
     out = np.zeros(size, np.uint8)
-    drawn = np.zeros(size, bool)
-    order = sorted(range(len(rows)), key=lambda i: (rows[i].class_id == HAND, -_area(masks[i])))
-    for i in order:
-        mask = masks[i]
-        if mask is not None:
-            out[mask] = IGNORE_8 if rows[i].class_id == UNKNOWN else rows[i].class_id + 1
-            drawn |= mask
-    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-        if mask is None:
+    drawn = [(row.class_id, mask) for row, mask in zip(rows, masks, strict=True) if mask is not None]
+    for class_id, mask in sorted(drawn, key=lambda pair: (pair[0] == HAND, -pair[1].area)):
+        value = IGNORE_8 if class_id == UNKNOWN else class_id + 1
+        np.copyto(out[mask.rows, mask.columns], np.uint8(value), where=mask.pixels)
+    # Drawn pixels have an id above 0, so only what is left over becomes "ignore".
+    for found, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        if found is None:
             window = out[y0:y1, x0:x1]
-            window[~drawn[y0:y1, x0:x1]] = IGNORE_8
+            window[window == 0] = IGNORE_8
     return out
-
-
-def _area(mask: Bool[np.ndarray, "h w"] | None) -> int:
-    return 0 if mask is None else int(mask.sum())

@@ -6,6 +6,7 @@ The world's z axis points down in the image; pixels have their edges at integers
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -74,8 +75,11 @@ def project(points: Float[np.ndarray, "*s 3"]) -> Float[np.ndarray, "*s 2"]:
     return out
 
 
+@lru_cache(maxsize=1)
 def rays() -> Float[np.ndarray, "240 320 2"]:
     """x and y of the direction (z = 1) through every pixel centre."""
     x = (np.arange(WIDTH, dtype=np.float32) + 0.5 - WIDTH / 2) / FOCAL
     y = (np.arange(HEIGHT, dtype=np.float32) + 0.5 - HEIGHT / 2) / FOCAL
-    return np.stack(np.meshgrid(x, y), -1)
+    out: Float[np.ndarray, "240 320 2"] = np.stack(np.meshgrid(x, y), -1)
+    out.setflags(write=False)
+    return out

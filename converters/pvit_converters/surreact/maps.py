@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,7 @@ def planar(raw: Float[np.ndarray, "240 320"], is_distance: bool) -> Float32[np.n
         return np.where((raw > 0) & (raw < BACKGROUND), depth, np.float32(0)).astype(np.float32)
 
 
+@lru_cache(maxsize=1)
 def _stretch() -> Float32[np.ndarray, "240 320"]:
     """Distance per planar depth."""
     r = rays()
@@ -119,14 +121,15 @@ def read_normals(series: Series, frames: int, view: View) -> Float32[np.ndarray,
 
 
 def camera_normals(world: Float[np.ndarray, "240 320 3"], view: View) -> Float32[np.ndarray, "240 320 3"]:
-    """World normals as the camera sees them."""
-    normal = view.turn(world.astype(np.float32))
+    """World normals as the camera sees them; only pixels with a person are touched."""
+    out = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    there = np.abs(world).max(-1) > 0  # false for NaN
+    normal = view.turn(world[there].astype(np.float32))
     length = np.sqrt((normal * normal).sum(-1, keepdims=True))
-    with np.errstate(invalid="ignore"):
-        there = np.isfinite(length) & (length > 0.5)
-    normal = np.where(there, normal / np.where(there, length, 1), 0).astype(np.float32)
-    away = normal[..., 0] * rays()[..., 0] + normal[..., 1] * rays()[..., 1] + normal[..., 2] > 0
-    out: Float32[np.ndarray, "240 320 3"] = np.where(away[..., None], -normal, normal)
+    good = np.isfinite(length) & (length > 0.5)
+    normal = np.where(good, normal / np.where(good, length, 1), 0)
+    away = (normal[:, :2] * rays()[there]).sum(-1) + normal[:, 2] > 0
+    out[there] = np.where(away[:, None], -normal, normal)
     return out
 
 

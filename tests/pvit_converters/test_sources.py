@@ -1,0 +1,70 @@
+"""All built-in sources: what each declares, its command line, and a dry run on roots that are not ready."""
+
+from pathlib import Path
+
+import pytest
+
+from pvit_cli.data import main
+from pvit_converters import registry
+from pvit_converters.simulate import SOURCES
+
+AUXILIARY = ("ehoi", "hypersim", "phav", "surreact", "synadl")
+PAPER_TASKS = {
+    "phav": {"depth", "segm"},
+    "surreact": {"depth", "segm", "pose3d"},
+    "synadl": {"pose3d"},
+    "hypersim": {"normal", "depth"},
+    "ehoi": {"boxes", "segm"},
+}
+"""Supplement of the paper, table 7."""
+
+
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_declarations(name: str) -> None:
+    info = registry.load(name).info
+    assert (info.name, info.role) == (name, "auxiliary")
+    assert set(info.tasks) == PAPER_TASKS[name]
+    assert set(info.tasks) <= set(info.produces)
+    assert info.redistributable == (name == "hypersim"), "only Hypersim's licence allows it"
+    assert "@" in info.citation
+    assert all((info.title, info.licence, info.obtain, info.tree))
+    assert "\n" not in info.obtain, "error messages end with it and are one line"
+    assert name in SOURCES
+
+
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_every_option_is_a_documented_flag(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    options = registry.load(name).Options
+    assert main(["sources", name]) == 0
+    out = capsys.readouterr().out
+    assert main(["convert", name, "--help"]) == 0
+    help_page = capsys.readouterr().out
+    for field, value in options.model_fields.items():
+        assert value.description
+        assert f"--{field.replace('_', '-')}" in out
+        assert f"--{field.replace('_', '-')}" in help_page
+    assert options.selects <= set(options.model_fields)
+
+
+@pytest.mark.parametrize("name", AUXILIARY)
+@pytest.mark.parametrize("root", ["nothing", "empty", "foreign"])
+def test_dry_run_on_a_wrong_root(name: str, root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/holiday.jpg").write_bytes(b"x")
+    assert main(["convert", name, str(tmp_path / root), str(tmp_path / "out"), "--dry-run"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert str(tmp_path / root) in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_list_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sources"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in (*AUXILIARY, "ssv2"))
