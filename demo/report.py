@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,19 @@ SIDE = 128
 """Height of a picture on the sheets, pixels."""
 
 
+def read_results(files: Sequence[Path]) -> list[SourceReport]:
+    """The reports that `pvit eval --out` wrote."""
+    found = []
+    for file in files:
+        for r in json.loads(file.read_text())["reports"]:
+            tables = [
+                {t: {k: math.nan if v is None else v for k, v in row.items()} for t, row in r[name].items()}
+                for name in ("metrics", "constant")
+            ]
+            found.append(SourceReport(r["source"], r["split"], r["clips"], *tables, r["constant_clips"]))
+    return found
+
+
 def verdicts(reports: Sequence[SourceReport]) -> list[str]:
     """The two comparisons that say whether anything was learned, one sentence each."""
     lines = []
@@ -27,15 +42,15 @@ def verdicts(reports: Sequence[SourceReport]) -> list[str]:
         if "depth" in report.metrics:
             value, fixed = report.metrics["depth"]["rmse"], report.constant["depth"]["rmse"]
             lines.append(
-                f"depth: RMSE {value:.3f} m on {report.clips} frames of rooms never trained on; the training set's mean "
-                f"depth map gives {fixed:.3f} m, so this is {value / fixed:.3f}x of it."
+                f"depth: RMSE {value:.3f} m on {report.clips} frames of rooms never trained on; the training set's "
+                f"mean depth map gives {fixed:.3f} m, so this is {value / fixed:.3f}x of it."
             )
         if "action" in report.metrics:
             m = report.metrics["action"]
             lines.append(
                 f"action: {100 * m['top1']:.1f} % of {m['videos']:.0f} held-out clips; the majority class gives "
-                f"{100 * m['majority']:.1f} %, so this is {(m['top1'] - m['majority']) / m['majority_se']:.1f} binomial "
-                "standard errors above it."
+                f"{100 * m['majority']:.1f} %, so this is {(m['top1'] - m['majority']) / m['majority_se']:.1f} "
+                "binomial standard errors above it."
             )
     return lines
 
@@ -51,7 +66,9 @@ def still_sheet(shards: Path, number: int = 4) -> bytes:
     rows = []
     for i in np.linspace(0, len(ds) - 1, number).astype(int):
         s = ds[int(i)]
-        assert s.depth is not None and s.normal is not None and s.segm is not None
+        assert s.depth is not None
+        assert s.normal is not None
+        assert s.segm is not None
         depth = draw.depth_picture(s.depth[0], draw.depth_range(s.depth[0]))
         segm = draw.segm_picture(np.where(s.segm[0] == s.spaces["segm"].ignore, -1, s.segm[0]), s.spaces["segm"])
         rows.append([_tile(p) for p in (s.rgb[0], depth, draw.normal_picture(s.normal[0]), segm)])  # type: ignore[index]
@@ -64,7 +81,8 @@ def clip_sheet(shards: Path, number: int = 6) -> tuple[bytes, list[str]]:
     rows, names = [], []
     for i in np.linspace(0, len(ds) - 1, number).astype(int):
         s = ds[int(i)]
-        assert isinstance(s.rgb, np.ndarray) and isinstance(s.action, int)
+        assert isinstance(s.rgb, np.ndarray)
+        assert isinstance(s.action, int)
         rows.append([_tile(f) for f in s.rgb[np.linspace(0, len(s.rgb) - 1, 6).astype(int)]])
         names.append(s.spaces["action"].class_name(s.action))
     return draw.png(draw.grid(rows)), names
@@ -83,25 +101,23 @@ def _figure(png: bytes, text: str) -> str:
     return f'<figure><img src="{data_uri(png)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
 
 
-def write_report(
-    page: Path, out: Path, steps: Sequence[tuple[str, str, float]], reports: Sequence[tuple[SourceReport, str]]
-) -> list[str]:
+def write_report(page: Path, out: Path, steps: Sequence[tuple[str, str, float]], results: Sequence[Path]) -> list[str]:
     """Writes the page and returns its verdicts.
 
     Args:
         page: file to write.
         out: the demo's folder, with `shards/`, `run/` and `predict/`.
         steps: (title, command, seconds).
-        reports: results on held-out data, each with its split.
+        results: files of `pvit eval --out`, on held-out data.
     """
-    found = [report for report, _ in reports]
+    found = read_results(results)
     lines = verdicts(found)
     clips, names = clip_sheet(out / "shards/ssv2")
     rows = "".join(
         f"<tr><td>{html.escape(title)}</td><td><code>{html.escape(command)}</code></td><td>{seconds:.0f} s</td></tr>"
         for title, command, seconds in steps
     )
-    shown = [p for report, split in reports for p in predictions(out / "run", out / "shards" / report.source, report.source, split, 4)]
+    shown = [p for r in found for p in predictions(out / "run", out / "shards" / r.source, r.source, r.split, 4)]
     body = [
         "<h1>PViT demo</h1><p>One small video model, trained on two datasets that are labelled for different things: "
         "actions on video clips (<b>ssv2</b> layout), depth, normals and segmentation on still images (<b>hypersim</b> "

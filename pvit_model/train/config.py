@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import ConfigError
@@ -63,21 +63,23 @@ class ModelConfig(Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of create_model")
 
 
+LOSS_WEIGHTS = {"action": 1.0, "depth": 0.5, "normal": 0.5, "segm": 0.1, "pose3d": 3.0, "boxes": 0.1}
+"""The paper's weights (supplement, section C)."""
+
+
 class LossConfig(Strict):
     """How the tasks' losses are weighted (supplement, section C) and computed."""
 
     weights: dict[str, float] = Field(
-        default_factory=lambda: {
-            "action": 1.0,
-            "depth": 0.5,
-            "normal": 0.5,
-            "segm": 0.1,
-            "pose3d": 3.0,
-            "boxes": 0.1,
-        },
-        description="weight of each task's loss; 0 switches a task's loss off",
+        default_factory=lambda: dict(LOSS_WEIGHTS),
+        description="weight of each task's loss, where it is not the paper's; 0 switches a task's loss off",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the loss functions")
+
+    @field_validator("weights")
+    @classmethod
+    def _keep_the_others(cls, value: dict[str, float]) -> dict[str, float]:
+        return LOSS_WEIGHTS | value
 
 
 class OptimConfig(Strict):
