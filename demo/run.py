@@ -35,12 +35,16 @@ class Story:
     steps: list[tuple[str, str, float]] = field(default_factory=list)
 
     def run(self, title: str, *command: str | Path) -> None:
-        """Runs one command, shows it first, and stops the demo if it fails."""
+        """Runs one command, shows it first, and stops the demo if it fails.
+
+        One thread a process: on two cores the other one decodes, and threads that wait for each other cost more than
+        they bring.
+        """
         words = [str(c) for c in command]
         typed = " ".join(os.path.relpath(w) if os.path.isabs(w) else w for w in words)
         print(f"\n[{len(self.steps) + 1}] {title}\n$ {typed}", flush=True)
         begun = time.monotonic()
-        done = subprocess.run([BIN / words[0], *words[1:]])
+        done = subprocess.run([BIN / words[0], *words[1:]], env=os.environ | {"OMP_NUM_THREADS": "1"})
         if done.returncode:
             sys.exit(f"demo: '{typed}' ended with exit code {done.returncode}")
         self.steps.append((title, typed, time.monotonic() - begun))
