@@ -111,3 +111,14 @@ def test_other_numberings(tmp_path: Path, numbering: str, offset: int, frames: l
         exact = np.load(tmp_path / "t" / sample.meta["action_folder"] / f"{sample.meta['name']}.npz")
         assert exact["frames"].tolist() == frames
         assert (sample.segm == exact["segm"]).all()
+
+
+def test_centimetres_can_be_stored_exactly(folders: Folders, tmp_path: Path) -> None:
+    settings = Settings(holdout=0, limit=3, encodings={"depth": "uint16:0.01"})
+    report = convert(Job(PhavConverter, folders[0], str(tmp_path / "out"), PhavOptions(), settings))
+    assert report.failed == {}
+    for sample in pvit_data.open(str(tmp_path / "out")):
+        path = folders[1] / sample.meta["action_folder"] / f"{sample.meta['name']}.npz"
+        exact = np.load(path)
+        if sample.depth is not None:
+            assert np.abs(sample.depth - exact["depth"])[exact["depth"] > 0].max() <= 0.00501

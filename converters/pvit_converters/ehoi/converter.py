@@ -230,8 +230,8 @@ class EhoiConverter(Converter):
             raw = raw[..., 0]
         if raw.shape != (height, width):
             raise SourceError(f"{path}: {raw.shape} pixels, its image has {(height, width)}", reason="size-mismatch")
-        metres = raw.astype(np.float32) * self.opts.depth_scale + self.opts.depth_offset
-        return np.where((raw > 0) & (metres > 0), metres, 0).astype(np.float32)
+        metres = (raw * self.opts.depth_scale + self.opts.depth_offset).astype(np.float32)
+        return np.where((raw > 0) & (metres > 0), metres, np.float32(0))
 
 
 def split_of(name: str) -> str:

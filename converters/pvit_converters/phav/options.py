@@ -38,7 +38,9 @@ class PhavOptions(ConverterOptions):
         0.05, ge=0, le=1, description="fail a video in which more of the class pixels have an unknown colour"
     )
     seg_tolerance: int = Field(0, ge=0, le=4, description="accept colours so far (per channel) from a known one")
-    depth_scale: float = Field(0.01, gt=0, description="metres per unit of the depth images")
+    depth_scale: float = Field(
+        0.01, gt=0, description="metres per unit of the depth images (--encode depth=uint16:0.01 keeps them exactly)"
+    )
     depth_max: float = Field(0.0, ge=0, description="depth beyond so many metres becomes invalid; 0: none does")
     allow_8bit_depth: bool = Field(
         False, description="accept 8-bit depth images, which look like previews (give --depth-scale too)"

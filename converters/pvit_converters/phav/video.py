@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,7 @@ class Video:
             return None
         maps = []
         for path in paths:
-            raw = self._units(path)
-            metres = raw.astype(np.float32) * np.float32(self.options.depth_scale)
-            far = raw >= SKY if raw.dtype == np.uint16 else np.zeros(raw.shape, bool)
-            if self.options.depth_max:
-                far |= metres > self.options.depth_max
-            maps.append(self._fit(np.where(far, np.float32(0), metres), path))
+            maps.append(self._fit(to_metres(self._units(path), self.options.depth_scale, self.options.depth_max), path))
         return frames, np.stack(maps)
 
     def _units(self, path: Path) -> Integer[np.ndarray, "h w"]:
@@ -214,3 +210,23 @@ class Video:
         rows, columns = (np.arange(n) * m // n for n, m in zip(self.size, size, strict=True))
         fitted: Shaped[np.ndarray, "h w"] = image[rows][:, columns]
         return fitted
+
+
+def to_metres(raw: Integer[np.ndarray, "h w"], scale: float, furthest: float) -> Float32[np.ndarray, "h w"]:
+    """Depth in metres, 0 where it is invalid: sky in 16-bit images, and what lies beyond `furthest` (0: no limit).
+
+    Every value is exactly `unit * scale` rounded once, so that it may be stored as integers again.
+    """
+    if raw.dtype == np.uint16:
+        out: Float32[np.ndarray, "h w"] = _metres_of_units(scale, furthest)[raw]
+        return out
+    metres = (raw * scale).astype(np.float32)
+    return np.where(metres > (furthest or np.inf), np.float32(0), metres)
+
+
+@lru_cache(maxsize=2)
+def _metres_of_units(scale: float, furthest: float) -> Float32[np.ndarray, "65536"]:
+    units = np.arange(1 << 16)
+    metres = (units * scale).astype(np.float32)
+    metres[(units >= SKY) | (metres > (furthest or np.inf))] = 0
+    return metres
