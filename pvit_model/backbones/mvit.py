@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pvit_model.backbones.attention import Form, Grid, attend, pair_table
 from pvit_model.backbones.base import BackboneOutput
+from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.mvit_names import from_torchvision
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 
@@ -196,19 +197,6 @@ class PoolingAttention(nn.Module):
         """What the convolution's mean over a constant 3x3x3 volume multiplies each channel with."""
         volume = weight.new_ones(1, 3, 3, 3, self.heads * len(weight))
         return depthwise_pool(volume, weight, stride).mean((0, 1, 2, 3))
-
-
-class Mlp(nn.Module):
-    """Linear, GELU, linear."""
-
-    def __init__(self, dim: int, hidden: int, dim_out: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim_out)
-
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
-        """Applied to each token."""
-        y: Tensor = self.fc2(F.gelu(self.fc1(x)))
-        return y
 
 
 class Block(nn.Module):
