@@ -185,10 +185,10 @@ class PoolingAttention(nn.Module):
         """(b, n, heads * d) -> (b, m, heads, d): patches convolved and strided, all tokens normalised."""
         if name in self.pooled:
             weight = self.get_parameter(f"pool_{name}.weight")
-            tokens, patches = x[:, :special], torch.unflatten(x[:, special:], 1, grid)
+            tokens, patches = torch.split(x, [special, x.shape[1] - special], dim=1)
             if self.config.extra_pool == "svit":
                 tokens = torch.cat([tokens[:, :1], tokens[:, 1:] * self._gain(weight, self.strides[name])], dim=1)
-            pooled = depthwise_pool(patches, weight, self.strides[name]).flatten(1, 3)
+            pooled = depthwise_pool(torch.unflatten(patches, 1, grid), weight, self.strides[name]).flatten(1, 3)
             x = torch.cat([tokens.to(pooled.dtype), pooled], dim=1)
         x = torch.unflatten(x, -1, (self.heads, -1))
         return self.get_submodule(f"norm_{name}")(x) if name in self.pooled else x
@@ -226,8 +226,9 @@ class Block(nn.Module):
         if self.plan.q_stride == 1:
             return x
         special = x.shape[1] - grid[0] * grid[1] * grid[2]
-        pooled = max_pool(torch.unflatten(x[:, special:], 1, grid), self.plan.q_stride)
-        return torch.cat([x[:, :special], pooled.flatten(1, 3)], dim=1)
+        tokens, patches = torch.split(x, [special, x.shape[1] - special], dim=1)
+        pooled = max_pool(torch.unflatten(patches, 1, grid), self.plan.q_stride)
+        return torch.cat([tokens, pooled.flatten(1, 3)], dim=1)
 
 
 def sines(length: int, width: int) -> Float[Tensor, "{length} {width}"]:
