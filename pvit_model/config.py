@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pvit_data.errors import ConfigError, UsageError
 from pvit_model.tasks.base import split_task
@@ -66,6 +66,11 @@ class PViTConfig(BaseModel):
     num_boxes: int = Field(default=4, ge=1)
     depth_scale: float = Field(default=5.0, gt=0)
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("backbone_options")
+    @classmethod
+    def _json_has_no_tuples(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
     @model_validator(mode="after")
     def _tasks_are_distinct(self) -> PViTConfig:

@@ -59,7 +59,7 @@ class PViT(nn.Module, HubMixin):
     def __init__(self, config: PViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = build_backbone(config.backbone, **_tuples(config.backbone_options))
+        self.backbone = build_backbone(config.backbone, **config.backbone_options)
         backbone = cast(Any, self.backbone)
         width = backbone.dims[-1]
         self.kinds: dict[str, str] = dict(split_task(task) for task in config.tasks)
@@ -197,8 +197,9 @@ class PViT(nn.Module, HubMixin):
             return {name: head.finish(maps, layer) for name, layer in outputs.items()}
         picked = [_rows(rows, name, prompt) for name in outputs]
         every = torch.cat([_rows({}, "", prompt), *picked])
-        features = [(_take(tokens, every), grid) for tokens, grid in (out.features[i] for i in self.dense_layers)]
-        maps = head.trunk(features, _take(prompt, every), size)
+        take = _take if len(outputs) == 1 else torch.Tensor.__getitem__  # rows of several spaces are not in order
+        features = [(take(tokens, every), grid) for tokens, grid in (out.features[i] for i in self.dense_layers)]
+        maps = head.trunk(features, take(prompt, every), size)
         if not outputs:  # no label space yet: the empty maps keep the head's parameters in the graph
             return {task: maps}
         parts = torch.split(maps, [len(p) for p in picked])
@@ -217,8 +218,3 @@ def _rows(rows: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
 def _take(x: Tensor, rows: Tensor) -> Tensor:
     """The given rows; ascending row numbers, so as many as there are rows means all of them, without a copy."""
     return x if len(rows) == len(x) else x[rows]
-
-
-def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -181,7 +181,7 @@ class _Blocked(torch.autograd.Function):
         out = v.new_zeros(*q.shape[:3], d)
         if residual is not None:
             out[:, residual:] = q[:, residual:, :, :d]
-        rows = _rows(k.shape[1])
+        rows = _rows(q, k.shape[1])
         buffer = q.new_empty(rows, k.shape[1])
         for b, y in _pairs(q):
             keys, values = k[b, :, y].t(), v[b, :, y]
@@ -197,7 +197,7 @@ class _Blocked(torch.autograd.Function):
         q, k, v = ctx.saved_tensors
         g, d = grads[0], v.shape[-1]
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        rows = _rows(k.shape[1])
+        rows = _rows(q, k.shape[1])
         p_buffer, g_buffer, s_buffer = (q.new_empty(rows, k.shape[1]) for _ in range(3))
         for b, y in _pairs(q):
             keys, values, dkeys, dvalues = (x[b, :, y] for x in (k, v, dk[..., :d], dv))
@@ -216,8 +216,8 @@ class _Blocked(torch.autograd.Function):
         return dq, dk, dv, None
 
 
-def _rows(keys: int) -> int:
-    return max(SCORES_PER_BLOCK // keys, 64)
+def _rows(q: Tensor, keys: int) -> int:
+    return q.shape[1] if q.is_meta else max(SCORES_PER_BLOCK // keys, 64)
 
 
 def _pairs(q: Tensor) -> list[tuple[int, int]]:
