@@ -1,10 +1,11 @@
 """Loader speed against plain WebDataset: the same samples, the same work per sample, CPU seconds of all processes.
 
-Run: python -m benchmarks.loading [--samples N] [--rounds N]
+Run: python -m benchmarks.loading [--samples N] [--rounds N] [--videos FILES] [--mixture]
 
-Three sources of the mixture: PHAV-like clips (16 frames of 256 x 340, depth and classes on each), Hypersim-like stills
-(768 x 1024; depth, normals, classes) and copied real video (label only). "plain" is what a WebDataset user writes:
-per-frame PNG members beside the mp4, Pillow and PyAV, full-resolution float tensors, then crop and resize.
+PHAV-like clips (16 frames of 256 x 340, depth and classes on each), Hypersim-like stills (768 x 1024; depth, normals,
+classes), copied real video (label only), and with `--mixture` the paper's mixture of all simulated sources at their
+real sizes. "plain" is what a WebDataset user writes: per-frame PNG members beside the mp4, Pillow and PyAV,
+full-resolution float tensors, then crop and resize; of long clips it decodes only the maps of the 16 chosen frames.
 """
 
 from __future__ import annotations
@@ -134,13 +135,12 @@ def write_plain(path: Path, samples: list[Sample]) -> None:
                 members["jpg"] = encode_still(sample.rgb[0])
             elif sample.rgb is not None:
                 members["mp4"] = encode_video(sample.rgb, 30.0)
-            for t in range(sample.num_frames):
-                if sample.depth is not None:
-                    members[f"depth{t:02d}.png"] = png((sample.depth[t] * 1000).clip(0, 65535).astype(np.uint16))
-                if sample.normal is not None:
-                    members[f"normal{t:02d}.png"] = png((sample.normal[t] * 127 + 128).astype(np.uint8))
-                if sample.segm is not None:
-                    members[f"segm{t:02d}.png"] = png(sample.segm[t].astype(np.uint8))
+            for t in range(len(sample.depth) if sample.depth is not None else 0):
+                members[f"depth{t:02d}.png"] = png((sample.depth[t] * 1000).clip(0, 65535).astype(np.uint16))  # type: ignore[index]
+            for t in range(len(sample.normal) if sample.normal is not None else 0):
+                members[f"normal{t:02d}.png"] = png((sample.normal[t] * 127 + 128).astype(np.uint8))  # type: ignore[index]
+            for t in range(len(sample.segm) if sample.segm is not None else 0):
+                members[f"segm{t:02d}.png"] = png(sample.segm[t].astype(np.uint8))  # type: ignore[index]
             writer.write(members)
 
 
@@ -160,6 +160,7 @@ def plain_samples(path: Path) -> Iterator[dict[str, Any]]:
             picks = np.linspace(0, len(frames) - 1, FRAMES).astype(int)
             rgb = np.stack([frames[i] for i in picks])
         else:
+            picks = np.zeros(1, int)
             rgb = np.array(Image.open(io.BytesIO(raw["jpg"])).convert("RGB"))[None]
         side = int(min(rgb.shape[1:3]) * rng.uniform(0.7, 0.875))
         top, left = (int(rng.integers(0, n - side + 1)) for n in rgb.shape[1:3])
@@ -171,6 +172,8 @@ def plain_samples(path: Path) -> Iterator[dict[str, Any]]:
             keys = sorted(k for k in raw if k.startswith(name))
             if not keys:
                 continue
+            if len(keys) > FRAMES:
+                keys = [keys[min(i, len(keys) - 1)] for i in picks]
             pages = np.stack([np.array(Image.open(io.BytesIO(raw[k]))) for k in keys])
             if name == "depth":
                 maps = torch.from_numpy(pages.astype(np.float32) / 1000)[:, None]
@@ -212,7 +215,10 @@ def measure(samples: int, rounds: int, videos: list[Path]) -> list[tuple[str, fl
     import torch
 
     torch.set_num_threads(1)
-    made = {"phav": (phav_like(samples), ("depth", "segm")), "hypersim": (hypersim_like(samples), ("depth", "normal"))}
+    made = {
+        "phav": (phav_like(samples), ("depth", "segm")),
+        "hypersim": (hypersim_like(samples), ("depth", "normal", "segm")),
+    }
     if videos:
         made["ssv2"] = (real_like(samples, videos), ("action",))
     rows = []
@@ -239,15 +245,54 @@ def measure(samples: int, rounds: int, videos: list[Path]) -> list[tuple[str, fl
     return rows
 
 
+def measure_mixture(samples: int, rounds: int, videos: list[Path]) -> tuple[str, float, float]:
+    """The paper's mixture: half real video, half synthetic by the sizes of its table 7 (supplement)."""
+    from pvit_cli.data import main as pvit_data_command
+
+    sizes = {"phav": 39.9, "surreact": 108.3, "synadl": 48.8, "hypersim": 31.1, "ehoi": 20.0}
+    with tempfile.TemporaryDirectory() as folder:
+        shards = str(Path(folder) / "shards")
+        for source in sizes:
+            raw = str(Path(folder) / source)
+            count = samples if source != "ehoi" else 2 * samples  # a part of it becomes the validation split
+            for command in (["simulate", source, raw, "--preset", "format", "--samples", str(count)],
+                            ["convert", source, raw, shards, "--workers", "1", "--no-holdout"]):  # fmt: skip
+                if pvit_data_command(command):
+                    raise SystemExit(f"pvit-data {' '.join(command)} failed")
+        parts = {name: pvit_data.open(shards, source=name, split="train") for name in sizes}
+        parts["ssv2"] = write_shards(Path(folder) / "real", "ssv2", real_like(samples, videos), ("action",))
+        sizes["ssv2"] = sum(sizes.values())
+        total = sum(sizes.values())
+        plain = 0.0
+        for name, ds in parts.items():
+            path = Path(folder) / f"{name}.tar"
+            write_plain(path, [ds[i] for i in range(len(ds))] if name != "ssv2" else real_like(samples, videos))
+            run = lambda path=path: sum(1 for _ in plain_samples(path))  # noqa: E731
+            run()
+            plain += cpu_per_sample(run, rounds) * sizes[name] / total
+        sources = [
+            pvit_data.MixtureSource(ds, "downstream" if name == "ssv2" else "auxiliary", sizes[name])
+            for name, ds in parts.items()
+        ]
+        batches = iter(pvit_data.loader(pvit_data.Mixture(sources, 16)))
+        ours = lambda: sum(len(next(batches).keys) for _ in range(8))  # noqa: E731
+        ours()
+        return "the paper's mixture", plain, cpu_per_sample(ours, rounds)
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--videos", type=Path, nargs="*", default=[])
+    parser.add_argument("--mixture", action="store_true", help="also the paper's mixture (needs --videos; minutes)")
     args = parser.parse_args()
     print(f"{'source':20s} {'other ms':>9s} {'ours ms':>9s} {'ratio':>6s}")
-    for source, other, ours in measure(args.samples, args.rounds, args.videos):
+    rows = measure(args.samples, args.rounds, args.videos)
+    if args.mixture:
+        rows.append(measure_mixture(args.samples // 4, args.rounds, args.videos))
+    for source, other, ours in rows:
         print(f"{source:20s} {other:9.1f} {ours:9.1f} {other / ours:6.2f}")
 
 
