@@ -51,7 +51,8 @@ class ClipReader:
 
     def __init__(self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0) -> None:
         self.ds, self.config, self.seed = ds, config, seed
-        self._tasks = {source: known(names) for source, names in tasks.items()}
+        # Names, not tasks: a worker that is not forked gets this object pickled, and tasks hold functions.
+        self._names = {source: tuple(task.name for task in known(names)) for source, names in tasks.items()}
         self._key, self._source = ds.column("key"), ds.column("source")
         self._frames, self._fps = ds.column("frames"), ds.column("fps")
         self._height, self._width = ds.column("height"), ds.column("width")
@@ -66,12 +67,16 @@ class ClipReader:
         """The source name of a row."""
         return str(self._source[row])
 
+    def tasks(self, source: str) -> tuple[Task, ...]:
+        """The tasks of a source."""
+        return known(self._names[source])
+
     def empty(self) -> dict[str, Target]:
         """The packed targets of no rows: every target name that a batch of this dataset can hold."""
         out: dict[str, Target] = {}
-        for source, tasks in self._tasks.items():
+        for source in self._names:
             spaces = self.ds.spaces_of(source)
-            for task in tasks:
+            for task in self.tasks(source):
                 if task.name != "segm" or "segm" in spaces:
                     out[target_name(task.name, spaces)] = task.empty(self.config)
         return out
@@ -110,12 +115,12 @@ class ClipReader:
 
     def _flip(self, row: int) -> float:
         source = self.source(row)
-        world = self.config.normal_axes == "world" and any(task.name == "normal" for task in self._tasks[source])
+        world = self.config.normal_axes == "world" and "normal" in self._names[source]
         return 0.0 if world and self._has_normal[row] else self.config.flip_of(source)
 
     def _read(self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]) -> Clip:
         distinct, order = np.unique(frames, return_inverse=True)
-        labels = [task for task in self._tasks[self.source(row)] if task.kind == "class"]
+        labels = [task for task in self.tasks(self.source(row)) if task.kind == "class"]
         fields = {"rgb", *(name for task in labels for name in task.reads)}
         pixels = self.ds.read(row, fields, distinct, window=view.cut())
         if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
@@ -129,7 +134,7 @@ class ClipReader:
     def _targets(
         self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]
     ) -> dict[str, Target]:
-        tasks = [task for task in self._tasks[self.source(row)] if task.kind != "class"]
+        tasks = [task for task in self.tasks(self.source(row)) if task.kind != "class"]
         if not tasks:
             return {}
         if not label_row:
@@ -155,7 +160,7 @@ class ClipReader:
         if not self.config.shuffle_labels:
             return {}
         source = self.source(row)
-        return {t.name: int(self._donors(source, t.name)[row]) for t in self._tasks[source] if t.kind != "class"}
+        return {t.name: int(self._donors(source, t.name)[row]) for t in self.tasks(source) if t.kind != "class"}
 
     def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
         """Row -> the row whose annotation it shows: a fixed permutation of the source's rows."""

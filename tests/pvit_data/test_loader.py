@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import random
 import signal
 import time
@@ -16,6 +17,7 @@ import torch
 
 import pvit_data
 from pvit_data.batch import Batch
+from pvit_data.batch_builder import TrainingBatches
 from pvit_data.clip_config import ClipConfig
 from pvit_data.clip_reader import ClipReader
 from pvit_data.errors import ConfigError, FormatError, PvitError
@@ -333,4 +335,7 @@ def test_a_mixture_of_real_shards_with_default_settings(tmp_path: Path) -> None:
         assert len(batch.targets["action"].rows) == 2
         assert tuple(batch.targets["depth"].value.shape) == (2, 8, 56, 56)
     small = ClipConfig(num_frames=4, size=(64, 64), flip=0.5)
+    builder = TrainingBatches(mixed, small)
+    spawned = pickle.loads(pickle.dumps(builder))  # as a worker that is not forked gets it
+    assert torch.equal(spawned.build(3, str).batch.video, builder.build(3, str).batch.video)
     assert_exact_resume(lambda start: pvit_data.loader(mixed, 1, start_step=start, clip=small), 4, [0, 3])
