@@ -34,6 +34,11 @@ class Pixels:
 
         if frames.device.type == "cpu":
             return torch.from_numpy(self._on_cpu(frames.numpy(), places.numpy()))
+        return self._on_device(frames, places)
+
+    def _on_device(self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]) -> Float[Tensor, "b 3 t h w"]:
+        import torch
+
         scale, shift = (torch.tensor(v, device=frames.device).view(3, 1, 1, 1) for v in (self._scale, self._shift))
         clips = frames[places].permute(0, 4, 1, 2, 3)
         return clips.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).sub_(shift)
