@@ -164,7 +164,7 @@ def _built(
         frames.share_memory_()  # type: ignore[no-untyped-call]  # while it is empty, so that sending copies nothing
     places = torch.empty((len(read), config.num_frames), dtype=torch.int64)
     for row, (start, clip) in enumerate(zip(starts.tolist(), read, strict=False)):
-        frames[start : start + len(clip.rgb)] = torch.from_numpy(clip.rgb)
+        frames[start : start + len(clip.rgb)].numpy()[:] = clip.rgb
         places[row] = torch.from_numpy(start + clip.order)
     keys, sources = [clip.key for clip in read], [clip.source for clip in read]
     batch = Batch(step, keys, sources, frames, pack([clip.targets for clip in read], empty))

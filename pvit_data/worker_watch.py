@@ -103,6 +103,10 @@ def failure(batches: Any, error: Exception, step: int, keys: list[str]) -> PvitE
 
 
 def _ending(exitcode: int) -> str:
+    if -exitcode == signal.SIGBUS:  # writing to shared memory that the system has not got
+        return "killed by SIGBUS: /dev/shm is full; give the container more (--ipc=host) or use fewer workers"
+    if -exitcode == signal.SIGKILL:
+        return "killed by SIGKILL, as the system does when memory runs out"
     return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
 
 

@@ -237,8 +237,9 @@ def wrong(key: str) -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (die(signal.SIGKILL), "worker 0 \\(killed by SIGKILL\\)"),
+        (die(signal.SIGKILL), "worker 0 \\(killed by SIGKILL, as the system does when memory runs out\\)"),
         (die(signal.SIGSEGV), "worker 0 \\(killed by SIGSEGV\\)"),
+        (die(signal.SIGBUS), "worker 0 \\(killed by SIGBUS: /dev/shm is full; give the container more"),
         (stuck, "no worker died, one is stuck"),
         (wrong, "loader worker 0 failed in batch \\d on sample 'r4': KeyError: 'a bug'"),
     ],
