@@ -11,6 +11,7 @@ from pvit_converters.hypersim.frame import Frame
 MAX_NORMAL_ERROR = 0.02
 MAX_POSITION_ERROR = 0.01
 MAX_FLIPPED = 0.5
+_SOME = (slice(None, None, 3), slice(None, None, 3))  # pixels enough for a median
 
 
 def check_normals(frame: Frame, rotation: Float[np.ndarray, "3 3"] | None) -> list[str]:
@@ -21,8 +22,8 @@ def check_normals(frame: Frame, rotation: Float[np.ndarray, "3 3"] | None) -> li
     """
     if rotation is None or "normal_cam" not in frame or "normal_world" not in frame:
         return []
-    expected = frame.read("normal_world").astype(np.float32) @ rotation.astype(np.float32)
-    error = np.abs(frame.read("normal_cam").astype(np.float32) - expected).max(axis=-1)
+    expected = frame.read("normal_world")[_SOME].astype(np.float32) @ rotation.astype(np.float32)
+    error = np.abs(frame.read("normal_cam")[_SOME].astype(np.float32) - expected).max(axis=-1)
     error = error[np.isfinite(error)]
     return ["check-normal-cam-disagrees"] if error.size and np.median(error) > MAX_NORMAL_ERROR else []
 
@@ -44,9 +45,9 @@ def check_positions(
     """
     if rotation is None or centre is None or scale is None or "position" not in frame or "depth" not in frame:
         return []
-    distance = frame.read("depth").astype(np.float64)
-    points = distance[..., None] * (rays @ (rotation @ CV_FROM_GL).T) + centre * scale
+    distance = frame.read("depth")[_SOME].astype(np.float64)
+    points = distance[..., None] * (rays[_SOME] @ (rotation @ CV_FROM_GL).T) + centre * scale
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.linalg.norm(points - frame.read("position").astype(np.float64) * scale, axis=-1) / distance
+        error = np.linalg.norm(points - frame.read("position")[_SOME].astype(np.float64) * scale, axis=-1) / distance
     error = error[np.isfinite(error)]
     return ["check-position-disagrees"] if error.size and np.median(error) > MAX_POSITION_ERROR else []

@@ -29,15 +29,14 @@ def repair_normals(
         The normals, and the fraction of the valid ones that was turned round.
     """
     vectors = normals.astype(np.float32)
-    valid = np.isfinite(vectors).all(axis=-1)
-    vectors[~valid] = 0
-    length = np.linalg.norm(vectors, axis=-1)
-    valid &= length > MIN_LENGTH
+    # Sums over three channels are several times faster as products than as numpy reductions of so short an axis.
+    square = np.einsum("hwi,hwi->hw", vectors, vectors)
+    valid = np.isfinite(square) & (square > MIN_LENGTH**2)
     if surface is not None:
         valid &= surface
-    vectors = vectors @ rotation.T.astype(np.float32)
-    vectors /= np.where(valid, np.linalg.norm(vectors, axis=-1), 1)[..., None]
-    away = valid & (np.einsum("hwi,hwi->hw", vectors, rays) > 0)
-    vectors[away] *= -1
     vectors[~valid] = 0
+    vectors = vectors @ rotation.T.astype(np.float32)
+    away = np.einsum("hwi,hwi->hw", vectors, rays) > 0
+    scale = 1 / np.sqrt(np.where(valid, square, 1))
+    vectors *= np.where(away, -scale, scale)[..., None]
     return vectors, float(away.sum() / max(1, valid.sum()))

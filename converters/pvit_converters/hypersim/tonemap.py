@@ -37,7 +37,9 @@ def tonemap(
         The image, the exposure, and the number of pixels that were not finite.
     """
     linear = radiance.astype(np.float32)
-    finite: Bool[np.ndarray, "h w"] = np.asarray(np.isfinite(linear).all(axis=-1))
+    finite: Bool[np.ndarray, "h w"] = np.isfinite(linear[..., 0])
+    for channel in (1, 2):
+        finite &= np.isfinite(linear[..., channel])
     linear[~finite] = 0
     factor = exposure(linear, finite if surface is None else surface)
     with np.errstate(over="ignore"):
