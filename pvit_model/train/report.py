@@ -20,7 +20,7 @@ from pvit_model.train.log import read_log
 from pvit_model.train.plan import Plan
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8889; }
+:root { color-scheme: light dark; --line: #8884; --soft: #777; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: right; }
