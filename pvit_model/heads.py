@@ -71,8 +71,9 @@ class DenseHead(nn.Module):
         return torch.unflatten(frames.permute(0, 2, 3, 1), 0, (len(tokens), grid[0]))
 
     def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Tensor:
-        """The named output layer's maps, channels last."""
-        out: Tensor = self.outputs[layer or "map"](maps)
+        """The named output layer's maps, channels last, in float32 under autocast too: rounding here shifts losses."""
+        with torch.autocast(maps.device.type, enabled=False):
+            out: Tensor = self.outputs[layer or "map"](maps.float())
         return out
 
 

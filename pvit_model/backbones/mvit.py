@@ -216,10 +216,10 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b n c"], grid: Grid) -> tuple[Float[Tensor, "b m d"], Grid]:
         """The next tokens and their grid."""
         y = self.norm1(x)
-        skip = x if self.plan.dim == self.plan.dim_attn else self.proj(y)
+        skip = x if self.plan.dim == self.plan.dim_attn else self.proj(y).to(x.dtype)
         x = self._pool_skip(skip, grid) + self.drop_path(self.attn(y, grid))
         y = self.norm2(x)
-        skip = x if self.plan.dim_attn == self.plan.dim_out else self.proj(y)
+        skip = x if self.plan.dim_attn == self.plan.dim_out else self.proj(y).to(x.dtype)
         return skip + self.drop_path(self.mlp(y)), _strided(grid, self.plan.q_stride)
 
     def _pool_skip(self, x: Tensor, grid: Grid) -> Tensor:
@@ -333,7 +333,8 @@ class MViT(nn.Module):
     def _embed(self, clip: Tensor) -> tuple[Tensor, Grid]:
         grid = patch_grid(*clip.shape[2:])
         x = self.patch_embed.proj(clip).flatten(2).transpose(1, 2)  # type: ignore[operator]
-        cls = self.cls_token.to(x.dtype)
+        x = x.to(self.cls_token.dtype)  # under autocast the residual stream stays in the parameters' precision
+        cls: Tensor = self.cls_token
         if self.config.absolute:
             x = x + self._positions(grid)
             cls = cls + self.pos_embed_class
