@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from pvit_data.built import Built, empty_bytes, labels
 from pvit_data.clip_config import ClipConfig
 from pvit_data.clip_reader import Clip, ClipReader
 from pvit_data.errors import FormatError
@@ -16,36 +16,10 @@ from pvit_data.sample_set import SampleSet
 from pvit_data.targets import Target, pack
 from pvit_data.tasks import of_source
 
-if TYPE_CHECKING:
-    import torch
-
-    from pvit_data.batch import Batch
-
 OnCorrupt = Literal["raise", "skip"]
 Note = Callable[[str], None]
 MAX_IN_A_ROW = 100
 """Unreadable samples in a row at which skipping stops (design, on_corrupt)."""
-
-
-@dataclass(frozen=True)
-class Built:
-    """A batch whose pixels are still bytes, each distinct frame once, and what was skipped on the way.
-
-    Args:
-        batch: the batch, but `video` holds the distinct frames of its clips one after another, uint8 (n, h, w, 3).
-        places: (b, t) int64, which of these each frame of each clip is.
-        attempted: samples asked for.
-        skipped: (source, message) of each sample that could not be read.
-    """
-
-    batch: Batch
-    places: torch.Tensor
-    attempted: int
-    skipped: list[tuple[str, str]]
-
-    def pin_memory(self) -> Built:
-        """The same in page-locked memory (called by PyTorch's DataLoader)."""
-        return replace(self, batch=self.batch.pin_memory(), places=self.places.pin_memory())
 
 
 class Builder(Protocol):
@@ -154,18 +128,12 @@ def _built(
     empty: Mapping[str, Target],
     count: tuple[int, list[tuple[str, str]]],
 ) -> Built:
-    import torch
-
-    from pvit_data.batch import Batch
-
     starts = np.cumsum([0, *(len(clip.rgb) for clip in read)])
-    frames = torch.empty((int(starts[-1]), *config.size, 3), dtype=torch.uint8)
-    if torch.utils.data.get_worker_info() is not None:
-        frames.share_memory_()  # type: ignore[no-untyped-call]  # while it is empty, so that sending copies nothing
-    places = torch.empty((len(read), config.num_frames), dtype=torch.int64)
+    frames = empty_bytes((int(starts[-1]), *config.size, 3))
+    order = np.empty((len(read), config.num_frames), np.int64)
     for row, (start, clip) in enumerate(zip(starts.tolist(), read, strict=False)):
         frames[start : start + len(clip.rgb)].numpy()[:] = clip.rgb
-        places[row] = torch.from_numpy(start + clip.order)
+        order[row] = start + clip.order
+    block, places = labels(order, pack([clip.targets for clip in read], empty))
     keys, sources = [clip.key for clip in read], [clip.source for clip in read]
-    batch = Batch(step, keys, sources, frames, pack([clip.targets for clip in read], empty))
-    return Built(batch, places, *count)
+    return Built(step, keys, sources, frames, block, places, count[0], tuple(count[1]))

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float32, Int64
 from pvit_data.sample import ROLE_ACTIVE, ROLE_HAND, SIDE_LEFT, SIDE_RIGHT, Boxes, Sample
 
 if TYPE_CHECKING:
-    from pvit_data.batch import Targets
     from pvit_data.clip_config import ClipConfig
 
 PELVIS = 0  # SpineBase of Kinect v2
@@ -170,22 +169,25 @@ def _target(value: np.ndarray, valid: np.ndarray) -> Target | None:
     return Target(value, valid) if valid.any() else None
 
 
-def pack(rows: Sequence[Mapping[str, Target]], empty: Mapping[str, Target]) -> dict[str, Targets]:
+class Packed(NamedTuple):
+    """Targets of one task for the rows of a batch that carry it, as in `pvit_data.batch.Targets`."""
+
+    rows: np.ndarray
+    value: np.ndarray
+    valid: np.ndarray
+
+
+def pack(rows: Sequence[Mapping[str, Target]], empty: Mapping[str, Target]) -> dict[str, Packed]:
     """The targets of a batch's rows, packed by target name.
 
     Args:
         rows: targets of each row by name.
         empty: for each name a `Target` with a leading axis of length 0: shape and dtype where no row has it.
     """
-    import torch
-
-    from pvit_data.batch import Targets
-
     packed = {}
     for name, nothing in empty.items():
         index = [i for i, row in enumerate(rows) if name in row]
         value = np.stack([rows[i][name].value for i in index]) if index else nothing.value
         valid = np.stack([rows[i][name].valid for i in index]) if index else nothing.valid
-        number = torch.tensor(index, dtype=torch.int64)
-        packed[name] = Targets(number, torch.from_numpy(value), torch.from_numpy(valid))
+        packed[name] = Packed(np.array(index, np.int64), value, valid)
     return packed

@@ -9,11 +9,12 @@ import itertools
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pvit_data import worker_watch
-from pvit_data.batch_builder import Builder, Built
+from pvit_data.batch_builder import Builder
+from pvit_data.built import Built
 from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import FormatError, PvitError
 from pvit_data.pixels import Pixels
@@ -92,7 +93,7 @@ class Loader:
         close = worker_watch.close  # held, because an iterator left open ends after its modules when Python exits
         try:
             for step in self._steps:
-                yield self._finished(self._take(batches, step, source))
+                yield self._take(batches, step, source).batch(self._pixels, self._options.device)
         finally:
             close(batches)
 
@@ -143,13 +144,6 @@ class Loader:
                 f"{total} of {self._attempted} samples cannot be read, more than the limit of {limit:.1%}; "
                 f"run pvit-data validate; the last: {(built.skipped or [('', self.problems[-1])])[-1][1]}"
             )
-
-    def _finished(self, built: Built) -> Batch:
-        """Bytes to normalised pixels."""
-        batch, places, device = built.batch, built.places, self._options.device
-        if device is not None:
-            batch, places = batch.to(device, non_blocking=True), places.to(device, non_blocking=True)
-        return replace(batch, video=self._pixels.normalise(batch.video, places))
 
 
 class _Steps:

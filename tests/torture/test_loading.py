@@ -11,12 +11,14 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 import pvit_data
+from pvit_data.batch import Batch
 from pvit_data.clip_config import ClipConfig
 from pvit_data.mixture import Mixture, MixtureSource
 from pvit_data.testing import assert_exact_resume
@@ -129,14 +131,25 @@ def test_r17_a_dying_worker_ends_the_run_in_time_and_a_restart_resumes_exactly(f
         assert lines + again[: 6 - len(lines)] == truth
 
 
+def read(batches: Iterator[Batch], number: int) -> None:
+    for _ in itertools.islice(batches, number):
+        pass
+
+
+def test_many_batches_can_be_held_although_each_tensor_of_a_worker_holds_a_file(folder: Path) -> None:
+    kept = list(pvit_data.loader(mixture(folder), 1, num_steps=100, clip=CLIP))
+    assert psutil.Process().num_fds() < 400
+    assert [batch.step for batch in kept] == list(range(100))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_r19_memory_and_open_files_stay_constant(folder: Path, workers: int) -> None:
     batches = iter(pvit_data.loader(mixture(folder), workers, clip=CLIP))
     process = psutil.Process()
-    list(itertools.islice(batches, 100 if FULL else 30))
+    read(batches, 100 if FULL else 30)
     family = [process, *process.children(recursive=True)]
     memory, files = sum(p.memory_info().rss for p in family), [p.num_fds() for p in family]
-    list(itertools.islice(batches, 2000 if FULL else 60))
+    read(batches, 2000 if FULL else 60)
     grown = sum(p.memory_info().rss for p in family) - memory
     assert grown < 50e6, f"grew by {grown / 1e6:.0f} MB"
     # Tensors on their way from a worker hold a descriptor each: as many as two batches have, at most.
