@@ -5,6 +5,7 @@ Every member is compared with its CRC before it is decoded. What is damaged rais
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,17 @@ import deflate
 import numpy as np
 from jaxtyping import Integer, Shaped
 
+from pvit_data import foreign
 from pvit_data import manifest as manifests
+from pvit_data.cache import Cache
 from pvit_data.codecs.window import Window
 from pvit_data.decode import Grid, decode_sample
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.foreign import ForeignPart
 from pvit_data.index import VIRTUAL, Index, index_name
 from pvit_data.labels import LabelSpace
 from pvit_data.manifest import SPLITS, SourceSpec, SplitInfo, read_manifest
-from pvit_data.members import FIELDS, RGB_EXTENSIONS
+from pvit_data.members import FIELDS, MEMBERS, RGB_EXTENSIONS
 from pvit_data.record import Record, read_record
 from pvit_data.sample import Sample
 from pvit_data.storage import Storage
@@ -40,6 +44,7 @@ def open_dataset(
     where: str | None = None,
     on_corrupt: Literal["raise", "skip"] = "raise",
     skip_limit: float = SKIP_LIMIT,
+    cache: Cache | str | Path | None = None,
 ) -> ShardDataset:
     """Opens a dataset; public as `pvit_data.open`.
 
@@ -51,9 +56,12 @@ def open_dataset(
         where: filter over index columns, such as `"has_depth and frames >= 16"`.
         on_corrupt: what iteration does with a damaged sample: raise, or skip and count.
         skip_limit: largest share of damaged samples that iteration skips.
+        cache: local folder in which bytes from a URL are kept, of bounded size (`pvit_data.cache.Cache` sets it).
+            Without one, exactly the asked bytes are fetched, every time.
 
     Returns:
-        The samples, by source, split, shard and place. A folder of shards without a manifest can only be iterated.
+        The samples, by source, split, shard and place. A folder of shards without a manifest can only be iterated,
+        unless 'pvit-data index' has indexed it.
 
     Raises:
         UsageError: if source, split, task or filter is unknown.
@@ -64,11 +72,15 @@ def open_dataset(
         raise UsageError(f"unknown task {unknown[0]!r}: expected some of {', '.join(FIELDS)}")
     if on_corrupt not in ("raise", "skip"):
         raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
-    storage = Storage(url)
+    storage = Storage(url, cache)
     if not storage.exists(manifests.NAME):
         from pvit_data.stream import open_stream
 
-        return open_stream(storage, source, split, tuple(tasks) if tasks is not None else None, where, on_corrupt)
+        if storage.exists(foreign.NAME):
+            parts = foreign.foreign_parts(storage, source, split)
+            indexed = ShardDataset(_Shared([*parts]), None, _tuple(tasks), on_corrupt, skip_limit)
+            return indexed if where is None else indexed.where(where)
+        return open_stream(storage, source, split, _tuple(tasks), where, on_corrupt)
     manifest = read_manifest(storage)
     if source is not None and source not in manifest.sources:
         raise UsageError(f"{url} has no source {source!r}: it has {', '.join(manifest.sources)}")
@@ -81,8 +93,12 @@ def open_dataset(
     if not found:
         splits = sorted({s for e in manifest.sources.values() for s in e.splits}, key=SPLITS.index)
         raise UsageError(f"{url} has no split {split!r} of {source or 'any source'}: it has {', '.join(splits)}")
-    dataset = ShardDataset(_Shared(found), None, tuple(tasks) if tasks is not None else None, on_corrupt, skip_limit)
+    dataset = ShardDataset(_Shared([*found]), None, _tuple(tasks), on_corrupt, skip_limit)
     return dataset if where is None else dataset.where(where)
+
+
+def _tuple(tasks: Collection[str] | None) -> tuple[str, ...] | None:
+    return None if tasks is None else tuple(tasks)
 
 
 class _Part:
@@ -98,16 +114,44 @@ class _Part:
     @property
     def index(self) -> Index:
         if self._index is None:
-            name = index_name(self.spec.name, self.split)
-            if self.storage.hash(name) != (self.info.index.bytes, self.info.index.sha256):
+            name, root = index_name(self.spec.name, self.split), self.storage.root
+            data = self.storage.read(name) if root is None else b""  # a remote file is fetched once
+            found = (len(data), hashlib.sha256(data).hexdigest()) if root is None else self.storage.hash(name)
+            if found != (self.info.index.bytes, self.info.index.sha256):
                 raise CorruptShardError(f"{name} is not the file that the manifest lists: run 'pvit-data finish'")
-            root = self.storage.root
-            self._index = Index(self.storage.read(name) if root is None else root / name, name)
+            self._index = Index(data if root is None else root / name, name)
             if self._index.num_rows != self.info.samples:
                 raise CorruptShardError(
                     f"{name} has {self._index.num_rows} rows, the manifest says {self.info.samples}"
                 )
         return self._index
+
+    @property
+    def samples(self) -> int:
+        return self.info.samples
+
+    def key(self, row: int) -> str:
+        return self.index.text("key", row)
+
+    def members(self, row: int) -> dict[str, int]:
+        return {name: place[1] for name, (_, place) in self._named(row).items()}
+
+    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
+        found = self._named(row)
+        if unknown := sorted(set(names or ()) - found.keys()):
+            raise UsageError(f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {', '.join(found)}")
+        wanted = {name: found[name] for name in (found if names is None else names)}
+        contents = self._fetch(row, dict(wanted.values()))
+        return {name: contents[member] for name, (member, _) in wanted.items()}
+
+    def _named(self, row: int) -> dict[str, tuple[str, tuple[int, int, int]]]:
+        """Member and place by extension."""
+        found = {}
+        for member, extensions in MEMBERS.items():
+            if (place := self._place(member, row)) is not None:
+                rgb = RGB_EXTENSIONS.get(self.index.text("rgb_encoding", row), "rgb")
+                found[rgb if member == "rgb" else extensions[0]] = (member, place)
+        return found
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         if name in VIRTUAL:
@@ -189,12 +233,12 @@ def _extension(member: str, record: Record) -> str:
 class _Shared:
     """The parts of a dataset in order; shared by all its selections."""
 
-    parts: list[_Part]
+    parts: list[_Part | ForeignPart]
 
     @property
     def starts(self) -> list[int]:
         """Number of the first row of each part, and the number of all rows."""
-        return [0, *np.cumsum([p.info.samples for p in self.parts]).tolist()]
+        return [0, *np.cumsum([p.samples for p in self.parts]).tolist()]
 
 
 class ShardDataset(Sequence[Sample]):
@@ -287,6 +331,30 @@ class ShardDataset(Sequence[Sample]):
         part, row = self._locate(index)
         return part.record(row)
 
+    def members(self, index: int) -> dict[str, int]:
+        """Bytes of every file of one sample, by extension (`"depth.tif"`), without reading them.
+
+        Raises:
+            IndexError: if there is no such sample.
+        """
+        part, row = self._locate(index)
+        return part.members(row)
+
+    def files(self, index: int, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Contents of the files of one sample as they are stored, each compared with its CRC.
+
+        Args:
+            index: number in this dataset.
+            names: extensions wanted (see `members`). Default: all.
+
+        Raises:
+            IndexError: if there is no such sample.
+            UsageError: if it has no such file.
+            CorruptShardError: if its bytes are damaged.
+        """
+        part, row = self._locate(index)
+        return part.files(row, names)
+
     def __iter__(self) -> Iterator[Sample]:
         """All samples in order; damaged ones raise or are skipped, as `on_corrupt` says.
 
@@ -305,7 +373,7 @@ class ShardDataset(Sequence[Sample]):
 
     def _skip(self, index: int, error: FormatError) -> None:
         part, row = self._locate(index)
-        self.skipped[part.index.text("key", row)] = str(error)
+        self.skipped[part.key(row)] = str(error)
         if len(self.skipped) > max(SKIP_GRACE, self._skip_limit * len(self)):
             raise CorruptShardError(
                 f"{len(self.skipped)} of {len(self)} samples are damaged, limit {self._skip_limit:.1%}; last: {error}"
@@ -342,7 +410,7 @@ class ShardDataset(Sequence[Sample]):
         chosen = own if self._rows is None else self._rows[own]
         return ShardDataset(self._shared, chosen, self._fields, self._on_corrupt, self._skip_limit)
 
-    def _locate(self, index: int) -> tuple[_Part, int]:
+    def _locate(self, index: int) -> tuple[_Part | ForeignPart, int]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of a dataset of {len(self)}")
         own = index % len(self)

@@ -1,8 +1,9 @@
 """Files of a dataset, local or behind a URL: atomic writing, reading whole or by byte range.
 
 Local files are read with `pread` on cached descriptors rather than mapped: a mapped file that shrinks under the reader
-kills the process (SIGBUS), a short read is an error that can be reported. URLs go through fsspec, without its
-read-ahead (4 MB for 100 bytes on `hf://`). Only listed schemes are opened, chained ones never.
+kills the process (SIGBUS), a short read is an error that can be reported. URLs go through fsspec, without its own
+read-ahead (4 MB for 100 bytes on `hf://`): ranges move what was asked, or whole blocks into a local cache if there is
+one; streams fetch the next block while one is used. Only listed schemes are opened, chained ones never.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import uuid
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pvit_data.cache import Cache
 from pvit_data.errors import StorageError, UsageError
 
 SCHEMES = frozenset({"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
 MAX_OPEN = 64
+STREAM_BYTES = 4 << 20  # fetched at a time when a remote file is read from front to back
+_VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "sha256", "blob_id", "lfs")
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
 
@@ -42,13 +47,15 @@ class Storage:
 
     Args:
         url: path of a folder, or an fsspec URL.
+        cache: local folder, or a `Cache`, for bytes of a URL; ignored where the files are local.
 
     Raises:
         UsageError: if the scheme is not one of `SCHEMES`.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, cache: Cache | str | Path | None = None) -> None:
         self.url = str(url)
+        self.cache = cache if isinstance(cache, Cache) or cache is None else Cache(cache)
         scheme, found, _ = self.url.partition("://")
         if found and ("::" in self.url or scheme not in SCHEMES):
             raise UsageError(f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}")
@@ -56,12 +63,13 @@ class Storage:
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
         self._remote: Any = None
+        self._identities: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url}
+        return {"url": self.url, "cache": self.cache}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["url"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def close(self) -> None:
         """Forgets the cached descriptors; each closes when nobody reads from it any more."""
@@ -101,24 +109,55 @@ class Storage:
         Raises:
             StorageError: if the file cannot be read.
         """
+        if self.root is None and self.cache is not None:
+            return self.cache.read(self._identity(name), start, size, lambda s, n: self._ranged(name, s, n))
         if self.root is None:
-            return bytes(self._call(name, lambda fs, path: fs.cat_file(path, start=start, end=start + size)))
+            return self._ranged(name, start, size)
         with self._reported(name):
             return self._opened(name).read(start, size)
+
+    def _ranged(self, name: str, start: int, size: int) -> bytes:
+        """Exactly this range of a remote file."""
+
+        def get(fs: Any, path: str) -> bytes:
+            protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+            if "hf" not in protocols:  # whose cat_file reads ahead
+                return bytes(fs.cat_file(path, start=start, end=start + size))
+            with fs.open(path, "rb", cache_type="none") as file:
+                file.seek(start)
+                return bytes(file.read(size))
+
+        data: bytes = self._call(name, get) if size > 0 else b""
+        if len(data) > size:
+            raise StorageError(
+                f"{self.url.rstrip('/')}/{name}: the server ignores byte ranges ({len(data)} bytes for {size}): "
+                "copy the dataset to a local folder"
+            )
+        return data
+
+    def _identity(self, name: str) -> str:
+        """Name and version of a remote file; asked once."""
+        if name not in self._identities:
+            info = self._call(name, lambda fs, path: fs.info(path))
+            version = [str(info.get(key, "")) for key in ("size", *_VERSION_KEYS)]
+            self._identities[name] = "\n".join([f"{self.url.rstrip('/')}/{name}", *version])
+        return self._identities[name]
 
     @contextmanager
     def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
         """Opens a file for reading from front to back; gives a function that returns the next bytes.
 
+        A remote file comes in blocks of `STREAM_BYTES`, the next one while the last is used.
+
         Raises:
             StorageError: if it cannot be read.
         """
         with self._reported(name):
-            if self.root is not None:
-                file: Any = (self.root / name).open("rb")
-            else:
-                file = self._call(name, lambda fs, path: fs.open(path, "rb"))
-            with file:
+            if self.root is None:
+                with closing(_ReadAhead(self, name, self.size(name))) as ahead:
+                    yield ahead.read
+                return
+            with (self.root / name).open("rb") as file:
                 yield file.read
 
     def hash(self, name: str) -> tuple[int, str]:
@@ -192,7 +231,10 @@ class Storage:
             if self._remote is None:
                 from fsspec.core import url_to_fs
 
-                self._remote = url_to_fs(self.url)
+                try:
+                    self._remote = url_to_fs(self.url)
+                except ImportError as error:  # of the package that knows this kind of store
+                    raise UsageError(f"cannot open {self.url!r}: {error}") from error
             fs, prefix = self._remote
             return action(fs, f"{prefix.rstrip('/')}/{name}" if name else prefix)
 
@@ -203,6 +245,43 @@ class Storage:
         except OSError as error:
             where = f"{self.url.rstrip('/')}/{name}"
             raise StorageError(f"{where}: {_cause(error)}") from error
+
+
+class _ReadAhead:
+    """A remote file from front to back; one thread fetches the next block."""
+
+    def __init__(self, storage: Storage, name: str, size: int) -> None:
+        self._storage, self._name, self._size = storage, name, size
+        self._pool = ThreadPoolExecutor(1)
+        self._next = 0
+        self._block, self._place = b"", 0
+        self._coming = self._ask()
+
+    def _ask(self) -> Future[bytes] | None:
+        if self._next >= self._size:
+            return None
+        start, self._next = self._next, self._next + STREAM_BYTES
+        return self._pool.submit(self._storage.read_range, self._name, start, min(STREAM_BYTES, self._size - start))
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end."""
+        out = []
+        while size > 0:
+            if self._place == len(self._block):
+                if self._coming is None:
+                    break
+                self._block, self._place = self._coming.result(), 0
+                self._coming = self._ask() if self._block else None
+                continue
+            piece = self._block[self._place : self._place + size]
+            out.append(piece)
+            self._place += len(piece)
+            size -= len(piece)
+        return b"".join(out)
+
+    def close(self) -> None:
+        """Forgets what was asked ahead."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Writer:

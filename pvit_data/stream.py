@@ -150,6 +150,22 @@ class StreamDataset(ShardDataset):
         """
         raise UsageError(self._refusal())
 
+    def members(self, index: int) -> dict[str, int]:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def files(self, index: int, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
     def select(self, rows: Integer[np.ndarray, "n"] | Sequence[int]) -> ShardDataset:
         """Not without an index.
 

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pvit_data import foreign
+from pvit_data import manifest as manifests
 from pvit_data.storage import Storage
 from pvit_data.validate.folder import check_folder
+from pvit_data.validate.foreign import check_foreign
 from pvit_data.validate.problems import KINDS, WARNINGS, Problem, ValidationReport
 from pvit_data.validate.run import run_here, run_workers, tasks_of
 from pvit_data.validate.survey import survey
@@ -25,7 +28,7 @@ def validate(
 
     Checked are manifest, card, receipts, index and file names; size, sha256 and archive structure of each shard; CRC of
     every member; each JSON record against schema, manifest and index; values of the small tables and of the first page
-    of each dense map.
+    of each dense map. Of foreign tars that 'pvit-data index' has indexed: sizes, and the CRC of every member.
 
     Args:
         out: folder or URL of the dataset.
@@ -38,6 +41,8 @@ def validate(
     """
     start = time.monotonic()
     storage = Storage(out)
+    if storage.exists(foreign.NAME) and not storage.exists(manifests.NAME):
+        return check_foreign(storage, deep, progress)
     found = survey(storage)
     report = ValidationReport(storage.url, deep)
     report.add([*found.problems, *check_folder(storage, found)])

@@ -34,6 +34,7 @@ KINDS = {
     "stray-shard": "a shard that the manifest does not list, which plain readers would read: remove it",
     "partial-file": "a temporary file of a killed process: run the conversion again, or remove it",
     "stray-file": "a file that is no part of the format inside a source's folder: remove it",
+    "foreign-index": "webdataset.parquet cannot be trusted: run 'pvit-data index' again",
     "group-split": "a group is in two splits, so that one tells about the other: intended by the source?",
     "unknown-file": "a file that is no part of the format beside the sources",
     "no-receipts": "a source without receipts cannot be appended to or finished again",

@@ -1,0 +1,79 @@
+"""A small web server on loopback that answers ranges and counts the bytes it sends."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+
+@dataclass
+class Traffic:
+    """What was asked and sent."""
+
+    url: str = ""
+    ranges: bool = True
+    sent: list[tuple[str, int]] = field(default_factory=list)  # (path, bytes) of each GET
+
+    @property
+    def bytes(self) -> int:
+        return sum(size for _, size in self.sent)
+
+    def of(self, suffix: str) -> int:
+        return sum(size for path, size in self.sent if path.endswith(suffix))
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[Traffic]:
+    traffic = Traffic()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.answer(False)
+
+        def do_GET(self) -> None:
+            self.answer(True)
+
+        def answer(self, body: bool) -> None:
+            path = folder / self.path.lstrip("/")
+            if path.is_dir():
+                data = "".join(f'<a href="{p.name}">x</a>' for p in sorted(path.iterdir())).encode()
+            elif path.is_file():
+                data = path.read_bytes()
+            else:
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            part = data
+            if asked and traffic.ranges:
+                first, last = int(asked[1]), min(int(asked[2] or len(data)), len(data) - 1)
+                part = data[first : last + 1]
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            else:
+                self.send_response(200)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("ETag", f'"{hash(data):x}"')
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            if body:
+                traffic.sent.append((self.path, len(part)))
+                self.wfile.write(part)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    traffic.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield traffic
+    finally:
+        server.shutdown()
+        server.server_close()
