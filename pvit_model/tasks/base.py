@@ -9,7 +9,7 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,7 @@ class LossOptions:
     label_smoothing: float = 0.0
 
 
+@runtime_checkable
 class Task(Protocol):
     """One auxiliary task.
 
