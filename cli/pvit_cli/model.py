@@ -101,9 +101,11 @@ def train(
         changes.append(f"clip.downstream={downstream}")
     plan = make_plan(load_recipe(recipe, changes), shards)
     if dry_run:
+        from pvit_model.train.memory import memory_line
         from pvit_model.train.network import build_network, parameter_counts
 
-        print("\n".join(plan_lines(plan, parameter_counts(build_network(plan)), out)))
+        network = build_network(plan)
+        print("\n".join(plan_lines(plan, parameter_counts(network), out, memory_line(network, plan))))
         return
     from pvit_model.train.trainer import train as run_training
 

@@ -80,9 +80,7 @@ def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
             continue
         elif SHARD_NAME.match(name):
             yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")
-        elif "/." in name or name.removesuffix(".idx") in shards:  # what other tools keep, as Energon's `.nv-meta`
-            continue
-        elif folder.partition("/")[0] in sources:
+        elif folder.partition("/")[0] in sources and not base.startswith("."):
             if not _IN_SOURCE.match(name):
                 yield Problem("stray-file", name, "", "not a file of the format")
         elif not folder.startswith(".") and not base.startswith("."):

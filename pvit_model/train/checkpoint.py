@@ -29,6 +29,7 @@ from torch import Tensor
 
 from pvit_data.errors import FormatError
 from pvit_model.train.optim import names_of
+from pvit_model.train.sharded import like, whole
 
 VERSION = 1
 SEPARATOR = "//"
@@ -54,12 +55,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named `<parameter>//<slot>`."""
+    """The optimiser's state as tensors named `<parameter>//<slot>`; with shards, every rank must ask."""
     found = {}
     for name, parameter in names_of(optimizer):
         for slot, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                found[f"{name}{SEPARATOR}{slot}"] = torch.as_tensor(value).detach().cpu().contiguous()
+                found[f"{name}{SEPARATOR}{slot}"] = whole(torch.as_tensor(value).detach()).cpu().contiguous()
     return found
 
 
@@ -80,14 +81,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         name, slot = key.split(SEPARATOR)
         parameter = parameters[name]
         on_device = value.ndim > 0 and value.shape == parameter.shape
-        optimizer.state[parameter][slot] = value.to(parameter.device) if on_device else value.clone()
+        optimizer.state[parameter][slot] = like(value, parameter) if on_device else value.clone()
 
 
 def save_checkpoint(
     folder: Path,
     step: int,
     save_model: Callable[[Path], object],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Mapping[str, Tensor],
     state: Mapping[str, Any],
     ema: Mapping[str, Tensor] | None = None,
 ) -> Path:
@@ -97,7 +98,7 @@ def save_checkpoint(
         folder: the run's `checkpoints` folder.
         step: optimiser steps done so far.
         save_model: writes the network's files into a folder.
-        optimizer: whose state to keep.
+        optimizer: whose state to keep, or the state itself (`optimizer_tensors`).
         state: JSON values to keep.
         ema: averaged weights, by name.
     """
@@ -108,7 +109,8 @@ def save_checkpoint(
     temporary.mkdir()
     try:
         save_model(temporary)
-        save_file(optimizer_tensors(optimizer), temporary / "optimizer.safetensors")
+        slots = optimizer if isinstance(optimizer, Mapping) else optimizer_tensors(optimizer)
+        save_file(dict(slots), temporary / "optimizer.safetensors")
         if ema is not None:
             save_file({k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
         write_json(temporary / "state.json", {**state, "step": step, "version": VERSION})

@@ -100,6 +100,9 @@ class OptimConfig(Strict):
     head_lr_factor: float = Field(
         default=1.0, gt=0, description="learning rate of heads and prompts over the backbone's"
     )
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="learning rate of each backbone block over that of the block after it"
+    )
     epochs: float = Field(default=100, gt=0, description="passes over the downstream set")
     steps: int | None = Field(default=None, ge=1, description="optimiser steps instead of epochs")
     warmup_steps: int = Field(default=0, ge=0, description="linear warm-up")
@@ -115,6 +118,12 @@ class RunConfig(Strict):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     deterministic: bool = Field(default=False, description="deterministic kernels on an accelerator")
     compile: bool = Field(default=False, description="torch.compile the model")
+    checkpoint_activations: bool = Field(
+        default=False, description="recompute each block in the backward pass: less memory, about a third slower"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)"
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads of torch; 0: its default")
     log_every: int = Field(default=10, ge=1, description="steps between log lines")
     eval_every: int = Field(default=0, ge=0, description="steps between validations; 0: once per epoch and at the end")

@@ -9,6 +9,7 @@ from torch import nn
 
 from pvit_data.errors import ConfigError, FormatError, UsageError
 from pvit_model.train.plan import Plan
+from pvit_model.train.sharded import recompute_blocks
 
 if TYPE_CHECKING:
     from pvit_model.pvit import PViT
@@ -34,6 +35,8 @@ def build_network(plan: Plan) -> PViT:
         from pvit_model import load_backbone_checkpoint
 
         load_backbone_checkpoint(network, config.checkpoint)
+    if plan.config.run.checkpoint_activations:
+        recompute_blocks(network)
     return network
 
 

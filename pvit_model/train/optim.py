@@ -6,6 +6,7 @@ The schedule is a pure function of the step number, so a resumed run needs nothi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from pvit_model.train.config import OptimConfig
 
 NO_DECAY_WORDS = ("prompt", "pos_embed", "cls_token", "rel_pos")
+BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
@@ -24,6 +26,18 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 and not any(word in name for word in NO_DECAY_WORDS)
 
 
+def depth_of(name: str, blocks: int) -> int:
+    """How many blocks of the backbone lie between a parameter and the output: 0 for heads, norm and prompts.
+
+    The patch embedding and the positions count as one block more than the first. Layer-wise decay as in BEiT (Bao et
+    al., 2022); prompts start from nothing and are treated like heads.
+    """
+    if not name.startswith("backbone.") or name.startswith("backbone.norm."):
+        return 0
+    found = BLOCK.match(name)
+    return blocks - int(found[1]) if found else blocks + 1
+
+
 def parameter_groups(
     named: Iterable[tuple[str, nn.Parameter]], config: OptimConfig
 ) -> list[dict[str, float | str | list[nn.Parameter] | list[str]]]:
@@ -32,12 +46,15 @@ def parameter_groups(
     Returns:
         Groups with `params`, their `names`, `weight_decay`, and `factor` (learning rate over the schedule's).
     """
-    groups: dict[tuple[bool, bool], tuple[list[str], list[nn.Parameter]]] = {}
-    for name, parameter in named:
+    given = list(named)
+    blocks = 1 + max((int(m[1]) for name, _ in given if (m := BLOCK.match(name))), default=-1)
+    groups: dict[tuple[bool, bool, int], tuple[list[str], list[nn.Parameter]]] = {}
+    for name, parameter in given:
         if not parameter.requires_grad:
             continue
         decay = config.decay_all or decays(name, parameter)
-        names, members = groups.setdefault((decay, name.startswith("backbone.")), ([], []))
+        depth = depth_of(name, blocks) if config.layer_decay != 1 else 0
+        names, members = groups.setdefault((decay, name.startswith("backbone."), depth), ([], []))
         names.append(name)
         members.append(parameter)
     return [
@@ -45,9 +62,9 @@ def parameter_groups(
             "params": members,
             "names": names,
             "weight_decay": config.weight_decay if decay else 0.0,
-            "factor": 1.0 if backbone else config.head_lr_factor,
+            "factor": config.layer_decay**depth * (1.0 if backbone else config.head_lr_factor),
         }
-        for (decay, backbone), (names, members) in sorted(groups.items(), reverse=True)
+        for (decay, backbone, depth), (names, members) in sorted(groups.items(), reverse=True)
     ]
 
 

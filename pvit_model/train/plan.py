@@ -295,8 +295,8 @@ def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     return None
 
 
-def plan_lines(plan: Plan, parameters: Mapping[str, int], out: Path) -> list[str]:
-    """The plan in plain lines, as printed before a run."""
+def plan_lines(plan: Plan, parameters: Mapping[str, int], out: Path, memory: str = "") -> list[str]:
+    """The plan in plain lines, as printed before a run; `memory`: a line of its own (`pvit_model.train.memory`)."""
     config = plan.config
     clip, optim = config.clip, config.optim
     lines = [f"recipe     {config.name}: {config.about}"]
@@ -316,6 +316,7 @@ def plan_lines(plan: Plan, parameters: Mapping[str, int], out: Path) -> list[str
     classes = f", {plan.action.num_ids} classes" if plan.action else ""
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
     lines.append(f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}")
+    lines += [memory] if memory else []
     lines.append(f"results    {out}")
     return lines + [f"note       {note}" for note in plan.notes]
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pvit_data.batch import Batch, Targets
 from pvit_model import losses as loss_functions
+from pvit_model.train.sharded import whole
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -189,4 +190,4 @@ class Stepper:
         if self.accelerator.scaler is not None:
             self.accelerator.unscale_gradients(self.optimizer)
         limit = math.inf if self.clip_norm is None else self.clip_norm
-        return float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+        return float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))

@@ -27,10 +27,11 @@ from pvit_data.loading import loader
 from pvit_data.worker_loader import Loader
 from pvit_model.evaluate import SourceReport
 from pvit_model.inference import load_model
-from pvit_model.train import checkpoint, folder, optim
+from pvit_model.train import checkpoint, folder, optim, sharded
 from pvit_model.train.engine import make_accelerator, release
 from pvit_model.train.examples import draw_examples
 from pvit_model.train.log import MetricsLog
+from pvit_model.train.memory import memory_line
 from pvit_model.train.network import build_network, parameter_counts
 from pvit_model.train.plan import Plan, plan_lines
 from pvit_model.train.progress import Clock, Progress, TrainResult, seed_all, step_seed
@@ -66,21 +67,34 @@ class Trainer:
         self.num_steps = min(plan.num_steps, 2) if fast_dev_run else plan.num_steps
         seed_all(step_seed(run.seed, -1, 0))  # the same initial weights on every rank
         self.network = build_network(plan)
-        self.optimizer = optim.make_optimizer(self.network, self.config.optim)
+        self.shards = self._sharded()
+        self.optimizer = optim.make_optimizer(self.shards or self.network, self.config.optim)
         self.ema = optim.Ema(self.network, self.config.optim.ema) if self.config.optim.ema else None
         self.progress = Progress()
         self.reports: list[SourceReport] = []
         # Before `prepare`: it moves parameters to the device in place and wraps, but never copies on one device.
         self._restore(resume)
-        self.model, self.stepping = self.accelerator.prepare(self._compiled(), self.optimizer)
+        self.model, self.stepping = self._prepared()
         self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
         self.stepper = Stepper(
             self.model, self.stepping, self.accelerator, self.config.losses.weights, plan.targets,
             self.validator.loss_options, self.config.optim.accumulate, self.config.optim.clip_norm,
         )  # fmt: skip
 
-    def _compiled(self) -> torch.nn.Module:
-        return torch.compile(self.network) if self.config.run.compile else self.network  # type: ignore[return-value]
+    def _sharded(self) -> torch.nn.Module | None:
+        """The network in shards where the run asks for them and there are several ranks."""
+        if self.config.run.strategy != "fsdp" or self.accelerator.num_processes == 1:
+            return None
+        sharded.check_sharding(self.config)
+        self.network.to(self.accelerator.device)
+        return sharded.shard(self.network, self.accelerator.device)
+
+    def _prepared(self) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        if self.shards is not None:
+            return self.shards, self.accelerator.prepare(self.optimizer)
+        network = torch.compile(self.network) if self.config.run.compile else self.network
+        model, stepping = self.accelerator.prepare(network, self.optimizer)
+        return model, stepping
 
     @property
     def is_main(self) -> bool:
@@ -95,6 +109,8 @@ class Trainer:
             return
         state = checkpoint.restore(found, self.network, self.optimizer, self.ema.tensors if self.ema else None)
         folder.check_same(self.plan, state)
+        if self.shards is not None:
+            sharded.spread(self.network, self.shards)
         self.progress = Progress(**state["progress"])
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -122,7 +138,8 @@ class Trainer:
         return TrainResult(self.progress.step, self.progress.best_step, self.reports, self.progress.skipped)
 
     def _announce(self, view: View) -> None:
-        lines = plan_lines(self.plan, parameter_counts(self.network), self.out)
+        memory = memory_line(self.network, self.plan, self.accelerator.num_processes) if self.is_main else ""
+        lines = plan_lines(self.plan, parameter_counts(self.network), self.out, memory)
         if self.is_main:
             folder.describe(self.out, self.plan, lines)
         for line in lines:
@@ -232,6 +249,8 @@ class Trainer:
 
     def _validate(self, view: View, log: MetricsLog | None) -> None:
         faulthandler.cancel_dump_traceback_later()
+        if self.shards is not None:
+            sharded.collect(self.shards, self.network)
         with self._averaged():
             self.reports = self.validator.run(self.network)  # ranks have unequal parts: nothing to synchronise
         found = flatten(self.reports)
@@ -251,6 +270,9 @@ class Trainer:
     def _save(self, metric: str = "") -> Path:
         """Writes a checkpoint on the main rank; every rank waits for it."""
         target = self.out / "checkpoints"
+        if self.shards is not None:
+            sharded.collect(self.shards, self.network)
+        slots = checkpoint.optimizer_tensors(self.optimizer) if self.is_main or self.shards is not None else {}
         if self.is_main:
             state = {
                 "progress": self.progress.to_json(),
@@ -262,7 +284,7 @@ class Trainer:
             }
             checkpoint.save_checkpoint(
                 target, self.progress.step, lambda path: folder.save_model(self.network, self.plan, path),
-                self.optimizer, state, self.ema.tensors if self.ema else None,
+                slots, state, self.ema.tensors if self.ema else None,
             )  # fmt: skip
             checkpoint.prune(target, self.config.run.keep_last, self.progress.best_step)
         self.accelerator.wait_for_everyone()

@@ -135,3 +135,46 @@ def test_scaled_learning_rate_is_opt_in() -> None:
 
 def test_defaults_need_no_recipe() -> None:
     assert load_mapping({}) == TrainConfig()
+
+
+def test_layer_decay_slows_early_blocks() -> None:
+    """0.5: the last block at 1/2 ... of the heads' rate, the patch embedding two blocks further down."""
+    from pvit_model import create_model
+
+    model = create_model(
+        "mvitv2_xxs", tasks=["depth"], num_classes=2, depth=2, stages=[1], dense_layers=[0, 1], embed_dim=8
+    )
+    optimizer = optim.make_optimizer(model, OptimConfig(layer_decay=0.5, head_lr_factor=10))
+    found = {n: g["factor"] for g in optimizer.param_groups for n in g["names"]}
+    assert set(found) == {n for n, _ in model.named_parameters()}
+    assert found["head.weight"] == found["prompts"] == 10
+    assert found["backbone.norm.weight"] == 1
+    assert {f for n, f in found.items() if n.startswith("backbone.blocks.1.")} == {0.5}
+    assert {f for n, f in found.items() if n.startswith("backbone.blocks.0.")} == {0.25}
+    assert {found["backbone.cls_token"], found["backbone.pos_embed_temporal"]} == {0.125}
+    assert {f for n, f in found.items() if n.startswith("backbone.patch_embed.")} == {0.125}
+
+
+def test_recomputed_blocks_give_the_same_gradient_with_less_memory() -> None:
+    from pvit_model import create_model
+    from pvit_model.train.memory import SavedBytes
+    from pvit_model.train.sharded import recompute_blocks
+
+    found, kept = [], []
+    video = torch.rand(2, 3, 4, 32, 32)
+    for again in (False, True):
+        torch.manual_seed(0)
+        model = create_model(
+            "mvitv2_xxs", tasks=["depth"], num_classes=2, clip=[4, 32, 32], drop_path=0.5, dropout=0.5
+        ).train()
+        if again:
+            recompute_blocks(model)
+        saved = SavedBytes(model)
+        torch.manual_seed(1)
+        with saved.watching(model):
+            out = model(video)
+        (out.logits.square().sum() + out.tasks["depth"].sum()).backward()
+        found.append({n: p.grad for n, p in model.named_parameters()})
+        kept.append(saved.total)
+    assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
+    assert kept[1] < 0.5 * kept[0]
