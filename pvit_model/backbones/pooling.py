@@ -54,22 +54,45 @@ class _DepthwisePool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel = ctx.saved_tensors
-        dx, dkernel = torch.zeros_like(x, memory_format=torch.contiguous_format), torch.empty_like(kernel)
-        frames = x.shape[1]
-        for tap, shift in enumerate((-1, 0, 1)):
-            here = slice(max(0, -shift), frames - max(0, shift))
-            there = slice(max(0, shift), frames + min(0, shift))
-            dframes, dkernel[:, :, tap] = _backward_2d(grads[0][:, here], x[:, there], kernel[:, :, tap], ctx.stride)
-            dx[:, there] += dframes
+        grad, stride = grads[0], ctx.stride
+        if stride == 1:  # the input's gradient is itself a depthwise convolution, with the kernel turned around
+            dx = _forward(grad, kernel.flip(2, 3, 4), 1)
+            return dx, _kernel_gradient(grad, x, len(kernel)), None
+        dkernel = torch.zeros_like(kernel)
+        dx, dkernel[:, :, 1] = _backward_2d(grad, x, kernel[:, :, 1], stride)
+        for tap in (0, 2):
+            here, there = _neighbours(tap, x.shape[1])
+            if x.shape[1] > 1:  # a single frame has none
+                frames, dkernel[:, :, tap] = _backward_2d(grad[:, here], x[:, there], kernel[:, :, tap], stride)
+                dx[:, there] += frames
         return dx, dkernel, None
 
 
-def _backward_2d(grad: Tensor, x: Tensor, kernel: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    if x.shape[1] == 0:  # a single frame has no neighbours
-        return torch.zeros_like(x), torch.zeros_like(kernel)
+def _neighbours(tap: int, frames: int) -> tuple[slice, slice]:
+    """Frames of the result, and those of the input that a temporal tap joins them with."""
+    shift = tap - 1
+    return slice(max(0, -shift), frames - max(0, shift)), slice(max(0, shift), frames + min(0, shift))
+
+
+def _kernel_gradient(grad: Tensor, x: Tensor, channels: int) -> Tensor:
+    """Of a stride-1 pooling."""
+    out = x.new_zeros(channels, 1, 3, 3, 3)
+    for tap in range(3):
+        here, there = _neighbours(tap, x.shape[1])
+        if tap == 1 or x.shape[1] > 1:
+            out[:, :, tap] = _backward_2d(grad[:, here], x[:, there], out[:, :, tap], 1, with_input=False)[1]
+    return out
+
+
+def _backward_2d(
+    grad: Tensor, x: Tensor, kernel: Tensor, stride: int, with_input: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Gradients of one frame-wise 3x3 convolution: of its input (where wanted) and its kernel."""
     g, frames = (y.flatten(0, 1).permute(0, 3, 1, 2) for y in (grad, x))
     dx, dkernel, _ = torch.ops.aten.convolution_backward(
         g, frames, kernel.contiguous(), None, [stride, stride], [1, 1], [1, 1], False, [0, 0], len(kernel),
-        [True, True, False],
+        [with_input, True, False],
     )  # fmt: skip
-    return torch.unflatten(dx.permute(0, 2, 3, 1), 0, tuple(x.shape[:2])), dkernel
+    if with_input:
+        dx = torch.unflatten(dx.permute(0, 2, 3, 1), 0, tuple(x.shape[:2]))
+    return dx, dkernel
