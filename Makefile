@@ -30,7 +30,7 @@ bench: $(STAMP)  ## speed ratios against named alternatives
 	$(BIN)/python -m benchmarks
 
 torture: $(STAMP)  ## the reliability tests at full size
-	PVIT_TORTURE=1 $(BIN)/python -m pytest tests/torture
+	PVIT_TORTURE=1 $(BIN)/python -m pytest -m torture --durations=0 -rA
 
 clean:  ## remove what demo and tests leave behind
 	rm -rf demo/out demo/report.html .pytest_cache .mypy_cache .ruff_cache

@@ -26,7 +26,7 @@ from pvit_data.codecs.window import Window
 from pvit_data.decode import Grid, decode_sample
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.foreign_tar import Entry, scan
-from pvit_data.index import NUMBERS, ROW_GROUP, TEXT, VIRTUAL
+from pvit_data.index import NUMBERS, ROW_GROUP, TEXT, VIRTUAL, plain
 from pvit_data.manifest import SourceSpec
 from pvit_data.members import FIELDS, MEMBER_OF_EXTENSION, RGB_EXTENSIONS
 from pvit_data.record import MAX_INTEGER, Record, parse_json, read_record
@@ -211,9 +211,10 @@ class ForeignIndex:
         data = storage.read(NAME)
         try:
             self.table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+            self.table.validate(full=True)
             head = parse_json((self.table.schema.metadata or {}).get(b"pvit", b""), NAME)
-        except (pa.ArrowException, OSError, ValueError, FormatError) as error:
-            raise CorruptShardError(f"{NAME} is damaged, run 'pvit-data index' again: {error}") from error
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise CorruptShardError(f"{NAME} is damaged, run 'pvit-data index' again: {plain(error)}") from error
         version = head.get("version") if isinstance(head, dict) else None
         schema = {f.name: f.type for f in self.table.schema}
         if version != VERSION or schema != _schema() or any(self.table[n].null_count for n in schema):

@@ -297,11 +297,12 @@ def start(out: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_at_any_moment_the_result_is_the_same(
     toy: Any, tmp_path: Path, fingerprint: Hashes, number: signal.Signals
 ) -> None:
-    kills = 50 if os.environ.get("PVIT_TORTURE") else 3
+    kills = 200 if os.environ.get("PVIT_TORTURE") else 3
     run(toy, tmp_path / "whole", seconds=0.02)
     expected = fingerprint(tmp_path / "whole")
     for attempt in range(kills):

@@ -17,6 +17,7 @@ from pvit_data.labels import LabelSpace
 from tests.pvit_data.samples import unit_vectors
 
 EXAMPLES = 100_000 if os.environ.get("PVIT_TORTURE") else 60
+pytestmark = pytest.mark.torture
 few = settings(max_examples=EXAMPLES, deadline=None)
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 

@@ -158,6 +158,7 @@ def test_wrong_filters(text: str) -> None:
         evaluate(text, column, 4)
 
 
+@pytest.mark.torture
 def test_large_index_opens_fast(tmp_path: Path) -> None:
     """100,000 rows here; a million in the torture run, where the bars are 2 s and 400 MB."""
     rows = 1_000_000 if os.environ.get("PVIT_TORTURE") else 100_000

@@ -116,6 +116,7 @@ def test_wrong_frames_and_damage(video: bytes, monkeypatch: pytest.MonkeyPatch) 
         probe_video(video)
 
 
+@pytest.mark.torture
 def test_damaged_bytes_raise_only_our_error(video: bytes) -> None:
     rng = np.random.default_rng(0)
     for _ in range(TRIALS):

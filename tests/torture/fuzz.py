@@ -1,0 +1,188 @@
+"""Coverage-guided fuzzing of everything that parses bytes: only our own errors may come out.
+
+Run: pip install atheris, then python -m tests.torture.fuzz [PARSER] [--seconds N] [--corpus FOLDER]
+
+Inputs that break this rule are kept in the corpus folder as `crash-*`; a repaired one belongs into
+`tests/pvit_data/test_fuzz_findings.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+import pvit_data
+from pvit_data.codecs.depth import DepthEncoding, decode_depth
+from pvit_data.codecs.normal import decode_normal
+from pvit_data.codecs.npy import read_npy
+from pvit_data.codecs.segm import decode_segm
+from pvit_data.codecs.tiff import TiffReader
+from pvit_data.encode import Encoding, encode_sample
+from pvit_data.errors import PvitError
+from pvit_data.foreign_tar import scan
+from pvit_data.index import COLUMNS, NUMBERS, Index
+from pvit_data.manifest import Manifest, check_version, parse
+from pvit_data.receipts import Receipt
+from pvit_data.record import parse_json, read_record
+from pvit_data.tar import END, read_members, write_member
+from pvit_data.where import evaluate
+from tests.pvit_data.samples import SPACES, full_sample
+
+COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}
+
+
+def fuzz_tiff(data: bytes) -> None:
+    """Pages as they are, and as each kind of map."""
+    if not data:
+        return
+    kind = data[0] % 4
+    if kind == 0:
+        TiffReader(data[1:]).read()
+    elif kind == 1:
+        decode_depth(data[1:], DepthEncoding(("float16", "float32")[data[0] // 4 % 2]))
+    elif kind == 2:
+        decode_normal(data[1:], ("xyz8", "octahedral")[data[0] // 4 % 2])
+    else:
+        decode_segm(data[1:])
+
+
+def fuzz_npy(data: bytes) -> None:
+    """The header and the array."""
+    read_npy(data)
+
+
+def fuzz_tar(data: bytes) -> None:
+    """Our strict reader, and the one for foreign archives."""
+    if data[:1] < b"\x80":
+        list(read_members(io.BytesIO(data[1:]).read))
+    else:
+        list(scan(io.BytesIO(data[1:]).read, Counter()))
+
+
+def fuzz_record(data: bytes) -> None:
+    """The JSON member."""
+    read_record(data)
+
+
+def fuzz_manifest(data: bytes) -> None:
+    """Manifest and receipts, checksum aside."""
+    values = parse_json(data, "manifest")
+    if isinstance(values, dict):
+        check_version(str(values.get("version", "")), "manifest")
+        parse(Receipt if "rows" in values else Manifest, values, "manifest")
+
+
+def fuzz_index(data: bytes) -> None:
+    """A Parquet file; in use the manifest's hash stands before this."""
+    index = Index(data, "index")
+    for name in COLUMNS[:8]:
+        index.column(name)
+
+
+def fuzz_where(data: bytes) -> None:
+    """A filter."""
+
+    def column(name: str) -> Any:
+        if name not in COLUMN:
+            raise PvitError("no such column")
+        return COLUMN[name]
+
+    evaluate(data.decode("utf-8", "replace"), column, 3)
+
+
+PARSERS: dict[str, Callable[[bytes], None]] = {
+    name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
+}
+WEIGHTS = {"tiff": 2, "tar": 2, "where": 1, "record": 1, "npy": 1, "manifest": 1, "index": 1}
+
+
+def seeds(folder: Path) -> dict[str, list[bytes]]:
+    """A valid input or more of each parser."""
+    files = dict(encode_sample(full_sample(0, **{}), Encoding(spaces=SPACES)).files)
+    small = {name: data for name, data in files.items() if name.endswith((".npy", "json"))}
+    with pvit_data.ShardWriter(folder / "d", "mine", spaces=SPACES) as writer:
+        writer.write(full_sample(0))
+    out = folder / "d"
+    tar = b"".join([*(write_member(f"a.{name}", data) for name, data in sorted(small.items())), END])
+    maps = [(1, "depth.tif"), (2, "normal.tif"), (3, "segm.tif"), (0, "segm.tif")]
+    return {
+        "tiff": [bytes([kind]) + files[name] for kind, name in maps],
+        "npy": [data for name, data in files.items() if name.endswith(".npy")],
+        "tar": [b"\x00" + tar, b"\xff" + tar],
+        "record": [files["json"]],
+        "manifest": [(out / "manifest.json").read_bytes(), next(out.rglob("train-00000.json")).read_bytes()],
+        "index": [(out / "mine/index/train.parquet").read_bytes()],
+        "where": [b"has_depth and frames >= 16", b"not (fps < 2.5 or key in ('a', \"b\")) and key != 'c'"],
+    }
+
+
+def one(parser: Callable[[bytes], None], data: bytes) -> None:
+    """Runs a parser; our own errors are the answer to bad input."""
+    try:
+        parser(data)
+    except PvitError as error:
+        if "\n" in str(error):
+            raise AssertionError(f"message of several lines: {error!r}") from error
+
+
+def own_functions() -> list[Any]:
+    """Every function and method of `pvit_data` that is loaded, for the fuzzer to watch."""
+    found: dict[int, Any] = {}
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("pvit_data"):
+            continue
+        owners = [module, *(v for v in vars(module).values() if isinstance(v, type) and v.__module__ == name)]
+        for value in [v for owner in owners for v in vars(owner).values()]:
+            function = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
+            if isinstance(function, FunctionType) and (function.__module__ or "").startswith("pvit_data"):
+                found[id(function)] = function
+    return list(found.values())
+
+
+def main() -> None:
+    """Fuzzes one parser."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("parser", choices=[*PARSERS, "all"], nargs="?", default="all")
+    options.add_argument("--seconds", type=int, default=600)
+    options.add_argument("--corpus", type=Path, default=Path(tempfile.gettempdir()) / "pvit-fuzz")
+    args = options.parse_args()
+    if args.parser == "all":
+        raise SystemExit(_all(args.seconds, args.corpus))
+    import atheris
+
+    folder = args.corpus / args.parser
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        for number, data in enumerate(seeds(Path(temporary))[args.parser]):
+            (folder / f"seed-{number}").write_bytes(data)
+    parser = PARSERS[args.parser]
+    for function in own_functions():
+        atheris.instrument_func(function)
+    limits = ["-max_len=65536", "-rss_limit_mb=1500", "-timeout=10", f"-max_total_time={args.seconds}"]
+    atheris.Setup([sys.argv[0], str(folder), f"-artifact_prefix={folder}/", *limits], lambda data: one(parser, data))
+    atheris.Fuzz()
+
+
+def _all(seconds: int, corpus: Path) -> int:
+    import subprocess
+
+    failed = 0
+    for name in PARSERS:
+        share = seconds * WEIGHTS[name] // sum(WEIGHTS.values())
+        command = [sys.executable, "-m", "tests.torture.fuzz", name, f"--seconds={share}", f"--corpus={corpus}"]
+        print(f"== {name}, {share} s", flush=True)
+        failed += subprocess.run(command, check=False).returncode != 0
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
