@@ -106,7 +106,8 @@ from toy_converter import ToyConverter, ToyOptions
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.engine.plan import Settings
 if __name__ == "__main__":
-    convert(Job(ToyConverter, Path("."), sys.argv[2], ToyOptions(seconds=float(sys.argv[3])), Settings(shard_bytes=6000), 2))
+    options = ToyOptions(seconds=float(sys.argv[3]))
+    convert(Job(ToyConverter, Path("."), sys.argv[2], options, Settings(shard_bytes=6000), 2))
 """
 
 
@@ -135,9 +136,9 @@ def test_workers_killed_at_random_moments(toy: Any, tmp_path: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while process.poll() is None and not list(out.rglob("plan.json")):
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 1.5))
+        while process.poll() is None and not list(out.rglob("*train-0*")):
+            time.sleep(0.02)  # until a shard is begun
+        time.sleep(rng.uniform(0, 0.5))
         killed += kill_one_worker(process.pid, rng)
         assert process.wait(timeout=120) in (0, 1)
         found = {n: d for n, d in fingerprint(out).items() if n.endswith(".tar")}
