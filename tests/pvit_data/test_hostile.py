@@ -1,5 +1,6 @@
 """Hostile archives: refused by name, nothing executed, nothing large allocated."""
 
+import gzip
 import io
 import json
 import pickle
@@ -110,6 +111,29 @@ def bomb(make: Callable[[], bytes]) -> None:
             make()
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_picture_bombs() -> None:
+    """A PNG of 400 million pixels in 389 kB named JPEG, and a JPEG whose header claims 65,500 x 65,500."""
+    from PIL import Image
+
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    Image.new("1", (20000, 20000)).save(png, "PNG")
+    Image.new("L", (8, 8)).save(jpeg, "JPEG")
+    data = jpeg.getvalue()
+    sizes = data.index(b"\xff\xc0") + 5
+    huge = data[:sizes] + (65500).to_bytes(2, "big") * 2 + data[sizes + 4 :]
+    record = json.loads(files()["json"]) | {"rgb_encoding": "jpg", "frames": 1, "fields": ["rgb"]}
+    for picture in (png.getvalue(), huge, gzip.compress(bytes(10_000_000))):
+        for size in ({}, {"height": 20000, "width": 20000}, {"height": 65500, "width": 65500}):
+            text = json.dumps(record | size).encode()
+            bomb(lambda text=text, picture=picture: decode({"json": text, "rgb.jpg": picture}))  # type: ignore[misc]
+
+
+def test_compressed_archives_are_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "train-00000.tar").write_bytes(gzip.compress(bytes(200_000_000), 1))
+    with pytest.raises(FormatError, match="octal"):
+        list(pvit_data.open(tmp_path))
 
 
 def test_bombs() -> None:
