@@ -26,7 +26,7 @@ from pvit_data.codecs.window import Window
 from pvit_data.decode import Grid, decode_sample
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.foreign_tar import Entry, scan
-from pvit_data.index import NUMBERS, ROW_GROUP, TEXT, VIRTUAL, plain
+from pvit_data.index import NUMBERS, PLACES, ROW_GROUP, TEXT, VIRTUAL, plain
 from pvit_data.manifest import SourceSpec
 from pvit_data.members import FIELDS, MEMBER_OF_EXTENSION, RGB_EXTENSIONS
 from pvit_data.record import MAX_INTEGER, Record, parse_json, read_record
@@ -231,11 +231,24 @@ class ForeignIndex:
         Raises:
             UsageError: if there is no such column.
         """
-        if name not in (*TEXT, *NUMBERS):
+        if name in PLACES and name not in self._columns:
+            self._columns |= self._places()
+        elif name not in (*TEXT, *NUMBERS, *PLACES):
             raise UsageError(f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}")
         if name not in self._columns:
             self._columns[name] = np.asarray(self.table[name].to_numpy(zero_copy_only=False))
         return self._columns[name]
+
+    def _places(self) -> dict[str, Shaped[np.ndarray, "n"]]:
+        """The columns that our own index has for each member, of what is understood."""
+        found = {n: np.full(len(self.table), -1 if n.endswith("_offset") else 0, kind) for n, kind in PLACES.items()}
+        for row in range(len(self.table)):
+            for name, place in self.members(row).items():
+                member = MEMBER_OF_EXTENSION.get(name) or ("rgb" if name.rpartition(".")[2] in _MEDIA else None)
+                if member is not None and found[f"{member}_offset"][row] < 0:
+                    for part, value in zip(("offset", "size", "crc32"), place, strict=True):
+                        found[f"{member}_{part}"][row] = value
+        return found
 
     def members(self, row: int) -> dict[str, tuple[int, int, int]]:
         """(offset, size, CRC) of each member of a sample, by extension.

@@ -175,6 +175,17 @@ def test_declared_sizes_are_not_believed(tmp_path: Path, kind: bytes) -> None:
         index_foreign(tmp_path)
 
 
+def test_the_rest_of_the_toolkit_reads_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = pvit_data.open(folder, where="has_rgb and frames > 1")
+    mixture = pvit_data.Mixture([pvit_data.MixtureSource(dataset, "downstream")], 1)
+    batch = next(iter(pvit_data.loader(mixture, clip=pvit_data.ClipConfig(num_frames=2, size=(16, 16)))))
+    assert (batch.keys, tuple(batch.video.shape)) == (["001"], (1, 3, 2, 16, 16))
+    assert main(["stats", str(folder), "--json"]) == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["samples"] == 6
+    assert main(["show", str(folder), "001"]) == 0
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, tarfile.PAX_FORMAT)
     assert main(["index", str(tmp_path)]) == 0
