@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from pvit_cli.common import describe
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_data.errors import PvitError
@@ -96,6 +97,22 @@ def test_r8_full_disk(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             run(toy, out)
             assert fingerprint(out) == expected
     assert failures >= trials // 2
+
+
+def test_r9_read_only_target(toy: Any, tmp_path: Path) -> None:
+    """Nothing is half written, and the error names the folder on one line."""
+    with small_disk(tmp_path / "disk", 1000):
+        out = tmp_path / "disk" / "out"
+        if os.geteuid() == 0:
+            subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
+        else:
+            (tmp_path / "disk").chmod(0o500)
+        with pytest.raises((PvitError, OSError)) as caught:
+            run(toy, out)
+        message, code = describe(caught.value)
+        assert code == 1
+        assert "Read-only" in message or "read-only" in message or "ermission denied" in message
+        assert list((tmp_path / "disk").iterdir()) == []
 
 
 SCRIPT = """
