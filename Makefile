@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench torture clean
+.PHONY: demo test lint bench torture fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +31,10 @@ bench: $(STAMP)  ## speed ratios against named alternatives
 
 torture: $(STAMP)  ## the reliability tests at full size
 	PVIT_TORTURE=1 $(BIN)/python -m pytest -m torture --durations=0 -rA
+
+fuzz: $(STAMP)  ## ten minutes of coverage-guided fuzzing of every parser (installs atheris)
+	$(BIN)/python -m pip install --disable-pip-version-check -q atheris
+	$(BIN)/python -m tests.torture.fuzz
 
 clean:  ## remove what demo and tests leave behind
 	rm -rf demo/out demo/report.html .pytest_cache .mypy_cache .ruff_cache
