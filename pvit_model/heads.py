@@ -6,6 +6,7 @@ Heads see supervised rows only. With no row they run on an empty batch, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -72,8 +73,10 @@ class DenseHead(nn.Module):
 
     def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Tensor:
         """The named output layer's maps, channels last, in float32 under autocast too: rounding here shifts losses."""
-        with torch.autocast(maps.device.type, enabled=False):
-            out: Tensor = self.outputs[layer or "map"](maps.float())
+        device = maps.device.type
+        autocast = torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if autocast else nullcontext():
+            out: Tensor = self.outputs[layer or "map"](maps.float() if autocast else maps)
         return out
 
 

@@ -197,13 +197,51 @@ def predict(
 
 
 @app.command()
-def info(model: ModelOption, as_json: Json = False) -> None:
-    """Say what a model is: backbone, tasks, classes, clip, parameters, and how its run ended."""
+def info(
+    name: Annotated[str, typer.Argument(help="A backbone's name, or what --model takes.")] = "",
+    model: Annotated[str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id.")] = "",
+    classes: Annotated[int, typer.Option(min=1, help="Action classes of a backbone given by name.")] = 400,
+    tasks: Annotated[str, typer.Option(help="Tasks of a backbone given by name: depth,normal,segm,...")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what a model is and costs: parameters, GFLOPs, memory, token grids; of a run also how it ended.
+
+    Examples: pvit info mvitv2_s --tasks depth,normal,segm,pose3d,boxes; pvit info RUN.
+    """
+    from pvit_model.backbones import backbone_names
+
+    where = model or name
+    if not where:
+        raise UsageError(f"pvit info needs a model: a run's folder, or one of {', '.join(backbone_names())}")
+    if where in backbone_names():
+        _backbone_info(where, classes, [task for task in tasks.split(",") if task], as_json)
+    else:
+        _run_info(where, as_json)
+
+
+def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from pvit_model.config import make_config
+    from pvit_model.info import describe
+
+    found = describe(make_config(backbone=name, num_classes=classes, tasks=tuple(tasks)))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print(found)
+
+
+def _run_info(model: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
     from pvit_model.inference import load_model, run_facts
+    from pvit_model.info import describe
     from pvit_model.train.network import parameter_counts
 
     network, inference = load_model(model)
     clip = inference.clip
+    costs = describe(network.config, (clip.num_frames, *clip.size))
     facts: dict[str, Any] = {
         "recipe": inference.recipe,
         "backbone": network.config.backbone,
@@ -216,7 +254,7 @@ def info(model: ModelOption, as_json: Json = False) -> None:
         **run_facts(model),
     }
     if as_json:
-        print_json(facts)
+        print_json({**facts, "costs": asdict(costs)})
         return
     for name, value in facts.items():
         if name != "report":
@@ -226,6 +264,7 @@ def info(model: ModelOption, as_json: Json = False) -> None:
         for target, metrics in report["metrics"].items():
             shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
             print(f"{'':<16} {target}: {shown}")
+    print(costs)
 
 
 def _plain(value: Any) -> str:
