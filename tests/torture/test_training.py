@@ -5,6 +5,7 @@ Small sizes are in tests/pvit_model; here a few repetitions, or the full figures
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,33 +78,48 @@ def wait_for(out: Path, step: int, process: subprocess.Popen[str], limit_s: floa
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "run"
-    whole_run(out, command(out, shards, tiny_recipe))
-    return out
+def whole(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Undisturbed runs by their settings, each made once."""
+
+    @functools.cache
+    def made(*settings: str, restarts: int | None = None) -> Path:
+        out = tmp_path_factory.mktemp("whole") / "run"
+        whole_run(out, command(out, shards, tiny_recipe, *settings, restarts=restarts))
+        return out
+
+    return made
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL] if FULL else [signal.SIGTERM])
+ONE, TWO = None, 0
+"""`restarts` of a run without torchrun, and of one on two ranks."""
+STOPPED = [(ONE, "fp32", signal.SIGTERM)]
+if FULL:
+    STOPPED += [(ONE, "fp32", signal.SIGKILL), (ONE, "bf16", signal.SIGTERM), (ONE, "bf16", signal.SIGKILL)]
+    STOPPED += [(TWO, "fp32", signal.SIGTERM), (TWO, "bf16", signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(("restarts", "precision", "number"), STOPPED)
 def test_stopped_again_and_again(
-    number: signal.Signals, undisturbed: Path, shards: list[str], tiny_recipe: str, tmp_path: Path
-) -> None:
-    """R12, one process: after SIGTERM the exit code is 75; after each kind of stop --resume goes on exactly."""
-    out, rng = tmp_path / "run", random.Random(int(number))
-    for stop in sorted(rng.sample(range(1, STEPS - 4), min(STOPS, STEPS - 5))):
-        words = command(out, shards, tiny_recipe)
+    restarts: int | None, precision: str, number: signal.Signals, whole: Callable[..., Path], shards: list[str],
+    tiny_recipe: str, tmp_path: Path,
+) -> None:  # fmt: skip
+    """R12: after SIGTERM the exit code is 75 (torchrun: 1); after each kind of stop --resume goes on exactly."""
+    out, rng, setting = tmp_path / "run", random.Random(int(number)), f"run.precision={precision}"
+    words = command(out, shards, tiny_recipe, setting, restarts=restarts)
+    for stop in sorted(rng.sample(range(1, STEPS - 4), STOPS)):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
         wait_for(out, stop, process)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)
         if process.returncode == 0:
             continue  # it was faster than the signal
-        assert process.returncode == (75 if number == signal.SIGTERM else -9), said
-    whole_run(out, command(out, shards, tiny_recipe))
-    assert_same(undisturbed, out)
+        assert process.returncode == (-9 if number == signal.SIGKILL else 75 if restarts is None else 1), said
+    whole_run(out, words)
+    assert_same(whole(setting, restarts=restarts), out)
 
 
 def test_a_killed_loader_worker_ends_the_run(
-    undisturbed: Path, shards: list[str], tiny_recipe: str, tmp_path: Path
+    whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:
     """R17: one line that names the worker, well within the time limit; --resume goes on exactly."""
     out = tmp_path / "run"
@@ -118,7 +135,7 @@ def test_a_killed_loader_worker_ends_the_run(
     assert time.monotonic() - begun < 15 + 10
     assert "worker" in said.splitlines()[-1]
     whole_run(out, command(out, shards, tiny_recipe))
-    assert_same(undisturbed, out)
+    assert_same(whole("run.precision=fp32"), out)
 
 
 def ranks_of(torchrun: int) -> list[psutil.Process]:
@@ -127,10 +144,10 @@ def ranks_of(torchrun: int) -> list[psutil.Process]:
     return sorted(found, key=lambda p: int(p.environ()["RANK"]))
 
 
-def test_a_killed_rank_is_started_again(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+def test_a_killed_rank_is_started_again(
+    whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
+) -> None:
     """R13: torchrun starts all ranks again, and they go on from the last checkpoint, within three minutes."""
-    whole = tmp_path / "whole"
-    whole_run(whole, command(whole, shards, tiny_recipe, restarts=0))
     rng = random.Random(0)
     for trial in range(RANK_KILLS):
         out, begun = tmp_path / f"run-{trial}", time.monotonic()
@@ -142,7 +159,7 @@ def test_a_killed_rank_is_started_again(shards: list[str], tiny_recipe: str, tmp
         assert process.wait(timeout=180) == 0, (tmp_path / f"log-{trial}").read_text()[-4000:]
         log.close()
         assert time.monotonic() - begun < 180
-        assert_same(whole, out)
+        assert_same(whole("run.precision=fp32", restarts=TWO), out)
 
 
 def test_killed_writers(tmp_path: Path) -> None:
