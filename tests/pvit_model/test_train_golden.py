@@ -8,6 +8,8 @@ After an intended change: PVIT_GOLDEN=write python -m pytest tests/pvit_model/te
 """
 
 import os
+import platform
+import re
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,11 @@ SETTINGS = (
 
 
 def machine_class() -> str:
-    """What decides the digits: kernels chosen by version and instruction set."""
+    """What decides the digits: kernels chosen by version, instruction set and processor."""
     version = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-    return f"torch {version} {torch.backends.cpu.get_cpu_capability()}"
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.*)", info.read_text()) if info.exists() else []
+    return f"torch {version} {torch.backends.cpu.get_cpu_capability()} {names[0] if names else platform.machine()}"
 
 
 @pytest.fixture(scope="module")
