@@ -1,4 +1,4 @@
-"""Linear, GELU, linear: a few hundred tokens at a time on CPUs.
+"""Linear, GELU, linear: some thousand tokens at a time on CPUs.
 
 The four times wider hidden layer then stays in the cache, and of its two versions (before and after GELU) only the
 first is kept for backward. As fast as the plain form or faster, with a fifth less memory for a whole block.
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-ROWS = 512
-"""Tokens at a time: their hidden layer (1 MiB at width 128) fits a core's second-level cache."""
+ROWS = 1024
+"""Tokens at a time, per thread. Smaller blocks are no faster, and threads wait for each other several times a block."""
 
 
 class Mlp(nn.Module):
@@ -41,7 +41,8 @@ class _BlockedMlp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         hidden, out = x.new_empty(len(x), len(w1)), x.new_empty(len(x), len(w2))
-        for x_, h_, out_ in zip(*(torch.split(t, ROWS) for t in (x, hidden, out)), strict=True):
+        rows = ROWS * torch.get_num_threads()
+        for x_, h_, out_ in zip(*(torch.split(t, rows) for t in (x, hidden, out)), strict=True):
             torch.addmm(b1, x_, w1.t(), out=h_)
             torch.addmm(b2, F.gelu(h_), w2.t(), out=out_)
         ctx.save_for_backward(x, w1, w2, hidden)
@@ -52,7 +53,8 @@ class _BlockedMlp(torch.autograd.Function):
         x, w1, w2, hidden = ctx.saved_tensors
         train = ctx.needs_input_grad[1]  # a frozen backbone needs the gradient of x alone
         dx, dw1, dw2, db1 = torch.empty_like(x), torch.zeros_like(w1), torch.zeros_like(w2), w1.new_zeros(len(w1))
-        for x_, h_, g_, dx_ in zip(*(torch.split(t, ROWS) for t in (x, hidden, grads[0], dx)), strict=True):
+        rows = ROWS * torch.get_num_threads()
+        for x_, h_, g_, dx_ in zip(*(torch.split(t, rows) for t in (x, hidden, grads[0], dx)), strict=True):
             if train:
                 dw2.addmm_(g_.t(), F.gelu(h_))
             dh = torch.ops.aten.gelu_backward(torch.mm(g_, w2), h_)

@@ -81,8 +81,9 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(("form", "bound"), [("matmul", False), ("sdpa", True), ("blocked", True)])
-def test_fused_forms_hold_no_matrix_of_scores(form: Form, bound: bool) -> None:
+def test_fused_forms_hold_no_matrix_of_scores(form: Form, bound: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forward and backward: nothing of size queries x keys exists; the textbook form shows the contrast."""
+    monkeypatch.setattr("pvit_model.backbones.attention.SCORES_PER_BLOCK", 1 << 15)
     n, m, grid = 3 + 2048, 3 + 512, (8, 16, 16)
     tables = tuple(torch.randn(q, k, 8, requires_grad=True) for q, k in zip(grid, (8, 8, 8), strict=True))
     q, k, v = (torch.randn(1, size, 1, 8, requires_grad=True) for size in (n, m, m))

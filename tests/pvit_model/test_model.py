@@ -264,3 +264,53 @@ def test_info_of_the_siblings() -> None:
     assert (round(v1.train_parameters / 1e6, 2), round(b.train_parameters / 1e6, 2)) == (36.61, 51.23)
     assert 70.6 <= round(v1.test_gflops, 1) <= 70.8
     assert round(b.test_gflops, 1) == 225.2
+
+
+def test_dense_head_is_its_definition() -> None:
+    """Norm, convolution at each layer's grid, upsampling, concatenation with the prompt at every position, MLP."""
+    from torch.nn import functional as F
+
+    from pvit_model.heads import DenseHead
+
+    torch.manual_seed(0)
+    head = DenseHead((6, 10), 12, 4, 0.3, {"": 2}).eval()
+    grids = ((2, 4, 3), (2, 2, 2))
+    features = [(torch.randn(3, t * h * w, c), (t, h, w)) for c, (t, h, w) in zip((6, 10), grids, strict=True)]
+    prompt, size = torch.randn(3, 12), (2, 8, 6)
+    maps = []
+    for norm, conv, (tokens, grid) in zip(head.norms, head.convs, features, strict=True):
+        volume = conv(norm(tokens).transpose(1, 2).reshape(3, -1, *grid))
+        maps.append(F.interpolate(volume, size=size, mode="trilinear", align_corners=False))
+    everywhere = prompt[:, :, None, None, None].expand(-1, -1, *size)
+    joined = torch.cat([*maps, everywhere], dim=1).movedim(1, -1)
+    weight = torch.cat([head.mix.weight, head.mix_prompt.weight], dim=1)
+    expected = head.outputs["map"](F.gelu(F.linear(joined, weight, head.mix.bias)))
+    torch.testing.assert_close(head.finish(head.trunk(features, prompt, size), ""), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_rate_and_independence(rate: float) -> None:
+    from pvit_model.heads import drop
+
+    torch.manual_seed(0)
+    kept = drop(torch.ones(400_003), rate) != 0
+    sd = (rate * (1 - rate) / len(kept)) ** 0.5
+    assert abs(float(kept.float().mean()) - (1 - rate)) < 5 * sd
+    for offset in (1, 2, 4):  # neighbours come from one random word
+        both = (kept[offset:] & kept[:-offset]).float().mean()
+        assert abs(float(both) - (1 - rate) ** 2) < 6 * sd
+    torch.manual_seed(0)
+    assert torch.equal(drop(torch.ones(400_003), rate) != 0, kept)
+
+
+def test_dense_dropout_keeps_the_expectation(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pvit_model.heads import DenseHead
+
+    torch.manual_seed(0)
+    head = DenseHead((6,), 12, 16, 0.5, {"": 2})
+    features, prompt = [(torch.randn(1, 8, 6), (2, 2, 2))], torch.zeros(1, 12)
+    monkeypatch.setattr("torch.nn.functional.gelu", lambda x: x)
+    drawn = torch.stack([head.trunk(features, prompt, (2, 4, 4)).detach() for _ in range(600)])
+    fixed = head.eval().trunk(features, prompt, (2, 4, 4)).detach()
+    assert drawn.std(0).mean() > 0.05
+    torch.testing.assert_close(drawn.mean(0), fixed, atol=0.12, rtol=0)
