@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # a public name that __init__ only imports
 
 from pvit_data.errors import ConfigError
 from pvit_model.train.config import RunConfig
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+STORE = "pvit/store"
+"""Key under which rank 0 tells torchrun's store where its own store listens."""
 
 
 def make_accelerator(run: RunConfig) -> Accelerator:
@@ -30,6 +37,7 @@ def make_accelerator(run: RunConfig) -> Accelerator:
     if run.deterministic:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+    join_ranks(timedelta(seconds=run.timeout_s))
     return Accelerator(
         mixed_precision=PRECISIONS[run.precision],
         cpu=not torch.cuda.is_available(),
@@ -38,6 +46,43 @@ def make_accelerator(run: RunConfig) -> Accelerator:
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
         ],
     )
+
+
+def join_ranks(timeout: timedelta) -> None:
+    """Makes the process group of ranks that torchrun started; nothing in a process of its own.
+
+    torchrun keeps one store through all restarts, so that a restarted rank can read the address of a peer that was
+    killed ("connection refused", and a restart is lost). Here the ranks meet in a store that lives as long as rank 0.
+
+    Raises:
+        dist.DistStoreError: when the ranks do not find each other in time.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or dist.is_initialized():
+        return
+    rank, size, host = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ["MASTER_ADDR"]
+    agents = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=timeout)
+    if rank == 0:
+        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timeout)
+        agents.set(STORE, str(store.port))
+    else:
+        store = store_of_rank_0(agents, host, timeout)
+    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+
+
+def store_of_rank_0(agents: TCPStore, host: str, timeout: timedelta) -> TCPStore:
+    """Connects to the store of the rank 0 that lives; an earlier one's no longer answers."""
+    until = time.monotonic() + timeout.total_seconds()
+    while True:
+        port = int(agents.get(STORE))
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError as error:
+            if time.monotonic() > until:
+                raise dist.DistStoreError(f"rank 0 did not answer at {host}:{port} in {timeout}") from error
+            time.sleep(0.1)
+        else:
+            return TCPStore(host, port, is_master=False, timeout=timeout)
 
 
 def release(accelerator: Accelerator) -> None:
