@@ -49,7 +49,9 @@ class Cache:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def read(self, identity: str, start: int, size: int, fetch: Callable[[int, int], bytes]) -> bytes:
+    def read(
+        self, identity: str, start: int, size: int, fetch: Callable[[int, int], bytes], *, again: bool = False
+    ) -> bytes:
         """Bytes `start` to `start + size` of a file; fewer where it ends before.
 
         Args:
@@ -57,12 +59,13 @@ class Cache:
             start, size: the range.
             fetch: returns bytes of a range (start, size) from the source; called for missing blocks, neighbouring ones
                 together.
+            again: fetch what is here as well.
         """
         if size <= 0:
             return b""
         folder = self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32]
         first, last = start // self.block_bytes, (start + size - 1) // self.block_bytes
-        blocks = {number: self._load(folder, number) for number in range(first, last + 1)}
+        blocks = {number: None if again else self._load(folder, number) for number in range(first, last + 1)}
         for run in _runs([number for number, block in blocks.items() if block is None]):
             data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
             for place, number in enumerate(run):

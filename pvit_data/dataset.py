@@ -20,7 +20,7 @@ from pvit_data import manifest as manifests
 from pvit_data.cache import Cache
 from pvit_data.codecs.window import Window
 from pvit_data.decode import Grid, decode_sample
-from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.foreign import ForeignPart
 from pvit_data.index import VIRTUAL, Index, index_name
 from pvit_data.labels import LabelSpace
@@ -85,7 +85,7 @@ def open_dataset(
     if source is not None and source not in manifest.sources:
         raise UsageError(f"{url} has no source {source!r}: it has {', '.join(manifest.sources)}")
     found = [
-        _Part(storage, entry.spec, name, entry.splits[name])
+        _Part(storage, entry.spec, name, entry.splits[name], manifest.checksum)
         for entry in (manifest.sources[n] for n in sorted(manifest.sources))
         for name in SPLITS
         if name in entry.splits and source in (None, entry.spec.name) and split in (None, name)
@@ -102,10 +102,15 @@ def _tuple(tasks: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 class _Part:
-    """One split of one source, with its index, read when first needed."""
+    """One split of one source, with its index, read when first needed.
 
-    def __init__(self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo) -> None:
-        self.storage, self.spec, self.split, self.info = storage, spec, split, info
+    Args:
+        storage, spec, split, info: where and what it is.
+        manifest: checksum of the manifest that says so.
+    """
+
+    def __init__(self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo, manifest: str) -> None:
+        self.storage, self.spec, self.split, self.info, self.manifest = storage, spec, split, info, manifest
         self._index: Index | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,6 +123,7 @@ class _Part:
             data = self.storage.read(name) if root is None else b""  # a remote file is fetched once
             found = (len(data), hashlib.sha256(data).hexdigest()) if root is None else self.storage.hash(name)
             if found != (self.info.index.bytes, self.info.index.sha256):
+                self._require_same_dataset()
                 raise CorruptShardError(f"{name} is not the file that the manifest lists: run 'pvit-data finish'")
             self._index = Index(data if root is None else root / name, name)
             if self._index.num_rows != self.info.samples:
@@ -195,21 +201,38 @@ class _Part:
     def _fetch(self, row: int, places: Mapping[str, tuple[int, int, int]]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
         shard = f"{self.spec.name}/{self.index.text('shard', row)}"
-        out = {}
-        gap = -1 if self.storage.root is not None else MAX_GAP
-        for run in _runs(places, gap):
-            start = places[run[0]][0]
-            block = self.storage.read_range(shard, start, sum(places[run[-1]][:2]) - start)
-            for member in run:
-                offset, size, crc = places[member]
-                data = block[offset - start : offset - start + size]
-                if len(data) != size or deflate.crc32(data) != crc:
-                    key = self.index.text("key", row)
-                    raise CorruptShardError(
-                        f"{shard}: member {member} of sample '{key}' is damaged (wrong length or CRC)"
-                    )
-                out[member] = data
+        out = dict[str, bytes]()
+        for run in _runs(places, -1 if self.storage.root is not None else MAX_GAP):
+            found, damaged = self._fetch_run(shard, {member: places[member] for member in run})
+            if damaged and self.storage.root is None:  # on the way, or in the cache
+                found, damaged = self._fetch_run(shard, {member: places[member] for member in run}, again=True)
+            if damaged:
+                self._require_same_dataset()
+                key = self.index.text("key", row)
+                raise CorruptShardError(f"{shard}: member {damaged} of sample '{key}' is damaged (wrong length or CRC)")
+            out |= found
         return out
+
+    def _fetch_run(
+        self, shard: str, places: Mapping[str, tuple[int, int, int]], again: bool = False
+    ) -> tuple[dict[str, bytes], str]:
+        """The contents of neighbouring members, and the first one that is damaged."""
+        start, end = min(place[0] for place in places.values()), max(sum(place[:2]) for place in places.values())
+        block, out = self.storage.read_range(shard, start, end - start, again=again), dict[str, bytes]()
+        for member, (offset, size, crc) in places.items():
+            out[member] = block[offset - start : offset - start + size]
+            if len(out[member]) != size or deflate.crc32(out[member]) != crc:
+                return out, member
+        return out, ""
+
+    def _require_same_dataset(self) -> None:
+        """Tells a dataset that was replaced while it was being read from a damaged one.
+
+        Raises:
+            StorageError: if the manifest is gone or another one now.
+        """
+        if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
+            raise StorageError(f"{self.storage.url}: was changed while it was being read: open it again")
 
 
 def _runs(places: Mapping[str, tuple[int, int, int]], gap: int) -> list[list[str]]:

@@ -319,6 +319,8 @@ class ForeignPart:
                 raise UsageError(f"sample {self.key(row)!r} has no member {name!r}: it has {', '.join(places)}")
             offset, size, crc = places[name]
             out[name] = self.storage.read_range(shard, offset, size)
+            if zlib.crc32(out[name]) != crc and self.storage.root is None:  # on the way, or in the cache
+                out[name] = self.storage.read_range(shard, offset, size, again=True)
             if len(out[name]) != size or zlib.crc32(out[name]) != crc:
                 raise CorruptShardError(f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed")
         return out

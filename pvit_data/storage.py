@@ -1,9 +1,9 @@
 """Files of a dataset, local or behind a URL: atomic writing, reading whole or by byte range.
 
 Local files are read with `pread` on cached descriptors rather than mapped: a mapped file that shrinks under the reader
-kills the process (SIGBUS), a short read is an error that can be reported. URLs go through fsspec, without its own
-read-ahead (4 MB for 100 bytes on `hf://`): ranges move what was asked, or whole blocks into a local cache if there is
-one; streams fetch the next block while one is used. Only listed schemes are opened, chained ones never.
+kills the process (SIGBUS), a short read is an error that can be reported. Behind a URL (`remote`) ranges move what was
+asked, or whole blocks into a local cache if there is one; streams fetch the next block while one is used, and end where
+the file is replaced meanwhile. Only listed schemes are opened, chained ones never.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 
 from pvit_data.cache import Cache
 from pvit_data.errors import StorageError, UsageError
+from pvit_data.remote import Remote
 
 SCHEMES = frozenset({"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
 MAX_OPEN = 64
 STREAM_BYTES = 4 << 20  # fetched at a time when a remote file is read from front to back
-_VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "sha256", "blob_id", "lfs")
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
 
@@ -48,25 +48,25 @@ class Storage:
     Args:
         url: path of a folder, or an fsspec URL.
         cache: local folder, or a `Cache`, for bytes of a URL; ignored where the files are local.
+        commit: of a repository on the Hub. Default: the newest one, looked up once.
 
     Raises:
         UsageError: if the scheme is not one of `SCHEMES`.
     """
 
-    def __init__(self, url: str | Path, cache: Cache | str | Path | None = None) -> None:
+    def __init__(self, url: str | Path, cache: Cache | str | Path | None = None, commit: str = "") -> None:
         self.url = str(url)
         self.cache = cache if isinstance(cache, Cache) or cache is None else Cache(cache)
         scheme, found, _ = self.url.partition("://")
         if found and ("::" in self.url or scheme not in SCHEMES):
             raise UsageError(f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}")
         self.root = Path(self.url.removeprefix("file://")) if scheme == "file" or not found else None
+        self.remote = Remote(self.url, commit)  # asks nobody before it is used
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
-        self._remote: Any = None
-        self._identities: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "cache": self.cache}
+        return {"url": self.url, "cache": self.cache, "commit": self.remote.commit}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -76,10 +76,14 @@ class Storage:
         self._files.clear()
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether there is such a file.
+
+        Raises:
+            StorageError: if the store behind a URL does not answer.
+        """
         if self.root is not None:
             return (self.root / name).is_file()
-        return bool(self._call(name, lambda fs, path: fs.isfile(path)))
+        return self.remote.info(name) is not None
 
     def size(self, name: str) -> int:
         """Bytes of a file.
@@ -88,7 +92,7 @@ class Storage:
             StorageError: if it cannot be read.
         """
         if self.root is None:
-            return int(self._call(name, lambda fs, path: fs.size(path)))
+            return self.remote.size(name)
         with self._reported(name):
             return os.stat(self.root / name).st_size
 
@@ -99,49 +103,28 @@ class Storage:
             StorageError: if it cannot be read.
         """
         if self.root is None:
-            return bytes(self._call(name, lambda fs, path: fs.cat_file(path)))
+            return self.remote.read(name)
         with self._reported(name):
             return (self.root / name).read_bytes()
 
-    def read_range(self, name: str, start: int, size: int) -> bytes:
+    def read_range(self, name: str, start: int, size: int, *, again: bool = False) -> bytes:
         """Bytes `start` to `start + size`; fewer where the file ends before.
+
+        Args:
+            name: of the file.
+            start, size: the range.
+            again: fetch them from the URL even if the cache has them, and look which version is there now.
 
         Raises:
             StorageError: if the file cannot be read.
         """
-        if self.root is None and self.cache is not None:
-            return self.cache.read(self._identity(name), start, size, lambda s, n: self._ranged(name, s, n))
-        if self.root is None:
-            return self._ranged(name, start, size)
-        with self._reported(name):
-            return self._opened(name).read(start, size)
-
-    def _ranged(self, name: str, start: int, size: int) -> bytes:
-        """Exactly this range of a remote file."""
-
-        def get(fs: Any, path: str) -> bytes:
-            protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-            if "hf" not in protocols:  # whose cat_file reads ahead
-                return bytes(fs.cat_file(path, start=start, end=start + size))
-            with fs.open(path, "rb", cache_type="none") as file:
-                file.seek(start)
-                return bytes(file.read(size))
-
-        data: bytes = self._call(name, get) if size > 0 else b""
-        if len(data) > size:
-            raise StorageError(
-                f"{self.url.rstrip('/')}/{name}: the server ignores byte ranges ({len(data)} bytes for {size}): "
-                "copy the dataset to a local folder"
-            )
-        return data
-
-    def _identity(self, name: str) -> str:
-        """Name and version of a remote file; asked once."""
-        if name not in self._identities:
-            info = self._call(name, lambda fs, path: fs.info(path))
-            version = [str(info.get(key, "")) for key in ("size", *_VERSION_KEYS)]
-            self._identities[name] = "\n".join([f"{self.url.rstrip('/')}/{name}", *version])
-        return self._identities[name]
+        if self.root is not None:
+            with self._reported(name):
+                return self._opened(name).read(start, size)
+        if self.cache is None:
+            return self.remote.read_range(name, start, size)
+        identity = self.remote.identity(name, again=again)
+        return self.cache.read(identity, start, size, lambda s, n: self.remote.read_range(name, s, n), again=again)
 
     @contextmanager
     def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
@@ -154,7 +137,7 @@ class Storage:
         """
         with self._reported(name):
             if self.root is None:
-                with closing(_ReadAhead(self, name, self.size(name))) as ahead:
+                with closing(_ReadAhead(self, name)) as ahead:
                     yield ahead.read
                 return
             with (self.root / name).open("rb") as file:
@@ -178,8 +161,7 @@ class Storage:
         if self.root is not None:
             found = [p.relative_to(self.root).as_posix() for p in self.root.glob(pattern)]
         else:
-            prefix = self._call("", lambda _, path: path).rstrip("/")
-            found = [p[len(prefix) :].lstrip("/") for p in self._call(pattern, lambda fs, path: fs.glob(path))]
+            found = self.remote.list(pattern)
         return sorted(name for name in found if PART not in name)
 
     def create(self, name: str) -> Writer:
@@ -187,7 +169,10 @@ class Storage:
 
         Raises:
             StorageError: if it cannot be written.
+            UsageError: if it is a repository on the Hub, where each file would be a commit.
         """
+        if self.url.startswith("hf://"):
+            raise UsageError(f"cannot write to {self.url}: write to a local folder, then publish that")
         with self._reported(name):
             return Writer(self, name)
 
@@ -211,11 +196,11 @@ class Storage:
             with self._reported(name):
                 (self.root / name).unlink(missing_ok=True)
         elif self.exists(name):
-            self._call(name, lambda fs, path: fs.rm_file(path))
+            self.remote.call(name, lambda fs, path: fs.rm_file(path))
 
     def put(self, source: Path, name: str) -> None:
         """Copies a local file to a remote place."""
-        self._call(name, lambda fs, path: fs.put_file(str(source), path))
+        self.remote.call(name, lambda fs, path: fs.put_file(str(source), path))
 
     def _opened(self, name: str) -> _OpenFile:
         assert self.root is not None
@@ -225,18 +210,6 @@ class Storage:
             if len(self._files) > MAX_OPEN:
                 self._files.popitem(last=False)
             return file
-
-    def _call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
-        with self._reported(name):
-            if self._remote is None:
-                from fsspec.core import url_to_fs
-
-                try:
-                    self._remote = url_to_fs(self.url)
-                except ImportError as error:  # of the package that knows this kind of store
-                    raise UsageError(f"cannot open {self.url!r}: {error}") from error
-            fs, prefix = self._remote
-            return action(fs, f"{prefix.rstrip('/')}/{name}" if name else prefix)
 
     @contextmanager
     def _reported(self, name: str) -> Iterator[None]:
@@ -248,10 +221,11 @@ class Storage:
 
 
 class _ReadAhead:
-    """A remote file from front to back; one thread fetches the next block."""
+    """A remote file from front to back; one thread fetches the next block, then looks if the file is still the same."""
 
-    def __init__(self, storage: Storage, name: str, size: int) -> None:
-        self._storage, self._name, self._size = storage, name, size
+    def __init__(self, storage: Storage, name: str) -> None:
+        self._storage, self._name = storage, name
+        self._identity, self._size = storage.remote.identity(name, again=True), storage.size(name)
         self._pool = ThreadPoolExecutor(1)
         self._next = 0
         self._block, self._place = b"", 0
@@ -260,8 +234,16 @@ class _ReadAhead:
     def _ask(self) -> Future[bytes] | None:
         if self._next >= self._size:
             return None
-        start, self._next = self._next, self._next + STREAM_BYTES
-        return self._pool.submit(self._storage.read_range, self._name, start, min(STREAM_BYTES, self._size - start))
+        start, self._next = self._next, min(self._next + STREAM_BYTES, self._size)
+        return self._pool.submit(self._fetch, start, self._next - start)
+
+    def _fetch(self, start: int, size: int) -> bytes:
+        data = self._storage.read_range(self._name, start, size)
+        if len(data) != size or self._storage.remote.identity(self._name, again=True) != self._identity:
+            raise StorageError(
+                f"{self._storage.url.rstrip('/')}/{self._name}: was changed while it was read: read it again"
+            )
+        return data
 
     def read(self, size: int) -> bytes:
         """The next bytes, fewer only at the end."""
@@ -271,8 +253,7 @@ class _ReadAhead:
                 if self._coming is None:
                     break
                 self._block, self._place = self._coming.result(), 0
-                self._coming = self._ask() if self._block else None
-                continue
+                self._coming = self._ask()
             piece = self._block[self._place : self._place + size]
             out.append(piece)
             self._place += len(piece)

@@ -1,9 +1,10 @@
-"""A small web server on loopback that answers ranges and counts the bytes it sends."""
+"""A small web server on loopback that answers ranges, counts the bytes it sends, and can be told to fail."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,7 +16,10 @@ class Traffic:
 
     url: str = ""
     ranges: bool = True
+    etag: bool = True
+    fault: Callable[[str], str] = lambda path: ""  # of a path asked for: "" or a status code, "cut", "flip"
     sent: list[tuple[str, int]] = field(default_factory=list)  # (path, bytes) of each GET
+    times: int = 0  # requests that a fault hit
 
     @property
     def bytes(self) -> int:
@@ -31,6 +35,7 @@ def serve(folder: Path) -> Iterator[Traffic]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_HEAD(self) -> None:
             self.answer(False)
@@ -39,6 +44,13 @@ def serve(folder: Path) -> Iterator[Traffic]:
             self.answer(True)
 
         def answer(self, body: bool) -> None:
+            fault = traffic.fault(self.path)
+            traffic.times += bool(fault)
+            if fault.isdecimal():
+                self.send_response(int(fault))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             path = folder / self.path.lstrip("/")
             if path.is_dir():
                 data = "".join(f'<a href="{p.name}">x</a>' for p in sorted(path.iterdir())).encode()
@@ -59,18 +71,23 @@ def serve(folder: Path) -> Iterator[Traffic]:
             else:
                 self.send_response(200)
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", f'"{hash(data):x}"')
+            if traffic.etag:
+                self.send_header("ETag", f'"{path.stat().st_mtime_ns:x}-{len(data):x}"')
+            else:
+                self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
             self.send_header("Content-Length", str(len(part)))
             self.end_headers()
             if body:
                 traffic.sent.append((self.path, len(part)))
-                self.wfile.write(part)
+                half = len(part) // 2
+                self.wfile.write({"cut": part[:half], "flip": part[:half] + bytes(len(part) - half)}.get(fault, part))
+                self.close_connection = fault == "cut"
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     traffic.url = f"http://127.0.0.1:{server.server_port}"
     try:
         yield traffic

@@ -53,28 +53,6 @@ def test_a_hundred_bytes_cost_a_hundred(server: Traffic, folder: Path) -> None:
     assert server.bytes == 100
 
 
-def test_hub_files_are_read_without_read_ahead(folder: Path) -> None:
-    """A stand-in for the Hub's file system, whose `cat_file` moves 4 MB: opened with `cache_type="none"`, read once."""
-    from fsspec.implementations.local import LocalFileSystem
-
-    asked: list[object] = []
-
-    class Hub(LocalFileSystem):
-        protocol = ("hf",)
-
-        def cat_file(self, *_: object, **__: object) -> bytes:
-            raise AssertionError("moves 4 MB")
-
-        def open(self, path: str, mode: str = "rb", **options: object) -> object:
-            asked.append(options)
-            return super().open(path, mode)
-
-    storage = Storage("hf://datasets/me/mine")
-    storage._remote = (Hub(), str(folder))
-    assert storage.read_range("big.bin", 7, 100) == (folder / "big.bin").read_bytes()[7:107]
-    assert asked == [{"cache_type": "none"}]
-
-
 def test_a_server_without_ranges_is_named(server: Traffic) -> None:
     server.ranges = False
     with pytest.raises(StorageError, match=r"big\.bin: the server ignores byte ranges"):

@@ -1,0 +1,95 @@
+"""Byte ranges of a repository on the Hugging Face Hub, at one commit.
+
+A branch moves on while a dataset is read; a commit does not. So the revision is looked up once, and from then on every
+file is of that commit. Where a file really lies (a signed address in some store) is also asked once, and again when
+the address has expired; the client's own file system asks before every read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+TIMEOUT = 30.0  # seconds; the client itself has none
+EXPIRED = frozenset({400, 401, 403, 404, 410})  # what stores answer to an outdated signature
+
+
+@dataclass
+class HubCommit:
+    """A folder of a repository at one commit.
+
+    Args:
+        kind: `"dataset"`, `"model"` or `"space"`.
+        repo: its id, `"owner/name"`.
+        commit: hash of the commit.
+        folder: within the repository, "" for all of it.
+        endpoint: address of the Hub.
+        token: as the client's file system has it.
+    """
+
+    kind: str
+    repo: str
+    commit: str
+    folder: str
+    endpoint: str | None
+    token: Any
+    _places: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, fs: Any, prefix: str, commit: str = "") -> HubCommit | None:
+        """The commit behind a path of the client's file system; None for a bucket, which has no commits.
+
+        Args:
+            fs: `huggingface_hub.HfFileSystem`.
+            prefix: path in it: `datasets/owner/name@revision/folder`.
+            commit: hash, if it is known already.
+        """
+        from huggingface_hub import HfApi
+
+        for name in ("httpx", "httpx2"):  # which log signed addresses
+            logging.getLogger(name).setLevel(logging.WARNING)
+        found = fs.resolve_path(prefix)
+        if not hasattr(found, "repo_id"):
+            return None
+        api = HfApi(endpoint=fs.endpoint, token=fs.token)
+        commit = commit or str(api.repo_info(found.repo_id, repo_type=found.repo_type, revision=found.revision).sha)
+        return cls(found.repo_type, found.repo_id, commit, found.path_in_repo, fs.endpoint, fs.token)
+
+    @property
+    def path(self) -> str:
+        """The folder at this commit, for the client's file system."""
+        kind = "" if self.kind == "model" else f"{self.kind}s/"
+        return f"{kind}{self.repo}@{self.commit}/{self.folder}".rstrip("/")
+
+    def read_range(self, name: str, start: int, size: int) -> bytes:
+        """Bytes `start` to `start + size` of a file; fewer where it ends before.
+
+        Raises:
+            Exception: what the client raises.
+        """
+        from huggingface_hub import get_session
+
+        known = self._places.get(name)
+        url, headers = known or self._find(name)
+        asked = headers | {"Range": f"bytes={start}-{start + size - 1}"}
+        response = get_session().get(url, headers=asked, timeout=TIMEOUT)
+        if known and response.status_code in EXPIRED:
+            self._places.pop(name, None)  # another thread may have been quicker
+            return self.read_range(name, start, size)
+        if response.status_code == 416:  # begins behind the end
+            return b""
+        response.raise_for_status()
+        return bytes(response.content)
+
+    def _find(self, name: str) -> tuple[str, dict[str, str]]:
+        """Address of a file, and the headers to send there: the token stays with the Hub."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url, utils
+
+        path = f"{self.folder}/{name}".lstrip("/")
+        url = hf_hub_url(self.repo, path, repo_type=self.kind, revision=self.commit, endpoint=self.endpoint)
+        place = get_hf_file_metadata(url, token=self.token, timeout=TIMEOUT, endpoint=self.endpoint).location
+        own = place.startswith(f"{str(self.endpoint).rstrip('/')}/")
+        headers: dict[str, str] = utils.build_hf_headers(token=self.token) if own else {}  # type: ignore[attr-defined]
+        self._places[name] = place, {"Accept-Encoding": "identity", **headers}
+        return self._places[name]
