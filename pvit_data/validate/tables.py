@@ -27,10 +27,11 @@ def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
         raise CorruptShardError(f"the index of {source} names a shard {wrong[0][:60]!r}")
     names, numbers = np.unique(rows["shard"].astype(str), return_inverse=True)
     order = np.argsort(numbers, kind="stable")
-    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
+    counts = np.bincount(numbers, minlength=len(names))
+    ends = np.cumsum(counts)
     return {
         f"{source}/{name}": {column: values[order[start:stop]] for column, values in rows.items()}
-        for name, start, stop in zip(names.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+        for name, start, stop in zip(names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
     }
 
 

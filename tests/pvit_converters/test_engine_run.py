@@ -1,14 +1,8 @@
 """A conversion gives the same bytes however it is run, loses nothing that is finished, and says what failed."""
 
 import json
-import os
-import random
 import resource
-import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,55 +264,3 @@ def test_an_existing_scheduler_gives_the_same_bytes(toy: Any, tmp_path: Path, fi
     with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         run(toy, tmp_path / "there", job={"scheduler": cluster.scheduler_address})
     assert fingerprint(tmp_path / "there") == fingerprint(tmp_path / "here")
-
-
-SCRIPT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from toy_converter import ToyConverter, ToyOptions
-from pvit_converters.engine.run import Job, convert
-from pvit_converters.engine.plan import Settings
-from pvit_data.errors import Interrupted
-print("go", flush=True)
-try:
-    options = ToyOptions(seconds=float(sys.argv[3]))
-    convert(Job(ToyConverter, Path("."), sys.argv[2], options, Settings(shard_bytes=6000), 1))
-except Interrupted as error:
-    print(error)
-    raise SystemExit(75)
-"""
-
-
-def start(out: Path, seconds: float) -> subprocess.Popen[str]:
-    toys = str(Path(__file__).parent / "toys")
-    arguments = [sys.executable, "-c", SCRIPT, toys, str(out), str(seconds)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    return process
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_at_any_moment_the_result_is_the_same(
-    toy: Any, tmp_path: Path, fingerprint: Hashes, number: signal.Signals
-) -> None:
-    kills = 200 if os.environ.get("PVIT_TORTURE") else 3
-    run(toy, tmp_path / "whole", seconds=0.02)
-    expected = fingerprint(tmp_path / "whole")
-    rng, hit, out = random.Random(number), 0, tmp_path / "out"
-    while hit < kills:
-        process = start(out, 0.02)
-        time.sleep(rng.uniform(0.02, 0.5))
-        process.send_signal(number)
-        process.communicate(timeout=30)
-        assert process.returncode in {-number, 75, 0}  # SIGTERM may come before the conversion begins
-        hit += process.returncode != 0
-        for path in out.rglob("*.tar"):  # whatever has its final name is complete
-            assert fingerprint(path.parent)[path.name] == expected[f"toy/{path.name}"]
-        if process.returncode == 0:  # finished, after however many kills: the next ones hit a new run
-            assert fingerprint(out) == expected
-            shutil.rmtree(out)
-    run(toy, out, seconds=0.02)
-    assert fingerprint(out) == expected

@@ -18,10 +18,10 @@ from pvit_data.encode import encode_sample
 from pvit_data.errors import UsageError
 from pvit_data.finish import build
 from pvit_data.manifest import SourceSpec
-from pvit_data.receipts import store_source
+from pvit_data.receipts import Skip, store_source
 from pvit_data.record import write_record
 from pvit_data.sample import Boxes
-from pvit_data.shard import ShardFile, encoding_of
+from pvit_data.shard import ShardFile, encoding_of, write_shard
 from pvit_data.storage import Storage
 from pvit_data.tar import END, write_member
 from pvit_data.validate import KINDS, Problem, run, validate
@@ -368,6 +368,18 @@ def test_empty_box_table_is_sound(tmp_path: Path) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine", spaces=SPACES) as writer:
         writer.write(full_sample(0, boxes=Boxes(np.empty((0, 4), np.float32))))
     assert validate(tmp_path, deep=True).problems == []
+
+
+def test_a_split_whose_samples_all_failed_is_sound(tmp_path: Path) -> None:
+    """Its shard is empty and so is its index: with receipts and without them."""
+    write_shard(tmp_path, SourceSpec(name="mine"), "train", 0, [bare_sample(0)])
+    write_shard(tmp_path, SourceSpec(name="mine"), "val", 0, [Skip("mine-0002", "missing-file", "gone")])
+    build(tmp_path)
+    assert validate(tmp_path, deep=True).problems == []
+    assert [s.key for s in pvit_data.open(tmp_path)] == ["mine-0000"]
+    assert list(pvit_data.open(tmp_path, split="val")) == []
+    shutil.rmtree(tmp_path / "mine/receipts")
+    assert found(tmp_path) == {("no-receipts", "mine/receipts", "")}
 
 
 def test_workers_find_the_same(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

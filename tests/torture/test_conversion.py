@@ -1,4 +1,4 @@
-"""R8 and R3: full disks and dying workers cost time, and not one byte.
+"""R1 to R3, R8 and R9: kills, exceptions, full disks, dying workers and vanishing files cost time, and not one byte.
 
 The disk is a tmpfs of some kilobytes where we may mount one (root), else a limit on the size of files.
 """
@@ -7,12 +7,14 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ import pytest
 from pvit_cli.common import describe
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
-from pvit_data.errors import PvitError
+from pvit_converters.hypersim import HypersimConverter, HypersimOptions
+from pvit_converters.simulate import simulate
+from pvit_data.errors import Interrupted, PvitError, SourceError
+from pvit_data.validate import validate
 
 SECONDS = 0.05  # that a sample takes, so that a worker is hit at work
 FULL = bool(os.environ.get("PVIT_TORTURE"))
@@ -47,8 +52,109 @@ def fingerprint(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)}
 
 
-def run(toy: Any, out: Path, seconds: float = 0) -> None:
-    convert(Job(toy.ToyConverter, Path("."), str(out), toy.ToyOptions(seconds=seconds), SMALL, 1))
+def run(toy: Any, out: Path, seconds: float = 0, workers: int = 1) -> None:
+    convert(Job(toy.ToyConverter, Path("."), str(out), toy.ToyOptions(seconds=seconds), SMALL, workers))
+
+
+# A process that has imported everything, and starts a conversion in a process of its own for each line it reads.
+STARTER = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from toy_converter import ToyConverter, ToyOptions
+from pvit_converters.engine.run import Job, convert
+from pvit_converters.engine.plan import Settings
+from pvit_data import finish
+from pvit_data.errors import Interrupted
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            options = ToyOptions(seconds=float(sys.argv[2]))
+            convert(Job(ToyConverter, Path("."), line.strip(), options, Settings(shard_bytes=6000), 1))
+        except (Interrupted, KeyboardInterrupt):
+            os._exit(75)
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_r1_r2_killed_at_random_moments(toy: Any, tmp_path: Path, number: signal.Signals) -> None:
+    """Whatever has its final name is complete at every moment; resumed, the result is that of an undisturbed run."""
+    kills, pause = 200 if FULL else 4, 0.01
+    run(toy, tmp_path / "whole", pause)
+    expected = fingerprint(tmp_path / "whole")
+    words = [sys.executable, "-c", STARTER, str(TOYS), str(pause)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as starter:
+        assert starter.stdin is not None
+        assert starter.stdout is not None
+        rng, hit, out = random.Random(number), 0, tmp_path / "out"
+        while hit < kills:
+            starter.stdin.write(f"{out}\n")
+            pid = int(starter.stdout.readline())
+            time.sleep(rng.uniform(0, 0.3))
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            code = int(starter.stdout.readline())
+            assert code in {0, -number, 75}  # a signal may come before or after the conversion
+            hit += code != 0
+            found = fingerprint(out)
+            assert {n: d for n, d in found.items() if n.endswith(".tar")}.items() <= expected.items()
+            if code == 0:  # finished, after however many kills: the next ones hit a new run
+                assert found == expected
+                shutil.rmtree(out)
+            elif number != signal.SIGKILL:
+                assert not [name for name in found if ".part-" in name]
+        starter.stdin.close()
+    run(toy, out, pause)
+    assert fingerprint(out) == expected
+
+
+def test_r2_exceptions_at_random_samples(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that raises what nobody expects: nothing half-written stays, and the next run continues."""
+    run(toy, tmp_path / "whole")
+    expected, load = fingerprint(tmp_path / "whole"), toy.ToyConverter.load
+    rng, out = random.Random(2), tmp_path / "out"
+    for _ in range(200 if FULL else 8):
+        left = [rng.randrange(18), rng.choice([RuntimeError, KeyboardInterrupt, SystemExit, Interrupted])]
+
+        def broken(self: Any, item: Any, left: list[Any] = left) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise left[1]("stopped")
+            return load(self, item)
+
+        monkeypatch.setattr(toy.ToyConverter, "load", broken)
+        with suppress(RuntimeError, KeyboardInterrupt, SystemExit, Interrupted):
+            run(toy, out)
+            shutil.rmtree(out)  # finished before the exception was due
+            continue
+        found = fingerprint(out)
+        assert not [name for name in found if ".part-" in name]
+        assert {n: d for n, d in found.items() if n.endswith(".tar")}.items() <= expected.items()
+    monkeypatch.setattr(toy.ToyConverter, "load", load)
+    run(toy, out)
+    assert fingerprint(out) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4] if FULL else [1, 2])
+def test_r3_workers_and_listings(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Two machines list files in different orders, and have different numbers of cores."""
+    run(toy, tmp_path / "whole")
+    whole, rng = toy.ToyConverter.list_items, random.Random(workers)
+
+    def shuffled(self: Any) -> Any:
+        listing = whole(self)
+        rng.shuffle(listing.items)
+        return listing
+
+    monkeypatch.setattr(toy.ToyConverter, "list_items", shuffled)
+    for trial in range(20 if FULL and workers == 1 else 1):
+        run(toy, tmp_path / f"out{trial}", workers=workers)
+        assert fingerprint(tmp_path / f"out{trial}") == fingerprint(tmp_path / "whole")
 
 
 @contextmanager
@@ -115,7 +221,37 @@ def test_r9_read_only_target(toy: Any, tmp_path: Path) -> None:
         assert list((tmp_path / "disk").iterdir()) == []
 
 
-SCRIPT = """
+def test_r9_raw_files_that_vanish_or_change_midway(tmp_path: Path) -> None:
+    """The samples that are hit are skipped and named; all others are there, and what is there is sound."""
+    simulate("hypersim", tmp_path / "raw", samples=12, seed=4, preset="tiny", traps=False)
+    rng = random.Random(9)
+    for trial in range(40 if FULL else 3):
+        raw, out = Path(shutil.copytree(tmp_path / "raw", tmp_path / f"raw{trial}")), tmp_path / f"out{trial}"
+        victims = rng.sample(sorted(raw.rglob("*.depth_meters.hdf5")), 3)
+        moment = rng.randrange(11)
+
+        whole = (tmp_path / "raw" / victims[2].relative_to(raw)).read_bytes()
+
+        def spoil(done: int, _: int, victims: list[Path] = victims, moment: int = moment, whole: bytes = whole) -> None:
+            if done == moment:
+                victims[0].unlink(missing_ok=True)
+                victims[1].write_bytes(b"")
+                victims[2].write_bytes(whole[:700])
+
+        job = Job(HypersimConverter, raw, str(out), HypersimOptions(), workers=1, max_failed=1)
+        report = convert(job, spoil)
+        assert report.converted + report.num_failed == 12
+        assert report.num_failed <= 3
+        assert all(any(v.name in f.message for v in victims) for f in report.failures)
+        assert set(report.failed) <= {"missing-file", "corrupt-hdf5"}
+        assert validate(out, deep=True).problems == []
+        shutil.rmtree(raw)
+        with pytest.raises(SourceError, match="no such folder"):
+            convert(replace(job, overwrite=True))
+        assert validate(out).problems == []  # nothing was lost
+
+
+TWO_WORKERS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -145,7 +281,7 @@ def test_workers_killed_at_random_moments(toy: Any, tmp_path: Path) -> None:
     expected = fingerprint(tmp_path / "whole")
     rng, killed = random.Random(3), 0
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(TWO_WORKERS)
     for trial in range(20 if FULL else 1):
         out = tmp_path / f"out{trial}"
         process = subprocess.Popen(
