@@ -1,6 +1,5 @@
-"""Codecs against other libraries (Pillow, tifffile, numpy) and against arbitrary bytes (hypothesis)."""
+"""Codecs against other libraries: Pillow, tifffile, numpy."""
 
-import contextlib
 import io
 import os
 
@@ -16,7 +15,7 @@ from pvit_data.errors import FormatError
 from pvit_data.labels import LabelSpace
 from tests.pvit_data.samples import unit_vectors
 
-EXAMPLES = 100_000 if os.environ.get("PVIT_TORTURE") else 60
+EXAMPLES = 2_000 if os.environ.get("PVIT_TORTURE") else 60
 pytestmark = pytest.mark.torture
 few = settings(max_examples=EXAMPLES, deadline=None)
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
@@ -55,25 +54,6 @@ def test_tiff_part_equals_part_of_whole() -> None:
         np.testing.assert_array_equal(reader.read(picks, rows, columns), pages[picks][:, rows][:, :, columns])
         with pytest.raises(FormatError, match="has 5 pages, not number 5"):
             reader.read(np.array([5]))
-
-
-@few
-@given(position=st.floats(0, 1), value=st.integers(0, 255), kind=st.sampled_from(tiff.KINDS))
-def test_changed_tiff_bytes_raise_only_our_error(position: float, value: int, kind: tiff.Kind) -> None:
-    data = bytearray(tiff.write_tiff(pages_of(kind, (2, 6, 7), 3), kind))
-    data[int(position * (len(data) - 1))] = value
-    with contextlib.suppress(FormatError):
-        tiff.TiffReader(bytes(data)).read()
-
-
-@few
-@given(data=st.binary(max_size=400))
-def test_arbitrary_bytes_raise_only_our_error(data: bytes) -> None:
-    prefixes = (b"", tiff.HEADER, b"\x93NUMPY\x01\x00", b"\xff\xd8\xff\xe0")
-    for prefix in prefixes:
-        for read in (lambda d: tiff.TiffReader(d).read(), npy.read_npy, still.probe_still, still.decode_still):
-            with pytest.raises(FormatError):
-                read(prefix + data)
 
 
 @few
