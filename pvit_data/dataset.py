@@ -73,6 +73,7 @@ def open_dataset(
     if on_corrupt not in ("raise", "skip"):
         raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
     storage = Storage(url, cache)
+    storage.require_folder()
     if not storage.exists(manifests.NAME):
         from pvit_data.stream import open_stream
 

@@ -66,6 +66,7 @@ def index_foreign(url: str | Path, progress: Callable[[int, int], None] | None =
         StorageError: if something cannot be read or written.
     """
     storage = Storage(url)
+    storage.require_folder()
     if storage.exists("manifest.json"):
         raise UsageError(f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again")
     shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})

@@ -75,6 +75,15 @@ class Storage:
         """Forgets the cached descriptors; each closes when nobody reads from it any more."""
         self._files.clear()
 
+    def require_folder(self) -> None:
+        """Refuses a local folder that is not there.
+
+        Raises:
+            UsageError: naming it.
+        """
+        if self.root is not None and not self.root.is_dir():
+            raise UsageError(f"{self.url}: {'not a' if self.root.exists() else 'no such'} folder")
+
     def exists(self, name: str) -> bool:
         """Whether there is such a file.
 

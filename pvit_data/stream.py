@@ -57,6 +57,10 @@ def open_stream(
     return StreamDataset(storage, names, fields, on_corrupt)
 
 
+class _NoLength(UsageError, TypeError):
+    """A TypeError as well, so that list() falls back to iterating."""
+
+
 class StreamDataset(ShardDataset):
     """Samples in the order of the shards; can be iterated, and nothing else."""
 
@@ -114,7 +118,7 @@ class StreamDataset(ShardDataset):
             raise CorruptShardError(f"{len(self.skipped)} samples or shards are damaged; last: {error}") from error
 
     def __len__(self) -> NoReturn:
-        raise TypeError(self._refusal())  # a TypeError, so that list() falls back to iterating
+        raise _NoLength(self._refusal())
 
     def __repr__(self) -> str:
         return f"StreamDataset({len(self._names)} shards of {self._storage.url} without index)"

@@ -41,6 +41,7 @@ def validate(
     """
     start = time.monotonic()
     storage = Storage(out)
+    storage.require_folder()
     if storage.exists(foreign.NAME) and not storage.exists(manifests.NAME):
         return check_foreign(storage, deep, progress)
     found = survey(storage)

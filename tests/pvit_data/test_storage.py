@@ -6,7 +6,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,12 @@ import pvit_data
 from pvit_data import finish
 from pvit_data.card import features, write_card
 from pvit_data.errors import FormatError, StorageError, UsageError
+from pvit_data.foreign import index_foreign
 from pvit_data.index import COLUMNS, NUMBERS, PLACES, Index, write_index
 from pvit_data.manifest import SourceSpec, read_manifest
 from pvit_data.shard import write_shard
 from pvit_data.storage import Storage
+from pvit_data.validate import validate
 from pvit_data.where import evaluate
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 
@@ -208,3 +210,11 @@ def test_older_minor_and_unknown_keys_are_read(folder: Path, tmp_path: Path) -> 
     plain = json.dumps(values)
     path.write_text(plain.replace('"checksum": ""', f'"checksum": "{hashlib.sha256(plain.encode()).hexdigest()}"'))
     assert len(pvit_data.open(tmp_path / "d")) == 4
+
+
+@pytest.mark.parametrize("action", [pvit_data.open, validate, index_foreign])
+def test_a_wrong_path_is_named(tmp_path: Path, action: Callable[[Path], object]) -> None:
+    (tmp_path / "file").write_text("")
+    for name, text in (("nowhere", "nowhere: no such folder"), ("file", "file: not a folder")):
+        with pytest.raises(UsageError, match=text):
+            action(tmp_path / name)
