@@ -25,6 +25,7 @@ from pvit_data.storage import Storage
 from pvit_data.tar import read_members, split_name
 
 PATTERNS = ("*.tar", "*/*.tar")
+MAX_FILES = 100  # of a sample; the format knows a quarter of that
 
 
 def open_stream(
@@ -95,6 +96,8 @@ class StreamDataset(ShardDataset):
                     files = {}
                 if (key != last and key in seen) or extension in files:
                     raise FormatError(f"{name}: member {member!r} is out of order or comes twice")
+                if len(files) == MAX_FILES:
+                    raise FormatError(f"{name}: sample '{key}' has more than {MAX_FILES} files")
                 seen.add(key)
                 last, files[extension] = key, data
         if files:

@@ -1,12 +1,16 @@
 """Hostile archives: refused by name, nothing executed, nothing large allocated."""
 
+import contextlib
 import gzip
 import io
 import json
+import os
 import pickle
+import re
 import resource
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 
 import pvit_data
 from pvit_data.codecs import tiff
+from pvit_data.codecs.video import decode_video, probe_video
 from pvit_data.decoders import decode
 from pvit_data.encode import Encoding, encode_sample
 from pvit_data.errors import FormatError, PvitError, UsageError
@@ -22,7 +27,23 @@ from pvit_data.record import read_record
 from pvit_data.sample import Sample
 from pvit_data.storage import Storage
 from pvit_data.tar import END, write_header, write_member
+from pvit_data.validate import validate
 from tests.pvit_data.samples import SPACES, full_sample
+
+FULL = bool(os.environ.get("PVIT_TORTURE"))
+pytestmark = pytest.mark.torture
+
+
+@pytest.fixture(autouse=True)
+def _bounded() -> Iterator[None]:
+    """R6: whatever is thrown at it, the reader answers in ten seconds and stays below 1.5 GB."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < 10
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    assert int(peak[1]) < 1_500_000
 
 
 def files() -> dict[str, bytes]:
@@ -101,14 +122,19 @@ def test_pickle_under_any_member_name_is_refused(extension: str) -> None:
     assert not Executed.ran
 
 
-def bomb(make: Callable[[], bytes]) -> None:
+def bomb(make: Callable[[], object]) -> None:
+    """Is refused, with 1.5 GB of address space more than now."""
+    with pytest.raises(FormatError):
+        bomb_free(make)
+
+
+def bomb_free(make: Callable[[], object]) -> None:
     """Runs with 1.5 GB of address space more than now."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1_500_000_000, before[1]))
     try:
-        with pytest.raises(FormatError):
-            make()
+        make()
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -134,6 +160,87 @@ def test_compressed_archives_are_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "train-00000.tar").write_bytes(gzip.compress(bytes(200_000_000), 1))
     with pytest.raises(FormatError, match="octal"):
         list(pvit_data.open(tmp_path))
+
+
+def tiny_members(number: int, name: bytes, width: int) -> bytes:
+    """Headers of empty members whose names hold a number each, made at once."""
+    headers = np.tile(np.frombuffer(write_header(f"{name.decode()}{'0' * width}", 0), np.uint8), (number, 1))
+    digits = np.arange(number)[:, None] // 10 ** np.arange(width)[::-1] % 10
+    headers[:, len(name) : len(name) + width] = 48 + digits
+    sums = headers[0, :148].sum() - 48 * width + digits.sum(1) + 48 * width + 8 * 32 + headers[0, 156:].sum()
+    headers[:, 148:154] = 48 + sums[:, None] // 8 ** np.arange(6)[::-1] % 8
+    return bytes(headers.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.x", "sample 'a' has more than 100 files"), ("a.json.x", "more than 100 files")]
+)
+def test_a_million_tiny_members(tmp_path: Path, name: str, message: str) -> None:
+    archive = tiny_members(1_000_000 if FULL else 10_000, name.encode(), 7) + END
+    (tmp_path / "train-00000.tar").write_bytes(archive)
+    with tarfile.open(tmp_path / "train-00000.tar") as opened:
+        assert [opened.next(), opened.next()] != [None, None]  # a sound archive
+    for policy in ("raise", "skip"):
+        dataset = pvit_data.open(tmp_path, on_corrupt=policy)  # type: ignore[arg-type]
+        if policy == "raise":
+            with pytest.raises(FormatError, match=message):
+                list(dataset)
+        else:
+            assert list(dataset) == []
+            assert len(dataset.skipped) == 1
+
+
+def test_a_million_members_behind_the_listed_ones(tmp_path: Path) -> None:
+    with pvit_data.ShardWriter(tmp_path, "mine") as writer:
+        writer.write(Sample(key="a", num_frames=1, action=1))
+    shard = tmp_path / "mine/train-00000.tar"
+    shard.write_bytes(shard.read_bytes()[:-1024] + tiny_members(1_000_000 if FULL else 10_000, b"b.x", 7) + END)
+    report = validate(tmp_path)
+    assert report.counts["member-unlisted"] == 2000
+    assert any("not looked at" in problem.message for problem in report.of_kind("shard-layout"))
+    assert [s.key for s in pvit_data.open(tmp_path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "old", "new"),
+    [
+        ("mp4", "libx264", b"\x00\x01" + bytes(16) + b"\x00\x40" * 2, b"\x00\x01" + bytes(16) + b"\xff\xff" * 2),
+        ("webm", "libvpx", b"\xb0\x81\x40\xba\x81\x40", b"\xb0\x81\xff\xba\x81\xff"),
+        ("avi", "mpeg4", b"\x28\x00\x00\x00\x40\x00\x00\x00\x40\x00\x00\x00", b"\x28\0\0\0" + b"\x40\x42\x0f\0" * 2),
+    ],
+    ids=["mp4", "webm", "avi"],
+)
+def test_videos_that_claim_to_be_large(container: str, codec: str, old: bytes, new: bytes) -> None:
+    """An AVI of a million by a million pixels, an MP4 of 65,535 by 65,535; a WebM that lies about its 64."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, 5)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
+        output.mux([*stream.encode(picture), *stream.encode(None)])
+    data = buffer.getvalue()
+    assert decode_video(data).shape == (1, 64, 64, 3)
+    assert old in data
+    for read in (decode_video, probe_video):
+        with contextlib.suppress(FormatError):  # the stream itself may tell the truth
+            bomb_free(lambda read=read: read(data.replace(old, new)))  # type: ignore[misc]
+
+
+def test_a_video_that_is_large() -> None:
+    """67 million pixels in some kilobytes."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as output:
+        stream = output.add_stream("libx264", 5, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 8192, 8192, "yuv420p"
+        stream.codec_context.thread_count = 1
+        picture = av.VideoFrame(8192, 8192, "yuv420p")
+        output.mux([*stream.encode(picture), *stream.encode(None)])
+    bomb(lambda: decode_video(buffer.getvalue()))
+    bomb(lambda: probe_video(buffer.getvalue()))
 
 
 def test_bombs() -> None:
