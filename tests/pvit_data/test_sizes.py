@@ -1,0 +1,11 @@
+"""Maps take the bytes that the benchmark promises, against Pillow's PNG of the same maps."""
+
+from pathlib import Path
+
+from benchmarks.reading import SIZE_BARS, rooms, sizes, write
+
+
+def test_sizes_of_maps(tmp_path: Path) -> None:
+    samples = list(rooms(3, frames=2))
+    found = sizes(write(tmp_path, samples), samples)
+    assert {name: ratio for name, ratio in found.items() if ratio > SIZE_BARS[name]} == {}
