@@ -72,18 +72,21 @@ def index_foreign(url: str | Path, progress: Callable[[int, int], None] | None =
     shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
     if not shards:
         raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
-    summary, rows, sizes = ForeignSummary(), list[dict[str, Any]](), dict[str, int]()
+    import pyarrow as pa
+
+    summary, tables, sizes = ForeignSummary(), list[Any](), dict[str, int]()
     for number, shard in enumerate(shards):
         sizes[shard] = storage.size(shard)
         try:
-            rows += _shard_rows(storage, shard, summary)
+            tables.append(_table(list(_shard_rows(storage, shard, summary))))  # far smaller than the rows
         except FormatError as error:
             raise FormatError(f"{shard}: {error}") from error
         if progress is not None:
             progress(number + 1, len(shards))
-    summary.shards, summary.samples = len(shards), len(rows)
-    summary.fields.update(f for row in rows for f in FIELDS if row[f"has_{f}"])
-    storage.write(NAME, _write(rows, sizes))
+    table = pa.concat_tables(tables)
+    summary.shards, summary.samples = len(shards), table.num_rows
+    summary.fields.update({f: n for f in FIELDS if (n := int(np.sum(table[f"has_{f}"].to_numpy())))})
+    storage.write(NAME, _write(table, sizes))
     return summary
 
 
@@ -174,11 +177,15 @@ def _numbers(record: Record) -> dict[str, Any]:
     }
 
 
-def _write(rows: list[dict[str, Any]], sizes: dict[str, int]) -> bytes:
+def _table(rows: list[dict[str, Any]]) -> Any:
     import pyarrow as pa
+
+    return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()})
+
+
+def _write(table: Any, sizes: dict[str, int]) -> bytes:
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()})
     head = json.dumps({"version": VERSION, "shards": sizes}, sort_keys=True)
     table = table.replace_schema_metadata({"pvit": head})
     buffer = io.BytesIO()
