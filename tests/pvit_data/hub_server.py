@@ -77,7 +77,7 @@ def serve_hub() -> Iterator[Hub]:
                 self.resolve(files, path.partition(f"/resolve/{commit[1] if commit else ''}/")[2], name)
             elif "/tree/" in path:
                 folder = path.partition(f"/tree/{commit[1] if commit else ''}")[2].strip("/")
-                self.send(200, json.dumps(listing(files, folder)).encode())
+                self.send(200, json.dumps(listing(files, folder, "recursive=true" in self.path.lower())).encode())
             elif "/paths-info/" in path:
                 wanted = json.loads(body)["paths"]
                 self.send(200, json.dumps([entry(files, p) for p in wanted if p in files]).encode())
@@ -145,10 +145,11 @@ def entry(files: dict[str, bytes], name: str) -> dict[str, object]:
     return {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest(), "lfs": lfs}
 
 
-def listing(files: dict[str, bytes], folder: str) -> list[dict[str, object]]:
+def listing(files: dict[str, bytes], folder: str, deep: bool) -> list[dict[str, object]]:
     inside = [name for name in files if name.startswith(f"{folder}/" if folder else "")]
     start = len(folder) + 1 if folder else 0
-    folders = sorted({name[: name.index("/", start)] for name in inside if "/" in name[start:]})
+    ends = {name[:end] for name in inside for end in range(start, len(name)) if name[end] == "/"}
+    folders = sorted(name for name in ends if deep or "/" not in name[start:])
     return [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in folders] + [
-        entry(files, name) for name in sorted(inside) if "/" not in name[start:]
+        entry(files, name) for name in sorted(inside) if deep or "/" not in name[start:]
     ]

@@ -1,5 +1,6 @@
 """Reading from the Hub with its own client, in a process of its own, against a stand-in that counts every request."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -182,3 +183,28 @@ for action in (lambda: pvit_data.open("hf://datasets/{REPO}"), lambda: Storage("
     assert lines[0] == f"StorageError hf://datasets/{REPO}/{SHARD}: no such file (commit {commit[:10]})"
     assert lines[1].startswith(f"UsageError hf://datasets/{REPO} has no manifest.json")
     assert lines[2].startswith("UsageError cannot write to hf://datasets/x")
+
+
+def test_shards_without_manifest_are_found_and_streamed(hub: Hub, tmp_path: Path) -> None:
+    found = files(tmp_path / "d", range(2))
+    hub.push({name: data for name, data in found.items() if name.endswith(".tar")})
+    code = f"""
+say(*[s.key for s in pvit_data.open("hf://datasets/{REPO}")])
+say(Storage("hf://datasets/{REPO}").hash("{SHARD}")[1])
+"""
+    lines = finish(start(hub, code, tmp_path))
+    assert lines == ["mine-0000 mine-0001", hashlib.sha256(found[SHARD]).hexdigest()]
+
+
+def test_validating_a_repository(hub: Hub, tmp_path: Path) -> None:
+    found = files(tmp_path / "d", range(2))
+    hub.push(found)
+    hub.push(found | {SHARD: found[SHARD][:9000] + b"x" + found[SHARD][9001:]})
+    code = f"""
+from pvit_data.validate import validate
+for commit in {list(hub.commits)}:
+    report = validate("hf://datasets/{REPO}@" + commit, deep=True)
+    say(*sorted(report.counts), *sorted({{p.key for p in report.problems if p.key}}))
+"""
+    process = start(hub, code, tmp_path)
+    assert finish(process) == ["", "member-damaged shard-hash mine-0000"]
