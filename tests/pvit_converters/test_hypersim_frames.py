@@ -1,5 +1,6 @@
 """Hypersim frames against the analytic truth of a tree built from the specification."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def test_unknown_scene_needs_assume_pinhole(make_hypersim: Make, tmp_path: Path)
     assert sample.depth is not None
     np.testing.assert_allclose(sample.depth[0][truth.hit], truth.planar[truth.hit], rtol=1e-3)
     assert sample.split == ""
+    assert "assumed-pinhole" in sample.meta["warnings"], "a guess must be recorded"
 
 
 def test_bad_rotation_costs_normals_and_pose_only(make_hypersim: Make, write_array: Make) -> None:
@@ -162,6 +164,36 @@ def test_self_check_notices_a_wrong_pose(make_hypersim: Make, write_array: Make)
     write_array(raw.root / "ai_901_001/_detail/cam_00/camera_keyframe_orientations.hdf5", turned[None])
     sample = load_all(raw.root)["hypersim-ai_901_001-cam_00-0000"]
     assert "check-normal-cam-disagrees" in sample.meta["warnings"]
+
+
+def write_positions(raw: Any, write_array: Make, scene: str, frame: int, offset: float) -> None:
+    """Points in asset units, from the truth, moved by some metres."""
+    truth = raw.truths[scene, frame]
+    y, x = np.mgrid[:24, :32]
+    uv1 = np.stack([2 * (x + 0.5) / 32 - 1, 1 - 2 * (y + 0.5) / 24, np.ones_like(x, float)], -1)
+    rays = uv1 @ truth.m.T
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    points = truth.distance[..., None] * (rays @ truth.rotation.T) + truth.centre * 0.0254
+    write_array(raw.file(scene, frame, "position.hdf5"), ((points + offset) / 0.0254).astype(np.float16))
+
+
+def test_self_check_is_told_before_the_conversion(make_hypersim: Make, write_array: Make) -> None:
+    raw = make_hypersim(frames=3)
+    write_positions(raw, write_array, "ai_901_001", 1, 0.0)
+    (note,) = HypersimConverter(raw.root, HypersimOptions()).list_items().notes
+    assert re.fullmatch(
+        r"check of one frame of 2 scenes: normal_cam differs from the turned normal_world by 0\.000\d+ at most "
+        r"\(2 scenes\); points from depth and camera miss position by 0\.\d+ % at most \(1 scenes\); "
+        r"[23]\d\.\d% of the normals faced away and were turned round",
+        note,
+    ), note
+    write_positions(raw, write_array, "ai_901_001", 1, 0.5)
+    raw.file("ai_901_002", 1, "normal_cam.hdf5").write_bytes(b"damaged")
+    converter = HypersimConverter(raw.root, HypersimOptions())
+    listing = converter.list_items()
+    assert "WHICH IS TOO MUCH IN 1: the camera may be wrong there" in listing.notes[0]
+    assert [i.ref["frame"] for i in listing.items if i.ref.get("check")] == [1, 1], "never an artist's first frame"
+    assert "check-position-disagrees" in converter.load(listing.items[1]).meta["warnings"]
 
 
 def test_max_nan_fraction(make_hypersim: Make) -> None:
@@ -186,6 +218,31 @@ def test_colour_comes_from_radiance_or_the_released_jpeg(make_hypersim: Make) ->
     raw.file("ai_901_001", 0, "color.hdf5").unlink()
     assert isinstance(load_all(raw.root)[key].rgb, EncodedMedia)
     assert load_all(raw.root, rgb="hdf5")[key].rgb is None
+
+
+def test_without_entity_ids_the_released_jpeg_is_the_better_colour(make_hypersim: Make) -> None:
+    raw = make_hypersim(frames=1, scenes=("ai_901_001",))
+    raw.file("ai_901_001", 0, "render_entity_id.hdf5").unlink()
+    key = "hypersim-ai_901_001-cam_00-0000"
+    assert isinstance(load_all(raw.root)[key].rgb, EncodedMedia)
+    assert load_all(raw.root, rgb="hdf5")[key].meta["warnings"] == ["tone-mapped-without-entity-ids"]
+    raw.file("ai_901_001", 0, "tonemap.jpg").unlink()
+    assert isinstance(load_all(raw.root)[key].rgb, np.ndarray)
+
+
+def test_a_clone_of_the_official_repository_serves_as_metadata(make_hypersim: Make, tmp_path: Path) -> None:
+    raw = make_hypersim(frames=1)
+    places = {
+        "metadata_images_split_scene_v1.csv": "evermotion_dataset/analysis",
+        "metadata_camera_trajectories.csv": "evermotion_dataset/analysis",
+        "metadata_camera_parameters.csv": "contrib/mikeroberts3000",
+    }
+    for name, place in places.items():
+        (tmp_path / "clone" / place).mkdir(parents=True, exist_ok=True)
+        (raw.root / "metadata" / name).rename(tmp_path / "clone" / place / name)
+    samples = load_all(raw.root, metadata=tmp_path / "clone")
+    assert len(samples) == 2
+    assert {s.meta["room"] for s in samples.values()} == {"Kitchen"}
 
 
 def test_tone_mapping_follows_the_specification() -> None:

@@ -17,7 +17,14 @@ from jaxtyping import Float
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo, Unwanted
 from pvit_converters.hypersim import camera as cam
-from pvit_converters.hypersim.checks import MAX_FLIPPED, check_normals, check_positions
+from pvit_converters.hypersim.checks import (
+    MAX_FLIPPED,
+    SCENES,
+    normal_error,
+    position_error,
+    sentence,
+    warnings_of,
+)
 from pvit_converters.hypersim.exclude import is_broken
 from pvit_converters.hypersim.frame import Frame
 from pvit_converters.hypersim.info import INFO
@@ -94,7 +101,7 @@ class HypersimConverter(Converter):
         listing.notes = self._notes(present)
         if not listing.items:
             raise SourceError(self._nothing_found(listing.absent))
-        self._mark_checked(listing)
+        listing.notes += self._check(self._mark_checked(listing))
         return listing
 
     def _refuse_unknown_scenes(self, present: dict[str, list[str]]) -> None:
@@ -157,13 +164,34 @@ class HypersimConverter(Converter):
         )
 
     @staticmethod
-    def _mark_checked(listing: Listing) -> None:
-        """The first frame of each scene is checked against the redundant files, where they are there."""
-        seen: set[str] = set()
+    def _mark_checked(listing: Listing) -> list[Item]:
+        """One frame of each scene is compared with the redundant files, where they are there.
+
+        Taken from the middle: first frames have the artist's own camera, whose matrix may be off.
+        """
+        scenes: dict[str, list[int]] = {}
         for i, item in enumerate(listing.items):
-            if item.group not in seen:
-                seen.add(item.group)
-                listing.items[i] = Item(item.key, item.group, item.split, {**item.ref, "check": True}, item.size)
+            scenes.setdefault(item.group, []).append(i)
+        picked = [places[len(places) // 2] for places in scenes.values()]
+        for i in picked:
+            item = listing.items[i]
+            listing.items[i] = Item(item.key, item.group, item.split, {**item.ref, "check": True}, item.size)
+        return [listing.items[i] for i in picked]
+
+    def _check(self, marked: list[Item]) -> list[str]:
+        """The outcome on some scenes, for the report; frames that cannot be read are left to the conversion."""
+        count = min(len(marked), SCENES)
+        results = []
+        for item in (marked[i * len(marked) // count] for i in range(count)):
+            files = [name for name in item.ref["files"] if name not in ("color", "tonemap", "instance")]
+            if not has_content(dict.fromkeys(files, 0)):
+                continue
+            try:
+                sample = self.load(Item(item.key, item.group, item.split, {**item.ref, "files": files}, 0))
+            except (SourceError, Unwanted):
+                continue
+            results.append(sample.meta)
+        return [sentence(results)] if results else []
 
     # ---- what a frame becomes --------------------------------------------------------------------------------
 
@@ -189,7 +217,8 @@ class HypersimConverter(Converter):
         return sample
 
     def _add_rgb(self, sample: Sample, frame: Frame) -> None:
-        if "color" in frame and self.opts.rgb != "jpg":
+        has_better = "entity" not in frame and "tonemap" in frame and self.opts.rgb == "auto"
+        if "color" in frame and self.opts.rgb != "jpg" and not has_better:
             surface = frame.surface
             image, factor, num_bad = tonemap(frame.read("color"), surface)
             sample.rgb = image[None]
@@ -214,6 +243,8 @@ class HypersimConverter(Converter):
         pose = self._pose(frame)
         kind = cam.camera_kind(scene.m)
         sample.meta |= {"camera_kind": kind, "m_cam_from_uv": scene.m.ravel().tolist()}
+        if frame.trajectory.folder.name not in self.tables.cameras:
+            sample.meta["warnings"].append("assumed-pinhole")
         sample.meta["meters_per_asset_unit"] = scene.scale or -1.0
         sample.camera = Camera(cam.intrinsics(scene.m, height, width)[None].astype(np.float32), None, "z")
         if "depth" in frame:
@@ -229,9 +260,13 @@ class HypersimConverter(Converter):
             self._add_normals(sample, frame, rays, rotation)
         self._drop_if_too_empty(sample)
         if check:
-            sample.meta["warnings"] += check_normals(frame, rotation)
             centre = pose[1] if pose is not None else None
-            sample.meta["warnings"] += check_positions(frame, rays, rotation, centre, scene.scale or None)
+            errors = {
+                "normal_cam": normal_error(frame, rotation),
+                "position": position_error(frame, rays, rotation, centre, scene.scale),
+            }
+            sample.meta["check"] = {name: round(e, 6) for name, e in errors.items() if e is not None}
+            sample.meta["warnings"] += warnings_of(sample.meta["check"])
 
     def _scene(self, frame: Frame, height: int, width: int) -> SceneCamera:
         scene = frame.trajectory.folder.name

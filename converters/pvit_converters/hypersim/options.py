@@ -16,7 +16,9 @@ class HypersimOptions(ConverterOptions):
     selects: ClassVar[frozenset[str]] = frozenset({"split", "scenes", "cameras"})
 
     metadata: Path | None = Field(
-        None, description="folder with the official CSV files; default: ROOT/metadata, else the tables shipped with us"
+        None,
+        description="folder with the official CSV files, or a clone of their repository; default: ROOT/metadata, else "
+        "the tables shipped with us",
     )
     split: Literal["train", "val", "test", "all"] = Field("all", description="convert only this official split")
     scenes: tuple[str, ...] = Field((), description="only these scenes, e.g. ai_001_001 or ai_02*")

@@ -30,6 +30,7 @@ ATTRIBUTION = (
     "https://github.com/apple/ml-hypersim), licence CC BY-SA 3.0 Unported; this derived table has the same licence."
 )
 SPLITS = ("train", "val", "test")
+_PLACES = ("", "evermotion_dataset/analysis", "contrib/mikeroberts3000")  # the last two: in a clone of the repository
 _MATRIX = [f"M_cam_from_uv_{r}{c}" for r in range(3) for c in range(3)]
 _SCALE = "settings_units_info_meters_scale"
 
@@ -65,14 +66,15 @@ class Tables:
 
 
 def load_tables(folder: Path | None) -> Tables:
-    """The tables of a metadata folder; what the folder lacks comes from the compact copy.
+    """The tables of a metadata folder (or a clone of the official repository); the compact copy has what it lacks.
 
     Raises:
         SourceError: if the folder is missing or holds none of the official CSVs, or a row of one cannot be parsed.
     """
     if folder is None:
         return read_compact(files(__package__).joinpath(COMPACT).read_bytes())
-    present = {name for name in (SPLIT_CSV, CAMERA_CSV, ROOM_CSV) if (folder / name).is_file()}
+    paths = {name: _find(folder, name) for name in (SPLIT_CSV, CAMERA_CSV, ROOM_CSV)}
+    present = {name: path for name, path in paths.items() if path is not None}
     if not present:
         raise SourceError(
             f"{folder}: holds none of the Hypersim tables {SPLIT_CSV}, {CAMERA_CSV}, {ROOM_CSV}; "
@@ -81,12 +83,16 @@ def load_tables(folder: Path | None) -> Tables:
         )
     tables = Tables() if len(present) == 3 else load_tables(None)
     if SPLIT_CSV in present:
-        tables.frames, tables.splits = read_split(folder / SPLIT_CSV)
+        tables.frames, tables.splits = read_split(present[SPLIT_CSV])
     if CAMERA_CSV in present:
-        tables.cameras = read_cameras(folder / CAMERA_CSV)
+        tables.cameras = read_cameras(present[CAMERA_CSV])
     if ROOM_CSV in present:
-        tables.rooms = read_rooms(folder / ROOM_CSV)
+        tables.rooms = read_rooms(present[ROOM_CSV])
     return tables
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for place in _PLACES if (path := folder / place / name).is_file()), None)
 
 
 def read_split(path: Path) -> tuple[dict[tuple[str, str], list[int]], dict[str, str]]:
