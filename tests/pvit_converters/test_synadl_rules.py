@@ -1,4 +1,4 @@
-"""SynADL's names, JSON forms, units, orders and pitfalls (spec synadl), on small trees written by hand."""
+"""SynADL's units, axes, joint orders and pitfalls (spec synadl), on small trees written by hand."""
 
 import json
 import re
@@ -16,63 +16,9 @@ from pvit_converters.raw_zip import members, read_place
 from pvit_converters.simulate.film import encode
 from pvit_converters.synadl import SynadlConverter, SynadlOptions
 from pvit_converters.synadl import geometry as geo
-from pvit_converters.synadl.actions import NAMES as ACTIONS
-from pvit_converters.synadl.layout import STEM, kind_of
-from pvit_converters.synadl.pairing import pair_frames
-from pvit_converters.synadl.skeleton import parse_skeleton
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.kinect25 import FLIP, NAMES
 from pvit_data.sample import Sample
-
-OFFICIAL = """
-1 eating food with a fork|20 putting on/taking off shoes|39 clapping
-2 pouring water into a cup|21 putting on/taking off glasses|40 rubbing face with hands
-3 taking medicine|22 washing the dishes|41 doing freehand exercise
-4 drinking water|23 vacuuming the floor|42 doing neck roll exercise
-5 putting food in the fridge / taking food from the fridge|24 scrubbing the floor with a rag
-6 trimming vegetables|25 wiping off the dining table|43 massaging a shoulder oneself|44 taking a bow
-7 peeling fruit|26 rubbing up furniture|45 talking to each other
-8 using a gas stove|27 spreading / folding bedding|46 handshaking
-9 cutting vegetable on the board|28 washing a towel by hands|47 hugging each other
-10 brushing teeth|29 hanging out laundry|48 fighting each other
-11 washing hands|30 looking around for something|49 waving a hand
-12 washing face|31 using a remote control|50 flapping a hand up and down (beckoning)
-13 wiping face with a towel|32 reading a book|51 pointing with a finger
-14 putting on cosmetics|33 reading a newspaper|52 opening the door and walking in
-15 putting on lipstick|34 handwriting|53 fallen on the floor
-16 brushing hair|35 talking on the phone|54 sitting up/standing up
-17 blow drying hair|36 playing with a mobile phone|55 lying down
-18 putting on a jacket|37 using a computer
-19 taking off a jacket|38 smoking
-"""
-
-
-def test_actions_are_the_published_ones() -> None:
-    rows = [row.split(" ", 1) for line in OFFICIAL.strip().splitlines() for row in line.split("|")]
-    assert len(rows) == len(ACTIONS) == 55
-    assert {int(number): name for number, name in rows} == dict(enumerate(ACTIONS, 1))
-
-
-@pytest.mark.parametrize(
-    "name", ["A001_P101_G001_C001.avi", "A055_P115_G020_C028_rgb.avi", "A023_P102_G003_C021 (1).json"]
-)
-def test_file_names(name: str) -> None:
-    assert STEM.match(name)
-    assert not STEM.match(name.lower())
-    assert not STEM.match(f"x{name}")
-
-
-@pytest.mark.parametrize(
-    ("place", "kind"),
-    [
-        ("RGB/A.avi", "rgb"), ("Openpose/2DJ/A.json", "op2d"), ("OpenPose/3DJ/A.json", "op3d"),
-        ("kinect/2D/A.json", "k2d"), ("data/KINECT_joints/3dj_all/x/A.json", "k3d"), ("3DJ/A.json", None),
-        ("Kinect/A.json", None), ("OpenPose.zip!Openpose/3DJ/A.json", "op3d"),
-    ],
-)  # fmt: skip
-def test_folders(place: str, kind: str | None) -> None:
-    assert kind_of(place, Path(place).suffix, {}) == kind
-
 
 # ---- a body, written by hand -----------------------------------------------------------------------------------
 
@@ -175,48 +121,6 @@ def test_least_squares_finds_the_translation_of_the_published_equations() -> Non
     assert np.isnan(geo.find_shift(true, pixels(true), np.zeros((20, 1, 25), bool)).misfit)
 
 
-@pytest.mark.parametrize(
-    ("pose", "score"),
-    [
-        (lambda j: j.ravel().tolist(), None),
-        (lambda j: j.tolist(), None),
-        (lambda j: [dict(zip("xyz", p, strict=True)) for p in j.tolist()], None),
-        (lambda j: np.concatenate([j, np.full((25, 1), 2.0)], 1).ravel().tolist(), None),
-        (lambda j: np.concatenate([j, np.zeros((25, 1))], 1).tolist(), [1] * 25),
-    ],
-)
-def test_pose_forms(pose: Any, score: Any) -> None:
-    joints = np.random.default_rng(0).normal(size=(25, 3))
-    entry = {"pose": pose(joints)} | ({} if score is None else {"score": score})
-    found = parse_skeleton(json.dumps({"data": [{"frame_index": "7", "skeleton": [entry]}]}).encode(), "x.json", 3)
-    np.testing.assert_allclose(found.joints[0, 0], joints)
-    assert found.index.tolist() == [7]
-    assert found.visible.all()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[]", "{}", '{"data": 3}', '{"data": [{"frame_index": 1}]}', '{"data": [{"skeleton": [{"pose": [1, 2, 3]}]}]}',
-        '{"data": [{"skeleton": [{"pose": ' + str([0] * 75) + ', "score": [1]}]}]}', '{"data": [{"skeleton": 5}]}',
-        '{"data": [{"frame_index": "x", "skeleton": []}]}', '{"data": [{"skeleton": [{"pose": {"a": 1}}]}]}',
-        '{"data": [{"skeleton": ' + str([{"pose": []}] * 40).replace("'", '"') + "}]}",
-        '{"data": [{"skeleton": [{"pose": ["a"]}]}]}',
-    ],
-)  # fmt: skip
-def test_other_forms_are_shown(text: str) -> None:
-    with pytest.raises(SourceError, match=r"x.json: not a skeleton file .*: (keys|a list).*first pose") as error:
-        parse_skeleton(text.encode(), "x.json", 3)
-    assert error.value.reason == "bad-skeleton"
-
-
-@pytest.mark.parametrize("text", ["", "{", '{"data": [', "[" * 100_000, "\x00\x01", '{"data": [{"skele'])
-def test_damaged_json_is_named(text: str) -> None:
-    with pytest.raises(SourceError, match=r"x.json") as error:
-        parse_skeleton(text.encode(), "x.json", 3)
-    assert error.value.reason == "bad-json"
-
-
 def test_scores_nan_and_huge_numbers_mask_joints(tmp_path: Path) -> None:
     def spoil(frames: Any) -> None:
         frames[0]["skeleton"][0]["score"][5] = 0
@@ -236,23 +140,6 @@ def test_scores_nan_and_huge_numbers_mask_joints(tmp_path: Path) -> None:
     again = load(tmp_path, use_occluded_joints=True)
     assert again.pose3d_valid is not None
     assert again.pose3d_valid[0, 0, 5] == 2
-
-
-def test_pairing_of_lengths() -> None:
-    whole = np.arange(5)
-    assert pair_frames(5, whole + 3, "x", allow_mismatch=False).tolist() == [0, 1, 2, 3, 4]
-    assert pair_frames(5, whole * 7, "x", allow_mismatch=False).tolist() == [0, 1, 2, 3, 4], (
-        "equal lengths pair by place"
-    )
-    assert pair_frames(6, np.array([1, 2, 4, 5, 6]), "x", allow_mismatch=False).tolist() == [0, 1, 3, 4, 5]
-    assert pair_frames(4, whole, "x", allow_mismatch=False).tolist() == [0, 1, 2, 3, -1]
-    for frames, index in ((8, whole), (2, whole), (6, whole * 2)):
-        with pytest.raises(
-            SourceError, match=rf"the video has {frames} frames, the skeleton 5 \(index 0..\d step \d\)"
-        ):
-            pair_frames(frames, index, "x", allow_mismatch=False)
-        found = pair_frames(frames, index, "x", allow_mismatch=True)
-        assert found.tolist() == [i if i < frames else -1 for i in range(5)]
 
 
 def test_a_skeleton_with_a_hole_leaves_that_frame_bare(tmp_path: Path) -> None:
@@ -329,6 +216,74 @@ def test_axes_are_told_by_the_2d_joints(tmp_path: Path) -> None:
             load(tmp_path / "turned", joint_axes=text)
 
 
+def test_files_of_an_unknown_form_stop_the_conversion(tmp_path: Path) -> None:
+    """The form of the Kinect files is not published: no pose would be lost without a word."""
+    make(tmp_path)
+    other = {"info": {}, "bodies": [{"joints": [[0, 0, 0]] * 25}]}
+    for path in tmp_path.glob("Kinect/?DJ/*.json"):
+        path.write_text(json.dumps(other))
+    with pytest.raises(
+        SourceError, match=r"Kinect/3DJ/A016.*not a skeleton file.*keys \['bodies', 'info'\].*--joints openpose"
+    ):
+        load(tmp_path)
+    assert load(tmp_path, joints="openpose").meta["joint_source"] == "openpose"
+    for path in tmp_path.glob("Openpose/?DJ/*.json"):
+        path.write_text(json.dumps(other))
+    with pytest.raises(SourceError, match=r"Openpose/3DJ/A016.*not a skeleton file"):
+        load(tmp_path, joints="openpose")
+
+
+def test_unreadable_openpose_files_cost_the_comparison_only(tmp_path: Path) -> None:
+    joints = make(tmp_path)
+    (tmp_path / "Openpose/3DJ/A016_P101_G001_C001.json").write_text("{")
+    assert "OpenPose files cannot be used: Openpose/3DJ/A016" in notes(tmp_path)
+    np.testing.assert_allclose(load(tmp_path).pose3d, joints, atol=1e-4)
+
+
+def test_up_is_told_by_the_body_where_no_2d_joints_are(tmp_path: Path) -> None:
+    joints = walk(6)
+    for name, sign, label in (("up", -1, "y-up"), ("down", 1, "y-down")):
+        stored = (joints - SHIFT) * [100, 100 * sign, 100]
+        without = {"Kinect2DJ": None, "Openpose2DJ": None, "Openpose3DJ": None}
+        make(tmp_path / name, Kinect3DJ={"array": stored}, **without)
+        assert f"{label} taken" in notes(tmp_path / name)
+        np.testing.assert_allclose(load(tmp_path / name).pose3d, joints - SHIFT, atol=1e-4)
+        assert "joints-not-recentred" in load(tmp_path / name).meta["warnings"]
+
+
+def test_units_and_axes_of_the_user_are_those_of_the_chosen_set(tmp_path: Path) -> None:
+    """Kinect in inches with other axes, OpenPose as published: neither may make the other unreadable."""
+    joints = walk(6)
+    make(tmp_path, Kinect3DJ={"array": ((joints - SHIFT) * 39.37)[..., [2, 0, 1]]})
+    sample = load(tmp_path, joint_scale=0.0254, joint_axes="y,z,x")
+    np.testing.assert_allclose(sample.pose3d, joints, atol=1e-3)
+    assert "y-up taken" in notes(tmp_path, joint_scale=0.0254, joint_axes="y,z,x"), "OpenPose's own axes"
+
+
+def test_sets_are_compared_on_clips_that_have_both(tmp_path: Path) -> None:
+    swapped = ((walk(6) - SHIFT) * [100, -100, 100])[:, :, list(FLIP)]
+    for camera in range(1, 24):
+        stem = f"A016_P101_G001_C{camera:03d}"
+        few = {} if camera == 23 else {"Openpose3DJ": None, "Openpose2DJ": None}
+        make(tmp_path, stem, Kinect3DJ={"array": swapped}, Kinect2DJ=None, **few)
+    with pytest.raises(SourceError, match=r"left/right swapped"):
+        load(tmp_path)
+
+
+def test_kinect_joints_may_be_far_if_no_other_is_nearer() -> None:
+    joints = walk(6)
+    openpose = joints[:, :, FROM_KINECT]
+    wide = joints.copy()
+    wide[:, :, [14, 18], 1] += 0.25
+    assert geo.compare_order([wide], [openpose]).is_good
+    wide[:, :, [12, 16]] = wide[:, :, [16, 12]]
+    wide[:, :, [4, 8]] = wide[:, :, [8, 4]]
+    assert not geo.compare_order([wide], [openpose]).is_good
+    nothing = np.full_like(joints, np.nan)
+    assert "no frame" in geo.compare_order([nothing], [openpose]).sentence
+    assert "no frame" in geo.check_body([nothing]).sentence
+
+
 def test_a_video_without_skeleton_has_its_action_only(tmp_path: Path) -> None:
     make(tmp_path, **dict.fromkeys(("Kinect3DJ", "Kinect2DJ", "Openpose3DJ", "Openpose2DJ")))
     sample = load(tmp_path)
@@ -401,6 +356,9 @@ def test_zip_archives_are_read_in_place(tmp_path: Path) -> None:
                 file.write(path, path.relative_to(tmp_path / "plain"))
     with pytest.raises(SourceError, match=r"\.zip is not unpacked \(unzip it, or pass --from-zip\)"):
         load(root)
+    with zipfile.ZipFile(root / "RGB.zip") as file:
+        file.extractall(root)
+    assert "3 archives, first Kinect.zip, are not read; unzip or --from-zip" in notes(root)
     sample = load(root, from_zip=True)
     np.testing.assert_allclose(sample.pose3d, joints, atol=1e-4)
     assert [n for n, _ in members(root / "RGB.zip")] == ["RGB/A016_P101_G001_C001.avi"]

@@ -33,6 +33,7 @@ from pvit_data.sample import Camera, Sample
 PAPER_CLIPS = 48_800
 _SETS = {"kinect": ("k3d", "k2d"), "openpose": ("op3d", "op2d")}
 _MAPS = {"kinect": FROM_KINECT, "openpose": FROM_BODY25}
+_LABELS = {"kinect": "Kinect", "openpose": "OpenPose"}
 _RECODED = 0.35  # bytes of H.264 per byte of motion JPEG
 
 
@@ -139,6 +140,10 @@ class SynadlConverter(Converter):
             notes.append(f"{odd} file names have numbers outside A1-55, P101-115, G1-20, C1-28")
         if found.doubled:
             notes.append(f"{found.doubled} files are there twice; the one with the shorter name was used")
+        if found.archives and not self.opts.from_zip:
+            notes.append(
+                f"{len(found.archives)} archives, first {found.archives[0]}, are not read; unzip or --from-zip"
+            )
         if found.unplaced:
             notes.append(
                 f"{len(found.unplaced)} skeleton files lie in folders that don't say Kinect or OpenPose and 2DJ or "
@@ -159,36 +164,44 @@ class SynadlConverter(Converter):
         Raises:
             SourceError: if Kinect's files fail and were not ruled out.
         """
-        frames: dict[str, Frame] = {}
         samples: dict[str, list[tuple[str, Pair]]] = {}
+        frames: dict[str, Frame] = {}
         notes: list[str] = []
-        for name, label in (("openpose", "OpenPose"), ("kinect", "Kinect")):
-            samples[name] = self._sample(clips, name)
+        wanted = ("kinect", "openpose") if self.opts.joints == "auto" else (self.opts.joints,)
+        for name in ("kinect", "openpose") if self.opts.joints != "openpose" else ("openpose",):
+            samples[name], error = self._sample(clips, name)
+            is_main = name in wanted and not frames
+            if error is not None and is_main:
+                hint = "; --joints openpose does without the Kinect files" if name == "kinect" else ""
+                raise SourceError(f"{error} (and so is every other file that was tried){hint}", reason=error.reason)
+            notes += [] if error is None else [f"{_LABELS[name]} files cannot be used: {error}"]
             if samples[name]:
                 pairs = [pair for _, pair in samples[name]]
-                frames[name] = examine(pairs, label, self.opts.joint_scale, self.opts.joint_axes)
+                frames[name] = examine(pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main)
                 notes += frames[name].sentences
-        if self.opts.joints == "openpose":
-            frames.pop("kinect", None)
         if "kinect" in frames:
             notes.append(self._check_order(frames, samples))
         if not frames:
             notes.append("no 3D skeletons: the samples have videos and actions only")
         return frames, notes
 
-    def _sample(self, clips: list[Clip], name: str) -> list[tuple[str, Pair]]:
-        """The skeletons of some clips by stem, without those that cannot be read, which the conversion will report."""
-        if self.opts.joints not in ("auto", name) and name == "kinect":
-            return []
+    def _sample(self, clips: list[Clip], name: str) -> tuple[list[tuple[str, Pair]], SourceError | None]:
+        """The skeletons of some clips by stem, without those that cannot be read, which the conversion will report.
+
+        Clips that have both sets are preferred, so that the sets can be compared.
+
+        Returns:
+            The skeletons, and an error where there are files and none of those tried can be read.
+        """
         with_it = [clip for clip in clips if _SETS[name][0] in clip.files]
-        out = []
+        with_it = [clip for clip in with_it if all(kind in clip.files for kind, _ in _SETS.values())] or with_it
+        out, first = [], None
         for clip in with_it[:: max(1, len(with_it) // CLIPS)][:CLIPS]:
             try:
-                pair = self._pair(clip.files, name)
-            except SourceError:
-                continue
-            out.append((clip.stem, pair))
-        return out
+                out.append((clip.stem, self._pair(clip.files, name)))
+            except SourceError as error:
+                first = first or error
+        return out, None if out else first
 
     def _pair(self, files: Mapping[str, str], name: str) -> Pair:
         solid_kind, flat_kind = _SETS[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class Frame:
         return out
 
 
-def examine(pairs: Sequence[Pair], name: str, scale: float, axes: str) -> Frame:
+def examine(pairs: Sequence[Pair], name: str, scale: float, axes: str, is_main: bool = True) -> Frame:
     """Units and axes of one joint set.
 
     Args:
@@ -52,44 +52,59 @@ def examine(pairs: Sequence[Pair], name: str, scale: float, axes: str) -> Frame:
         name: `"Kinect"` or `"OpenPose"`.
         scale: metres per unit, 0 = find out.
         axes: `"auto"` or as for `geometry.parse_axes`.
+        is_main: the user's scale and axes are meant for this set; another one takes them only where they fit better.
 
     Raises:
         SourceError: if the bones are not humanlike in any known unit (`"unknown-units"`).
     """
     lengths = geo.limbs([pair.solid.joints for pair in pairs], openpose=name == "OpenPose")
-    found = scale or geo.find_scale(lengths)
+    detected = geo.find_scale(lengths)
+    found = scale or detected if is_main else detected or scale
     text = ", ".join(f"{bone} {length:.4g}" for bone, length in lengths.items())
-    if found is None:
+    if not found:
         raise SourceError(
             f"{name} 3D files: {text} in the files' unit, which is neither centimetres nor metres of a human; give "
             '--joint-scale METRES_PER_UNIT and --joint-axes "x,-y,z"',
             reason="unknown-units",
         )
-    out = Frame(found, np.diag([1.0, -1.0, 1.0]))
+    out = Frame(found)
     out.sentences.append(f"check of {name}, {len(pairs)} clips: {text} in the files' unit, taken as {found:g} m")
-    _choose_axes(out, pairs, name, axes)
+    given = {} if axes == "auto" else {"given": geo.parse_axes(axes)}
+    known = {label: np.diag(signs) for label, signs in geo.AXES.items()}
+    _choose_axes(out, pairs, name, given if given and is_main else given | known)
     return out
 
 
-def _choose_axes(out: Frame, pairs: Sequence[Pair], name: str, axes: str) -> None:
-    if axes != "auto":
-        out.axes = geo.parse_axes(axes)
+def _choose_axes(
+    out: Frame, pairs: Sequence[Pair], name: str, candidates: Mapping[str, Float[np.ndarray, "3 3"]]
+) -> None:
     both = [pair for pair in pairs if pair.flat is not None]
     if not both:
-        out.sentences.append(f"{name}: no 2D files, so the axes are taken as x right, y up, z forward, unverified")
+        _choose_by_body(out, pairs, name, candidates)
         return
-    misfit = {}
-    for label, signs in geo.AXES.items() if axes == "auto" else [("given", None)]:
-        trial = Frame(out.scale, out.axes if signs is None else np.diag(signs))
-        misfit[label] = _misfit(trial, both)
+    misfit = {label: _misfit(Frame(out.scale, matrix), both) for label, matrix in candidates.items()}
     best = min(misfit, key=lambda label: misfit[label])
-    if axes == "auto":
-        out.axes = np.diag(geo.AXES[best])
+    out.axes = candidates[best]
     numbers = ", ".join(f"{label} {value:.2f} px" for label, value in misfit.items())
     sentence = f"{name}: 3D joints, moved by one translation a file, miss their 2D places by ({numbers}): {best} taken"
     if misfit[best] > geo.MAX_MISFIT:
         sentence += "; NONE FITS: look at the pictures before you use pose3d, or give --joint-axes"
     out.sentences.append(sentence)
+
+
+def _choose_by_body(
+    out: Frame, pairs: Sequence[Pair], name: str, candidates: Mapping[str, Float[np.ndarray, "3 3"]]
+) -> None:
+    """Without 2D joints only up and down can be told: heads are above ankles."""
+    if "given" in candidates:
+        out.axes = candidates["given"]
+        out.sentences.append(f"{name}: no 2D files, so --joint-axes cannot be verified")
+        return
+    rise = geo.head_above_ankles([pair.solid.joints for pair in pairs], openpose=name == "OpenPose") * out.scale
+    label = "y-down" if rise < -geo.STANDING else "y-up"
+    out.axes = candidates[label]
+    why = f"heads have y {rise:+.2f} m from the ankles" if abs(rise) > geo.STANDING else "nobody stands"
+    out.sentences.append(f"{name}: no 2D files, so x right and z forward are unverified; {why}: {label} taken")
 
 
 def _misfit(frame: Frame, pairs: Sequence[Pair]) -> float:

@@ -21,12 +21,15 @@ FOCAL, WIDTH, HEIGHT = 320.0, 640, 360
 """Camera that makes 2D and 3D joints agree (spec, section 5.5: confirmed for some cameras)."""
 
 AXES = {"y-up": (1.0, -1.0, 1.0), "y-down": (1.0, 1.0, 1.0)}
+STANDING = 0.3
+"""Metres by which heads must be above or below ankles to tell where up is."""
+
 MAX_MISFIT = 5.0
 """Pixels that joints may miss their 2D places by, in the median."""
 
 _KINECT = [4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18]
 _OPENPOSE = [5, 6, 7, 2, 3, 4, 12, 13, 14, 9, 10, 11]
-_CROSSED = [2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14]
+_CROSSED = [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]  # places in these lists of the other side's joints
 _NEAR = 0.15
 _BONES = {"upper arm": (0.15, 0.4), "thigh": (0.25, 0.55)}
 _LONGEST = 0.7
@@ -107,6 +110,15 @@ def limbs(joints: Sequence[Points], *, openpose: bool) -> dict[str, float]:
     return out
 
 
+def head_above_ankles(joints: Sequence[Points], *, openpose: bool) -> float:
+    """Median y of the head less that of the ankles, in the unit of the joints; 0 where they are not there."""
+    names = BODY25 if openpose else NAMES
+    head, left, right = ("Nose", "LAnkle", "RAnkle") if openpose else ("Head", "AnkleLeft", "AnkleRight")
+    y = np.concatenate([p[..., [names.index(n) for n in (head, left, right)], 1].reshape(-1, 3) for p in joints])
+    y = y[np.isfinite(y).all(1)]
+    return float(np.median(y[:, 0] - y[:, 1:].mean(1))) if len(y) else 0.0
+
+
 def find_scale(lengths: dict[str, float]) -> float | None:
     """Metres per unit that make the bones humanlike: 0.01 or 1; None if neither does."""
     for scale in (0.01, 1.0):
@@ -131,30 +143,29 @@ class OrderCheck:
 def compare_order(kinect: Sequence[Points], openpose: Sequence[Points]) -> OrderCheck:
     """Twelve Kinect joints against the OpenPose joints of the same clips; metres, camera axes.
 
-    The files lack different translations, so both are centred on these joints.
+    Each must lie within 15 cm of its counterpart, or be nearer to it than to any other. The files lack different
+    translations, so both are centred on these joints.
     """
-    own, crossed = [], []
+    parts = []
     for a, b in zip(kinect, openpose, strict=True):
         length, people = min(len(a), len(b)), min(a.shape[1], b.shape[1])
         x, y = a[:length, :people, _KINECT], b[:length, :people, _OPENPOSE]
         x, y = x - x.mean(2, keepdims=True), y - y.mean(2, keepdims=True)
-        z = b[:length, :people, _CROSSED]
-        z = z - z.mean(2, keepdims=True)
-        own.append(np.linalg.norm(x - y, axis=-1).reshape(-1, len(_KINECT)))
-        crossed.append(np.linalg.norm(x - z, axis=-1).reshape(-1, len(_KINECT)))
-    here, there = _median(own), _median(crossed)
-    worst = int(np.nanargmax(here)) if np.isfinite(here).any() else 0
-    text = (
-        f"Kinect joints lie {np.nanmax(here):.3f} m from their OpenPose counterparts at worst ({NAMES[_KINECT[worst]]})"
-    )
-    if np.isfinite(here).all() and (here <= _NEAR).all():
+        parts.append(np.linalg.norm(x[..., :, None, :] - y[..., None, :, :], axis=-1).reshape(-1, len(_KINECT) ** 2))
+    apart = _median(parts).reshape(len(_KINECT), -1)  # Kinect joint by OpenPose joint
+    if not np.isfinite(apart).all():
+        return OrderCheck(False, "no frame has all twelve joints that Kinect and OpenPose share")
+    own, crossed = np.diag(apart), apart[np.arange(len(_KINECT)), _CROSSED]
+    worst = int(np.argmax(own))
+    text = f"Kinect joints lie {own.max():.3f} m from their OpenPose counterparts at worst ({NAMES[_KINECT[worst]]})"
+    if ((own <= _NEAR) | (own <= apart.min(1))).all():
         return OrderCheck(True, text)
-    if np.isfinite(there).all() and (there <= _NEAR).all():
-        return OrderCheck(False, f"{text}, but {there.max():.3f} m from those of the other side: left/right swapped")
+    if (crossed <= _NEAR).all():
+        return OrderCheck(False, f"{text}, but {crossed.max():.3f} m from those of the other side: left/right swapped")
     return OrderCheck(False, text)
 
 
-def _median(parts: list[Float64[np.ndarray, "n 12"]]) -> Float64[np.ndarray, "12"]:
+def _median(parts: list[Float64[np.ndarray, "n m"]]) -> Float64[np.ndarray, "m"]:
     values = np.concatenate(parts)
     values = values[np.isfinite(values).all(1)]
     return np.median(values, axis=0) if len(values) else np.full(values.shape[1], np.nan)
@@ -163,6 +174,10 @@ def _median(parts: list[Float64[np.ndarray, "n 12"]]) -> Float64[np.ndarray, "12
 def check_body(kinect: Sequence[Points]) -> OrderCheck:
     """Without OpenPose files: are Kinect's bones those of a human who stands? Metres, y down."""
     bones = bone_lengths(kinect)
+    heights = np.concatenate([p[..., [3, 2, 0, 13, 14], 1].reshape(-1, 5) for p in kinect])
+    heights = heights[np.isfinite(heights).all(1)]
+    if not np.isfinite(bones).any() or not len(heights):
+        return OrderCheck(False, "no frame has a whole body")
     wrong = []
     for left, right in ((5, 9), (6, 10), (13, 17), (14, 18)):
         a, b = bones[left], bones[right]
@@ -170,8 +185,6 @@ def check_body(kinect: Sequence[Points]) -> OrderCheck:
             wrong.append(f"{NAMES[left]} bone {a:.2f} m, {NAMES[right]} bone {b:.2f} m")
     if (longest := float(np.nanmax(bones))) > _LONGEST:
         wrong.append(f"{NAMES[int(np.nanargmax(bones))]} bone {longest:.2f} m")
-    heights = np.concatenate([p[..., [3, 2, 0, 13, 14], 1].reshape(-1, 5) for p in kinect])
-    rows = np.median(heights[np.isfinite(heights).all(1)], axis=0)
-    if not (np.diff(rows) > 0).all():
+    if not (np.diff(np.median(heights, axis=0)) > 0).all():
         wrong.append("Head, Neck, SpineBase, knee and ankle are not in this order from above")
     return OrderCheck(not wrong, "; ".join(wrong) or f"bones of equal sides agree, the longest is {longest:.2f} m")
