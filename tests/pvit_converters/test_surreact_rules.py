@@ -319,6 +319,51 @@ def test_the_set_is_told_by_folders_or_by_option(tree: Path) -> None:
     assert all(s.key.startswith("surreact-ntu-hmmr-s") for s in samples)
 
 
+def test_the_split_is_told_by_the_folder_wherever_the_root_is(tree: Path) -> None:
+    test = tree / "ntu/vibe/test"
+    every = SurreactConverter(tree, SurreactOptions()).list_items().items
+    assert sorted(i.split for i in every) == ["test", "test", "train", "train"]
+    for root in (test, next(test.iterdir())):
+        items = SurreactConverter(root, SurreactOptions()).list_items().items
+        assert {i.split for i in items} == {"test"}, root
+    test.rename(test.with_name("all"))
+    listing = SurreactConverter(tree, SurreactOptions()).list_items()
+    assert {i.split for i in listing.items} == {"train"}
+    assert "2 clips lie neither in train/ nor in test/; they count as training data" in listing.notes
+
+
+def test_recordings_with_the_names_of_their_own_dataset(tmp_path: Path) -> None:
+    """UESTC calls some persons p81, SURREACT calls them p081; NTU has recordings that show nobody."""
+    simulate("surreact", tmp_path / "raw", samples=2, seed=3, preset="tiny", sets=("uestc/hmmr",), skeletons=True)
+    (path,) = (tmp_path / "raw/skeletons").iterdir()
+    path.rename(path.with_name(path.name.replace("_p081_", "_p81_")))
+    front, side = convert(tmp_path / "raw", skeletons=tmp_path / "raw/skeletons")[0]
+    assert [front.meta["joint_source"], side.meta["joint_source"]] == ["kinect", "smpl"]
+    (path.with_name(path.name.replace("_p081_", "_p81_"))).unlink()
+    path.with_name("a0_d1_p081_c1.skeleton").write_bytes(b"2\r\n0\r\n0\r\n")
+    front = convert(tmp_path / "raw", skeletons=tmp_path / "raw/skeletons")[0][0]
+    assert front.meta["joint_source"] == "smpl"
+    assert "no-recording-of-the-front-view" in front.meta["warnings"]
+
+
+def test_a_check_that_fails_says_so(tree: Path) -> None:
+    edit(tree, "segm", lambda values: values.update({k: np.roll(v, 160, 1) for k, v in values.items()}))
+    edit(tree, "normal", lambda values: values.update({k: v[..., [1, 2, 0]] for k, v in values.items()}))
+    told = convert(tree)[1]
+    assert "FEW JOINTS LIE ON BODIES" in told
+    assert "NEITHER FITS: the normals have other axes" in told
+    for path in tree.rglob("*_segm.mat"):
+        path.unlink()
+    (tree / "surreact_ntu_vibe_segm.tar.gz").write_bytes(b"x")
+    assert "4 clips have no _segm.mat; surreact_ntu_vibe_segm.tar.gz lies there, is it unpacked?" in convert(tree)[1]
+    edit(tree, "info", lambda values: values.pop("joints2D"))
+    assert "NO CAMERA FITS" in convert(tree)[1]
+    for path in tree.rglob("*_info.mat"):
+        path.write_bytes(b"")
+    notes = SurreactConverter(tree, SurreactOptions()).list_items().notes
+    assert "check of ntu/vibe: no clip that was tried can be read" in notes
+
+
 def test_selections_and_the_paper(base: Path, tree: Path) -> None:
     every = SurreactConverter(base, SurreactOptions()).list_items()
     assert len(every.items) == 8

@@ -25,6 +25,9 @@ _ARMS = {LEFT_ARM: (16, 18), RIGHT_ARM: (17, 19)}
 _HEAD, _PELVIS = 15, 0
 _MIN_PIXELS = 30
 
+FEW = 0.6
+"""Share of the joints on body parts, below which maps and joints don't belong together (0.9 is expected)."""
+
 MAX_MISFIT = 1.5
 """Pixels; stored joints are rounded, so a right hypothesis misses them by less than 1."""
 
@@ -88,7 +91,8 @@ class Outcome:
         geometry: the best hypothesis.
         misfit, next_best: median pixels of it and of the best that differs from it.
         clips: clips looked at.
-        on_people: share of the projected joints that lie on a body part, as stored and with the map upside down.
+        on_people: share of the projected joints that lie on a body part, as stored and with the map upside down; None
+            without maps.
         straight, crossed: arms whose part lies nearer to its own joints, and to the other side's.
         upright: share of frames with the head above the pelvis.
     """
@@ -97,7 +101,7 @@ class Outcome:
     misfit: float = float("inf")
     next_best: float = float("inf")
     clips: int = 0
-    on_people: tuple[float, float] = (0.0, 0.0)
+    on_people: tuple[float, float] | None = None
     straight: int = 0
     crossed: int = 0
     upright: float = 1.0
@@ -105,7 +109,7 @@ class Outcome:
     @property
     def flips_maps(self) -> bool:
         """Whether the maps are stored upside down."""
-        return self.on_people[1] > self.on_people[0]
+        return self.on_people is not None and self.on_people[1] > self.on_people[0]
 
     @property
     def sides_agree(self) -> bool:
@@ -114,14 +118,20 @@ class Outcome:
 
     def sentence(self, name: str) -> str:
         """For the report."""
+        if not self.clips:
+            return f"check of {name}: no clip that was tried can be read"
         text = (
             f"check of {name}, {self.clips} clips: joints project with {self.geometry}, median error "
             f"{self.misfit:.2f} px (next best {self.next_best:.2f}); head above pelvis in {self.upright:.0%} of frames"
         )
-        if any(self.on_people):
+        if self.on_people is not None:
             stored, turned = self.on_people
             text += f"; {stored:.0%} of the joints on body parts ({turned:.0%} upside down)"
             text += f", arms on their own side {self.straight} of {self.straight + self.crossed}"
+        if self.misfit > MAX_MISFIT:
+            text += "; NO CAMERA FITS: pose3d is left out where a clip's joints miss their pixels (--min-fit)"
+        if self.on_people is not None and max(self.on_people) < FEW:
+            text += "; FEW JOINTS LIE ON BODIES: maps and joints may come from different renderings"
         if self.flips_maps:
             text += "; the maps are stored upside down and were turned"
         if not self.sides_agree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -154,9 +155,12 @@ class SurreactConverter(Converter):
             )
         if found.doubled:
             notes.append(f"{found.doubled} files are there twice; the first was used")
+        if found.splitless:
+            notes.append(f"{found.splitless} clips lie neither in train/ nor in test/; they count as training data")
         for kind in ("info", "segm"):
             if without := sum(kind not in clip.files for clip in clips):
-                notes.append(f"{without} clips have no _{kind}.mat")
+                leftover = f"; {found.archives[0]} lies there, is it unpacked?" if found.archives else ""
+                notes.append(f"{without} clips have no _{kind}.mat{leftover}")
         return notes
 
     def _nothing_found(self, found: Found) -> str:
@@ -245,9 +249,8 @@ class SurreactConverter(Converter):
     ) -> list[str]:
         sample.meta |= {"gender": "female" if info.is_female else "male", "cam_dist": info.distance}
         sample.meta |= {"cam_height": info.height, "geometry": str(geometry)}
-        recording = self._recording(item)
-        if recording is not None:
-            pose = from_recording(recording, frames, info.joints3d.shape[1])
+        pose = self._recorded(item, frames, info.joints3d.shape[1])
+        if pose is not None:
             sample.meta["joint_source"] = "kinect"
             sample.pose3d, sample.pose3d_valid = pose.joints, pose.valid
             return list(pose.warnings)
@@ -272,11 +275,21 @@ class SurreactConverter(Converter):
         flat = project(np.where(there[..., None], pose.joints, 1.0))
         sample.pose2d = np.where(there[..., None], flat, 0).astype(np.float32)
 
-    def _recording(self, item: Item) -> Path | None:
+    def _recorded(self, item: Item, frames: int, people: int) -> Pose | None:
+        """The original recording of a front view; None if it is not there, or shows nobody as some of NTU's do."""
         sequence = item.ref["sequence"]
         if self.opts.skeletons is None or item.ref["view"] != 0 or sequence in _BROKEN_RECORDINGS:
             return None
-        return find_recording(self.opts.skeletons, sequence.removesuffix(".avi").removesuffix("_color"))
+        name = sequence.removesuffix(".avi").removesuffix("_color")
+        # UESTC itself writes some persons with two digits, SURREACT all with three (spec surreact, section 2).
+        for each in (name, re.sub(r"_p0(\d\d)_", r"_p\1_", name)):
+            if (path := find_recording(self.opts.skeletons, each)) is not None:
+                try:
+                    return from_recording(path, frames, people)
+                except SourceError as error:
+                    if error.reason != "empty-skeleton":
+                        raise
+        return None
 
 
 def _spread(clips: list[Clip], count: int) -> list[Clip]:

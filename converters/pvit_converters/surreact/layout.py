@@ -82,11 +82,13 @@ class Found:
         clips: by key.
         archives: names of archives that lie there unpacked or not.
         doubled: files that are there twice; the first is used.
+        splitless: clips in whose path neither train nor test stands; they count as training data.
     """
 
     clips: dict[str, Clip] = field(default_factory=dict)
     archives: list[str] = field(default_factory=list)
     doubled: int = 0
+    splitless: int = 0
 
 
 def find_clips(root: Path, estimator: str = "auto") -> Found:
@@ -102,7 +104,7 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder; give the folder into which SURREACT's archives were unpacked")
     found = Found()
-    above = _ESTIMATOR.findall(str(root.resolve()))
+    above = root.resolve().parts
     stack = [""]
     while stack:
         place = stack.pop()
@@ -118,13 +120,13 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
 
 
 def _add(
-    found: Found, root: Path, relative: str, match: re.Match[str], estimator: str, above: list[str], size: int
+    found: Found, root: Path, relative: str, match: re.Match[str], estimator: str, above: tuple[str, ...], size: int
 ) -> None:
     kind = _KINDS.get(match["kind"])
     if kind is None:
         return
     folders = relative.split("/")[:-1]
-    told = _ESTIMATOR.findall("/".join(folders)) or above
+    told = _ESTIMATOR.findall("/".join(folders)) or _ESTIMATOR.findall("/".join(above))
     name = estimator if estimator != "auto" else told[-1].lower() if told else ""
     if not name:
         raise SourceError(
@@ -134,9 +136,10 @@ def _add(
         )
     stem = relative.rsplit("/", 1)[-1].removesuffix(match["kind"])
     dataset = "ntu" if match["seq"].startswith("S") else "uestc"
-    split = folders[-2].lower() if len(folders) > 1 else ""
-    split = split if split in ("train", "val", "test") else "train"
-    clip = Clip(dataset, name, split, match["seq"], int(match["view"]), stem)
+    # The split is the folder above the sequence's, which may lie above the root if a user gives train/ or test/.
+    split = next((f.lower() for f in [*above, *folders][:-3:-1] if f.lower() in ("train", "val", "test")), "")
+    clip = Clip(dataset, name, split or "train", match["seq"], int(match["view"]), stem)
+    found.splitless += clip.key not in found.clips and not split
     clip = found.clips.setdefault(clip.key, clip)
     if kind in clip.files:
         found.doubled += 1

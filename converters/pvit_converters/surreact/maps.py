@@ -21,6 +21,9 @@ from pvit_data.errors import SourceError
 BACKGROUND = 1e3
 """Depth above which there is no person (SURREAL's own reader)."""
 
+MAX_ANGLE = 15.0
+"""Degrees between normals and depth, above which the normals' axes must be others."""
+
 MAX_PART = 24
 _INTERIOR = 0.05  # metres of depth change to a neighbour, above which it is another surface
 
@@ -178,7 +181,10 @@ def decide_kind(errors: Sequence[tuple[float, float]]) -> tuple[bool, str]:
         return False, "depth is taken as planar: there are no normals to judge it by (--depth-kind)"
     plain, distance = known.mean(0)
     kind = "distance to the camera" if distance < plain else "planar"
-    return bool(distance < plain), (
+    text = (
         f"depth is {kind}: normals differ from it by {min(plain, distance):.2f} degrees, "
         f"{max(plain, distance):.2f} for the other kind ({len(known)} frames)"
     )
+    if min(plain, distance) > MAX_ANGLE:
+        text += "; NEITHER FITS: the normals have other axes than the world's, look at them before you use them"
+    return bool(distance < plain), text
