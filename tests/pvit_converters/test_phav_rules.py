@@ -193,6 +193,45 @@ def test_a_table_beside_the_videos_wins(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_rows_that_are_no_class_do_not_attract_colours(tmp_path: Path) -> None:
+    """A known copy of the table has `Misc2 38 115 71`, which is no class."""
+    make(tmp_path)
+    rows = "".join(f"{n} {r} {g} {b}\n" for n, (r, g, b) in zip(PHAV63.classes, PHAV63.colours, strict=True))
+    (tmp_path / "colors.txt").write_text(f"Category r g b\n{rows}Misc2 38 115 71\n")
+    sample = load(tmp_path, seg_tolerance=4)
+    assert set(np.unique(sample.segm[:, 60:62, :5])) == {255}
+    assert sample.meta["unknown_colours"] == {"38 115 71": 60}
+
+
+def test_the_scale_of_depth_is_checked_before_the_conversion(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+
+    def told(**options: Any) -> str:
+        return PhavConverter(tmp_path, PhavOptions(**options)).list_items().notes[-1]
+
+    assert told() == "check of depth, 1 videos: people stand 3.5..3.5 m away, mostly 3.5"
+    assert told(depth_scale=1.0).endswith("mostly 350.0; IMPLAUSIBLE IN 1: look at --depth-scale")
+    for path in folder.glob("depth_*"):
+        png(path, np.full((64, 80), 65535, np.uint16))
+    assert told() == "check of depth: nobody is seen in it, so its scale is unverified"
+
+
+def test_maps_without_the_last_one_are_judged_by_the_pictures_too(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    for name in ("depth", "classgt", "instancegt"):
+        (folder / f"{name}_00005.png").unlink()
+    sample = load(tmp_path)
+    assert sample.meta["index_offset"] == 1
+    assert sample.frames["segm"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_roots_one_level_off(tmp_path: Path) -> None:
+    make(tmp_path / "raw/phav_top")
+    assert load(tmp_path / "raw").action == 28, "a leading folder that was not stripped"
+    with pytest.raises(SourceError, match=r"a video where an action folder is expected; give .*phav_top"):
+        load(tmp_path / "raw/phav_top/SyntheticSurrender")
+
+
 def test_exchanged_colour_channels_are_recognised(tmp_path: Path) -> None:
     folder = make(tmp_path)
     for path in folder.glob("classgt_*"):
@@ -223,6 +262,9 @@ def test_names_that_no_rule_decides_need_a_line_of_yaml(tmp_path: Path) -> None:
     for path in list(folder.glob("img_*")):
         path.rename(folder / f"colourful_{path.stem[-5:]}.jpg")
     assert load(tmp_path / "raw").rgb.shape == (6, 64, 80, 3)
+    for path in list(folder.glob("colourful_*")):
+        png(folder / f"preview_{path.stem[-5:]}.png", np.zeros((64, 80, 3), np.uint8))
+    assert load(tmp_path / "raw").rgb.any(), "JPEG is preferred"
     for path in list(folder.glob("colourful_*")):
         (folder / f"other_{path.stem[-5:]}.jpg").write_bytes(path.read_bytes())
     with pytest.raises(SourceError, match=r'could both be rgb; .*phav: \{rgb: "colourful_\{:05d\}.jpg"\}'):
@@ -305,7 +347,7 @@ def test_roots_that_are_not_ready(tmp_path: Path) -> None:
         dry_run(tmp_path / "empty")
     (tmp_path / "half/depth").mkdir(parents=True)
     (tmp_path / "half/depth/part1.tar.bz2").write_bytes(b"x")
-    with pytest.raises(SourceError, match="expected folders BrushHair, Catch"):
+    with pytest.raises(SourceError, match=r"expected folders BrushHair, Catch.*part1.tar.bz2 in it is not unpacked"):
         dry_run(tmp_path / "half")
     (tmp_path / "archives").mkdir()
     (tmp_path / "archives/part1.tar.bz2").write_bytes(b"x")
@@ -332,8 +374,9 @@ def test_stray_files_are_reported_once(tmp_path: Path) -> None:
 
 
 def test_offset_helpers() -> None:
-    assert shift.is_shifted([1, 2, 3], [0, 1, 2])
-    assert not shift.is_shifted([1, 2, 3], [1, 2])
+    assert shift.starts_before([1, 2, 3], [0, 1, 2])
+    assert shift.starts_before([1, 2, 3], [0, 1]), "the last map may be missing"
+    assert not shift.starts_before([1, 2, 3], [1, 2])
     assert shift.starts_before([1, 2, 3], [0, 2])
     assert not shift.starts_before([0, 1, 2], [0, 1])
     assert shift.Score((1.0, 1.001), 3).best is None

@@ -77,11 +77,15 @@ def to_classes(
 
 
 def nearest(rows: Rows, colour: Colour, tolerance: int) -> int:
-    """The class whose colour differs least in its worst channel, 255 if that is more than the tolerance."""
-    distance = [max(abs(a - b) for a, b in zip(colour, other, strict=True)) for _, other in rows]
-    best = int(np.argmin(distance))
+    """The class whose colour differs least in its worst channel, 255 if that is more than the tolerance.
+
+    Rows of names that are no class, which some copies of the table have, are passed over.
+    """
     names = [name.lower() for name in PHAV63.classes]
-    return names.index(rows[best][0].lower()) if distance[best] <= tolerance else IGNORE_8
+    known = [(names.index(name.lower()), other) for name, other in rows if name.lower() in names]
+    distance = [max(abs(a - b) for a, b in zip(colour, other, strict=True)) for _, other in known]
+    best = int(np.argmin(distance)) if known else -1
+    return known[best][0] if known and distance[best] <= tolerance else IGNORE_8
 
 
 def is_swapped(unknown: Unknown, rows: Rows) -> bool:

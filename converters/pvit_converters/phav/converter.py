@@ -16,7 +16,7 @@ from pvit_converters.phav.colours import DEFAULT_ROWS, Rows, extra_rows, find_co
 from pvit_converters.phav.info import INFO
 from pvit_converters.phav.layout import NAME, VideoFiles, find_videos_folder, patterns_of, sample_key, scan_video
 from pvit_converters.phav.options import PhavOptions
-from pvit_converters.phav.video import Video
+from pvit_converters.phav.video import PLAUSIBLE, Video
 from pvit_converters.raw_files import read_yaml
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.labels import IGNORE_8, LabelSpace
@@ -87,7 +87,7 @@ class PhavConverter(Converter):
             taken.add(key)
             ref = {"name": list(name), "folders": videos[name], "offset": offset}
             items.append(Item(key, key, self._split(name[1]), ref, size))
-        return Listing(items, {}, [*self._notes(names, seen), *notes])
+        return Listing(items, {}, [*self._notes(names, seen), *notes, *self._check_depth(seen)])
 
     def _videos(self) -> dict[tuple[str, str], list[list[Any]]]:
         """By (action folder, video folder): [number of the root, relative path] of every folder it has."""
@@ -99,16 +99,20 @@ class PhavConverter(Converter):
             for folder in _folders(root):
                 action = action_of(folder)
                 if action is None and not self.opts.allow_unknown_actions:
-                    raise SourceError(
-                        f"{root / folder}: no action of PHAV; expected folders {', '.join(ACTIONS)} in {root}, or "
-                        "--allow-unknown-actions",
-                        reason="unknown-action",
-                    )
+                    raise SourceError(self._unknown_action(root, folder), reason="unknown-action")
                 if wanted and action not in wanted:
                     continue
                 for video in _folders(root / folder):
                     videos.setdefault((folder, video), []).append([number, f"{folder}/{video}"])
         return videos
+
+    @staticmethod
+    def _unknown_action(root: Path, folder: str) -> str:
+        if NAME.match(folder):
+            return f"{root / folder}: a video where an action folder is expected; give {root.parent}"
+        archive = next((root / folder).glob("*.tar.bz2"), None)
+        what = f"{archive.name} in it is not unpacked. {INFO.obtain}" if archive else "or --allow-unknown-actions"
+        return f"{root / folder}: no action of PHAV; expected folders {', '.join(ACTIONS)} in {root}; {what}"
 
     def _scan(self, folders: list[list[Any]]) -> VideoFiles:
         return scan_video([self.folders[n] / path for n, path in folders], self._layout["patterns"])
@@ -129,7 +133,7 @@ class PhavConverter(Converter):
         total, tried = shift.Score(), 0
         for files in seen:
             maps = files.of("semantic") or files.of("depth")
-            if shift.is_shifted(files.of("rgb"), maps):
+            if shift.starts_before(files.of("rgb"), maps):
                 total += shift.score(files.of("rgb"), maps)
                 tried += 1
         if not tried:
@@ -140,6 +144,36 @@ class PhavConverter(Converter):
         return best or 0, [
             f"RGB numbers start at 1, map numbers at 0: edges of RGB on map boundaries {zero:.1f} for offset 0, "
             f"{one:.1f} for offset 1 ({total.frames} frames of {tried} videos): {what}"
+        ]
+
+    def _check_depth(self, seen: list[VideoFiles]) -> list[str]:
+        """How far away people stand, on one frame of every video looked at; what cannot be read is left out."""
+        metres = []
+        for files in seen:
+            both = sorted(files.of("depth").keys() & files.of("semantic").keys())
+            if not both:
+                continue
+            number = both[len(both) // 2]
+            paths = {name: {number: files.of(name)[number]} for name in ("depth", "semantic")}
+            try:
+                rows, _ = self._rows(files)
+                packing = self._layout["packing"]
+                video = Video(VideoFiles(paths, files.folders), 0, rows, self._extra, self.opts, packing)
+                segm, depth = video.classes(), video.depth()
+            except SourceError:
+                continue
+            if segm is not None and depth is not None:
+                video.check_depth(depth, segm)
+                metres.append(video.meta.get("median_body_depth"))
+        there = sorted(m for m in metres if m is not None)
+        if not there:
+            return ["check of depth: nobody is seen in it, so its scale is unverified"] if metres else []
+        low, high = PLAUSIBLE
+        odd = sum(not low <= m <= high for m in there)
+        told = f"; IMPLAUSIBLE IN {odd}: look at --depth-scale" if odd else ""
+        middle = there[len(there) // 2]
+        return [
+            f"check of depth, {len(there)} videos: people stand {there[0]}..{there[-1]} m away, mostly {middle}{told}"
         ]
 
     def _notes(self, names: list[tuple[str, str]], seen: list[VideoFiles]) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pvit_converters.phav.classes import action_of
 from pvit_data.errors import SourceError, UsageError
 
 NAME = re.compile(
@@ -50,14 +51,23 @@ class VideoFiles:
 
 
 def find_videos_folder(root: Path) -> Path:
-    """The folder that holds the action folders: `root` or `root/videos`.
+    """The folder that holds the action folders: `root`, `root/videos`, or the only folder in `root` that has some.
 
     Raises:
         SourceError: if the folder is not there.
     """
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder; give the folder into which PHAV's archives were unpacked")
-    return next((root / name for name in ("videos", "phav", "PHAV") if (root / name).is_dir()), root)
+    named = next((root / name for name in ("videos", "phav", "PHAV") if (root / name).is_dir()), None)
+    if named is not None or _has_actions(root):
+        return named or root
+    # The archives have one folder above the actions, which a user may not have stripped.
+    inner = [path for path in root.iterdir() if path.is_dir() and _has_actions(path)]
+    return inner[0] if len(inner) == 1 else root
+
+
+def _has_actions(folder: Path) -> bool:
+    return any(action_of(entry.name) is not None and entry.is_dir() for entry in os.scandir(folder))
 
 
 def sample_key(relative: str, name: str) -> str:
@@ -152,7 +162,9 @@ def _choose(out: VideoFiles, found: dict[tuple[str, str], dict[int, Path]]) -> N
         prefixes = {prefix: files for (kind, prefix), files in found.items() if kind == modality}
         if modality == "rgb" and len(prefixes) > 1:
             named = [p for p in prefixes if p in ("img", "rgb") or p.startswith("post")]
-            prefixes = {p: prefixes[p] for p in named} if len(named) == 1 else prefixes
+            jpegs = [p for p, files in prefixes.items() if next(iter(files.values())).suffix.lower() != ".png"]
+            chosen = named if len(named) == 1 else jpegs if len(jpegs) == 1 and not named else list(prefixes)
+            prefixes = {p: prefixes[p] for p in chosen}
         if len(prefixes) > 1:
             names = [next(iter(files.values())) for files in prefixes.values()]
             line = f'phav: {{{modality}: "{sorted(prefixes)[0]}_{{:05d}}{names[0].suffix}"}}'

@@ -45,11 +45,6 @@ class Score:
         return int(one > zero)
 
 
-def is_shifted(rgb: Iterable[int], maps: Iterable[int]) -> bool:
-    """Whether both sets have one length and lie exactly one apart: RGB 1..N, maps 0..N-1."""
-    return sorted(rgb) == [index + 1 for index in sorted(maps)]
-
-
 def starts_before(rgb: Iterable[int], maps: Iterable[int]) -> bool:
     """Whether the maps' numbers begin one below those of the frames, gaps allowed."""
     first = min(maps, default=None)
