@@ -257,6 +257,21 @@ def test_links_by_box_where_ids_differ_between_the_files(tmp_path: Path) -> None
     assert load(tmp_path / "class").meta["warnings"] == ["contact-without-object"]
 
 
+def test_ids_of_the_file_of_hands_may_count_anew(tmp_path: Path) -> None:
+    """Its hands 1 and 2 are other ones than the main file's; boxes tell."""
+    rows = [hand(1, 5, 30, 1, 1), hand(2, 40, 5, 0, 1), thing(3, 6, 50, 30, 6, 6), thing(4, 5, 20, 30, 6, 6)]
+    link = {"image_id": "camera_33.png", "category_id": 0}
+    hands = [
+        link | {"id": 1, "bbox": [40, 5, 8, 6], "category_id_obj": 6, "bbox_obj": [50, 30, 6, 6]},
+        link | {"id": 2, "bbox": [90, 5, 8, 6], "category_id_obj": 7, "bbox_obj": [90, 30, 6, 6]},
+        link | {"id": 9, "bbox": [5, 30, 8, 6], "category_id_obj": 5, "bbox_obj": [20, 30, 6, 6]},
+    ]
+    make(tmp_path, rows, hands=hands)
+    boxes = load(tmp_path).boxes
+    assert boxes is not None
+    assert boxes.partner.tolist() == [3, 2, -1, -1]
+
+
 def test_two_hands_may_touch_one_object(tmp_path: Path) -> None:
     rows = [hand(1, 5, 30, 0, 1, id_obj=3), hand(2, 50, 30, 1, 1, id_obj="3"), thing(3, 6, 30, 30, 6, 6)]
     make(tmp_path, rows)
@@ -404,6 +419,18 @@ def test_roots_that_are_not_ready(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no image to convert \(1 x real image .*--part all"):
         dry_run(tmp_path / "real")
     assert dry_run(tmp_path / "real", part="all").samples == {"test": 1}
+    with pytest.raises(SourceError, match=r"give the folder above it, .*real"):
+        dry_run(tmp_path / "real/annotations")
+    make(tmp_path / "both", [])
+    make(tmp_path / "both", [], "r_test", images=real)
+    assert any(
+        note.startswith("r_test_coco.json: none of its 1 images was taken (1 x real image")
+        for note in dry_run(tmp_path / "both").notes
+    )
+    (tmp_path / "both/annotations/r_test_coco.json").unlink()
+    (tmp_path / "both/annotations/train_coco.json").rename(tmp_path / "both/annotations/train.json")
+    with pytest.raises(SourceError, match=r"annotations/ holds train.json: rename them"):
+        dry_run(tmp_path / "both")
 
 
 def test_overlap_of_boxes() -> None:

@@ -61,6 +61,10 @@ class EhoiConverter(Converter):
                 return folder
         zips = [path.name for path in self.root.iterdir() if path.suffix == ".zip"]
         leftover = f"; {zips[0]} is not unpacked" if zips else ""
+        if self.root.resolve().name in ("annotations", "images", "depth_maps"):
+            leftover = f"; give the folder above it, {self.root.resolve().parent}"
+        elif others := sorted(path.name for path in (self.root / "annotations").glob("*.json")):
+            leftover = f"; annotations/ holds {', '.join(others[:5])}: rename them if they are such files"
         raise SourceError(
             f"{self.root}: no annotations/*_coco.json (train_coco.json, ...) in it{leftover}. {INFO.obtain}"
         )
@@ -76,19 +80,20 @@ class EhoiConverter(Converter):
             raise SourceError(f"{self.folder}: no folder images/ beside annotations/. {INFO.obtain}")
         for path in self._files():
             coco = read_coco(path)
-            before = len(items)
+            before, reasons = len(items), Counter[str]()
             for index, image in enumerate(coco.images):
                 reason = self._why_not(path, image, seen)
                 if reason:
-                    absent[reason] += 1
+                    reasons[reason] += 1
                     continue
                 seen.add(image.name)
                 items.append(self._item(path, index, image, keys))
                 self._count(coco, index, totals)
-            notes += _sentences(path.name, coco, len(items) - before)
+            absent.update(reasons)
+            notes += _sentences(path.name, coco, reasons if len(items) == before else None)
         if not items:
-            why = "; ".join(f"{n} x {reason}" for reason, n in absent.items())
-            raise SourceError(f"{self.folder}: no image to convert ({why}); --part all takes real images too")
+            why = "; ".join(f"{n} x {reason}" for reason, n in absent.items()) or "no image is listed"
+            raise SourceError(f"{self.folder}: no image to convert ({why})")
         return Listing(items, {k: n for k, n in absent.items() if n}, [*notes, *self._notes(len(items), totals)])
 
     def _files(self) -> list[Path]:
@@ -245,8 +250,10 @@ def is_real(name: str) -> bool:
     return name.startswith("r_")
 
 
-def _sentences(name: str, coco: Coco, taken: int) -> list[str]:
-    out = [] if taken else [f"{name}: none of its {len(coco.images):,} images was taken"]
+def _sentences(name: str, coco: Coco, reasons: Counter[str] | None) -> list[str]:
+    """What a user should know about a file; `reasons` where none of its images was taken."""
+    why = "; ".join(f"{n:,} x {reason}" for reason, n in (reasons or {}).items())
+    out = [] if reasons is None else [f"{name}: none of its {len(coco.images):,} images was taken ({why})"]
     out += [f"{name}: {n:,} x {reason}" for reason, n in coco.dropped.items()]
     if coco.unknown:
         out.append(

@@ -60,19 +60,19 @@ def _by_id(rows: list[Row], hand: int) -> int:
 
 def _by_box(coco: Coco, position: int, hand: int) -> int:
     rows = coco.rows[position]
-    link = coco.links.get(rows[hand].id)
-    if link is None:
-        same = (
-            link
-            for box, link in coco.links_by_box.get(position, [])
-            if max(abs(a - b) for a, b in zip(box, rows[hand].box, strict=True)) <= TOLERANCE
-        )
-        link = next(same, None)
-    if link is None:
-        return -1
-    scores = [overlap(row.box, link.box) if row.class_id == link.class_id else 0.0 for row in rows]
-    best = int(np.argmax(scores))
-    return best if scores[best] >= MIN_OVERLAP else -1
+    # Ids may count anew in the file of hands: a link by id is trusted first where the hand's box is the same too.
+    by_id = coco.links.get(rows[hand].id)
+    same = [
+        link
+        for box, link in coco.links_by_box.get(position, [])
+        if max(abs(a - b) for a, b in zip(box, rows[hand].box, strict=True)) <= TOLERANCE
+    ]
+    for link in [*sorted(same, key=lambda link: link is not by_id), *([] if by_id is None else [by_id])]:
+        scores = [overlap(row.box, link.box) if row.class_id == link.class_id else 0.0 for row in rows]
+        best = int(np.argmax(scores))
+        if scores[best] >= MIN_OVERLAP:
+            return best
+    return -1
 
 
 def _by_offset(rows: list[Row], hand: int, diagonal: float) -> int:
