@@ -20,17 +20,20 @@ from pydantic import Field
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Listing, SourceInfo
 from pvit_converters.media import read_clip
+from pvit_converters.ssv2_frames import read_frames
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.labels import LabelSpace
 from pvit_data.sample import Sample
 
-_VIDEO_FOLDERS = ("20bn-something-something-v2", "videos")
-_LABEL_FOLDERS = ("labels", "annotations", "", "20bn-something-something-download-package-labels")
+_VIDEO_FOLDERS = ("20bn-something-something-v2", "videos", "frames")
+_PACKAGE = "20bn-something-something-download-package-labels"
+_LABEL_FOLDERS = ("labels", "annotations", "", _PACKAGE, f"{_PACKAGE}/labels")
 _PREFIXES = ("", "something-something-v2-")
 _FILES = {"train": "train", "val": "validation", "test": "test"}
 _VIDEO = re.compile(r"(\d{1,9})\.(webm|mp4)\Z")
 _PART = re.compile(r"20bn-something-something-v2-\w\w\Z|.*\.zip\Z")
 _RECORD_BYTES = 2048
+_FRAMES_BYTES = 200_000  # of a clip made from frames; its 40 to 200 files are not listed before the conversion
 
 INFO = SourceInfo(
     name="ssv2",
@@ -50,7 +53,8 @@ INFO = SourceInfo(
         "labels package. Unzip the downloads, then: cat 20bn-something-something-v2-?? | tar zx"
     ),
     tree="""ROOT/
-  20bn-something-something-v2/1.webm ... 220847.webm      (or videos/; .mp4 works as well)
+  20bn-something-something-v2/1.webm ... 220847.webm      (or videos/; .mp4 works as well; or extracted frames:
+                                                           frames/1/0001.jpg, frames/1/1_000001.jpg)
   labels/{labels,train,validation,test}.json              (or annotations/ or ROOT, with or without the prefix
                                                            something-something-v2-)""",
     produces=("rgb", "action"),
@@ -76,6 +80,9 @@ class SSv2Options(ConverterOptions):
         description="folder with empty_bbox_train.json and empty_bbox_val.json (from eladb3/SViT, data/ssv2)",
     )
     copy_video: bool = Field(False, description="copy every video as it is, whatever its codec")
+    frame_rate: float = Field(
+        0.0, ge=0, description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg"
+    )
     verify: bool = Field(True, description="decode each video once, to count its frames and find damage")
 
 
@@ -102,8 +109,7 @@ class SSv2Converter(Converter):
         """Class ids by template without brackets."""
         path = self._find_labels("labels")
         if path is None:
-            expected = ", ".join(f"{folder or '.'}/labels.json" for folder in _LABEL_FOLDERS[:3])
-            raise SourceError(f"{self.root}: no labels of SSv2; expected one of {expected} (the labels package)")
+            raise SourceError(self._no_labels("labels.json"))
         table = _read_json(path)
         try:
             classes = {str(name): int(index) for name, index in table.items()}
@@ -137,7 +143,16 @@ class SSv2Converter(Converter):
         if not items:
             raise SourceError(f"{self.videos}: none of the {absent.total()} listed videos is here{self._leftovers()}")
         notes = [f"{absent['video not present']} listed videos are absent{hint}"] if (hint := self._leftovers()) else []
-        return Listing(items, dict(absent), notes)
+        return Listing(items, dict(absent), [*notes, self._which_list(items)])
+
+    def _which_list(self, items: list[Item]) -> str:
+        counts = Counter(item.split for item in items)
+        here = ", ".join(f"{n:,} {split}" for split, n in counts.items())
+        if self.opts.val_list == "official":
+            return f"official lists ({here} here): results compare with others' on all 24,777 validation videos"
+        return (
+            f"lists without the videos that have no boxes ({here} here): say so beside results, 22,660 of 24,777 count"
+        )
 
     def _item(self, row: dict[str, Any], video: str, split: str, file: str, size: int) -> Item:
         ref: dict[str, Any] = {"file": file, "video_id": video}
@@ -166,8 +181,7 @@ class SSv2Converter(Converter):
         wanted = {"trainval": ["train", "val"], "all": ["train", "val", "test"]}.get(self.opts.split, [self.opts.split])
         there = [split for split in wanted if self._find_labels(_FILES[split])]
         if not there:
-            names = ", ".join(f"{_FILES[split]}.json" for split in wanted)
-            raise SourceError(f"{self.root}: no {names} in labels/, annotations/ or the folder itself")
+            raise SourceError(self._no_labels(" or ".join(f"{_FILES[split]}.json" for split in wanted)))
         return there
 
     def _rows(self, split: str) -> Iterator[dict[str, Any]]:
@@ -180,7 +194,7 @@ class SSv2Converter(Converter):
                 raise SourceError(
                     f'{path}: expected a list of {{"id": "1", ...}}, found {row!r:.80}', reason="bad-json"
                 )
-            if split != "test" and "template" not in row:
+            if not isinstance(row.get("template", ""), str) or (split != "test" and "template" not in row):
                 raise SourceError(f"{path}: video {row['id']} has no template", reason="bad-json")
             if (name := answers.get(str(row["id"]), "")) in self.classes:
                 row["action"] = self.classes[name]
@@ -212,25 +226,38 @@ class SSv2Converter(Converter):
                 return self.root / name
         if any(_VIDEO.match(entry.name) for entry in os.scandir(self.root)):
             return self.root
-        folders = " or ".join(f"{name}/" for name in _VIDEO_FOLDERS)
-        raise SourceError(f"{self.root}: not an SSv2 tree: no folder {folders} with 1.webm ...{self._leftovers()}")
+        folders = " or ".join(f"{name}/" for name in _VIDEO_FOLDERS[:2])
+        raise SourceError(
+            f"{self.root}: not an SSv2 tree: no folder {folders} with 1.webm ...{self._leftovers()}. {INFO.obtain}"
+        )
 
     def _find_labels(self, name: str) -> Path | None:
         paths = (self.root / f / f"{prefix}{name}.json" for f in _LABEL_FOLDERS for prefix in _PREFIXES)
         return next((path for path in paths if path.is_file()), None)
 
+    def _no_labels(self, names: str) -> str:
+        up = f"; give the folder above it, {self.root.parent}" if self.root.name in _VIDEO_FOLDERS else ""
+        return (
+            f"{self.root}: no labels of SSv2: no {names} (or something-something-v2-...) in labels/, annotations/ or "
+            f"the folder itself{up}. {INFO.obtain}"
+        )
+
     def _present(self) -> dict[str, tuple[str, int]]:
         """File name (relative to the root) and bytes by video id."""
         found = {}
         for entry in sorted(os.scandir(self.videos), key=lambda e: e.name):
+            name = os.path.relpath(entry.path, self.root)
             if match := _VIDEO.match(entry.name):
-                name = os.path.relpath(entry.path, self.root)
                 found[str(int(match[1]))] = (name, entry.stat().st_size)
+            elif entry.name.isdecimal() and entry.is_dir():
+                found.setdefault(str(int(entry.name)), (name, _FRAMES_BYTES))
         return found
 
     def _leftovers(self) -> str:
         """What to do about archives that were not unpacked, as the end of a sentence."""
-        parts = sorted(p.name for p in self.root.iterdir() if p.is_file() and _PART.match(p.name))
+        places = {self.root, getattr(self, "videos", self.root)}
+        names = {entry.name for place in places for entry in os.scandir(place) if _PART.match(entry.name)}
+        parts = sorted(name for name in names if any((place / name).is_file() for place in places))
         if not parts:
             return ""
         zips = [name for name in parts if name.endswith(".zip")]
@@ -244,7 +271,11 @@ class SSv2Converter(Converter):
 
     def load(self, item: Item) -> Sample:
         """One video with its class."""
-        clip = read_clip(self.root / item.ref["file"], copy_video=self.opts.copy_video, verify=self.opts.verify)
+        path = self.root / item.ref["file"]
+        if path.is_dir():
+            clip = read_frames(path, self.opts.frame_rate)
+        else:
+            clip = read_clip(path, copy_video=self.opts.copy_video, verify=self.opts.verify)
         sample = Sample(key=item.key, group=item.group, rgb=clip.rgb, fps=clip.fps, action=item.ref.get("action"))
         sample.num_frames, sample.height, sample.width = clip.num_frames, clip.height, clip.width
         sample.meta = {name: item.ref[name] for name in ("label", "template", "placeholders") if name in item.ref}

@@ -132,6 +132,17 @@ def test_root_variants(make_hypersim: Make, tmp_path: Path, variant: str) -> Non
     assert len(load_all(tmp_path / "other", metadata=raw.root / "metadata")) == 4
 
 
+def test_wrong_roots_say_which_is_right(make_hypersim: Make, tmp_path: Path) -> None:
+    raw = make_hypersim(frames=1)
+    for root in (raw.root / "ai_901_001", raw.root / "ai_901_001/images"):
+        with pytest.raises(SourceError, match=rf"it is a scene or lies in one: give {raw.root}\..*Download with"):
+            HypersimConverter(root, HypersimOptions())
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips/ai_001_001.zip").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"ai_001_001.zip is not unzipped"):
+        HypersimConverter(tmp_path / "zips", HypersimOptions())
+
+
 def test_unknown_scene_needs_assume_pinhole(make_hypersim: Make, tmp_path: Path) -> None:
     raw = make_hypersim(scenes=("ai_901_001",))
     (raw.root / "metadata").rename(tmp_path / "elsewhere")

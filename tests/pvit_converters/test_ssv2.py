@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import pvit_data
 from pvit_converters.engine.run import Job, convert
@@ -101,6 +102,65 @@ def test_both_layouts(make_tree: Callable[..., Path], old: bool) -> None:
     assert sample.meta["warnings"] == []
 
 
+def write_frames(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for i, name in enumerate(names):
+        Image.fromarray(np.full((32, 48, 3), 20 + 30 * i, np.uint8)).save(folder / name, quality=95)
+
+
+def test_extracted_frames(make_tree: Callable[..., Path]) -> None:
+    """Both known forms; the first video is numbered with a gap, and 10 comes after 9."""
+    root = make_tree()
+    shutil.rmtree(root / "20bn-something-something-v2")
+    write_frames(root / "frames/7", [f"{n:04d}.jpg" for n in (1, 2, 4)])
+    write_frames(root / "frames/42", [f"42_{n:06d}.jpg" for n in range(1, 7)])
+    (root / "frames/8").mkdir()
+    (root / "frames/8/notes.txt").write_text("x")
+    samples = {}
+    converter = SSv2Converter(root, SSv2Options())
+    for item in converter.list_items().items[:2]:
+        samples[item.key] = converter.load(item)
+    first, second = samples["ssv2-000007"], samples["ssv2-000042"]
+    assert [(s.fps, s.num_frames, s.height, s.width) for s in (first, second)] == [(12, 3, 32, 48), (30, 6, 32, 48)]
+    assert first.meta["warnings"] == ["frame-numbers-have-gaps"]
+    assert isinstance(second.rgb, np.ndarray)
+    assert np.abs(second.rgb.mean((1, 2, 3)) - (20 + 30 * np.arange(6))).max() < 2
+    with pytest.raises(SourceError, match=r"frames/8: no frame such as 0001.jpg") as error:
+        load_all(root)
+    assert error.value.reason == "empty-folder"
+    (root / "frames/7/0002.jpg").write_bytes(b"\xff\xd8")
+    with pytest.raises(SourceError, match=r"frames/7/0002.jpg: cannot be read"):
+        load_all(root, frame_rate=24.0)
+
+
+def test_the_report_says_which_list_counts(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_tree()
+    (told,) = SSv2Converter(root, SSv2Options()).list_items().notes
+    assert told.startswith("official lists (2 train, 1 val here)")
+    assert "24,777" in told
+    for name in ("train", "val"):
+        (tmp_path / f"empty_bbox_{name}.json").write_text("[42]")
+    options = SSv2Options(val_list="no-empty-boxes", empty_boxes=tmp_path)
+    (told,) = SSv2Converter(root, options).list_items().notes
+    assert told.startswith("lists without the videos that have no boxes (1 train, 1 val here)")
+
+
+def test_places_of_labels_and_leftovers(make_tree: Callable[..., Path]) -> None:
+    root = make_tree()
+    with pytest.raises(SourceError, match=r"no labels of SSv2.*give the folder above it.*Register at Qualcomm"):
+        load_all(root / "20bn-something-something-v2")
+    package = root / "20bn-something-something-download-package-labels"
+    package.mkdir()
+    (root / "labels").rename(package / "labels")
+    assert len(load_all(root)) == 3
+    videos = root / "20bn-something-something-v2"
+    for path in videos.iterdir():
+        path.unlink()
+    (videos / "20bn-something-something-v2-03").write_bytes(b"part")
+    with pytest.raises(SourceError, match=r"archives that are not unpacked lie there \(20bn-something-something-v2-03"):
+        load_all(root)
+
+
 def test_test_split_only_when_asked(make_tree: Callable[..., Path]) -> None:
     root = make_tree()
     sample = load_all(root, split="test")["ssv2-000009"]
@@ -172,6 +232,10 @@ def test_damaged_videos(make_tree: Callable[..., Path]) -> None:
         (lambda root: shutil.rmtree(root / "labels"), "no labels of SSv2|no train.json"),
         (lambda root: (root / "labels/train.json").write_text("{"), r"train\.json: cannot be read as JSON"),
         (lambda root: (root / "labels/train.json").write_text('[{"id": "7"}]'), "video 7 has no template"),
+        (
+            lambda root: (root / "labels/train.json").write_text('[{"id": "7", "template": 5}]'),
+            "video 7 has no template",
+        ),
         (lambda root: (root / "labels/labels.json").write_text('{"a": "3"}'), r"labels\.json: its indices"),
         (lambda root: (root / "labels/labels.json").write_text('{"a": "0"}'), "is not in labels.json"),
         (lambda root: [p.unlink() for p in root.glob("20bn*v2/*")], r"none of the 4 listed.*cat 20bn-"),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pvit_converters.hypersim.info import INFO
 from pvit_data.errors import SourceError
 
 SCENE = re.compile(r"ai_\d{3}_\d{3}\Z")
@@ -49,9 +50,14 @@ def find_scenes_folder(root: Path) -> Path:
         folder = root / variant
         if folder.is_dir() and any(SCENE.match(entry.name) and entry.is_dir() for entry in os.scandir(folder)):
             return folder
-    hint = f"; it is a scene itself: give {root.parent}" if SCENE.match(root.resolve().name) else ""
+    place = root.resolve()
+    inside = next((p for p in (place, *place.parents) if SCENE.match(p.name)), None)
+    hint = "" if inside is None else f"; it is a scene or lies in one: give {inside.parent}"
+    zips = [path.name for path in root.iterdir() if re.fullmatch(r"ai_\d{3}_\d{3}\.zip", path.name)]
+    hint += f"; {zips[0]} is not unzipped" if zips else ""
     raise SourceError(
-        f"{root}: not a Hypersim tree: no folder ai_VVV_NNN in it, in scenes/ or in evermotion_dataset/scenes/{hint}"
+        f"{root}: not a Hypersim tree: no folder ai_VVV_NNN in it, in scenes/ or in evermotion_dataset/scenes/{hint}. "
+        f"{INFO.obtain}"
     )
 
 
