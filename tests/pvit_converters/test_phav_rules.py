@@ -163,6 +163,17 @@ def test_options_on_classes_and_depth(tmp_path: Path) -> None:
     assert load(tmp_path / "raw", phav_index_offset="0").frames["depth"].tolist() == [0, 1, 2, 3, 4]
 
 
+def test_annotations_of_some_frames(tmp_path: Path) -> None:
+    make(tmp_path)
+    every, third = load(tmp_path), load(tmp_path, frames="1::3")
+    assert third.rgb.shape[0] == 6
+    assert third.frames["depth"].tolist() == third.frames["segm"].tolist() == [1, 4]
+    assert (third.segm == every.segm[[1, 4]]).all()
+    assert third.boxes.frame.tolist() == [1, 4]
+    with pytest.raises(UsageError, match="--frames"):
+        load(tmp_path, frames="third")
+
+
 def test_a_colour_may_be_a_little_off_only_if_asked(tmp_path: Path) -> None:
     folder = make(tmp_path)
     image = np.full((64, 80, 3), PHAV63.colours[5], np.uint8)

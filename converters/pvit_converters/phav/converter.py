@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
+from pvit_converters.frame_choice import keep_frames, parse_frames
 from pvit_converters.phav import offset as shift
 from pvit_converters.phav.classes import ACTIONS, FIRST_PART, HUMAN, PHAV36, PHAV63, PHAV_ACTIONS, action_of
 from pvit_converters.phav.colours import DEFAULT_ROWS, Rows, extra_rows, find_colours, rows_at
@@ -39,6 +40,7 @@ class PhavConverter(Converter):
 
     def __init__(self, root: Path, options: PhavOptions) -> None:
         super().__init__(root, options)
+        parse_frames(options.frames)  # refused before any work
         self.folders = [find_videos_folder(each) for each in (self.root, *map(Path, options.more_roots))]
 
     @property
@@ -222,6 +224,7 @@ class PhavConverter(Converter):
         sample.meta |= {"index_offset": video.offset, "warnings": sorted({*warnings, *video.warnings})}
         if match:
             sample.meta |= {key: value for key, value in match.groupdict().items() if key != "id"}
+        keep_frames(sample, self.opts.frames)
         return sample
 
     def _offset_of(self, item: Item, files: VideoFiles) -> int:

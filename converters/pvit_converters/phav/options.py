@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pvit_converters.base import ConverterOptions
+from pvit_converters.frame_choice import HELP
 
 
 class PhavOptions(ConverterOptions):
@@ -50,5 +51,6 @@ class PhavOptions(ConverterOptions):
         description="1: map number i belongs to RGB number i + 1; 0: to RGB number i; auto: judged by the pictures "
         "where RGB counts from 1 and the maps from 0",
     )
+    frames: str = Field("", description=HELP)
     min_box_pixels: int = Field(25, ge=1, description="instances with fewer pixels in a frame get no box there")
     allow_unknown_actions: bool = Field(False, description="convert folders with other names too, without an action")

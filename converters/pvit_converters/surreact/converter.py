@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
+from pvit_converters.frame_choice import keep_frames, parse_frames
 from pvit_converters.kinect_files import find_recording
 from pvit_converters.media import read_clip
 from pvit_converters.surreact import maps
@@ -44,6 +45,7 @@ class SurreactConverter(Converter):
 
     def __init__(self, root: Path, options: SurreactOptions) -> None:
         super().__init__(root, options)
+        parse_frames(options.frames)  # refused before any work
         if not self.root.is_dir():
             raise SourceError(
                 f"{self.root}: no such folder; give the folder into which SURREACT's archives were unpacked"
@@ -203,6 +205,7 @@ class SurreactConverter(Converter):
         else:
             warnings += self._annotate(sample, item, info, series, frames)
         sample.meta["warnings"] = sorted(set(warnings))
+        keep_frames(sample, self.opts.frames)
         return sample
 
     def _annotate(

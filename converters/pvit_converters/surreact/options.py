@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pvit_converters.base import ConverterOptions
+from pvit_converters.frame_choice import HELP
 
 
 class SurreactOptions(ConverterOptions):
@@ -39,4 +40,5 @@ class SurreactOptions(ConverterOptions):
         None,
         description="folder with SMPL_FEMALE.npz and SMPL_MALE.npz; head, hand tips and thumbs then follow the mesh",
     )
+    frames: str = Field("", description=HELP)
     min_fit: float = Field(1.5, gt=0, description="pixels by which joints may miss their stored pixels (median)")

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
+from pvit_converters.frame_choice import keep_frames, parse_frames
 from pvit_converters.media import clip_of
 from pvit_converters.raw_files import read_yaml
 from pvit_converters.raw_zip import read_place
@@ -46,6 +47,7 @@ class SynadlConverter(Converter):
 
     def __init__(self, root: Path, options: SynadlOptions) -> None:
         super().__init__(root, options)
+        parse_frames(options.frames)  # refused before any work
         if not self.root.is_dir():
             raise SourceError(f"{self.root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/")
 
@@ -251,6 +253,7 @@ class SynadlConverter(Converter):
         else:
             warnings += self._add_pose(sample, item, files, name)
         sample.meta["warnings"] = sorted(set(warnings))
+        keep_frames(sample, self.opts.frames)
         return sample
 
     def _joint_set(self, item: Item, files: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pvit_converters.base import ConverterOptions
+from pvit_converters.frame_choice import HELP
 
 
 class SynadlOptions(ConverterOptions):
@@ -45,6 +46,7 @@ class SynadlOptions(ConverterOptions):
         "auto",
         description='the 3D axes as camera axes (x right, y down, z forward), e.g. "x,-y,z"; auto: by the 2D joints',
     )
+    frames: str = Field("", description=HELP)
     fps: float = Field(20.0, gt=0, description="frame rate of videos whose file tells none")
     allow_length_mismatch: bool = Field(
         False, description="accept skeletons that are more than two frames shorter or longer than their video"
