@@ -74,7 +74,8 @@ class EhoiConverter(Converter):
     def list_items(self) -> Listing:
         """The selected images that are there, with counts of hands, links and masks."""
         items: list[Item] = []
-        absent, notes, seen, keys = Counter[str](), list[str](), set[str](), Counter[str]()
+        absent, notes, seen = Counter[str](), list[str](), set[str]()
+        keys: dict[str, int] = {}  # how often a key was wanted
         totals = Counter[str]()
         if not (self.folder / "images").is_dir():
             raise SourceError(f"{self.folder}: no folder images/ beside annotations/. {INFO.obtain}")
@@ -129,13 +130,16 @@ class EhoiConverter(Converter):
         stem = Path(name).stem
         return self.folder / "depth_maps" / f"{stem.replace('camera', 'map', 1)}.png"
 
-    def _item(self, path: Path, index: int, image: Image, keys: Counter[str]) -> Item:
+    def _item(self, path: Path, index: int, image: Image, keys: dict[str, int]) -> Item:
         file = self._image(image.name)
         assert file is not None
         stem = Path(image.name).stem
         slug = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:_SLUG] or "image"
-        keys[slug] += 1
-        key = f"ehoi-{slug}" if keys[slug] == 1 else f"ehoi-{slug}-{keys[slug]}"
+        key, number = f"ehoi-{slug}", 1
+        while key in keys:
+            number = keys[f"ehoi-{slug}"] = keys[f"ehoi-{slug}"] + 1
+            key = f"ehoi-{slug}-{number}"
+        keys[key] = 1
         video = re.match(r"(\d+)_\d+\Z", stem)
         split = "train" if self.opts.preset == "paper" else split_of(path.name)
         size = file.stat().st_size // (1 if file.suffix.lower() in (".jpg", ".jpeg") else 4)
