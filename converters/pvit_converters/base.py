@@ -125,7 +125,9 @@ class Converter(ABC):
 
     @abstractmethod
     def list_items(self) -> Listing:
-        """All samples that the options select, without decoding anything.
+        """All samples that the options select, by names and sizes; at most a few are decoded, to detect and check.
+
+        The outcome of such checks belongs into `Listing.notes`: it is printed and kept in the manifest.
 
         Raises:
             SourceError: if nothing can be found; the message names what was looked for, where, and how to get it.

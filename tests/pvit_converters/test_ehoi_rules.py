@@ -124,6 +124,13 @@ def test_parts_of_a_polygon_belong_together_and_thin_ones_are_dropped(tmp_path: 
     assert int((segm == 6).sum()) == 32
 
 
+def test_a_bare_list_of_numbers_is_one_polygon(tmp_path: Path) -> None:
+    make(tmp_path, [thing(1, 5, 10, 10, 4, 4, segmentation=rectangle(10, 10, 4, 4)[0])])
+    segm = load(tmp_path).segm
+    assert segm is not None
+    assert int((segm == 6).sum()) == 16
+
+
 def test_things_without_mask_are_ignored_inside_their_box(tmp_path: Path) -> None:
     make(tmp_path, [thing(1, 5, 10, 10, 10, 10, segmentation=[]), thing(2, 6, 15, 10, 10, 10)])
     sample = load(tmp_path)

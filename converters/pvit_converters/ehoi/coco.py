@@ -196,9 +196,11 @@ def to_box(value: Any) -> Box | None:
 
 
 def _mask(value: Any) -> tuple[tuple[Float64[np.ndarray, "n 2"], ...], dict[str, Any] | None]:
-    """Polygons of at least three points, or run lengths."""
+    """Polygons of at least three points, or run lengths; a bare list of numbers is one polygon."""
     if isinstance(value, dict):
         return (), value
+    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
+        value = [value]
     polygons = []
     for part in value if isinstance(value, list) else []:
         try:
