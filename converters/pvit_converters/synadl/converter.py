@@ -89,7 +89,9 @@ class SynadlConverter(Converter):
         if not clips:
             raise SourceError(f"{self.root}: none of the {len(found.clips)} videos there is selected by the options")
         frames, sentences = self._examine(clips)
-        items = [self._item(clip, frames) for clip in clips]
+        told = {name: [frame.scale, frame.axes.ravel().tolist()] for name, frame in frames.items()}
+        shared: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+        items = [self._item(clip, told, shared) for clip in clips]
         return Listing(items, absent, [*notes, *self._notes(found, clips), *sentences])
 
     def _is_wanted(self, clip: Clip) -> bool:
@@ -114,11 +116,16 @@ class SynadlConverter(Converter):
         notes.append(f"{limit:,} of {len(clips):,} videos drawn with seed {self.opts.seed} (list {mark})")
         return drawn, notes
 
-    def _item(self, clip: Clip, frames: Mapping[str, Frame]) -> Item:
-        """Places are stored with `*` for the stem, since a plan may hold half a million items."""
-        ref: dict[str, Any] = {"stem": clip.stem, "suffix": clip.suffix}
-        ref["files"] = {kind: place.replace(clip.stem, "*") for kind, place in clip.files.items()}
-        ref["frames"] = {name: [frame.scale, frame.axes.ravel().tolist()] for name, frame in frames.items()}
+    def _item(
+        self,
+        clip: Clip,
+        frames: dict[str, list[Any]],
+        shared: dict[tuple[tuple[str, str], ...], dict[str, str]],
+    ) -> Item:
+        """A plan may hold half a million items: places have `*` for the stem, so that most clips share theirs."""
+        files = {kind: place.replace(clip.stem, "*") for kind, place in clip.files.items()}
+        ref: dict[str, Any] = {"stem": clip.stem, "suffix": clip.suffix, "frames": frames}
+        ref["files"] = shared.setdefault(tuple(files.items()), files)
         group = clip.stem.rsplit("_C", 1)[0].lower()
         size = 32_768 + int(clip.size if self.opts.copy_video else _RECODED * clip.size)
         return Item(f"synadl-{clip.stem.lower()}", group, self._split(clip), ref, size)
