@@ -228,7 +228,8 @@ class SSv2Converter(Converter):
             return self.root
         folders = " or ".join(f"{name}/" for name in _VIDEO_FOLDERS[:2])
         raise SourceError(
-            f"{self.root}: not an SSv2 tree: no folder {folders} with 1.webm ...{self._leftovers()}. {INFO.obtain}"
+            f"{self.root}: not an SSv2 tree: no folder {folders} with videos such as 1.webm{self._leftovers()}. "
+            f"{INFO.obtain}"
         )
 
     def _find_labels(self, name: str) -> Path | None:

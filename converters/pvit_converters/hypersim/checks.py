@@ -84,7 +84,11 @@ def sentence(results: Sequence[Mapping[str, Any]]) -> str:
         limit = MAX_NORMAL_ERROR if name == "normal_cam" else MAX_POSITION_ERROR
         wrong = sum(error > limit for error in errors)
         percent = " %" if unit > 1 else ""
-        text = f"{what} {unit * max(errors):.3g}{percent} at most ({len(errors)} scenes)" if errors else f"no {name}"
+        text = (
+            f"{what} {unit * max(errors):.3g}{percent} at most ({len(errors)} scenes)"
+            if errors
+            else f"no {name} to compare"
+        )
         parts.append(text + (f", WHICH IS TOO MUCH IN {wrong}: the camera may be wrong there" if wrong else ""))
     flipped = [r["flipped_normals"] for r in results if "flipped_normals" in r]
     if flipped:

@@ -147,7 +147,7 @@ def _camera(matrix: list[float], scale: float) -> SceneCamera:
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
     """The wanted columns of each row, with its line number."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or [])]
             if missing:
