@@ -95,6 +95,7 @@ def test_splits_groups_and_declaration(folders: tuple[Path, Path, Path]) -> None
     spec = dataset.sources["hypersim"]
     assert (spec.licence, spec.redistributable, spec.tasks) == ("CC-BY-SA-3.0", True, ("depth", "normal"))
     assert spec.spaces["segm"].name == "nyu40"
+    assert any(note.startswith("check of one frame of") for note in spec.notes), "the manifest keeps the self-check"
     assert all(
         str(k).startswith(f"hypersim-{g}-cam_")
         for k, g in zip(dataset.column("key"), dataset.column("group"), strict=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -236,7 +237,11 @@ def test_files_of_an_unknown_form_stop_the_conversion(tmp_path: Path) -> None:
 def test_unreadable_openpose_files_cost_the_comparison_only(tmp_path: Path) -> None:
     joints = make(tmp_path)
     (tmp_path / "Openpose/3DJ/A016_P101_G001_C001.json").write_text("{")
-    assert "OpenPose files cannot be used: Openpose/3DJ/A016" in notes(tmp_path)
+    assert "OpenPose files are not used: Openpose/3DJ/A016" in notes(tmp_path)
+    np.testing.assert_allclose(load(tmp_path).pose3d, joints, atol=1e-4)
+    inches = ((joints - SHIFT) * [39.37, -39.37, 39.37])[:, :, FROM_KINECT]
+    make(tmp_path, Openpose3DJ={"array": inches})
+    assert "OpenPose files are not used: OpenPose 3D files: upper arm 11." in notes(tmp_path)
     np.testing.assert_allclose(load(tmp_path).pose3d, joints, atol=1e-4)
 
 
@@ -333,6 +338,10 @@ def test_names_and_folders_of_the_user(tmp_path: Path) -> None:
     sample = load(tmp_path / "raw", layout=layout)
     assert sample.meta["joint_source"] == "kinect"
     np.testing.assert_allclose(sample.pose3d, joints, atol=1e-4)
+    shutil.rmtree(tmp_path / "raw/Openpose")
+    with pytest.raises(SourceError, match=r"raw/K/\dDJ/A016.*2 skeleton files .*--layout FILE.yaml"):
+        load(tmp_path / "raw")
+    assert load(tmp_path / "raw", layout=layout).meta["joint_source"] == "kinect"
     layout.write_text("synadl: {k4d: K}")
     with pytest.raises(UsageError, match="--layout"):
         load(tmp_path / "raw", layout=layout)

@@ -82,6 +82,13 @@ class SynadlConverter(Converter):
         found = find_clips(self.root, folders, from_zip=self.opts.from_zip)
         if not any("rgb" in clip.files for clip in found.clips.values()):
             raise SourceError(self._nothing_found(found))
+        if found.unplaced and not any({"k3d", "op3d"} & clip.files.keys() for clip in found.clips.values()):
+            raise SourceError(
+                f"{self.root / found.unplaced[0]}: {len(found.unplaced)} skeleton files lie in folders that don't say "
+                "Kinect or OpenPose and 2DJ or 3DJ; give --layout FILE.yaml with a line such as "
+                "synadl: {k3d: FOLDER, k2d: FOLDER}, or move them away to convert the videos alone",
+                reason="unknown-layout",
+            )
         chosen = [clip for _, clip in sorted(found.clips.items()) if self._is_wanted(clip)]
         clips = [clip for clip in chosen if "rgb" in clip.files]
         absent = {"video of the skeleton not present": len(chosen) - len(clips)} if len(chosen) > len(clips) else {}
@@ -183,11 +190,16 @@ class SynadlConverter(Converter):
             if error is not None and is_main:
                 hint = "; --joints openpose does without the Kinect files" if name == "kinect" else ""
                 raise SourceError(f"{error} (and so is every other file that was tried){hint}", reason=error.reason)
-            notes += [] if error is None else [f"{_LABELS[name]} files cannot be used: {error}"]
-            if samples[name]:
-                pairs = [pair for _, pair in samples[name]]
-                frames[name] = examine(pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main)
-                notes += frames[name].sentences
+            if error is None and samples[name]:
+                try:
+                    pairs = [pair for _, pair in samples[name]]
+                    found = examine(pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main)
+                    frames[name], notes = found, [*notes, *found.sentences]
+                except SourceError as unknown:
+                    if is_main:
+                        raise
+                    error = unknown
+            notes += [] if error is None else [f"{_LABELS[name]} files are not used: {error}"]
         if "kinect" in frames:
             notes.append(self._check_order(frames, samples))
         if not frames:
@@ -225,7 +237,7 @@ class SynadlConverter(Converter):
 
     def _check_order(self, frames: Mapping[str, Frame], samples: Mapping[str, list[tuple[str, Pair]]]) -> str:
         kinect, openpose = dict(samples["kinect"]), dict(samples["openpose"])
-        common = sorted(kinect.keys() & openpose.keys())
+        common = sorted(kinect.keys() & openpose.keys()) if "openpose" in frames else []
         if common:
             a = [frames["kinect"].metres(kinect[stem].solid) for stem in common]
             b = [frames["openpose"].metres(openpose[stem].solid) for stem in common]
