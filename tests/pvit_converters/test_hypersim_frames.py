@@ -1,6 +1,7 @@
 """Hypersim frames against the analytic truth of a tree built from the specification."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,20 @@ def test_missing_modalities_are_left_out(make_hypersim: Make) -> None:
     assert without_pose.camera is not None
     assert without_pose.camera.world_from_camera is None
     assert without_pose.normal is not None  # from normal_cam
+    assert without_pose.meta["warnings"] == ["no-camera-pose"]
     hit = raw.truths["ai_901_002", 0].hit
     expected = raw.truths["ai_901_002", 0].rotation.T @ [0, 0, 1] * [1, -1, -1]
     np.testing.assert_allclose(without_pose.normal[0][hit], np.broadcast_to(expected, (hit.sum(), 3)), atol=2e-3)
+
+
+def test_world_normals_need_the_pose(make_hypersim: Make) -> None:
+    """As after a download of normal_world alone: nothing is lost without a word."""
+    raw = make_hypersim(frames=1, scenes=("ai_901_001",))
+    shutil.rmtree(raw.root / "ai_901_001/_detail")
+    raw.file("ai_901_001", 0, "normal_cam.hdf5").unlink()
+    (sample,) = load_all(raw.root).values()
+    assert sample.normal is None
+    assert sample.meta["warnings"] == ["no-camera-pose", "world-normals-without-camera-pose-left-out"]
 
 
 def test_absent_frames_are_counted_and_not_failures(make_hypersim: Make) -> None:

@@ -256,6 +256,8 @@ class HypersimConverter(Converter):
                 sample.meta["warnings"].append("bad-rotation")
             elif scene.scale:
                 sample.camera.world_from_camera = cam.world_from_camera(rotation, pose[1], scene.scale)[None]
+        if pose is None:
+            sample.meta["warnings"].append("no-camera-pose")
         if pose is None or rotation is not None:
             self._add_normals(sample, frame, rays, rotation)
         self._drop_if_too_empty(sample)
@@ -295,6 +297,8 @@ class HypersimConverter(Converter):
         elif "normal_cam" in frame:
             raw, turn = frame.read("normal_cam"), cam.CV_FROM_GL
         else:
+            if "normal_world" in frame:
+                sample.meta["warnings"].append("world-normals-without-camera-pose-left-out")
             return
         normal, flipped = repair_normals(raw, turn, rays, frame.surface)
         sample.normal = normal[None]
