@@ -39,9 +39,10 @@ class Pixels:
     def _on_device(self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]) -> Float[Tensor, "b 3 t h w"]:
         import torch
 
-        scale, shift = (torch.tensor(v, device=frames.device).view(3, 1, 1, 1) for v in (self._scale, self._shift))
-        clips = frames[places].permute(0, 4, 1, 2, 3)
-        return clips.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).sub_(shift)
+        clips = frames[places].permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+        for channel, (scale, shift) in enumerate(zip(self._scale, self._shift, strict=True)):
+            clips[:, channel].mul_(scale).sub_(shift)  # plain numbers: a tensor of them would wait for the device
+        return clips
 
     def _on_cpu(
         self, frames: UInt8[np.ndarray, "n h w 3"], places: Int64[np.ndarray, "b t"]

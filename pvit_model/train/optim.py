@@ -126,7 +126,9 @@ class Ema:
         """Takes in the weights after step `step` (0-based); early steps average over fewer, so it forgets the start."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
+            # The model may have moved to an accelerator since the averages were made or restored.
+            mean = self.tensors[name] = self.tensors[name].to(value.device)
             if value.is_floating_point():
-                self.tensors[name].lerp_(value.to(self.tensors[name].dtype), 1 - decay)
+                mean.lerp_(value.to(mean.dtype), 1 - decay)
             else:
-                self.tensors[name].copy_(value)
+                mean.copy_(value)

@@ -36,8 +36,8 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
 def _cut(batch: Batch, a: int, b: int) -> Batch:
     targets = {}
     for name, t in batch.targets.items():
-        keep = (t.rows >= a) & (t.rows < b)
-        targets[name] = Targets(t.rows[keep] - a, t.value[keep], t.valid[keep])
+        first, last = torch.searchsorted(t.rows, t.rows.new_tensor([a, b])).tolist()  # rows ascend: slices, no copies
+        targets[name] = Targets(t.rows[first:last] - a, t.value[first:last], t.valid[first:last])
     return replace(batch, keys=batch.keys[a:b], sources=batch.sources[a:b], video=batch.video[a:b], targets=targets)
 
 
@@ -150,8 +150,8 @@ class Stepper:
             if name not in self.weights:  # not trained: exactly 0, but its parameters must stay in the graph
                 total = total + loss.sum * 0
                 continue
-            i = self.names.index(name)
-            total = total + loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1).item())
+            i = self.names.index(name)  # the share stays on the device: nobody waits for the forward pass
+            total = total + loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1)).float()
             sums[i] = loss.sum.detach()
         self.accelerator.backward(total)
         return sums

@@ -148,6 +148,7 @@ class Trainer:
             view.note(f"resumed    at step {self.progress.step}")
 
     def _loader(self) -> Loader:
+        device = self.accelerator.device if self.accelerator.device.type == "cuda" else None
         return loader(
             self.plan.mixture,
             workers=self.config.data.workers,
@@ -157,8 +158,9 @@ class Trainer:
             num_steps=self.num_steps - self.progress.step,
             clip=self.config.clip,
             on_corrupt=self.config.data.on_corrupt,
-            pin_memory=self.accelerator.device.type == "cuda",
+            pin_memory=device is not None,
             timeout=self.config.run.timeout_s,
+            device=device,  # pixels travel as bytes, and the accelerator normalises them
         )
 
     def _loop(self, view: View, log: MetricsLog | None, stop: StopRequest) -> None:

@@ -178,3 +178,23 @@ def test_recomputed_blocks_give_the_same_gradient_with_less_memory() -> None:
         kept.append(saved.total)
     assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
     assert kept[1] < 0.5 * kept[0]
+
+
+def test_averaged_weights_follow_the_model_to_its_device() -> None:
+    """Averages are made, and restored, before the model moves to an accelerator; the meta device stands for one."""
+    model = torch.nn.Linear(2, 3)
+    ema = optim.Ema(model, 0.5)
+    ema.update(model.to("meta"), 10)
+    assert {t.device.type for t in ema.tensors.values()} == {"meta"}
+
+
+def test_averaged_weights_are_the_decayed_sum() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    ema = optim.Ema(model, 0.9)
+    expected = 1.0
+    for step, value in ((100, 2.0), (101, 4.0)):
+        model.weight.data.fill_(value)
+        ema.update(model, step)
+        expected = 0.9 * expected + 0.1 * value
+    assert float(ema.tensors["weight"]) == pytest.approx(expected)

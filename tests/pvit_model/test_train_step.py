@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvit_data.batch import Batch, Targets
 from pvit_model import create_model
@@ -37,11 +38,12 @@ def make_batch() -> Batch:
     return Batch(0, [f"k{i}" for i in range(8)], ["s"] * 8, values(8, 3, 4, 32, 32), packed)
 
 
-def make_stepper(accumulate: int = 1) -> tuple[Stepper, torch.nn.Module]:
+def make_stepper(accumulate: int = 1, **options: object) -> tuple[Stepper, torch.nn.Module]:
     torch.manual_seed(0)
     model = create_model(
         "mvitv2_xxs", tasks=["depth", "boxes", "segm"], num_classes=3, segm_spaces={"things": 3}, clip=[4, 32, 32],
         depth=2, stages=[1], dense_layers=[0, 1], embed_dim=8, dense_width=8, dense_dropout=0.0, dropout=0.0,
+        **options,
     )  # fmt: skip
     accelerator = make_accelerator(RunConfig(timeout_s=30))
     optimizer = make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0))
@@ -185,3 +187,35 @@ def test_an_unlabelled_task_adds_nothing_to_the_others() -> None:
         release(stepper.accelerator)
         gradients.append(difference(model, start))
     assert all(torch.equal(gradients[0][n], gradients[1][n]) for n in gradients[0])
+
+
+class Asked(TorchDispatchMode):
+    """Counts how often Python asks for a number that a tensor holds: on an accelerator each waits for all its work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.times += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_forward_and_backward_never_wait_for_the_device(accumulate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The textbook attention stands for the fused one, whose CPU stand-in checks its ids one by one."""
+    stepper, _ = make_stepper(accumulate, attention="matmul")
+    original, asked = Stepper._backward, Asked()
+
+    def watched(self: Stepper, *args: object) -> torch.Tensor:
+        with asked:
+            return original(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Stepper, "_backward", watched)
+    result = stepper.step(make_batch())
+    release(stepper.accelerator)
+    assert result.losses.keys() == set(NAMES)
+    assert asked.times == 0
+    with asked:
+        torch.ones(3).sum().item()
+    assert asked.times == 1
