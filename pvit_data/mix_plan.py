@@ -92,7 +92,9 @@ class MixPlan:
 def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
     """Counts the batches of one epoch (at most 2000, or `steps`)."""
     steps = steps or min(mixture.steps_per_epoch, MAX_STEPS)
-    names = [name for name in TASKS if any(mixture.supervised(i, name).any() for i in range(len(mixture.sources)))]
+    further = {name for tasks in mixture.tasks.values() for name in tasks} - TASKS.keys()
+    every = [*TASKS, *sorted(further)]
+    names = [name for name in every if any(mixture.supervised(i, name).any() for i in range(len(mixture.sources)))]
     carries = [_by_row(mixture, i, names) for i in range(len(mixture.sources))]
     by_source = np.zeros((steps, len(mixture.sources)), np.int64)
     by_task = np.zeros((steps, len(names)), np.int64)

@@ -174,7 +174,7 @@ class Mixture:
             return np.asarray((source.ds.column("action") >= 0) & source.is_downstream, bool)
         using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
         used = np.isin(source.ds.column("source"), using)
-        return np.asarray(used & _has(source.ds, task_table.TASKS[task].field), bool)
+        return np.asarray(used & _has(source.ds, task_table.known([task])[0].field), bool)
 
     def _usable_rows(self, source: MixtureSource) -> Int64[np.ndarray, "n"]:
         """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""

@@ -7,7 +7,7 @@ One entry per task; heads, losses and metrics of the same names live in the mode
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -122,13 +122,15 @@ def of_source(ds: SampleSet, source: str, chosen: Mapping[str, Sequence[str]]) -
 
 
 def known(names: Iterable[str]) -> tuple[Task, ...]:
-    """The tasks of the given names.
+    """The tasks of the given names; `"boxes/hands"` is a further task of the kind `boxes`, with a target of that name.
 
     Raises:
         ConfigError: if a name is not in the table.
     """
-    names = tuple(names)
+    found = []
     for name in names:
-        if name not in TASKS:
+        kind = TASKS.get(name.partition("/")[0])
+        if kind is None or (name != kind.name and kind.name in ("segm", "action")):
             raise ConfigError(f"unknown task '{name}': expected one of {', '.join(sorted(TASKS))}")
-    return tuple(TASKS[name] for name in names)
+        found.append(replace(kind, name=name))
+    return tuple(found)

@@ -38,6 +38,12 @@ class LoadReport:
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
+    def line(self) -> str:
+        """Counts, and the names of what was not taken as it is, in one line."""
+        parts = {"resized": self.resized, "fresh": self.fresh, "unused": self.unused}
+        said = [f"{len(names)} {what}" + (f" ({_some(names, 3)})" if names else "") for what, names in parts.items()]
+        return ", ".join([f"{len(self.loaded)} loaded", *said])
+
     def __str__(self) -> str:
         rows = [("loaded", self.loaded), ("resized", self.resized), ("fresh", self.fresh), ("unused", self.unused)]
         return "\n".join(f"{name:8} {len(names):4}  {_some(names) if name != 'loaded' else ''}" for name, names in rows)

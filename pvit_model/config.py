@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pvit_data.errors import ConfigError, UsageError
-from pvit_model.tasks.base import split_task
+from pvit_model.tasks.base import kind_of
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pvit": {},
@@ -29,7 +29,7 @@ class PViTConfig(BaseModel):
     Args:
         backbone: registered name.
         backbone_options: keyword options of that backbone, for example `{"clip": [8, 160, 160], "drop_path": 0.4}`.
-        tasks: in the order of their prompts; `"hands=boxes"` is a further task `hands` of the kind `boxes`.
+        tasks: in the order of their prompts; `"boxes/hands"` is a further task of the kind `boxes`.
         num_classes: of the action head.
         segm_spaces: number of ids of each segmentation label space; may be filled later, see `PViT.add_segm_space`.
         prompts: `"task"` each task its own; `"shared"` one wide token for all (OP): its final state is projected to one
@@ -74,11 +74,13 @@ class PViTConfig(BaseModel):
 
     @model_validator(mode="after")
     def _tasks_are_distinct(self) -> PViTConfig:
-        names = [split_task(task)[0] for task in self.tasks]
+        names = list(self.tasks)
         if len(set(names)) < len(names):
             raise ValueError(
-                f"tasks {names} name one twice; a second task of a kind needs its own name, as 'hands=boxes'"
+                f"tasks {names} name one twice; a second task of a kind needs its own name, as 'boxes/hands'"
             )
+        if further := [name for name in names if name != "segm" and kind_of(name) == "segm"]:
+            raise ValueError(f"'{further[0]}': a further segmentation is a label space of 'segm', not a task")
         if self.prompts == "shared" and self.prompts_per_task > 1:
             raise ValueError("prompts 'shared' is one token for all tasks; prompts_per_task must be 1")
         return self

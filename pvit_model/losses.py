@@ -89,6 +89,9 @@ class UncertaintyWeights(nn.Module):
 
     Args:
         names: target names; s of a target that a batch lacks is left alone.
+
+    Attributes:
+        log_variance: s of each, float32.
     """
 
     def __init__(self, names: list[str]) -> None:
@@ -98,8 +101,22 @@ class UncertaintyWeights(nn.Module):
 
     def forward(self, losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Tensor:
         """The total, a scalar."""
-        terms = []
-        for name, loss in losses.items():
-            s = self.log_variance[self.names.index(name)]
-            terms.append(torch.exp(-s) * weights.get(name, 1.0) * loss.mean + s * (loss.count > 0))
+        terms = [
+            self.term(name, weights.get(name, 1.0) * loss.mean, (loss.count > 0).float())
+            for name, loss in losses.items()
+        ]
         return torch.stack(terms).sum()
+
+    def term(self, name: str, loss: Tensor, share: Tensor) -> Tensor:
+        """One target's term, a scalar.
+
+        Args:
+            loss: weighted; of a part of the batch it may be that part's share of the whole batch's mean.
+            share: how much of s counts: 0 for a target without labels, the part of the batch that is at hand else.
+        """
+        s = self.log_variance[self.names.index(name)]
+        return torch.exp(-s) * loss + s * share
+
+    def factors(self) -> dict[str, float]:
+        """exp(-s) by target name: what its weight is multiplied with."""
+        return dict(zip(self.names, torch.exp(-self.log_variance).tolist(), strict=True))

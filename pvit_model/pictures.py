@@ -78,5 +78,5 @@ def caption(target: str, canvas: Canvas) -> str:
         "normal": "normals" + ("" if canvas.camera_normals else " (world)"),
         "segm": f"segmentation {space}",
         "pose3d": "pose",
-        "boxes": "boxes",
+        "boxes": f"boxes {space}".rstrip(),
     }[task]

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_model.config import PViTConfig
-from pvit_model.tasks.base import split_task
 
 
 def fresh_prompts(number: int, width: int) -> nn.Parameter:
@@ -25,7 +24,7 @@ class PromptReader(nn.Module):
     def __init__(self, config: PViTConfig, width: int) -> None:
         super().__init__()
         self.mode, self.per_task = config.prompts, config.prompts_per_task
-        self.names = [split_task(task)[0] for task in config.tasks]
+        self.names = list(config.tasks)
         if self.mode == "shared" and self.names and config.heads:
             self.project = nn.Linear(width, len(self.names) * width)
 

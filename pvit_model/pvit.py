@@ -17,7 +17,7 @@ from pvit_model.config import PViTConfig
 from pvit_model.heads import DenseHead
 from pvit_model.hub import HubMixin
 from pvit_model.prompts import PromptReader, fresh_prompts
-from pvit_model.tasks.base import get_task, split_task
+from pvit_model.tasks.base import get_task, kind_of
 
 ACTION = "action"
 
@@ -53,7 +53,7 @@ class PViT(nn.Module, HubMixin):
         prompts: the parameter (n, C0), in the order of the tasks, a task's own ones side by side.
         head: the linear action head.
         heads: auxiliary heads by task.
-        kinds: kind of each task by its name.
+        kinds: kind of each task by its name (`"boxes"` of `"boxes/hands"`).
     """
 
     def __init__(self, config: PViTConfig) -> None:
@@ -62,7 +62,7 @@ class PViT(nn.Module, HubMixin):
         self.backbone = build_backbone(config.backbone, **config.backbone_options)
         backbone = cast(Any, self.backbone)
         width = backbone.dims[-1]
-        self.kinds: dict[str, str] = dict(split_task(task) for task in config.tasks)
+        self.kinds: dict[str, str] = {task: kind_of(task) for task in config.tasks}
         self.dense_layers: tuple[int, ...] = config.dense_layers or backbone.dense_layers
         if config.prompt_layer >= len(backbone.dims) or max(self.dense_layers) >= len(backbone.dims):
             raise UsageError(f"prompt_layer and dense_layers must be below {len(backbone.dims)}, the backbone's depth")

@@ -104,8 +104,9 @@ def train(
         from pvit_model.train.memory import memory_line
         from pvit_model.train.network import build_network, parameter_counts
 
-        network = build_network(plan)
-        print("\n".join(plan_lines(plan, parameter_counts(network), out, memory_line(network, plan))))
+        weights: list[str] = []
+        network = build_network(plan, weights.append)
+        print("\n".join(plan_lines(plan, parameter_counts(network), out, memory_line(network, plan), weights)))
         return
     from pvit_model.train.trainer import train as run_training
 

@@ -121,7 +121,6 @@ def get_task(name: str) -> Task:
     return task
 
 
-def split_task(text: str) -> tuple[str, str]:
-    """(name, kind) of a task as configured: `"boxes"`, or `"hands=boxes"` for a second task of the same kind."""
-    name, _, kind = text.partition("=")
-    return name, kind or name
+def kind_of(task: str) -> str:
+    """The kind of a task or target: `"boxes"` of `"boxes"` and of `"boxes/hands"`, a second task of the same kind."""
+    return task.partition("/")[0]

@@ -33,7 +33,7 @@ from pvit_model.train.sharded import like, whole
 
 VERSION = 1
 SEPARATOR = "//"
-FOLDER = re.compile(r"step-(\d{8})\Z")
+FOLDER = re.compile(r"step-(\d{8})(?:\.old)?\Z")
 
 
 def _sha256(path: Path) -> str:
@@ -104,7 +104,7 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:08d}"
-    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
+    temporary, shadow = folder / f".{final.name}.{os.getpid()}.tmp", folder / f"{final.name}.old"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -115,10 +115,12 @@ def save_checkpoint(
             save_file({k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
         write_json(temporary / "state.json", {**state, "step": step, "version": VERSION})
         _seal(temporary)
-        if final.exists():
-            shutil.rmtree(final)
+        if final.exists():  # saved again: the old one stays loadable until the new one is there
+            shutil.rmtree(shadow, ignore_errors=True)
+            final.rename(shadow)
         temporary.rename(final)
         _sync(folder)
+        shutil.rmtree(shadow, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -207,9 +209,8 @@ def restore(
 
 def prune(folder: Path, keep_last: int, best: int | None) -> None:
     """Deletes all checkpoints but the newest `keep_last` and the one of step `best`; also what crashes left."""
-    found = checkpoints(folder)
-    for step, path in found[:-keep_last]:
+    for path in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.old")):
+        shutil.rmtree(path, ignore_errors=True)
+    for step, path in checkpoints(folder)[:-keep_last]:
         if step != best:
             shutil.rmtree(path)
-    for path in folder.glob(".step-*.tmp"):
-        shutil.rmtree(path, ignore_errors=True)

@@ -74,7 +74,14 @@ class LossConfig(Strict):
         default_factory=lambda: dict(LOSS_WEIGHTS),
         description="weight of each task's loss, where it is not the paper's; 0 switches a task's loss off",
     )
+    learned: bool = Field(
+        default=False, description="learn a factor on each weight (uncertainty weighting, Kendall et al. 2018)"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the loss functions")
+
+    def weight_of(self, target: str) -> float:
+        """The weight of a target's loss: its own, else its kind's (that of `boxes` for `boxes/hands`)."""
+        return self.weights.get(target, self.weights.get(target.partition("/")[0], 0.0))
 
     @field_validator("weights")
     @classmethod

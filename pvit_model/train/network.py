@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from pvit_model.pvit import PViT
 
 
-def build_network(plan: Plan) -> PViT:
+def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None) -> PViT:
     """The network of a plan, with its starting weights.
+
+    Args:
+        note: told in a line what was taken from given weights, and what was not.
 
     Raises:
         ConfigError: if `model.options` does not fit the network.
@@ -30,20 +33,21 @@ def build_network(plan: Plan) -> PViT:
     except TypeError as error:  # an option that neither the network nor its backbone has
         raise ConfigError(f"model.options {config.options}: {error}") from None
     if config.init_from:
-        _start_from(network, config.init_from)
+        note(_start_from(network, config.init_from))
     elif config.checkpoint:
         from pvit_model import load_backbone_checkpoint
 
-        load_backbone_checkpoint(network, config.checkpoint)
+        note(f"weights    {config.checkpoint}: {load_backbone_checkpoint(network, config.checkpoint).line()}")
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network
 
 
-def _start_from(network: nn.Module, where: str) -> None:
+def _start_from(network: nn.Module, where: str) -> str:
     """Copies every weight that has the same name and shape; says what did not fit."""
     from safetensors.torch import load_file
 
+    from pvit_model.checkpoints import LoadReport
     from pvit_model.inference import find_model
 
     try:
@@ -57,9 +61,8 @@ def _start_from(network: nn.Module, where: str) -> None:
     if not fitting:
         raise FormatError(f"model.init_from '{where}': none of its {len(given)} weights fits this network")
     network.load_state_dict(fitting, strict=False)
-    fresh = sorted(set(own) - set(fitting))
-    if fresh:
-        warnings.warn(f"{len(fresh)} weights stay fresh, e.g. {', '.join(fresh[:3])}", stacklevel=2)
+    report = LoadReport(sorted(fitting), [], sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting)))
+    return f"weights    {where}: {report.line()}"
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:

@@ -68,9 +68,11 @@ def parameter_groups(
     ]
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """The optimiser over a model's trainable parameters."""
-    groups = parameter_groups(model.named_parameters(), config)
+def make_optimizer(
+    model: nn.Module, config: OptimConfig, further: Iterable[tuple[str, nn.Parameter]] = ()
+) -> torch.optim.Optimizer:
+    """The optimiser over a model's trainable parameters, and over `further` ones by name."""
+    groups = parameter_groups([*model.named_parameters(), *further], config)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam

@@ -20,6 +20,7 @@ import pvit_data
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.labels import LabelSpace
 from pvit_data.mixture import Mixture, MixtureSource
+from pvit_data.tasks import known
 from pvit_model.inference import Inference
 from pvit_model.train.config import TrainConfig
 
@@ -196,10 +197,10 @@ def _check_sources(config: TrainConfig, found: Mapping[str, str]) -> None:
 def _tasks_of(name: str, listed: Sequence[str], config: TrainConfig, is_downstream: bool) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's own list, else the manifest's; both cut to the model's tasks."""
     tasks = config.clip.tasks.get(name, tuple(listed))
-    allowed = config.model.tasks if config.model.tasks is not None else AUXILIARY
+    allowed = [t for t in tasks if t != "action"] if config.model.tasks is None else config.model.tasks
     if is_downstream and name not in config.clip.tasks:
         return ("action",)
-    kept = tuple(t for t in tasks if t in allowed and config.losses.weights.get(t, 0.0) != 0.0)
+    kept = tuple(t for t in tasks if t in allowed and config.losses.weight_of(t))
     return (*kept, "action") if is_downstream else kept
 
 
@@ -214,6 +215,9 @@ def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str]
             raise UsageError(f"source '{name}' in '{found[name]}' has no training samples{filtered}")
         val = open_split(found[name], name, "val", where)
         opened[name] = (train, val)
+        for task in known(t for t in config.clip.tasks[name] if t != "action"):
+            if not train.column(f"has_{task.field}").any():
+                notes.append(f"no training sample of source '{name}' carries {task.name}")
         if val is None:
             notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
     entries = [
@@ -237,7 +241,8 @@ def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str]
 
 def _finish(config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]) -> Plan:
     supervised = {task for s in sources for task in s.tasks}
-    tasks = tuple(t for t in AUXILIARY if t in (supervised if config.model.tasks is None else config.model.tasks))
+    wanted = supervised if config.model.tasks is None else config.model.tasks
+    tasks = (*(t for t in AUXILIARY if t in wanted), *sorted(set(wanted) - set(AUXILIARY)))
     unsupervised = [t for t in tasks if t not in supervised]
     if unsupervised:
         notes.append(
@@ -295,8 +300,15 @@ def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     return None
 
 
-def plan_lines(plan: Plan, parameters: Mapping[str, int], out: Path, memory: str = "") -> list[str]:
-    """The plan in plain lines, as printed before a run; `memory`: a line of its own (`pvit_model.train.memory`)."""
+def plan_lines(
+    plan: Plan, parameters: Mapping[str, int], out: Path, memory: str = "", weights: Sequence[str] = ()
+) -> list[str]:
+    """The plan in plain lines, as printed before a run.
+
+    Args:
+        memory: a line of its own (`pvit_model.train.memory`).
+        weights: lines about given weights (`pvit_model.train.network.build_network`).
+    """
     config = plan.config
     clip, optim = config.clip, config.optim
     lines = [f"recipe     {config.name}: {config.about}"]
@@ -316,7 +328,7 @@ def plan_lines(plan: Plan, parameters: Mapping[str, int], out: Path, memory: str
     classes = f", {plan.action.num_ids} classes" if plan.action else ""
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
     lines.append(f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}")
-    lines += [memory] if memory else []
+    lines += [*weights, *([memory] if memory else [])]
     lines.append(f"results    {out}")
     return lines + [f"note       {note}" for note in plan.notes]
 

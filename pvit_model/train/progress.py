@@ -38,6 +38,7 @@ class Progress:
     Args:
         step: optimiser steps done.
         best_step, best_value: the best validation so far.
+        validated: step of the last validation.
         skipped: steps skipped in all.
         bad_in_a_row: steps skipped since the last good one.
     """
@@ -45,6 +46,7 @@ class Progress:
     step: int = 0
     best_step: int = 0
     best_value: float | None = None
+    validated: int = 0
     skipped: int = 0
     bad_in_a_row: int = 0
 

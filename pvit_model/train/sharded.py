@@ -49,6 +49,7 @@ def check_sharding(config: TrainConfig) -> None:
     """
     for used, name in (
         (config.optim.ema is not None, "optim.ema"),
+        (config.losses.learned, "losses.learned"),
         (config.run.compile, "run.compile"),
         (config.run.precision == "fp16", "run.precision=fp16"),
     ):

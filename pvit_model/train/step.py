@@ -67,7 +67,7 @@ class StepResult:
     Args:
         losses: global mean loss per target name (unweighted); absent where nothing was supervised.
         counts: supervised items per target name, over all ranks.
-        total: the weighted loss that was minimised.
+        total: the weighted loss that was minimised, without learned factors.
         grad_norm: norm of the whole gradient before clipping; nan where the step was skipped for its loss.
         skipped: whether the weights stayed as they were.
         nonfinite: target names whose loss was not finite on some rank (`"gradient"` if only the gradient was).
@@ -90,11 +90,12 @@ class Stepper:
         model: the (wrapped) network.
         optimizer: over its parameters.
         accelerator: gives device, precision and gradient synchronisation.
-        weights: weight of each task's loss.
+        weights: weight of each task's loss, by task or by target name; 0 leaves it out.
         targets: target names in a fixed order, the same on every rank.
         loss_options: passed on to the loss functions.
         accumulate: micro-batches per step.
         clip_norm: largest gradient norm, or None.
+        balance: learned factors on the weights, whose parameter is among the optimiser's; None: there are none.
     """
 
     def __init__(
@@ -107,11 +108,14 @@ class Stepper:
         loss_options: Any,
         accumulate: int = 1,
         clip_norm: float | None = None,
+        balance: loss_functions.UncertaintyWeights | None = None,
     ) -> None:
         self.model, self.optimizer, self.accelerator = model, optimizer, accelerator
-        self.names = [t for t in targets if weights.get(task_of(t), 0.0) != 0.0]
-        self.weights = {t: weights[task_of(t)] for t in self.names}
+        given = {t: weights.get(t, weights.get(task_of(t), 0.0)) for t in targets}
+        self.weights = {t: weight for t, weight in given.items() if weight != 0.0}
+        self.names = list(self.weights)
         self.loss_options, self.accumulate, self.clip_norm = loss_options, accumulate, clip_norm
+        self.balance = balance
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def step(self, batch: Batch, stop: bool = False) -> StepResult:
@@ -151,43 +155,51 @@ class Stepper:
                 total = total + loss.sum * 0
                 continue
             i = self.names.index(name)  # the share stays on the device: nobody waits for the forward pass
-            total = total + loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1)).float()
+            term = loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1)).float()
+            if self.balance is not None:
+                term = self.balance.term(name, term, (counts[i] > 0).float() / self.accumulate)
+            total = total + term
             sums[i] = loss.sum.detach()
         self.accelerator.backward(total)
         return sums
 
     def _finish(self, sums: Tensor, counts: Tensor, stop: bool) -> StepResult:
         """Agrees over ranks on losses, on whether all is finite, and on stopping; then steps or skips."""
-        bad = (~torch.isfinite(sums)).double()
-        shared = all_reduce(torch.cat([torch.nan_to_num(sums, 0.0, 0.0, 0.0), bad, bad.new_tensor([float(stop)])]))
-        values = shared.tolist()
-        n = len(self.names)
+        if self.balance is not None and self.balance.log_variance.grad is not None:  # it is no part of the model
+            shared_grad = all_reduce(self.balance.log_variance.grad)
+            self.balance.log_variance.grad = shared_grad / self.accelerator.num_processes
+        norm = self._clip()
+        bad = ~torch.isfinite(torch.cat([sums, norm.double().view(1)]))
+        flags = torch.cat([bad, bad.new_tensor([stop])]).double()
+        shared = all_reduce(torch.cat([torch.nan_to_num(sums, 0.0, 0.0, 0.0), flags]))
+        # The one place where a step waits for the device.
+        values = torch.cat([shared, counts, norm.double().view(1)]).tolist()
+        n, scaler = len(self.names), self.accelerator.scaler
         nonfinite = [name for name, flag in zip(self.names, values[n : 2 * n], strict=True) if flag > 0]
-        norm = math.nan
-        if not nonfinite:
-            norm = self._clip()
-            # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself.
-            if not math.isfinite(norm) and self.accelerator.scaler is None:
-                nonfinite = ["gradient"]
+        # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself.
+        if not nonfinite and values[2 * n] > 0 and scaler is None:
+            nonfinite = ["gradient"]
         if nonfinite:
             self.optimizer.zero_grad(set_to_none=True)
+            if scaler is not None:
+                scaler.update()  # it has seen this gradient, and must not take the next one for the same
         else:
             self.optimizer.step()
-        counted = dict(zip(self.names, counts.tolist(), strict=True))
+        counted = dict(zip(self.names, values[2 * n + 2 : -1], strict=True))
         losses = {t: values[i] / counted[t] for i, t in enumerate(self.names) if counted[t] and t not in nonfinite}
         return StepResult(
             losses=losses | {t: math.nan for t in nonfinite if t in counted},
             counts=counted,
             total=sum(self.weights[t] * v for t, v in losses.items()) if not nonfinite else math.nan,
-            grad_norm=norm,
+            grad_norm=math.nan if nonfinite and nonfinite != ["gradient"] else values[-1],
             skipped=bool(nonfinite) or bool(getattr(self.optimizer, "step_was_skipped", False)),
             nonfinite=tuple(nonfinite),
-            stop=values[-1] > 0,
+            stop=values[2 * n + 1] > 0,
         )
 
-    def _clip(self) -> float:
+    def _clip(self) -> Tensor:
         """Unscales and clips the gradient; its norm before clipping."""
         if self.accelerator.scaler is not None:
             self.accelerator.unscale_gradients(self.optimizer)
         limit = math.inf if self.clip_norm is None else self.clip_norm
-        return float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        return whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit))

@@ -27,6 +27,7 @@ from pvit_data.loading import loader
 from pvit_data.worker_loader import Loader
 from pvit_model.evaluate import SourceReport
 from pvit_model.inference import load_model
+from pvit_model.losses import UncertaintyWeights
 from pvit_model.train import checkpoint, folder, optim, sharded
 from pvit_model.train.engine import make_accelerator, release
 from pvit_model.train.examples import draw_examples
@@ -43,6 +44,9 @@ from pvit_model.train.view import View, make_view
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+BALANCE = "loss_balance"
+"""What the learned factors of the losses are called in the optimiser's state."""
 
 
 class Trainer:
@@ -66,9 +70,12 @@ class Trainer:
         self.accelerator: Accelerator = make_accelerator(run)
         self.num_steps = min(plan.num_steps, 2) if fast_dev_run else plan.num_steps
         seed_all(step_seed(run.seed, -1, 0))  # the same initial weights on every rank
-        self.network = build_network(plan)
+        self.started_from: list[str] = []
+        self.network = build_network(plan, self.started_from.append)
         self.shards = self._sharded()
-        self.optimizer = optim.make_optimizer(self.shards or self.network, self.config.optim)
+        self.balance = self._balance()
+        learned = [(f"{BALANCE}.{n}", p) for n, p in self.balance.named_parameters()] if self.balance else []
+        self.optimizer = optim.make_optimizer(self.shards or self.network, self.config.optim, learned)
         self.ema = optim.Ema(self.network, self.config.optim.ema) if self.config.optim.ema else None
         self.progress = Progress()
         self.reports: list[SourceReport] = []
@@ -78,7 +85,7 @@ class Trainer:
         self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
         self.stepper = Stepper(
             self.model, self.stepping, self.accelerator, self.config.losses.weights, plan.targets,
-            self.validator.loss_options, self.config.optim.accumulate, self.config.optim.clip_norm,
+            self.validator.loss_options, self.config.optim.accumulate, self.config.optim.clip_norm, self.balance,
         )  # fmt: skip
 
     def _sharded(self) -> torch.nn.Module | None:
@@ -88,6 +95,13 @@ class Trainer:
         sharded.check_sharding(self.config)
         self.network.to(self.accelerator.device)
         return sharded.shard(self.network, self.accelerator.device)
+
+    def _balance(self) -> UncertaintyWeights | None:
+        """Learned factors on the tasks' weights, where the run asks for them."""
+        if not self.config.losses.learned:
+            return None
+        names = [t for t in self.plan.targets if self.config.losses.weight_of(t)]
+        return UncertaintyWeights(names).to(self.accelerator.device)
 
     def _prepared(self) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         if self.shards is not None:
@@ -112,6 +126,8 @@ class Trainer:
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
         self.progress = Progress(**state["progress"])
+        if self.balance is not None:
+            self.balance.log_variance.data.copy_(torch.tensor(state["balance"]))
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
@@ -139,7 +155,7 @@ class Trainer:
 
     def _announce(self, view: View) -> None:
         memory = memory_line(self.network, self.plan, self.accelerator.num_processes) if self.is_main else ""
-        lines = plan_lines(self.plan, parameter_counts(self.network), self.out, memory)
+        lines = plan_lines(self.plan, parameter_counts(self.network), self.out, memory, self.started_from)
         if self.is_main:
             folder.describe(self.out, self.plan, lines)
         for line in lines:
@@ -168,6 +184,8 @@ class Trainer:
             return
         self.loader = self._loader()
         batches = iter(self.loader)
+        if self.progress.step and self._validation_due() and self.progress.validated != self.progress.step:
+            self._validate(view, log)  # a stop comes before the validation of its step
         clock, begun, first = Clock(), time.perf_counter(), self.progress.step
         self.model.train()
         while self.progress.step < self.num_steps:
@@ -183,7 +201,7 @@ class Trainer:
                 self._show(view, log, result, clock, pace * (self.num_steps - step))
                 clock = Clock()
             self._after(view, log, result, stop)
-            if self._due(self.config.run.eval_every or self.plan.steps_per_epoch):
+            if self._validation_due():
                 paused = time.perf_counter()
                 self._validate(view, log)
                 begun += time.perf_counter() - paused
@@ -226,11 +244,14 @@ class Trainer:
             raise Interrupted(
                 f"stopped at step {self.progress.step} of {self.num_steps} and saved; continue with --resume"
             )
-        if every and self._due(every) and not self._due(self.config.run.eval_every or self.plan.steps_per_epoch):
+        if every and self._due(every) and not self._validation_due():
             self._save()
 
     def _due(self, every: int) -> bool:
         return self.progress.step % every == 0 or self.progress.step == self.num_steps
+
+    def _validation_due(self) -> bool:
+        return self._due(self.config.run.eval_every or self.plan.steps_per_epoch)
 
     def _show(self, view: View, log: MetricsLog | None, result: StepResult, clock: Clock, eta_s: float) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -247,7 +268,9 @@ class Trainer:
         }
         view.update(self.progress.step, values | {"eta_s": eta_s}, result.losses)
         if log is not None:
-            log.write("train", self.progress.step, {**values, "losses": result.losses, "counts": result.counts})
+            tasks = {"losses": result.losses, "counts": result.counts}
+            tasks |= {"factors": self.balance.factors()} if self.balance else {}
+            log.write("train", self.progress.step, {**values, **tasks})
 
     def _validate(self, view: View, log: MetricsLog | None) -> None:
         faulthandler.cancel_dump_traceback_later()
@@ -261,7 +284,7 @@ class Trainer:
         if log is not None:
             log.write("eval", self.progress.step, found)
         name, value, sign = best_metric(self.config.run.best, self.plan, found)
-        best = self.progress.best_value
+        best, self.progress.validated = self.progress.best_value, self.progress.step
         if value is not None and (best is None or sign * value >= sign * best):
             self.progress.best_value, self.progress.best_step = value, self.progress.step
         self._save(name)
@@ -282,6 +305,7 @@ class Trainer:
                 "num_steps": self.num_steps,
                 "seed": self.config.run.seed,
                 "identity": folder.identity(self.plan),
+                "balance": self.balance.log_variance.tolist() if self.balance else [],
                 "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
             }
             checkpoint.save_checkpoint(

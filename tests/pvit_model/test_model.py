@@ -116,12 +116,12 @@ def test_a_frozen_backbone_stays_in_evaluation_mode_and_gets_no_gradient() -> No
 
 
 def test_a_further_task_of_a_kind_has_its_own_prompt_and_head() -> None:
-    model = small(["boxes", "hands=boxes"])
+    model = small(["boxes", "boxes/hands"])
     out = model(torch.randn(1, 3, *CLIP))
-    assert model.tasks == ("boxes", "hands")
+    assert model.tasks == ("boxes", "boxes/hands")
     assert model.prompts.shape == (2, 32)
-    assert out.kinds["hands"] == "boxes"
-    assert not torch.allclose(out.tasks["boxes"], out.tasks["hands"])
+    assert out.kinds["boxes/hands"] == "boxes"
+    assert not torch.allclose(out.tasks["boxes"], out.tasks["boxes/hands"])
 
 
 def test_saving_and_loading(tmp_path: Path) -> None:
@@ -156,6 +156,7 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
         ({"variant": "vtp"}, "unknown variant 'vtp': did you mean 'vpt'"),
         ({"tasks": ["dept"]}, "unknown task 'dept': did you mean 'depth'"),
         ({"tasks": ["depth", "depth"]}, "name one twice"),
+        ({"tasks": ["segm/more"]}, "a further segmentation is a label space of 'segm', not a task"),
         ({"dropout": 2.0}, "model option dropout"),
         ({"depht": 3}, "does not take these options"),
         ({"prompt_layer": 9}, "must be below 5"),

@@ -130,6 +130,44 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_saving_a_step_again_never_leaves_it_without_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at either of the two renames, or between them and the clean-up, the step stays loadable."""
+    model = network()
+    optimizer = make_optimizer(model, OptimConfig())
+    original = Path.rename
+
+    class Killed(BaseException):
+        pass
+
+    for fatal in (1, 2, 3):
+        folder, calls = tmp_path / str(fatal), 0
+        save(folder, 1, model, optimizer)
+
+        def rename(path: Path, target: Path) -> Path:
+            nonlocal calls
+            calls += 1
+            if calls == fatal:  # noqa: B023
+                raise Killed
+            return original(path, target)
+
+        monkeypatch.setattr(Path, "rename", rename)
+        if fatal < 3:
+            with pytest.raises(Killed):
+                save(folder, 1, model, optimizer)
+        else:
+            save(folder, 1, model, optimizer)
+        monkeypatch.setattr(Path, "rename", original)
+        found = checkpoint.newest(folder)
+        assert found is not None
+        assert checkpoint.read_state(found)["step"] == 1
+        save(folder, 1, model, optimizer)
+        save(folder, 1, model, optimizer)
+        checkpoint.prune(folder, 2, None)
+        assert [p.name for p in folder.iterdir()] == ["step-00000001"]
+
+
 WRITER = """
 import sys, torch
 from pathlib import Path

@@ -1,10 +1,12 @@
 """Whole runs on tiny shards: exact resume after signals and kills, damaged checkpoints, non-finite losses."""
 
 import json
+import math
 import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 
 from pvit_data.errors import ConfigError, Interrupted, PvitError, UsageError
 from pvit_model.train.log import read_log
+from pvit_model.train.network import build_network
 from pvit_model.train.plan import Plan, make_plan
 from pvit_model.train.recipes import load_recipe
 from pvit_model.train.trainer import Trainer, train
@@ -52,7 +55,10 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Trainer, "_step", wrapped)
 
 
-@pytest.mark.parametrize("settings", [(), ("run.precision=bf16", "optim.ema=0.9", "optim.accumulate=2")])
+EVERYTHING = ("run.precision=bf16", "optim.ema=0.9", "optim.accumulate=2", "losses.learned=true")
+
+
+@pytest.mark.parametrize("settings", [(), EVERYTHING])
 def test_stopped_and_resumed_is_bit_equal(
     settings: tuple[str, ...], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:
@@ -65,6 +71,21 @@ def test_stopped_and_resumed_is_bit_equal(
                 train(plan_of(tiny_recipe, shards, *settings), out, resume=step > 1)
     train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
     assert_same_run(tmp_path / "whole", out)
+
+
+def test_a_stop_takes_no_validation_away(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    """Stopped at the very step that a validation is due at: it is made up for after resuming."""
+    settings = ("run.eval_every=2", "run.checkpoint_every=0")
+    train(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
+    out = tmp_path / "parts"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 0)
+        with pytest.raises(Interrupted, match="stopped at step 2 of 6"):
+            train(plan_of(tiny_recipe, shards, *settings), out)
+    assert [x for x in read_log(out) if x["kind"] == "eval"] == []
+    train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
+    assert_same_run(tmp_path / "whole", out)
+    assert [x["step"] for x in read_log(out) if x["kind"] == "eval"] == [2, 4, 6]
 
 
 def test_killed_and_resumed_is_bit_equal(run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
@@ -180,6 +201,56 @@ def test_init_from_a_run(run_folder: Path, shards: list[str], tiny_recipe: str, 
     train(plan, tmp_path / "run", fast_dev_run=True)
     given = load_file(run_folder / "model/model.safetensors")
     assert all(torch.allclose(v, given[k]) for k, v in weights(tmp_path / "run", 2).items())
+    said = (tmp_path / "run/plan.txt").read_text()
+    assert f"weights    {run_folder}: {len(given)} loaded, 0 resized, 0 fresh, 0 unused" in said
+
+
+def test_published_weights_are_reported_in_the_plan(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    plan = plan_of(tiny_recipe, shards)
+    backbone = build_network(plan).backbone.state_dict()
+    strange = {name: value for name, value in backbone.items() if name != "norm.bias"} | {"head_old": torch.zeros(2)}
+    torch.save({"model_state": strange}, tmp_path / "w.pyth")
+    train(plan_of(tiny_recipe, shards, f"model.checkpoint={tmp_path}/w.pyth"), tmp_path / "run", fast_dev_run=True)
+    said = (tmp_path / "run/plan.txt").read_text()
+    counts = f"{len(backbone) - 1} loaded, 0 resized, 3 fresh (norm.bias, head.weight, head.bias), 1 unused (head_old)"
+    assert f"weights    {tmp_path}/w.pyth: {counts}" in said
+
+
+def test_a_further_task_of_a_kind_is_configuration(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    """The boxes of a source once more, as a task with its own prompt, head, loss and metric."""
+    plan = plan_of(tiny_recipe, shards, "clip.tasks={people: [pose3d, boxes, boxes/real], real: [boxes/real]}")
+    assert plan.tasks == ("depth", "normal", "segm", "pose3d", "boxes", "boxes/real")
+    assert "no training sample of source 'real' carries boxes/real" in plan.notes
+    result = train(plan, tmp_path / "run", fast_dev_run=True)
+    people = next(r for r in result.reports if r.source == "people")
+    assert set(people.metrics) == {"pose3d", "boxes", "boxes/real"}
+    first = losses(tmp_path / "run")[0][2]
+    assert first["boxes"] != first["boxes/real"]
+    logged = next(x for x in read_log(tmp_path / "run") if x["kind"] == "train")
+    assert logged["counts"]["boxes"] == logged["counts"]["boxes/real"]
+
+
+def test_an_accelerator_gets_pinned_bytes(shards: list[str], tiny_recipe: str) -> None:
+    """Pixels are normalised where they arrive; nothing here touches the device it names."""
+    plan = plan_of(tiny_recipe, shards)
+    for name, pinned in (("cuda:1", True), ("cpu", False)):
+        accelerator = SimpleNamespace(device=torch.device(name), process_index=1, num_processes=2)
+        trainer = SimpleNamespace(
+            accelerator=accelerator, plan=plan, config=plan.config, num_steps=6, progress=SimpleNamespace(step=2)
+        )
+        options = Trainer._loader(trainer)._options  # type: ignore[arg-type]
+        assert options.pin_memory == pinned
+        assert options.device == (accelerator.device if pinned else None)
+
+
+def test_learned_factors_move_and_are_kept(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(plan_of(tiny_recipe, shards, "losses.learned=true"), out)
+    factors = [x["factors"] for x in read_log(out) if x["kind"] == "train"]
+    assert set(factors[-1]) == {"action", "depth", "normal", "pose3d", "boxes", "segm/things"}
+    assert all(v != 1.0 for v in factors[-1].values())
+    state = json.loads((out / "checkpoints/step-00000006/state.json").read_text())
+    assert [math.exp(-s) for s in state["balance"]] == pytest.approx(list(factors[-1].values()))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +259,7 @@ def test_init_from_a_run(run_folder: Path, shards: list[str], tiny_recipe: str, 
         (["clip.downstream=reel"], "downstream source 'reel' is not in the shards, which hold people, real, scenes"),
         (["mixture.weights.scene=2"], "source 'scene' is not in the shards, .* did you mean 'scenes'"),
         (["model.name=mvitv3"], "mvitv3"),
+        (["model.tasks=[dept]", "clip.downstream=real"], "unknown task 'dept': did you mean 'depth'"),
         (["model.variant=mtt"], "unknown variant 'mtt': did you mean 'mt'"),
         (["model.options.wings=2"], "wings"),
         (["data.where.real=frames >= 99"], "has no training samples that pass the filter"),

@@ -1,8 +1,10 @@
 """One step: the same gradient however a global batch is cut into micro-batches and ranks, nothing on non-finite."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvit_data.batch import Batch, Targets
 from pvit_model import create_model
+from pvit_model.losses import UncertaintyWeights
 from pvit_model.tasks import LossOptions
 from pvit_model.train.config import LossConfig, OptimConfig, RunConfig
 from pvit_model.train.engine import make_accelerator, release
@@ -38,7 +41,9 @@ def make_batch() -> Batch:
     return Batch(0, [f"k{i}" for i in range(8)], ["s"] * 8, values(8, 3, 4, 32, 32), packed)
 
 
-def make_stepper(accumulate: int = 1, **options: object) -> tuple[Stepper, torch.nn.Module]:
+def make_stepper(
+    accumulate: int = 1, balance: UncertaintyWeights | None = None, **options: object
+) -> tuple[Stepper, torch.nn.Module]:
     torch.manual_seed(0)
     model = create_model(
         "mvitv2_xxs", tasks=["depth", "boxes", "segm"], num_classes=3, segm_spaces={"things": 3}, clip=[4, 32, 32],
@@ -46,10 +51,14 @@ def make_stepper(accumulate: int = 1, **options: object) -> tuple[Stepper, torch
         **options,
     )  # fmt: skip
     accelerator = make_accelerator(RunConfig(timeout_s=30))
-    optimizer = make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0))
+    learned = [("loss_balance", balance.log_variance)] if balance else []
+    optimizer = make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0), learned)
     wrapped, stepping = accelerator.prepare(model, optimizer)
     weights = LossConfig().weights
-    return Stepper(wrapped, stepping, accelerator, weights, NAMES, LossOptions(), accumulate), model
+    stepper = Stepper(
+        wrapped, stepping, accelerator, weights, NAMES, LossOptions(), accumulate, balance=balance
+    )  # fmt: skip
+    return stepper, model
 
 
 def difference(model: torch.nn.Module, start: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -57,14 +66,16 @@ def difference(model: torch.nn.Module, start: dict[str, torch.Tensor]) -> dict[s
     return {name: start[name] - p.detach() for name, p in model.named_parameters()}
 
 
-def take_step(accumulate: int, part: slice = slice(None)) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    stepper, model = make_stepper(accumulate)
+def take_step(accumulate: int, learned: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    balance = UncertaintyWeights([*NAMES, "normal"]) if learned else None
+    stepper, model = make_stepper(accumulate, balance)
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     try:
         size = stepper.accelerator.num_processes
         batch = split_batch(make_batch(), size)[stepper.accelerator.process_index]
         result = stepper.step(batch)
-        return difference(model, start), result.losses | {"total": result.total}
+        gradient = difference(model, start) | ({"balance": -balance.log_variance.detach()} if balance else {})
+        return gradient, result.losses | {"total": result.total}
     finally:
         release(stepper.accelerator)
 
@@ -88,6 +99,20 @@ def test_accumulation_changes_nothing(accumulate: int) -> None:
     assert losses == pytest.approx(same, rel=1e-5)
 
 
+def test_learned_factors_get_their_own_gradient() -> None:
+    """Of exp(-s) w L + s at s = 0: 1 - w L where a target has labels, 0 where it has none; the network's is as without.
+
+    However the batch is cut; `test_two_ranks_give_the_gradient_of_one` does the same on two ranks.
+    """
+    plain, losses = take_step(1)
+    for accumulate in (1, 4):
+        gradient, _ = take_step(accumulate, learned=True)
+        weights = LossConfig().weights
+        expected = [1 - weights[name.partition("/")[0]] * losses[name] for name in NAMES]
+        assert gradient.pop("balance").tolist() == pytest.approx([*expected, 0.0], rel=1e-4)
+        assert_equal_gradients(plain, gradient)
+
+
 def test_micro_batches_keep_their_targets() -> None:
     batch = make_batch()
     parts = split_batch(batch, 3)
@@ -105,7 +130,7 @@ sys.path.insert(0, {tests!r})
 from safetensors.torch import save_file
 import torch, test_train_step as t
 import torch.distributed as dist
-gradient, losses = t.take_step(1)
+gradient, losses = t.take_step(1, learned=True)
 import os
 if os.environ["RANK"] == "0":
     numbers = {{"loss " + k: torch.tensor(v, dtype=torch.float64) for k, v in losses.items()}}
@@ -121,7 +146,7 @@ def test_two_ranks_give_the_gradient_of_one(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = load_file(out)
-    gradient, losses = take_step(1)
+    gradient, losses = take_step(1, learned=True)
     assert_equal_gradients(gradient, {k: v for k, v in found.items() if not k.startswith("loss ")})
     assert losses == pytest.approx({k[5:]: float(v) for k, v in found.items() if k.startswith("loss ")}, rel=1e-5)
 
@@ -219,3 +244,48 @@ def test_forward_and_backward_never_wait_for_the_device(accumulate: int, monkeyp
     with asked:
         torch.ones(3).sum().item()
     assert asked.times == 1
+
+
+class Scaled:
+    """An optimiser behind a gradient scaler, as accelerate wraps it for fp16."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        self.optimizer, self.scaler = optimizer, scaler
+        self.param_groups = optimizer.param_groups
+
+    def zero_grad(self, set_to_none: bool) -> None:
+        self.optimizer.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step_was_skipped = self.scaler.get_scale() < before
+
+
+def test_scaled_gradients_step_and_skip() -> None:
+    """fp16's scaler, on a CPU in float32: the same gradient as without, and good steps follow bad ones."""
+    plain, _ = take_step(1)
+    _, model = make_stepper()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer = Scaled(make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0)), scaler)
+    accelerator = SimpleNamespace(
+        scaler=scaler, num_processes=1, autocast=contextlib.nullcontext,
+        backward=lambda loss: scaler.scale(loss).backward(),
+        unscale_gradients=lambda _: scaler.unscale_(optimizer.optimizer),
+    )  # fmt: skip
+    weights = LossConfig().weights
+    stepper = Stepper(model, optimizer, accelerator, weights, NAMES, LossOptions())  # type: ignore[arg-type]
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    bad = make_batch()
+    poison_target(bad)
+    for _ in range(2):
+        result = stepper.step(bad)
+        assert (result.skipped, "depth" in result.nonfinite) == (True, True)
+    hook = model.head.weight.register_hook(lambda grad: grad * float("inf"))
+    result = stepper.step(make_batch())
+    assert (result.skipped, result.nonfinite) == (True, ())  # an overflow is the scaler's business
+    hook.remove()
+    assert all(torch.equal(start[n], p) for n, p in model.named_parameters())
+    assert not stepper.step(make_batch()).skipped
+    assert_equal_gradients(plain, difference(model, start))
