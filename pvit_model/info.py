@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pvit_model.backbones.base import Grid
 from pvit_model.config import PViTConfig
@@ -20,6 +20,12 @@ from pvit_model.pvit import PViT
 PAPER_NOTE = (
     "The paper's table 4a prints 38.2 M parameters and 70.6 GFLOPs for 'MViTv2'. 70.6 is the figure of MViTv1-B 16x4; "
     "MViTv2-S 16x4, the backbone that its text names, has 34.5 M and 64.5. No published MViT has 38.2 M."
+)
+PROMPTS_NOTE = (
+    "Its VPT row trains 0.13 M: a 174-way head and 5 prompts of 96, as here. Its PViT row, 45.0 M and 93.9 GFLOPs, "
+    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs: heads count among them "
+    "(here {with_heads:.1f}, training only) and NP's 9.3 for the prompts alone, which would need some hundred tokens more "
+    "than its equation 2 has (here {prompts} cost {cost:.1f})."
 )
 
 
@@ -102,21 +108,40 @@ def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> Mo
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     model.requires_grad_(False)
     heads = sum(p.numel() for part in (model.heads, model.reader) for p in part.parameters())
+    gflops = (
+        multiply_adds(model.backbone, video) / 1e9,
+        multiply_adds(model, video) / 1e9,
+        multiply_adds(model, video, tasks="all") / 1e9,
+    )
     return ModelInfo(
         name=config.backbone,
         clip=size,
         train_parameters=total,
         test_parameters=total - heads,
         trained_parameters=trained,
-        test_gflops=multiply_adds(model, video) / 1e9,
-        train_gflops=multiply_adds(model, video, tasks="all") / 1e9,
+        test_gflops=gflops[1],
+        train_gflops=gflops[2],
         saved_mib=_saved_mib(config, size),
         stages=_stages(backbone, size, len(model.prompts)),
-        note=PAPER_NOTE if config.backbone == "mvitv2_s" else "",
+        note=_note(config, heads, gflops, prompts=len(model.prompts)),
     )
 
 
-def multiply_adds(model: PViT, video: Tensor, **arguments: Any) -> int:
+def _note(config: PViTConfig, heads: int, gflops: tuple[float, float, float], prompts: int) -> str:
+    """What the paper's table 4a says of this backbone, and why it differs; "" for others.
+
+    Args:
+        heads: their parameters.
+        gflops: without prompts and heads, with prompts, with both.
+    """
+    if config.backbone != "mvitv2_s":
+        return ""
+    plain, test, train = gflops
+    more = PROMPTS_NOTE.format(heads=heads / 1e6, with_heads=train - test, prompts=prompts, cost=test - plain)
+    return f"{PAPER_NOTE} {more}" if prompts and heads else PAPER_NOTE
+
+
+def multiply_adds(model: nn.Module, video: Tensor, **arguments: Any) -> int:
     """Multiply-adds of one forward pass: convolutions, every matrix product, and 5 per normalised element.
 
     That is how fvcore, with which the published figures were made, counts; without the norms MViTv2-S has 64.2 G.

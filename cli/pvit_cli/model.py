@@ -202,7 +202,9 @@ def info(
     name: Annotated[str, typer.Argument(help="A backbone's name, or what --model takes.")] = "",
     model: Annotated[str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id.")] = "",
     classes: Annotated[int, typer.Option(min=1, help="Action classes of a backbone given by name.")] = 400,
-    tasks: Annotated[str, typer.Option(help="Tasks of a backbone given by name: depth,normal,segm,...")] = "",
+    tasks: Annotated[
+        str, typer.Option(help="Tasks of a backbone given by name: depth,normal,segm (of 41 ids),...")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say what a model is and costs: parameters, GFLOPs, memory, token grids; of a run also how it ended.
@@ -226,7 +228,8 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
     from pvit_model.config import make_config
     from pvit_model.info import describe
 
-    found = describe(make_config(backbone=name, num_classes=classes, tasks=tuple(tasks)))
+    spaces = {"nyu40": 41} if "segm" in tasks else {}  # some space: without one the head has no output to count
+    found = describe(make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces))
     if as_json:
         print_json(asdict(found))
     else:

@@ -255,7 +255,20 @@ def test_info_reproduces_published_figures() -> None:
     assert "70.6 is the figure of MViTv1-B" in str(plain)
     full = describe(make_config(backbone="mvitv2_s", tasks=tuple(TASKS), num_classes=174, segm_spaces={"nyu40": 41}))
     assert full.test_parameters == 34_363_950 + 5 * 96
+    heads = (full.train_parameters - full.test_parameters) / 1e6
+    assert f"does not state (here {heads:.1f} M)" in str(full)
+    assert f"(here {full.train_gflops - full.test_gflops:.1f}, training only)" in str(full)
+    assert "(here 5 cost 0.3)" in str(full)  # 5 of 25,088 to 392 tokens a layer: half a percent of 64.5
     assert full.test_gflops < 1.01 * plain.test_gflops
+
+
+def test_prompts_alone_train_what_the_paper_says() -> None:
+    """Table 4a, VPT: 0.13 M = a 174-way head on 768 channels and 5 prompts of 96."""
+    from pvit_model.config import make_config
+
+    found = describe(make_config(backbone="mvitv2_s", tasks=tuple(TASKS), num_classes=174, variant="vpt"))
+    assert found.trained_parameters == 174 * 769 + 5 * 96
+    assert round(found.trained_parameters / 1e6, 2) == 0.13
 
 
 def test_info_of_the_siblings() -> None:
