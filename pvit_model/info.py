@@ -23,9 +23,9 @@ PAPER_NOTE = (
 )
 PROMPTS_NOTE = (
     "Its VPT row trains 0.13 M: a 174-way head and 5 prompts of 96, as here. Its PViT row, 45.0 M and 93.9 GFLOPs, "
-    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs: heads count among them "
-    "(here {with_heads:.1f}, training only) and NP's 9.3 for the prompts alone, which would need some hundred tokens more "
-    "than its equation 2 has (here {prompts} cost {cost:.1f})."
+    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs. Heads count among "
+    "these (here {with_heads:.1f}, in training only), and so do the 9.3 of its NP row for prompts alone, which some "
+    "hundred more tokens would need than its equation 2 has (here {prompts} cost {cost:.1f})."
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.video.mvit import MSBlockConfig, MViT
+from torchvision.models.video.mvit import MSBlockConfig, MViT, mvit_v1_b
 
 from pvit_model import PViT, create_model, load_backbone_checkpoint
 
@@ -91,6 +91,19 @@ def check_gradients(theirs: nn.Module, model: PViT) -> None:
 
 def test_parity_on_a_small_clip(tmp_path: Path) -> None:
     compare((4, 64, 64), 2, ("torchvision.pth", "slowfast.pyth"), tmp_path)
+
+
+@torch.no_grad()
+def test_torchvisions_mvit_v1_b() -> None:
+    """Its state loads by its own names too, and gives its logits."""
+    torch.manual_seed(0)
+    theirs, model = mvit_v1_b().eval(), create_model("mvitv1_b").eval()
+    for parameter in theirs.parameters():
+        parameter += 0.02 * torch.randn(parameter.shape)
+    report = load_backbone_checkpoint(model, theirs.state_dict())
+    assert (report.fresh, report.unused, report.resized) == ([], [], [])
+    video = torch.randn(1, 3, 16, 224, 224)
+    torch.testing.assert_close(model(video).logits, theirs(video), atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -257,7 +257,7 @@ def test_info_reproduces_published_figures() -> None:
     assert full.test_parameters == 34_363_950 + 5 * 96
     heads = (full.train_parameters - full.test_parameters) / 1e6
     assert f"does not state (here {heads:.1f} M)" in str(full)
-    assert f"(here {full.train_gflops - full.test_gflops:.1f}, training only)" in str(full)
+    assert f"(here {full.train_gflops - full.test_gflops:.1f}, in training only)" in str(full)
     assert "(here 5 cost 0.3)" in str(full)  # 5 of 25,088 to 392 tokens a layer: half a percent of 64.5
     assert full.test_gflops < 1.01 * plain.test_gflops
 

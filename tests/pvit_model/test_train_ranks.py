@@ -69,7 +69,7 @@ def assert_close(one: Path, two: Path, step: int) -> None:
 
 
 def test_fsdp_refuses_what_it_cannot(tiny_recipe: str) -> None:
-    for setting in ("optim.ema=0.9", "run.compile=true", "run.precision=fp16"):
+    for setting in ("optim.ema=0.9", "losses.learned=true", "run.compile=true", "run.precision=fp16"):
         with pytest.raises(ConfigError, match=f"run.strategy=fsdp does not work with {setting.partition('=')[0]}"):
             check_sharding(load_recipe(tiny_recipe, [setting]))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pvit_model.tasks import LossOptions
 from pvit_model.train.config import check_keys, known_paths
 from pvit_model.train.log import read_log
 from pvit_model.train.recipes import load_recipe, recipe_names
@@ -90,3 +91,6 @@ def test_recipes_and_settings_exist() -> None:
     known = set(known_paths())
     for text in re.findall(r"`((?:run|optim|mixture|model|clip|data|losses)\.[a-z_]+)", PAGE):
         assert text in known, text
+    (options,) = re.findall(r"'(losses\.options=[^']*)'", PAGE)
+    chosen = load_recipe("demo", [options]).losses.options
+    assert LossOptions(**chosen) != LossOptions()
