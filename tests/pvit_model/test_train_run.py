@@ -1,10 +1,12 @@
 """Whole runs on tiny shards: exact resume after signals and kills, damaged checkpoints, non-finite losses."""
 
+import functools
 import json
 import math
 import os
 import shutil
 import signal
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from pvit_model.train.network import build_network
 from pvit_model.train.plan import Plan, make_plan
 from pvit_model.train.recipes import load_recipe
 from pvit_model.train.trainer import Trainer, train
+from pvit_model.train.view import make_view
 
 
 def plan_of(recipe: str, shards: list[str], *settings: str) -> Plan:
@@ -71,6 +74,11 @@ def test_stopped_and_resumed_is_bit_equal(
                 train(plan_of(tiny_recipe, shards, *settings), out, resume=step > 1)
     train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
     assert_same_run(tmp_path / "whole", out)
+    if settings:  # the averaged weights are what is handed out
+        ema = load_file(out / "checkpoints/step-00000006/ema.safetensors")
+        exported = load_file(out / "model/model.safetensors")
+        assert all(torch.equal(ema[name], value) for name, value in exported.items())
+        assert not all(torch.equal(weights(out)[name], value) for name, value in exported.items())
 
 
 def test_a_stop_takes_no_validation_away(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
@@ -137,6 +145,51 @@ def test_the_folder_tells_everything(run_folder: Path, tiny_recipe: str) -> None
     assert {"real/action/top1", "scenes/depth/rmse_of_constant", "people/boxes/iou", "scenes/segm/things/miou"} <= set(
         last
     )
+
+
+def test_tensorboard_tells_everything(run_folder: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(run_folder / "tensorboard"))
+    board.Reload()
+    found = board.Tags()
+    assert {f"train/{name}" for name in ("loss", "lr", "samples_per_s", "data_wait", "memory_gb", "grad_norm")} <= set(
+        found["scalars"]
+    )
+    targets = ("action", "depth", "normal", "pose3d", "boxes", "segm/things")
+    assert {f"train/losses/{name}" for name in targets} <= set(found["scalars"])
+    assert {"eval/real/action/top1", "eval/people/boxes/iou", "eval/scenes/depth/rmse"} <= set(found["scalars"])
+    assert set(found["images"]) == {"real/0", "people/0", "scenes/0"}
+    logged = [x["loss"] for x in read_log(run_folder) if x["kind"] == "train"]
+    assert [x.value for x in board.Scalars("train/loss")] == pytest.approx(logged)
+
+
+def test_the_terminal_shows_time_losses_and_waiting() -> None:
+    values = {"loss": 1.5, "lr": 1e-3, "samples_per_s": 12.5, "data_wait": 0.031, "memory_gb": 0.7, "eta_s": 75.0}
+    for terminal in (True, False):
+        screen = StringIO()
+        console = Console(file=screen, force_terminal=terminal, width=120)
+        view = make_view(console, 40)
+        view.update(10, values, {"depth": 0.25, "segm/things": 0.5})
+        view.note("a sentence")
+        view.close()
+        said = screen.getvalue()
+        assert all(x in said for x in ("step 10/40", "eta 1m15s", "data wait 3%", "12.5 samples/s", "a sentence"))
+        assert all(x in said for x in ("depth", "0.25", "segm/things", "0.5"))
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_run_is_the_same_run(
+    run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced and split into graphs, but not translated, which takes minutes; dropout is off: its draws are others."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    same = ("optim.steps=2", "model.options.dropout=0", "model.options.dense_dropout=0", "run.eval_every=2")
+    train(plan_of(tiny_recipe, shards, *same), tmp_path / "eager")
+    train(plan_of(tiny_recipe, shards, *same, "run.compile=true"), tmp_path / "compiled")
+    one, two = ([x for _, x, _ in losses(tmp_path / name)] for name in ("eager", "compiled"))
+    assert one == pytest.approx(two, rel=1e-4)
+    assert weights(tmp_path / "compiled", 2).keys() == weights(run_folder).keys()
 
 
 def test_changed_configuration_is_not_resumed(run_folder: Path, shards: list[str], tiny_recipe: str) -> None:

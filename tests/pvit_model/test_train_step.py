@@ -113,6 +113,20 @@ def test_learned_factors_get_their_own_gradient() -> None:
         assert_equal_gradients(plain, gradient)
 
 
+def test_the_gradient_is_clipped_as_a_whole() -> None:
+    """Plain SGD at rate 1 moves by the clipped gradient: in its direction, as far as the limit."""
+    whole, _ = take_step(1)
+    stepper, model = make_stepper()
+    stepper.clip_norm = 0.5 * float(torch.cat([g.flatten() for g in whole.values()]).norm())
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    result = stepper.step(make_batch())
+    release(stepper.accelerator)
+    assert result.grad_norm == pytest.approx(2 * stepper.clip_norm, rel=1e-5)  # before clipping
+    moved = torch.cat([x.flatten() for x in difference(model, start).values()])
+    expected = torch.cat([0.5 * x.flatten() for x in whole.values()])
+    assert float((moved - expected).norm() / expected.norm()) < 1e-5
+
+
 def test_micro_batches_keep_their_targets() -> None:
     batch = make_batch()
     parts = split_batch(batch, 3)
