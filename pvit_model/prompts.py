@@ -10,8 +10,11 @@ from pvit_model.config import PViTConfig
 
 
 def fresh_prompts(number: int, width: int) -> nn.Parameter:
-    """(number, width), truncated normal of standard deviation .02; weight decay does not belong on them."""
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(number, width), std=0.02))
+    """(number, width), truncated normal of standard deviation .02; weight decay does not belong on them.
+
+    None at all asks for no gradient: a rank would wait for one that never comes.
+    """
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(number, width), std=0.02), requires_grad=number > 0)
 
 
 class PromptReader(nn.Module):

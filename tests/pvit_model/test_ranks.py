@@ -49,14 +49,28 @@ def grads(model, module, rows, depth_rows, scale):
     total(losses, scale).backward()
     return {n: p.grad.clone() for n, p in module.named_parameters()}
 
+def fresh_without_prompts():
+    torch.manual_seed(0)
+    return create_model("mvitv2_xxs", ["depth"], 3, clip=CLIP, dropout=0.0, dense_dropout=0.0, variant="mt")
+
 reference = grads(*(2 * [fresh()]), [0, 1, 2, 3], [0, 1], 1.0)
 dist.init_process_group("gloo")
 rank = dist.get_rank()
 module = fresh()
-mine = grads(DistributedDataParallel(module), module, [2 * rank, 2 * rank + 1], [0, 1] if rank == 0 else [], 2.0)
+model = DistributedDataParallel(module)
+mine = grads(model, module, [2 * rank, 2 * rank + 1], [0, 1] if rank == 0 else [], 2.0)
 for name, expected in reference.items():
     torch.testing.assert_close(mine[name], expected, atol=2e-6, rtol=1e-3, msg=name)
+module.zero_grad()
+total(task_losses(model(video[:2], rows={}), {}), 2.0).backward()  # no label at all, on any rank
+assert all(not p.grad.any() for p in module.parameters())
+bare = fresh_without_prompts()
+model = DistributedDataParallel(bare)
+for _ in range(2):  # a parameter left out would be missed in the second round
+    found = targets([rank], [])
+    total(task_losses(model(video[[rank]], rows={n: t.rows for n, t in found.items()}), found), 2.0).backward()
 print("agrees", rank, flush=True)
+dist.barrier()
 dist.destroy_process_group()
 '''
 
@@ -69,4 +83,4 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(done.stdout.split("\n"))[-2:] == ["agrees 0", "agrees 1"]
+    assert done.stdout.count("agrees") == 2, done.stdout  # on one pipe their lines may run into each other
