@@ -67,12 +67,12 @@ def hypersim_like(number: int) -> list[Sample]:
         rgb = np.clip(rgb + rng.normal(0, 4, rgb.shape), 0, 255).astype(np.uint8)
         depth = np.where(picture.surface, picture.depth, 0).astype(np.float32)
         segm = np.where(picture.surface, picture.ids("class_id"), 0).clip(0, 63).astype(np.uint8)
-        normal = _bumpy(picture.normal, rng)
+        normal = bumpy(picture.normal, rng)
         out.append(_sample("hypersim", i, rgb, depth=depth, segm=segm, normal=normal))
     return out
 
 
-def _bumpy(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def bumpy(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Normals with the fine relief of scanned meshes, without which they compress as nothing real does."""
     bumps = rng.normal(0, 0.02, normal.shape)
     out = normal + np.where(rng.random(normal.shape[:3])[..., None] < 0.3, bumps, 0)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import pvit_data
+from benchmarks.loading import bumpy
 from pvit_data.codecs.depth import DepthEncoding, encode_depth
 from pvit_data.codecs.segm import encode_segm
 from pvit_data.codecs.window import Window
@@ -35,7 +36,7 @@ SPEED_BARS = {16: 3.5, 8: 4.5}
 
 
 def rooms(number: int, frames: int = 16, height: int = 256, width: int = 340) -> Iterator[Sample]:
-    """Clips of a camera that wanders through furnished rooms, with a path tracer's noise in the pictures."""
+    """Clips of a camera that wanders through furnished rooms, with some noise and relief, as nothing real is smooth."""
     from pvit_converters.simulate.images import tonemap
     from pvit_converters.simulate.render import render
     from pvit_converters.simulate.rooms import room, wander
@@ -47,14 +48,14 @@ def rooms(number: int, frames: int = 16, height: int = 256, width: int = 340) ->
         camera = Camera(pinhole(0.87 * width, height, width), wander(rng, space, frames), height, width)
         found = render(Scene(space.primitives, camera, space.light, frames))
         pictures = [tonemap(r.astype(np.float32), p) for r, p in zip(found.radiance, found.primitive, strict=True)]
-        rgb = np.clip(np.stack(pictures) + rng.normal(0, 3, (frames, height, width, 3)), 0, 255).astype(np.uint8)
-        depth = np.where(found.surface, found.depth, 0)
+        rgb = np.clip(np.stack(pictures) + rng.normal(0, 1, (frames, height, width, 3)), 0, 255).astype(np.uint8)
+        depth = np.where(found.surface, found.depth, 0) * (1 + 0.001 * rng.normal(size=found.depth.shape))
         yield Sample(
             key=f"room-{i:03d}",
             rgb=rgb,
             fps=25,
             depth=(depth * 12 / depth.max()).astype(np.float32),  # as in a room whose far corner is 12 m away
-            normal=found.normal.astype(np.float32),
+            normal=bumpy(found.normal, rng),
             segm=np.where(found.surface, found.ids("class_id"), 255).astype(np.uint8),
             spaces={"segm": NYU40},
         )
@@ -146,7 +147,7 @@ def write_plain(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_plain(path: Path, frames: int) -> int:
-    """Everything decoded, then cropped or resized; the maps of `frames` frames."""
+    """A sample is decoded, cropped and resized as a whole; then the maps of `frames` frames are chosen."""
     import av
     import torch
     import webdataset
@@ -159,15 +160,15 @@ def read_plain(path: Path, frames: int) -> int:
             rgb = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
         found = {"rgb": rgb[:, 16 : 16 + CROP, 58 : 58 + CROP]}
         for name in ("depth", "normal", "segm"):
-            keys = sorted(key for key in raw if key.startswith(name))[:: 16 // frames]
+            keys = sorted(key for key in raw if key.startswith(name))
             pages = np.stack([np.array(Image.open(io.BytesIO(raw[key]))) for key in keys])
-            maps = torch.from_numpy(pages.astype(np.float32)).reshape(len(keys), *pages.shape[1:3], -1)
+            maps = torch.from_numpy(pages.astype(np.float32)).reshape(*pages.shape[:3], -1)
             if name == "depth":
                 maps = maps / 1000
             elif name == "normal":
                 maps = (maps - 128) / 127
                 maps = maps / maps.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-            found[name] = interpolate(maps.permute(0, 3, 1, 2), (GRID, GRID), mode="nearest").numpy()
+            found[name] = interpolate(maps.permute(0, 3, 1, 2), (GRID, GRID), mode="nearest").numpy()[:: 16 // frames]
         assert found["depth"].shape == (frames, 1, GRID, GRID)
         number += 1
     return number
