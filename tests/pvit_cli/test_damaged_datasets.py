@@ -12,6 +12,8 @@ from pvit_cli.data import main
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 from tests.pvit_data.test_validate import DAMAGE, INDEX, SHARD, WARNINGS
 
+pytestmark = pytest.mark.torture
+
 
 def replaced(path: Path, old: str, new: str) -> None:
     text = path.read_text()

@@ -9,6 +9,8 @@ import pytest
 from pvit_converters.safe_hdf5 import read_array
 from pvit_data.errors import SourceError
 
+pytestmark = pytest.mark.torture
+
 
 def refuse(
     path: Path, reason: str, part: str, shape: tuple[int | None, ...] = (None, None), kinds: str = "fiu"

@@ -18,7 +18,7 @@ from pvit_data.validate import validate
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 from tests.pvit_data.test_damage import same
 
-FAULTS = 2000 if os.environ.get("PVIT_TORTURE") else 24
+FAULTS = 500 if os.environ.get("PVIT_TORTURE") else 24
 
 
 class Fault(NamedTuple):
