@@ -25,6 +25,9 @@ _ARMS = {LEFT_ARM: (16, 18), RIGHT_ARM: (17, 19)}
 _HEAD, _PELVIS = 15, 0
 _MIN_PIXELS = 30
 
+SLACK = 0.5
+"""Pixels of misfit that don't count: a centred person seen from behind nearly fits the mirrored front as well."""
+
 FEW = 0.6
 """Share of the joints on body parts, below which maps and joints don't belong together (0.9 is expected)."""
 
@@ -146,8 +149,9 @@ def examine(clips: Sequence[Evidence]) -> Outcome:
     if not clips:
         return Outcome()
     miss = {h: float(np.median([h.misfit(c.info, c.view, c.frames) for c in clips])) for h in HYPOTHESES}
-    best = min(HYPOTHESES, key=lambda h: miss[h])  # the first of equals: the view of the name, not mirrored
-    others = [value for h, value in miss.items() if value > miss[best] + 1e-9]
+    # The first of those that rounding cannot tell apart: the view of the name, not mirrored.
+    best = next(h for h in HYPOTHESES if miss[h] <= min(miss.values()) + SLACK)
+    others = [value for value in miss.values() if value > miss[best] + SLACK]
     out = Outcome(best, miss[best], min(others, default=float("inf")), len(clips))
     inside = np.zeros(3)
     heads: list[Bool[np.ndarray, "n"]] = []
