@@ -1,6 +1,7 @@
 """EHOI's names, ids, masks, links and pitfalls (spec ehoi), on small trees written by hand."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,23 @@ def test_ids_may_be_numbers_or_texts(tmp_path: Path) -> None:
             assert len(load(tmp_path / str(number)).boxes or []) == 1
     make(tmp_path / "x", [thing(1, 5, 1, 1, 5, 5) | {"image_id": "other"}, thing(2, 5, 1, 1, 5, 5)])
     assert "train_coco.json: 1 x annotation of an unknown image" in notes(tmp_path / "x")
+
+
+def test_members_may_come_in_any_order(tmp_path: Path) -> None:
+    make(tmp_path, [thing(1, 5, 10, 10, 5, 5)])
+    path = tmp_path / "annotations/train_coco.json"
+    values = json.loads(path.read_text())
+    for order in (("annotations", "images", "categories"), ("images", "annotations", "categories", "info")):
+        path.write_text(json.dumps({name: values[name] for name in order}))
+        os.utime(path, ns=(0, len(order)))
+        boxes = load(tmp_path).boxes
+        assert boxes is not None
+        assert boxes.class_id.tolist() == [5]
+    path.write_text(json.dumps({"images": [], "annotations": []}))
+    with pytest.raises(
+        SourceError, match=r"not a COCO file .*KeyError\('categories'\); found \['annotations', 'images'\]"
+    ):
+        load(tmp_path)
 
 
 def test_unknown_values_are_minus_one(tmp_path: Path) -> None:

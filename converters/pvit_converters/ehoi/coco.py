@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +16,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from pvit_converters.ehoi.classes import HAND, class_of
-from pvit_converters.raw_files import read_json
+from pvit_converters.raw_files import read_json, read_members
 from pvit_data.errors import SourceError
 from pvit_data.sample import UNKNOWN
 
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Image:
     """One entry of `images`.
 
@@ -40,7 +39,7 @@ class Image:
     height: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One annotation.
 
@@ -111,19 +110,33 @@ def read_coco(path: Path) -> Coco:
 
 @lru_cache(maxsize=8)
 def _remembered(path: Path, _time: int) -> Coco:
-    values = read_json(path)
-    out = Coco()
+    out, categories, place = Coco(), dict[Any, int | None](), _Places()
+    early = [0]  # annotations that stand before the images or categories
+
+    def add_category(c: Any) -> None:
+        categories[c["id"]] = class_of(str(c["name"]))
+        out.unknown += () if categories[c["id"]] is not None else (str(c["name"]),)
+
+    def add_image(i: Any) -> None:
+        place.add(i["id"])
+        out.images.append(Image(i["id"], str(i["file_name"]), int(i["width"]), int(i["height"])))
+
+    def add_row(row: Any) -> None:
+        if out.images and categories:
+            _add(out, row, categories, place)
+        else:
+            early[0] += 1
+
+    found: Any = "?"
     try:
-        categories = {c["id"]: class_of(str(c["name"])) for c in values["categories"]}
-        out.unknown = tuple(str(c["name"]) for c in values["categories"] if class_of(str(c["name"])) is None)
-        out.images = [Image(i["id"], str(i["file_name"]), int(i["width"]), int(i["height"])) for i in values["images"]]
-        annotations = values["annotations"]
-        place = _Places(image.id for image in out.images)
-        for values_of_one in annotations:
-            _add(out, values_of_one, categories, place)
+        found = read_members(path, {"categories": add_category, "images": add_image, "annotations": add_row})
+        if missing := {"categories", "images", "annotations"} - found.keys():
+            raise KeyError(*sorted(missing))
+        if early[0]:
+            ignore = dict.fromkeys(("categories", "images"), lambda _: None)
+            read_members(path, ignore | {"annotations": lambda row: _add(out, row, categories, place)})
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        keys = sorted(values)[:6] if isinstance(values, dict) else type(values).__name__
-        message = f"{path}: not a COCO file with images, categories and annotations ({error!r}; found {keys})"
+        message = f"{path}: not a COCO file with images, categories and annotations ({error!r}; found {sorted(found)})"
         raise SourceError(message, reason="bad-coco") from error
     if len(out.unknown) > len(categories) / 2:
         raise SourceError(
@@ -139,12 +152,16 @@ def _remembered(path: Path, _time: int) -> Coco:
 class _Places:
     """Positions of images by id: as it is, else as text."""
 
-    def __init__(self, ids: Iterable[Any]) -> None:
+    def __init__(self) -> None:
         self._exact: dict[Any, int] = {}
         self._text: dict[str, int] = {}
-        for position, value in enumerate(ids):
-            self._exact.setdefault(value, position)
-            self._text.setdefault(str(value), position)
+        self._count = 0
+
+    def add(self, value: Any) -> None:
+        """The id of the next image."""
+        self._exact.setdefault(value, self._count)
+        self._text.setdefault(str(value), self._count)
+        self._count += 1
 
     def of(self, value: Any) -> int | None:
         """The position of an image, or None."""
