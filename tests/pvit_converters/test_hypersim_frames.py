@@ -268,6 +268,15 @@ def test_a_clone_of_the_official_repository_serves_as_metadata(make_hypersim: Ma
     assert {s.meta["room"] for s in samples.values()} == {"Kitchen"}
 
 
+def test_a_metadata_folder_of_something_else_is_passed_over(make_hypersim: Make) -> None:
+    raw = make_hypersim(frames=1, scenes=("ai_001_001",))
+    for path in (raw.root / "metadata").iterdir():
+        path.unlink()
+    assert len(load_all(raw.root)) == 1, "the shipped tables know this scene"
+    with pytest.raises(SourceError, match="holds none of the Hypersim tables"):
+        load_all(raw.root, metadata=raw.root / "metadata")
+
+
 def test_tone_mapping_follows_the_specification() -> None:
     rng = np.random.default_rng(1)
     radiance = rng.uniform(0, 5, (20, 30, 3)).astype(np.float32)

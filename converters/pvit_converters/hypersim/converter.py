@@ -38,7 +38,7 @@ from pvit_converters.hypersim.layout import (
 from pvit_converters.hypersim.normals import repair_normals
 from pvit_converters.hypersim.nyu40 import NYU40, to_segm
 from pvit_converters.hypersim.options import HypersimOptions
-from pvit_converters.hypersim.tables import SceneCamera, Tables, load_tables
+from pvit_converters.hypersim.tables import SceneCamera, Tables, has_tables, load_tables
 from pvit_converters.hypersim.tonemap import tonemap
 from pvit_converters.instance_boxes import boxes_of_instances
 from pvit_converters.safe_hdf5 import read_array
@@ -72,7 +72,7 @@ class HypersimConverter(Converter):
         folder = self.opts.metadata
         if folder is not None and not folder.is_dir():
             raise SourceError(f"--metadata {folder}: no such folder", reason="missing-file")
-        if folder is None and (self.root / "metadata").is_dir():
+        if folder is None and has_tables(self.root / "metadata"):
             folder = self.root / "metadata"
         return load_tables(folder)
 

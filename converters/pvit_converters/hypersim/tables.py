@@ -65,6 +65,11 @@ class Tables:
     rooms: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
+def has_tables(folder: Path) -> bool:
+    """Whether a folder holds any of the official CSV files."""
+    return any(_find(folder, name) for name in (SPLIT_CSV, CAMERA_CSV, ROOM_CSV))
+
+
 def load_tables(folder: Path | None) -> Tables:
     """The tables of a metadata folder (or a clone of the official repository); the compact copy has what it lacks.
 
