@@ -226,8 +226,11 @@ def test_crossed_sides_are_found(tree: Path) -> None:
 
 
 def test_maps_of_another_rendering_are_left_out(tree: Path) -> None:
+    assert "people in depth and body parts overlap by 100% at least (4 clips)" in convert(tree)[1]
     edit(tree, "depth", lambda values: values.update({k: np.roll(v, 40, 1) for k, v in values.items()}))
-    for sample in convert(tree)[0]:
+    samples, notes = convert(tree)
+    assert "(4 clips); 4 OF THEM ARE OF ANOTHER RENDERING" in notes
+    for sample in samples:
         assert sample.depth is None
         assert sample.normal is None
         assert "depth-and-normals-of-another-rendering-left-out" in sample.meta["warnings"]

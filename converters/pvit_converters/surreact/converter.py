@@ -113,8 +113,10 @@ class SurreactConverter(Converter):
         evidence = [e for clip in picked if (e := self._evidence(clip)) is not None]
         outcome = examine(evidence)
         notes = [outcome.sentence(name)]
-        is_distance, sentence = self._depth_kind([c for c in with_info if "depth" in c.files], outcome)
-        return (outcome, is_distance), [*notes, *([f"{name}: {sentence}"] if sentence else [])]
+        with_depth = [clip for clip in with_info if "depth" in clip.files]
+        is_distance, sentence = self._depth_kind(with_depth, outcome)
+        told = [sentence, self._same_rendering([clip for clip in with_depth if "segm" in clip.files])]
+        return (outcome, is_distance), [*notes, *(f"{name}: {each}" for each in told if each)]
 
     def _evidence(self, clip: Clip) -> Evidence | None:
         """What one clip says; None if it cannot be read, which the conversion will report."""
@@ -145,6 +147,23 @@ class SurreactConverter(Converter):
             except SourceError:
                 continue
         return maps.decide_kind(errors)
+
+    def _same_rendering(self, clips: list[Clip]) -> str:
+        """Whether depth belongs to the released maps; clips whose depth doesn't are converted without it."""
+        shares = []
+        for clip in _spread(clips, DEPTH_CLIPS):
+            try:
+                segm = maps.Series.open(self.root / clip.files["segm"], "segm")
+                depth = maps.Series.open(self.root / clip.files["depth"], "depth")
+                frames = min(segm.length, depth.length, 1)
+                shares.append(maps.agreement(maps.read_parts(segm, frames), maps.read_depth(depth, frames, False)))
+            except SourceError:
+                continue
+        if not shares:
+            return ""
+        foreign = sum(share < MIN_AGREEMENT for share in shares)
+        text = f"people in depth and body parts overlap by {min(shares):.0%} at least ({len(shares)} clips)"
+        return f"{text}; {foreign} OF THEM ARE OF ANOTHER RENDERING, such depth is left out" if foreign else text
 
     def _notes(self, found: Found, clips: list[Clip]) -> list[str]:
         counts = Counter((*clip.set, clip.split) for clip in clips)
