@@ -221,9 +221,9 @@ class SSv2Converter(Converter):
     # ---- where things lie ------------------------------------------------------------------------------------
 
     def _find_videos(self) -> Path:
-        for name in _VIDEO_FOLDERS:
-            if (self.root / name).is_dir():
-                return self.root / name
+        there = [self.root / name for name in _VIDEO_FOLDERS if (self.root / name).is_dir()]
+        if there:
+            return next((folder for folder in there if _holds_clips(folder)), there[0])
         if any(_VIDEO.match(entry.name) for entry in os.scandir(self.root)):
             return self.root
         folders = " or ".join(f"{name}/" for name in _VIDEO_FOLDERS[:2])
@@ -290,6 +290,10 @@ class SSv2Converter(Converter):
             "warnings": list(clip.warnings),
         }
         return sample
+
+
+def _holds_clips(folder: Path) -> bool:
+    return any(_VIDEO.match(entry.name) or entry.name.isdecimal() for entry in os.scandir(folder))
 
 
 def _read_json(path: Path) -> Any:
