@@ -149,7 +149,7 @@ class SSv2Converter(Converter):
         counts = Counter(item.split for item in items)
         here = ", ".join(f"{n:,} {split}" for split, n in counts.items())
         if self.opts.val_list == "official":
-            return f"official lists ({here} here): results compare with others' on all 24,777 validation videos"
+            return f"official lists ({here} here): results on all 24,777 validation videos compare with others'"
         return (
             f"lists without the videos that have no boxes ({here} here): say so beside results, 22,660 of 24,777 count"
         )
@@ -158,9 +158,9 @@ class SSv2Converter(Converter):
         ref: dict[str, Any] = {"file": file, "video_id": video}
         if "template" in row:
             ref |= {
-                "label": str(row.get("label", "")),
+                "label": str(row.get("label") or ""),
                 "template": str(row["template"]),
-                "placeholders": [str(p) for p in row.get("placeholders", [])],
+                "placeholders": [str(p) for p in row.get("placeholders") or []],
                 "action": self._action(row["template"], split),
             }
         elif "action" in row:

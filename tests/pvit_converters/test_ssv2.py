@@ -134,6 +134,14 @@ def test_extracted_frames(make_tree: Callable[..., Path]) -> None:
         load_all(root, frame_rate=24.0)
 
 
+def test_rows_with_nothing_in_them(make_tree: Callable[..., Path]) -> None:
+    root = make_tree()
+    rows = [{"id": "7", "template": "Pulling [something] from left to right", "label": None, "placeholders": None}]
+    (root / "labels/train.json").write_text(json.dumps(rows))
+    sample = load_all(root, split="train")["ssv2-000007"]
+    assert (sample.action, sample.meta["label"], sample.meta["placeholders"]) == (0, "", [])
+
+
 def test_the_report_says_which_list_counts(make_tree: Callable[..., Path], tmp_path: Path) -> None:
     root = make_tree()
     (told,) = SSv2Converter(root, SSv2Options()).list_items().notes
