@@ -10,6 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from pvit_converters.surreact import SurreactConverter, SurreactOptions
+from pvit_data.errors import SourceError
 from pvit_data.sample import EncodedMedia, Sample
 
 # SMPL's 24 joints of somebody who stands: x right, y to the front camera, z down, metres; the pelvis is at (0, 0, 1).
@@ -124,6 +125,15 @@ def test_a_clip_from_behind_is_not_taken_for_a_mirrored_front(tmp_path: Path) ->
     assert any("the view of the file name, joints2D from the bottom, median" in note for note in notes)
     assert sample.pose3d is not None
     np.testing.assert_allclose(sample.pose3d[:, 0, 0], seen[:, 0], atol=1e-4)
+
+
+def test_variables_that_are_not_needed_may_have_any_shape(tmp_path: Path) -> None:
+    write(tmp_path, 0, "bottom", pose=np.zeros((FRAMES, 24, 3)), shape=np.zeros(7), light="none")
+    (sample,), _ = convert(tmp_path)
+    assert sample.pose3d is not None
+    converter = SurreactConverter(tmp_path, SurreactOptions(smpl_models=tmp_path))
+    with pytest.raises(SourceError, match=r"_info.mat: pose has shape \(6, 24, 3\), expected"):
+        converter.load(converter.list_items().items[0])
 
 
 def test_info_longer_than_the_video_and_shorter(tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ class SurreactConverter(Converter):
         """One clip: its video as it is, its annotations for the frames that all of its files have."""
         files = {kind: self.root / path for kind, path in item.ref["files"].items()}
         video = read_clip(files["mp4"])
-        info = read_info(files["info"]) if "info" in files else None
+        with_body = self.opts.smpl_models is not None
+        info = read_info(files["info"], with_body=with_body) if "info" in files else None
         series = {
             name: maps.Series.open(files[name], name, bool(item.ref["turn"]))
             for name in ("segm", "depth", "normal")

@@ -23,8 +23,8 @@ class Info:
     Args:
         joints3d: world metres.
         joints2d: pixels, rounded; None where the file has none.
-        pose: SMPL axis-angle; None where the file has none.
-        shape: SMPL betas, one row per person; None where the file has none.
+        pose: SMPL axis-angle; None where the file has none or it was not asked for.
+        shape: SMPL betas, one row per person; None likewise.
         is_female: gender of all people.
         zrot, distance, height: of the camera.
     """
@@ -53,8 +53,12 @@ class Info:
         return usable
 
 
-def read_info(path: Path) -> Info:
+def read_info(path: Path, *, with_body: bool = False) -> Info:
     """Reads an `_info.mat`.
+
+    Args:
+        path: the file.
+        with_body: also pose and shape, which only the SMPL model needs.
 
     Raises:
         SourceError: if it is damaged, lacks the joints or the camera, or holds arrays of no known form.
@@ -67,8 +71,8 @@ def read_info(path: Path) -> Info:
     return Info(
         joints3d=joints,
         joints2d=flat,
-        pose=to_pose(file.array("pose"), path) if "pose" in file else None,
-        shape=_betas(file) if "shape" in file else None,
+        pose=to_pose(file.array("pose"), path) if with_body and "pose" in file else None,
+        shape=_betas(file) if with_body and "shape" in file else None,
         is_female="gender" not in file or file.scalar("gender") == 0,
         zrot=file.scalar("zrot_euler") if "zrot_euler" in file else 0.0,
         distance=file.scalar("cam_dist"),
