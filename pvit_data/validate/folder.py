@@ -17,6 +17,7 @@ _IN_SOURCE = re.compile(
     r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
     r"|index/(train|val|test)\.parquet)\Z"
 )
+_ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")  # notes of `energon prepare`
 _OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
 DEPTH = 4  # levels of folders that are looked at
 
@@ -76,7 +77,7 @@ def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
         folder, _, base = name.rpartition("/")
         if PART in base:
             yield Problem("partial-file", name, "", "a temporary file")
-        elif name in shards or name in (manifests.NAME, CARD_NAME) or base.endswith(".in-work"):
+        elif name in shards or name in (manifests.NAME, CARD_NAME) or base.endswith(".in-work") or _ENERGON.match(name):
             continue
         elif SHARD_NAME.match(name):
             yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")

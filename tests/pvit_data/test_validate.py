@@ -364,6 +364,16 @@ def test_only_deep_looks_at_every_page_and_frame(tmp_path: Path) -> None:
     assert found(tmp_path / "b", deep=True) == {("undecodable", SHARD, "mine-0001")}
 
 
+def test_notes_of_energon_do_not_disturb(copy: Path) -> None:
+    """The files that `energon prepare` of version 7.4.1 writes into the folder of a source."""
+    (copy / "mine/.nv-meta").mkdir()
+    for name in (".info.json", "dataset.yaml", "index.sqlite", "index.uuid", "split.yaml"):
+        (copy / "mine/.nv-meta" / name).write_text("x")
+    (copy / f"{SHARD}.idx").write_bytes(bytes(8))
+    assert found(copy) == set()
+    assert len(pvit_data.open(copy)) == 5
+
+
 def test_empty_box_table_is_sound(tmp_path: Path) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine", spaces=SPACES) as writer:
         writer.write(full_sample(0, boxes=Boxes(np.empty((0, 4), np.float32))))
