@@ -30,7 +30,7 @@ bench: $(STAMP)  ## speed ratios against named alternatives
 	$(BIN)/python -m benchmarks
 
 torture: $(STAMP)  ## the reliability tests at full size
-	PVIT_TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m torture -n auto --dist loadfile --durations=0 -rA
+	PVIT_TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m torture -n auto --dist loadfile --durations=0 -rap
 
 fuzz: $(STAMP)  ## ten minutes of coverage-guided fuzzing of every parser (installs atheris)
 	$(BIN)/python -m pip install --disable-pip-version-check -q atheris
