@@ -29,17 +29,17 @@ INTERVAL = 10
 """Steps between two lines of the log; the first interval, in which everything starts, does not count."""
 
 
-def call(module: str, *words: object) -> None:
+def call(name: str, *words: object) -> None:
     """One of our commands, quietly."""
-    command = [sys.executable, "-m", module, *map(str, words)]
+    command = [str(Path(sys.executable).parent / name), *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
 
 
 def simulated(folder: Path) -> list[str]:
     """The demo's two sources, smaller."""
     for name, size in SOURCES.items():
-        call("pvit_cli.data", "simulate", name, folder / "raw" / name, *size, "--workers", 2)
-        call("pvit_cli.data", "convert", name, folder / "raw" / name, folder / "shards" / name, "--workers", 2)
+        call("pvit-data", "simulate", name, folder / "raw" / name, *size, "--workers", 2)
+        call("pvit-data", "convert", name, folder / "raw" / name, folder / "shards" / name, "--workers", 2)
     return [str(folder / "shards" / name) for name in SOURCES]
 
 
@@ -49,7 +49,7 @@ def training(shards: list[str], run: Path, settings: list[str]) -> tuple[float, 
 
     folders = [word for url in shards for word in ("--shards", url)]
     changes = [word for text in settings for word in ("--set", text)]
-    call("pvit_cli.model", "train", *folders, "--recipe", "demo", "--out", run, *changes)
+    call("pvit", "train", *folders, "--recipe", "demo", "--out", run, *changes)
     lines = [x for x in read_log(run) if x["kind"] == "train"][1:]
     return tuple(statistics.median(x[name] for x in lines) for name in ("samples_per_s", "data_wait"))  # type: ignore[return-value]
 

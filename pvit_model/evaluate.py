@@ -194,11 +194,19 @@ def fit_constant(
 
 
 def _batches(
-    ds: ShardDataset, inference: Inference, workers: int, views: int = 1, rank: int = 0, world_size: int = 1
+    ds: ShardDataset,
+    inference: Inference,
+    workers: int,
+    views: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+    device: str | torch.device = "cpu",
 ) -> Iterable[Batch]:
+    away = torch.device(device).type != "cpu"
     return eval_loader(
-        ds, inference.clip, batch_size=EVAL_BATCH, views=(1, views), workers=workers, rank=rank, world_size=world_size
-    )
+        ds, inference.clip, batch_size=EVAL_BATCH, views=(1, views), workers=workers, rank=rank, world_size=world_size,
+        pin_memory=away, device=device if away else None,
+    )  # fmt: skip
 
 
 def evaluate_source(
@@ -219,8 +227,8 @@ def evaluate_source(
     evaluation = SourceEvaluation(inference.targets_of(source), inference.num_ids(), loss_options, views, constant)
     was_training = model.training
     model.eval()
-    for batch in _batches(ds, inference, workers, views, rank, world_size):
-        evaluation.update(model, batch.to(device))
+    for batch in _batches(ds, inference, workers, views, rank, world_size, device):
+        evaluation.update(model, batch)
     model.train(was_training)
     return evaluation.report(source, split), evaluation
 

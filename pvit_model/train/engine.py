@@ -34,8 +34,10 @@ def make_accelerator(run: RunConfig) -> Accelerator:
 
     if run.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("run.precision = 'fp16' needs an accelerator; use bf16 or fp32 on a CPU")
+    # A few operations have no deterministic form on an accelerator: they warn, they don't end the run.
+    torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
     if run.deterministic:
-        torch.use_deterministic_algorithms(True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses without it
         torch.backends.cudnn.benchmark = False
     join_ranks(timedelta(seconds=run.timeout_s))
     return Accelerator(

@@ -1,6 +1,7 @@
 """Configuration and recipes: every shipped recipe loads, mistakes are named with the nearest key."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import yaml
 
 from pvit_data.errors import ConfigError
 from pvit_model.train import optim
-from pvit_model.train.config import OptimConfig, TrainConfig, load_mapping, merge, parse_setting
+from pvit_model.train.config import OptimConfig, RunConfig, TrainConfig, load_mapping, merge, parse_setting
+from pvit_model.train.engine import make_accelerator, release
 from pvit_model.train.recipes import load_recipe, recipe_names
 
 
@@ -178,6 +180,15 @@ def test_recomputed_blocks_give_the_same_gradient_with_less_memory() -> None:
         kept.append(saved.total)
     assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
     assert kept[1] < 0.5 * kept[0]
+
+
+def test_determinism_is_switched_on_and_off_again() -> None:
+    for wanted in (True, False):
+        release(make_accelerator(RunConfig(deterministic=wanted)))
+        assert torch.are_deterministic_algorithms_enabled() == wanted
+        if wanted:
+            assert torch.is_deterministic_algorithms_warn_only_enabled()
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
 def test_averaged_weights_follow_the_model_to_its_device() -> None:
