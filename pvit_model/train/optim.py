@@ -21,7 +21,8 @@ BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Whether weight decay acts on a parameter: matrices and kernels do, norms, biases, tokens and positions do not.
 
-    As `ZERO_WD_1D_PARAM` in facebookresearch/SlowFast `slowfast/models/optimizer.py`, which the paper builds on.
+    As facebookresearch/SlowFast does with `SOLVER.ZERO_WD_1D_PARAM` and `MVIT.ZERO_DECAY_POS_CLS`; its Kinetics recipes
+    leave the latter off and decay the class token and positions, as `optim.decay_all` does here with everything.
     """
     return parameter.ndim > 1 and not any(word in name for word in NO_DECAY_WORDS)
 

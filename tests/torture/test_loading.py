@@ -68,7 +68,7 @@ def test_r11_global_batches_are_the_same_on_any_ranks_and_workers(folder: Path, 
     steps = 2 * mixed.steps_per_epoch + 3 if FULL else 3
     first = 0 if FULL else mixed.steps_per_epoch - 1  # over an epoch boundary
     expected = {step: [_key(mixed, *draw) for draw in mixed.plan(step)] for step in range(first, first + steps)}
-    starts = [first, *random.Random(world_size + workers).sample(range(first, first + steps), 10 if FULL else 1)]
+    starts = [first, *random.Random(f"{world_size}x{workers}").sample(range(first, first + steps), 10 if FULL else 1)]
     for start in starts:
         number = steps if start == first else 2
         got: dict[int, list[str]] = {}
