@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pvit_model.pvit import PViT
 
 
-def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None) -> PViT:
+def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None, started: bool = False) -> PViT:
     """The network of a plan, with its starting weights.
 
     Args:
+        started: a checkpoint of this run will be loaded, so weights to start from are not asked for.
         note: told in a line what was taken from given weights, and what was not.
 
     Raises:
@@ -32,9 +33,9 @@ def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None)
         network: PViT = create_model(config.name, **plan.model_arguments())
     except TypeError as error:  # an option that neither the network nor its backbone has
         raise ConfigError(f"model.options {config.options}: {error}") from None
-    if config.init_from:
+    if config.init_from and not started:
         note(_start_from(network, config.init_from))
-    elif config.checkpoint:
+    elif config.checkpoint and not started:
         from pvit_model import load_backbone_checkpoint
 
         note(f"weights    {config.checkpoint}: {load_backbone_checkpoint(network, config.checkpoint).line()}")

@@ -176,8 +176,8 @@ class Stepper:
         values = torch.cat([shared, counts, norm.double().view(1)]).tolist()
         n, scaler = len(self.names), self.accelerator.scaler
         nonfinite = [name for name, flag in zip(self.names, values[n : 2 * n], strict=True) if flag > 0]
-        # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself.
-        if not nonfinite and values[2 * n] > 0 and scaler is None:
+        # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself, to 1 at least.
+        if not nonfinite and values[2 * n] > 0 and (scaler is None or scaler.get_scale() < 1):
             nonfinite = ["gradient"]
         if nonfinite:
             self.optimizer.zero_grad(set_to_none=True)

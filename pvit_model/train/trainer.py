@@ -71,7 +71,8 @@ class Trainer:
         self.num_steps = min(plan.num_steps, 2) if fast_dev_run else plan.num_steps
         seed_all(step_seed(run.seed, -1, 0))  # the same initial weights on every rank
         self.started_from: list[str] = []
-        self.network = build_network(plan, self.started_from.append)
+        started = resume and bool(checkpoint.checkpoints(out / "checkpoints"))
+        self.network = build_network(plan, self.started_from.append, started)
         self.shards = self._sharded()
         self.balance = self._balance()
         learned = [(f"{BALANCE}.{n}", p) for n, p in self.balance.named_parameters()] if self.balance else []

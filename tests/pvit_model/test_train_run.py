@@ -270,6 +270,18 @@ def test_published_weights_are_reported_in_the_plan(shards: list[str], tiny_reci
     assert f"weights    {tmp_path}/w.pyth: {counts}" in said
 
 
+def test_given_weights_are_needed_once(run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    """A resumed run has its own, and does not ask for files that may be gone."""
+    shutil.copytree(run_folder / "model", tmp_path / "given")
+    plan = plan_of(tiny_recipe, shards, f"model.init_from={tmp_path}/given")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 1)
+        with pytest.raises(Interrupted):
+            train(plan, tmp_path / "run")
+    shutil.rmtree(tmp_path / "given")
+    assert train(plan, tmp_path / "run", resume=True).steps == 6
+
+
 def test_a_further_task_of_a_kind_is_configuration(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     """The boxes of a source once more, as a task with its own prompt, head, loss and metric."""
     plan = plan_of(tiny_recipe, shards, "clip.tasks={people: [pose3d, boxes, boxes/real], real: [boxes/real]}")
