@@ -9,6 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pvit_data import clips
 
 
+class SourceClip(BaseModel):
+    """What one source does differently in training (and `rate` in evaluation too); see `ClipConfig` for each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: int | None = Field(default=None, ge=1)
+    jitter: tuple[float, float] | None = None
+    area: tuple[float, float] | None = None
+    aspect: tuple[float, float] | None = None
+    colour: float | None = Field(default=None, ge=0, le=1)
+
+
 class ClipConfig(BaseModel):
     """How samples become clips and targets. The defaults are the paper's (16 frames, crop 224, short side 256-320).
 
@@ -27,6 +39,7 @@ class ClipConfig(BaseModel):
         flip: probability of a horizontal flip, for all sources or by source (a source not named: 0). Samples
             whose targets are world normals are never flipped.
         colour: strength of the colour jitter in training, 0 (off) to 1.
+        per_source: rate, jitter, area, aspect and colour by source, where they differ from the ones given here.
         eval_scale: short side in evaluation, as a multiple of the crop (Kinetics: 256/224).
         antialias: filter before shrinking; the published evaluations of SSv2 and Kinetics use plain bilinear.
         num_boxes: O, slots per frame: left hand, right hand, then active objects.
@@ -51,6 +64,7 @@ class ClipConfig(BaseModel):
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float | dict[str, float] = 0.0
     colour: float = Field(default=0.0, ge=0, le=1)
+    per_source: dict[str, SourceClip] = {}
     eval_scale: float = Field(default=1.0, ge=1)
     antialias: bool = True
     num_boxes: int = Field(default=4, ge=2)
@@ -59,12 +73,19 @@ class ClipConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> ClipConfig:
+        for own in self.per_source.values():
+            self.model_validate({**self.model_dump(), "per_source": {}, **own.model_dump(exclude_none=True)})
         for name, (low, high) in (("jitter", self.jitter), ("area", self.area or (1, 1)), ("aspect", self.aspect)):
             if not 0 < low <= high:
                 raise ValueError(f"{name} ({low}, {high}) is not an ascending range of positive numbers")
         if min(*self.size, *self.maps) < 1:
             raise ValueError(f"size {self.size} and map_size {self.maps} must be at least one pixel")
         return self
+
+    def of_source(self, source: str) -> ClipConfig:
+        """The configuration of a source's clips."""
+        own = self.per_source.get(source)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 
     @property
     def maps(self) -> tuple[int, int]:

@@ -53,6 +53,7 @@ class ClipReader:
         self.ds, self.config, self.seed = ds, config, seed
         # Names, not tasks: a worker that is not forked gets this object pickled, and tasks hold functions.
         self._names = {source: tuple(task.name for task in known(names)) for source, names in tasks.items()}
+        self._configs = {source: config.of_source(source) for source in tasks}
         self._key, self._source = ds.column("key"), ds.column("source")
         self._frames, self._fps = ds.column("frames"), ds.column("fps")
         self._height, self._width = ds.column("height"), ds.column("width")
@@ -88,11 +89,11 @@ class ClipReader:
             FormatError: if the sample cannot be read.
         """
         rng = seeded(self.seed, "clip", epoch, self.key(row))
-        frames = self._choose(row, rng)
+        frames, config = self._choose(row, rng), self._configs[self.source(row)]
         size = int(self._height[row]), int(self._width[row])
-        view = geometry.draw(size, self.config, self._flip(row), rng)
+        view = geometry.draw(size, config, self._flip(row), rng)
         clip = self._read(row, frames, view, self._label_row(row))
-        return Clip(clip.key, clip.source, colour.jitter(clip.rgb, self.config.colour, rng), clip.order, clip.targets)
+        return Clip(clip.key, clip.source, colour.jitter(clip.rgb, config.colour, rng), clip.order, clip.targets)
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.
@@ -106,7 +107,8 @@ class ClipReader:
         return self._read(row, frames, geometry.view(size, self.config, spatial, views[1]), {})
 
     def _choose(self, row: int, rng: np.random.Generator | None, view: tuple[int, int] = (0, 1)) -> np.ndarray:
-        config, sampler = self.config, self.config.sampler(self.source(row))
+        config = self._configs[self.source(row)]
+        sampler = config.sampler(self.source(row))
         centre = self.ds.read(row, ()).meta.get("key_frame") if sampler == "keyframe" else None
         length, fps = int(self._frames[row]), float(self._fps[row])
         return clips.choose(

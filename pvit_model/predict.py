@@ -107,7 +107,7 @@ def make_views(
     """The evaluation views of a video, as the network's own hold-out was seen; the predicted frames of the centre crop
     as people like to see them; and the clip's frame numbers.
     """
-    clip = inference.clip
+    clip = inference.clip.of_source(inference.clip.downstream)
     frames = clips.choose(clip.sampler(clip.downstream), info.num_frames, clip.num_frames, rate=clip.rate, fps=info.fps)
     distinct, order = np.unique(frames, return_inverse=True)
     pixels = decode_video(data, distinct)

@@ -187,7 +187,13 @@ def _check_sources(config: TrainConfig, found: Mapping[str, str]) -> None:
             f"downstream source '{downstream}' is not in the shards, which hold {listed}; "
             "add its folder with --shards, or name another with --downstream"
         )
-    mentioned = {*config.mixture.weights, *config.data.where, *config.clip.tasks, *config.clip.samplers}
+    mentioned = {
+        *config.mixture.weights,
+        *config.data.where,
+        *config.clip.tasks,
+        *config.clip.samplers,
+        *config.clip.per_source,
+    }
     for name in sorted(mentioned - set(found)):
         close = difflib.get_close_matches(name, found, n=1, cutoff=0.6)
         if close:  # a recipe may mention sources that this user does not have, but not misspell one that is there

@@ -170,6 +170,21 @@ def test_epochs_draw_anew_and_seeds_matter() -> None:
     assert not np.array_equal(reader.train(0, 0).rgb, ClipReader(ds, CLIP, TASKS, seed=1).train(0, 0).rgb)
 
 
+def test_a_source_may_have_its_own_transforms() -> None:
+    """Its clips are those of a configuration with its values for all; other sources keep the common ones."""
+    ds = MemorySet([synthetic("s", frames=40), still("i"), real("r", frames=40)], TASKS)
+    own = {"rate": 2, "jitter": (1.0, 1.0), "colour": 0.0}
+    mixed = ClipReader(ds, ClipConfig(**{**CLIP.model_dump(), "per_source": {"synth": own}}), TASKS)
+    common, alone = ClipReader(ds, CLIP, TASKS), ClipReader(ds, CLIP.model_copy(update=own), TASKS)
+    for row, expected in ((0, alone), (1, common), (2, common)):
+        np.testing.assert_array_equal(mixed.train(row, 0).rgb, expected.train(row, 0).rgb)
+    assert not np.array_equal(common.train(0, 0).rgb, alone.train(0, 0).rgb)
+    with pytest.raises(ValueError, match="not an ascending range"):
+        ClipConfig(per_source={"synth": {"jitter": (2, 1)}})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="Extra inputs"):
+        ClipConfig(per_source={"synth": {"jiter": (1, 1)}})  # type: ignore[dict-item]
+
+
 def test_shuffled_labels_come_from_other_rows_and_stay_the_same() -> None:
     ds = MemorySet([synthetic(f"s{i}") for i in range(5)], TASKS)
     plain = ClipReader(ds, CLIP.model_copy(update={"flip": 0.0, "jitter": (1, 1)}), TASKS)
