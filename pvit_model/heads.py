@@ -74,7 +74,7 @@ class DenseHead(nn.Module):
             frames = frames.mean((2, 3), keepdim=True).expand(-1, -1, *size[1:])
         return torch.unflatten(frames.permute(0, 2, 3, 1), 0, (len(tokens), grid[0]))
 
-    def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Tensor:
+    def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Float[Tensor, "r t h w k"]:
         """The named output layer's maps, channels last, in float32 under autocast too: rounding here shifts losses."""
         device = maps.device.type
         autocast = torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)

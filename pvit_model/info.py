@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_model.backbones.base import Grid
@@ -141,7 +142,7 @@ def _note(config: PViTConfig, heads: int, gflops: tuple[float, float, float], pr
     return f"{PAPER_NOTE} {more}" if prompts and heads else PAPER_NOTE
 
 
-def multiply_adds(model: nn.Module, video: Tensor, **arguments: Any) -> int:
+def multiply_adds(model: nn.Module, video: Float[Tensor, "b 3 t h w"], **arguments: Any) -> int:
     """Multiply-adds of one forward pass: convolutions, every matrix product, and 5 per normalised element.
 
     That is how fvcore, with which the published figures were made, counts; without the norms MViTv2-S has 64.2 G.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_data.batch import Targets
@@ -79,7 +80,7 @@ def default_weights(out: PViTOutput) -> dict[str, float]:
     return {name: 1.0 if kind == ACTION else get_task(kind).weight for name, kind in kinds.items()}
 
 
-def total_loss(losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Tensor:
+def total_loss(losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Float[Tensor, ""]:
     """The weighted sum of the means, a scalar; a target without a weight counts once."""
     return torch.stack([weights.get(name, 1.0) * loss.mean for name, loss in losses.items()]).sum()
 
@@ -99,7 +100,7 @@ class UncertaintyWeights(nn.Module):
         self.names = list(names)
         self.log_variance = nn.Parameter(torch.zeros(len(self.names)))
 
-    def forward(self, losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Tensor:
+    def forward(self, losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Float[Tensor, ""]:
         """The total, a scalar."""
         terms = [
             self.term(name, weights.get(name, 1.0) * loss.mean, (loss.count > 0).float())
@@ -107,7 +108,7 @@ class UncertaintyWeights(nn.Module):
         ]
         return torch.stack(terms).sum()
 
-    def term(self, name: str, loss: Tensor, share: Tensor) -> Tensor:
+    def term(self, name: str, loss: Float[Tensor, ""], share: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """One target's term, a scalar.
 
         Args:

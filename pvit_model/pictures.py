@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
 from pvit_data import draw
 from pvit_data.labels import LabelSpace
@@ -34,7 +34,13 @@ class Canvas:
     camera_normals: bool
     spaces: dict[str, LabelSpace]
 
-    def picture(self, target: str, value: np.ndarray, frame: int, valid: np.ndarray | None = None) -> np.ndarray:
+    def picture(
+        self,
+        target: str,
+        value: Shaped[np.ndarray, "..."],
+        frame: int,
+        valid: Bool[np.ndarray, "..."] | None = None,
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """A picture as large as the frame.
 
         Args:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pvit_data.batch import Batch, Targets
@@ -67,20 +68,20 @@ class ConstantPredictor:
     def __contains__(self, name: str) -> bool:
         return name in self._sum
 
-    def frequencies(self, name: str) -> Tensor:
+    def frequencies(self, name: str) -> Float64[Tensor, "k"]:
         """Share of each id, float64; ids that never occur get half an occurrence, so that their log is finite."""
         counts = self._sum[name]
         smoothed = torch.where(counts > 0, counts, torch.full_like(counts, 0.5))
         return smoothed / smoothed.sum()
 
-    def mean(self, name: str) -> Tensor:
+    def mean(self, name: str) -> Float64[Tensor, "..."]:
         """The mean target, without clip and frame axes."""
         total, count = self._sum[name], self._count[name]
         axes = tuple(range(total.ndim - VALUE_AXES[name.partition("/")[0]]))
         overall = total.sum(axes, keepdim=True) / count.sum(axes, keepdim=True).clamp_min(1)
         return torch.where(count > 0, total / count.clamp_min(1), overall)
 
-    def predict(self, name: str, like: Targets, for_loss: bool = False) -> Tensor:
+    def predict(self, name: str, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
         """The constant for each supervised row, laid out as the network's head would.
 
         Args:

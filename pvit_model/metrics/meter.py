@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pvit_data.batch import Targets
@@ -66,7 +66,13 @@ class Meter:
         self._sums, self._result, size = table[target.partition("/")[0]]
         self.total = np.zeros(2 + size)
 
-    def update(self, prediction: Tensor, targets: Targets, loss_sum: Tensor, loss_count: Tensor) -> None:
+    def update(
+        self,
+        prediction: Float[Tensor, "r ..."],
+        targets: Targets,
+        loss_sum: Float[Tensor, ""],
+        loss_count: Int[Tensor, ""],
+    ) -> None:
         """Takes in the predictions of a batch's supervised rows, and their loss."""
         self.total[0] += float(loss_sum)
         self.total[1] += float(loss_count)

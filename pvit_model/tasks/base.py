@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pvit_data.batch import Targets
@@ -37,7 +38,7 @@ class LossSum:
     count: Tensor
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, ""]:
         """The loss: sum / count, and exactly 0 where count is 0."""
         return self.sum / self.count.clamp(min=1)
 
@@ -95,11 +96,11 @@ class Task(Protocol):
             frames: T' of the model's nominal clip.
         """
 
-    def loss(self, prediction: Tensor, targets: Targets, options: LossOptions) -> LossSum:
+    def loss(self, prediction: Float[Tensor, "r ..."], targets: Targets, options: LossOptions) -> LossSum:
         """The loss of the packed predictions: `prediction[i]` belongs to `targets.rows[i]`."""
 
 
-def masked_sum(value: Tensor, valid: Tensor) -> LossSum:
+def masked_sum(value: Float[Tensor, "*n"], valid: Bool[Tensor, "*n"]) -> LossSum:
     """The sum of `value` where `valid`, and how many entries that is. Invalid entries may hold NaN."""
     kept = torch.where(valid, value.float(), torch.zeros((), device=value.device))
     return LossSum(kept.sum(), valid.sum())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -70,12 +71,12 @@ def shard(network: PViT, device: torch.device) -> nn.Module:
     return sharded
 
 
-def whole(tensor: Tensor) -> Tensor:
+def whole(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     """The full values of a tensor that may be in shards. Every rank must ask."""
     return cast(Any, tensor).full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(value: Tensor, parameter: Tensor) -> Tensor:
+def like(value: Shaped[Tensor, "*n"], parameter: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     """Values of a parameter's shape, placed (and spread over ranks) as the parameter is."""
     if not hasattr(parameter, "full_tensor"):
         return value.to(parameter.device)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor
 
 from pvit_data.batch import Batch, Targets
@@ -46,7 +47,7 @@ def count_targets(targets: Mapping[str, Targets]) -> dict[str, Tensor]:
     return {name: t.valid.sum(dtype=torch.float64) for name, t in targets.items()}
 
 
-def all_reduce(values: Tensor) -> Tensor:
+def all_reduce(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """The sum of a tensor over all ranks; unchanged outside a process group."""
     if not (dist.is_available() and dist.is_initialized()):
         return values

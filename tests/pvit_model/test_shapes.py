@@ -1,7 +1,10 @@
 """The shapes in signatures are true: the model, its losses and its parts run with every annotation checked."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 SCRIPT = """
 from jaxtyping import install_import_hook
@@ -56,3 +59,26 @@ print("checked", wrong)
 def test_annotated_shapes_hold_and_wrong_ones_are_caught() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "checked 3", done.stderr[-3000:]
+
+
+def public_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
+    """Of a module or a class, and of its public classes."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from public_functions(node.body)
+        elif isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def test_every_public_signature_states_shapes() -> None:
+    """No public function of the model takes or returns an array without a word on its shape."""
+    bare = []
+    for path in sorted((Path(__file__).parents[2] / "pvit_model").rglob("*.py")):
+        for node in public_functions(ast.parse(path.read_text()).body):
+            given = [a.annotation for a in (*node.args.args, *node.args.kwonlyargs)]
+            words = {ast.unparse(a).removesuffix(" | None") for a in (*given, node.returns) if a is not None}
+            if words & {"Tensor", "torch.Tensor", "np.ndarray"}:
+                bare.append(f"{path.name}: {node.name}")
+    assert bare == []
