@@ -15,6 +15,7 @@ from pvit_converters.engine.task import load_checked
 from pvit_data.encode import encode_sample
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.shard import encoding_of
+from pvit_data.tar import BLOCK, padded
 
 NUM_TRIED = 5
 
@@ -60,7 +61,7 @@ def preview(job: Job) -> Preview:
         try:
             with suppress(Unwanted):
                 encoded = encode_sample(load_checked(converter, item), encoding)
-                measured += sum(map(len, encoded.files.values()))
+                measured += sum(BLOCK + padded(len(data)) for data in encoded.files.values())
                 estimated += item.size
                 count += 1
         except (SourceError, FormatError) as error:
