@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -17,7 +16,11 @@ MAX_FLIPPED = 0.5
 SCENES = 8
 """Scenes that are looked at before the conversion."""
 
-_SOME = (slice(None, None, 3), slice(None, None, 3))  # pixels enough for a median
+FRAMES_PER_CHECK = 50
+"""One scene more for so many frames: the check must cost little beside the conversion."""
+
+SOME = (slice(None, None, 3), slice(None, None, 3))
+"""Pixels enough for a median."""
 
 
 def normal_error(frame: Frame, rotation: Float[np.ndarray, "3 3"] | None) -> float | None:
@@ -31,8 +34,8 @@ def normal_error(frame: Frame, rotation: Float[np.ndarray, "3 3"] | None) -> flo
     """
     if rotation is None or "normal_cam" not in frame or "normal_world" not in frame:
         return None
-    expected = frame.read("normal_world")[_SOME].astype(np.float32) @ rotation.astype(np.float32)
-    return _median(np.abs(frame.read("normal_cam")[_SOME].astype(np.float32) - expected).max(axis=-1))
+    expected = frame.read("normal_world")[SOME].astype(np.float32) @ rotation.astype(np.float32)
+    return _median(np.abs(frame.read("normal_cam")[SOME].astype(np.float32) - expected).max(axis=-1))
 
 
 def position_error(
@@ -55,10 +58,10 @@ def position_error(
     """
     if rotation is None or centre is None or not scale or "position" not in frame or "depth" not in frame:
         return None
-    distance = frame.read("depth")[_SOME].astype(np.float64)
-    points = distance[..., None] * (rays[_SOME] @ (rotation @ CV_FROM_GL).T) + centre * scale
+    distance = frame.read("depth")[SOME].astype(np.float64)
+    points = distance[..., None] * (rays[SOME] @ (rotation @ CV_FROM_GL).T) + centre * scale
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.linalg.norm(points - frame.read("position")[_SOME].astype(np.float64) * scale, axis=-1) / distance
+        error = np.linalg.norm(points - frame.read("position")[SOME].astype(np.float64) * scale, axis=-1) / distance
     return _median(error)
 
 
@@ -73,14 +76,14 @@ def warnings_of(checks: Mapping[str, float]) -> list[str]:
     return [f"check-{name.replace('_', '-')}-disagrees" for name, limit in limits if checks.get(name, 0) > limit]
 
 
-def sentence(results: Sequence[Mapping[str, Any]]) -> str:
-    """The outcome for the report, from the metadata of one frame of each scene that was looked at."""
+def sentence(results: Sequence[Mapping[str, float]]) -> str:
+    """The outcome for the report, from the errors of one frame of each scene that was looked at."""
     parts = [f"check of one frame of {len(results)} scenes"]
     for name, what, unit in (
         ("normal_cam", "normal_cam differs from the turned normal_world by", 1.0),
         ("position", "points from depth and camera miss position by", 100.0),
     ):
-        errors = [r["check"][name] for r in results if name in r["check"]]
+        errors = [found[name] for found in results if name in found]
         limit = MAX_NORMAL_ERROR if name == "normal_cam" else MAX_POSITION_ERROR
         wrong = sum(error > limit for error in errors)
         percent = " %" if unit > 1 else ""
@@ -90,7 +93,7 @@ def sentence(results: Sequence[Mapping[str, Any]]) -> str:
             else f"no {name} to compare"
         )
         parts.append(text + (f", WHICH IS TOO MUCH IN {wrong}: the camera may be wrong there" if wrong else ""))
-    flipped = [r["flipped_normals"] for r in results if "flipped_normals" in r]
+    flipped = [found["flipped"] for found in results if "flipped" in found]
     if flipped:
         parts.append(f"{np.mean(flipped):.1%} of the normals faced away and were turned round")
     return parts[0] + ": " + "; ".join(parts[1:])

@@ -18,8 +18,10 @@ from jaxtyping import Float
 from pvit_converters.base import Converter, Item, Listing, SourceInfo, Unwanted
 from pvit_converters.hypersim import camera as cam
 from pvit_converters.hypersim.checks import (
+    FRAMES_PER_CHECK,
     MAX_FLIPPED,
     SCENES,
+    SOME,
     normal_error,
     position_error,
     sentence,
@@ -101,7 +103,7 @@ class HypersimConverter(Converter):
         listing.notes = self._notes(present)
         if not listing.items:
             raise SourceError(self._nothing_found(listing.absent))
-        listing.notes += self._check(self._mark_checked(listing))
+        listing.notes += self._check(self._mark_checked(listing), len(listing.items))
         return listing
 
     def _refuse_unknown_scenes(self, present: dict[str, list[str]]) -> None:
@@ -178,20 +180,49 @@ class HypersimConverter(Converter):
             listing.items[i] = Item(item.key, item.group, item.split, {**item.ref, "check": True}, item.size)
         return [listing.items[i] for i in picked]
 
-    def _check(self, marked: list[Item]) -> list[str]:
+    def _check(self, marked: list[Item], num_items: int) -> list[str]:
         """The outcome on some scenes, for the report; frames that cannot be read are left to the conversion."""
-        count = min(len(marked), SCENES)
+        count = min(len(marked), SCENES, 1 + num_items // FRAMES_PER_CHECK)
         results = []
         for item in (marked[i * len(marked) // count] for i in range(count)):
-            files = [name for name in item.ref["files"] if name not in ("color", "tonemap", "instance")]
-            if not has_content(dict.fromkeys(files, 0)):
-                continue
             try:
-                sample = self.load(Item(item.key, item.group, item.split, {**item.ref, "files": files}, 0))
-            except (SourceError, Unwanted):
+                results.append(self._measure(item))
+            except SourceError:
                 continue
-            results.append(sample.meta)
-        return [sentence(results)] if results else []
+        compared = [found for found in results if found]
+        return [sentence(compared) if compared else "the cameras are unchecked: no normal_cam, no position files"]
+
+    def _measure(self, item: Item) -> dict[str, float] | None:
+        """The errors of a frame, and the share of its normals that faces away, without converting it."""
+        files = {"normal_cam", "normal_world", "position", "depth"}.intersection(item.ref["files"])
+        if not files:
+            return None
+        frame = Frame(Trajectory(self.scenes_folder / item.ref["scene"], item.ref["camera"]), item.ref["frame"], files)
+        frame.read(min(files - {"position"} or files))  # the cheapest that tells the size
+        scene = self._scene(frame, *frame.size)
+        rays = _cached_rays(scene.m.tobytes(), *frame.size)
+        pose = self._pose(frame)
+        rotation = cam.clean_rotation(pose[0]) if pose is not None else None
+        found = self._compare(frame, scene, rays, pose, rotation)
+        if "normal_world" in frame and rotation is not None:
+            some = frame.read("normal_world")[SOME]
+            found["flipped"] = repair_normals(some, cam.CV_FROM_GL @ rotation.T, rays[SOME])[1]
+        return found
+
+    def _compare(
+        self,
+        frame: Frame,
+        scene: SceneCamera,
+        rays: Float[np.ndarray, "h w 3"],
+        pose: tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]] | None,
+        rotation: Float[np.ndarray, "3 3"] | None,
+    ) -> dict[str, float]:
+        centre = pose[1] if pose is not None else None
+        errors = {
+            "normal_cam": normal_error(frame, rotation),
+            "position": position_error(frame, rays, rotation, centre, scene.scale),
+        }
+        return {name: round(error, 6) for name, error in errors.items() if error is not None}
 
     # ---- what a frame becomes --------------------------------------------------------------------------------
 
@@ -262,12 +293,7 @@ class HypersimConverter(Converter):
             self._add_normals(sample, frame, rays, rotation)
         self._drop_if_too_empty(sample)
         if check:
-            centre = pose[1] if pose is not None else None
-            errors = {
-                "normal_cam": normal_error(frame, rotation),
-                "position": position_error(frame, rays, rotation, centre, scene.scale),
-            }
-            sample.meta["check"] = {name: round(e, 6) for name, e in errors.items() if e is not None}
+            sample.meta["check"] = self._compare(frame, scene, rays, pose, rotation)
             sample.meta["warnings"] += warnings_of(sample.meta["check"])
 
     def _scene(self, frame: Frame, height: int, width: int) -> SceneCamera:
