@@ -151,7 +151,7 @@ class SurreactConverter(Converter):
     def _same_rendering(self, clips: list[Clip]) -> str:
         """Whether depth belongs to the released maps; clips whose depth doesn't are converted without it."""
         shares = []
-        for clip in _spread(clips, DEPTH_CLIPS):
+        for clip in _spread(clips, min(DEPTH_CLIPS, 1 + len(clips) // CLIPS)):
             try:
                 segm = maps.Series.open(self.root / clip.files["segm"], "segm")
                 depth = maps.Series.open(self.root / clip.files["depth"], "depth")
