@@ -28,6 +28,7 @@ class Hub:
     asked: list[str] = field(default_factory=list)  # method and path
     moved: int = 0  # bytes of ranges and files
     pushed: int = 0
+    failures: list[str] = field(default_factory=list)  # of the next requests: a status code, or "cut"
     leaks: list[str] = field(default_factory=list)  # requests to the store with a token, and to the Hub without
 
     def push(self, files: dict[str, bytes]) -> str:
@@ -62,6 +63,16 @@ def serve_hub() -> Iterator[Hub]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = unquote(self.path.partition("?")[0])
             hub.asked.append(f"{self.command} {path}")
+            failure = hub.failures.pop(0) if hub.failures else ""
+            if failure.isdecimal():
+                self.send(int(failure), b"sorry", {"Retry-After": "1"})
+                return
+            if failure == "cut":
+                self.send_response(206)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.close_connection = True
+                return
             (self.store if path.startswith("/store/") else self.hub)(path, body)
 
         def hub(self, path: str, body: bytes) -> None:

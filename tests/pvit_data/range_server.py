@@ -48,6 +48,7 @@ def serve(folder: Path) -> Iterator[Traffic]:
             traffic.times += bool(fault)
             if fault.isdecimal():
                 self.send_response(int(fault))
+                self.send_header("Retry-After", "7")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

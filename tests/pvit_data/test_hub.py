@@ -208,3 +208,33 @@ for commit in {list(hub.commits)}:
 """
     process = start(hub, code, tmp_path)
     assert finish(process) == ["", "member-damaged shard-hash mine-0000"]
+
+
+def test_a_hub_that_falters(hub: Hub, tmp_path: Path) -> None:
+    """Status codes and cut connections that may pass are tried again; for good, they are named, without addresses."""
+    hub.push(files(tmp_path / "d", range(4)))
+    process = start(
+        hub,
+        f"""
+from pvit_data import remote
+remote.WAITS, remote.MAX_WAIT = (0.01,) * 3, 0.01
+dataset = pvit_data.open("hf://datasets/{REPO}")
+say(dataset[0].key)
+for row in (1, 2):
+    wait()
+    try:
+        say(dataset[row].key)
+    except PvitError as error:
+        say(type(error).__name__, error)
+""",
+        tmp_path,
+    )
+    assert line(process) == "mine-0000"
+    hub.failures = ["503", "cut", "429"]
+    go_on(process)
+    assert line(process) == "mine-0001"
+    hub.failures = ["500"] * 9
+    go_on(process)
+    (last,) = finish(process)
+    assert last.startswith(f"StorageError hf://datasets/{REPO}/{SHARD}: the server answers 500 (commit ")
+    assert len(hub.failures) == 5

@@ -45,6 +45,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(remote, "MAX_WAIT", 0.01)
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ def test_a_server_that_fails_for_good_is_named(server: Traffic, kind: str, text:
     assert f"{server.url}/{SHARD}: " in one_line(caught.value)
     assert text in one_line(caught.value)
     assert server.times <= 4
+
+
+def test_a_server_may_say_how_long_to_wait(server: Traffic, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(remote, "MAX_WAIT", 60)
+    monkeypatch.setattr("time.sleep", waited.append)
+    dataset = pvit_data.open(server.url)
+    server.fault = failing("429", 0, 1)
+    assert len(dataset.column("key")) == 3
+    assert [seconds for seconds in waited if seconds >= 1] == [7, 7]
 
 
 def test_a_server_that_fails_at_once_is_not_taken_for_an_empty_folder(server: Traffic) -> None:
