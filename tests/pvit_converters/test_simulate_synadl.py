@@ -1,6 +1,7 @@
 """The simulated SynADL tree: JSON forms, axes and units, and the translation that 2D joints give back."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from pvit_converters.simulate import simulate
+from pvit_converters.simulate.synadl import CAMERAS, MOST, ClipTask
+from pvit_data.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +104,12 @@ def test_videos_and_forms(tree: tuple[Path, Path]) -> None:
 def test_without_kinect_files(tmp_path: Path) -> None:
     simulate("synadl", tmp_path / "raw", samples=1, preset="tiny", kinect=False)
     assert sorted(p.name for p in (tmp_path / "raw").iterdir()) == ["Openpose", "RGB"]
+
+
+def test_every_video_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """All takes of all persons: no video overwrites another, and more than names are refused."""
+    stems = {ClipTask(i, i // 2, CAMERAS[i % 2], tmp_path, 0, 4, 8, False, None).stem for i in range(MOST)}
+    assert len(stems) == MOST
+    assert all(re.fullmatch(r"A(001|046|022|054|016|048)_P1(0[1-9]|1[0-5])_G0([01]\d|20)_C00[19]", s) for s in stems)
+    with pytest.raises(UsageError, match=f"at most {MOST}"):
+        simulate("synadl", tmp_path / "raw", samples=MOST + 1, preset="tiny")

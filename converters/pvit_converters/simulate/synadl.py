@@ -22,6 +22,7 @@ from pvit_converters.simulate.render import render
 from pvit_converters.simulate.rooms import room
 from pvit_converters.simulate.scene import Camera, Scene, look_at, pinhole
 from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
+from pvit_data.errors import UsageError
 
 Array = np.ndarray
 HEIGHT, WIDTH, FOCAL, FPS = 360, 640, 320.0, 20
@@ -33,6 +34,10 @@ PRESETS = {"tiny": (12, 6, 8), "small": (32, 12, 4), "format": (8, 48, 1)}
 CAMERAS = (1, 9)
 ACTIONS = (1, 46, 22, 54, 16, 48)
 """Actions in turn; 46 and 48 show two people."""
+PEOPLE, TAKES = 15, 20
+"""Persons in turn, and numbers that a file name leaves for repetitions (G001 to G020)."""
+MOST = len(CAMERAS) * len(ACTIONS) * PEOPLE * TAKES
+"""Videos that get names of their own."""
 
 TRAPS = (
     "clip 1: no skeleton files",
@@ -61,9 +66,9 @@ class ClipTask:
     @property
     def stem(self) -> str:
         """`A..._P..._G..._C...`."""
-        i = self.number
-        action = ACTIONS[i % len(ACTIONS)]
-        return f"A{action:03d}_P{101 + i % 15:03d}_G{1 + i // 3 % 20:03d}_C{self.camera:03d}"
+        turn, which = divmod(self.number, len(ACTIONS))
+        take, person = divmod(turn, PEOPLE)
+        return f"A{ACTIONS[which]:03d}_P{101 + person:03d}_G{1 + take:03d}_C{self.camera:03d}"
 
     @property
     def people(self) -> int:
@@ -187,6 +192,8 @@ def simulate(
     if job.truth is not None:
         job.truth.mkdir(parents=True, exist_ok=True)
     total = job.samples or count
+    if total > MOST:
+        raise UsageError(f"--samples {total}: SynADL's file names tell at most {MOST} simulated videos apart")
     tasks = [
         ClipTask(i, i // 2, CAMERAS[i % 2], root, job.seed, max(frames or length, 4), shrink, kinect, job.truth)
         for i in range(total)
