@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import typer
 from typer.core import TyperGroup
 
-from pvit_data.errors import PvitError
+from pvit_data.errors import PvitError, UsageError
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Flag:
 
     Args:
         name: as a Python name.
-        type: its type; `tuple[str, ...]` takes the flag several times, or values separated by commas.
+        type: its type; `tuple[str, ...]` (or int) takes the flag several times, or values separated by commas.
         default: its default.
         help: what it does.
         panel: heading in the help page under which it stands.
@@ -55,14 +55,25 @@ class Flag:
         )
         kind: Any = list[str] if is_many else self.type
         annotation: Any = Annotated[kind, option]
-        default = list(self.default) if is_many else self.default
+        default = [str(value) for value in self.default] if is_many else self.default
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
     def value(self, given: Any) -> Any:
-        """The option's value from what typer parsed."""
+        """The option's value from what typer parsed.
+
+        Raises:
+            UsageError: when one of several values does not have the type.
+        """
         if get_origin(self.type) is tuple:
-            return tuple(part for text in given or () for part in text.split(",") if part)
+            return tuple(self._item(part) for text in given or () for part in text.split(",") if part)
         return given.absolute() if isinstance(given, Path) else given
+
+    def _item(self, text: str) -> Any:
+        kind = get_args(self.type)[0]
+        try:
+            return kind(text)
+        except ValueError:
+            raise UsageError(f"--{self.name.replace('_', '-')}: '{text}' is not of type {kind.__name__}") from None
 
 
 def plain_type(annotation: Any) -> Any:

@@ -155,6 +155,8 @@ def test_only_frame_with_unreadable_jpeg(raw: Path, tmp_path: Path, capsys: pyte
         (["convert", "hypersim", "{raw}"], 2, ["Missing argument"]),
         (["simulate", "hypersin", "{tmp}/x"], 2, ["unknown source 'hypersin'", "hypersim"]),
         (["simulate", "hypersim", "{raw}"], 2, ["not an empty folder"]),
+        (["simulate", "surreact", "{tmp}/x", "--views", "0,left"], 2, ["--views: 'left' is not of type int"]),
+        (["simulate", "surreact", "{tmp}/x", "--views", "0,50"], 2, ["two or more of", "(0, 50)"]),
         (["finish", "{tmp}"], 2, ["no conversion to finish"]),
         (["sources", "hypersin"], 2, ["Nearest: 'hypersim'"]),
         (["convrt"], 2, ["convrt", "'convert'"]),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.synadl import CAMERAS, MOST, ClipTask
+from pvit_converters.simulate.synadl import ClipTask
 from pvit_data.errors import UsageError
 
 
@@ -108,8 +108,18 @@ def test_without_kinect_files(tmp_path: Path) -> None:
 
 def test_every_video_has_a_name_of_its_own(tmp_path: Path) -> None:
     """All takes of all persons: no video overwrites another, and more than names are refused."""
-    stems = {ClipTask(i, i // 2, CAMERAS[i % 2], tmp_path, 0, 4, 8, False, None).stem for i in range(MOST)}
-    assert len(stems) == MOST
+    stems = {ClipTask(i, i // 2, (1, 9)[i % 2], tmp_path, 0, 4, 8, False, None).stem for i in range(3600)}
+    assert len(stems) == 3600
     assert all(re.fullmatch(r"A(001|046|022|054|016|048)_P1(0[1-9]|1[0-5])_G0([01]\d|20)_C00[19]", s) for s in stems)
-    with pytest.raises(UsageError, match=f"at most {MOST}"):
-        simulate("synadl", tmp_path / "raw", samples=MOST + 1, preset="tiny")
+    with pytest.raises(UsageError, match="only 3600 have names"):
+        simulate("synadl", tmp_path / "raw", samples=3601, preset="tiny")
+    with pytest.raises(UsageError, match="from 1 to 55"):
+        simulate("synadl", tmp_path / "raw", samples=2, preset="tiny", actions=(56,))
+
+
+def test_people_face_the_cameras_on_request(tmp_path: Path) -> None:
+    """In Kinect order 4 and 8 are the shoulders: from in front the left one is on the right of the picture."""
+    simulate("synadl", tmp_path / "raw", samples=8, preset="tiny", truth=tmp_path / "truth", actions=(1,), facing=10)
+    for path in (tmp_path / "truth").glob("*.npz"):
+        joints = np.load(path)["kinect"][:, 0]
+        assert (joints[:, 4, 0] > joints[:, 8, 0]).all()

@@ -296,6 +296,7 @@ def simulate(
     zrot: Literal["zero", "view"] = "zero",
     skeletons: bool = False,
     sets: tuple[str, ...] = ("ntu/vibe", "ntu/hmmr", "uestc/hmmr", "uestc/vibe"),
+    views: tuple[int, ...] = VIEWS,
 ) -> Tree:
     """Writes SURREACT sets, `out/{ntu,uestc}/{vibe,hmmr}/{train,test}/...`, two views of every sequence.
 
@@ -309,6 +310,7 @@ def simulate(
         zrot: what `zrot_euler` holds: `zero` (as documented) or the `view` angle.
         skeletons: also write the original Kinect recordings of the front views to `out/skeletons`.
         sets: which sets: ntu/vibe, ntu/hmmr, uestc/hmmr, uestc/vibe.
+        views: angles of the cameras in degrees, two or more of 0, 45 ... 315; single people face 0.
     """
     look = Look(maps, depth_kind, joints2d, zrot, skeletons)
     count, length = PRESETS[job.preset]
@@ -318,10 +320,13 @@ def simulate(
     chosen = [s for s in _SETS if f"{s[0]}/{s[1]}" in sets]
     if not chosen:
         raise UsageError(f"simulate surreact: no set in {sets} is ntu/vibe, ntu/hmmr, uestc/hmmr or uestc/vibe.")
+    if len(set(views)) < 2 or not set(views) <= set(VIEWS):
+        raise UsageError(f"simulate surreact: views must be two or more of {VIEWS}, not {views}.")
     root = fresh(job.out)
     tasks = []
     for i in range(job.samples or count):
-        number, view = i // 2 // len(chosen), VIEWS[(i % 2) + 2 * (i // 2 // len(chosen) % 4)]
+        number = i // 2 // len(chosen)
+        view = views[(i % 2 + 2 * number) % len(views)]
         tasks.append(ClipTask(*chosen[i // 2 % len(chosen)], number, view, length, root, job.seed, job.truth, look))
     spread(write_clip, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "test")}

@@ -36,8 +36,8 @@ ACTIONS = (1, 46, 22, 54, 16, 48)
 """Actions in turn; 46 and 48 show two people."""
 PEOPLE, TAKES = 15, 20
 """Persons in turn, and numbers that a file name leaves for repetitions (G001 to G020)."""
-MOST = len(CAMERAS) * len(ACTIONS) * PEOPLE * TAKES
-"""Videos that get names of their own."""
+FRONT = np.pi * sum(CAMERAS) / 28
+"""Direction in the middle between the two cameras, radians."""
 
 TRAPS = (
     "clip 1: no skeleton files",
@@ -62,13 +62,15 @@ class ClipTask:
     shrink: int
     kinect: bool
     truth: Path | None
+    actions: tuple[int, ...] = ACTIONS
+    facing: float = 180
 
     @property
     def stem(self) -> str:
         """`A..._P..._G..._C...`."""
-        turn, which = divmod(self.number, len(ACTIONS))
+        turn, which = divmod(self.number, len(self.actions))
         take, person = divmod(turn, PEOPLE)
-        return f"A{ACTIONS[which]:03d}_P{101 + person:03d}_G{1 + take:03d}_C{self.camera:03d}"
+        return f"A{self.actions[which]:03d}_P{101 + person:03d}_G{1 + take:03d}_C{self.camera:03d}"
 
     @property
     def people(self) -> int:
@@ -80,7 +82,7 @@ def _people(task: ClipTask) -> list[Body]:
     rng = rng_of(task.seed, 50, task.number)
     out = []
     for i in range(task.people):
-        heading = float(rng.uniform(0, 2 * np.pi))
+        heading = float(FRONT + np.radians(task.facing) * rng.uniform(-1, 1))
         place = np.array([0.7 * i - 0.3 * (task.people - 1), rng.uniform(-0.2, 0.2), 0.0])
         deed = DEEDS[int(rng.integers(len(DEEDS)))]
         out.append(body(perform(rng, task.frames, place, heading, deed, float(rng.uniform(0.9, 1.05)))))
@@ -174,6 +176,8 @@ def simulate(
     *,
     frames: int | None = None,
     kinect: bool = True,
+    actions: tuple[int, ...] = ACTIONS,
+    facing: float = 180,
 ) -> Tree:
     """Writes a SynADL tree, `out/{RGB,Openpose,Kinect}/...`, two cameras of every recording.
 
@@ -182,8 +186,18 @@ def simulate(
             Presets: `tiny` (6 frames), `small` (12) or `format` (48); the size is always 640x360.
         frames: another length (at least 4).
         kinect: whether the Kinect files exist too.
+        actions: numbers of the actions that take turns, 1 to 55; 45 to 48 show two people.
+        facing: degrees that people turn at most away from the middle between the two cameras; 180 is any direction.
+
+    Raises:
+        UsageError: for actions that do not exist, or for more videos than there are file names.
     """
     count, length, shrink = PRESETS[job.preset]
+    total, most = job.samples or count, len(CAMERAS) * len(actions) * PEOPLE * TAKES
+    if not actions or not set(actions) <= set(range(1, 56)):
+        raise UsageError(f"simulate synadl: actions must be numbers from 1 to 55, not {actions}.")
+    if total > most:
+        raise UsageError(f"simulate synadl: {total} videos, but only {most} have names of their own; add actions.")
     root = fresh(job.out)
     for folder in ("Openpose", "Kinect") if kinect else ("Openpose",):
         for kind in ("2DJ", "3DJ"):
@@ -191,11 +205,20 @@ def simulate(
     (root / "RGB").mkdir()
     if job.truth is not None:
         job.truth.mkdir(parents=True, exist_ok=True)
-    total = job.samples or count
-    if total > MOST:
-        raise UsageError(f"--samples {total}: SynADL's file names tell at most {MOST} simulated videos apart")
     tasks = [
-        ClipTask(i, i // 2, CAMERAS[i % 2], root, job.seed, max(frames or length, 4), shrink, kinect, job.truth)
+        ClipTask(
+            i,
+            i // 2,
+            CAMERAS[i % 2],
+            root,
+            job.seed,
+            max(frames or length, 4),
+            shrink,
+            kinect,
+            job.truth,
+            actions,
+            facing,
+        )
         for i in range(total)
     ]
     spread(write_clip, tasks, job)
