@@ -48,9 +48,11 @@ class Source:
 SOURCES = {
     "ssv2": Source({"--train": 640, "--validation": 240, "--test": 8}),
     "hypersim": Source({"--samples": 1800}),
-    "surreact": Source({"--samples": 1200}, ("--maps", "--sets", "uestc/hmmr", "--views", "0,45,315"), holdout=True),
+    "surreact": Source(
+        {"--samples": 1000}, ("--maps", "--sets", "ntu/vibe,uestc/hmmr", "--views", "0,45,315"), split="test"
+    ),
     "phav": Source({"--samples": 1000}, holdout=True),
-    "synadl": Source({"--samples": 1200}, ("--actions", "1,22,54,16", "--facing", "20"), holdout=True),
+    "synadl": Source({"--samples": 2400}, ("--actions", "1,22,54,16", "--facing", "20"), holdout=True),
     "ehoi": Source({"--samples": 1400}, holdout=True),
 }
 CLIPS = 200
