@@ -154,7 +154,7 @@ class Sample:
         frames: frame indices of the dense maps (and of `rgb` in a partial read) that do not cover every frame.
         pose3d: joints in Kinect v2 order, metres, camera axes; person 0 is the main one.
         pose3d_valid: 0 absent, 1 derived, 2 exact.
-        pose2d: joints in pixels.
+        pose2d: joints in pixels; (0, 0) where unknown.
         boxes: a box table, or None where boxes were not annotated.
         action: class id (int) in `spaces["action"]`, a time in seconds (float), or None.
         actions: several labels, with times; see `Actions`.

@@ -32,7 +32,7 @@ class Task:
     Args:
         name: its name everywhere.
         field: the `Sample` field that holds its annotation; how geometry acts on it is `transforms.RULES[field]`.
-        reads: fields to read for it.
+        reads: fields to read for it, those of them that a sample has.
         kind: `"map"` (one value per cell), `"vector"` (values per frame) or `"class"` (one value per clip).
         drawing: name of the picture that shows it.
         build: makes the target of one sample at the given frames.
@@ -80,7 +80,7 @@ register(
     Task(
         "pose3d",
         "pose3d",
-        ("pose3d", "pose3d_valid"),
+        ("pose3d", "pose3d_valid", "pose2d"),
         "vector",
         "skeleton",
         targets.pose3d,

@@ -155,7 +155,10 @@ def _pose3d_valid(sample: Sample, change: Change) -> UInt8[np.ndarray, "t p 25"]
 
 def _pose2d(sample: Sample, change: Change) -> Float32[np.ndarray, "t p 25 2"] | None:
     joints = _mirror_joints(sample.pose2d, change)
-    return None if joints is None else _move(joints, change.geometry)
+    if joints is None:
+        return None
+    absent = (joints == 0).all(-1, keepdims=True)
+    return np.where(absent, np.float32(0), _move(joints, change.geometry))
 
 
 def _move(points: Float[np.ndarray, "*n 2"], geometry: Geometry) -> Float32[np.ndarray, "*n 2"]:

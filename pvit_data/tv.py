@@ -111,20 +111,24 @@ class JointsValid(Annotation):
 
 
 class Joints2D(Annotation):
-    """Joints (t, p, 25, 2) in pixels."""
+    """Joints (t, p, 25, 2) in pixels; (0, 0) is unknown and stays so."""
 
     def mirrored(self, data: Tensor) -> Tensor:
         """See `Annotation`."""
         flipped = data[..., list(FLIP), :]
-        return torch.stack([self.canvas_size[1] - flipped[..., 0], flipped[..., 1]], -1)
+        return _where_known(flipped, torch.stack([self.canvas_size[1] - flipped[..., 0], flipped[..., 1]], -1))
 
     def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
         """See `Annotation`."""
-        return data - torch.tensor([left, top])
+        return _where_known(data, data - torch.tensor([left, top]))
 
     def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
         """See `Annotation`."""
         return data * torch.tensor([width / self.canvas_size[1], height / self.canvas_size[0]])
+
+
+def _where_known(before: Tensor, after: Tensor) -> Tensor:
+    return torch.where((before == 0).all(-1, keepdim=True), before, after)
 
 
 class Ids(Annotation):

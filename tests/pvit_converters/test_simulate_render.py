@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pvit_converters.simulate.body import BODY25, KINECT, SMPL, body, clothes, idle, solids
+from pvit_converters.simulate.people import DEEDS, perform
 from pvit_converters.simulate.render import Render, rays_of, render
 from pvit_converters.simulate.scene import (
     Camera,
@@ -193,3 +194,15 @@ def test_large_clips_are_rendered_in_parts_without_a_difference(monkeypatch: pyt
     parts = render(scene)
     for name in ("radiance", "depth", "normal", "primitive"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_people_keep_their_bones_and_stay_above_the_floor_whatever_they_do(deed: str) -> None:
+    person = body(perform(np.random.default_rng(1), 80, np.zeros(3), 0.4, deed, 0.95))
+    joints = person.ordered(KINECT)
+    bones = np.linalg.norm(joints[:, 1:] - joints[:, PARENTS[1:]], axis=-1)
+    assert np.ptp(bones, axis=0).max() < 0.04
+    assert joints[..., 2].min() > 0
+    head = joints[:, NAMES.index("Head"), 2]
+    assert head.max() > 1.4
+    assert head.min() < {"sit": 0.9, "lie": 0.35}.get(deed, 1.5)

@@ -110,7 +110,7 @@ def test_targets_are_packed_to_the_rows_that_carry_them() -> None:
         by_source = {name: [i for i, s in enumerate(batch.sources) if s == name] for name in TASKS}
         assert set(batch.targets) == {"action", "depth", "normal", "segm/rooms", "pose3d", "boxes"}
         assert batch.targets["action"].rows.tolist() == by_source["real"]
-        assert batch.targets["pose3d"].rows.tolist() == by_source["synth"]
+        assert set(batch.targets["pose3d"].rows.tolist()) <= set(by_source["synth"])  # a crop may lose the person
         assert batch.targets["depth"].rows.tolist() == sorted(by_source["synth"] + by_source["stills"])
         assert tuple(batch.targets["depth"].value.shape[1:]) == (2, 4, 4)
         for target in batch.targets.values():

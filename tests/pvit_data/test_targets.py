@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pvit_data import targets, tasks
+from pvit_data import targets, tasks, transforms
 from pvit_data.clip_config import ClipConfig
 from pvit_data.errors import ConfigError
+from pvit_data.geometry import Geometry
 from pvit_data.sample import Boxes, Sample
 from pvit_data.targets import Target
 
@@ -84,6 +85,31 @@ def test_pose_is_of_the_nearest_person_relative_to_the_pelvis() -> None:
     assert (pose.value[1, 4] == 0).all()
     assert not pose.valid[2].any()  # a frame without pelvis is masked whole
     assert targets.pose3d(replace(sample, pose3d_valid=np.zeros_like(valid)), FRAMES, CONFIG) is None
+
+
+def test_a_person_whom_a_crop_cuts_off_is_not_supervised() -> None:
+    whole = synthetic("p")  # 40 x 60; the person stands near column 27
+    assert whole.pose3d is not None
+    assert whole.pose2d is not None
+    for left, seen in ((0, False), (12, True), (44, False)):
+        view = Geometry((40, 60), (0, left), (40, 16), (40, 16), (0, 0), (40, 16))
+        shown = transforms.apply(whole, view)
+        pose = targets.pose3d(shown, FRAMES, CONFIG)
+        assert (pose is not None) == seen
+        unknown = transforms.apply(replace(whole, pose2d=np.zeros_like(whole.pose2d)), view)
+        assert targets.pose3d(unknown, FRAMES, CONFIG) is not None  # nothing tells where the person is
+        assert not np.any(unknown.pose2d)
+    # Of two people the nearest one in the picture counts.
+    near = whole.pose3d - np.float32([0, 0, 1])
+    both = replace(
+        whole,
+        pose3d=np.concatenate([near, whole.pose3d], 1),
+        pose3d_valid=np.full((6, 2, 25), 2, np.uint8),
+        pose2d=np.concatenate([whole.pose2d + np.float32([60, 0]), whole.pose2d], 1),
+    )
+    pose = targets.pose3d(both, FRAMES, CONFIG)
+    assert pose is not None
+    np.testing.assert_allclose(pose.value[0], whole.pose3d[0, 0] - whole.pose3d[0, 0, 0], atol=1e-6)
 
 
 def box_sample(rows: list[tuple[int, int, int, int, float]]) -> Sample:

@@ -63,9 +63,10 @@ class Motion:
     Args:
         ground: where it stands, world metres, (T,3).
         heading: direction it faces, radians about z from +x, (T,).
-        lean: forward bow of the upper body, radians, (T,).
+        lean: forward bow of the upper body, radians, (T,); negative = backwards.
         crouch: how far the pelvis sinks, metres, (T,).
-        stride: phase of the walking cycle, radians, (T,); `step` its length in metres, 0 = standing.
+        feet: how far the feet rest before the pelvis, metres, (T,); 0 = standing.
+        stride: phase of the walking cycle, radians, (T,); `step` its length in metres, 0 = no walk.
         left, right: targets of the hands in metres relative to the shoulder (forward, left, up), (T,3).
         size: scale of the whole body.
     """
@@ -74,6 +75,7 @@ class Motion:
     heading: Float[np.ndarray, "t"]
     lean: Float[np.ndarray, "t"]
     crouch: Float[np.ndarray, "t"]
+    feet: Float[np.ndarray, "t"]
     stride: Float[np.ndarray, "t"]
     step: float
     left: Float[np.ndarray, "t 3"]
@@ -136,9 +138,10 @@ def _leg(m: Motion, joints: dict[str, Array], side: str, forward: Array, left: A
     phase = m.stride + (0 if sign > 0 else np.pi)
     up = np.array([0.0, 0.0, 1.0])
     lift = np.maximum(np.sin(phase), 0) * 0.10 * (m.step > 0)
-    ground = m.ground + forward * (m.step / 2 * np.cos(phase))[:, None] + left * sign * 0.10 * s
+    ahead = m.feet + m.step / 2 * np.cos(phase)
+    ground = m.ground + forward * ahead[:, None] + left * sign * 0.10 * s
     ankle = ground + up * (0.08 * s + lift[:, None])
-    knee, ankle = _bend(joints[f"{side}_hip"], ankle, THIGH * s, SHIN * s, forward + left * sign * 0.15)
+    knee, ankle = _bend(joints[f"{side}_hip"], ankle, THIGH * s, SHIN * s, forward + 0.5 * up + left * sign * 0.15)
     joints |= {f"{side}_knee": knee, f"{side}_ankle": ankle}
     joints[f"{side}_foot"] = ankle + (forward * 0.13 - up * 0.05) * s
     joints[f"{side}_toe"] = ankle + (forward * 0.20 - up * 0.055) * s
@@ -189,7 +192,7 @@ def idle(
     zero = np.zeros(t)
     sway = 0.04 * np.sin(np.linspace(0, 3, t) + rng.uniform(0, 6))[:, None] * [1.0, 0.3, 0.2]
     left, right = [0.05, 0.10, -0.47], [0.05, -0.10, -0.47]
-    return Motion(ground, heading, zero, zero, zero, 0.0, (left + sway) * size, (right - sway) * size, size)
+    return Motion(ground, heading, zero, zero, zero, zero, 0.0, (left + sway) * size, (right - sway) * size, size)
 
 
 def clothes(rng: np.random.Generator, dull: bool = False) -> dict[str, Colour]:

@@ -1,4 +1,4 @@
-"""Random human motion: standing people who wave, walk, bow, squat, clap or punch; one or two of them."""
+"""Random human motion: people who wave, walk, bow, squat, clap, punch, sit down on the floor or lie down."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pvit_converters.simulate.body import Motion, idle
 Array = np.ndarray
 Rng = np.random.Generator
 
-DEEDS = ("wave", "walk", "bow", "squat", "clap", "punch")
+DEEDS = ("wave", "walk", "bow", "squat", "clap", "punch", "sit", "lie")
 
 
 def perform(rng: Rng, frames: int, place: Array, heading: float, deed: str, size: float = 1.0) -> Motion:
@@ -40,5 +40,12 @@ def perform(rng: Rng, frames: int, place: Array, heading: float, deed: str, size
         side = 0.05 + 0.25 * wave
         hands = [np.stack([0.32 + 0 * side, s * (side - 0.2), -0.1 + 0 * side], -1) * size for s in (1, -1)]
         return replace(base, left=hands[0], right=hands[1])
+    if deed in ("sit", "lie"):
+        down = np.clip(0.5 - 0.8 * np.cos(phase / 2), 0, 1)
+        lean, hand = (0.1, (0.38, 0.08, -0.25)) if deed == "sit" else (-1.45, (0.46, 0.06, 0.1))
+        left += down[:, None] * (np.array(hand) * size - left)
+        right += down[:, None] * (np.array(hand) * [1, -1, 1] * size - right)
+        low = 0.78 * size * down
+        return replace(base, lean=lean * down, crouch=low, feet=low, left=left, right=right)
     reach = np.stack([0.15 + 0.33 * wave, 0.1 * wave, 0 * wave - 0.05], -1) * size
     return replace(base, right=reach, left=reach[::-1] * [1, -1, 1])
