@@ -413,4 +413,4 @@ def test_angle_errors_tell_depth_kinds_apart(tree: Path) -> None:
     info = loadmat(depth.path.with_name(depth.path.name.replace("depth", "info")))
     view = view_of(0, info["cam_dist"].item(), info["cam_height"].item())
     plain, distance = maps.angle_errors(raw, maps.camera_normals(normal, view))
-    assert plain < 2.5 < 3 < distance
+    assert plain < 2.7 < 3 < distance

@@ -141,7 +141,8 @@ def _leg(m: Motion, joints: dict[str, Array], side: str, forward: Array, left: A
     ahead = m.feet + m.step / 2 * np.cos(phase)
     ground = m.ground + forward * ahead[:, None] + left * sign * 0.10 * s
     ankle = ground + up * (0.08 * s + lift[:, None])
-    knee, ankle = _bend(joints[f"{side}_hip"], ankle, THIGH * s, SHIN * s, forward + 0.5 * up + left * sign * 0.15)
+    pole = forward + up * m.feet[:, None] + left * sign * 0.15
+    knee, ankle = _bend(joints[f"{side}_hip"], ankle, THIGH * s, SHIN * s, pole)
     joints |= {f"{side}_knee": knee, f"{side}_ankle": ankle}
     joints[f"{side}_foot"] = ankle + (forward * 0.13 - up * 0.05) * s
     joints[f"{side}_toe"] = ankle + (forward * 0.20 - up * 0.055) * s
