@@ -122,21 +122,29 @@ class ClipReader:
 
     def _read(self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]) -> Clip:
         distinct, order = np.unique(frames, return_inverse=True)
-        labels = [task for task in self.tasks(self.source(row)) if task.kind == "class"]
-        fields = {"rgb", *(name for task in labels for name in task.reads)}
-        pixels = self.ds.read(row, fields, distinct, window=view.cut())
+        supervised, tasks = frames[:: self.config.stride], self.tasks(self.source(row))
+        # One read serves all tasks where the targets' frames are the clip's, as in stills.
+        at_once = not label_row and np.array_equal(np.unique(supervised), distinct)
+        first = [task for task in tasks if at_once or task.kind == "class"]
+        fields = {"rgb", *(name for task in first for name in task.reads)}
+        grid = view.nearest((int(self._height[row]), int(self._width[row])), self.config.maps) if at_once else None
+        pixels = self.ds.read(row, fields, distinct, grid, view.cut())
         if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
             raise FormatError(f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate")
         shown = transforms.apply(pixels, view, self.config.maps, self.config.antialias, gathered=True)
-        targets = _build(shown, labels, distinct, self.config)
-        targets |= self._targets(row, frames[:: self.config.stride], view, label_row)
+        targets = _build(shown, first, supervised, self.config)
+        targets |= self._targets(row, [task for task in tasks if task not in first], supervised, view, label_row)
         assert isinstance(shown.rgb, np.ndarray)
         return Clip(pixels.key, self.source(row), shown.rgb, order.ravel(), targets)
 
     def _targets(
-        self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]
+        self,
+        row: int,
+        tasks: Sequence[Task],
+        frames: np.ndarray,
+        view: geometry.Geometry,
+        label_row: Mapping[str, int],
     ) -> dict[str, Target]:
-        tasks = [task for task in self.tasks(self.source(row)) if task.kind != "class"]
         if not tasks:
             return {}
         if not label_row:

@@ -77,6 +77,7 @@ class Record:
 
 
 TYPES: dict[str, Any] = dict(sorted(get_type_hints(Record).items()))
+_ITEMS: dict[Any, type] = {list[int]: int, list[float]: float, list[str]: str}
 
 
 def write_record(record: Record) -> bytes:
@@ -122,20 +123,15 @@ def _refuse(text: str) -> Any:
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is list[float] and isinstance(value, list):
-        value = [float(v) if type(v) is int else v for v in value]
-    plain = kind in (int, float, str) and type(value) is kind
-    listed = type(value) is list and any(
-        kind == list[item] and all(type(v) is item for v in value)  # type: ignore[valid-type]
-        for item in (int, float, str)
-    )
-    if not (plain or listed):
+    item = _ITEMS.get(kind)
+    values = [value] if item is None else value
+    item = item or kind
+    if type(values) is list and item is float:
+        values = [float(v) if type(v) is int and abs(v) <= MAX_INTEGER else v for v in values]
+    if type(values) is not list or any(type(v) is not item for v in values):
         raise FormatError(f"record has {name} = {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}")
-    numbers = value if listed else [value]
-    if any(isinstance(v, float) and not math.isfinite(v) for v in numbers):
+    if item is float and not all(map(math.isfinite, values)):
         raise FormatError(f"record has a number in {name} that is not finite")
-    if any(isinstance(v, int) and not -MAX_INTEGER <= v <= MAX_INTEGER for v in numbers):
+    if item is int and any(not -MAX_INTEGER <= v <= MAX_INTEGER for v in values):
         raise FormatError(f"record has a number in {name} that does not fit into 32 bits")
-    return value
+    return values if kind in _ITEMS else values[0]

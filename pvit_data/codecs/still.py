@@ -62,24 +62,33 @@ def decode_still(
         FormatError: if the bytes are not a complete JPEG, or of another size.
     """
     image = _open(data)
-    turned = _orientation(image) != 1
-    shown = (image.width, image.height) if _orientation(image) in _TRANSPOSED else (image.height, image.width)
+    orientation = _orientation(image)
+    turned = orientation != 1
+    shown = (image.width, image.height) if orientation in _TRANSPOSED else (image.height, image.width)
     if size is not None and shown != size:
         raise FormatError(f"JPEG is {shown}, expected {size}")
     if window is not None:
         window.check(*shown)
     try:
         if window is None:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            return _array(_upright(image, turned))
         if window.shrink > 1 and not turned:
             image.draft("RGB", (image.width // window.shrink, image.height // window.shrink))
         part = shown[0] // image.height if not turned else 1
         left, top = window.left // part, window.top // part
         box = (left, top, left + window.width // part, top + window.height // part)
         # Cutting before the conversion to an array: that one costs as much as decoding.
-        return np.array(ImageOps.exif_transpose(image).crop(box).convert("RGB"))
+        return _array(_upright(image, turned).crop(box))
     except Exception as error:  # Pillow raises many types on damaged input
         raise FormatError(f"JPEG cannot be decoded: {error}") from error
+
+
+def _upright(image: Image.Image, turned: bool) -> Image.Image:
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _array(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _open(data: bytes) -> Image.Image:

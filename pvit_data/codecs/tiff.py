@@ -10,6 +10,7 @@ Any ordinary reader opens the files; this one opens nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import deflate
 import numpy as np
@@ -123,13 +124,14 @@ class TiffReader:
         picks = range(self.num_pages) if pages is None else [int(p) for p in pages]
         height = self._extent("row", rows, self.height)
         width = self._extent("column", columns, self.width)
+        end = self.width if columns is None or not width else int(columns.max()) + 1
         tail = () if self.kind.channels == 1 else (self.kind.channels,)
         check_decoded("TIFF", len(picks) * height * width * self.kind.pixel_bytes)
         out = np.empty((len(picks), height, width, *tail), self.kind.dtype)
         for i, page in enumerate(picks):
             if not 0 <= page < self.num_pages:
                 raise FormatError(f"TIFF has {self.num_pages} pages, not number {page}")
-            plane = self._inflate(page)
+            plane = self._inflate(page)[:, :end]
             plane = plane if rows is None else plane[rows]
             if self.kind.predictor:
                 np.cumsum(plane, axis=1, dtype=self.kind.dtype, out=plane)
@@ -166,6 +168,19 @@ def _difference(page: Shaped[np.ndarray, "h w *c"], kind: Kind) -> Shaped[np.nda
 
 def _header(kind: Kind, height: int, width: int, lengths: Integer[np.ndarray, "n"]) -> bytes:
     """File header, all directories and, for three channels, the bits table they share."""
+    blank, shared = _blank(kind, height, width, len(lengths))
+    table = blank.copy()
+    values = table["entries"]["value"]
+    data_start = len(HEADER) + table.nbytes + len(shared)
+    values[:, _LENGTH] = lengths
+    values[0, _OFFSET] = data_start
+    values[1:, _OFFSET] = data_start + np.cumsum(lengths[:-1] + lengths[:-1] % 2)
+    return HEADER + table.tobytes() + shared
+
+
+@lru_cache(maxsize=16)
+def _blank(kind: Kind, height: int, width: int, num_pages: int) -> tuple[np.ndarray, bytes]:
+    """The directories without offset and length of the strips, and what follows them."""
     bits = kind.dtype.itemsize * 8
     entries = [
         (256, _LONG, 1, width),
@@ -182,23 +197,18 @@ def _header(kind: Kind, height: int, width: int, lengths: Integer[np.ndarray, "n
     ]
     if kind.dtype.kind == "f":
         entries.append((339, _SHORT, 1, 3))  # IEEE floating point
-    num_pages = len(lengths)
     directory = _directory(len(entries))
     table = np.zeros(num_pages, directory)
     table["count"] = len(entries)
     table["entries"] = np.array(entries, _ENTRY)
-    tables_end = len(HEADER) + num_pages * directory.itemsize
     table["next"][:-1] = len(HEADER) + directory.itemsize * np.arange(1, num_pages)
-    shared = b""
-    if kind.channels > 1:  # three SHORTs do not fit into an entry
-        table["entries"]["value"][:, _BITS] = tables_end
-        shared = np.full(kind.channels, bits, "<u2").tobytes() + b"\x00\x00"
-    starts = tables_end + len(shared) + np.concatenate([[0], np.cumsum(lengths + lengths % 2)])
-    table["entries"]["value"][:, _OFFSET] = starts[:-1]
-    table["entries"]["value"][:, _LENGTH] = lengths
-    return HEADER + table.tobytes() + shared
+    if kind.channels == 1:
+        return table, b""
+    table["entries"]["value"][:, _BITS] = len(HEADER) + table.nbytes  # three SHORTs do not fit into an entry
+    return table, np.full(kind.channels, bits, "<u2").tobytes() + b"\x00\x00"
 
 
+@lru_cache(maxsize=2)
 def _directory(num_entries: int) -> np.dtype[np.void]:
     return np.dtype([("count", "<u2"), ("entries", _ENTRY, (num_entries,)), ("next", "<u4")])
 
@@ -206,8 +216,10 @@ def _directory(num_entries: int) -> np.dtype[np.void]:
 def _parse(data: memoryview) -> tuple[Kind, int, int, int, Integer[np.ndarray, "n"], Integer[np.ndarray, "n"]]:
     start = len(HEADER)
     num_entries = int.from_bytes(data[start : start + 2], "little")
+    if data[:start] != HEADER or num_entries not in (11, 12):
+        raise FormatError("not a TIFF of the shard format: wrong header")
     directory = _directory(num_entries)
-    if data[:start] != HEADER or num_entries not in (11, 12) or len(data) < start + directory.itemsize:
+    if len(data) < start + directory.itemsize:
         raise FormatError("not a TIFF of the shard format: wrong header")
     first = np.frombuffer(data, directory, 1, start)[0]["entries"]["value"].astype(np.int64)
     kind = _kind(first, num_entries)
