@@ -24,8 +24,8 @@ from typing import Any
 from pvit_converters import registry
 from pvit_converters.engine.run import Job, convert, source_spec
 from pvit_converters.simulate import simulate
-from pvit_data.encode import encode_sample
-from pvit_data.shard import encoding_of
+from pvit_data.writing.encode import encode_sample
+from pvit_data.writing.shard import encoding_of
 
 SAMPLES: dict[str, tuple[int, dict[str, Any]]] = {
     "phav": (4, {"preset": "format", "frames": 24}),
@@ -44,11 +44,11 @@ def read_bare(path: Path) -> None:
     """Decodes a raw file completely, as the converters' libraries do."""
     suffix = path.suffix.lower()
     if suffix in (".png", ".jpg"):
-        from pvit_converters.raw_images import read_image
+        from pvit_converters.raw.images import read_image
 
         read_image(path)
     elif suffix == ".mat":
-        from pvit_converters.raw_mat import MatFile
+        from pvit_converters.raw.mat import MatFile
 
         file = MatFile(path)
         for name in file.names:
@@ -56,7 +56,7 @@ def read_bare(path: Path) -> None:
     elif suffix == ".json":
         _read_json(path)
     elif suffix == ".hdf5":
-        from pvit_converters.safe_hdf5 import read_array
+        from pvit_converters.raw.hdf5 import read_array
 
         read_array(path, None)
     elif suffix in (".mp4", ".avi"):

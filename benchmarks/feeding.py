@@ -45,7 +45,7 @@ def simulated(folder: Path) -> list[str]:
 
 def training(shards: list[str], run: Path, settings: list[str]) -> tuple[float, float]:
     """(samples per second, share of the time spent waiting for data) of a run; medians over intervals."""
-    from pvit_model.train.log import read_log
+    from pvit_model.runs.log import read_log
 
     folders = [word for url in shards for word in ("--shards", url)]
     changes = [word for text in settings for word in ("--set", text)]
@@ -59,8 +59,8 @@ def loading(shards: list[str], settings: list[str], steps: int) -> float:
     import torch
 
     import pvit_data
-    from pvit_model.train.plan import make_plan
-    from pvit_model.train.recipes import load_recipe
+    from pvit_model.recipes.loading import load_recipe
+    from pvit_model.recipes.plan import make_plan
 
     plan = make_plan(load_recipe("demo", settings), shards)
     torch.set_num_threads(plan.config.run.threads)

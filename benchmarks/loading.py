@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import pvit_data
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import EncodedMedia, Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import EncodedMedia, Sample
 
 SIZE, GRID, FRAMES = 224, 56, 16
 SPACE = LabelSpace("things", tuple(f"c{i}" for i in range(64)))
@@ -35,8 +35,8 @@ def phav_like(number: int) -> list[Sample]:
     """Street clips of the simulator, in memory."""
     from pvit_converters.simulate import phav
     from pvit_converters.simulate.images import srgb
-    from pvit_converters.simulate.render import render
     from pvit_converters.simulate.tree import Size
+    from pvit_converters.simulate.world.render import render
 
     out = []
     for i in range(number):
@@ -53,9 +53,9 @@ def phav_like(number: int) -> list[Sample]:
 def hypersim_like(number: int) -> list[Sample]:
     """Rooms of the simulator, in memory, with the noise of a path tracer on them."""
     from pvit_converters.simulate.images import tonemap
-    from pvit_converters.simulate.render import render
-    from pvit_converters.simulate.rooms import room, wander
-    from pvit_converters.simulate.scene import Camera, Scene, pinhole
+    from pvit_converters.simulate.world.render import render
+    from pvit_converters.simulate.world.rooms import room, wander
+    from pvit_converters.simulate.world.scene import Camera, Scene, pinhole
 
     out = []
     for i in range(number):
@@ -198,8 +198,8 @@ def cpu_per_sample(run: Callable[[], int], rounds: int) -> float:
 
 def bare_decode(ds: Any) -> Callable[[], int]:
     """Decoding the frames that the batch needs, and nothing else."""
-    from pvit_data.clip_config import ClipConfig
-    from pvit_data.clip_reader import ClipReader
+    from pvit_data.clips.config import ClipConfig
+    from pvit_data.loading.clip_reader import ClipReader
 
     def run() -> int:
         reader = ClipReader(ds, ClipConfig(), {"ssv2": ()})

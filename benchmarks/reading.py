@@ -26,8 +26,8 @@ from benchmarks.loading import bumpy
 from pvit_data.codecs.depth import DepthEncoding, encode_depth
 from pvit_data.codecs.segm import encode_segm
 from pvit_data.codecs.window import Window
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
 
 CROP, GRID = 224, 56
 NYU40 = LabelSpace("nyu40", tuple(f"class {i}" for i in range(1, 41)), first=1)
@@ -39,9 +39,9 @@ SPEED_BARS = {16: 3.5, 8: 4.5}
 def rooms(number: int, frames: int = 16, height: int = 256, width: int = 340) -> Iterator[Sample]:
     """Clips of a camera that wanders through furnished rooms; exact depth, RGB with noise and normals with relief."""
     from pvit_converters.simulate.images import tonemap
-    from pvit_converters.simulate.render import render
-    from pvit_converters.simulate.rooms import room, wander
-    from pvit_converters.simulate.scene import Camera, Scene, pinhole
+    from pvit_converters.simulate.world.render import render
+    from pvit_converters.simulate.world.rooms import room, wander
+    from pvit_converters.simulate.world.scene import Camera, Scene, pinhole
 
     for i in range(number):
         rng = np.random.default_rng(i)

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import pvit_data
-from pvit_data import draw
-from pvit_model.evaluate import SourceReport
-from pvit_model.inference import load_model
-from pvit_model.train.examples import draw_examples
-from pvit_model.train.log import read_log
-from pvit_model.train.report import STYLE, action_lines, curves, data_uri, results_table
+from pvit_data.looking import pictures as draw
+from pvit_model.network.inference import load_model
+from pvit_model.reporting.examples import draw_examples
+from pvit_model.reporting.report import STYLE, action_lines, curves, data_uri, results_table
+from pvit_model.runs.log import read_log
+from pvit_model.using.evaluate import SourceReport
 
 SIDE = 128
 """Height of a picture on the sheets, pixels."""

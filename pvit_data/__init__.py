@@ -7,16 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pvit_data.clip_config import ClipConfig
-    from pvit_data.dataset import ShardDataset
-    from pvit_data.dataset import open_dataset as open
+    from pvit_data.clips.config import ClipConfig
     from pvit_data.errors import PvitError
-    from pvit_data.labels import LabelSpace
-    from pvit_data.loading import eval_loader, loader
-    from pvit_data.manifest import SourceSpec
-    from pvit_data.mixture import Mixture, MixtureSource
-    from pvit_data.sample import Actions, Boxes, Camera, EncodedMedia, Sample
-    from pvit_data.writer import ShardWriter
+    from pvit_data.format.manifest import SourceSpec
+    from pvit_data.loading.loader import eval_loader, loader
+    from pvit_data.mixing.mixture import Mixture, MixtureSource
+    from pvit_data.reading.dataset import ShardDataset
+    from pvit_data.reading.dataset import open_dataset as open
+    from pvit_data.sample.labels import LabelSpace
+    from pvit_data.sample.sample import Actions, Boxes, Camera, EncodedMedia, Sample
+    from pvit_data.writing.writer import ShardWriter
 
 __all__ = [
     "Actions",
@@ -39,22 +39,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Actions": "sample",
-    "Boxes": "sample",
-    "Camera": "sample",
-    "ClipConfig": "clip_config",
-    "EncodedMedia": "sample",
-    "LabelSpace": "labels",
-    "Mixture": "mixture",
-    "MixtureSource": "mixture",
+    "Actions": "sample.sample",
+    "Boxes": "sample.sample",
+    "Camera": "sample.sample",
+    "ClipConfig": "clips.config",
+    "EncodedMedia": "sample.sample",
+    "LabelSpace": "sample.labels",
+    "Mixture": "mixing.mixture",
+    "MixtureSource": "mixing.mixture",
     "PvitError": "errors",
-    "Sample": "sample",
-    "ShardDataset": "dataset",
-    "ShardWriter": "writer",
-    "SourceSpec": "manifest",
-    "eval_loader": "loading",
-    "loader": "loading",
-    "open": "dataset",
+    "Sample": "sample.sample",
+    "ShardDataset": "reading.dataset",
+    "ShardWriter": "writing.writer",
+    "SourceSpec": "format.manifest",
+    "eval_loader": "loading.loader",
+    "loader": "loading.loader",
+    "open": "reading.dataset",
 }
 
 

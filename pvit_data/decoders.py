@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pvit_data.decode import decode_sample
 from pvit_data.errors import FormatError
-from pvit_data.labels import LabelSpace
-from pvit_data.members import MEMBER_OF_EXTENSION, RECORD
-from pvit_data.record import read_record
-from pvit_data.sample import Sample
+from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
+from pvit_data.format.record import read_record
+from pvit_data.reading.decode import decode_sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
 
 
 def decode(

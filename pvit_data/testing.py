@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pvit_data.batch import Batch
+    from pvit_data.loading.batch import Batch
 
 
 def assert_exact_resume(

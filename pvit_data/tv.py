@@ -20,9 +20,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.kinect25 import FLIP
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Sample
+from pvit_data.sample.kinect25 import FLIP
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
 
 FOLLOWED = ("horizontal_flip", "crop", "center_crop", "resize", "resized_crop")
 REFUSED = ("vertical_flip", "pad", "rotate", "affine", "perspective", "elastic", "five_crop", "ten_crop")

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pvit_model.backbones import backbone_names, build_backbone
-    from pvit_model.checkpoints import LoadReport, load_backbone_checkpoint
     from pvit_model.config import VARIANTS, PViTConfig
-    from pvit_model.create import create_model
-    from pvit_model.losses import LossOptions, LossSum, task_losses
-    from pvit_model.pvit import PViT, PViTOutput
+    from pvit_model.network.create import create_model
+    from pvit_model.network.losses import LossOptions, LossSum, task_losses
+    from pvit_model.network.published import LoadReport, load_backbone_checkpoint
+    from pvit_model.network.pvit import PViT, PViTOutput
 
 _HOMES = {
-    "LoadReport": "checkpoints",
-    "LossOptions": "losses",
-    "LossSum": "losses",
-    "PViT": "pvit",
+    "LoadReport": "network.published",
+    "LossOptions": "network.losses",
+    "LossSum": "network.losses",
+    "PViT": "network.pvit",
     "PViTConfig": "config",
-    "PViTOutput": "pvit",
+    "PViTOutput": "network.pvit",
     "VARIANTS": "config",
     "backbone_names": "backbones",
     "build_backbone": "backbones",
-    "create_model": "create",
-    "load_backbone_checkpoint": "checkpoints",
-    "task_losses": "losses",
+    "create_model": "network.create",
+    "load_backbone_checkpoint": "network.published",
+    "task_losses": "network.losses",
 }
 
 __all__ = [

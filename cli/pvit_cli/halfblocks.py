@@ -19,7 +19,7 @@ def half_blocks(picture: UInt8[np.ndarray, "h w 3"], width: int) -> Any:
     from rich.style import Style
     from rich.text import Text
 
-    from pvit_data.draw import resize
+    from pvit_data.looking.pictures import resize
 
     height = max(2, 2 * round(picture.shape[0] * width / picture.shape[1] / 2))
     small = resize(picture, height, width)

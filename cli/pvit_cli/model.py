@@ -55,7 +55,7 @@ def recipes(
     A recipe is one YAML file; `pvit recipes pvit > mine.yaml` starts your own, used with --recipe mine.yaml. A file may
     say `base: pvit` and state only what differs.
     """
-    from pvit_model.train.recipes import load_recipe, recipe_names
+    from pvit_model.recipes.loading import load_recipe, recipe_names
 
     if name is not None:
         config = load_recipe(name)
@@ -93,22 +93,22 @@ def train(
     Ctrl-C or SIGTERM saves a checkpoint and exits with 75; the same command with --resume goes on exactly there.
     Several GPUs: torchrun --nproc-per-node 8 -m pvit_cli.model train ...
     """
-    from pvit_model.train.plan import make_plan, plan_lines
-    from pvit_model.train.recipes import load_recipe
+    from pvit_model.recipes.loading import load_recipe
+    from pvit_model.recipes.plan import make_plan, plan_lines
 
     changes = list(settings or [])
     if downstream is not None:
         changes.append(f"clip.downstream={downstream}")
     plan = make_plan(load_recipe(recipe, changes), shards)
     if dry_run:
-        from pvit_model.train.memory import memory_line
-        from pvit_model.train.network import build_network, parameter_counts
+        from pvit_model.training.build import build_network, parameter_counts
+        from pvit_model.training.memory import memory_line
 
         weights: list[str] = []
         network = build_network(plan, weights.append)
         print("\n".join(plan_lines(plan, parameter_counts(network), out, memory_line(network, plan), weights)))
         return
-    from pvit_model.train.trainer import train as run_training
+    from pvit_model.training.trainer import train as run_training
 
     run_training(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
 
@@ -136,7 +136,7 @@ def evaluate(
     majority class and the binomial standard error at that share. Depth in metres over valid pixels, normals in degrees,
     segmentation as mean IoU, pose in millimetres, boxes as IoU.
     """
-    from pvit_model.evaluate import evaluate_run
+    from pvit_model.using.evaluate import evaluate_run
 
     reports = list(
         evaluate_run(
@@ -183,7 +183,7 @@ def predict(
 
     The clip is sampled and cut as in the model's own evaluation; the overlay shows what it saw.
     """
-    from pvit_model.predict import predict as run_prediction
+    from pvit_model.using.predict import predict as run_prediction
 
     prediction = run_prediction(video, model, out, top=top, device=_device(device))
     if as_json:
@@ -226,7 +226,7 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
     from dataclasses import asdict
 
     from pvit_model.config import make_config
-    from pvit_model.info import describe
+    from pvit_model.network.info import describe
 
     spaces = {"nyu40": 41} if "segm" in tasks else {}  # some space: without one the head has no output to count
     found = describe(make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces))
@@ -239,9 +239,9 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
 def _run_info(model: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from pvit_model.inference import load_model, run_facts
-    from pvit_model.info import describe
-    from pvit_model.train.network import parameter_counts
+    from pvit_model.network.inference import load_model, run_facts
+    from pvit_model.network.info import describe
+    from pvit_model.training.build import parameter_counts
 
     network, inference = load_model(model)
     clip = inference.clip
@@ -289,7 +289,7 @@ def export(
 
     With --drop-heads the network is the paper's test-time one: prompts kept, auxiliary heads gone.
     """
-    from pvit_model.export import export_model
+    from pvit_model.using.export import export_model
 
     size = export_model(model, out, drop_heads=drop_heads)
     print(f"wrote {out} ({size / 2**20:.1f} MiB)")

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float32, Integer
 
 from pvit_data.codecs import tiff
-from pvit_data.codecs.limits import check_decoded
 from pvit_data.errors import FormatError
+from pvit_data.sample.limits import check_decoded
 
 MAX_FLOAT16 = 65504.0
 NAMES = ("float16", "uint16", "float32")

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8, UInt16
 
 from pvit_data.codecs import tiff
-from pvit_data.codecs.limits import check_decoded
 from pvit_data.errors import FormatError
+from pvit_data.sample.limits import check_decoded
 
 NAMES = ("xyz8", "octahedral")
 UNIT_TOLERANCE = 1e-2

@@ -7,7 +7,7 @@ from jaxtyping import Integer
 
 from pvit_data.codecs import tiff
 from pvit_data.errors import FormatError
-from pvit_data.labels import IGNORE_16, LabelSpace
+from pvit_data.sample.labels import IGNORE_16, LabelSpace
 
 
 def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from pvit_data.codecs.limits import check_picture
 from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
+from pvit_data.sample.limits import check_picture
 
 QUALITY = 95
 _ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)  # Exif 2.3: values that swap the sides

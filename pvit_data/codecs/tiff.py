@@ -16,8 +16,8 @@ import deflate
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.limits import MAX_FRAMES, check_decoded, check_picture
 from pvit_data.errors import FormatError
+from pvit_data.sample.limits import MAX_FRAMES, check_decoded, check_picture
 
 HEADER = b"II*\x00\x08\x00\x00\x00"  # little-endian, 42, first directory at byte 8
 MAX_RATIO = 1032  # deflate cannot inflate a byte to more (258 bytes from 2 bits)

@@ -19,9 +19,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Integer, UInt8
 
-from pvit_data.codecs.limits import MAX_FRAMES, MAX_PIXELS, check_decoded, check_picture
 from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
+from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS, check_decoded, check_picture
 
 CRF = 18
 SHORT_CLIP = 64  # frames; a clip of this length or shorter gets the shorter distance of key frames

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pvit_data import foreign
-from pvit_data import manifest as manifests
-from pvit_data.storage import Storage
+from pvit_data.format import manifest as manifests
+from pvit_data.reading import foreign
+from pvit_data.storage.storage import Storage
 from pvit_data.validate.folder import check_folder
 from pvit_data.validate.foreign import check_foreign
 from pvit_data.validate.problems import KINDS, WARNINGS, Problem, ValidationReport

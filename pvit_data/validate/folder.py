@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pvit_data import manifest as manifests
-from pvit_data.card import CARD_NAME, features
 from pvit_data.errors import PvitError
-from pvit_data.manifest import SHARD_NAME, Manifest
-from pvit_data.storage import PART, Storage
+from pvit_data.format import manifest as manifests
+from pvit_data.format.manifest import SHARD_NAME, Manifest
+from pvit_data.storage.storage import PART, Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
+from pvit_data.writing.card import CARD_NAME, features
 
 _IN_SOURCE = re.compile(
     r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"

@@ -13,18 +13,18 @@ import deflate
 import numpy as np
 from jaxtyping import Shaped
 
-from pvit_data.codecs.limits import MAX_MEMBER_BYTES
 from pvit_data.codecs.npy import read_npy
-from pvit_data.encode import Encoded
 from pvit_data.errors import FormatError, StorageError
-from pvit_data.index import NUMBERS, TEXT, index_row
-from pvit_data.manifest import SourceSpec
-from pvit_data.members import FIELDS, MEMBERS, RECORD, RGB_EXTENSIONS
-from pvit_data.record import Record, read_record
-from pvit_data.storage import Storage
-from pvit_data.tar import BLOCK, END, padded, read_header, write_header
+from pvit_data.format.index import NUMBERS, TEXT, index_row
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.members import FIELDS, MEMBERS, RECORD, RGB_EXTENSIONS
+from pvit_data.format.record import Record, read_record
+from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
+from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.values import check_values
+from pvit_data.writing.encode import Encoded
 
 OPTIONAL = ("camera_pose",)  # members that a field may lack
 MAX_UNLISTED = 2000  # blocks looked at in a stretch of unlisted bytes

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pvit_data import manifest as manifests
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
-from pvit_data.index import COLUMNS, Index, index_name
-from pvit_data.manifest import SPLITS, Manifest, ShardInfo, SourceSpec, SplitInfo, read_manifest
-from pvit_data.members import FIELDS
-from pvit_data.receipts import Receipt, read_receipt, read_source, receipt_name
-from pvit_data.shard import shard_name
-from pvit_data.storage import Storage
+from pvit_data.format import manifest as manifests
+from pvit_data.format.index import COLUMNS, Index, index_name
+from pvit_data.format.manifest import SPLITS, Manifest, ShardInfo, SourceSpec, SplitInfo, read_manifest
+from pvit_data.format.members import FIELDS
+from pvit_data.format.receipts import Receipt, read_receipt, read_source, receipt_name
+from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
 from pvit_data.validate.tables import Rows, by_shard, difference, no_rows, receipt_rows
+from pvit_data.writing.shard import shard_name
 
 
 class Known(NamedTuple):

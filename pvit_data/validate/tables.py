@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError, FormatError
-from pvit_data.index import COLUMNS, NUMBERS, PLACES, TEXT
-from pvit_data.manifest import SHARD_NAME
-from pvit_data.receipts import Receipt
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT
+from pvit_data.format.manifest import SHARD_NAME
+from pvit_data.format.receipts import Receipt
 
 Rows = Mapping[str, Shaped[np.ndarray, "n"]]
 

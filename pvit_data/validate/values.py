@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from pvit_data import schema
 from pvit_data.codecs import tiff
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.segm import decode_segm
-from pvit_data.decode import decode_sample, select_frames
 from pvit_data.errors import FormatError
-from pvit_data.labels import LabelSpace
-from pvit_data.members import RGB_EXTENSIONS
-from pvit_data.record import Record
-from pvit_data.sample import DENSE_FIELDS, Sample
+from pvit_data.format.members import RGB_EXTENSIONS
+from pvit_data.format.record import Record
+from pvit_data.reading.decode import decode_sample, select_frames
+from pvit_data.sample import schema
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import DENSE_FIELDS, Sample
 
 BLOCK_BYTES = 1 << 28  # decoded at a time
 XYZ8_TOLERANCE = 0.02  # 1 % that the schema allows, and 0.5 * sqrt(3) / 127 of rounding

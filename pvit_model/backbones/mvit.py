@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from pvit_model.backbones.attention import Form, Grid, attend, pair_table
 from pvit_model.backbones.base import BackboneOutput
 from pvit_model.backbones.mlp import Mlp
-from pvit_model.backbones.mvit_names import from_torchvision
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
+from pvit_model.backbones.torchvision_names import from_torchvision
 
 
 @dataclass(frozen=True, kw_only=True)

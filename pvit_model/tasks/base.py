@@ -1,6 +1,6 @@
 """What a task is: a head, a loss on packed targets, and the names of its metric and its picture.
 
-A task is registered under the entry point `pvit.tasks`. Its targets are described in `pvit_data.batch.Targets`.
+A task is registered under the entry point `pvit.tasks`. Its targets are described in `pvit_data.loading.batch.Targets`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pvit_data.batch import Targets
 from pvit_data.errors import UsageError
+from pvit_data.loading.batch import Targets
 
 if TYPE_CHECKING:
     from pvit_model.config import PViTConfig
@@ -87,7 +87,7 @@ class Task(Protocol):
     picture: str
 
     def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
-        """A fresh head (see `pvit_model.heads`).
+        """A fresh head (see `pvit_model.tasks.heads`).
 
         Args:
             widths: of the tapped layers.

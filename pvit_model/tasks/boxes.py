@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from pvit_data.batch import Targets
-from pvit_model.heads import BoxHead
+from pvit_data.loading.batch import Targets
 from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
+from pvit_model.tasks.heads import BoxHead
 
 if TYPE_CHECKING:
     from pvit_model.config import PViTConfig

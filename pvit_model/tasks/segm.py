@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pvit_data.batch import Targets
-from pvit_model.heads import DenseHead
+from pvit_data.loading.batch import Targets
 from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
+from pvit_model.tasks.heads import DenseHead
 
 if TYPE_CHECKING:
     from pvit_model.config import PViTConfig

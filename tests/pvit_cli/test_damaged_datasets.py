@@ -10,7 +10,7 @@ import pytest
 import pvit_data
 from pvit_cli.data import main
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
-from tests.pvit_data.test_validate import DAMAGE, INDEX, SHARD, WARNINGS
+from tests.pvit_data.validate.test_validate import DAMAGE, INDEX, SHARD, WARNINGS
 
 pytestmark = pytest.mark.torture
 

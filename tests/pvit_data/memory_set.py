@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pvit_data.clips.transforms import keep_boxes
 from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Boxes, Camera, Sample
-from pvit_data.transforms import keep_boxes
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Boxes, Camera, Sample
 
 SEGM = LabelSpace("rooms", ("wall", "floor", "left_hand", "right_hand"), pairs=((2, 3),))
 ACTION = LabelSpace("verbs", ("left", "right", "up"), pairs=((0, 1),))

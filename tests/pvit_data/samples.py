@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Actions, Boxes, Camera, Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Actions, Boxes, Camera, Sample
 
 SPACES = {
     "segm": LabelSpace("nyu40", tuple(f"class {i}" for i in range(1, 41)), first=1),

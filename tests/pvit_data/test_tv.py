@@ -12,11 +12,11 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.transforms.v2.functional import _geometry
 from torchvision.transforms.v2.functional._utils import _KERNEL_REGISTRY
 
-from pvit_data import transforms, tv
+from pvit_data import tv
+from pvit_data.clips import transforms
+from pvit_data.clips.geometry import Geometry
 from pvit_data.errors import UsageError
-from pvit_data.geometry import Geometry
-
-from .memory_set import SEGM, synthetic
+from tests.pvit_data.memory_set import SEGM, synthetic
 
 
 def geometric_ops() -> set[str]:
@@ -89,7 +89,7 @@ def test_a_pipeline_of_transforms_keeps_annotations_together() -> None:
 
 def test_encoded_pixels_are_refused() -> None:
     from pvit_data.errors import FormatError
-    from pvit_data.sample import EncodedMedia, Sample
+    from pvit_data.sample.sample import EncodedMedia, Sample
 
     with pytest.raises(FormatError, match="still encoded"):
         tv.to_tv(Sample(key="e", rgb=EncodedMedia(b"", "mp4"), num_frames=1))

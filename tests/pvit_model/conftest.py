@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pvit_data import LabelSpace, Sample, ShardWriter
-from pvit_data.sample import ROLE_ACTIVE, ROLE_HAND, Boxes
+from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND, Boxes
 
 SIZE, FRAMES = 32, 6
 COLOURS = LabelSpace("colours", ("reddish", "greenish", "bluish"))
@@ -101,9 +101,9 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def run_folder(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny recipe."""
-    from pvit_model.train.plan import make_plan
-    from pvit_model.train.recipes import load_recipe
-    from pvit_model.train.trainer import train
+    from pvit_model.recipes.loading import load_recipe
+    from pvit_model.recipes.plan import make_plan
+    from pvit_model.training.trainer import train
 
     out = tmp_path_factory.mktemp("runs") / "run"
     train(make_plan(load_recipe(tiny_recipe), shards), out)

@@ -12,7 +12,7 @@ import os
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from pvit_data.batch import Targets
+from pvit_data.loading.batch import Targets
 from pvit_model import create_model, task_losses
 
 CLIP = (4, 32, 32)

@@ -3,7 +3,7 @@
 Run: pip install atheris, then python -m tests.torture.fuzz [PARSER] [--seconds N] [--corpus FOLDER]
 
 Inputs that break this rule are kept in the corpus folder as `crash-*`; a repaired one belongs into
-`tests/pvit_data/test_fuzz_findings.py`.
+`tests/pvit_data/format/test_fuzz_findings.py`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
 from pvit_data.codecs.segm import decode_segm
 from pvit_data.codecs.tiff import TiffReader
-from pvit_data.encode import Encoding, encode_sample
 from pvit_data.errors import PvitError
-from pvit_data.foreign_tar import scan
-from pvit_data.index import COLUMNS, NUMBERS, Index
-from pvit_data.manifest import Manifest, check_version, parse
-from pvit_data.receipts import Receipt
-from pvit_data.record import parse_json, read_record
-from pvit_data.tar import END, read_members, write_member
-from pvit_data.where import evaluate
+from pvit_data.format.index import COLUMNS, NUMBERS, Index
+from pvit_data.format.manifest import Manifest, check_version, parse
+from pvit_data.format.receipts import Receipt
+from pvit_data.format.record import parse_json, read_record
+from pvit_data.format.tar import END, read_members, write_member
+from pvit_data.reading.foreign_tar import scan
+from pvit_data.reading.where import evaluate
+from pvit_data.writing.encode import Encoding, encode_sample
 from tests.pvit_data.samples import SPACES, full_sample
 
 COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}

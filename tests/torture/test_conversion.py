@@ -64,7 +64,7 @@ from pathlib import Path
 from toy_converter import ToyConverter, ToyOptions
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.engine.plan import Settings
-from pvit_data import finish
+from pvit_data.writing import finish
 from pvit_data.errors import Interrupted
 for line in sys.stdin:
     pid = os.fork()

@@ -15,8 +15,8 @@ import pytest
 import pvit_data
 from pvit_data.errors import PvitError
 from pvit_data.validate import validate
+from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
-from tests.pvit_data.test_damage import same
 
 FAULTS = 500 if os.environ.get("PVIT_TORTURE") else 24
 

@@ -18,9 +18,9 @@ import psutil
 import pytest
 
 import pvit_data
-from pvit_data.batch import Batch
-from pvit_data.clip_config import ClipConfig
-from pvit_data.mixture import Mixture, MixtureSource
+from pvit_data.clips.config import ClipConfig
+from pvit_data.loading.batch import Batch
+from pvit_data.mixing.mixture import Mixture, MixtureSource
 from pvit_data.testing import assert_exact_resume
 from tests.pvit_data.memory_set import real, still, synthetic
 
@@ -87,7 +87,7 @@ def _key(mixed: Mixture, source: int, row: int) -> str:
 SCRIPT = """
 import os, signal, sys, time, itertools
 import pvit_data
-from pvit_data import clip_reader
+from pvit_data.loading import clip_reader
 from tests.torture.test_loading import CLIP, mixture
 from pathlib import Path
 folder, what, start = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

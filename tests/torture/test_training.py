@@ -23,11 +23,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pvit_model.train import checkpoint
-from pvit_model.train.log import read_log
+from pvit_model.runs import checkpoint
+from pvit_model.runs.log import read_log
 from tests.pvit_model import conftest as tiny
-from tests.pvit_model.test_train_checkpoint import WRITER, network, save
-from tests.pvit_model.test_train_checkpoint import train as train_a_little
+from tests.pvit_model.runs.test_checkpoint import WRITER, network, save
+from tests.pvit_model.runs.test_checkpoint import train as train_a_little
 
 FULL = bool(os.environ.get("PVIT_TORTURE"))
 STOPS, RANK_KILLS, WRITER_KILLS, DAMAGES = (10, 5, 30, 300) if FULL else (1, 1, 1, 20)
@@ -169,7 +169,7 @@ def test_a_killed_rank_is_started_again(
 def test_killed_writers(tmp_path: Path) -> None:
     """R14: whenever the writer dies, the newest checkpoint is whole."""
     rng = random.Random(0)
-    tests = str(Path(tiny.__file__).parent)
+    tests = str(Path(tiny.__file__).parent / "runs")
     for trial in range(WRITER_KILLS):
         folder = tmp_path / str(trial)
         script = WRITER.format(tests=tests, folder=str(folder))
@@ -189,8 +189,8 @@ def test_killed_writers(tmp_path: Path) -> None:
 
 def test_damaged_checkpoints(tmp_path: Path) -> None:
     """R14: every damage to any file is found, and the one before is used."""
-    from pvit_model.train.config import OptimConfig
-    from pvit_model.train.optim import make_optimizer
+    from pvit_model.recipes.config import OptimConfig
+    from pvit_model.training.optim import make_optimizer
 
     model = network()
     optimizer = make_optimizer(model, OptimConfig())
@@ -220,10 +220,10 @@ POISON = """
 import os, sys, torch
 from pathlib import Path
 from pvit_data.errors import PvitError
-from pvit_model.train.plan import make_plan
-from pvit_model.train.recipes import load_recipe
-from pvit_model.train.step import Stepper
-from pvit_model.train.trainer import Trainer, train
+from pvit_model.recipes.plan import make_plan
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.training.step import Stepper
+from pvit_model.training.trainer import Trainer, train
 kind, rank = {kind!r}, int(os.environ["RANK"])
 said = open({out!r} + ".rank" + str(rank), "w")  # two ranks' lines on one pipe may run into each other
 clip = Stepper._clip

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         """
         import pvit_data
         from pvit_converters.engine.report import size_text
-        from pvit_data.gallery import write_gallery
+        from pvit_data.looking.gallery import write_gallery
 
         dataset = pvit_data.open(out, source=source, split=split, where=where)
         if len(dataset) == 0:

@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
 
         More: split, sources, where, weights, seed, cap, portion, tasks.
         """
-        from pvit_data import mix_config
-        from pvit_data.mix_figure import figure as draw
-        from pvit_data.mix_plan import survey
+        from pvit_data.looking.mix_figure import figure as draw
+        from pvit_data.mixing import config as mix_config
+        from pvit_data.mixing.plan import survey
 
         plan = survey(mix_config.load(config).build(), steps)
         if figure is not None:

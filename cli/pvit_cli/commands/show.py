@@ -62,9 +62,9 @@ def _find(dataset: Any, text: str) -> int:
 
 
 def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height: int) -> None:
-    from pvit_data.draw import png
-    from pvit_data.sheet import frames_sheet, samples_sheet
-    from pvit_data.stats import spread
+    from pvit_data.looking.pictures import png
+    from pvit_data.looking.sheet import frames_sheet, samples_sheet
+    from pvit_data.looking.stats import spread
 
     if row is None:
         rows = spread(dataset.column("source"), samples).tolist()[:samples]
@@ -77,8 +77,8 @@ def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height
 
 
 def _show(dataset: Any, row: int, frame: int | None, as_json: bool) -> None:
-    from pvit_data.facts import facts
-    from pvit_data.sheet import read_frame
+    from pvit_data.looking.facts import facts
+    from pvit_data.looking.sheet import read_frame
 
     record = dataset.record(row)
     if frame is not None and frame >= record.frames:
@@ -101,7 +101,7 @@ def _picture(out: Any, sample: Any, frame: int) -> None:
     import numpy as np
 
     from pvit_cli.halfblocks import half_blocks
-    from pvit_data.tiles import COLUMNS, tiles
+    from pvit_data.looking.tiles import COLUMNS, tiles
 
     found = tiles(sample, frame, 96)
     pictures = [np.pad(found[name].picture, ((0, 0), (0, 4), (0, 0))) for name in COLUMNS if name in found]

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Count samples, hours, annotations, classes, depths and bytes."""
         import pvit_data
-        from pvit_data.stats import collect
+        from pvit_data.looking.stats import collect
 
         dataset = pvit_data.open(out, source=source, split=split, where=where)
         with progress("stats") as update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvit_data.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace
 
 OBJECTS = (
     "power supply", "oscilloscope", "welder station", "electric screwdriver", "screwdriver", "pliers",

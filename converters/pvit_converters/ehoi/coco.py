@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from pvit_converters.ehoi.classes import HAND, class_of
-from pvit_converters.raw_files import read_json, read_members
+from pvit_converters.raw.files import read_json, read_members
 from pvit_data.errors import SourceError
-from pvit_data.sample import UNKNOWN
+from pvit_data.sample.sample import UNKNOWN
 
 Box = tuple[float, float, float, float]
 

@@ -16,10 +16,10 @@ from pvit_converters.ehoi.info import INFO
 from pvit_converters.ehoi.links import find_partner
 from pvit_converters.ehoi.masks import class_map, mask_of
 from pvit_converters.ehoi.options import EhoiOptions
-from pvit_converters.raw_images import read_image, read_still
+from pvit_converters.raw.images import read_image, read_still
 from pvit_data.errors import SourceError
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import ROLE_ACTIVE, ROLE_HAND, ROLE_OBJECT, UNKNOWN, Boxes, Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND, ROLE_OBJECT, UNKNOWN, Boxes, Sample
 
 PAPER_IMAGES = 20_000
 MAX_DISAGREEING = 0.05

@@ -13,8 +13,8 @@ from jaxtyping import Bool, UInt8
 
 from pvit_converters.ehoi.classes import HAND
 from pvit_converters.ehoi.coco import Row
-from pvit_data.labels import IGNORE_8
-from pvit_data.sample import UNKNOWN
+from pvit_data.sample.labels import IGNORE_8
+from pvit_data.sample.sample import UNKNOWN
 
 MAX_POINTS = 100_000
 """Points of one mask's polygons."""

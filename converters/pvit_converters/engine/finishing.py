@@ -6,9 +6,9 @@ from pvit_converters.engine import plan as plans
 from pvit_converters.engine.place import remove_leftovers
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
-from pvit_data import finish
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.storage import Storage
+from pvit_data.storage.storage import Storage
+from pvit_data.writing import finish
 
 
 def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:

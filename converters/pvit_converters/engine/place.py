@@ -6,10 +6,10 @@ import shutil
 
 from pvit_converters.engine.plan import plan_name
 from pvit_converters.engine.report import size_text
-from pvit_data import finish
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.manifest import NAME as MANIFEST
-from pvit_data.storage import PART, Storage
+from pvit_data.format.manifest import NAME as MANIFEST
+from pvit_data.storage.storage import PART, Storage
+from pvit_data.writing import finish
 
 SPACE_MARGIN = 1.1
 

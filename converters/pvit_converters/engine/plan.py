@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from pvit_converters.base import Converter, Item, Listing
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.manifest import SPLITS
-from pvit_data.storage import Storage
+from pvit_data.format.manifest import SPLITS
+from pvit_data.storage.storage import Storage
 
 PLAN_VERSION = 1
 

@@ -12,10 +12,10 @@ from pvit_converters.engine import plan as plans
 from pvit_converters.engine.report import size_text
 from pvit_converters.engine.run import Job, source_spec
 from pvit_converters.engine.task import load_checked
-from pvit_data.encode import encode_sample
 from pvit_data.errors import FormatError, SourceError
-from pvit_data.shard import encoding_of
-from pvit_data.tar import BLOCK, padded
+from pvit_data.format.tar import BLOCK, padded
+from pvit_data.writing.encode import encode_sample
+from pvit_data.writing.shard import encoding_of
 
 NUM_TRIED = 5
 

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from pvit_converters.engine.plan import Plan
-from pvit_data.receipts import Receipt
-from pvit_data.storage import Storage
+from pvit_data.format.receipts import Receipt
+from pvit_data.storage.storage import Storage
 
 MAX_EXAMPLES = 10
 

@@ -17,12 +17,12 @@ from pvit_converters.engine.plan import Plan, Settings
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
-from pvit_data import finish
 from pvit_data.errors import PvitError, SourceError, UsageError
-from pvit_data.manifest import SourceSpec
-from pvit_data.receipts import Receipt
-from pvit_data.shard import encoding_of
-from pvit_data.storage import Storage
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.receipts import Receipt
+from pvit_data.storage.storage import Storage
+from pvit_data.writing import finish
+from pvit_data.writing.shard import encoding_of
 
 Progress = Callable[[int, int], None]
 SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the time that starting several takes

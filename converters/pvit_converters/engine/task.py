@@ -17,10 +17,10 @@ from typing import NamedTuple
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.plan import ShardPlan
 from pvit_data.errors import FormatError, SourceError
-from pvit_data.manifest import SourceSpec
-from pvit_data.receipts import Skip
-from pvit_data.sample import Sample
-from pvit_data.shard import write_shard
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.receipts import Skip
+from pvit_data.sample.sample import Sample
+from pvit_data.writing.shard import write_shard
 
 Tick = Callable[[int], None]
 

@@ -15,6 +15,7 @@ from typing import ClassVar, cast
 import numpy as np
 from jaxtyping import Float
 
+from pvit_converters.annotations.boxes import boxes_of_instances
 from pvit_converters.base import Converter, Item, Listing, SourceInfo, Unwanted
 from pvit_converters.hypersim import camera as cam
 from pvit_converters.hypersim.checks import (
@@ -42,11 +43,10 @@ from pvit_converters.hypersim.nyu40 import NYU40, to_segm
 from pvit_converters.hypersim.options import HypersimOptions
 from pvit_converters.hypersim.tables import SceneCamera, Tables, has_tables, load_tables
 from pvit_converters.hypersim.tonemap import tonemap
-from pvit_converters.instance_boxes import boxes_of_instances
-from pvit_converters.safe_hdf5 import read_array
+from pvit_converters.raw.hdf5 import read_array
 from pvit_data.errors import SourceError
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Camera, Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Camera, Sample
 
 # Bytes in a shard per byte in the raw file, measured on 1024x768 frames; only shard sizes depend on it.
 _SHRINK = {"color": 0.1, "tonemap": 1.0, "depth": 0.65, "normal_world": 0.4, "normal_cam": 0.0, "semantic": 1.0}

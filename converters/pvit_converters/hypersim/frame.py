@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Integer
 
 from pvit_converters.hypersim.layout import FILES, Trajectory
 from pvit_converters.hypersim.nyu40 import is_legal
-from pvit_converters.safe_hdf5 import read_array
+from pvit_converters.raw.hdf5 import read_array
 from pvit_data.errors import SourceError
-from pvit_data.sample import EncodedMedia
+from pvit_data.sample.sample import EncodedMedia
 
 _VECTORS = {"color", "normal_world", "normal_cam", "position"}
 _FLOATS = {*_VECTORS, "depth"}

@@ -6,7 +6,7 @@ Source: apple/ml-hypersim, code/cpp/tools/scene_annotation_tool/semantic_label_d
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from pvit_data.labels import IGNORE_8, LabelSpace
+from pvit_data.sample.labels import IGNORE_8, LabelSpace
 
 _NAMES = (
     "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "

@@ -7,11 +7,11 @@ import re
 import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
-from pvit_converters.instance_boxes import boxes_of_instances
+from pvit_converters.annotations.boxes import boxes_of_instances
 from pvit_converters.phav.classes import FIRST_PART, HUMAN, PHAV63
 from pvit_converters.phav.colours import Rows, pack
-from pvit_data.labels import IGNORE_8
-from pvit_data.sample import ROLE_OBJECT, ROLE_PERSON, UNKNOWN, Boxes
+from pvit_data.sample.labels import IGNORE_8
+from pvit_data.sample.sample import ROLE_OBJECT, ROLE_PERSON, UNKNOWN, Boxes
 
 _PERSON = re.compile(r"person|human|character|actor", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ Classes: the table `colors.txt`, whose row order gives the ids. Actions: folder 
 
 from __future__ import annotations
 
-from pvit_data.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace
 
 _TABLE = """
 Terrain 210 0 200; Sky 90 200 255; Tree 0 199 0; Vegetation 90 240 0; Building 140 140 140; Road 100 60 100;

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from pvit_converters.phav.classes import PHAV63
-from pvit_converters.raw_files import MAX_YAML, read_bytes
+from pvit_converters.raw.files import MAX_YAML, read_bytes
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.labels import IGNORE_8
+from pvit_data.sample.labels import IGNORE_8
 
 Colour = tuple[int, int, int]
 Rows = tuple[tuple[str, Colour], ...]

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from pvit_converters.annotations.frames import keep_frames, parse_frames
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
-from pvit_converters.frame_choice import keep_frames, parse_frames
 from pvit_converters.phav import offset as shift
 from pvit_converters.phav.classes import ACTIONS, FIRST_PART, HUMAN, PHAV36, PHAV63, PHAV_ACTIONS, action_of
 from pvit_converters.phav.colours import DEFAULT_ROWS, Rows, extra_rows, find_colours, rows_at
@@ -18,10 +18,10 @@ from pvit_converters.phav.info import INFO
 from pvit_converters.phav.layout import NAME, VideoFiles, find_videos_folder, patterns_of, sample_key, scan_video
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.phav.video import PLAUSIBLE, Video
-from pvit_converters.raw_files import read_yaml
+from pvit_converters.raw.files import read_yaml
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.labels import IGNORE_8, LabelSpace
-from pvit_data.sample import Sample
+from pvit_data.sample.labels import IGNORE_8, LabelSpace
+from pvit_data.sample.sample import Sample
 
 FPS = 30.0
 TOTAL = 39_982

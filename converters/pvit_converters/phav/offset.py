@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from pvit_converters.raw_images import read_image
+from pvit_converters.raw.images import read_image
 
 FRAMES = 5
 CLEAR = 1.02

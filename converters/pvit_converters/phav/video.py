@@ -16,10 +16,10 @@ from pvit_converters.phav.classes import FIRST_PART, HUMAN
 from pvit_converters.phav.colours import Rows, Unknown, is_swapped, rows_at, to_classes
 from pvit_converters.phav.layout import VideoFiles
 from pvit_converters.phav.options import PhavOptions
-from pvit_converters.raw_images import read_image
+from pvit_converters.raw.images import read_image
 from pvit_data.errors import SourceError
-from pvit_data.labels import IGNORE_8
-from pvit_data.sample import Boxes
+from pvit_data.sample.labels import IGNORE_8
+from pvit_data.sample.sample import Boxes
 
 SKY = 65530
 """Depth values from here on are sky or infinity (spec, section 7.2)."""

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from pvit_converters.simulate.images import boxes_of, jpeg, png, srgb
-from pvit_converters.simulate.outlines import outlines
-from pvit_converters.simulate.render import Render, render
-from pvit_converters.simulate.rooms import pattern
-from pvit_converters.simulate.scene import (
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.outlines import outlines
+from pvit_converters.simulate.world.render import Render, render
+from pvit_converters.simulate.world.rooms import pattern
+from pvit_converters.simulate.world.scene import (
     Camera,
     Colour,
     Kind,
@@ -31,7 +32,6 @@ from pvit_converters.simulate.scene import (
     pose,
     turn_z,
 )
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
 
 Array = np.ndarray
 PRESETS = {"tiny": (12, Size(1, 72, 128)), "small": (64, Size(1, 144, 256)), "format": (12, Size(1, 720, 1280))}

@@ -16,10 +16,10 @@ from jaxtyping import Float
 
 from pvit_converters.simulate import hypersim_tables as tables
 from pvit_converters.simulate.images import boxes_of, jpeg, tonemap, write_hdf5
-from pvit_converters.simulate.render import Render, rays_of, render
-from pvit_converters.simulate.rooms import Room, room, wander
-from pvit_converters.simulate.scene import Camera, Scene
 from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.render import Render, rays_of, render
+from pvit_converters.simulate.world.rooms import Room, room, wander
+from pvit_converters.simulate.world.scene import Camera, Scene
 
 Array = np.ndarray
 

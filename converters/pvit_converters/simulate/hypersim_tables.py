@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pvit_converters.simulate.images import write_hdf5
-from pvit_converters.simulate.rooms import Room
-from pvit_converters.simulate.scene import Primitive
 from pvit_converters.simulate.tree import rng_of
+from pvit_converters.simulate.world.rooms import Room
+from pvit_converters.simulate.world.scene import Primitive
 
 Array = np.ndarray
 Lens = Literal["plain", "tilted", "shifted"]

@@ -12,9 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from pvit_converters.simulate.body import body, clothes, solids
 from pvit_converters.simulate.images import jpeg, png, srgb
-from pvit_converters.simulate.people import DEEDS, perform
 from pvit_converters.simulate.phav_tables import (
     ACTIONS,
     CLASSES,
@@ -23,10 +21,12 @@ from pvit_converters.simulate.phav_tables import (
     UNKNOWN_COLOUR,
     write_colours,
 )
-from pvit_converters.simulate.render import Render, render
-from pvit_converters.simulate.rooms import paint, pattern
-from pvit_converters.simulate.scene import Camera, Kind, Light, Material, Primitive, Scene, look_at, pinhole, pose
 from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.body import body, clothes, solids
+from pvit_converters.simulate.world.people import DEEDS, perform
+from pvit_converters.simulate.world.render import Render, render
+from pvit_converters.simulate.world.rooms import paint, pattern
+from pvit_converters.simulate.world.scene import Camera, Kind, Light, Material, Primitive, Scene, look_at, pinhole, pose
 from pvit_data.errors import UsageError
 
 Array = np.ndarray

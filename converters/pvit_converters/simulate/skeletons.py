@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pvit_converters.simulate.images import savemat
-from pvit_data.kinect25 import FLIP
+from pvit_data.sample.kinect25 import FLIP
 
 
 def _recorded(joints: Float[np.ndarray, "p t 25 3"]) -> Float[np.ndarray, "p t 25 3"]:

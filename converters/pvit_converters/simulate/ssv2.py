@@ -12,7 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from pvit_converters.simulate.actions import (
+from pvit_converters.simulate.film import Container, develop, encode
+from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.actions import (
     GROUP_ONE,
     OTHER_VERBS,
     SHAPES_A,
@@ -23,9 +25,7 @@ from pvit_converters.simulate.actions import (
     Style,
     action_clip,
 )
-from pvit_converters.simulate.film import Container, develop, encode
-from pvit_converters.simulate.render import render
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.render import render
 from pvit_data.errors import UsageError
 
 FPS = 12

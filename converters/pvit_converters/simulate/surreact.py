@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pvit_converters.simulate.body import KINECT, SMPL, Body, body, clothes, solids
 from pvit_converters.simulate.film import encode
 from pvit_converters.simulate.images import savemat, srgb
-from pvit_converters.simulate.people import DEEDS, perform
-from pvit_converters.simulate.render import Render, rays_of, render
-from pvit_converters.simulate.scene import Camera, Light, Scene, pose
 from pvit_converters.simulate.skeletons import write_ntu, write_uestc
 from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.body import KINECT, SMPL, Body, body, clothes, solids
+from pvit_converters.simulate.world.people import DEEDS, perform
+from pvit_converters.simulate.world.render import Render, rays_of, render
+from pvit_converters.simulate.world.scene import Camera, Light, Scene, pose
 from pvit_data.errors import UsageError
 
 Array = np.ndarray

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from pvit_converters.simulate.body import BODY25, KINECT, Body, body, clothes, solids
 from pvit_converters.simulate.film import encode
 from pvit_converters.simulate.images import srgb
-from pvit_converters.simulate.people import DEEDS, perform
-from pvit_converters.simulate.render import render
-from pvit_converters.simulate.rooms import room
-from pvit_converters.simulate.scene import Camera, Scene, look_at, pinhole
 from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.body import BODY25, KINECT, Body, body, clothes, solids
+from pvit_converters.simulate.world.people import DEEDS, perform
+from pvit_converters.simulate.world.render import render
+from pvit_converters.simulate.world.rooms import room
+from pvit_converters.simulate.world.scene import Camera, Scene, look_at, pinhole
 from pvit_data.errors import UsageError
 
 Array = np.ndarray

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pvit_data.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace
 
 _NTU = """drink water; eat meal/snack; brushing teeth; brushing hair; drop; pickup; throw; sitting down; standing up;
 clapping; reading; writing; tear up paper; wear jacket; take off jacket; wear a shoe; take off a shoe; wear on

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from pvit_converters.annotations.frames import keep_frames, parse_frames
+from pvit_converters.annotations.kinect import find_recording
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
-from pvit_converters.frame_choice import keep_frames, parse_frames
-from pvit_converters.kinect_files import find_recording
-from pvit_converters.media import read_clip
+from pvit_converters.raw.video import read_clip
 from pvit_converters.surreact import maps
 from pvit_converters.surreact.actions import ACTIONS, action_of
 from pvit_converters.surreact.camera import HEIGHT, UP, WIDTH, K, View, project
@@ -25,8 +25,8 @@ from pvit_converters.surreact.parts import SMPL14, SMPL24, TO_14
 from pvit_converters.surreact.person import Info, read_info
 from pvit_converters.surreact.pose import Pose, from_recording, from_smpl
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Camera, Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Camera, Sample
 
 MIN_AGREEMENT = 0.95
 """Overlap of body parts and depth, below which they come from different renderings (spec surreact, section 10)."""

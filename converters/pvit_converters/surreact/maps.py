@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from pvit_converters.raw_mat import Array, MatFile
+from pvit_converters.raw.mat import Array, MatFile
 from pvit_converters.surreact.camera import HEIGHT, WIDTH, View, rays
 from pvit_data.errors import SourceError
 

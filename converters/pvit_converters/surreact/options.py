@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from pvit_converters.annotations.frames import HELP
 from pvit_converters.base import ConverterOptions
-from pvit_converters.frame_choice import HELP
 
 
 class SurreactOptions(ConverterOptions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-from pvit_data.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace
 
 _PARTS = (
     "hips leftUpLeg rightUpLeg spine leftLeg rightLeg spine1 leftFoot rightFoot spine2 leftToeBase rightToeBase neck "

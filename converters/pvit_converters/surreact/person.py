@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
-from pvit_converters.raw_mat import MatFile
+from pvit_converters.raw.mat import MatFile
 from pvit_data.errors import SourceError
 
 NUM_JOINTS = 24

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from pvit_converters import smpl_mesh
-from pvit_converters.kinect_files import read_recording
+from pvit_converters.annotations import smpl as smpl_mesh
+from pvit_converters.annotations.joint_maps import DERIVED, FROM_MIRRORED_KINECT, FROM_SMPL24, MIRRORED_AXES
+from pvit_converters.annotations.kinect import read_recording
 from pvit_converters.surreact.camera import View
 from pvit_converters.surreact.person import Info
-from pvit_data.joint_maps import DERIVED, FROM_MIRRORED_KINECT, FROM_SMPL24, MIRRORED_AXES
-from pvit_data.kinect25 import FLIP, NAMES
+from pvit_data.sample.kinect25 import FLIP, NAMES
 
 _MESH = [NAMES.index(name) for name in smpl_mesh.POINTS]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pvit_data.errors import UsageError
-from pvit_data.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace
 
 _NAMES = """eating food with a fork; pouring water into a cup; taking medicine; drinking water; putting food in the
 fridge / taking food from the fridge; trimming vegetables; peeling fruit; using a gas stove; cutting vegetable on the

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pvit_converters.annotations.frames import keep_frames, parse_frames
+from pvit_converters.annotations.joint_maps import FROM_BODY25, FROM_KINECT, JointMap
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
-from pvit_converters.frame_choice import keep_frames, parse_frames
-from pvit_converters.media import clip_of
-from pvit_converters.raw_files import read_yaml
-from pvit_converters.raw_zip import read_place
+from pvit_converters.raw.files import read_yaml
+from pvit_converters.raw.video import clip_of
+from pvit_converters.raw.zips import read_place
 from pvit_converters.synadl import geometry as geo
 from pvit_converters.synadl.actions import action_space
 from pvit_converters.synadl.examine import CLIPS, Frame, Pair, examine, shift_of
@@ -26,10 +27,9 @@ from pvit_converters.synadl.options import SynadlOptions
 from pvit_converters.synadl.pairing import pair_frames
 from pvit_converters.synadl.skeleton import JOINTS, Skeleton, parse_skeleton
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.joint_maps import FROM_BODY25, FROM_KINECT, JointMap
-from pvit_data.kinect25 import NAMES
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Camera, Sample
+from pvit_data.sample.kinect25 import NAMES
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Camera, Sample
 
 PAPER_CLIPS = 48_800
 _SETS = {"kinect": ("k3d", "k2d"), "openpose": ("op3d", "op2d")}

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
+from pvit_converters.annotations.joint_maps import BODY25
 from pvit_data.errors import UsageError
-from pvit_data.joint_maps import BODY25
-from pvit_data.kinect25 import NAMES, PARENTS
+from pvit_data.sample.kinect25 import NAMES, PARENTS
 
 FOCAL, WIDTH, HEIGHT = 320.0, 640, 360
 """Camera that makes 2D and 3D joints agree (spec, section 5.5: confirmed for some cameras)."""

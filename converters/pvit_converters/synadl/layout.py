@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvit_converters import raw_zip
+from pvit_converters.raw import zips as raw_zip
 from pvit_data.errors import SourceError, UsageError
 
 STEM = re.compile(r"^A(?P<action>\d{3})_P(?P<person>\d{3})_G(?P<group>\d{3})_C(?P<camera>\d{3})")

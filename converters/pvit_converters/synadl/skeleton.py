@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pvit_converters.raw_files import parse_json
+from pvit_converters.raw.files import parse_json
 from pvit_data.errors import SourceError
 
 JOINTS = 25

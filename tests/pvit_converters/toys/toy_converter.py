@@ -10,8 +10,8 @@ import numpy as np
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Listing, SourceInfo, Unwanted
 from pvit_data.errors import Interrupted, SourceError
-from pvit_data.labels import LabelSpace
-from pvit_data.sample import Sample
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
 
 
 class ToyOptions(ConverterOptions):

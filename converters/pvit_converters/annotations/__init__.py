@@ -1,0 +1,1 @@
+"""Boxes, frames, joints and bodies, as several sources have them."""

@@ -1,0 +1,68 @@
+"""Annotations of some frames only (`--frames ::4`): the video stays whole, maps and joints get smaller.
+
+Dense maps make up most of a shard; neighbouring frames of a clip hardly differ, and training looks at a few of them.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from pvit_data.errors import UsageError
+from pvit_data.sample.sample import Sample
+
+HELP = "annotate these frames only, as START:STOP:STEP, e.g. ::4 (every fourth) or :300; the video stays whole"
+
+_SLICE = re.compile(r"(\d*):(\d*)(?::(\d*))?")
+_DENSE = ("depth", "normal", "segm")
+_POSE = ("pose3d", "pose3d_valid", "pose2d")
+
+
+def parse_frames(text: str) -> slice:
+    """The frames of a text such as `::4`; "" means all.
+
+    Raises:
+        UsageError: if it is no such text.
+    """
+    match = _SLICE.fullmatch(text or ":")
+    parts = [int(part) if part else None for part in match.groups(default="")] if match else [None, None, 0]
+    if parts[2] == 0:
+        raise UsageError(f"--frames {text}: expected START:STOP:STEP, such as ::4 or :300")
+    return slice(*parts)
+
+
+def keep_frames(sample: Sample, text: str) -> None:
+    """Drops the annotations of other frames, in place; a field of which nothing is left becomes absent.
+
+    Raises:
+        UsageError: as `parse_frames`.
+    """
+    chosen = np.arange(sample.num_frames)[parse_frames(text)]
+    if len(chosen) == sample.num_frames:
+        return
+    for names in (*((name,) for name in _DENSE), _POSE):
+        first = next((name for name in names if sample.has(name)), None)
+        if first is None:
+            continue
+        places = sample.frames_of(first)
+        kept = np.isin(places, chosen)
+        for name in names:
+            sample.frames.pop(name, None)
+            if (value := getattr(sample, name)) is not None:
+                setattr(sample, name, value[kept] if kept.any() else None)
+        if kept.any():
+            sample.frames.update(dict.fromkeys((n for n in names if sample.has(n)), places[kept]))
+    if sample.boxes is not None:
+        _keep_boxes(sample, chosen)
+
+
+def _keep_boxes(sample: Sample, chosen: np.ndarray) -> None:
+    boxes = sample.boxes
+    assert boxes is not None
+    kept = np.isin(boxes.frame, chosen)
+    place = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # the last one is for "no partner"
+    boxes.xyxy, partner = boxes.xyxy[kept], place[boxes.partner[kept]]
+    for name in boxes.COLUMNS:
+        setattr(boxes, name, getattr(boxes, name)[kept].astype(np.int32))
+    boxes.partner = partner.astype(np.int32)

@@ -1,0 +1,66 @@
+"""Reading single members of zip archives in place, with their sizes checked first.
+
+A place is `folder/archive.zip!member`; anything else is the path of a plain file.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from pvit_converters.raw.files import read_bytes
+from pvit_data.errors import SourceError
+
+MARK = ".zip!"
+MAX_MEMBER = 1 << 30
+
+
+def members(path: Path) -> Iterator[tuple[str, int]]:
+    """Names and sizes of all files in an archive.
+
+    Raises:
+        SourceError: if it is no complete zip archive (`"corrupt-zip"`).
+    """
+    for info in _open(path).infolist():
+        if not info.is_dir():
+            yield info.filename, info.file_size
+
+
+def read_place(root: Path, place: str) -> bytes:
+    """The bytes of a file or of a member of an archive.
+
+    Raises:
+        SourceError: if it is missing, too large, encrypted or damaged.
+    """
+    if MARK not in place:
+        return read_bytes(root / place, MAX_MEMBER)
+    archive, _, member = place.partition(MARK)
+    path = root / f"{archive}.zip"
+    file = _open(path)
+    try:
+        if (size := file.getinfo(member).file_size) > MAX_MEMBER:
+            raise SourceError(f"{path}: '{member}' has {size} bytes, at most {MAX_MEMBER}", reason="too-large")
+        with file.open(member) as stream:
+            data = stream.read(size + 1)
+        if len(data) != size:
+            raise zipfile.BadZipFile(f"{len(data)} bytes, {size} promised")
+        return data
+    except KeyError as error:
+        raise SourceError(f"{path}: no member '{member}'", reason="missing-file") from error
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        raise SourceError(f"{path}: '{member}' cannot be read ({error}); get it again", reason="corrupt-zip") from error
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path) -> zipfile.ZipFile:
+    """Kept open: reading the directory of half a million members takes seconds."""
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file", reason="missing-file") from error
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        message = f"{path}: not a complete zip archive ({error}); get it again"
+        raise SourceError(message, reason="corrupt-zip") from error

@@ -1,0 +1,1 @@
+"""Scenes, people and light with exact truth, before any source's layout."""

@@ -1,0 +1,106 @@
+"""`ClipConfig`: everything that decides how a sample becomes a training clip, as one frozen, printable value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pvit_data.clips import frames as clips
+
+
+class SourceClip(BaseModel):
+    """What one source does differently in training (and `rate` in evaluation too); see `ClipConfig` for each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: int | None = Field(default=None, ge=1)
+    jitter: tuple[float, float] | None = None
+    area: tuple[float, float] | None = None
+    aspect: tuple[float, float] | None = None
+    colour: float | None = Field(default=None, ge=0, le=1)
+
+
+class ClipConfig(BaseModel):
+    """How samples become clips and targets. The defaults are the paper's (16 frames, crop 224, short side 256-320).
+
+    Args:
+        num_frames: T, frames of a clip.
+        size: (H, W) of a clip in pixels.
+        map_size: (h, w) of dense targets; default a quarter of `size`, the resolution of MViT's patch tokens.
+        stride: temporal stride of the targets; target t belongs to clip frame `stride * t`.
+        mean, std: normalisation of rgb in [0, 1], per channel (MViT: 0.45 and 0.225).
+        downstream: the source whose action labels are trained; "" takes the mixture's downstream sources.
+        tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
+        samplers: clip sampler by source; a source not named has its published one (`clips.BY_SOURCE`), else `fit`.
+        rate: frame step of the samplers that have one.
+        jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
+        area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.
+        flip: probability of a horizontal flip, for all sources or by source (a source not named: 0). Samples
+            whose targets are world normals are never flipped.
+        colour: strength of the colour jitter in training, 0 (off) to 1.
+        per_source: rate, jitter, area, aspect and colour by source, where they differ from the ones given here.
+        eval_scale: short side in evaluation, as a multiple of the crop (Kinetics: 256/224).
+        antialias: filter before shrinking; the published evaluations of SSv2 and Kinetics use plain bilinear.
+        num_boxes: O, slots per frame: left hand, right hand, then active objects.
+        normal_axes: axes of normal targets; a source without a world frame gives camera axes.
+        shuffle_labels: control experiment: each row is given the annotations of another row of its source.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_frames: int = Field(default=16, ge=1)
+    size: tuple[int, int] = (224, 224)
+    map_size: tuple[int, int] | None = None
+    stride: int = Field(default=2, ge=1)
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    downstream: str = ""
+    tasks: dict[str, tuple[str, ...]] = {}
+    samplers: dict[str, clips.Sampler] = {}
+    rate: int = Field(default=4, ge=1)
+    jitter: tuple[float, float] = (256 / 224, 320 / 224)
+    area: tuple[float, float] | None = None
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float | dict[str, float] = 0.0
+    colour: float = Field(default=0.0, ge=0, le=1)
+    per_source: dict[str, SourceClip] = {}
+    eval_scale: float = Field(default=1.0, ge=1)
+    antialias: bool = True
+    num_boxes: int = Field(default=4, ge=2)
+    normal_axes: Literal["world", "camera"] = "world"
+    shuffle_labels: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ClipConfig:
+        for own in self.per_source.values():
+            self.model_validate({**self.model_dump(), "per_source": {}, **own.model_dump(exclude_none=True)})
+        for name, (low, high) in (("jitter", self.jitter), ("area", self.area or (1, 1)), ("aspect", self.aspect)):
+            if not 0 < low <= high:
+                raise ValueError(f"{name} ({low}, {high}) is not an ascending range of positive numbers")
+        if min(*self.size, *self.maps) < 1:
+            raise ValueError(f"size {self.size} and map_size {self.maps} must be at least one pixel")
+        return self
+
+    def of_source(self, source: str) -> ClipConfig:
+        """The configuration of a source's clips."""
+        own = self.per_source.get(source)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
+
+    @property
+    def maps(self) -> tuple[int, int]:
+        """(h, w) of dense targets."""
+        return self.map_size or (max(self.size[0] // 4, 1), max(self.size[1] // 4, 1))
+
+    @property
+    def num_targets(self) -> int:
+        """T', target frames of a clip."""
+        return -(-self.num_frames // self.stride)
+
+    def sampler(self, source: str) -> clips.Sampler:
+        """The clip sampler of a source."""
+        return self.samplers.get(source) or clips.BY_SOURCE.get(source, "fit")
+
+    def flip_of(self, source: str) -> float:
+        """The flip probability of a source."""
+        return self.flip if isinstance(self.flip, float | int) else self.flip.get(source, 0.0)

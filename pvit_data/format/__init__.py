@@ -1,0 +1,1 @@
+"""What lies on disk: members, records, archives, index, receipts, manifest."""

@@ -1,0 +1,128 @@
+"""Receipts: one JSON file per finished shard, from which manifest and index are made and nothing else.
+
+`SOURCE/receipts/SPLIT-NUMBER.json` is written after its shard; `SOURCE/receipts/source.json` holds the `SourceSpec`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.index import COLUMNS
+from pvit_data.format.manifest import FORMAT, MAJOR, MINOR, ShardInfo, SourceSpec, check_version, dump, parse
+from pvit_data.format.record import parse_json
+from pvit_data.storage.storage import Storage
+
+
+class Skip(NamedTuple):
+    """A sample that was left out: its key, a short stable reason, and the message."""
+
+    key: str
+    reason: str
+    message: str
+
+
+class Receipt(BaseModel):
+    """What is known about a finished shard.
+
+    Args:
+        name: path of the shard in the dataset.
+        source, split, number: where it belongs.
+        samples, bytes, sha256: of the shard.
+        skipped: samples left out.
+        extra: whatever the writer keeps here.
+        rows: its part of the index, by column.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: str = FORMAT
+    version: str = f"{MAJOR}.{MINOR}"
+    name: str
+    source: str
+    split: str
+    number: int
+    samples: int
+    bytes: int
+    sha256: str
+    skipped: list[Skip] = Field(default_factory=list)
+    extra: dict[str, Any] = Field(default_factory=dict)
+    rows: dict[str, list[Any]]
+
+    @property
+    def shard(self) -> ShardInfo:
+        """The shard's entry in the manifest."""
+        return ShardInfo(name=self.name, samples=self.samples, bytes=self.bytes, sha256=self.sha256)
+
+
+def receipt_name(source: str, split: str, number: int) -> str:
+    """Path of a receipt in the dataset."""
+    return f"{source}/receipts/{split}-{number:05d}.json"
+
+
+def write_receipt(storage: Storage, receipt: Receipt) -> None:
+    """Marks a shard as finished."""
+    storage.write(receipt_name(receipt.source, receipt.split, receipt.number), dump(receipt))
+
+
+def remove_receipt(storage: Storage, receipt: Receipt) -> None:
+    """Takes the mark of an earlier shard of the same name away."""
+    storage.remove(receipt_name(receipt.source, receipt.split, receipt.number))
+
+
+def read_receipt(storage: Storage, name: str) -> Receipt:
+    """Reads one receipt.
+
+    Raises:
+        FormatError: if it is damaged or of a newer major version.
+    """
+    values = parse_json(storage.read(name), name)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise FormatError(f"{name} is not a receipt")
+    check_version(str(values.get("version", "")), name)
+    receipt = parse(Receipt, values, name)
+    lengths = {column: len(receipt.rows.get(column, [])) for column in COLUMNS}
+    if set(lengths.values()) != {receipt.samples} or name != receipt_name(
+        receipt.source, receipt.split, receipt.number
+    ):
+        raise FormatError(f"{name} does not agree with itself: remove it, and convert its shard again")
+    return receipt
+
+
+def store_source(storage: Storage, source: SourceSpec) -> None:
+    """Writes `source.json`, or checks that the one there says the same (but for notes, which the last one wins).
+
+    Raises:
+        UsageError: if the dataset has this source with other options; the message shows the first difference.
+    """
+    name = f"{source.name}/receipts/source.json"
+    data = dump(source)
+    if storage.exists(name):
+        if storage.read(name) == data:
+            return
+        stored = read_source(storage, source.name)
+        for field in SourceSpec.model_fields:
+            old, new = getattr(stored, field), getattr(parse(SourceSpec, source.model_dump(mode="json"), name), field)
+            if field != "notes" and old != new:
+                raise UsageError(
+                    f"{storage.url} has source '{source.name}' with {field} = {_short(old)}, not {_short(new)}: "
+                    "use the same options, another folder, or overwrite it"
+                )
+    storage.write(name, data)
+
+
+def read_source(storage: Storage, source: str) -> SourceSpec:
+    """Reads `source.json`.
+
+    Raises:
+        FormatError: if it is damaged.
+    """
+    name = f"{source}/receipts/source.json"
+    return parse(SourceSpec, parse_json(storage.read(name), name), name)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,149 @@
+"""The gallery: one HTML file that shows samples of a dataset with every annotation, offline, without any request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pvit_data.errors import FormatError
+from pvit_data.format.manifest import CONVENTIONS
+from pvit_data.looking import pictures as draw
+from pvit_data.looking.gallery import charts
+from pvit_data.looking.gallery.page import make_page
+from pvit_data.looking.gallery.preview import preview
+from pvit_data.looking.stats import Stats, collect, spread
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.sample.kinect25 import NAMES, PARENTS
+from pvit_data.sample.labels import LabelSpace
+
+SAMPLES = 200
+TOP = 20  # bars of a class chart
+
+
+@dataclass(frozen=True)
+class GalleryReport:
+    """What was written.
+
+    Args:
+        samples: shown.
+        bytes: of the file.
+        skipped: damaged samples, with the message of each.
+    """
+
+    samples: int
+    bytes: int
+    skipped: dict[str, str]
+
+
+def write_gallery(
+    dataset: ShardDataset,
+    path: str | Path,
+    samples: int = SAMPLES,
+    title: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> GalleryReport:
+    """Writes the page.
+
+    Args:
+        dataset: with an index; its filters hold.
+        path: of the HTML file.
+        samples: how many to show, spread evenly over the sources.
+        title: of the page; default: the names of the sources.
+        progress: called with (samples done, samples in all).
+
+    Raises:
+        UsageError: if the dataset has no index.
+    """
+    rows = spread(dataset.column("source"), samples)[:samples].tolist()
+    entries: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for done, row in enumerate(rows):
+        try:
+            entries.append(preview(dataset, row))
+        except FormatError as error:
+            skipped[str(dataset.select([row]).column("key")[0])] = str(error)
+        if progress is not None:
+            progress(done + 1, len(rows))
+    stats = collect(dataset, len(rows))
+    title = title or ", ".join(dataset.sources)
+    data = {
+        "title": title,
+        "total": len(dataset),
+        "samples": entries,
+        "sources": {name: _source(dataset, name) for name in dataset.sources},
+        "palette": _hex(draw.palette(64).tolist()),
+        "ramp": draw.ramp().ravel().tolist(),
+        "joints": {"names": NAMES, "parents": PARENTS, "colours": _hex([draw.LEFT, draw.RIGHT, draw.MIDDLE])},
+        "conventions": CONVENTIONS,
+    }
+    text = make_page(title, data, figures(stats)).encode()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(text)
+    return GalleryReport(len(entries), len(text), skipped)
+
+
+def _source(dataset: ShardDataset, name: str) -> dict[str, Any]:
+    spec = dataset.sources[name]
+    return {
+        "title": spec.title,
+        "licence": spec.licence,
+        "redistributable": spec.redistributable,
+        "citation": spec.citation,
+        "converter": f"{spec.converter} {spec.converter_version}".strip(),
+        "notes": spec.notes,
+        "spaces": {field: _space(space) for field, space in spec.spaces.items()},
+    }
+
+
+def _space(space: LabelSpace) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "first": space.first,
+        "ignore": space.ignore,
+        "classes": space.classes,
+        "colours": _hex(draw.class_colours(space)[space.first :].tolist()),
+    }
+
+
+def _hex(colours: Sequence[Sequence[int]]) -> list[str]:
+    return ["#" + "".join(f"{int(c):02x}" for c in colour) for colour in colours]
+
+
+def figures(stats: Stats) -> list[str]:
+    """The statistics as charts."""
+    names = list(stats.together)
+    counts = [[stats.together[a][b] for b in names] for a in names]
+    found = [
+        charts.bars(
+            "Samples per source and split",
+            [(f"{p.source} {p.split}", p.samples, f"{p.samples:,}") for p in stats.parts],
+        ),
+        charts.matrix("Annotated together (samples)", names, counts),
+        charts.bars("Bytes per kind of member", _sizes(stats.members)),
+    ]
+    if stats.frames.counts:
+        found.append(charts.columns("Frames per sample", stats.frames, " frames", whole=True))
+    if stats.boxes.counts:
+        found.append(charts.columns("Boxes per sample", stats.boxes, " boxes", whole=True))
+    if stats.depth.counts:
+        share = f"{100 * stats.depth_invalid:.1f} % of the pixels are invalid"
+        found.append(charts.columns(f"Valid depth in metres ({share})", stats.depth, " m"))
+    for classes in (*stats.actions, *stats.classes):
+        total = sum(classes.counts.values()) or 1
+        as_share = classes.unit == "pixels"
+        rows = [(n, k, f"{100 * k / total:.1f} %" if as_share else f"{k:,}") for n, k in classes.counts.items()]
+        occur = f"{len(rows)} of {classes.classes} occur" if classes.classes else f"{len(rows)} occur"
+        more = f"; the {TOP} most frequent" if len(rows) > TOP else ""
+        found.append(
+            charts.bars(
+                f"{classes.source}: {classes.field} classes, counted in {classes.unit} ({occur}{more})", rows[:TOP]
+            )
+        )
+    return found
+
+
+def _sizes(members: dict[str, int]) -> list[tuple[str, float, str]]:
+    ordered = sorted(members.items(), key=lambda pair: -pair[1])
+    return [(name, size, f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB") for name, size in ordered]

@@ -1,0 +1,116 @@
+"""Contact sheets: several samples, or several frames of one, by their annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pvit_data.format.record import Record
+from pvit_data.looking import pictures as draw
+from pvit_data.looking.tiles import COLUMNS, Tile, best_frame, tiles
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.sample.sample import Sample
+
+HEIGHT = 168  # of a tile, pixels
+CAPTION = 20
+GAP = 6
+
+
+class _Line(NamedTuple):
+    """One line: its title, its tiles by column, and frames to show instead where there is nothing but a clip."""
+
+    title: str
+    tiles: dict[str, Tile]
+    strip: list[Tile]
+
+
+def key_frame(record: Record) -> int:
+    """The frame of a clip that shows most: where dense maps are, else in the middle."""
+    probe = Sample(key=record.key, num_frames=record.frames)
+    for name in ("depth", "normal", "segm"):
+        if frames := getattr(record, f"{name}_frames"):
+            probe.frames[name] = np.array(frames)
+            setattr(probe, name, np.empty((len(frames), 0, 0)))
+    return best_frame(probe)
+
+
+def read_frame(dataset: ShardDataset, row: int, frame: int | None = None) -> tuple[Sample, int]:
+    """A sample with one decoded frame (default: its key frame), and the frame's number."""
+    chosen = key_frame(dataset.record(row)) if frame is None else frame
+    return dataset.read(row, frames=[chosen]), chosen
+
+
+def samples_sheet(dataset: ShardDataset, rows: Sequence[int], height: int = HEIGHT) -> UInt8[np.ndarray, "H W 3"]:
+    """One line per sample: its key frame with every annotation.
+
+    Args:
+        dataset: with an index.
+        rows: numbers of the samples.
+        height: of each picture.
+
+    Raises:
+        CorruptShardError: if a sample is damaged.
+    """
+    lines: list[_Line] = []
+    for row in rows:
+        sample, frame = read_frame(dataset, row)
+        found = tiles(sample, frame, height)
+        strip = _strip(dataset, row, sample.num_frames, height) if set(found) == {"rgb"} else []
+        lines.append(_Line(sample.key, found, strip))
+    return _sheet(lines, height)
+
+
+def _strip(dataset: ShardDataset, row: int, num_frames: int, height: int) -> list[Tile]:
+    """Frames of a clip that has nothing else to show."""
+    frames = spaced(range(num_frames), len(COLUMNS))
+    sample = dataset.read(row, ["rgb"], frames)
+    return [tiles(sample, frame, height)["rgb"] for frame in frames]
+
+
+def frames_sheet(dataset: ShardDataset, row: int, count: int = 6, height: int = HEIGHT) -> UInt8[np.ndarray, "H W 3"]:
+    """One line per frame of a sample, spread over the frames that have dense maps, or over the clip.
+
+    Args:
+        dataset: with an index.
+        row: number of the sample.
+        count: at most so many frames.
+        height: of each picture.
+
+    Raises:
+        CorruptShardError: if the sample is damaged.
+    """
+    record = dataset.record(row)
+    annotated = sorted({f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")})
+    frames = spaced(annotated or list(range(record.frames)), count)
+    lines: list[_Line] = []
+    for frame in frames:
+        sample, _ = read_frame(dataset, row, frame)
+        lines.append(_Line(sample.key, tiles(sample, frame, height), []))
+    return _sheet(lines, height)
+
+
+def spaced(values: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the values, evenly spaced, both ends kept."""
+    picks = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[i] for i in picks]
+
+
+def _sheet(lines: Sequence[_Line], height: int) -> UInt8[np.ndarray, "H W 3"]:
+    columns = [name for name in COLUMNS if any(name in line.tiles for line in lines)] or ["rgb"]
+    return draw.grid([_row(line, columns, height) for line in lines], GAP)
+
+
+def _row(line: _Line, columns: list[str], height: int) -> list[UInt8[np.ndarray, "h w 3"]]:
+    width = next((tile.picture.shape[1] for tile in line.tiles.values()), height)
+    blank = np.full((height, width, 3), 30, np.uint8)
+    if line.strip and len(columns) > 1:
+        found = line.strip[: len(columns)]
+    else:
+        found = [line.tiles.get(name, Tile(blank, f"no {name}")) for name in columns]
+    return [
+        draw.captioned(tile.picture, tile.caption if i else f"{line.title}   {tile.caption}", CAPTION)
+        for i, tile in enumerate(found)
+    ]

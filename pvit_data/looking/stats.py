@@ -1,0 +1,327 @@
+"""What a dataset holds, in numbers: from the index alone, and from a scan of some samples where pixels must be read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer, Num, Shaped
+
+from pvit_data.errors import FormatError
+from pvit_data.format.members import FIELDS, MEMBERS
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.sample.labels import LabelSpace
+
+SCAN = 256
+BINS = 24
+_DEPTH_STEP, _DEPTH_STEPS = 0.05, 4000  # metres; up to 200 m, the last bin takes what is farther
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges: `counts[i]` values lie in [edges[i], edges[i + 1])."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one source.
+
+    Args:
+        samples, groups, frames, bytes: totals; bytes are those of the members.
+        hours: duration of the clips whose frame rate is known.
+        fields: samples that carry each field.
+    """
+
+    source: str
+    split: str
+    samples: int
+    groups: int
+    frames: int
+    hours: float
+    bytes: int
+    fields: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How often each class of a label space occurs.
+
+    Args:
+        source, field, space: what was counted.
+        unit: `"samples"`, `"boxes"` or `"pixels"`.
+        counts: by class name, most frequent first; classes that never occur are left out.
+        unlabelled: entries without a class.
+        classes: number of classes in the space.
+    """
+
+    source: str
+    field: str
+    space: str
+    unit: str
+    counts: dict[str, int]
+    unlabelled: int
+    classes: int
+
+
+@dataclass
+class Stats:
+    """All numbers.
+
+    Args:
+        parts: by source and split.
+        together: samples that carry both fields of a pair (a field with itself: samples that carry it).
+        maps: annotated frames of the dense fields.
+        members: bytes by kind of member.
+        frames, rates, sizes: distributions of clip length, frame rate and picture size (most frequent first).
+        people, boxes: samples by their number of people and boxes, where annotated.
+        actions: class counts from the index, complete.
+        scanned: samples that were read for what follows; `unreadable` of them were damaged.
+        depth: valid depths in metres, one map per scanned sample; `depth_invalid` is the share of invalid pixels.
+        classes: box and segmentation classes in the scanned samples.
+    """
+
+    parts: list[Part]
+    together: dict[str, dict[str, int]]
+    maps: dict[str, int]
+    members: dict[str, int]
+    frames: Histogram
+    rates: dict[str, int]
+    sizes: dict[str, int]
+    people: dict[str, int]
+    boxes: Histogram
+    actions: list[ClassCounts]
+    scanned: int = 0
+    unreadable: int = 0
+    depth: Histogram = field(default_factory=lambda: Histogram([], []))
+    depth_invalid: float = 0.0
+    classes: list[ClassCounts] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        """Samples in all."""
+        return sum(part.samples for part in self.parts)
+
+    @property
+    def hours(self) -> float:
+        """Duration of all clips whose frame rate is known."""
+        return math.fsum(part.hours for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all members."""
+        return sum(self.members.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        totals = {"samples": self.samples, "hours": self.hours, "bytes": self.bytes}
+        return totals | asdict(self)
+
+
+def collect(dataset: ShardDataset, scan: int = SCAN, progress: Callable[[int, int], None] | None = None) -> Stats:
+    """Counts everything.
+
+    Args:
+        dataset: with an index.
+        scan: samples to read for depths, boxes and segmentation, spread evenly over each source; 0 = none,
+            -1 = all.
+        progress: called with (samples scanned, samples to scan).
+
+    Raises:
+        UsageError: if the dataset has no index.
+    """
+    table = _Table(dataset)
+    stats = Stats(
+        parts=table.parts(),
+        together=table.together(),
+        maps={name: int(table(f"{name}_frames").sum()) for name in ("depth", "normal", "segm")},
+        members={m: total for m in MEMBERS if (total := int(table(f"{m}_size").sum(dtype=np.int64)))},
+        frames=histogram(table("frames")),
+        rates=_most_frequent(f"{rate:g}" for rate in table("fps") if rate > 0),
+        sizes=_most_frequent(
+            f"{width} x {height}" for height, width in zip(table("height"), table("width"), strict=True) if width > 0
+        ),
+        people=_most_frequent(str(n) for n in table("people") if n >= 0),
+        boxes=histogram(table("boxes")[table("boxes") >= 0]),
+        actions=table.actions(),
+    )
+    _scan(dataset, spread(table("source"), scan), stats, progress or (lambda done, total: None))
+    return stats
+
+
+class _Table:
+    """Index columns, read once each."""
+
+    def __init__(self, dataset: ShardDataset) -> None:
+        self._dataset = dataset
+        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+
+    def __call__(self, name: str) -> Shaped[np.ndarray, "n"]:
+        if name not in self._columns:
+            self._columns[name] = self._dataset.column(name)
+        return self._columns[name]
+
+    def parts(self) -> list[Part]:
+        source, split = self("source").astype(str), self("split").astype(str)
+        sizes = np.sum([self(f"{member}_size").astype(np.int64) for member in MEMBERS], axis=0)
+        rate = self("fps").astype(np.float64)
+        seconds = np.divide(self("frames"), rate, out=np.zeros(len(rate)), where=rate > 0)
+        parts = []
+        for name, kind in sorted({*zip(source.tolist(), split.tolist(), strict=True)}):
+            rows = (source == name) & (split == kind)
+            parts.append(
+                Part(
+                    source=name,
+                    split=kind,
+                    samples=int(rows.sum()),
+                    groups=len(set(self("group")[rows])),
+                    frames=int(self("frames")[rows].sum()),
+                    hours=float(seconds[rows].sum()) / 3600,
+                    bytes=int(sizes[rows].sum()),
+                    fields={f: n for f in FIELDS if (n := int(self(f"has_{f}")[rows].sum()))},
+                )
+            )
+        return parts
+
+    def together(self) -> dict[str, dict[str, int]]:
+        has = {name: column for name in FIELDS if (column := self(f"has_{name}")).any()}
+        return {a: {b: int((has[a] & has[b]).sum()) for b in has} for a in has}
+
+    def actions(self) -> list[ClassCounts]:
+        """Class counts of each source that has action classes."""
+        found = []
+        for source in self._dataset.sources:
+            rows = (self("source") == source) & self("has_action") & (self("action") >= 0)
+            space = self._dataset.spaces_of(source).get("action")
+            if rows.any():
+                counts: Counter[int] = Counter(self("action")[rows].tolist())
+                found.append(_named(source, "action", space, "samples", counts))
+        return found
+
+
+def histogram(values: Num[np.ndarray, "n"], bins: int = BINS) -> Histogram:
+    """Counts in at most `bins` bins of equal, round width; whole numbers in a small range get a bin each.
+
+    >>> histogram(np.array([1, 1, 3]))
+    Histogram(edges=[1.0, 2.0, 3.0, 4.0], counts=[2, 0, 1])
+    """
+    if len(values) == 0:
+        return Histogram([], [])
+    low, high = float(values.min()), float(values.max())
+    step = _round_step((high - low) / bins, values.dtype.kind in "iub")
+    first = math.floor(low / step) * step
+    edges = first + step * np.arange(math.floor((high - first) / step) + 2)
+    counts, _ = np.histogram(values, edges)
+    return Histogram([round(float(e), 10) for e in edges], counts.tolist())
+
+
+def _round_step(step: float, whole: bool) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    if whole and step <= 1:
+        return 1.0
+    if step <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
+
+
+def spread(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.ndarray, "k"]:
+    """`number` rows with as equal a share for each source as there are samples, evenly spaced; -1 = all rows."""
+    if number < 0:
+        return np.arange(len(sources))
+    rows = {name: np.flatnonzero(sources == name) for name in sorted(set(sources))}
+    picks, left = {}, number
+    for i, name in enumerate(sorted(rows, key=lambda name: len(rows[name]))):
+        count = min(len(rows[name]), left // (len(rows) - i))
+        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, count).round().astype(int)]
+        left -= count
+    return np.concatenate([np.empty(0, int), *(picks[name] for name in rows)])
+
+
+def _most_frequent(values: Any) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _named(
+    source: str, field: str, space: LabelSpace | None, unit: str, counts: Mapping[int, int], unlabelled: int = 0
+) -> ClassCounts:
+    named: Counter[str] = Counter()
+    for number, count in sorted(counts.items()):
+        known = space is not None and space.first <= number < space.num_ids
+        named[space.class_name(number) if space is not None and known else f"class {number}"] += count
+    ordered = dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
+    size = 0 if space is None else len(space.classes)
+    return ClassCounts(source, field, "" if space is None else space.name, unit, ordered, unlabelled, size)
+
+
+def _scan(
+    dataset: ShardDataset, rows: Integer[np.ndarray, "k"], stats: Stats, progress: Callable[[int, int], None]
+) -> None:
+    """Reads one depth map and one segmentation map of each sample, and all of its boxes."""
+    sources, scan = dataset.column("source"), _Scan()
+    for done, row in enumerate(rows.tolist()):
+        try:
+            scan.add(dataset, row, str(sources[row]))
+        except FormatError:
+            stats.unreadable += 1
+        progress(done + 1, len(rows))
+    stats.scanned = len(rows)
+    stats.depth, stats.depth_invalid = scan.depth()
+    for (source, name), counts in sorted(scan.classes.items()):
+        space = dataset.spaces_of(source).get(name)
+        unit = "boxes" if name == "boxes" else "pixels"
+        stats.classes.append(_named(source, name, space, unit, counts, scan.unlabelled[source, name]))
+
+
+class _Scan:
+    def __init__(self) -> None:
+        self.classes: dict[tuple[str, str], Counter[int]] = {}
+        self.unlabelled: Counter[tuple[str, str]] = Counter()
+        self._depths = np.zeros(_DEPTH_STEPS, np.int64)
+        self._pixels = 0
+
+    def add(self, dataset: ShardDataset, row: int, source: str) -> None:
+        record = dataset.record(row)
+        for name in ("depth", "segm"):
+            if name in record.fields:
+                frames: list[int] = getattr(record, f"{name}_frames")
+                sample = dataset.read(row, [name], [frames[len(frames) // 2]])
+                if name == "depth" and sample.depth is not None:
+                    self._add_depth(sample.depth)
+                elif sample.segm is not None:
+                    space = sample.spaces.get("segm")
+                    self._add_classes(source, "segm", sample.segm, -1 if space is None else space.ignore)
+        if "boxes" in record.fields:
+            boxes = dataset.read(row, ["boxes"]).boxes
+            if boxes is not None:
+                self._add_classes(source, "boxes", np.concatenate([boxes.class_id, boxes.labels[:, 1]]), -1)
+
+    def _add_depth(self, depth: Float[np.ndarray, "n h w"]) -> None:
+        valid = depth[(depth > 0) & np.isfinite(depth)]
+        steps = np.minimum(valid / _DEPTH_STEP, _DEPTH_STEPS - 1).astype(int)
+        self._depths += np.bincount(steps, minlength=_DEPTH_STEPS)
+        self._pixels += depth.size
+
+    def _add_classes(self, source: str, name: str, ids: Integer[np.ndarray, "..."], ignore: int) -> None:
+        values, counts = np.unique(ids, return_counts=True)
+        found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        self.unlabelled[source, name] += found.pop(ignore, 0)
+        self.classes.setdefault((source, name), Counter()).update(found)
+
+    def depth(self) -> tuple[Histogram, float]:
+        """Depths up to the 99.5th percentile in round bins, the last of which takes the rest."""
+        total = int(self._depths.sum())
+        if total == 0:
+            return Histogram([], []), 1.0 if self._pixels else 0.0
+        last = int(np.searchsorted(np.cumsum(self._depths), 0.995 * total)) + 1
+        width = max(1, round(_round_step(last * _DEPTH_STEP / BINS, False) / _DEPTH_STEP))
+        bins = -(-last // width)
+        counts = [int(self._depths[i * width : (i + 1) * width if i < bins - 1 else None].sum()) for i in range(bins)]
+        edges = [round(i * width * _DEPTH_STEP, 10) for i in range(bins + 1)]
+        return Histogram(edges, counts), 1 - total / self._pixels

@@ -1,0 +1,1 @@
+"""Shards to samples: ours, without an index, foreign."""

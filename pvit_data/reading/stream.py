@@ -1,0 +1,206 @@
+"""Reading shards that have no index: from front to back, with the strict archive reader.
+
+Without an index there are no checksums; contents that break the format are still refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pvit_data.codecs.window import Window
+from pvit_data.decoders import decode
+from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.format import manifest as manifests
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.record import Record
+from pvit_data.format.tar import read_members, split_name
+from pvit_data.reading.dataset import SKIP_GRACE, ShardDataset
+from pvit_data.reading.decode import Grid
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
+
+PATTERNS = ("*.tar", "*/*.tar")
+MAX_FILES = 100  # of a sample; the format knows a quarter of that
+
+
+def open_stream(
+    storage: Storage,
+    source: str | None,
+    split: str | None,
+    fields: tuple[str, ...] | None,
+    where: str | None,
+    on_corrupt: Literal["raise", "skip"],
+) -> StreamDataset:
+    """Opens a folder of shards without a manifest.
+
+    Raises:
+        UsageError: if there is no shard, or a filter is given.
+    """
+    names = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
+    if source is not None:
+        names = [name for name in names if name.startswith(f"{source}/")]
+    if split is not None:
+        names = [name for name in names if name.rpartition("/")[2].startswith(f"{split}-")]
+    if not names:
+        raise UsageError(
+            f"{storage.url} has no {manifests.NAME} and no such shard: it is not a PViT dataset, "
+            "or its conversion is not finished"
+        )
+    if where is not None:
+        raise UsageError(
+            f"{storage.url} has no {manifests.NAME}, so it cannot be filtered: run 'pvit-data index' first"
+        )
+    return StreamDataset(storage, names, fields, on_corrupt)
+
+
+class _NoLength(UsageError, TypeError):
+    """A TypeError as well, so that list() falls back to iterating."""
+
+
+class StreamDataset(ShardDataset):
+    """Samples in the order of the shards; can be iterated, and nothing else."""
+
+    def __init__(
+        self, storage: Storage, names: list[str], fields: tuple[str, ...] | None, on_corrupt: Literal["raise", "skip"]
+    ) -> None:
+        self._storage, self._names = storage, names
+        self._fields, self._on_corrupt = fields, on_corrupt
+        self.skipped = {}
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples in order; with `skip`, the rest of a shard is left out from where its structure is damaged.
+
+        Raises:
+            FormatError: where something is damaged (with `skip`: if that happens more often than ten times).
+        """
+        for name in self._names:
+            try:
+                for key, files in self._samples(name):
+                    yield from self._decoded(name, key, files)
+            except FormatError as error:
+                self._handle(name, error)
+
+    def _samples(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        files: dict[str, Any] = {}
+        last, seen = "", set[str]()
+        with self._storage.stream(name) as read:
+            for member, data in read_members(read):
+                key, extension = split_name(member)
+                if key != last and files:
+                    yield last, files
+                    files = {}
+                if (key != last and key in seen) or extension in files:
+                    raise FormatError(f"{name}: member {member!r} is out of order or comes twice")
+                if len(files) == MAX_FILES:
+                    raise FormatError(f"{name}: sample '{key}' has more than {MAX_FILES} files")
+                seen.add(key)
+                last, files[extension] = key, data
+        if files:
+            yield last, files
+
+    def _decoded(self, name: str, key: str, files: dict[str, Any]) -> Iterator[Sample]:
+        try:
+            sample = decode({"__key__": key, **files}, fields=self._fields)
+            if sample.key != key:
+                raise FormatError(f"{name}: sample '{key}' says that it is '{sample.key}'")
+        except FormatError as error:
+            self._handle(f"{name}: {key}", error)
+            return
+        yield sample
+
+    def _handle(self, place: str, error: FormatError) -> None:
+        if self._on_corrupt == "raise":
+            raise error
+        self.skipped[place] = str(error)
+        if len(self.skipped) > SKIP_GRACE:
+            raise CorruptShardError(f"{len(self.skipped)} samples or shards are damaged; last: {error}") from error
+
+    def __len__(self) -> NoReturn:
+        raise _NoLength(self._refusal())
+
+    def __repr__(self) -> str:
+        return f"StreamDataset({len(self._names)} shards of {self._storage.url} without index)"
+
+    def read(
+        self,
+        index: int,
+        fields: Collection[str] | None = None,
+        frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+        grid: Grid | None = None,
+        window: Window | None = None,
+    ) -> Sample:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def record(self, index: int) -> Record:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def members(self, index: int) -> dict[str, int]:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def files(self, index: int, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def select(self, rows: Integer[np.ndarray, "n"] | Sequence[int]) -> ShardDataset:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def where(self, text: str) -> ShardDataset:
+        """Not without an index.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    @property
+    def sources(self) -> dict[str, SourceSpec]:
+        """Unknown without a manifest: empty."""
+        return {}
+
+    def spaces_of(self, source: str) -> dict[str, LabelSpace]:
+        """Unknown without a manifest.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self._refusal())
+
+    def _refusal(self) -> str:
+        return f"{self._storage.url} has no index, so it can only be iterated: run 'pvit-data index' first"

@@ -1,0 +1,1 @@
+"""What one sample is: its fields, labels, joints, and what must hold of them."""

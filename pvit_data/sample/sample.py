@@ -1,0 +1,229 @@
+"""`Sample`: the one thing that converters produce and readers return.
+
+A field that a source lacks is None, never faked; an empty box table means "annotated, but nothing there".
+Image coordinates: (0, 0) is the outer corner of the top-left pixel, pixel centres lie at +0.5.
+Camera axes: x right, y down, z forward (OpenCV), metres.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32, Integer, UInt8
+
+from pvit_data.errors import FormatError
+from pvit_data.sample.labels import LabelSpace
+
+KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
+DENSE_FIELDS = ("depth", "normal", "segm")
+
+ROLE_OBJECT, ROLE_ACTIVE, ROLE_HAND, ROLE_PERSON = 0, 1, 2, 3
+SIDE_LEFT, SIDE_RIGHT = 0, 1
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class EncodedMedia:
+    """An image or video file whose bytes are stored as they are, without decoding.
+
+    Args:
+        data: the whole file.
+        extension: its container: `"mp4"`, `"webm"`, `"avi"` or `"jpg"`.
+    """
+
+    data: bytes
+    extension: Literal["mp4", "webm", "avi", "jpg"]
+
+
+def _unset() -> Integer[np.ndarray, "0"]:
+    return np.zeros(0, np.int32)
+
+
+@dataclass
+class Boxes:
+    """A table of 2D boxes, one row per box and frame. Unknown or not applicable is -1.
+
+    Args:
+        xyxy: corners in [0, 1], half-open: x1 = first column / W, x2 = (last column + 1) / W.
+        frame: frame index of each box.
+        class_id: id in the sample's `boxes` label space.
+        track: track or instance id.
+        role: 0 object, 1 active object, 2 hand, 3 person.
+        side: 0 left, 1 right.
+        contact: 0 no, 1 yes.
+        partner: row of this table that the box is in contact with.
+        labels: further (row, class) pairs, for multi-label boxes.
+    """
+
+    xyxy: Float32[np.ndarray, "n 4"]
+    frame: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    class_id: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    track: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    role: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    side: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    contact: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    partner: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    labels: Integer[np.ndarray, "m 2"] = field(default_factory=_unset)
+
+    COLUMNS = ("frame", "class_id", "track", "role", "side", "contact", "partner")
+
+    def __post_init__(self) -> None:
+        self.xyxy = np.asarray(self.xyxy, np.float32).reshape(-1, 4)
+        for name in self.COLUMNS:
+            column = np.asarray(getattr(self, name), np.int32)
+            if column.size == 0:
+                column = np.full(len(self), 0 if name == "frame" else UNKNOWN, np.int32)
+            if column.shape != (len(self),):
+                raise FormatError(f"boxes.{name} has shape {column.shape}, expected ({len(self)},) as boxes.xyxy")
+            setattr(self, name, column)
+        self.labels = np.asarray(self.labels, np.int32).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+@dataclass
+class Actions:
+    """Several action labels of one clip, with times where the source has them.
+
+    Args:
+        class_id: ids in the sample's `action` label space.
+        start, end: seconds; -1 = the whole clip.
+    """
+
+    class_id: Integer[np.ndarray, "n"]
+    start: Float32[np.ndarray, "n"] = field(default_factory=_unset)
+    end: Float32[np.ndarray, "n"] = field(default_factory=_unset)
+
+    def __post_init__(self) -> None:
+        self.class_id = np.asarray(self.class_id, np.int32).reshape(-1)
+        for name in ("start", "end"):
+            column = np.asarray(getattr(self, name), np.float32)
+            if column.size == 0:
+                column = np.full(len(self), UNKNOWN, np.float32)
+            if column.shape != (len(self),):
+                raise FormatError(
+                    f"actions.{name} has shape {column.shape}, expected ({len(self)},) as actions.class_id"
+                )
+            setattr(self, name, column)
+
+    def __len__(self) -> int:
+        return len(self.class_id)
+
+
+@dataclass
+class Camera:
+    """The camera of each frame.
+
+    Args:
+        K: any invertible matrix with (u, v, 1) ~ K (x, y, z), u, v in pixels; a tilted one is not triangular.
+        world_from_camera: rigid transforms from camera to world axes, metres; None where the source has no world frame.
+        up: the world axis that points up: `"x"`, `"-x"`, ... `"-z"`, or "" where unknown.
+    """
+
+    K: Float32[np.ndarray, "t 3 3"]
+    world_from_camera: Float32[np.ndarray, "t 4 4"] | None = None
+    up: str = ""
+
+    def at(self, frames: Integer[np.ndarray, "n"]) -> Camera:
+        """The cameras of the given frames; a single stored camera serves every frame."""
+        pick = np.zeros_like(frames) if len(self.K) == 1 else frames
+        pose = None if self.world_from_camera is None else self.world_from_camera[pick]
+        return Camera(self.K[pick], pose, self.up)
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """One clip or still with whichever annotations its source has.
+
+    Args:
+        key: unique in the dataset, `[a-z0-9_-]`, at most 80 characters.
+        group: scene, sequence or video id: what a split or shard must not tear apart. Default: the key.
+        rgb: sRGB clip (a still has T = 1), or an encoded file to store as it is.
+        num_frames: length of the clip; needed only where no array tells it.
+        height, width: size in pixels; needed only where no array tells it.
+        fps: native frame rate; 0 for stills or unknown.
+        frame_times: seconds of each frame, where the rate is not constant.
+        depth: planar z in metres; 0 = invalid. One map per annotated frame.
+        normal: unit vectors in camera axes, facing the camera; zero = invalid.
+        segm: ids in the label space `spaces["segm"]`; `LabelSpace.ignore` = not labelled.
+        frames: frame indices of the dense maps (and of `rgb` in a partial read) that do not cover every frame.
+        pose3d: joints in Kinect v2 order, metres, camera axes; person 0 is the main one.
+        pose3d_valid: 0 absent, 1 derived, 2 exact.
+        pose2d: joints in pixels; (0, 0) where unknown.
+        boxes: a box table, or None where boxes were not annotated.
+        action: class id (int) in `spaces["action"]`, a time in seconds (float), or None.
+        actions: several labels, with times; see `Actions`.
+        camera: see `Camera`.
+        meta: whatever the converter wants to keep; must be JSON.
+        source, split, licence: filled by the reader.
+        spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
+    """
+
+    key: str
+    group: str = ""
+    rgb: UInt8[np.ndarray, "t h w 3"] | EncodedMedia | None = None
+    num_frames: int = 0
+    height: int = 0
+    width: int = 0
+    fps: float = 0.0
+    frame_times: Float32[np.ndarray, "t"] | None = None
+    depth: Float32[np.ndarray, "n h w"] | None = None
+    normal: Float32[np.ndarray, "n h w 3"] | None = None
+    segm: Integer[np.ndarray, "n h w"] | None = None
+    frames: dict[str, Integer[np.ndarray, "n"]] = field(default_factory=dict)
+    pose3d: Float32[np.ndarray, "t p 25 3"] | None = None
+    pose3d_valid: UInt8[np.ndarray, "t p 25"] | None = None
+    pose2d: Float32[np.ndarray, "t p 25 2"] | None = None
+    boxes: Boxes | None = None
+    action: int | float | None = None
+    actions: Actions | None = None
+    camera: Camera | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    split: str = ""
+    licence: str = ""
+    spaces: Mapping[str, LabelSpace] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not KEY_PATTERN.match(self.key):
+            raise FormatError(f"sample key {self.key!r}: expected 1 to 80 characters of a-z, 0-9, '_' and '-'")
+        self.group = self.group or self.key
+
+    def has(self, name: str) -> bool:
+        """Whether the sample carries a field (`"rgb"`, `"depth"`, ..., `"action"`, `"camera"`)."""
+        return getattr(self, name) is not None
+
+    def frames_of(self, name: str) -> Integer[np.ndarray, "n"]:
+        """Frame indices of a per-frame field: which frames its entries belong to.
+
+        Raises:
+            KeyError: if the sample does not carry the field.
+        """
+        value = getattr(self, name, None)
+        if value is None:
+            raise KeyError(f"sample '{self.key}' has no {name}")
+        if name in self.frames:
+            return self.frames[name]
+        return np.arange(self.num_frames if isinstance(value, EncodedMedia) else len(value))
+
+    def normal_in(self, axes: Literal["camera", "world"]) -> Float32[np.ndarray, "n h w 3"]:
+        """The normals in camera or world axes (the paper's target); invalid pixels stay zero.
+
+        Raises:
+            KeyError: if the sample has no normals, or world axes are asked for and it has no world pose.
+        """
+        frames = self.frames_of("normal")
+        assert self.normal is not None
+        if axes == "camera":
+            return self.normal
+        if self.camera is None or self.camera.world_from_camera is None:
+            raise KeyError(f"sample '{self.key}' has no world_from_camera to turn its normals to world axes with")
+        pose = self.camera.at(frames).world_from_camera
+        assert pose is not None
+        world: Float32[np.ndarray, "n h w 3"] = np.einsum("nij,nhwj->nhwi", pose[:, :3, :3], self.normal)
+        return world.astype(np.float32)

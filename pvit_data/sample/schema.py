@@ -1,0 +1,153 @@
+"""What a sample must satisfy before it is written: shapes agree, values in range, ids inside their label spaces.
+
+Every function raises `FormatError` with the field, what was found and what was expected; the caller adds the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Integer
+
+from pvit_data.errors import FormatError
+from pvit_data.sample.kinect25 import NAMES
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.limits import MAX_FRAMES, check_picture
+from pvit_data.sample.sample import Actions, Boxes, Camera, EncodedMedia, Sample
+
+UP = ("", "x", "-x", "y", "-y", "z", "-z")
+RIGID_TOLERANCE = 1e-3
+MAX_RATE = 1000.0
+
+
+def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None:
+    """Length and size of a clip; height and width may both be -1 where nothing tells them."""
+    if not 1 <= num_frames <= MAX_FRAMES:
+        raise FormatError(f"{num_frames} frames, expected 1 to {MAX_FRAMES}")
+    if (height, width) != (-1, -1):
+        check_picture("sample", height, width)
+    times = sample.frame_times
+    if times is not None and (times.shape != (num_frames,) or not np.isfinite(times).all()):
+        raise FormatError(f"frame_times has shape {times.shape}, expected ({num_frames},) finite seconds")
+
+
+def check_rate(fps: float) -> None:
+    """A frame rate, or 0 where it is unknown."""
+    if not 0 <= fps <= MAX_RATE:
+        raise FormatError(f"fps is {fps}, expected a rate up to {MAX_RATE}, or 0 where unknown")
+
+
+def check_array(name: str, value: np.ndarray, shape: tuple[int | None, ...], kinds: str) -> None:
+    """Rank, extents (None = any) and dtype kind (`"f"`, `"iu"`, ...)."""
+    fits = value.ndim == len(shape) and all(e is None or e == n for e, n in zip(shape, value.shape, strict=True))
+    if not fits or value.dtype.kind not in kinds:
+        wanted = "(" + ", ".join("n" if e is None else str(e) for e in shape) + ")"
+        raise FormatError(f"{name} is {value.dtype}{value.shape}, expected shape {wanted} of dtype kind {kinds!r}")
+
+
+def check_frames(name: str, frames: Integer[np.ndarray, "n"], count: int, num_frames: int) -> None:
+    """Frame numbers of a per-frame field: one per entry, ascending, inside the clip."""
+    if frames.shape != (count,):
+        raise FormatError(f"{name} has {count} maps, but {len(frames)} frame numbers")
+    if count and (frames[0] < 0 or frames[-1] >= num_frames or (np.diff(frames) <= 0).any()):
+        raise FormatError(f"{name} has frame numbers that are not ascending inside 0..{num_frames - 1}")
+
+
+def check_pose(sample: Sample, count: int) -> None:
+    """Joints of `count` frames: finite where valid, validity 0, 1 or 2."""
+    pose, valid, flat = sample.pose3d, sample.pose3d_valid, sample.pose2d
+    known = next((v for v in (pose, flat, valid) if v is not None), None)
+    people = known.shape[1] if known is not None and known.ndim > 1 else None
+    for name, value, tail in (("pose3d", pose, (3,)), ("pose2d", flat, (2,)), ("pose3d_valid", valid, ())):
+        if value is not None:
+            check_array(name, value, (count, people, len(NAMES), *tail), "iu" if name == "pose3d_valid" else "f")
+            if not np.isfinite(value).all():
+                raise FormatError(f"{name} holds values that are not finite: use 0 where a joint is absent")
+    if valid is not None and valid.size and valid.max() > 2:
+        raise FormatError(f"pose3d_valid holds {valid.max()}, expected 0 absent, 1 derived, 2 exact")
+    if (pose is None) != (valid is None):
+        raise FormatError("pose3d and pose3d_valid: expected both or neither")
+
+
+def check_boxes(boxes: Boxes, num_frames: int, space: LabelSpace | None) -> None:
+    """Corners ordered inside [0, 1], frames inside the clip, ids inside the space, partners inside the table."""
+    xyxy = boxes.xyxy
+    if not ((xyxy >= 0) & (xyxy <= 1)).all() or (xyxy[:, :2] > xyxy[:, 2:]).any():
+        bad = int(np.flatnonzero(~((xyxy >= 0) & (xyxy <= 1)).all(1) | (xyxy[:, :2] > xyxy[:, 2:]).any(1))[0])
+        raise FormatError(f"boxes row {bad} is {xyxy[bad].tolist()}, expected x1 <= x2, y1 <= y2 inside [0, 1]")
+    _inside("boxes.frame", boxes.frame, 0, num_frames)
+    _inside("boxes.partner", boxes.partner, -1, len(boxes))
+    for name, top in (("role", 4), ("side", 2), ("contact", 2)):
+        _inside(f"boxes.{name}", getattr(boxes, name), -1, top)
+    if boxes.labels.size:
+        _inside("boxes.labels row", boxes.labels[:, 0], 0, len(boxes))
+    ids = np.concatenate([boxes.class_id[boxes.class_id != -1], boxes.labels[:, 1]])
+    _classes("boxes", ids, space)
+
+
+def check_actions(sample: Sample, actions: Actions | None, space: LabelSpace | None) -> None:
+    """Class ids inside the label space; times finite."""
+    if isinstance(sample.action, float | np.floating):
+        if not 0 <= sample.action < np.inf:
+            raise FormatError(f"action time is {sample.action}, expected seconds >= 0")
+    elif sample.action is not None:
+        _classes("action", np.array([sample.action]), space)
+    if actions is not None:
+        _classes("action", actions.class_id, space)
+        if not (np.isfinite(actions.start).all() and np.isfinite(actions.end).all()):
+            raise FormatError("actions hold times that are not finite: use -1 for the whole clip")
+
+
+def check_camera(camera: Camera, num_frames: int) -> None:
+    """One camera for all frames or one each; K invertible, poses rigid."""
+    count = len(camera.K)
+    check_array("camera.K", camera.K, (count, 3, 3), "f")
+    if count not in (1, num_frames):
+        raise FormatError(f"camera.K has {count} matrices, expected 1 or {num_frames}")
+    if not np.isfinite(camera.K).all() or (np.linalg.matrix_rank(camera.K.astype(np.float64)) < 3).any():
+        raise FormatError("camera.K holds a matrix that is not invertible")
+    if camera.up not in UP:
+        raise FormatError(f"camera.up is {camera.up!r}, expected one of {UP}")
+    pose = camera.world_from_camera
+    if pose is None:
+        return
+    check_array("camera.world_from_camera", pose, (count, 4, 4), "f")
+    turn = pose[:, :3, :3].astype(np.float64)
+    rigid = np.abs(turn @ turn.transpose(0, 2, 1) - np.eye(3)).max(initial=0) < RIGID_TOLERANCE
+    if not (np.isfinite(pose).all() and rigid and (pose[:, 3] == [0, 0, 0, 1]).all()):
+        raise FormatError("camera.world_from_camera holds a matrix that is not a rigid transform")
+
+
+def need_space(spaces: Mapping[str, LabelSpace], field: str) -> LabelSpace:
+    """The label space of a field, which must be declared."""
+    if field not in spaces:
+        raise FormatError(f"no label space is declared for {field}: pass spaces={{'{field}': LabelSpace(...)}}")
+    return spaces[field]
+
+
+def check_rgb(rgb: np.ndarray | EncodedMedia) -> None:
+    """A clip is uint8 (t, h, w, 3); encoded media has an allowed extension."""
+    if isinstance(rgb, EncodedMedia):
+        if rgb.extension not in ("mp4", "webm", "avi", "jpg"):
+            raise FormatError(f"rgb has extension {rgb.extension!r}, expected mp4, webm, avi or jpg")
+        return
+    check_array("rgb", rgb, (None, None, None, 3), "u")
+    if rgb.dtype != np.uint8:
+        raise FormatError(f"rgb is {rgb.dtype}, expected uint8")
+
+
+def _inside(name: str, values: Integer[np.ndarray, "n"], first: int, end: int) -> None:
+    outside = (values < first) | (values >= end)
+    if outside.any():
+        raise FormatError(f"{name} holds {values[outside][0]}, expected {first}..{end - 1}")
+
+
+def _classes(field: str, ids: Integer[np.ndarray, "n"], space: LabelSpace | None) -> None:
+    if ids.size == 0:
+        return
+    first, end = (0, 1 << 31) if space is None else (space.first, space.num_ids)
+    outside = (ids < first) | (ids >= end)
+    if outside.any():
+        named = "" if space is None else f" of '{space.name}'"
+        raise FormatError(f"{field} has class id {ids[outside][0]}, expected {first}..{end - 1}{named}")

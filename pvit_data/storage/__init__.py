@@ -1,0 +1,1 @@
+"""Files by name, in a folder or behind a URL."""

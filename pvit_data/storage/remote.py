@@ -1,0 +1,220 @@
+"""Files behind a URL: byte ranges that move exactly what was asked, patience with a server that falters, plain errors.
+
+fsspec speaks to the stores. Every failure of a store, whatever its class, becomes a `StorageError` without addresses in
+it (those of object stores carry signatures). A repository on the Hugging Face Hub is read at one commit (`hub`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pvit_data.errors import PvitError, StorageError, UsageError
+from pvit_data.storage.hub import HubCommit
+
+WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
+MAX_WAIT = 60.0  # seconds, where the server says how long
+TIMEOUT = 30.0  # seconds without a byte
+PASSING = frozenset({408, 429, 500, 502, 503, 504})  # HTTP status codes that another try may not meet again
+_VERSION_KEYS = (
+    "ETag", "etag", "LastModified", "last_modified", "Last-Modified", "Content-MD5", "Digest", "mtime", "updated",
+    "sha256", "blob_id", "lfs",
+)  # fmt: skip
+
+
+class Remote:
+    """A folder behind a URL.
+
+    Args:
+        url: of the folder.
+        commit: of a repository on the Hub; "" is the newest one of the URL's revision, looked up once.
+    """
+
+    def __init__(self, url: str, commit: str = "") -> None:
+        self.url = url.rstrip("/")
+        self.commit = commit
+        self._opened: tuple[Any, str, HubCommit | None] | None = None
+        self._identities: dict[str, str] = {}
+
+    def info(self, name: str) -> dict[str, Any] | None:
+        """What the store knows about a file; None if there is none.
+
+        Raises:
+            StorageError: if the store does not answer.
+        """
+        try:
+            found: dict[str, Any] = self.call(name, lambda fs, path: fs.info(path))
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return found if found.get("type") == "file" else None
+
+    def size(self, name: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        return int(self.call(name, lambda fs, path: fs.info(path)["size"]))
+
+    def read(self, name: str) -> bytes:
+        """A whole file.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        return bytes(self.call(name, lambda fs, path: fs.cat_file(path)))
+
+    def read_range(self, name: str, start: int, size: int) -> bytes:
+        """Bytes `start` to `start + size`; fewer where the file ends before.
+
+        Raises:
+            StorageError: if they cannot be read, or the server sends more than that.
+        """
+        if size <= 0:
+            return b""
+        data: bytes = self._try(name, lambda: self._range(name, start, size))
+        if len(data) > size:
+            raise StorageError(
+                f"{self.url}/{name}: the server ignores byte ranges ({len(data)} bytes for {size}): "
+                "copy the dataset to a local folder"
+            )
+        return data
+
+    def _range(self, name: str, start: int, size: int) -> bytes:
+        fs, prefix, hub = self._open()
+        if hub is not None:
+            return hub.read_range(name, start, size)
+        return bytes(fs.cat_file(f"{prefix}/{name}", start=start, end=start + size))
+
+    def identity(self, name: str, *, again: bool = False) -> str:
+        """Name and version of a file; asked once, or again.
+
+        Raises:
+            StorageError: if it is not there.
+        """
+        if again or name not in self._identities:
+
+            def ask(fs: Any, path: str) -> dict[str, Any]:
+                if again and self._hub is None:  # a commit does not change
+                    fs.invalidate_cache(path)
+                return dict(fs.info(path))
+
+            info = self.call(name, ask)
+            version = [str(info.get(key, "")) for key in ("size", *_VERSION_KEYS)]
+            self._identities[name] = "\n".join([f"{self.url}/{name}", *version])
+        return self._identities[name]
+
+    def list(self, pattern: str) -> list[str]:
+        """Names that match a glob."""
+        prefix = self.call("", lambda _, path: path)
+        return [p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))]
+
+    def call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
+        """Does something with the file system and the path of a file.
+
+        Raises:
+            StorageError: if that fails, where it may pass after some tries.
+            UsageError: if the package that knows this kind of store is not installed.
+        """
+
+        def act() -> Any:
+            fs, prefix, _ = self._open()
+            return action(fs, f"{prefix}/{name}" if name else prefix)
+
+        return self._try(name, act)
+
+    def _try(self, name: str, action: Callable[[], Any]) -> Any:
+        for wait in (*WAITS, None):
+            try:
+                return action()
+            except PvitError:
+                raise
+            except Exception as error:  # each kind of store has error classes of its own
+                cause = _unwrapped(error)
+                if wait is None or not _passes(cause):
+                    at = f" (commit {self.commit[:10]})" if self.commit else ""
+                    raise StorageError(f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}") from cause
+                time.sleep(max(wait, _asked_to_wait(cause)))
+        raise AssertionError  # the last turn returns or raises
+
+    @property
+    def _hub(self) -> HubCommit | None:
+        return self._open()[2]
+
+    def _open(self) -> tuple[Any, str, HubCommit | None]:
+        if self._opened is None:
+            from fsspec.core import url_to_fs
+
+            try:
+                fs, prefix = url_to_fs(self.url, **_options(self.url))
+            except ImportError as error:  # of the package that knows this kind of store
+                raise UsageError(f"cannot open {self.url!r}: {error}") from error
+            hub = HubCommit.find(fs, prefix, self.commit) if self.url.startswith("hf://") else None
+            if hub is not None:
+                self.commit, prefix = hub.commit, hub.path
+            self._opened = fs, prefix.rstrip("/"), hub
+        return self._opened
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Arguments of the file system: for web servers a limit on silence, instead of one on the whole answer."""
+    if not url.startswith("http"):
+        return {}
+    import aiohttp
+
+    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)}}
+
+
+def _unwrapped(error: Exception) -> Exception:
+    """The reason for a "not found" that means something else: fsspec says so of every answer it dislikes."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and isinstance(cause, Exception):
+        status = _status(cause)
+        if (status is None and _passes(cause)) or status not in (None, 404, 410):
+            return cause
+    return error
+
+
+def _status(error: Exception) -> int | None:
+    """HTTP status code of the answer behind an error, if there was one."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _passes(error: Exception) -> bool:
+    """Whether another try may succeed."""
+    status = _status(error)
+    if status is not None:
+        return status in PASSING
+    return isinstance(error, ConnectionError | TimeoutError) or _is_of_client(error)
+
+
+def _is_of_client(error: Exception) -> bool:
+    """Whether an error without answer comes from the network: a lost connection, a cut body."""
+    return type(error).__module__.partition(".")[0] in ("aiohttp", "httpx", "httpx2", "httpcore", "httpcore2")
+
+
+def _asked_to_wait(error: Exception) -> float:
+    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+    value = str(headers.get("Retry-After", ""))
+    return min(float(value), MAX_WAIT) if value.isdecimal() else 0.0
+
+
+def _text(error: Exception) -> str:
+    """The cause on one line, without addresses."""
+    status = _status(error)
+    if isinstance(error, FileNotFoundError) or status in (404, 410):
+        return "no such file"
+    if status is not None:
+        hint = {401: ": is a token needed, or outdated?", 403: ": is it private?"}.get(status, "")
+        return f"the server answers {status}{hint}"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {TIMEOUT:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = re.sub(r"\S+://\S+", "...", " ".join(str(error).split()))[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

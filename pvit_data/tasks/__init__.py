@@ -1,0 +1,1 @@
+"""What of a sample a task is trained on."""

@@ -1,0 +1,147 @@
+"""`README.md`: the dataset's card, with every field declared so that `load_dataset` and the Hub's viewer see all.
+
+Without declared features `datasets` takes the columns of the first five samples, and drops what appears later.
+Videos are declared undecoded (decoding needs torchcodec); TIFF members are images: `seek(n)` reaches page n.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
+from pvit_data.format.record import TYPES
+
+CARD_NAME = "README.md"
+
+# Identifiers that the Hub knows among those that video and depth datasets use; all others are "other".
+HUB_LICENCES = frozenset(
+    {
+        "apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0",
+        "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+    }
+)  # fmt: skip
+_SCALARS = {int: "int64", float: "float64", str: "string"}
+_LISTS = {list[int]: "int64", list[float]: "float64", list[str]: "string"}
+_RANKS = {
+    "boxes": 2,
+    "boxes_id": 2,
+    "boxes_labels": 2,
+    "camera_k": 3,
+    "camera_pose": 3,
+    "pose2d": 4,
+    "pose3d": 4,
+    "pose3d_valid": 3,
+}
+_TYPES = {"boxes_id": "int32", "boxes_labels": "int32", "pose3d_valid": "uint8"}
+_RECIPES = """```python
+import pvit_data
+ds = pvit_data.open(URL, source="SOURCE", split="SPLIT")
+sample = ds[0]           # sample.rgb, sample.depth, ... are arrays, or None
+```
+```python
+from datasets import load_dataset
+ds = load_dataset(PATH, "SOURCE", split="SPLIT", streaming=True)
+```
+```python
+import webdataset as wds
+from pvit_data.decoders import decode
+ds = wds.WebDataset("SOURCE/SPLIT-00000.tar", shardshuffle=False).map(decode)
+```
+"""
+
+
+def write_card(manifest: Manifest) -> bytes:
+    """The card of a dataset, as UTF-8 Markdown with a YAML head."""
+    import yaml
+
+    entries = manifest.sources
+    names = sorted({entry.spec.name for entry in entries.values()})
+    head = {
+        "license": _licence(entries),
+        "pretty_name": ", ".join(names),
+        "tags": ["video", "multi-task", "webdataset", "pvit-shards"],
+        "configs": [
+            {
+                "config_name": name,
+                "data_files": [{"split": s, "path": f"{name}/{s}-*.tar"} for s in _splits(entries[name])],
+                **({"default": True} if name == names[0] else {}),
+            }
+            for name in names
+        ],
+        "dataset_info": [{"config_name": name, "features": features(entries[name])} for name in names],
+    }
+    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{front}---\n{_body(manifest)}".encode()
+
+
+def features(entry: SourceEntry) -> list[dict[str, Any]]:
+    """Declared columns of one source, in the notation of `dataset_info.features`."""
+    members = sorted({member for split in entry.splits.values() for member in split.members})
+    return [
+        {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
+        *({"name": member, **_feature(member)} for member in members),
+    ]
+
+
+def _feature(member: str) -> dict[str, Any]:
+    name, _, extension = member.partition(".")
+    if member == "json":
+        return {"struct": [{"name": key, **_value(kind)} for key, kind in TYPES.items()]}
+    if extension in ("tif", "jpg"):
+        return {"dtype": "image"}
+    if extension in ("mp4", "webm", "avi"):
+        return {"dtype": {"video": {"decode": False}}}
+    feature: Any = _TYPES.get(name, "float32")
+    for _ in range(_RANKS[name]):
+        feature = {"list": feature}
+    return dict(feature)
+
+
+def _value(kind: Any) -> dict[str, Any]:
+    return {"dtype": _SCALARS[kind]} if kind in _SCALARS else {"list": _LISTS[kind]}
+
+
+def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
+    found = sorted({entry.spec.licence.lower() for entry in entries.values()})
+    if not set(found) <= HUB_LICENCES:
+        return "other"
+    return found[0] if len(found) == 1 else found
+
+
+def _body(manifest: Manifest) -> str:
+    entries = [manifest.sources[name] for name in sorted(manifest.sources)]
+    first = entries[0].spec.name
+    split = _splits(entries[0])[0]
+    rows = [_row(entry) for entry in entries]
+    citations = [f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```" for e in entries if e.spec.citation]
+    notes = [f"- {entry.spec.name}: {note}" for entry in entries for note in entry.spec.notes]
+    parts = [
+        f"\n# {', '.join(entry.spec.title or entry.spec.name for entry in entries)}\n",
+        f"PViT shards, format version {manifest.version}: plain WebDataset archives with an index beside them.\n",
+        "| source | split | samples | frames | size | annotations (samples) | licence | may be shared |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- | --- |",
+        *(line for row in rows for line in row),
+        "\n## Load\n",
+        _RECIPES.replace("SOURCE", first).replace("SPLIT", split),
+        "## Conventions\n",
+        *(f"- **{name}**: {text}" for name, text in CONVENTIONS.items()),
+        *(["\n## Notes\n", *notes] if notes else []),
+        *(["\n## Citation\n", *citations] if citations else []),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _row(entry: SourceEntry) -> list[str]:
+    tail = f"{entry.spec.licence or 'not stated'} | {'yes' if entry.spec.redistributable else 'no'} |"
+    rows = []
+    for name in _splits(entry):
+        split = entry.splits[name]
+        fields = ", ".join(f"{field} ({count})" for field, count in sorted(split.fields.items()))
+        size = f"{split.bytes / 2**20:.1f} MiB"
+        rows.append(f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}")
+    return rows
+
+
+def _splits(entry: SourceEntry) -> list[str]:
+    return sorted(entry.splits, key=SPLITS.index)

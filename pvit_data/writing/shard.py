@@ -1,0 +1,197 @@
+"""One shard: samples in, a tar with a known hash and its receipt out. Complete under its final name, or not there.
+
+The receipt is written last and is the mark that the shard is done; it holds the rows that the shard adds to the index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import deflate
+
+from pvit_data.codecs.depth import DepthEncoding
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.index import COLUMNS, index_row
+from pvit_data.format.manifest import SPLITS, SourceSpec
+from pvit_data.format.receipts import Receipt, Skip, remove_receipt, store_source, write_receipt
+from pvit_data.format.tar import BLOCK, END, padded, write_member
+from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
+from pvit_data.writing.encode import Encoded, Encoding, encode_sample
+
+
+def shard_name(source: str, split: str, number: int) -> str:
+    """Path of a shard in its dataset."""
+    return f"{source}/{split}-{number:05d}.tar"
+
+
+def encoding_of(source: SourceSpec, split: str) -> Encoding:
+    """How a source's samples are encoded.
+
+    Raises:
+        UsageError: if the split or an encoding has an unknown name.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    if unknown := sorted(source.encodings.keys() - {"depth", "normal"}):
+        raise UsageError(f"encoding of {unknown[0]!r} cannot be chosen: expected depth or normal")
+    normal = source.encodings.get("normal", "xyz8")
+    if normal not in ("xyz8", "octahedral"):
+        raise UsageError(f"normal encoding {normal!r}: expected xyz8 or octahedral")
+    try:
+        depth = DepthEncoding.parse(source.encodings.get("depth", "float16"))
+    except FormatError as error:
+        raise UsageError(str(error)) from error
+    return Encoding(source.name, split, source.licence, source.spaces, depth, normal)
+
+
+class _Written(NamedTuple):
+    rows: list[dict[str, Any]]
+    size: int
+    sha256: str
+
+
+class ShardFile:
+    """A shard being written under a temporary name.
+
+    Args:
+        storage: the dataset.
+        source: what holds for all samples.
+        split: `"train"`, `"val"` or `"test"`.
+        number: of the shard.
+
+    Raises:
+        StorageError: if the file cannot be created.
+    """
+
+    def __init__(self, storage: Storage, source: SourceSpec, split: str, number: int) -> None:
+        self.storage, self.source, self.split, self.number = storage, source, split, number
+        self.name = shard_name(source.name, split, number)
+        self._encoding = encoding_of(source, split)
+        self._rows: list[dict[str, Any]] = []
+        self._keys: set[str] = set()
+        self._sealed = False
+        self._writer = storage.create(self.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._writer.size
+
+    def add(self, sample: Sample) -> None:
+        """Encodes and appends a sample; nothing is appended when it is refused.
+
+        Raises:
+            FormatError: if the sample breaks the schema or its key is in the shard already.
+            StorageError: if the file cannot be written.
+        """
+        if sample.key in self._keys:
+            raise FormatError(f"sample '{sample.key}' is in {self.name} already: keys must be unique")
+        self._append(encode_sample(sample, self._encoding))
+
+    def seal(self) -> None:
+        """Ends the archive and closes the file, still under its temporary name.
+
+        Raises:
+            StorageError: if the file cannot be written.
+        """
+        if not self._sealed:
+            self._writer.write(END)
+            self._writer.close()
+            self._sealed = True
+
+    def publish(self, skipped: list[Skip], extra: Mapping[str, Any]) -> Receipt:
+        """Gives the shard its final name and writes the receipt.
+
+        Raises:
+            StorageError: if the file cannot be written; it is not visible then.
+        """
+        self.seal()
+        receipt = Receipt(
+            name=self.name,
+            source=self.source.name,
+            split=self.split,
+            number=self.number,
+            samples=len(self._rows),
+            bytes=self._writer.size,
+            sha256=self._writer.sha256,
+            skipped=skipped,
+            extra=dict(extra),
+            rows={name: [row[name] for row in self._rows] for name in COLUMNS},
+        )
+        remove_receipt(self.storage, receipt)
+        self._writer.publish()
+        write_receipt(self.storage, receipt)
+        return receipt
+
+    def discard(self) -> None:
+        """Removes the temporary file."""
+        self._writer.discard()
+
+    def _append(self, encoded: Encoded) -> None:
+        key = encoded.record.key
+        places: dict[str, tuple[int, int, int]] = {}
+        blocks = []
+        position = self._writer.size
+        for extension, data in encoded.files.items():
+            places[extension] = (position + BLOCK, len(data), deflate.crc32(data))
+            blocks.append(write_member(f"{key}.{extension}", data))
+            position += BLOCK + padded(len(data))
+        self._writer.write(b"".join(blocks))
+        self._keys.add(key)
+        self._rows.append(index_row(self.name, encoded, places))
+
+
+def write_shard(
+    out: str | Path,
+    source: SourceSpec,
+    split: str,
+    number: int,
+    samples: Iterable[Sample | Skip],
+    extra: Mapping[str, Any] | None = None,
+    *,
+    skip_invalid: bool = False,
+) -> Receipt:
+    """Writes one shard, then its receipt. The same samples give the same bytes.
+
+    Args:
+        out: folder or URL of the dataset.
+        source: what holds for all samples of the source.
+        split: `"train"`, `"val"` or `"test"`.
+        number: of the shard in its split.
+        samples: in shard order; a `Skip` among them is listed in the receipt.
+        extra: kept in the receipt (JSON), for example a hash of the plan.
+        skip_invalid: list samples that break the schema as skipped (reason `"schema"`) instead of raising.
+
+    Raises:
+        FormatError: if a sample breaks the schema, or a key comes twice.
+        UsageError: if the dataset has this source with other options.
+        StorageError: if the disk is full or fails. Nothing stays behind in any of these cases.
+    """
+    storage = Storage(out)
+    store_source(storage, source)
+    shard = ShardFile(storage, source, split, number)
+    skipped: list[Skip] = []
+    try:
+        for sample in samples:
+            if isinstance(sample, Skip):
+                skipped.append(sample)
+                continue
+            try:
+                shard.add(sample)
+            except FormatError as error:
+                if not skip_invalid:
+                    raise
+                skipped.append(Skip(sample.key, "schema", str(error)))
+        return shard.publish(skipped, extra or {})
+    except BaseException:
+        shard.discard()
+        raise
+
+
+def file_hash(data: bytes) -> str:
+    """sha256 in hexadecimal, as the manifest holds it."""
+    return hashlib.sha256(data).hexdigest()

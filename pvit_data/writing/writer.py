@@ -1,0 +1,139 @@
+"""`ShardWriter`: samples in, a complete dataset on exit. All or nothing: after an exception nothing is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.manifest import NAME, SourceSpec, read_manifest
+from pvit_data.format.receipts import receipt_name, store_source
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
+from pvit_data.writing import finish
+from pvit_data.writing.shard import ShardFile
+
+SHARD_BYTES = 256 << 20
+
+
+class ShardWriter:
+    """Writes one split of one source; the manifest and the index appear on exit.
+
+    A dataset that is there already gets the source added, or the split appended to. Shards stay under temporary names
+    until the `with` block ends without an exception.
+
+    Args:
+        out: folder or URL of the dataset.
+        source: a name, or a full `SourceSpec` (the following descriptions are then taken from it).
+        split: `"train"`, `"val"` or `"test"`.
+        licence: SPDX id or short name.
+        redistributable: whether the shards may be published.
+        spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`).
+        encodings: `{"depth": "float32"}`, `{"normal": "octahedral"}`, ...
+        citation, title, role, tasks: see `SourceSpec`.
+        shard_bytes: start a new shard when one reaches this size and the group changes.
+
+    Raises:
+        UsageError: if a name is wrong, or the dataset has this source with other options.
+
+    Example:
+        with ShardWriter(out, source="mine", split="train", licence="CC-BY-4.0", redistributable=True) as w:
+            w.write(Sample(key="a", rgb=clip, depth=depth))
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        source: str | SourceSpec,
+        split: str = "train",
+        *,
+        licence: str = "",
+        redistributable: bool = False,
+        spaces: Mapping[str, LabelSpace] | None = None,
+        encodings: Mapping[str, str] | None = None,
+        citation: str = "",
+        title: str = "",
+        role: str = "auxiliary",
+        tasks: tuple[str, ...] = (),
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:
+        if isinstance(source, str):
+            source = SourceSpec(
+                name=source,
+                licence=licence,
+                redistributable=redistributable,
+                spaces=dict(spaces or {}),
+                encodings=dict(encodings or {}),
+                citation=citation,
+                title=title,
+                role=role,
+                tasks=tasks,
+            )
+        self._out, self._storage, self._source, self._split = out, Storage(out), source, split
+        self._shard_bytes = shard_bytes
+        self._keys, self._first = self._existing()
+        self._done: list[ShardFile] = []
+        self._shard: ShardFile | None = None
+        self._group = ""
+
+    def _existing(self) -> tuple[dict[str, str], int]:
+        """Keys of all samples in the dataset, and the number of the first new shard."""
+        keys: dict[str, str] = {}
+        if not self._storage.exists(NAME):
+            return keys, 0
+        from pvit_data.reading.dataset import open_dataset
+
+        dataset = open_dataset(self._out)
+        keys = dict(zip(dataset.column("key"), dataset.column("shard"), strict=True))
+        entry = read_manifest(self._storage).sources.get(self._source.name)
+        split = entry.splits.get(self._split) if entry else None
+        numbers = [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in split.shards] if split else []
+        return keys, max(numbers, default=-1) + 1
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def write(self, sample: Sample) -> None:
+        """Appends a sample.
+
+        Raises:
+            FormatError: if it breaks the schema or its key is taken; the sample is not written, the writer goes on.
+            StorageError: if the disk is full or fails.
+        """
+        if sample.key in self._keys:
+            raise FormatError(f"sample '{sample.key}' is in {self._keys[sample.key]} already: keys must be unique")
+        if self._shard is not None and self._shard.size >= self._shard_bytes and sample.group != self._group:
+            self._shard.seal()
+            self._done.append(self._shard)
+            self._shard = None
+        if self._shard is None:
+            number = self._first + len(self._done)
+            self._shard = ShardFile(self._storage, self._source, self._split, number)
+        self._shard.add(sample)
+        self._group = sample.group
+        self._keys[sample.key] = self._shard.name
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shards = [*self._done, *([self._shard] if self._shard else [])]
+        try:
+            if kind is None:
+                self._publish(shards)
+        finally:
+            for shard in shards:
+                shard.discard()
+
+    def _publish(self, shards: list[ShardFile]) -> None:
+        if not shards:
+            raise UsageError(f"{self._out}: no sample was written, so there is no dataset")
+        store_source(self._storage, self._source)
+        number = self._first
+        while self._storage.exists(leftover := receipt_name(self._source.name, self._split, number)):
+            self._storage.remove(leftover)  # of a writer that was killed while publishing
+            number += 1
+        for shard in shards:
+            shard.publish([], {})
+        finish.build(self._out)

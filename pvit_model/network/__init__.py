@@ -1,0 +1,1 @@
+"""The PViT itself, in and out of files."""

@@ -1,0 +1,196 @@
+"""What a model costs: parameters, multiply-adds, memory kept for backward, token grids. Counted, on no device at all.
+
+The model is built and run on PyTorch's meta device, so that counting needs neither memory nor time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pvit_model.backbones.base import Grid
+from pvit_model.config import PViTConfig
+from pvit_model.network.pvit import PViT
+
+PAPER_NOTE = (
+    "The paper's table 4a prints 38.2 M parameters and 70.6 GFLOPs for 'MViTv2'. 70.6 is the figure of MViTv1-B 16x4; "
+    "MViTv2-S 16x4, the backbone that its text names, has 34.5 M and 64.5. No published MViT has 38.2 M."
+)
+PROMPTS_NOTE = (
+    "Its VPT row trains 0.13 M: a 174-way head and 5 prompts of 96, as here. Its PViT row, 45.0 M and 93.9 GFLOPs, "
+    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs. Heads count among "
+    "these (here {with_heads:.1f}, in training only), and so do the 9.3 of its NP row for prompts alone, which some "
+    "hundred more tokens would need than its equation 2 has (here {prompts} cost {cost:.1f})."
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive layers with one width and grid.
+
+    Args:
+        layers: first and last, 0-based.
+        width: of the tokens.
+        grid: (T', H', W') of the patches after the layers.
+        tokens: patches, class token and prompts.
+    """
+
+    layers: tuple[int, int]
+    width: int
+    grid: Grid
+    tokens: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Costs of a model at one clip size.
+
+    Args:
+        name: of the backbone.
+        clip: (T, H, W).
+        train_parameters: of the whole model.
+        test_parameters: without the auxiliary heads, which inference drops.
+        trained_parameters: those that are not frozen.
+        test_gflops: billions of multiply-adds for one clip without auxiliary heads, see `multiply_adds`.
+        train_gflops: with all auxiliary heads; forward only.
+        saved_mib: kept for backward of one clip through backbone and action head, parameters not counted.
+        stages: token grids.
+        note: remark on the paper's figures, or "".
+    """
+
+    name: str
+    clip: tuple[int, int, int]
+    train_parameters: int
+    test_parameters: int
+    trained_parameters: int
+    test_gflops: float
+    train_gflops: float
+    saved_mib: float
+    stages: tuple[Stage, ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        t, h, w = self.clip
+        lines = [
+            f"{self.name}, clip {t}x{h}x{w}",
+            f"parameters   train {self.train_parameters / 1e6:.2f} M   test {self.test_parameters / 1e6:.2f} M"
+            f"   trained {self.trained_parameters / 1e6:.2f} M",
+            f"GFLOPs       test {self.test_gflops:.1f}   with heads {self.train_gflops:.1f}   (multiply-adds, forward)",
+            f"activations  {self.saved_mib:.0f} MiB kept for backward, per clip, float32",
+            "layers    width  grid          tokens",
+        ]
+        for stage in self.stages:
+            first, last = stage.layers
+            layers = str(first) if first == last else f"{first}-{last}"
+            lines.append(f"{layers:8} {stage.width:6}  {'x'.join(map(str, stage.grid)):12} {stage.tokens:7}")
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+
+def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> ModelInfo:
+    """Count a model's costs.
+
+    Args:
+        config: of the model.
+        clip: (T, H, W); default: the backbone's nominal one.
+    """
+    options = config.backbone_options | {"attention": "matmul"}
+    with torch.device("meta"):
+        model = PViT(config.model_copy(update={"backbone_options": options})).eval()
+        backbone = cast(Any, model.backbone)
+        size: tuple[int, int, int] = clip or tuple(backbone.config.clip)
+        video = torch.empty(1, 3, *size)
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    model.requires_grad_(False)
+    heads = sum(p.numel() for part in (model.heads, model.reader) for p in part.parameters())
+    gflops = (
+        multiply_adds(model.backbone, video) / 1e9,
+        multiply_adds(model, video) / 1e9,
+        multiply_adds(model, video, tasks="all") / 1e9,
+    )
+    return ModelInfo(
+        name=config.backbone,
+        clip=size,
+        train_parameters=total,
+        test_parameters=total - heads,
+        trained_parameters=trained,
+        test_gflops=gflops[1],
+        train_gflops=gflops[2],
+        saved_mib=_saved_mib(config, size),
+        stages=_stages(backbone, size, len(model.prompts)),
+        note=_note(config, heads, gflops, prompts=len(model.prompts)),
+    )
+
+
+def _note(config: PViTConfig, heads: int, gflops: tuple[float, float, float], prompts: int) -> str:
+    """What the paper's table 4a says of this backbone, and why it differs; "" for others.
+
+    Args:
+        heads: their parameters.
+        gflops: without prompts and heads, with prompts, with both.
+    """
+    if config.backbone != "mvitv2_s":
+        return ""
+    plain, test, train = gflops
+    more = PROMPTS_NOTE.format(heads=heads / 1e6, with_heads=train - test, prompts=prompts, cost=test - plain)
+    return f"{PAPER_NOTE} {more}" if prompts and heads else PAPER_NOTE
+
+
+def multiply_adds(model: nn.Module, video: Float[Tensor, "b 3 t h w"], **arguments: Any) -> int:
+    """Multiply-adds of one forward pass: convolutions, every matrix product, and 5 per normalised element.
+
+    That is how fvcore, with which the published figures were made, counts; without the norms MViTv2-S has 64.2 G.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def norm(shape: Any, *_: Any, **__: Any) -> int:
+        return 2 * 5 * int(math.prod(shape))
+
+    norms = {torch.ops.aten.native_layer_norm: norm, torch.ops.aten.native_group_norm: norm}
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=norms) as counter:
+        model(video, **arguments)
+    total: int = counter.get_total_flops() // 2
+    return total
+
+
+def saved_bytes(parameters: list[Tensor], run: Any) -> int:
+    """Bytes of the distinct storages that `run()` keeps for its backward pass, those of `parameters` not counted."""
+    own = {p.untyped_storage()._cdata for p in parameters}
+    kept: dict[int, Any] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = run()
+    total: int = sum(storage.nbytes() for storage in kept.values())
+    del result
+    return total
+
+
+def _saved_mib(config: PViTConfig, size: tuple[int, int, int]) -> float:
+    options = config.backbone_options | {"attention": "blocked"}
+    with torch.device("meta"):
+        model = PViT(config.model_copy(update={"backbone_options": options}))
+        video = torch.empty(1, 3, *size)
+    return saved_bytes(list(model.parameters()), lambda: model(video, tasks=()).logits) / 2**20
+
+
+def _stages(backbone: Any, size: tuple[int, int, int], prompts: int) -> tuple[Stage, ...]:
+    grids = backbone.grid(*size)
+    layers = Counter(zip(backbone.dims, grids, strict=True))
+    stages, first = [], 0
+    for (width, grid), number in layers.items():
+        tokens = grid[0] * grid[1] * grid[2] + 1 + prompts
+        stages.append(Stage((first, first + number - 1), width, grid, tokens))
+        first += number
+    return tuple(stages)

@@ -1,0 +1,72 @@
+"""Recipes: the YAML files shipped in `pvit_model/recipes`, each a complete configuration with a name.
+
+A small one may name another as its `base:` and state only what differs. A path to a YAML file works wherever a name
+does, so a user's own recipe needs no registration.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pvit_data.errors import ConfigError
+from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
+
+MAX_BASES = 8
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the toolkit."""
+    folder = resources.files("pvit_model") / "recipes"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def _text(name: str) -> str:
+    if name.endswith((".yaml", ".yml")):
+        try:
+            return Path(name).read_text()
+        except OSError as error:
+            raise ConfigError(f"recipe file '{name}': {error.strerror or error}; give a path or a name") from None
+    names = recipe_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        raise ConfigError(f"unknown recipe '{name}'; did you mean '{close[0]}'? `pvit recipes` lists all {len(names)}")
+    return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text()
+
+
+def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
+    if depth > MAX_BASES:
+        raise ConfigError(f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?")
+    try:
+        values = yaml.safe_load(_text(name))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe '{name}': not readable as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe '{name}': expected sections such as data, model, optim; found {values!r}")
+    base = values.pop("base", None)
+    check_keys(values, f"recipe '{name}'")
+    return values if base is None else merge(_mapping(str(base), depth + 1), values)
+
+
+def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
+    """A recipe with overrides laid onto it.
+
+    Args:
+        name: a shipped recipe, or the path of a YAML file.
+        settings: overrides, each `"a.b=c"`.
+
+    Raises:
+        ConfigError: for an unknown recipe, key or value.
+    """
+    values: dict[str, Any] = {"name": Path(name).stem}
+    values = merge(values, _mapping(name))
+    for text in settings:
+        change = parse_setting(text)
+        check_keys(change, f"--set {text}")
+        values = merge(values, change)
+    return load_mapping(values, f"recipe '{name}'")

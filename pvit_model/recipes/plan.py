@@ -1,0 +1,343 @@
+"""The resolved plan of a run: which sources play which role, what is trained on each, how long, how large.
+
+Made before anything is trained and printed first; everything that can be wrong with a recipe and a set of shards is
+found here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import pvit_data
+from pvit_data.errors import ConfigError, PvitError, UsageError
+from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.tasks.table import known
+from pvit_model.network.inference import Inference
+from pvit_model.recipes.config import TrainConfig
+
+if TYPE_CHECKING:
+    from pvit_data.reading.dataset import ShardDataset
+
+AUXILIARY = ("depth", "normal", "segm", "pose3d", "boxes")
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """One source of a run.
+
+    Args:
+        name: the source's.
+        url: folder or URL it is read from.
+        role: `"downstream"` or `"auxiliary"`.
+        train: its training samples.
+        val: its held-out samples, or None.
+        tasks: auxiliary tasks trained on it.
+        per_batch: clips of it in a global batch, on average.
+    """
+
+    name: str
+    url: str
+    role: str
+    train: ShardDataset
+    val: ShardDataset | None
+    tasks: tuple[str, ...]
+    per_batch: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs to start.
+
+    Args:
+        config: with tasks and downstream filled in.
+        sources: downstream first.
+        mixture: plans the global batches.
+        tasks: auxiliary tasks of the network, in the order of the prompts.
+        heads: whether they have heads (not in `baseline`, `np`, `vpt`).
+        segm: label spaces with an output layer, by name.
+        action: the downstream's classes, or None.
+        num_steps: optimiser steps.
+        steps_per_epoch: optimiser steps in which the downstream is passed once.
+        notes: sentences the user should read.
+    """
+
+    config: TrainConfig
+    sources: tuple[SourcePlan, ...]
+    mixture: Mixture
+    tasks: tuple[str, ...]
+    heads: bool
+    segm: Mapping[str, LabelSpace]
+    action: LabelSpace | None
+    num_steps: int
+    steps_per_epoch: int
+    notes: tuple[str, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Target names of the batches, in a fixed order."""
+        tasks = self.tasks if self.heads else ()
+        maps = [f"segm/{name}" for name in self.segm] if "segm" in tasks else []
+        return (*(("action",) if self.action else ()), *(t for t in tasks if t != "segm"), *maps)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `create_model`."""
+        clip = self.config.clip
+        return {
+            "variant": self.config.model.variant,
+            "tasks": list(self.tasks),
+            "num_classes": self.action.num_ids if self.action else 1,
+            "segm_spaces": {name: space.num_ids for name, space in self.segm.items()},
+            "num_boxes": clip.num_boxes,
+            "clip": [clip.num_frames, *clip.size],
+            **self.config.model.options,
+        }
+
+    def inference(self) -> Inference:
+        """What is stored beside the weights."""
+        return Inference(
+            clip=self.config.clip,
+            tasks=self.tasks if self.heads else (),
+            action=self.action,
+            segm=dict(self.segm),
+            crops=self.config.data.crops,
+            loss_options=self.config.losses.options,
+            recipe=self.config.name,
+        )
+
+    def data_hashes(self) -> dict[str, str]:
+        """sha256 of each dataset's manifest, by URL."""
+        return {url: _manifest_hash(url) for url in sorted({s.url for s in self.sources})}
+
+
+def _manifest_hash(url: str) -> str:
+    import fsspec
+
+    with fsspec.open(f"{url.rstrip('/')}/manifest.json", "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
+    """One split of one source, or None where it is empty or absent."""
+    whole = pvit_data.open(url, source=source)
+    ds = whole.select(np.flatnonzero(whole.column("split") == split))
+    if len(ds) and where:
+        ds = ds.where(where)
+    return ds if len(ds) else None
+
+
+def find_sources(urls: Sequence[str]) -> dict[str, str]:
+    """Which folder holds which source, from the folders' manifests.
+
+    Raises:
+        UsageError: if no folder is given, or two hold the same source.
+    """
+    found: dict[str, str] = {}
+    if not urls:
+        raise UsageError("no shards given; pass a folder written by `pvit-data convert` with --shards")
+    for url in urls:
+        for name in pvit_data.open(url).sources:
+            if name in found and found[name] != url:
+                raise UsageError(f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them")
+            found[name] = url
+    return found
+
+
+def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
+    """Resolves a configuration against shards.
+
+    Raises:
+        UsageError, ConfigError: if they don't fit each other; the message says what to change.
+    """
+    found = find_sources(urls)
+    downstream = config.clip.downstream
+    _check_sources(config, found)
+    notes: list[str] = []
+    names = [downstream] if downstream else []
+    if config.mixture.portion > 0:
+        names += [name for name in sorted(found) if name != downstream]
+    elif len(found) > len(names):
+        notes.append(f"mixture.portion is 0: {', '.join(n for n in sorted(found) if n != downstream)} not used")
+    specs = {name: pvit_data.open(found[name]).sources[name] for name in names}
+    wanted = {name: _tasks_of(name, specs[name].tasks, config, name == downstream) for name in names}
+    used = [name for name in names if name == downstream or wanted[name]]
+    notes += [f"source '{n}' trains none of the recipe's tasks and is left out" for n in names if n not in used]
+    if not used:
+        raise ConfigError(
+            f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
+            "name a downstream source with --downstream, or set data and model.tasks to match"
+        )
+    config = config.model_copy(update={"clip": config.clip.model_copy(update={"tasks": wanted})})
+    return _assemble(config, used, found, notes)
+
+
+def _check_sources(config: TrainConfig, found: Mapping[str, str]) -> None:
+    listed = ", ".join(sorted(found))
+    downstream = config.clip.downstream
+    if downstream and downstream not in found:
+        raise UsageError(
+            f"downstream source '{downstream}' is not in the shards, which hold {listed}; "
+            "add its folder with --shards, or name another with --downstream"
+        )
+    mentioned = {
+        *config.mixture.weights,
+        *config.data.where,
+        *config.clip.tasks,
+        *config.clip.samplers,
+        *config.clip.per_source,
+    }
+    for name in sorted(mentioned - set(found)):
+        close = difflib.get_close_matches(name, found, n=1, cutoff=0.6)
+        if close:  # a recipe may mention sources that this user does not have, but not misspell one that is there
+            raise UsageError(f"source '{name}' is not in the shards, which hold {listed}; did you mean '{close[0]}'?")
+
+
+def _tasks_of(name: str, listed: Sequence[str], config: TrainConfig, is_downstream: bool) -> tuple[str, ...]:
+    """Tasks trained on a source: the recipe's own list, else the manifest's; both cut to the model's tasks."""
+    tasks = config.clip.tasks.get(name, tuple(listed))
+    allowed = [t for t in tasks if t != "action"] if config.model.tasks is None else config.model.tasks
+    if is_downstream and name not in config.clip.tasks:
+        return ("action",)
+    kept = tuple(t for t in tasks if t in allowed and config.losses.weight_of(t))
+    return (*kept, "action") if is_downstream else kept
+
+
+def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str], notes: list[str]) -> Plan:
+    downstream = config.clip.downstream
+    opened: dict[str, tuple[ShardDataset, ShardDataset | None]] = {}
+    for name in used:
+        where = config.data.where.get(name, "")
+        train = open_split(found[name], name, "train", where)
+        if train is None:
+            filtered = f" that pass the filter {where!r}" if where else ""
+            raise UsageError(f"source '{name}' in '{found[name]}' has no training samples{filtered}")
+        val = open_split(found[name], name, "val", where)
+        opened[name] = (train, val)
+        for task in known(t for t in config.clip.tasks[name] if t != "action"):
+            if not train.column(f"has_{task.field}").any():
+                notes.append(f"no training sample of source '{name}' carries {task.name}")
+        if val is None:
+            notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
+    entries = [
+        MixtureSource(ds, "downstream" if n == downstream else "auxiliary", config.mixture.weights.get(n))
+        for n, (ds, _) in opened.items()
+    ]
+    mix = config.mixture
+    mixture = Mixture(
+        entries, mix.batch_size, config.run.seed, mix.quotas, mix.cap,
+        portion=mix.portion or 1.0, tasks=config.clip.tasks,
+    )  # fmt: skip
+    sources = tuple(
+        SourcePlan(
+            name, found[name], entries[i].role, *opened[name],
+            tuple(t for t in config.clip.tasks[name] if t != "action"), mixture.samples_per_batch(i),
+        )
+        for i, name in enumerate(used)
+    )  # fmt: skip
+    return _finish(config, sources, mixture, notes)
+
+
+def _finish(config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]) -> Plan:
+    supervised = {task for s in sources for task in s.tasks}
+    wanted = supervised if config.model.tasks is None else config.model.tasks
+    tasks = (*(t for t in AUXILIARY if t in wanted), *sorted(set(wanted) - set(AUXILIARY)))
+    unsupervised = [t for t in tasks if t not in supervised]
+    if unsupervised:
+        notes.append(
+            f"no source supervises {', '.join(unsupervised)}: the prompts are there, nothing trains their heads"
+        )
+    optim = config.optim
+    batch = config.mixture.batch_size
+    if optim.lr_batch and batch != optim.lr_batch and optim.scale_lr == "none":
+        notes.append(
+            f"the learning rate {optim.lr:g} belongs to a batch of {optim.lr_batch}, this run has {batch}; "
+            "set optim.lr, or --set optim.scale_lr=linear"
+        )
+    per_epoch = mixture.steps_per_epoch
+    return Plan(
+        config=config,
+        sources=sources,
+        mixture=mixture,
+        tasks=tasks,
+        heads=_has_heads(config),
+        segm=_segm_spaces(sources) if "segm" in tasks else {},
+        action=_action_space(sources),
+        num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
+        steps_per_epoch=per_epoch,
+        notes=tuple(notes),
+    )
+
+
+def _has_heads(config: TrainConfig) -> bool:
+    """Whether the network's variant has auxiliary heads."""
+    from pvit_model.config import make_config
+
+    return make_config(backbone=config.model.name, variant=config.model.variant, **config.model.options).heads
+
+
+def _segm_spaces(sources: Sequence[SourcePlan]) -> dict[str, LabelSpace]:
+    found: dict[str, LabelSpace] = {}
+    for source in sources:
+        space = source.train.spaces_of(source.name).get("segm")
+        if space is None or "segm" not in source.tasks:
+            continue
+        if found.setdefault(space.name, space).classes != space.classes:
+            raise PvitError(
+                f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
+            )
+    return found
+
+
+def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
+    for source in sources:
+        if source.role == "downstream":
+            space = source.train.spaces_of(source.name).get("action")
+            if space is None:
+                raise UsageError(f"downstream source '{source.name}' has no action classes; choose another downstream")
+            return space
+    return None
+
+
+def plan_lines(
+    plan: Plan, parameters: Mapping[str, int], out: Path, memory: str = "", weights: Sequence[str] = ()
+) -> list[str]:
+    """The plan in plain lines, as printed before a run.
+
+    Args:
+        memory: a line of its own (`pvit_model.training.memory`).
+        weights: lines about given weights (`pvit_model.training.build.build_network`).
+    """
+    config = plan.config
+    clip, optim = config.clip, config.optim
+    lines = [f"recipe     {config.name}: {config.about}"]
+    for s in plan.sources:
+        held = len(s.val) if s.val is not None else 0
+        does = "action" + "".join(f", {t}" for t in s.tasks) if s.role == "downstream" else ", ".join(s.tasks)
+        share = f"{s.per_batch:.4g} per batch"
+        lines.append(f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}")
+    lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
+    rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
+    lines.append(
+        f"optimiser  {optim.name}, lr {rate:g}, weight decay {optim.weight_decay:g}, batch {config.mixture.batch_size}"
+        + (f" in {optim.accumulate} parts" if optim.accumulate > 1 else "")
+    )
+    epochs = plan.num_steps / plan.steps_per_epoch
+    lines.append(f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps")
+    classes = f", {plan.action.num_ids} classes" if plan.action else ""
+    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
+    lines.append(f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}")
+    lines += [*weights, *([memory] if memory else [])]
+    lines.append(f"results    {out}")
+    return lines + [f"note       {note}" for note in plan.notes]
+
+
+def _scaled(config: TrainConfig) -> bool:
+    return config.optim.scale_lr == "linear" and bool(config.optim.lr_batch)

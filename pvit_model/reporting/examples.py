@@ -1,0 +1,95 @@
+"""Held-out clips drawn for the report and TensorBoard: input, then target beside prediction for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pvit_data.loading.batch import Batch
+from pvit_data.loading.loader import eval_loader
+from pvit_data.looking import pictures as draw
+from pvit_model.network.inference import Inference
+from pvit_model.tasks.pictures import Canvas, caption
+from pvit_model.using.predict import first_outputs
+
+if TYPE_CHECKING:
+    from pvit_data.reading.dataset import ShardDataset
+    from pvit_model.network.pvit import PViT
+
+SIDE = 128
+"""Least side of a panel, pixels."""
+
+
+@torch.no_grad()
+def draw_examples(
+    network: PViT, inference: Inference, ds: ShardDataset, source: str, number: int, device: torch.device
+) -> list[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
+    """(caption, strip of pictures) for each of `number` clips, evenly spread over a dataset.
+
+    Every head is drawn on every clip: where a source lacks a task's annotation, its prediction stands alone.
+
+    Args:
+        network: in any mode; it is put back.
+        inference: how to feed it.
+        ds: held-out samples of one source.
+        source: its name.
+        number: how many clips.
+        device: of the network.
+    """
+    rows = np.unique(np.linspace(0, len(ds) - 1, number).round().astype(np.int64))
+    was_training = network.training
+    network.eval()
+    strips = []
+    for batch in eval_loader(ds.select(rows), inference.clip, batch_size=1):
+        batch = batch.to(device)
+        out = network(batch.video, tasks="all" if inference.tasks else None)
+        strips.append((f"{source} {_title(batch, out.logits[0], inference)}", _strip(batch, out.tasks, inference)))
+    network.train(was_training)
+    return strips
+
+
+def frames_of(batch: Batch, inference: Inference) -> UInt8[np.ndarray, "t h w 3"]:
+    """The first clip's frames that targets belong to, as pixels again, enlarged to at least `SIDE`."""
+    device, clip = batch.video.device, inference.clip
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1, 1) for v in (clip.mean, clip.std))
+    pixels = (batch.video[0].float() * std + mean).clamp(0, 1).mul(255).round().byte()
+    frames: UInt8[np.ndarray, "t h w 3"] = pixels.permute(1, 2, 3, 0).cpu().numpy()[:: clip.stride]
+    height, width = frames.shape[1:3]
+    factor = max(1.0, SIDE / min(height, width))
+    return np.stack([draw.resize(f, round(height * factor), round(width * factor)) for f in frames])
+
+
+def _strip(batch: Batch, tasks: Mapping[str, Any], inference: Inference) -> UInt8[np.ndarray, "h w 3"]:
+    shown = frames_of(batch, inference)
+    middle = len(shown) // 2
+    guesses = first_outputs(tasks)
+    truths = {n: t for n, t in batch.targets.items() if len(t.rows)}
+    depths = [t.value[0].cpu().numpy() for n, t in truths.items() if n == "depth"] or [
+        guesses.get("depth", np.zeros(1))
+    ]
+    canvas = Canvas(shown, draw.depth_range(depths[0]), inference.clip.normal_axes == "camera", dict(inference.segm))
+    ends = [0, middle, len(shown) - 1] if "action" in truths else [middle]
+    tiles = [draw.captioned(shown[t], "input" if t == middle else "") for t in ends]
+    for name, guess in guesses.items():
+        valid = None
+        if name in truths:
+            truth, valid = (x[0, middle].cpu().numpy() for x in (truths[name].value, truths[name].valid))
+            tiles.append(draw.captioned(canvas.picture(name, truth, middle, valid), f"true {caption(name, canvas)}"))
+        slots = valid if name == "boxes" else None  # maps are drawn whole; of boxes, only the slots that exist
+        text = "predicted" if name in truths else caption(name, canvas)
+        tiles.append(draw.captioned(canvas.picture(name, guess[middle], middle, slots), text))
+    return draw.grid([tiles])
+
+
+def _title(batch: Batch, logits: Tensor, inference: Inference) -> str:
+    action = batch.targets.get("action")
+    if action is None or not len(action.rows) or inference.action is None:
+        return batch.keys[0]
+    guess = inference.action.class_name(int(logits.argmax()))
+    true = inference.action.class_name(int(action.value[0]))
+    return f"{batch.keys[0]}: {true}" + ("" if guess == true else f" (predicted: {guess})")

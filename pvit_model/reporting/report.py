@@ -1,0 +1,153 @@
+"""The report at the end of a run: one HTML file with results, curves, predictions and how it was made.
+
+Self-contained: curves are inline SVG, pictures PNG data URIs; no script, no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pvit_model.recipes.plan import Plan
+from pvit_model.reporting.curves import chart, smooth
+from pvit_model.runs.log import read_log
+from pvit_model.using.evaluate import LOWER_IS_BETTER, SourceReport
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #777; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: right; }
+td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left; }
+th { font-weight: 600; border-bottom: 1px solid var(--line); } tr + tr td { border-top: 1px solid #8882; }
+.good { color: #16a34a; font-weight: 600; } .bad { color: #dc2626; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 1rem; }
+svg.chart { width: 100%; } svg .title { font: 600 12px system-ui; fill: currentColor; }
+svg .tick, svg .key { font: 10px system-ui; } svg .tick { fill: var(--soft); }
+svg .grid { stroke: var(--line); stroke-width: .6; }
+svg .mark { stroke: var(--soft); stroke-dasharray: 4 3; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; image-rendering: auto; border-radius: 4px; }
+figcaption, .soft { color: var(--soft); } pre { overflow: auto; background: #8881; padding: .8rem; border-radius: 6px; }
+"""
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "–"
+
+
+def results_table(reports: Sequence[SourceReport]) -> str:
+    """Every metric of every source, beside the constant predictor's."""
+    rows = []
+    for report in reports:
+        ratios = report.ratios()
+        for target, values in report.metrics.items():
+            fixed = report.constant.get(target, {})
+            for name, value in values.items():
+                ratio = ratios.get(target, {}).get(name, math.nan)
+                mark = f' class="{"good" if ratio < 1 else "bad"}"' if math.isfinite(ratio) else ""
+                times = f"{ratio:.3f}x" if math.isfinite(ratio) else ""
+                constant = _number(fixed[name]) if name in fixed else ""
+                arrow = "↓" if name in LOWER_IS_BETTER else ""
+                rows.append(
+                    f"<tr><td>{html.escape(report.source)}</td><td>{html.escape(target)} {name} {arrow}</td>"
+                    f"<td>{_number(value)}</td><td>{constant}</td><td{mark}>{times}</td><td>{report.clips}</td></tr>"
+                )
+    head = (
+        "<tr><th>source</th><th>metric</th><th>value</th><th>constant predictor</th><th>ratio</th><th>clips</th></tr>"
+    )
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def action_lines(reports: Sequence[SourceReport]) -> str:
+    """Accuracy against the majority class, in a sentence."""
+    parts = []
+    for report in reports:
+        if "action" not in report.metrics:
+            continue
+        m = report.metrics["action"]
+        excess = (m["top1"] - m["majority"]) / m["majority_se"] if m["majority_se"] else math.nan
+        parts.append(
+            f"<p><b>{html.escape(report.source)}</b>: top-1 {100 * m['top1']:.2f} %, top-5 {100 * m['top5']:.2f} % on "
+            f"{m['videos']:.0f} held-out clips; the majority class alone gives {100 * m['majority']:.2f} %, so this is "
+            f"{excess:.1f} binomial standard errors above it.</p>"
+        )
+    return "".join(parts)
+
+
+def curves(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Training losses per task, learning rate, speed, and every validation's main metrics."""
+    losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    evals: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    general: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for line in lines:
+        step = float(line["step"])
+        if line["kind"] == "train":
+            general["loss"].append((step, float(line["loss"])))
+            general["lr"].append((step, float(line["lr"])))
+            for name, value in line["losses"].items():
+                losses[name].append((step, float(value)))
+        elif line["kind"] == "eval":
+            for name, value in line.items():
+                if isinstance(value, int | float) and name != "step":
+                    evals[name].append((step, float(value)))
+    window = max(1, len(general["loss"]) // 40)
+    charts = [chart("total loss (training)", {"loss": smooth(general["loss"], window)})]
+    charts += [chart(f"{n} loss (training)", {n: smooth(p, window)}) for n, p in sorted(losses.items())]
+    for name, points in sorted(evals.items()):
+        if name.endswith("/top1"):
+            chance = evals.get(name.replace("/top1", "/majority"), [(0.0, math.nan)])[-1][1]
+            charts.append(chart(f"{name} (held out)", {"top1": points}, {"majority class": chance}))
+        elif name.endswith("/loss_of_constant"):
+            title = name.removesuffix("/loss_of_constant")
+            charts.append(chart(f"{title}: held-out loss / constant", {"ratio": points}, {"constant": 1.0}))
+    charts.append(chart("learning rate", {"lr": general["lr"]}))
+    return f'<div class="charts">{"".join(c for c in charts if c)}</div>'
+
+
+def write_report(
+    out: Path, plan: Plan, reports: Sequence[SourceReport], pictures: Sequence[tuple[str, bytes]] = ()
+) -> None:
+    """Writes `report.html`, and the same numbers as `report.json`.
+
+    Args:
+        out: the run's folder, whose log and facts are read.
+        plan: the run's.
+        reports: the last validation.
+        pictures: (caption, PNG file) of predictions on held-out clips.
+    """
+    name = html.escape(plan.config.name)
+    figures = "".join(
+        f'<figure><img src="{data_uri(png)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
+        for text, png in pictures
+    )
+    body = [
+        f"<h1>PViT run “{name}”</h1><p class='soft'>{html.escape(plan.config.about)}</p>",
+        "<h2>Results on held-out clips</h2>",
+        action_lines(reports),
+        results_table(reports),
+        "<h2>Curves</h2>",
+        curves(read_log(out)),
+        "<h2>Predictions on held-out clips</h2>" + figures if figures else "",
+        "<h2>How it was made</h2>",
+        *(f"<h3>{f}</h3><pre>{_file(out / f)}</pre>" for f in ("plan.txt", "config.yaml", "data.json")),
+        f"<h3>environment.json</h3><pre>{_file(out / 'environment.json')}</pre>",
+    ]
+    page = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT {name}</title><style>{STYLE}</style>"
+    (out / "report.html").write_text(page + "".join(body) + "</html>\n")
+    values = {"recipe": plan.config.name, "reports": [r.to_json() for r in reports]}
+    (out / "report.json").write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+def _file(path: Path) -> str:
+    return html.escape(path.read_text()) if path.is_file() else ""

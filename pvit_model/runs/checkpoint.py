@@ -1,0 +1,216 @@
+"""Checkpoints: a folder per step, complete or absent, verified before use.
+
+    checkpoints/step-00001200/
+        config.json, model.safetensors   the network, loadable by `PViT.from_pretrained` on its own
+        optimizer.safetensors            `<parameter>//<slot>`
+        ema.safetensors                  only with averaged weights
+        state.json                       step, metrics, schedule and sampler facts
+        manifest.json                    sha256 and size of each file, written last
+
+Everything is written to a temporary folder, synced and renamed. A folder whose bytes differ from its manifest is never
+loaded; the previous one is taken, with a warning. No file executes anything when read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pvit_data.errors import FormatError
+from pvit_model.training.optim import names_of
+from pvit_model.training.sharded import like, whole
+
+VERSION = 1
+SEPARATOR = "//"
+FOLDER = re.compile(r"step-(\d{8})(?:\.old)?\Z")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON with sorted keys, so equal values give equal bytes."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as tensors named `<parameter>//<slot>`; with shards, every rank must ask."""
+    found = {}
+    for name, parameter in names_of(optimizer):
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                found[f"{name}{SEPARATOR}{slot}"] = whole(torch.as_tensor(value).detach()).cpu().contiguous()
+    return found
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts saved state back.
+
+    Raises:
+        FormatError: if the saved state belongs to other parameters.
+    """
+    parameters = dict(names_of(optimizer))
+    strangers = {k.split(SEPARATOR)[0] for k in tensors} - set(parameters)
+    if strangers:
+        raise FormatError(
+            f"checkpoint: optimiser state of unknown parameter '{min(strangers)}'; resume with the configuration it had"
+        )
+    optimizer.state.clear()
+    for key, value in tensors.items():
+        name, slot = key.split(SEPARATOR)
+        parameter = parameters[name]
+        on_device = value.ndim > 0 and value.shape == parameter.shape
+        optimizer.state[parameter][slot] = like(value, parameter) if on_device else value.clone()
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    save_model: Callable[[Path], object],
+    optimizer: torch.optim.Optimizer | Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    ema: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Writes the checkpoint of `step` (steps done) below `folder`, completely or not at all.
+
+    Args:
+        folder: the run's `checkpoints` folder.
+        step: optimiser steps done so far.
+        save_model: writes the network's files into a folder.
+        optimizer: whose state to keep, or the state itself (`optimizer_tensors`).
+        state: JSON values to keep.
+        ema: averaged weights, by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{step:08d}"
+    temporary, shadow = folder / f".{final.name}.{os.getpid()}.tmp", folder / f"{final.name}.old"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        save_model(temporary)
+        slots = optimizer if isinstance(optimizer, Mapping) else optimizer_tensors(optimizer)
+        save_file(dict(slots), temporary / "optimizer.safetensors")
+        if ema is not None:
+            save_file({k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
+        write_json(temporary / "state.json", {**state, "step": step, "version": VERSION})
+        _seal(temporary)
+        if final.exists():  # saved again: the old one stays loadable until the new one is there
+            shutil.rmtree(shadow, ignore_errors=True)
+            final.rename(shadow)
+        temporary.rename(final)
+        _sync(folder)
+        shutil.rmtree(shadow, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return final
+
+
+def _seal(folder: Path) -> None:
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    for path in files:
+        _sync(path)
+    entries = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in files}
+    write_json(folder / "manifest.json", {"version": VERSION, "files": entries})
+    _sync(folder / "manifest.json")
+    _sync(folder)
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a checkpoint folder, or "" if its bytes are those that were written."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        entries = manifest["files"]
+        if manifest["version"] != VERSION:
+            return f"manifest.json has version {manifest['version']}, this toolkit reads {VERSION}"
+        for name, entry in entries.items():
+            path = folder / name
+            if Path(name).name != name or not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
+                return f"{name} differs from its checksum"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"manifest.json is unreadable ({type(error).__name__})"
+    missing = {"model.safetensors", "optimizer.safetensors", "state.json"} - set(entries)
+    return f"{min(missing)} is not listed in manifest.json" if missing else ""
+
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of all checkpoints below `folder`, oldest first, whether damaged or not."""
+    if not folder.is_dir():
+        return []
+    found = [(int(m[1]), p) for p in folder.iterdir() if (m := FOLDER.match(p.name)) and p.is_dir()]
+    return sorted(found)
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest undamaged checkpoint, or None where there is none at all.
+
+    Raises:
+        FormatError: if there are checkpoints but every one is damaged.
+    """
+    found = checkpoints(folder)
+    for _, path in reversed(found):
+        wrong = damage(path)
+        if not wrong:
+            return path
+        warnings.warn(f"checkpoint {path} is damaged ({wrong}); trying the one before", stacklevel=2)
+    if found:
+        raise FormatError(f"checkpoints in {folder}: all {len(found)} are damaged; start again without --resume")
+    return None
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """`state.json` of a checkpoint."""
+    state: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
+    return state
+
+
+def restore(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ema: dict[str, Tensor] | None
+) -> dict[str, Any]:
+    """Loads a verified checkpoint into a model, its optimiser and its averaged weights; returns its state.
+
+    Raises:
+        FormatError: if it belongs to another network or optimiser.
+    """
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise FormatError(f"checkpoint {folder}: its weights belong to another network ({first})") from None
+    restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
+    if ema is not None and (folder / "ema.safetensors").is_file():
+        for name, value in load_file(folder / "ema.safetensors").items():
+            ema[name].copy_(value)
+    return read_state(folder)
+
+
+def prune(folder: Path, keep_last: int, best: int | None) -> None:
+    """Deletes all checkpoints but the newest `keep_last` and the one of step `best`; also what crashes left."""
+    for path in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.old")):
+        shutil.rmtree(path, ignore_errors=True)
+    for step, path in checkpoints(folder)[:-keep_last]:
+        if step != best:
+            shutil.rmtree(path)

@@ -1,0 +1,140 @@
+"""The run's folder: what is written there, when, and what a resumed run must find.
+
+RUN/
+    config.yaml        the resolved configuration
+    plan.txt           the plan as it was printed
+    data.json          sha256 of each dataset's manifest
+    environment.json   code version, libraries, machine
+    metrics.jsonl, tensorboard/
+    checkpoints/step-*/
+    model/             the best checkpoint's network: what `pvit predict` uses
+    report.html
+    debug/             batches that gave non-finite losses
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pvit_data.errors import UsageError
+from pvit_data.loading.batch import Batch
+from pvit_model.recipes.plan import Plan
+from pvit_model.runs.checkpoint import write_json
+from pvit_model.runs.environment import environment
+from pvit_model.training.step import StepResult
+
+if TYPE_CHECKING:
+    from pvit_model.network.pvit import PViT
+
+FREE_TO_CHANGE = ("about", "name", "data", "run")
+"""Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
+
+
+def prepare(out: Path, resume: bool, is_main: bool) -> None:
+    """Makes the run's folder.
+
+    Raises:
+        UsageError: if it holds another run and `resume` is off, or nothing to resume.
+    """
+    has_run = (out / "config.yaml").is_file()
+    if has_run and not resume:
+        raise UsageError(f"'{out}' already holds a run; continue it with --resume, or choose another --out")
+    if resume and out.exists() and not has_run and any(out.iterdir()):
+        raise UsageError(f"'{out}' is not a run's folder, there is nothing to resume; choose another --out")
+    if not has_run and out.exists() and any(out.iterdir()):
+        raise UsageError(f"'{out}' is not empty and holds no run; choose another --out")
+    if is_main:
+        out.mkdir(parents=True, exist_ok=True)
+
+
+def describe(out: Path, plan: Plan, lines: list[str]) -> None:
+    """Writes what the run is made of."""
+    (out / "config.yaml").write_text(plan.config.to_yaml())
+    (out / "plan.txt").write_text("\n".join(lines) + "\n")
+    write_json(out / "data.json", plan.data_hashes())
+    write_json(out / "environment.json", environment())
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """What must not change between a run and its resumption, as JSON values."""
+    values = {k: v for k, v in plan.config.model_dump(mode="json").items() if k not in FREE_TO_CHANGE}
+    values["seed"] = plan.config.run.seed
+    values["rows"] = {s.name: len(s.train) for s in plan.sources}
+    found: dict[str, Any] = json.loads(json.dumps(values))
+    return found
+
+
+def check_same(plan: Plan, state: Mapping[str, Any]) -> None:
+    """Compares a checkpoint's identity with the plan's.
+
+    Raises:
+        UsageError: naming the first difference.
+    """
+    for path, old, new in differences(state["identity"], identity(plan)):
+        raise UsageError(f"--resume: {path} was {old!r} and is now {new!r}; undo that change, or start a new run")
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, old, new) of every value that differs between two trees."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield path, old, new
+
+
+def save_model(network: PViT, plan: Plan, path: Path) -> None:
+    """The network with what is needed to use it."""
+    network.save_pretrained(str(path))
+    plan.inference().save(path)
+
+
+@contextlib.contextmanager
+def swapped(network: nn.Module, tensors: Mapping[str, Tensor] | None) -> Iterator[None]:
+    """The network with other weights for a while; None leaves it as it is."""
+    if tensors is None:
+        yield
+        return
+    own = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    network.load_state_dict(dict(tensors))
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
+
+
+def export_best(out: Path, step: int) -> None:
+    """Copies the network of a checkpoint to `model/`; its averaged weights where there are any."""
+    source, target = out / "checkpoints" / f"step-{step:08d}", out / "model"
+    temporary = out / ".model.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name in ("config.json", "inference.json", "model.safetensors"):
+        shutil.copyfile(source / name, temporary / name)
+    if (source / "ema.safetensors").is_file():
+        shutil.copyfile(source / "ema.safetensors", temporary / "model.safetensors")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def debug_bundle(out: Path, step: int, batch: Batch, result: StepResult, rank: int) -> Path:
+    """Keeps a batch that gave a non-finite loss: tensors as safetensors, names and losses as JSON."""
+    path = out / "debug" / f"step-{step:08d}-rank-{rank}"
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {"video": batch.video}
+    for name, t in batch.targets.items():
+        tensors |= {f"{name}.rows": t.rows, f"{name}.value": t.value, f"{name}.valid": t.valid}
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path / "batch.safetensors")
+    facts = {"step": batch.step, "keys": batch.keys, "sources": batch.sources, "losses": result.losses}
+    finite_input = bool(torch.isfinite(batch.video).all())
+    write_json(path / "info.json", facts | {"nonfinite": list(result.nonfinite), "finite_input": finite_input})
+    return path

@@ -1,0 +1,96 @@
+"""The accelerate engine: devices, precision and process group, with time limits; and its tidy end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # a public name that __init__ only imports
+
+from pvit_data.errors import ConfigError
+from pvit_model.recipes.config import RunConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+STORE = "pvit/store"
+"""Key under which rank 0 tells torchrun's store where its own store listens."""
+
+
+def make_accelerator(run: RunConfig) -> Accelerator:
+    """An engine for this process; one of several where torchrun started it.
+
+    Raises:
+        ConfigError: for fp16 without an accelerator.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+    if run.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("run.precision = 'fp16' needs an accelerator; use bf16 or fp32 on a CPU")
+    # A few operations have no deterministic form on an accelerator: they warn, they don't end the run.
+    torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
+    if run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses without it
+        torch.backends.cudnn.benchmark = False
+    join_ranks(timedelta(seconds=run.timeout_s))
+    return Accelerator(
+        mixed_precision=PRECISIONS[run.precision],
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=timedelta(seconds=run.timeout_s)),
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+        ],
+    )
+
+
+def join_ranks(timeout: timedelta) -> None:
+    """Makes the process group of ranks that torchrun started; nothing in a process of its own.
+
+    torchrun keeps one store through all restarts, so that a restarted rank can read the address of a peer that was
+    killed ("connection refused", and a restart is lost). Here the ranks meet in a store that lives as long as rank 0.
+
+    Raises:
+        dist.DistStoreError: when the ranks do not find each other in time.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or dist.is_initialized():
+        return
+    rank, size, host = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ["MASTER_ADDR"]
+    agents = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=timeout)
+    if rank == 0:
+        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timeout)
+        agents.set(STORE, str(store.port))
+    else:
+        store = store_of_rank_0(agents, host, timeout)
+    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+
+
+def store_of_rank_0(agents: TCPStore, host: str, timeout: timedelta) -> TCPStore:
+    """Connects to the store of the rank 0 that lives; an earlier one's no longer answers."""
+    until = time.monotonic() + timeout.total_seconds()
+    while True:
+        port = int(agents.get(STORE))
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError as error:
+            if time.monotonic() > until:
+                raise dist.DistStoreError(f"rank 0 did not answer at {host}:{port} in {timeout}") from error
+            time.sleep(0.1)
+        else:
+            return TCPStore(host, port, is_master=False, timeout=timeout)
+
+
+def release(accelerator: Accelerator) -> None:
+    """Ends the process group and lets a later run in the same process choose its own settings."""
+    from accelerate.state import AcceleratorState
+
+    accelerator.end_training()
+    accelerator.free_memory()
+    AcceleratorState._reset_state(reset_partial_state=True)

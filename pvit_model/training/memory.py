@@ -1,0 +1,130 @@
+"""How much memory a training step needs, estimated before anything is trained or allocated.
+
+One clip runs forward on the device of the run, without labels and with all of them, and what autograd keeps for the
+backward pass is added up; weights, gradients and optimiser state are counted. Workspace of kernels, the allocator's
+fragments and, with recomputed activations, the block at work come on top.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.plan import Plan
+
+SLOTS = {"adam": 2, "adamw": 2, "sgd": 1}
+
+
+def rows_per_step(plan: Plan, clips: int) -> dict[str, int]:
+    """Supervised rows by target name in a micro-batch of `clips`: each source's share, all of it labelled."""
+    total = plan.config.mixture.batch_size
+    found = dict.fromkeys(plan.targets, 0)
+    for source in plan.sources:
+        share = -(-round(source.per_batch * clips * 1000) // (1000 * total))
+        space = source.train.spaces_of(source.name).get("segm")
+        names = ["action"] if source.role == "downstream" else []
+        names += [f"segm/{space.name}" if t == "segm" and space else t for t in source.tasks]
+        for name in names:
+            if name in found:
+                found[name] = min(clips, found[name] + share)
+    return found
+
+
+class SavedBytes:
+    """Adds up what autograd keeps, each storage once, without the network's own weights.
+
+    Attributes:
+        total: bytes kept. Of recomputed blocks nothing is seen, since they keep nothing.
+        inputs: bytes of the blocks' inputs, which recomputed blocks hold.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.total, self.inputs = 0, 0
+        self._seen = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+        self._kept: list[Any] = []
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self._kept.append(storage)  # alive, so that no later storage takes its address
+            self.total += storage.nbytes()
+        return tensor
+
+    def _enter(self, block: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.inputs += inputs[0].numel() * inputs[0].element_size()
+
+    @contextlib.contextmanager
+    def watching(self, network: nn.Module) -> Iterator[None]:
+        """While a forward pass runs."""
+        blocks = getattr(network.backbone, "blocks", [])
+        handles = [block.register_forward_pre_hook(self._enter) for block in blocks]
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda x: x):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._kept.clear()
+
+
+@torch.no_grad()
+def _forward(network: nn.Module, plan: Plan, names: tuple[str, ...]) -> SavedBytes:
+    """One clip, supervised in the named targets."""
+    clip, device = plan.config.clip, next(network.parameters()).device
+    video = torch.zeros(1, 3, clip.num_frames, *clip.size, device=device)
+    rows = {name: torch.zeros(1, dtype=torch.long, device=device) for name in names}
+    saved = SavedBytes(network)
+    half = plan.config.run.precision != "fp32" and device.type != "cpu"
+    dtype = torch.float16 if plan.config.run.precision == "fp16" else torch.bfloat16
+    with torch.enable_grad(), saved.watching(network), torch.autocast(device.type, dtype, enabled=half):
+        network(video, rows=rows)
+    return saved
+
+
+def activation_bytes(network: nn.Module, plan: Plan, clips: int) -> int:
+    """Bytes that autograd keeps for a micro-batch of `clips` on one rank."""
+    config = plan.config
+    was_training = network.training
+    network.train()
+    plain, full = _forward(network, plan, ()), _forward(network, plan, plan.targets)
+    network.train(was_training)
+    rows = sum(rows_per_step(plan, clips).values()) / max(1, len(plan.targets))
+    total = plain.total * clips + (full.total - plain.total) * rows
+    if config.run.checkpoint_activations:
+        total += plain.inputs * clips
+    if config.run.precision != "fp32" and next(network.parameters()).device.type == "cpu":
+        total /= 2  # half precision is emulated on most CPUs, too slow for an estimate
+    return round(total)
+
+
+def state_bytes(config: TrainConfig, parameters: int, trained: int, ranks: int) -> int:
+    """Bytes of weights, gradients, optimiser slots and averaged weights on one rank, all float32."""
+    shards = ranks if config.run.strategy == "fsdp" else 1
+    own = (parameters + trained * (1 + SLOTS[config.optim.name])) / shards
+    copies = parameters * ((config.optim.ema is not None) + (shards > 1))
+    return round(4 * (own + copies))
+
+
+def memory_line(network: nn.Module, plan: Plan, ranks: int = 1) -> str:
+    """The plan's line about memory. An estimate is no reason to fail: a network that cannot be traced says so."""
+    clips = max(1, -(-plan.config.mixture.batch_size // (ranks * plan.config.optim.accumulate)))
+    counts = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    state = state_bytes(plan.config, sum(n for n, _ in counts), sum(n for n, trained in counts if trained), ranks)
+    try:
+        activations = activation_bytes(network, plan, clips)
+    except Exception as error:
+        return f"memory     {_size(state)} weights and optimiser; activations unknown ({type(error).__name__})"
+    return (
+        f"memory     about {_size(state + activations)} per rank: {_size(state)} weights and optimiser, "
+        f"{_size(activations)} activations of {clips} clips"
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,119 @@
+"""Validation during training: every source's hold-out, each task's metrics, next to the constant predictor's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from pvit_model.recipes.plan import Plan
+from pvit_model.tasks.constant import ConstantPredictor
+from pvit_model.using.evaluate import LOWER_IS_BETTER, SourceReport, evaluate_source, fit_constant, spread
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+MAIN_METRIC = {
+    "action": "top1", "depth": "rmse", "normal": "mean_deg", "segm": "miou", "pose3d": "mpjpe_mm", "boxes": "iou",
+}  # fmt: skip
+
+
+class Validator:
+    """Evaluates a run's network on its hold-outs.
+
+    Args:
+        plan: the run's.
+        accelerator: gives rank, device and precision.
+        limit: at most so many clips per source; 0: all.
+    """
+
+    def __init__(self, plan: Plan, accelerator: Accelerator, limit: int) -> None:
+        self.plan, self.accelerator, self.limit = plan, accelerator, limit
+        self.inference = plan.inference()
+        self.loss_options = self.inference.losses()
+        self._constants: dict[str, ConstantPredictor] = {}
+
+    def constant(self, source: str) -> ConstantPredictor:
+        """The constant predictor of a source's training samples, fitted once."""
+        if source not in self._constants:
+            train = next(s.train for s in self.plan.sources if s.name == source)
+            workers = self.plan.config.data.workers
+            self._constants[source] = fit_constant(train, self.inference, self.loss_options, self.limit, workers)
+        return self._constants[source]
+
+    def run(self, model: torch.nn.Module) -> list[SourceReport]:
+        """One report per source that has a hold-out."""
+        reports = []
+        for source in self.plan.sources:
+            if source.val is None or not self.inference.targets_of(source.name):
+                continue
+            with self.accelerator.autocast():
+                report, _ = evaluate_source(
+                    model, self.inference, spread(source.val, self.limit), source.name, "val",
+                    self.loss_options, constant=self.constant(source.name),
+                    workers=self.plan.config.data.workers, device=self.accelerator.device,
+                    rank=self.accelerator.process_index, world_size=self.accelerator.num_processes,
+                )  # fmt: skip
+            reports.append(report)
+        return reports
+
+
+def flatten(reports: Sequence[SourceReport]) -> dict[str, float]:
+    """Metrics as one flat mapping: `"hypersim/depth/rmse"`, `".../rmse_of_constant"`."""
+    found: dict[str, float] = {}
+    for report in reports:
+        ratios = report.ratios()
+        for target, values in report.metrics.items():
+            for name, value in values.items():
+                found[f"{report.source}/{target}/{name}"] = value
+                if name in ratios.get(target, {}):
+                    found[f"{report.source}/{target}/{name}_of_constant"] = ratios[target][name]
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def report_lines(reports: Sequence[SourceReport]) -> list[str]:
+    """One line per source and target: its main metric, and how it compares."""
+    lines = []
+    for report in reports:
+        for target in report.metrics:
+            lines.append(f"{report.source} ({report.clips} clips)  {target}: {summary(report, target)}")
+    return lines
+
+
+def summary(report: SourceReport, target: str) -> str:
+    """A target's result in words."""
+    values = report.metrics[target]
+    if target == "action":
+        chance, error = values["majority"], values["majority_se"]
+        return (
+            f"top-1 {100 * values['top1']:.2f}%, top-5 {100 * values['top5']:.2f}% "
+            f"(majority class {100 * chance:.2f}% +- {100 * error:.2f})"
+        )
+    name = MAIN_METRIC[target.partition("/")[0]]
+    text = f"{name} {values[name]:.4g}"
+    if target in report.constant:
+        text += f" (constant predictor {report.constant[target][name]:.4g})"
+        times = report.ratios()[target].get("loss", math.nan)
+        text += f", loss {values['loss']:.4g}"
+        text += f" = {times:.3f}x of the constant predictor's" if math.isfinite(times) else ""
+    return text
+
+
+def best_metric(asked: str, plan: Plan, found: Mapping[str, float]) -> tuple[str, float | None, int]:
+    """The metric that picks the best checkpoint: its name, value (None: not measured), and +1 if more is better.
+
+    Args:
+        asked: `run.best`; "" takes the downstream's top-1, or without one the mean loss ratio to the constant
+            predictor.
+    """
+    downstream = plan.config.clip.downstream
+    name = asked or (f"{downstream}/action/top1" if downstream else "")
+    if not name:
+        ratios = [v for k, v in found.items() if k.endswith("/loss_of_constant")]
+        return "loss_of_constant", (sum(ratios) / len(ratios) if ratios else None), -1
+    matching = [k for k in sorted(found) if k == name or k.endswith(f"/{name}")]
+    last = name.rsplit("/", 1)[-1].removesuffix("_of_constant")
+    sign = -1 if last in LOWER_IS_BETTER else 1
+    return name, (found[matching[0]] if matching else None), sign

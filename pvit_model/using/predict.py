@@ -1,0 +1,237 @@
+"""`pvit predict`: what a trained network says about any video.
+
+    prediction = predict("video.mp4", "RUN", Path("OUT"))
+
+Writes predictions.json (top-k actions), overlay.mp4 and overlay.png: the input beside depth, normals, segmentation,
+pose and boxes, whichever the network has a head for. The clip is sampled and cut exactly as in evaluation; actions are
+summed over its views, maps are those of the centre crop.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from pvit_data.clips import frames as clips
+from pvit_data.clips import geometry, transforms
+from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, probe_video
+from pvit_data.errors import FormatError, SourceError
+from pvit_data.looking import pictures as draw
+from pvit_model.metrics.action import softmax
+from pvit_model.network.inference import Inference, load_model
+from pvit_model.tasks.pictures import Canvas, caption
+
+if TYPE_CHECKING:
+    from pvit_model.network.pvit import PViT
+
+MAX_BYTES = 4 << 30
+SHEET_ROWS = 4
+STRIP = 20
+SHOWN_SIDE = 224
+"""Least side of an overlay's panels, pixels: small networks' clips are enlarged to it."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One class of the answer."""
+
+    class_id: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A network's answer for one video.
+
+    Args:
+        video: its path, as given.
+        info: length, rate, size.
+        frames: frame numbers of the clip.
+        actions: the likeliest classes, best first; empty for a network without actions.
+        outputs: by target name, for the clip's predicted frames: depth (T', h, w) metres, normal (T', h, w, 3),
+            `segm/<space>` (T', h, w) ids, pose3d (T', 25, 3), boxes (T', O, 4) cxcywh.
+        shown: the frames that predictions belong to: the network's centre crop, at a size to look at.
+    """
+
+    video: str
+    info: VideoInfo
+    frames: list[int]
+    actions: list[Ranked]
+    outputs: dict[str, np.ndarray]
+    shown: UInt8[np.ndarray, "t h w 3"]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; maps are left to the overlay."""
+        return {
+            "video": self.video,
+            "info": asdict(self.info),
+            "frames": self.frames,
+            "actions": [asdict(a) for a in self.actions],
+            "outputs": {name: list(value.shape) for name, value in self.outputs.items()},
+        }
+
+
+def read_video(path: str) -> tuple[bytes, VideoInfo]:
+    """A video file's bytes and facts.
+
+    Raises:
+        SourceError: if it cannot be read as a video; the message says why.
+    """
+    try:
+        size = os.path.getsize(path)
+        if size > MAX_BYTES:
+            raise SourceError(f"{path}: {size / 2**30:.1f} GiB is more than the 4 GiB this reads; cut the video first")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"{path}: {reason}; expected a video file (mp4, webm, avi)", reason="missing-file") from None
+    if not data:
+        raise SourceError(f"{path}: the file is empty; expected a video (mp4, webm, avi)")
+    try:
+        return data, probe_video(data)
+    except FormatError as error:
+        raise SourceError(f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode") from None
+
+
+def make_views(
+    data: bytes, info: VideoInfo, inference: Inference
+) -> tuple[UInt8[np.ndarray, "v t h w 3"], UInt8[np.ndarray, "t H W 3"], list[int]]:
+    """The evaluation views of a video, as the network's own hold-out was seen; the predicted frames of the centre crop
+    as people like to see them; and the clip's frame numbers.
+    """
+    clip = inference.clip.of_source(inference.clip.downstream)
+    frames = clips.choose(clip.sampler(clip.downstream), info.num_frames, clip.num_frames, rate=clip.rate, fps=info.fps)
+    distinct, order = np.unique(frames, return_inverse=True)
+    pixels = decode_video(data, distinct)
+    source = (pixels.shape[1], pixels.shape[2])
+    # The centre crop is always among the views: it is the one whose maps are drawn.
+    number = inference.crops if inference.crops % 2 else inference.crops + 1
+    views = [
+        transforms.resize(pixels, geometry.view(source, clip, i, number), clip.antialias)[order.ravel()]
+        for i in range(number)
+    ]
+    # The same crop, large enough to look at: small networks see few pixels.
+    factor = math.ceil(SHOWN_SIDE / min(clip.size))
+    large = clip.model_copy(update={"size": (clip.size[0] * factor, clip.size[1] * factor)})
+    shown = transforms.resize(pixels, geometry.view(source, large, number // 2, number))[order.ravel()][:: clip.stride]
+    return np.stack(views), shown, [int(f) for f in frames]
+
+
+def normalised(views: UInt8[np.ndarray, "v t h w 3"], inference: Inference) -> Float[torch.Tensor, "v 3 t h w"]:
+    """Pixels as the network takes them."""
+    mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (inference.clip.mean, inference.clip.std))
+    return (torch.from_numpy(views).permute(0, 4, 1, 2, 3).float() / 255 - mean) / std
+
+
+@torch.no_grad()
+def run_network(
+    model: PViT, inference: Inference, views: UInt8[np.ndarray, "v t h w 3"], device: str = "cpu"
+) -> tuple[Float[np.ndarray, "k"] | None, dict[str, np.ndarray]]:
+    """Mean class probabilities over the views, and each task's output on the centre view."""
+    video = normalised(views, inference).to(device)
+    centre = len(views) // 2
+    scores = None
+    if inference.action is not None:
+        logits = np.concatenate([model(view[None]).logits.float().cpu().numpy() for view in video])
+        scores = softmax(logits).mean(axis=0)
+    tasks = model(video[centre : centre + 1], tasks="all").tasks if inference.tasks else {}
+    return scores, first_outputs(tasks)
+
+
+def first_outputs(tasks: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The first clip's predictions by target name, in the layout of their targets; classes instead of scores."""
+    found: dict[str, np.ndarray] = {}
+    for name, value in tasks.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}/{space}": v[0].argmax(dim=0).cpu().numpy() for space, v in value.items()}
+        else:
+            found[name] = value[0].float().cpu().numpy()
+    return found
+
+
+def predict(video: str, model: str, out: Path | None = None, top: int = 5, device: str = "cpu") -> Prediction:
+    """Predicts one video, and writes predictions.json, overlay.mp4 and overlay.png to `out`.
+
+    Args:
+        video: path of a video file.
+        model: a run's folder, an exported folder, or a Hub id.
+        out: folder to write to; None: nothing is written.
+        top: number of classes to list.
+        device: of the network.
+
+    Raises:
+        SourceError: if the video cannot be read.
+        UsageError, FormatError: if the model cannot.
+    """
+    data, info = read_video(video)
+    network, inference = load_model(model, device)
+    try:
+        views, shown, frames = make_views(data, info, inference)
+    except FormatError as error:
+        raise SourceError(f"{video}: {error}") from None
+    scores, outputs = run_network(network, inference, views, device)
+    actions = _ranked(scores, inference, top) if scores is not None else []
+    prediction = Prediction(video, info, frames, actions, outputs, shown)
+    if out is not None:
+        write_prediction(prediction, inference, out)
+    return prediction
+
+
+def _ranked(scores: Float[np.ndarray, "k"], inference: Inference, top: int) -> list[Ranked]:
+    space = inference.action
+    assert space is not None
+    order = [int(i) for i in np.argsort(-scores, kind="stable") if i >= space.first][:top]
+    return [Ranked(i, space.class_name(i), float(scores[i])) for i in order]
+
+
+def write_prediction(prediction: Prediction, inference: Inference, out: Path) -> None:
+    """Writes predictions.json, overlay.mp4 and overlay.png."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(prediction.to_json(), indent=1, ensure_ascii=False)
+    (out / "predictions.json").write_text(text + "\n")
+    frames = overlay_frames(prediction, inference)
+    span = prediction.info.num_frames / prediction.info.fps if prediction.info.fps else len(frames) / 2
+    # As long as the video (so that motion keeps its pace), but never a blur.
+    rate = float(np.clip(len(frames) / span, 1.0, 12.0))
+    (out / "overlay.mp4").write_bytes(encode_video(np.stack(frames), fps=rate))
+    rows = np.unique(np.linspace(0, len(frames) - 1, SHEET_ROWS).round().astype(int))
+    (out / "overlay.png").write_bytes(draw.png(np.concatenate([frames[i] for i in rows])))
+
+
+def overlay_frames(prediction: Prediction, inference: Inference) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """One picture per predicted frame: input and outputs side by side, with captions; all of one even size."""
+    shown = prediction.shown
+    depth = prediction.outputs.get("depth")
+    canvas = Canvas(
+        shown,
+        draw.depth_range(depth) if depth is not None else (0.0, 1.0),
+        inference.clip.normal_axes == "camera",
+        dict(inference.segm),
+    )
+    best = prediction.actions[0] if prediction.actions else None
+    title = f"{100 * best.probability:.1f}% {best.name}" if best else ""
+    pictures = []
+    for t in range(len(shown)):
+        number = prediction.frames[t * inference.clip.stride]
+        tiles = [draw.captioned(shown[t], f"input, frame {number}", STRIP)]
+        for name, value in prediction.outputs.items():
+            tiles.append(draw.captioned(canvas.picture(name, value[t], t), caption(name, canvas), STRIP))
+        strip = draw.grid([tiles])
+        pictures.append(_even(draw.captioned(strip, title, STRIP + 4) if title else strip))
+    return pictures
+
+
+def _even(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """4:2:0 video needs even sides."""
+    height, width = picture.shape[:2]
+    return np.pad(picture, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")

@@ -1,0 +1,105 @@
+"""Statistics against counts made by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_data.looking.stats import collect, histogram, spread
+from pvit_data.sample.sample import Boxes, Sample
+from tests.pvit_data.samples import SPACES, H, T, W, bare_sample, full_sample
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stats") / "data"
+    with pvit_data.ShardWriter(out, "mine", "train", spaces=SPACES) as writer:
+        for seed in (0, 1):
+            depth = np.full((T, H, W), 2.0 + seed, np.float32)
+            depth[:, : H // 2] = 0
+            segm = np.full((T, H, W), 7)
+            segm[:, :, : W // 4] = 255
+            writer.write(full_sample(seed, depth=depth, segm=segm))
+    with pvit_data.ShardWriter(out, "mine", "val", spaces=SPACES) as writer:
+        writer.write(bare_sample(2))
+        writer.write(bare_sample(4))
+    with pvit_data.ShardWriter(out, "stills", "train") as writer:
+        boxes = Boxes(np.zeros((0, 4), np.float32))
+        writer.write(Sample(key="a", num_frames=1, height=10, width=20, boxes=boxes))
+    return out
+
+
+def test_totals(folder: Path) -> None:
+    stats = collect(pvit_data.open(folder))
+    rows = [(p.source, p.split, p.samples, p.groups, p.frames) for p in stats.parts]
+    assert rows == [("mine", "train", 2, 1, 2 * T), ("mine", "val", 2, 2, 2 * T), ("stills", "train", 1, 1, 1)]
+    assert stats.hours == pytest.approx((2 * T / 12.5 + 2 * T / 25) / 3600)
+    assert stats.parts[0].fields["normal"] == 2
+    assert stats.parts[1].fields == {"rgb": 2}
+    assert stats.maps == {"depth": 2 * T, "normal": 6, "segm": 2 * T}
+    assert stats.together["rgb"]["rgb"] == 4
+    assert stats.together["boxes"]["boxes"] == 3
+    assert stats.together["boxes"]["rgb"] == stats.together["rgb"]["boxes"] == 2
+    assert stats.rates == {"12.5": 2, "25": 2}
+    assert stats.sizes == {f"{W} x {H}": 4, "20 x 10": 1}
+    assert stats.people == {"2": 2}
+    assert (stats.boxes.edges, stats.boxes.counts) == ([0, 1, 2, 3, 4], [1, 0, 0, 2])
+    members = sum(int(pvit_data.open(folder).column(f"{m}_size").sum()) for m in stats.members)
+    assert stats.bytes == members == sum(part.bytes for part in stats.parts)
+    assert json.loads(json.dumps(stats.to_json(), allow_nan=False))["samples"] == 5
+
+
+def test_scan(folder: Path) -> None:
+    stats = collect(pvit_data.open(folder))
+    assert stats.scanned == 5
+    assert stats.depth_invalid == 0.5
+    by_edge = dict(zip(stats.depth.edges, stats.depth.counts, strict=False))
+    near = sum(n for edge, n in by_edge.items() if edge < 2.5)
+    assert near == sum(by_edge.values()) / 2 == H // 2 * W
+    segm = next(c for c in stats.classes if c.field == "segm")
+    assert (segm.space, segm.unit, segm.classes) == ("nyu40", "pixels", 40)
+    assert segm.counts == {"class 7": 2 * H * (W - W // 4)}
+    assert segm.unlabelled == 2 * H * (W // 4)
+    boxes = next(c for c in stats.classes if c.field == "boxes" and c.source == "mine")
+    assert (boxes.counts, boxes.unlabelled) == ({"hand": 4, "cup": 2, "knife": 2}, 2)
+    assert [(c.source, c.counts) for c in stats.actions] == [("mine", {"verb 3": 2})]
+
+
+def test_scan_is_optional_and_survives_damage(folder: Path, tmp_path: Path) -> None:
+    assert collect(pvit_data.open(folder), scan=0).scanned == 0
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "d")
+    shard = tmp_path / "d/mine/train-00000.tar"
+    data = bytearray(shard.read_bytes())
+    data[1000:-1000] = bytes(len(data) - 2000)
+    shard.write_bytes(data)
+    stats = collect(pvit_data.open(tmp_path / "d"), scan=-1)
+    assert (stats.scanned, stats.unreadable) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "edges", "counts"),
+    [
+        ([], [], []),
+        ([5], [5, 6], [1]),
+        ([1, 1, 3], [1, 2, 3, 4], [2, 0, 1]),
+        ([0, 239], [float(10 * i) for i in range(25)], [1] + [0] * 22 + [1]),
+        ([0.0, 0.5], [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55], [1] + [0] * 9 + [1]),
+    ],
+)
+def test_histogram(values: list[float], edges: list[float], counts: list[int]) -> None:
+    found = histogram(np.array(values))
+    assert found.edges == pytest.approx(edges)
+    assert found.counts == counts
+
+
+def test_spread() -> None:
+    sources = np.array(["a"] * 90 + ["b"] * 10 + ["c"], object)
+    rows = spread(sources, 12)
+    assert [int((sources[rows] == name).sum()) for name in "abc"] == [6, 5, 1]
+    assert len(set(rows)) == len(rows)
+    assert len(spread(sources, 0)) == 0
+    assert len(spread(sources, -1)) == 101

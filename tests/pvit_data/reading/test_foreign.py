@@ -1,0 +1,201 @@
+"""Tars of other tools: each member is reachable by byte range, what is understood becomes a sample, damage is named."""
+
+import io
+import json
+import random
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pvit_data
+from pvit_cli.data import main
+from pvit_data.codecs.video import encode_video
+from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
+from pvit_data.reading.foreign import NAME, index_foreign
+from pvit_data.validate import validate
+from tests.pvit_data.reading.test_damage import same
+from tests.pvit_data.samples import SPACES, clip, full_sample
+
+LONG = "deep/" + "long_folder_name/" * 9 + "file"
+
+
+def jpeg(height: int, width: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), 99, np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def contents() -> dict[str, bytes]:
+    """Members of three shards, in the order of writing."""
+    video = encode_video(clip(np.random.default_rng(0)), 25.0)
+    return {
+        "a/train-0.tar:000.jpg": jpeg(20, 30), "a/train-0.tar:000.cls": b"7", "a/train-0.tar:000.json": b'{"x": [1]}',
+        "a/train-0.tar:001.mp4": video, "a/train-0.tar:001.txt": b"a caption",
+        "a/train-0.tar:001.flow.bin": b"\x00" * 700,
+        "a/train-0.tar:./Bilder/Küche 1.seg.PNG": b"no picture", "a/train-0.tar:./Bilder/Küche 1.jpg": b"broken",
+        "val-0.tar:" + LONG + ".jpeg": jpeg(8, 9), "val-0.tar:noextension": b"", "val-0.tar:b.json": b"[1, 2",
+    }  # fmt: skip
+
+
+def write(folder: Path, format: int) -> dict[str, bytes]:
+    (folder / "a").mkdir(parents=True)
+    files = contents()
+    for shard in ("a/train-0.tar", "val-0.tar"):
+        with tarfile.open(folder / shard, "w", format=format) as archive:
+            for kind, link in ((tarfile.DIRTYPE, ""), (tarfile.SYMTYPE, "/etc/passwd")):
+                info = tarfile.TarInfo("extra")
+                info.type, info.linkname = kind, link
+                archive.addfile(info)
+            for name, data in files.items():
+                if name.startswith(shard):
+                    info = tarfile.TarInfo(name.partition(":")[2])
+                    info.size, info.mtime = len(data), 1.5 if format == tarfile.PAX_FORMAT else 1
+                    archive.addfile(info, io.BytesIO(data))
+    return files
+
+
+@pytest.fixture(params=[tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    write(tmp_path / "d", request.param)
+    index_foreign(tmp_path / "d")
+    return tmp_path / "d"
+
+
+def test_every_member_is_reachable(folder: Path) -> None:
+    dataset = pvit_data.open(folder)
+    found = {}
+    for row, (key, shard) in enumerate(zip(dataset.column("key"), dataset.column("shard"), strict=True)):
+        assert dataset.members(row) == {name: len(data) for name, data in dataset.files(row).items()}
+        for extension, data in dataset.files(row).items():
+            found[f"{shard}:{key}.{extension}".rstrip(".").lower()] = data
+    assert found == {name.replace(":./", ":").lower(): data for name, data in contents().items()}
+    assert dataset.files(1, ["txt"]) == {"txt": b"a caption"}
+    with pytest.raises(UsageError, match=r"has no member 'gif': it has mp4, txt, flow\.bin"):
+        dataset.files(1, ["gif"])
+
+
+def test_what_is_understood_becomes_a_sample(folder: Path) -> None:
+    dataset = pvit_data.open(folder, source="a")
+    assert dataset.column("split").tolist() == ["train"] * 3
+    still, video, neither = dataset
+    assert (still.key, still.action, still.meta) == ("000", 7, {"x": [1]})
+    assert still.rgb.shape == (1, 20, 30, 3)
+    assert (video.num_frames, video.fps, video.height) == (6, 25.0, 46)
+    assert dataset.read(1, ["rgb"], frames=[4, 1]).rgb.shape == (2, 46, 60, 3)
+    assert neither.rgb is None
+    assert neither.meta == {"key": "Bilder/Küche 1"}
+    assert len(dataset.where("has_rgb and frames > 1")) == 1
+    assert len(dataset.where("action == 7")) == 1
+    assert pvit_data.open(folder, split="val").column("key").tolist() == [LONG, "noextension", "b"]
+    assert pvit_data.open(folder, split="val")[2].meta == {"json": "[1, 2"}
+    with pytest.raises(UsageError, match="no split 'test'"):
+        pvit_data.open(folder, split="test")
+
+
+def test_our_own_shards_without_manifest_keep_everything(tmp_path: Path) -> None:
+    with pvit_data.ShardWriter(tmp_path / "whole", "mine", spaces=SPACES) as writer:
+        for seed in range(3):
+            writer.write(full_sample(seed))
+    (tmp_path / "d").mkdir()
+    shutil.copy(tmp_path / "whole/mine/train-00000.tar", tmp_path / "d")
+    with pytest.raises(UsageError, match="run 'pvit-data index' first"):
+        pvit_data.open(tmp_path / "d", where="has_depth")
+    index_foreign(tmp_path / "d")
+    dataset = pvit_data.open(tmp_path / "d", where="has_depth and frames == 6")
+    truth = list(pvit_data.open(tmp_path / "whole"))
+    assert all(same(a, b) for a, b in zip(dataset, truth, strict=True))
+    assert dataset.read(1, ["depth"], frames=[2]).depth.shape[0] == 1
+    assert validate(tmp_path / "d", deep=True).counts == {}
+    with pytest.raises(UsageError, match="is a PViT dataset and has its index"):
+        index_foreign(tmp_path / "whole")
+
+
+def test_validate_names_what_changed(folder: Path) -> None:
+    assert validate(folder).counts == {}
+    shard = folder / "a/train-0.tar"
+    whole = shard.read_bytes()
+    place = whole.index(b"a caption")
+    shard.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
+    (problem,) = validate(folder).problems
+    assert (problem.kind, problem.file, problem.key) == ("member-damaged", "a/train-0.tar", "001")
+    with pytest.raises(
+        CorruptShardError, match=r"a/train-0\.tar: member txt of sample '001' is damaged or was changed"
+    ):
+        pvit_data.open(folder).files(1)
+    shard.rename(folder / "a/other.tar")
+    assert validate(folder).counts == {"shard-missing": 1, "stray-shard": 1}
+    shutil.copy(folder / "a/other.tar", shard)
+    (folder / NAME).write_bytes((folder / NAME).read_bytes()[:-20])
+    assert validate(folder).counts == {"foreign-index": 1}
+
+
+def test_random_damage_of_the_index_is_noticed_or_harmless(folder: Path) -> None:
+    truth = [pvit_data.open(folder).files(row) for row in range(6)]
+    whole = (folder / NAME).read_bytes()
+    rng = random.Random(0)
+    for _ in range(60):
+        place = rng.randrange(len(whole))
+        changed = whole[:place] + bytes([whole[place] ^ (1 << rng.randrange(8))]) + whole[place + 1 :]
+        (folder / NAME).write_bytes(changed if rng.random() < 0.8 else whole[:place])
+        try:
+            dataset = pvit_data.open(folder)
+            found = [dataset.files(row) for row in range(len(dataset))]
+        except PvitError:
+            continue
+        assert [list(f.values()) for f in found] == [list(f.values()) for f in truth]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:1000], "ends inside"),
+        (lambda data: b"\x1f\x8b" + data[2:], "no archive header at byte 0"),
+        (lambda data: data[:512] + b"x" * 512 + data[512:], "no archive header at byte 512"),
+    ],
+)
+def test_damaged_archives_are_named(tmp_path: Path, damage: Any, message: str) -> None:
+    write(tmp_path, tarfile.USTAR_FORMAT)
+    shard = tmp_path / "val-0.tar"
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(FormatError, match=rf"val-0\.tar: .*({message})"):
+        index_foreign(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [b"L", b"x", b"0", b"S"])
+def test_declared_sizes_are_not_believed(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("a.bin")
+    info.type, info.size = kind, 10 << 30
+    (tmp_path / "train.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(FormatError, match=r"claims a name|ends inside"):
+        index_foreign(tmp_path)
+
+
+def test_the_rest_of_the_toolkit_reads_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = pvit_data.open(folder, where="has_rgb and frames > 1")
+    mixture = pvit_data.Mixture([pvit_data.MixtureSource(dataset, "downstream")], 1)
+    batch = next(iter(pvit_data.loader(mixture, clip=pvit_data.ClipConfig(num_frames=2, size=(16, 16)))))
+    assert (batch.keys, tuple(batch.video.shape)) == (["001"], (1, 3, 2, 16, 16))
+    assert main(["stats", str(folder), "--json"]) == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["samples"] == 6
+    assert main(["show", str(folder), "001"]) == 0
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, tarfile.PAX_FORMAT)
+    assert main(["index", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "6 samples in 2 shards" in out
+    assert "1 x action, 3 x rgb" in out
+    assert "2 x symbolic link" in out
+    assert main(["index", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == {"symbolic link": 2}
+    assert main(["validate", str(tmp_path)]) == 0
+    assert main(["index", str(tmp_path / "a" / "..")]) == 0
+    (tmp_path / "empty").mkdir()
+    assert main(["index", str(tmp_path / "empty")]) == 2

@@ -1,0 +1,72 @@
+"""torch.compile, torch.export and ONNX give what eager PyTorch gives, prompts included."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pvit_model import PViT, create_model
+from pvit_model.using.deploy import export_onnx, export_program
+
+CLIP = (4, 32, 32)
+
+
+def small(depth: int = 2) -> PViT:
+    """Its second block pools queries and doubles the width; positions are relative, prompts present."""
+    torch.manual_seed(0)
+    options = {
+        "depth": depth,
+        "stages": (1,)[: depth - 1],
+        "dense_layers": (0, depth - 1),
+        "dropout": 0.0,
+        "dense_dropout": 0.0,
+    }
+    return create_model("mvitv2_xxs", ["depth", "pose3d"], 7, clip=CLIP, **options)
+
+
+@pytest.fixture
+def video() -> torch.Tensor:
+    return torch.randn(2, 3, *CLIP, generator=torch.Generator().manual_seed(1))
+
+
+def test_exported_programs_agree(video: torch.Tensor, tmp_path: Path) -> None:
+    model = small().eval()
+    expected = model(video).logits.detach()
+    program = export_program(model, CLIP, batch=2)
+    torch.testing.assert_close(program.module()(video), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_onnx_agrees(video: torch.Tensor, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = small().eval()
+    export_onnx(model, tmp_path / "model.onnx", CLIP, batch=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    (logits,) = session.run(None, {"video": video.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), model(video).logits.detach(), atol=1e-4, rtol=0)
+
+
+def gradients(model: PViT, run: PViT, video: torch.Tensor) -> list[torch.Tensor]:
+    out = run(video, tasks="all")
+    loss = out.logits.square().sum() + out.tasks["depth"].mean() + out.tasks["pose3d"].square().sum()
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_the_whole_model_is_one_graph(video: torch.Tensor) -> None:
+    """No part falls back to Python; values and gradients agree with the eager forms, which are others on CPUs."""
+    model = small().train()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    for a, b in zip(gradients(model, compiled, video), gradients(model, model, video), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_generated_code_agrees(video: torch.Tensor) -> None:
+    model = small(depth=1).eval()
+    compiled = torch.compile(model)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(video).logits, model(video).logits, atol=1e-4, rtol=0)

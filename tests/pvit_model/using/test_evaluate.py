@@ -1,0 +1,115 @@
+"""Evaluation against independent computations over the shards themselves, constant predictor included."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pvit_data import open as open_shards
+from pvit_data.errors import UsageError
+from pvit_data.loading.batch import Batch, Targets
+from pvit_data.loading.loader import eval_loader
+from pvit_model.network.inference import load_model
+from pvit_model.tasks.constant import ConstantPredictor
+from pvit_model.using.evaluate import SourceReport, evaluate_run
+
+
+@pytest.fixture(scope="module")
+def reports(run_folder: Path, shards: list[str]) -> dict[str, SourceReport]:
+    return {r.source: r for r in evaluate_run(str(run_folder), shards)}
+
+
+def maps(shards: list[str], run: Path, split: str) -> list[Batch]:
+    _, inference = load_model(str(run))
+    ds = open_shards(shards[1], source="scenes", split=split)
+    return list(eval_loader(ds, inference.clip, batch_size=5))
+
+
+def test_constant_depth_is_the_mean_map(run_folder: Path, shards: list[str], reports: dict[str, SourceReport]) -> None:
+    """RMSE of the per-pixel mean of all training maps, computed with numpy alone."""
+    train = np.concatenate([b.targets["depth"].value.numpy() for b in maps(shards, run_folder, "train")])
+    held = np.concatenate([b.targets["depth"].value.numpy() for b in maps(shards, run_folder, "val")])
+    mean = train.astype(np.float64).mean(axis=(0, 1))
+    expected = np.sqrt(((held - mean) ** 2).mean())
+    assert reports["scenes"].constant["depth"]["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert reports["scenes"].constant["depth"]["loss"] == pytest.approx((expected / 5) ** 2, rel=1e-4)
+    assert reports["scenes"].constant_clips == 18
+
+
+def test_constant_segmentation_is_the_class_frequencies(
+    run_folder: Path, shards: list[str], reports: dict[str, SourceReport]
+) -> None:
+    counts = np.zeros(3)
+    for batch in maps(shards, run_folder, "train"):
+        t = batch.targets["segm/things"]
+        counts += np.bincount(t.value[t.valid].numpy(), minlength=3)
+    share = counts / counts.sum()
+    wrong, number = 0.0, 0
+    for batch in maps(shards, run_folder, "val"):
+        t = batch.targets["segm/things"]
+        wrong += -np.log(share[t.value[t.valid].numpy()]).sum()
+        number += int(t.valid.sum())
+    assert reports["scenes"].constant["segm/things"]["loss"] == pytest.approx(wrong / number, rel=1e-5)
+
+
+def test_network_depth_by_hand(run_folder: Path, shards: list[str], reports: dict[str, SourceReport]) -> None:
+    model, _ = load_model(str(run_folder))
+    squares, number = 0.0, 0
+    for batch in maps(shards, run_folder, "val"):
+        with torch.no_grad():
+            guess = model(batch.video, tasks="depth").tasks["depth"]
+        t = batch.targets["depth"]
+        error = guess[t.rows][t.valid].double() - t.value[t.valid].double()
+        squares += float(error.square().sum())
+        number += int(t.valid.sum())
+    assert reports["scenes"].metrics["depth"]["rmse"] == pytest.approx((squares / number) ** 0.5, rel=1e-5)
+    ratio = reports["scenes"].ratios()["depth"]["rmse"]
+    assert ratio == pytest.approx((squares / number) ** 0.5 / reports["scenes"].constant["depth"]["rmse"], rel=1e-5)
+
+
+def test_accuracy_by_hand(run_folder: Path, shards: list[str], reports: dict[str, SourceReport]) -> None:
+    model, inference = load_model(str(run_folder))
+    ds = open_shards(shards[0], source="real", split="val")
+    hits = 0
+    for batch in eval_loader(ds, inference.clip, batch_size=4):
+        with torch.no_grad():
+            hits += int((model(batch.video).logits.argmax(1) == batch.targets["action"].value).sum())
+    found = reports["real"].metrics["action"]
+    assert (found["top1"], found["top5"], found["videos"]) == (hits / 9, 1.0, 9.0)
+    assert (found["majority"], found["majority_se"]) == pytest.approx((1 / 3, (2 / 81) ** 0.5))
+
+
+def test_three_views_of_a_square_clip_agree_with_one(run_folder: Path, shards: list[str]) -> None:
+    from pvit_model.using.evaluate import evaluate_source
+
+    model, inference = load_model(str(run_folder))
+    ds = open_shards(shards[0], source="real", split="val")
+    one, three = (evaluate_source(model, inference, ds, "real", "val", inference.losses(), views=v)[0] for v in (1, 3))
+    assert one.metrics == three.metrics
+
+
+def test_unlabelled_pixels_take_the_overall_mean() -> None:
+    value = torch.tensor([[[[1.0, 5.0]]], [[[3.0, 7.0]]]])  # two clips, one frame, 1 x 2 pixels
+    valid = torch.tensor([[[[True, False]]], [[[True, False]]]])
+    batch = Batch(
+        0, ["a", "b"], ["s", "s"], torch.zeros(2, 3, 1, 1, 1), {"depth": Targets(torch.arange(2), value, valid)}
+    )
+    constant = ConstantPredictor({}).fit([batch]).predict("depth", batch.targets["depth"])
+    assert constant.tolist() == [[[[2.0, 2.0]]], [[[2.0, 2.0]]]]
+
+
+def test_depth_constants_of_loss_and_metric_differ_beyond_the_clip() -> None:
+    value = torch.tensor([2.0, 30.0]).view(2, 1, 1, 1)
+    targets = {"depth": Targets(torch.arange(2), value, torch.ones(2, 1, 1, 1, dtype=torch.bool))}
+    batch = Batch(0, ["a", "b"], ["s", "s"], torch.zeros(2, 3, 1, 1, 1), targets)
+    predictor = ConstantPredictor({}, depth_clip=10.0).fit([batch])
+    assert float(predictor.predict("depth", targets["depth"])[0]) == 16.0
+    assert float(predictor.predict("depth", targets["depth"], for_loss=True)[0]) == 6.0
+
+
+def test_nothing_to_evaluate_says_what_there_is(run_folder: Path, shards: list[str]) -> None:
+    with pytest.raises(UsageError, match="no source 'rael' in the shards, which hold people, real, scenes"):
+        list(evaluate_run(str(run_folder), shards, source="rael"))
+    with pytest.raises(UsageError, match="no samples in split 'test' for the network's tasks"):
+        list(evaluate_run(str(run_folder), shards, split="test"))
