@@ -9,7 +9,9 @@ from pathlib import Path
 
 def main() -> int:
     """Runs them one after another, each in a process of its own, so that none warms or slows another."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+    )
     chosen = sys.argv[1:] or names
     if unknown := sorted(set(chosen) - set(names)):
         print(f"error: no benchmark {unknown[0]!r}; there is {', '.join(names)}", file=sys.stderr)
@@ -17,7 +19,10 @@ def main() -> int:
     worst = 0
     for name in chosen:
         print(f"== {name}", flush=True)
-        worst = max(worst, subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode)
+        worst = max(
+            worst,
+            subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode,
+        )
     return worst
 
 

@@ -96,8 +96,19 @@ def _read_video(path: Path) -> None:
 
 def is_used(path: Path) -> bool:
     """Whether a converter reads the file at all."""
-    unused = ("flow_", "raw_", "_fg.mp4", "position.hdf5", "normal_cam", "tonemap.jpg", "depth_maps", ".DS_Store")
-    return path.is_file() and not any(part in str(path) for part in unused) and path.suffix != ".csv"
+    unused = (
+        "flow_",
+        "raw_",
+        "_fg.mp4",
+        "position.hdf5",
+        "normal_cam",
+        "tonemap.jpg",
+        "depth_maps",
+        ".DS_Store",
+    )
+    return (
+        path.is_file() and not any(part in str(path) for part in unused) and path.suffix != ".csv"
+    )
 
 
 def cpu(work: Callable[[], Any], rounds: int) -> float:
@@ -160,15 +171,21 @@ def memory(folder: Path, frames: int = 300) -> float:
 
 def main() -> None:
     """Prints one line per source, and the memory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sources", default=",".join(SAMPLES))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for source in options.sources.split(","):
             bare, whole = measure(source, Path(folder), options.rounds)
-            print(f"{source:10} bare {bare:6.2f} s  convert {whole:6.2f} s  ratio {whole / bare:.2f} (bar {BAR})")
-        print(f"surreact, 300 frames with depth and normals: {memory(Path(folder)):.2f} GiB (bar {MEMORY_BAR})")
+            print(
+                f"{source:10} bare {bare:6.2f} s  convert {whole:6.2f} s  ratio {whole / bare:.2f} (bar {BAR})"
+            )
+        print(
+            f"surreact, 300 frames with depth and normals: {memory(Path(folder)):.2f} GiB (bar {MEMORY_BAR})"
+        )
 
 
 if __name__ == "__main__":

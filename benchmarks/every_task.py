@@ -49,10 +49,14 @@ SOURCES = {
     "ssv2": Source({"--train": 640, "--validation": 240, "--test": 8}),
     "hypersim": Source({"--samples": 1800}),
     "surreact": Source(
-        {"--samples": 1000}, ("--maps", "--sets", "ntu/vibe,uestc/hmmr", "--views", "45,315"), split="test"
+        {"--samples": 1000},
+        ("--maps", "--sets", "ntu/vibe,uestc/hmmr", "--views", "45,315"),
+        split="test",
     ),
     "phav": Source({"--samples": 1000}, holdout=True),
-    "synadl": Source({"--samples": 2400}, ("--actions", "1,22,54,16", "--facing", "20"), holdout=True),
+    "synadl": Source(
+        {"--samples": 2400}, ("--actions", "1,22,54,16", "--facing", "20"), holdout=True
+    ),
     "ehoi": Source({"--samples": 1400}, holdout=True),
 }
 CLIPS = 200
@@ -76,8 +80,23 @@ def prepare(out: Path, scale: float) -> None:
             continue
         raw = out / "raw" / name
         shutil.rmtree(raw, ignore_errors=True)
-        numbers = [word for key, n in source.simulate.items() for word in (key, str(max(round(n * scale), 8)))]
-        run("pvit-data", "simulate", name, raw, *numbers, *source.fixed, "--preset", "tiny", "--workers", "2")
+        numbers = [
+            word
+            for key, n in source.simulate.items()
+            for word in (key, str(max(round(n * scale), 8)))
+        ]
+        run(
+            "pvit-data",
+            "simulate",
+            name,
+            raw,
+            *numbers,
+            *source.fixed,
+            "--preset",
+            "tiny",
+            "--workers",
+            "2",
+        )
         holdout = ("--holdout", "20") if source.holdout else ()
         run("pvit-data", "convert", name, raw, out / "shards" / name, *holdout, "--workers", "2")
 
@@ -89,27 +108,53 @@ def train(out: Path, seed: int, steps: int | None) -> tuple[list[dict[str, Any]]
     shards = [word for name in SOURCES for word in ("--shards", str(out / "shards" / name))]
     changes = ["--set", f"run.seed={seed}", *(["--set", f"optim.steps={steps}"] if steps else [])]
     begun = time.monotonic()
-    run("pvit", "train", *shards, "--downstream", "ssv2", "--recipe", "all-tasks", "--out", where, *changes)
+    run(
+        "pvit",
+        "train",
+        *shards,
+        "--downstream",
+        "ssv2",
+        "--recipe",
+        "all-tasks",
+        "--out",
+        where,
+        *changes,
+    )
     seconds = time.monotonic() - begun
     reports = []
     for name, source in SOURCES.items():
         found = out / f"eval-{seed}-{name}.json"
         split = ("--source", name, "--split", source.split, "--workers", "1")
-        run("pvit", "eval", "--model", where, "--shards", out / "shards" / name, *split, "--out", found)
+        run(
+            "pvit",
+            "eval",
+            "--model",
+            where,
+            "--shards",
+            out / "shards" / name,
+            *split,
+            "--out",
+            found,
+        )
         reports += json.loads(found.read_text())["reports"]
     return reports, seconds
 
 
 def lines(seed: int, reports: list[dict[str, Any]], seconds: float) -> list[str]:
     """A line per source and target, then one per task: loss, the constant predictor's, their ratio, the bar."""
-    rows = [f"seed {seed}: trained in {seconds:.0f} s", line("source", "target", "clips", "loss", "constant", "ratio")]
+    rows = [
+        f"seed {seed}: trained in {seconds:.0f} s",
+        line("source", "target", "clips", "loss", "constant", "ratio"),
+    ]
     tasks: dict[str, list[tuple[int, float, float]]] = {task: [] for task in BARS}
     for report in reports:
         for target, metrics in report["metrics"].items():
             head = (report["source"], target, report["clips"])
             if target == "action":
                 share, majority = metrics["top1"], metrics["majority"]
-                rows.append(line(*head, "", "", "") + f"  top-1 {share:.3f}; majority class {majority:.3f}")
+                rows.append(
+                    line(*head, "", "", "") + f"  top-1 {share:.3f}; majority class {majority:.3f}"
+                )
                 continue
             loss, ratio = metrics["loss"], report["of_constant"][target]["loss"]
             tasks[target.partition("/")[0]].append((report["clips"], loss, loss / ratio))
@@ -121,7 +166,9 @@ def lines(seed: int, reports: list[dict[str, Any]], seconds: float) -> list[str]
         sign = "<" if bar == 1 else "<="
         met = clips >= CLIPS and (ratio < bar if bar == 1 else ratio <= bar)
         verdict = f"  bar {sign} {bar:g}: {'met' if met else 'MISSED'}"
-        rows.append(line("all", task, clips, f"{loss:.4f}", f"{constant:.4f}", f"{ratio:.3f}") + verdict)
+        rows.append(
+            line("all", task, clips, f"{loss:.4f}", f"{constant:.4f}", f"{ratio:.3f}") + verdict
+        )
     return rows
 
 
@@ -133,7 +180,9 @@ def line(*columns: object) -> str:
 
 def main() -> None:
     """Prepares the data once, trains each seed and prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", default="0", help="comma-separated")
     parser.add_argument("--steps", type=int, help="optimiser steps instead of the recipe's")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the clips")
@@ -143,7 +192,9 @@ def main() -> None:
     begun = time.monotonic()
     prepare(out, options.scale)
     print(f"data ready in {time.monotonic() - begun:.0f} s", flush=True)
-    tables = [lines(seed, *train(out, seed, options.steps)) for seed in map(int, options.seeds.split(","))]
+    tables = [
+        lines(seed, *train(out, seed, options.steps)) for seed in map(int, options.seeds.split(","))
+    ]
     print("", *(row for table in tables for row in table), sep="\n")
     if options.out is None:
         shutil.rmtree(out)

@@ -39,7 +39,15 @@ def simulated(folder: Path) -> list[str]:
     """The demo's two sources, smaller."""
     for name, size in SOURCES.items():
         call("pvit-data", "simulate", name, folder / "raw" / name, *size, "--workers", 2)
-        call("pvit-data", "convert", name, folder / "raw" / name, folder / "shards" / name, "--workers", 2)
+        call(
+            "pvit-data",
+            "convert",
+            name,
+            folder / "raw" / name,
+            folder / "shards" / name,
+            "--workers",
+            2,
+        )
     return [str(folder / "shards" / name) for name in SOURCES]
 
 
@@ -51,7 +59,9 @@ def training(shards: list[str], run: Path, settings: list[str]) -> tuple[float, 
     changes = [word for text in settings for word in ("--set", text)]
     call("pvit", "train", *folders, "--recipe", "demo", "--out", run, *changes)
     lines = [x for x in read_log(run) if x["kind"] == "train"][1:]
-    return tuple(statistics.median(x[name] for x in lines) for name in ("samples_per_s", "data_wait"))  # type: ignore[return-value]
+    return tuple(
+        statistics.median(x[name] for x in lines) for name in ("samples_per_s", "data_wait")
+    )  # type: ignore[return-value]
 
 
 def loading(shards: list[str], settings: list[str], steps: int) -> float:
@@ -64,7 +74,9 @@ def loading(shards: list[str], settings: list[str], steps: int) -> float:
 
     plan = make_plan(load_recipe("demo", settings), shards)
     torch.set_num_threads(plan.config.run.threads)
-    batches = iter(pvit_data.loader(plan.mixture, workers=plan.config.data.workers, clip=plan.config.clip))
+    batches = iter(
+        pvit_data.loader(plan.mixture, workers=plan.config.data.workers, clip=plan.config.clip)
+    )
     next(itertools.islice(batches, INTERVAL, None))
     begun = time.perf_counter()
     samples = sum(len(batch.keys) for batch in itertools.islice(batches, steps))
@@ -73,18 +85,27 @@ def loading(shards: list[str], settings: list[str], steps: int) -> float:
 
 def main() -> None:
     """Prints the three numbers and their bars."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shards", nargs="*", default=sorted(str(p) for p in DEMO.glob("*")))
     parser.add_argument("--steps", type=int, default=60)
     args = parser.parse_args()
-    quick = ("run.eval_clips=1", "run.predictions=0", f"run.log_every={INTERVAL}", f"run.eval_every={args.steps}")
+    quick = (
+        "run.eval_clips=1",
+        "run.predictions=0",
+        f"run.log_every={INTERVAL}",
+        f"run.eval_every={args.steps}",
+    )
     settings = [f"optim.steps={args.steps}", *quick]
     with tempfile.TemporaryDirectory() as folder:
         shards = args.shards or simulated(Path(folder))
         trained, wait = training(shards, Path(folder) / "run", settings)
         loaded = loading(shards, settings, args.steps)
     print(f"training       {trained:8.1f} samples/s")
-    print(f"loader alone   {loaded:8.1f} samples/s, {loaded / trained:.2f} times the training's (bar: >= 1.2)")
+    print(
+        f"loader alone   {loaded:8.1f} samples/s, {loaded / trained:.2f} times the training's (bar: >= 1.2)"
+    )
     print(f"data wait      {100 * wait:8.1f} % of the training's time (bar: < 5 %)")
 
 

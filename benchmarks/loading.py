@@ -42,10 +42,14 @@ def phav_like(number: int) -> list[Sample]:
     for i in range(number):
         task = phav.VideoTask(i, Path(), 0, Size(FRAMES, 256, 340), "equal", None)
         picture = render(phav._scene(task))
-        depth = np.where(np.isfinite(picture.depth), picture.depth, 0).astype(np.float32).clip(0, 600)
+        depth = (
+            np.where(np.isfinite(picture.depth), picture.depth, 0).astype(np.float32).clip(0, 600)
+        )
         segm = np.where(picture.surface, picture.ids("class_id"), 0).astype(np.uint8)
         rgb = srgb(picture.radiance, 0.8)
-        rgb = np.clip(rgb + np.random.default_rng(i).normal(0, 3, rgb.shape), 0, 255).astype(np.uint8)
+        rgb = np.clip(rgb + np.random.default_rng(i).normal(0, 3, rgb.shape), 0, 255).astype(
+            np.uint8
+        )
         out.append(_sample("phav", i, rgb, depth=depth, segm=segm, fps=30.0))
     return out
 
@@ -77,7 +81,9 @@ def bumpy(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     bumps = rng.normal(0, 0.02, normal.shape)
     out = normal + np.where(rng.random(normal.shape[:3])[..., None] < 0.3, bumps, 0)
     length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    return np.where(length > 0, out / np.linalg.norm(out, axis=-1, keepdims=True).clip(1e-6), 0).astype(np.float32)
+    return np.where(
+        length > 0, out / np.linalg.norm(out, axis=-1, keepdims=True).clip(1e-6), 0
+    ).astype(np.float32)
 
 
 def _sample(source: str, number: int, rgb: np.ndarray, **fields: Any) -> Sample:
@@ -93,7 +99,9 @@ def real_like(number: int, files: list[Path]) -> list[Sample]:
     out = []
     for i in range(number):
         data = files[i % len(files)].read_bytes()
-        sample = Sample(key=f"ssv2-{i:03d}", source="ssv2", rgb=EncodedMedia(data, "mp4"), action=i % 4)
+        sample = Sample(
+            key=f"ssv2-{i:03d}", source="ssv2", rgb=EncodedMedia(data, "mp4"), action=i % 4
+        )
         out.append(replace(sample, spaces={"action": SPACE}))
     return out
 
@@ -136,7 +144,9 @@ def write_plain(path: Path, samples: list[Sample]) -> None:
             elif sample.rgb is not None:
                 members["mp4"] = encode_video(sample.rgb, 30.0)
             for t in range(len(sample.depth) if sample.depth is not None else 0):
-                members[f"depth{t:02d}.png"] = png((sample.depth[t] * 1000).clip(0, 65535).astype(np.uint16))  # type: ignore[index]
+                members[f"depth{t:02d}.png"] = png(
+                    (sample.depth[t] * 1000).clip(0, 65535).astype(np.uint16)
+                )  # type: ignore[index]
             for t in range(len(sample.normal) if sample.normal is not None else 0):
                 members[f"normal{t:02d}.png"] = png((sample.normal[t] * 127 + 128).astype(np.uint8))  # type: ignore[index]
             for t in range(len(sample.segm) if sample.segm is not None else 0):
@@ -167,7 +177,9 @@ def plain_samples(path: Path) -> Iterator[dict[str, Any]]:
         video = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
         video = video[:, :, top : top + side, left : left + side]
         video = interpolate(video, (SIZE, SIZE), mode="bilinear", antialias=True)
-        out: dict[str, Any] = {"video": ((video - 0.45) / 0.225).expand(FRAMES, 3, SIZE, SIZE).permute(1, 0, 2, 3)}
+        out: dict[str, Any] = {
+            "video": ((video - 0.45) / 0.225).expand(FRAMES, 3, SIZE, SIZE).permute(1, 0, 2, 3)
+        }
         for name in ("depth", "normal", "segm"):
             keys = sorted(k for k in raw if k.startswith(name))
             if not keys:
@@ -182,7 +194,9 @@ def plain_samples(path: Path) -> Iterator[dict[str, Any]]:
                 maps = maps / maps.norm(dim=1, keepdim=True).clamp(min=1e-6)
             else:
                 maps = torch.from_numpy(pages)[:, None].float()
-            out[name] = interpolate(maps[:, :, top : top + side, left : left + side], (GRID, GRID), mode="nearest")
+            out[name] = interpolate(
+                maps[:, :, top : top + side, left : left + side], (GRID, GRID), mode="nearest"
+            )
         yield out
 
 
@@ -241,7 +255,9 @@ def measure(samples: int, rounds: int, videos: list[Path]) -> list[tuple[str, fl
                 ours(), plain()
             rows.append((source, cpu_per_sample(plain, rounds), cpu_per_sample(ours, rounds)))
             if source == "ssv2":
-                rows.append(("ssv2, bare decode", cpu_per_sample(bare_decode(ds), rounds), rows[-1][2]))
+                rows.append(
+                    ("ssv2, bare decode", cpu_per_sample(bare_decode(ds), rounds), rows[-1][2])
+                )
     return rows
 
 
@@ -254,24 +270,33 @@ def measure_mixture(samples: int, rounds: int, videos: list[Path]) -> tuple[str,
         shards = str(Path(folder) / "shards")
         for source in sizes:
             raw = str(Path(folder) / source)
-            count = samples if source != "ehoi" else 2 * samples  # a part of it becomes the validation split
+            count = (
+                samples if source != "ehoi" else 2 * samples
+            )  # a part of it becomes the validation split
             for command in (["simulate", source, raw, "--preset", "format", "--samples", str(count)],
                             ["convert", source, raw, shards, "--workers", "1", "--no-holdout"]):  # fmt: skip
                 if pvit_data_command(command):
                     raise SystemExit(f"pvit-data {' '.join(command)} failed")
         parts = {name: pvit_data.open(shards, source=name, split="train") for name in sizes}
-        parts["ssv2"] = write_shards(Path(folder) / "real", "ssv2", real_like(samples, videos), ("action",))
+        parts["ssv2"] = write_shards(
+            Path(folder) / "real", "ssv2", real_like(samples, videos), ("action",)
+        )
         sizes["ssv2"] = sum(sizes.values())
         total = sum(sizes.values())
         plain = 0.0
         for name, ds in parts.items():
             path = Path(folder) / f"{name}.tar"
-            write_plain(path, [ds[i] for i in range(len(ds))] if name != "ssv2" else real_like(samples, videos))
+            write_plain(
+                path,
+                [ds[i] for i in range(len(ds))] if name != "ssv2" else real_like(samples, videos),
+            )
             run = lambda path=path: sum(1 for _ in plain_samples(path))  # noqa: E731
             run()
             plain += cpu_per_sample(run, rounds) * sizes[name] / total
         sources = [
-            pvit_data.MixtureSource(ds, "downstream" if name == "ssv2" else "auxiliary", sizes[name])
+            pvit_data.MixtureSource(
+                ds, "downstream" if name == "ssv2" else "auxiliary", sizes[name]
+            )
             for name, ds in parts.items()
         ]
         batches = iter(pvit_data.loader(pvit_data.Mixture(sources, 16)))
@@ -286,7 +311,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--videos", type=Path, nargs="*", default=[])
-    parser.add_argument("--mixture", action="store_true", help="also the paper's mixture (needs --videos; minutes)")
+    parser.add_argument(
+        "--mixture", action="store_true", help="also the paper's mixture (needs --videos; minutes)"
+    )
     args = parser.parse_args()
     print(f"{'source':20s} {'other ms':>9s} {'ours ms':>9s} {'ratio':>6s}")
     rows = measure(args.samples, args.rounds, args.videos)

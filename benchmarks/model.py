@@ -42,7 +42,9 @@ class Pairs:
 
     def ratio(self, kind: int) -> float:
         """Median over pairs of first / second; kind 0 is the clock, 1 the CPU."""
-        return statistics.median(a[kind] / b[kind] for a, b in zip(self.first, self.second, strict=True))
+        return statistics.median(
+            a[kind] / b[kind] for a, b in zip(self.first, self.second, strict=True)
+        )
 
     def summary(self) -> dict[str, float]:
         """Ratios and median seconds."""
@@ -88,7 +90,9 @@ def measure_step(pairs: int) -> dict[str, Any]:
     """torchvision / ours."""
     theirs, ours = both()
     video = torch.randn(1, 3, *CLIP)
-    found = interleaved(lambda: backward(theirs(video)), lambda: backward(ours(video).logits), pairs)
+    found = interleaved(
+        lambda: backward(theirs(video)), lambda: backward(ours(video).logits), pairs
+    )
     return {"torchvision / ours": found.summary(), "bar": "ratio >= 1.3"}
 
 
@@ -130,9 +134,13 @@ def measure_inference(pairs: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print every measurement as JSON, one a line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=7, help="interleaved pairs of training steps")
-    parser.add_argument("--inference-pairs", type=int, default=30, help="interleaved pairs of inference")
+    parser.add_argument(
+        "--inference-pairs", type=int, default=30, help="interleaved pairs of inference"
+    )
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves its default")
     names = ["memory", "step", "heads", "inference"]
     parser.add_argument("--only", nargs="+", choices=names, default=names)

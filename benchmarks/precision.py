@@ -71,7 +71,11 @@ def random_targets(model: PViT, clip: tuple[int, int, int], batch: int = 1) -> d
         values[f"segm/{space}"] = torch.randint(0, ids, (batch, t, h, w), generator=g)
     vectors = {"normal", "pose3d", "boxes"}
     return {
-        name: Targets(rows, value, torch.ones(value.shape[:-1] if name in vectors else value.shape, dtype=torch.bool))
+        name: Targets(
+            rows,
+            value,
+            torch.ones(value.shape[:-1] if name in vectors else value.shape, dtype=torch.bool),
+        )
         for name, value in values.items()
     }
 
@@ -86,14 +90,18 @@ def step(
         losses = task_losses(out, targets)
         total = total_loss(losses, default_weights(out))
     total.backward()
-    grads = {name: p.grad.float().clone() for name, p in model.named_parameters() if p.grad is not None}
+    grads = {
+        name: p.grad.float().clone() for name, p in model.named_parameters() if p.grad is not None
+    }
     return {name: loss.mean.item() for name, loss in losses.items()}, grads
 
 
 def compare(model: PViT, clip: tuple[int, int, int]) -> Agreement:
     """Take the step twice."""
     fill_by_name(model)
-    video = torch.from_numpy(np.random.RandomState(7).standard_normal((1, 3, *clip)).astype(np.float32))
+    video = torch.from_numpy(
+        np.random.RandomState(7).standard_normal((1, 3, *clip)).astype(np.float32)
+    )
     targets = random_targets(model, clip)
     full_losses, full = step(model, video, targets, lower=False)
     low_losses, low = step(model, video, targets, lower=True)
@@ -111,8 +119,12 @@ def compare(model: PViT, clip: tuple[int, int, int]) -> Agreement:
 
 def main() -> None:
     """Print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="the small model, seconds instead of minutes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="the small model, seconds instead of minutes"
+    )
     small = parser.parse_args().small
     name, clip = ("mvitv2_xxs", (16, 64, 64)) if small else ("mvitv2_s", (16, 224, 224))
     options = {"dropout": 0.0, "dense_dropout": 0.0, "drop_path": 0.0, "clip": clip}

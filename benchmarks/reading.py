@@ -46,17 +46,26 @@ def rooms(number: int, frames: int = 16, height: int = 256, width: int = 340) ->
     for i in range(number):
         rng = np.random.default_rng(i)
         space = room(rng)
-        camera = Camera(pinhole(0.87 * width, height, width), wander(rng, space, frames), height, width)
+        camera = Camera(
+            pinhole(0.87 * width, height, width), wander(rng, space, frames), height, width
+        )
         found = render(Scene(space.primitives, camera, space.light, frames))
-        pictures = [tonemap(r.astype(np.float32), p) for r, p in zip(found.radiance, found.primitive, strict=True)]
-        rgb = np.clip(np.stack(pictures) + rng.normal(0, 1, (frames, height, width, 3)), 0, 255).astype(np.uint8)
+        pictures = [
+            tonemap(r.astype(np.float32), p)
+            for r, p in zip(found.radiance, found.primitive, strict=True)
+        ]
+        rgb = np.clip(
+            np.stack(pictures) + rng.normal(0, 1, (frames, height, width, 3)), 0, 255
+        ).astype(np.uint8)
         depth = np.where(found.surface, found.depth, 0)
         deep = 2 + 10 * i / max(number - 1, 1)
         yield Sample(
             key=f"room-{i:03d}",
             rgb=rgb,
             fps=25,
-            depth=(depth * deep / depth.max()).astype(np.float32),  # shallow rooms cost more: PNG has few values there
+            depth=(depth * deep / depth.max()).astype(
+                np.float32
+            ),  # shallow rooms cost more: PNG has few values there
             normal=bumpy(found.normal, rng),
             segm=np.where(found.surface, found.ids("class_id"), 255).astype(np.uint8),
             spaces={"segm": NYU40},
@@ -107,7 +116,9 @@ def sizes(dataset: Any, samples: Sequence[Sample]) -> dict[str, float]:
             ours[bar] += members[f"{name}.tif"]
             other[bar] += sum(map(len, pages))
         assert sample.segm is not None
-        wide = np.where(sample.segm == 255, 65535, sample.segm.astype(np.uint16) * 23 % 1000 + 1).astype(np.uint16)
+        wide = np.where(
+            sample.segm == 255, 65535, sample.segm.astype(np.uint16) * 23 % 1000 + 1
+        ).astype(np.uint16)
         ours["segm, 16 bit"] += len(encode_segm(wide, MANY))
         other["segm, 16 bit"] += sum(len(png(page)) for page in wide)
     return {name: ours[name] / other[name] for name in SIZE_BARS}
@@ -142,7 +153,11 @@ def write_plain(path: Path, samples: Sequence[Sample]) -> None:
                 for frame in sample.rgb:
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
                 container.mux(stream.encode(None))
-            members: dict[str, Any] = {"__key__": sample.key, "json": b"{}", "mp4": buffer.getvalue()}
+            members: dict[str, Any] = {
+                "__key__": sample.key,
+                "json": b"{}",
+                "mp4": buffer.getvalue(),
+            }
             for name, pages in plain_maps(sample).items():
                 members |= {f"{name}{t:02d}.png": page for t, page in enumerate(pages)}
             writer.write(members)
@@ -159,7 +174,9 @@ def read_plain(path: Path, frames: int) -> int:
     number = 0
     for raw in webdataset.WebDataset(str(path), shardshuffle=False):
         with av.open(io.BytesIO(raw["mp4"])) as container:
-            rgb = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+            rgb = np.stack(
+                [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            )
         found = {"rgb": rgb[:, 16 : 16 + CROP, 58 : 58 + CROP]}
         for name in ("depth", "normal", "segm"):
             keys = sorted(key for key in raw if key.startswith(name))
@@ -170,7 +187,9 @@ def read_plain(path: Path, frames: int) -> int:
             elif name == "normal":
                 maps = (maps - 128) / 127
                 maps = maps / maps.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-            found[name] = interpolate(maps.permute(0, 3, 1, 2), (GRID, GRID), mode="nearest").numpy()[:: 16 // frames]
+            found[name] = interpolate(
+                maps.permute(0, 3, 1, 2), (GRID, GRID), mode="nearest"
+            ).numpy()[:: 16 // frames]
         assert found["depth"].shape == (frames, 1, GRID, GRID)
         number += 1
     return number
@@ -182,7 +201,9 @@ def read_ours(dataset: Any, frames: int) -> int:
     rows, columns = (np.arange(GRID) * n // GRID for n in (256, 340))
     for row in range(len(dataset)):
         rgb = dataset.read(row, ["rgb"], window=window).rgb
-        maps = dataset.read(row, ["depth", "normal", "segm"], np.arange(0, 16, 16 // frames), (rows, columns))
+        maps = dataset.read(
+            row, ["depth", "normal", "segm"], np.arange(0, 16, 16 // frames), (rows, columns)
+        )
         assert (rgb.shape, maps.normal.shape) == ((16, CROP, CROP, 3), (frames, GRID, GRID, 3))
     return len(dataset)
 
@@ -206,7 +227,9 @@ def speeds(dataset: Any, plain: Path, rounds: int) -> dict[int, float]:
 
 def main() -> int:
     """Prints each figure beside its bar; 1 if one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--samples", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--hypersim", type=Path, help="raw tree with real frames")
@@ -224,7 +247,9 @@ def main() -> int:
             missed += found > bar
         write_plain(Path(folder) / "plain.tar", samples)
         for frames, found in speeds(dataset, Path(folder) / "plain.tar", args.rounds).items():
-            print(f"maps of {frames:2} frames     {found:5.2f} x plain  (at least {SPEED_BARS[frames]})")
+            print(
+                f"maps of {frames:2} frames     {found:5.2f} x plain  (at least {SPEED_BARS[frames]})"
+            )
             missed += found < SPEED_BARS[frames]
     return int(missed > 0)
 

@@ -28,10 +28,15 @@ def read_results(files: Sequence[Path]) -> list[SourceReport]:
     for file in files:
         for r in json.loads(file.read_text())["reports"]:
             tables = [
-                {t: {k: math.nan if v is None else v for k, v in row.items()} for t, row in r[name].items()}
+                {
+                    t: {k: math.nan if v is None else v for k, v in row.items()}
+                    for t, row in r[name].items()
+                }
                 for name in ("metrics", "constant")
             ]
-            found.append(SourceReport(r["source"], r["split"], r["clips"], *tables, r["constant_clips"]))
+            found.append(
+                SourceReport(r["source"], r["split"], r["clips"], *tables, r["constant_clips"])
+            )
     return found
 
 
@@ -62,7 +67,9 @@ def _tile(picture: np.ndarray) -> np.ndarray:
 
 def still_sheet(shards: Path, number: int = 4) -> bytes:
     """Annotated stills: image, depth, normals, segmentation."""
-    ds = pvit_data.open(shards, split="train", where="has_rgb and has_depth and has_normal and has_segm")
+    ds = pvit_data.open(
+        shards, split="train", where="has_rgb and has_depth and has_normal and has_segm"
+    )
     rows = []
     for i in np.linspace(0, len(ds) - 1, number).astype(int):
         s = ds[int(i)]
@@ -70,7 +77,9 @@ def still_sheet(shards: Path, number: int = 4) -> bytes:
         assert s.normal is not None
         assert s.segm is not None
         depth = draw.depth_picture(s.depth[0], draw.depth_range(s.depth[0]))
-        segm = draw.segm_picture(np.where(s.segm[0] == s.spaces["segm"].ignore, -1, s.segm[0]), s.spaces["segm"])
+        segm = draw.segm_picture(
+            np.where(s.segm[0] == s.spaces["segm"].ignore, -1, s.segm[0]), s.spaces["segm"]
+        )
         rows.append([_tile(p) for p in (s.rgb[0], depth, draw.normal_picture(s.normal[0]), segm)])  # type: ignore[index]
     return draw.png(draw.grid(rows))
 
@@ -88,20 +97,27 @@ def clip_sheet(shards: Path, number: int = 6) -> tuple[bytes, list[str]]:
     return draw.png(draw.grid(rows)), names
 
 
-def predictions(run: Path, shards: Path, source: str, split: str, number: int) -> list[tuple[str, bytes]]:
+def predictions(
+    run: Path, shards: Path, source: str, split: str, number: int
+) -> list[tuple[str, bytes]]:
     """(caption, PNG) of predictions beside the truth, for held-out samples."""
     model, inference = load_model(str(run), "cpu")
     ds = pvit_data.open(shards, source=source, split=split)
     inference = inference.for_source(source, ds.sources[source].tasks)
     device = next(model.parameters()).device
-    return [(text, draw.png(strip)) for text, strip in draw_examples(model, inference, ds, source, number, device)]
+    return [
+        (text, draw.png(strip))
+        for text, strip in draw_examples(model, inference, ds, source, number, device)
+    ]
 
 
 def _figure(png: bytes, text: str) -> str:
     return f'<figure><img src="{data_uri(png)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
 
 
-def write_report(page: Path, out: Path, steps: Sequence[tuple[str, str, float]], results: Sequence[Path]) -> list[str]:
+def write_report(
+    page: Path, out: Path, steps: Sequence[tuple[str, str, float]], results: Sequence[Path]
+) -> list[str]:
     """Writes the page and returns its verdicts.
 
     Args:
@@ -117,20 +133,29 @@ def write_report(page: Path, out: Path, steps: Sequence[tuple[str, str, float]],
         f"<tr><td>{html.escape(title)}</td><td><code>{html.escape(command)}</code></td><td>{seconds:.0f} s</td></tr>"
         for title, command, seconds in steps
     )
-    shown = [p for r in found for p in predictions(out / "run", out / "shards" / r.source, r.source, r.split, 4)]
+    shown = [
+        p
+        for r in found
+        for p in predictions(out / "run", out / "shards" / r.source, r.source, r.split, 4)
+    ]
     body = [
         "<h1>PViT demo</h1><p>One small video model, trained on two datasets that are labelled for different things: "
         "actions on video clips (<b>ssv2</b> layout), depth, normals and segmentation on still images (<b>hypersim</b> "
         "layout). Everything below was rendered, converted, trained and measured on this machine. One seed: it shows "
         "that the path works, not how good the method is.</p>",
         "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>",
-        "<h2>Samples</h2>" + _figure(still_sheet(out / "shards/hypersim"), "hypersim: image, depth, normals, classes"),
+        "<h2>Samples</h2>"
+        + _figure(still_sheet(out / "shards/hypersim"), "hypersim: image, depth, normals, classes"),
         _figure(clips, "ssv2, one clip a row: " + "; ".join(names)),
         "<h2>Results on held-out data</h2>" + action_lines(found) + results_table(found),
         "<h2>Curves</h2>" + curves(read_log(out / "run")),
-        "<h2>Predictions on held-out data</h2>" + "".join(_figure(png, text) for text, png in shown),
+        "<h2>Predictions on held-out data</h2>"
+        + "".join(_figure(png, text) for text, png in shown),
         "<h2>Prediction on a video file</h2>"
-        + _figure((out / "predict/overlay.png").read_bytes(), "pvit predict: overlay.png; overlay.mp4 moves"),
+        + _figure(
+            (out / "predict/overlay.png").read_bytes(),
+            "pvit predict: overlay.png; overlay.mp4 moves",
+        ),
         f"<h2>What was run</h2><table><tr><th>step</th><th>command</th><th>time</th></tr>{rows}</table>",
     ]
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT demo</title><style>{STYLE}</style>"

@@ -44,7 +44,9 @@ class Story:
         typed = " ".join(os.path.relpath(w) if os.path.isabs(w) else w for w in words)
         print(f"\n[{len(self.steps) + 1}] {title}\n$ {typed}", flush=True)
         begun = time.monotonic()
-        done = subprocess.run([BIN / words[0], *words[1:]], env=os.environ | {"OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            [BIN / words[0], *words[1:]], env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         if done.returncode:
             sys.exit(f"demo: '{typed}' ended with exit code {done.returncode}")
         self.steps.append((title, typed, time.monotonic() - begun))
@@ -63,7 +65,16 @@ def main() -> None:
             *("pvit-data", "simulate", source, raw / source, *size, "--workers", "2"),
         )
     for source in ("hypersim", "ssv2"):
-        story.run(f"Convert {source}", "pvit-data", "convert", source, raw / source, shards / source, "--workers", "2")
+        story.run(
+            f"Convert {source}",
+            "pvit-data",
+            "convert",
+            source,
+            raw / source,
+            shards / source,
+            "--workers",
+            "2",
+        )
     story.run(
         "Train PViT: actions from ssv2; depth, normals and segmentation from hypersim",
         *("pvit", "train", "--shards", shards / "hypersim", "--shards", shards / "ssv2"),
@@ -78,12 +89,25 @@ def main() -> None:
             *("--split", HELD_OUT, "--out", results[-1]),
         )
     video = min((raw / "ssv2").rglob("*.webm"))
-    story.run("Predict on one video file", "pvit", "predict", video, "--model", run, "--out", OUT / "predict")
+    story.run(
+        "Predict on one video file",
+        "pvit",
+        "predict",
+        video,
+        "--model",
+        run,
+        "--out",
+        OUT / "predict",
+    )
     page = HERE / "report.html"
     verdicts = write_report(page, OUT, story.steps, results)
     print("\nHeld-out results:", *verdicts, sep="\n  ")
-    print(f"\nDone in {time.monotonic() - begun:.0f} s. Look at {os.path.relpath(page)} (open it in a browser).")
-    print("Next: pvit-data sources hypersim | pvit recipes | pvit train --help | README.md, 'Use it on your data'")
+    print(
+        f"\nDone in {time.monotonic() - begun:.0f} s. Look at {os.path.relpath(page)} (open it in a browser)."
+    )
+    print(
+        "Next: pvit-data sources hypersim | pvit recipes | pvit train --help | README.md, 'Use it on your data'"
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,13 @@ def decode(
         FormatError: if the record is missing or a member does not decode.
     """
     if RECORD not in files:
-        raise FormatError(f"sample '{files.get('__key__', '?')}' has no JSON member: it is not of the PViT format")
+        raise FormatError(
+            f"sample '{files.get('__key__', '?')}' has no JSON member: it is not of the PViT format"
+        )
     record = read_record(files[RECORD])
-    known = {name: bytes(data) for name, data in files.items() if name in MEMBER_OF_EXTENSION and name != RECORD}
+    known = {
+        name: bytes(data)
+        for name, data in files.items()
+        if name in MEMBER_OF_EXTENSION and name != RECORD
+    }
     return decode_sample(record, known, fields=fields, spaces=spaces)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def assert_exact_resume(
-    make_loader: Callable[[int], Iterable[Batch]], steps: int, resume_at: Iterable[int] | None = None
+    make_loader: Callable[[int], Iterable[Batch]],
+    steps: int,
+    resume_at: Iterable[int] | None = None,
 ) -> None:
     """Fails unless a loader made for any step continues bit for bit as an undisturbed one.
 
@@ -44,7 +46,9 @@ def assert_equal_batches(batch: Batch, expected: Batch, where: str = "batch") ->
         got, want = getattr(batch, name), getattr(expected, name)
         assert got == want, f"{where}: {name} is {got}, expected {want}"
     assert torch.equal(batch.video, expected.video), f"{where}: video differs"
-    assert batch.targets.keys() == expected.targets.keys(), f"{where}: targets are {sorted(batch.targets)}"
+    assert batch.targets.keys() == expected.targets.keys(), (
+        f"{where}: targets are {sorted(batch.targets)}"
+    )
     for name, targets in expected.targets.items():
         for part in ("rows", "value", "valid"):
             same = torch.equal(getattr(batch.targets[name], part), getattr(targets, part))

@@ -25,7 +25,16 @@ from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 
 FOLLOWED = ("horizontal_flip", "crop", "center_crop", "resize", "resized_crop")
-REFUSED = ("vertical_flip", "pad", "rotate", "affine", "perspective", "elastic", "five_crop", "ten_crop")
+REFUSED = (
+    "vertical_flip",
+    "pad",
+    "rotate",
+    "affine",
+    "perspective",
+    "elastic",
+    "five_crop",
+    "ten_crop",
+)
 
 
 class Annotation(tv_tensors.TVTensor):  # type: ignore[misc]
@@ -39,7 +48,9 @@ class Annotation(tv_tensors.TVTensor):  # type: ignore[misc]
     canvas_size: tuple[int, int]
     pairs: tuple[tuple[int, int], ...]
 
-    def __new__(cls, data: Any, canvas_size: tuple[int, int], pairs: tuple[tuple[int, int], ...] = ()) -> Annotation:
+    def __new__(
+        cls, data: Any, canvas_size: tuple[int, int], pairs: tuple[tuple[int, int], ...] = ()
+    ) -> Annotation:
         out: Annotation = torch.as_tensor(data).as_subclass(cls)
         out.canvas_size, out.pairs = canvas_size, pairs
         return out
@@ -116,7 +127,9 @@ class Joints2D(Annotation):
     def mirrored(self, data: Tensor) -> Tensor:
         """See `Annotation`."""
         flipped = data[..., list(FLIP), :]
-        return _where_known(flipped, torch.stack([self.canvas_size[1] - flipped[..., 0], flipped[..., 1]], -1))
+        return _where_known(
+            flipped, torch.stack([self.canvas_size[1] - flipped[..., 0], flipped[..., 1]], -1)
+        )
 
     def cut(self, data: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
         """See `Annotation`."""
@@ -153,7 +166,12 @@ class CameraMatrices(Annotation):
 
     def scaled(self, data: Tensor, height: int, width: int) -> Tensor:
         """See `Annotation`."""
-        return torch.diag(torch.tensor([width / self.canvas_size[1], height / self.canvas_size[0], 1.0])) @ data
+        return (
+            torch.diag(
+                torch.tensor([width / self.canvas_size[1], height / self.canvas_size[0], 1.0])
+            )
+            @ data
+        )
 
 
 TYPES = (DepthMaps, NormalMaps, SegmMaps, Joints3D, JointsValid, Joints2D, Ids, CameraMatrices)
@@ -172,19 +190,30 @@ def to_tv(sample: Sample) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if sample.rgb is not None:
         if not isinstance(sample.rgb, np.ndarray):
-            raise FormatError(f"sample '{sample.key}': rgb is still encoded; decode it before transforming")
+            raise FormatError(
+                f"sample '{sample.key}': rgb is still encoded; decode it before transforming"
+            )
         out["rgb"] = tv_tensors.Video(torch.from_numpy(sample.rgb).permute(0, 3, 1, 2))
-    kinds = {"depth": DepthMaps, "pose3d": Joints3D, "pose3d_valid": JointsValid, "pose2d": Joints2D}
+    kinds = {
+        "depth": DepthMaps,
+        "pose3d": Joints3D,
+        "pose3d_valid": JointsValid,
+        "pose2d": Joints2D,
+    }
     for name, kind in kinds.items():
         if sample.has(name):
             out[name] = kind(getattr(sample, name), size)
     if sample.normal is not None:
         out["normal"] = NormalMaps(torch.from_numpy(sample.normal).permute(0, 3, 1, 2), size)
     if sample.segm is not None:
-        out["segm"] = SegmMaps(sample.segm.astype(np.int32), size, _pairs(sample.spaces.get("segm")))
+        out["segm"] = SegmMaps(
+            sample.segm.astype(np.int32), size, _pairs(sample.spaces.get("segm"))
+        )
     if sample.boxes is not None:
         corners = sample.boxes.xyxy * [size[1], size[0], size[1], size[0]]
-        out["boxes"] = tv_tensors.BoundingBoxes(corners.astype(np.float32), format="XYXY", canvas_size=size)
+        out["boxes"] = tv_tensors.BoundingBoxes(
+            corners.astype(np.float32), format="XYXY", canvas_size=size
+        )
         out["class_id"] = Ids(sample.boxes.class_id, size, _pairs(sample.spaces.get("boxes")))
         out["side"] = Ids(sample.boxes.side, size, ((0, 1),))
     if sample.camera is not None:
@@ -210,20 +239,29 @@ def _horizontal_flip(inpt: Annotation) -> Annotation:
 def _crop(inpt: Annotation, top: int, left: int, height: int, width: int) -> Annotation:
     full = inpt.canvas_size
     if top < 0 or left < 0 or top + height > full[0] or left + width > full[1]:
-        raise UsageError(f"a crop of {height} x {width} at ({top}, {left}) leaves the frame of {full[0]} x {full[1]}")
+        raise UsageError(
+            f"a crop of {height} x {width} at ({top}, {left}) leaves the frame of {full[0]} x {full[1]}"
+        )
     return inpt.like(inpt.cut(inpt.as_subclass(Tensor), top, left, height, width), (height, width))
 
 
 def _center_crop(inpt: Annotation, output_size: list[int]) -> Annotation:
     height, width = output_size if len(output_size) == 2 else output_size * 2
     # torchvision rounds half to even here: transforms/v2/functional/_geometry.py, _center_crop_compute_crop_anchor
-    top, left = (round((full - part) / 2.0) for full, part in zip(inpt.canvas_size, (height, width), strict=True))
+    top, left = (
+        round((full - part) / 2.0)
+        for full, part in zip(inpt.canvas_size, (height, width), strict=True)
+    )
     return _crop(inpt, top, left, height, width)
 
 
-def _resize(inpt: Annotation, size: list[int] | None, max_size: int | None = None, **ignored: Any) -> Annotation:
+def _resize(
+    inpt: Annotation, size: list[int] | None, max_size: int | None = None, **ignored: Any
+) -> Annotation:
     # Let torchvision itself compute the new size, by the kernel that only changes numbers.
-    _, (height, width) = F.resize_keypoints(torch.zeros(1, 2), size, inpt.canvas_size, max_size=max_size)
+    _, (height, width) = F.resize_keypoints(
+        torch.zeros(1, 2), size, inpt.canvas_size, max_size=max_size
+    )
     return inpt.like(inpt.scaled(inpt.as_subclass(Tensor), height, width), (height, width))
 
 

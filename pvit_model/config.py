@@ -70,7 +70,10 @@ class PViTConfig(BaseModel):
     @field_validator("backbone_options")
     @classmethod
     def _json_has_no_tuples(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
 
     @model_validator(mode="after")
     def _tasks_are_distinct(self) -> PViTConfig:
@@ -80,9 +83,13 @@ class PViTConfig(BaseModel):
                 f"tasks {names} name one twice; a second task of a kind needs its own name, as 'boxes/hands'"
             )
         if further := [name for name in names if name != "segm" and kind_of(name) == "segm"]:
-            raise ValueError(f"'{further[0]}': a further segmentation is a label space of 'segm', not a task")
+            raise ValueError(
+                f"'{further[0]}': a further segmentation is a label space of 'segm', not a task"
+            )
         if self.prompts == "shared" and self.prompts_per_task > 1:
-            raise ValueError("prompts 'shared' is one token for all tasks; prompts_per_task must be 1")
+            raise ValueError(
+                "prompts 'shared' is one token for all tasks; prompts_per_task must be 1"
+            )
         return self
 
     @property
@@ -108,7 +115,9 @@ def make_config(**options: Any) -> PViTConfig:
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise UsageError(f"unknown variant '{variant}': {hint}available: {', '.join(VARIANTS)}")
     fields = {name: value for name, value in options.items() if name in PViTConfig.model_fields}
-    backbone = {name: value for name, value in options.items() if name not in PViTConfig.model_fields}
+    backbone = {
+        name: value for name, value in options.items() if name not in PViTConfig.model_fields
+    }
     fields = VARIANTS[variant] | fields
     fields["backbone_options"] = fields.get("backbone_options", {}) | backbone
     try:

@@ -69,7 +69,9 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
     """
     arguments, flags = _split_flags(sys.argv[1:] if argv is None else list(argv))
     if flags & {"-v", "--verbose"}:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+        logging.basicConfig(
+            level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True
+        )
     try:
         code = get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
     except BrokenPipeError:
@@ -92,7 +94,9 @@ def _split_flags(argv: list[str]) -> tuple[list[str], set[str]]:
 def _report(error: BaseException, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: its help is the answer
+    if (
+        type(error).__name__ == "NoArgsIsHelpError"
+    ):  # a group without a command: its help is the answer
         print(str(error), file=sys.stderr)
         return EXIT_USAGE
     message, code = describe(error)
@@ -118,17 +122,27 @@ def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):
         return _describe_os(error), EXIT_PROBLEM
     if isinstance(error, ModuleNotFoundError):
-        return f"this needs the package '{error.name}': pip install 'pvit-toolkit[train]'", EXIT_PROBLEM
+        return (
+            f"this needs the package '{error.name}': pip install 'pvit-toolkit[train]'",
+            EXIT_PROBLEM,
+        )
     if isinstance(error, MemoryError):
         return "out of memory; use fewer workers or smaller inputs", EXIT_PROBLEM
-    return f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", EXIT_PROBLEM
+    return (
+        f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)",
+        EXIT_PROBLEM,
+    )
 
 
 def _describe_usage(error: Any) -> tuple[str, int]:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else ""
     if (option := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
-        known = [name for p in context.command.params for name in p.opts + p.secondary_opts] if context else []
+        known = (
+            [name for p in context.command.params for name in p.opts + p.secondary_opts]
+            if context
+            else []
+        )
         message = f"no option '{option}'.{nearest(option, known)}"
     else:
         message = str(error.format_message())

@@ -15,7 +15,18 @@ from typer.core import TyperGroup
 from pvit_cli.common import new_app, run
 
 # In the order of the help page. A module imports what it needs inside its command, so that the help page is quick.
-COMMANDS = ("sources", "simulate", "convert", "finish", "index", "validate", "stats", "show", "gallery", "mix")
+COMMANDS = (
+    "sources",
+    "simulate",
+    "convert",
+    "finish",
+    "index",
+    "validate",
+    "stats",
+    "show",
+    "gallery",
+    "mix",
+)
 
 HELP = """Convert raw datasets to PViT shards, check them, look at them, mix them.
 

@@ -56,7 +56,9 @@ class Flag:
         kind: Any = list[str] if is_many else self.type
         annotation: Any = Annotated[kind, option]
         default = [str(value) for value in self.default] if is_many else self.default
-        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        return inspect.Parameter(
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
 
     def value(self, given: Any) -> Any:
         """The option's value from what typer parsed.
@@ -65,7 +67,9 @@ class Flag:
             UsageError: when one of several values does not have the type.
         """
         if get_origin(self.type) is tuple:
-            return tuple(self._item(part) for text in given or () for part in text.split(",") if part)
+            return tuple(
+                self._item(part) for text in given or () for part in text.split(",") if part
+            )
         return given.absolute() if isinstance(given, Path) else given
 
     def _item(self, text: str) -> Any:
@@ -73,7 +77,9 @@ class Flag:
         try:
             return kind(text)
         except ValueError:
-            raise UsageError(f"--{self.name.replace('_', '-')}: '{text}' is not of type {kind.__name__}") from None
+            raise UsageError(
+                f"--{self.name.replace('_', '-')}: '{text}' is not of type {kind.__name__}"
+            ) from None
 
 
 def plain_type(annotation: Any) -> Any:
@@ -109,7 +115,9 @@ def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag],
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     parameters += [flag.parameter() for flag in flags]
     parameters += [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.default is not inspect.Parameter.empty
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in own
+        if p.default is not inspect.Parameter.empty
     ]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -118,7 +126,9 @@ def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag],
     return typer.main.get_command(app)
 
 
-def source_group(names: Callable[[], Iterable[str]], build: Callable[[str], Any]) -> type[TyperGroup]:
+def source_group(
+    names: Callable[[], Iterable[str]], build: Callable[[str], Any]
+) -> type[TyperGroup]:
     """A group class whose sub-commands are sources.
 
     Args:
@@ -141,7 +151,9 @@ def source_group(names: Callable[[], Iterable[str]], build: Callable[[str], Any]
         def _try(name: str) -> Any:
             try:
                 return build(name)
-            except PvitError:  # a third party's converter that cannot be imported must not break the help page
+            except (
+                PvitError
+            ):  # a third party's converter that cannot be imported must not break the help page
                 return None
 
     return SourceGroup

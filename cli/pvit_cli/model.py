@@ -24,7 +24,10 @@ app = new_app(
 
 Shards = Annotated[
     list[str],
-    typer.Option("--shards", help="Folder or URL with shards, written by `pvit-data convert`; give one --shards each."),
+    typer.Option(
+        "--shards",
+        help="Folder or URL with shards, written by `pvit-data convert`; give one --shards each.",
+    ),
 ]
 ModelOption = Annotated[
     str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id owner/name.")
@@ -41,13 +44,17 @@ def _device(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device '{name}' cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
+        raise UsageError(
+            f"--device '{name}' cannot be used ({str(error).splitlines()[0]}); try --device cpu"
+        ) from None
     return name
 
 
 @app.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe in full, as YAML, ready to edit.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe in full, as YAML, ready to edit.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the training recipes, or show one.
@@ -74,17 +81,31 @@ def recipes(
 @app.command()
 def train(
     shards: Shards,
-    out: Annotated[Path, typer.Option(help="Folder of the run: configuration, log, checkpoints, model, report.html.")],
-    recipe: Annotated[str, typer.Option(help="Name of a recipe (`pvit recipes`), or a YAML file.")] = "pvit",
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the run: configuration, log, checkpoints, model, report.html."
+        ),
+    ],
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe (`pvit recipes`), or a YAML file.")
+    ] = "pvit",
     downstream: Annotated[
         str | None,
-        typer.Option(help="Source whose actions are learned; all others are auxiliary. Default: the recipe's."),
+        typer.Option(
+            help="Source whose actions are learned; all others are auxiliary. Default: the recipe's."
+        ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value of the recipe, e.g. --set optim.lr=1e-4.")
+        list[str] | None,
+        typer.Option("--set", help="Change one value of the recipe, e.g. --set optim.lr=1e-4."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out from its last good checkpoint.")] = False,
-    fast_dev_run: Annotated[bool, typer.Option(help="Two steps and tiny validations: does everything work?")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Continue the run in --out from its last good checkpoint.")
+    ] = False,
+    fast_dev_run: Annotated[
+        bool, typer.Option(help="Two steps and tiny validations: does everything work?")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Print the plan and stop.")] = False,
 ) -> None:
     """Train a model on the sources of one or more shard folders.
@@ -106,7 +127,13 @@ def train(
 
         weights: list[str] = []
         network = build_network(plan, weights.append)
-        print("\n".join(plan_lines(plan, parameter_counts(network), out, memory_line(network, plan), weights)))
+        print(
+            "\n".join(
+                plan_lines(
+                    plan, parameter_counts(network), out, memory_line(network, plan), weights
+                )
+            )
+        )
         return
     from pvit_model.training.trainer import train as run_training
 
@@ -118,16 +145,24 @@ def evaluate(
     model: ModelOption,
     shards: Shards,
     source: Annotated[
-        str | None, typer.Option(help="Only this source. Default: all that the model has a task for.")
+        str | None,
+        typer.Option(help="Only this source. Default: all that the model has a task for."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which samples: train, val or test.")] = "val",
     reference_split: Annotated[
-        str, typer.Option(help="Samples that the constant predictor is fitted on; '' leaves the comparison out.")
+        str,
+        typer.Option(
+            help="Samples that the constant predictor is fitted on; '' leaves the comparison out."
+        ),
     ] = "train",
-    limit: Annotated[int, typer.Option(min=0, help="At most so many clips per source, evenly spread; 0: all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="At most so many clips per source, evenly spread; 0: all.")
+    ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Loader processes.")] = 0,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the JSON document to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a model: each task's metrics, beside those of the best constant predictor.
@@ -140,7 +175,14 @@ def evaluate(
 
     reports = list(
         evaluate_run(
-            model, shards, source, split, reference_split or None, limit=limit, workers=workers, device=_device(device)
+            model,
+            shards,
+            source,
+            split,
+            reference_split or None,
+            limit=limit,
+            workers=workers,
+            device=_device(device),
         )
     )
     document = {"model": model, "reports": [r.to_json() for r in reports]}
@@ -156,7 +198,10 @@ def evaluate(
 
 def _table(report: Any) -> Table:
     table = Table(
-        box=None, padding=(0, 2), title=f"{report.source} {report.split}, {report.clips} clips", title_justify="left"
+        box=None,
+        padding=(0, 2),
+        title=f"{report.source} {report.split}, {report.clips} clips",
+        title_justify="left",
     )
     for head in ("target", "metric", "value", "constant", "ratio"):
         table.add_column(head, justify="left" if head in ("target", "metric") else "right")
@@ -166,7 +211,9 @@ def _table(report: Any) -> Table:
         for name, value in values.items():
             ratio = ratios.get(target, {}).get(name)
             constant = f"{fixed[name]:.4g}" if name in fixed else ""
-            table.add_row(target, name, f"{value:.4g}", constant, "" if ratio is None else f"{ratio:.3f}x")
+            table.add_row(
+                target, name, f"{value:.4g}", constant, "" if ratio is None else f"{ratio:.3f}x"
+            )
     return table
 
 
@@ -174,7 +221,9 @@ def _table(report: Any) -> Table:
 def predict(
     video: Annotated[str, typer.Argument(help="Any video file: mp4, webm, avi.")],
     model: ModelOption,
-    out: Annotated[Path, typer.Option(help="Folder for predictions.json, overlay.mp4 and overlay.png.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for predictions.json, overlay.mp4 and overlay.png.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="Number of classes to list.")] = 5,
     device: Device = "auto",
     as_json: Json = False,
@@ -200,10 +249,15 @@ def predict(
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(help="A backbone's name, or what --model takes.")] = "",
-    model: Annotated[str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id.")] = "",
-    classes: Annotated[int, typer.Option(min=1, help="Action classes of a backbone given by name.")] = 400,
+    model: Annotated[
+        str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id.")
+    ] = "",
+    classes: Annotated[
+        int, typer.Option(min=1, help="Action classes of a backbone given by name.")
+    ] = 400,
     tasks: Annotated[
-        str, typer.Option(help="Tasks of a backbone given by name: depth,normal,segm (of 41 ids),...")
+        str,
+        typer.Option(help="Tasks of a backbone given by name: depth,normal,segm (of 41 ids),..."),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -215,7 +269,9 @@ def info(
 
     where = model or name
     if not where:
-        raise UsageError(f"pvit info needs a model: a run's folder, or one of {', '.join(backbone_names())}")
+        raise UsageError(
+            f"pvit info needs a model: a run's folder, or one of {', '.join(backbone_names())}"
+        )
     if where in backbone_names():
         _backbone_info(where, classes, [task for task in tasks.split(",") if task], as_json)
     else:
@@ -228,8 +284,12 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
     from pvit_model.config import make_config
     from pvit_model.network.info import describe
 
-    spaces = {"nyu40": 41} if "segm" in tasks else {}  # some space: without one the head has no output to count
-    found = describe(make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces))
+    spaces = (
+        {"nyu40": 41} if "segm" in tasks else {}
+    )  # some space: without one the head has no output to count
+    found = describe(
+        make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces)
+    )
     if as_json:
         print_json(asdict(found))
     else:
@@ -249,7 +309,11 @@ def _run_info(model: str, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "recipe": inference.recipe,
         "backbone": network.config.backbone,
-        "clip": {"frames": clip.num_frames, "size": list(clip.size), "sampler": clip.sampler(clip.downstream)},
+        "clip": {
+            "frames": clip.num_frames,
+            "size": list(clip.size),
+            "sampler": clip.sampler(clip.downstream),
+        },
         "tasks": list(inference.tasks),
         "downstream": clip.downstream,
         "classes": len(inference.action.classes) if inference.action else 0,
@@ -282,8 +346,15 @@ def _plain(value: Any) -> str:
 @app.command()
 def export(
     model: ModelOption,
-    out: Annotated[Path, typer.Argument(help="Folder to write config.json, inference.json and model.safetensors to.")],
-    drop_heads: Annotated[bool, typer.Option(help="Leave out the auxiliary heads: prompts and actions only.")] = False,
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder to write config.json, inference.json and model.safetensors to."
+        ),
+    ],
+    drop_heads: Annotated[
+        bool, typer.Option(help="Leave out the auxiliary heads: prompts and actions only.")
+    ] = False,
 ) -> None:
     """Write a model as a folder of its own, without optimiser and log: what `--model` takes, ready to share.
 

@@ -33,12 +33,18 @@ def load(name: str) -> type[Converter]:
     if name not in entries:
         match = difflib.get_close_matches(name, entries, n=1)
         hint = f" Nearest: '{match[0]}'." if match else ""
-        raise UsageError(f"unknown source '{name}'.{hint} Known sources: {', '.join(sorted(entries))}.")
+        raise UsageError(
+            f"unknown source '{name}'.{hint} Known sources: {', '.join(sorted(entries))}."
+        )
     entry = entries[name]
     try:
         converter = entry.load()
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"source '{name}': its converter '{entry.value}' cannot be imported: {error}") from error
+        raise UsageError(
+            f"source '{name}': its converter '{entry.value}' cannot be imported: {error}"
+        ) from error
     if not (isinstance(converter, type) and issubclass(converter, Converter)):
-        raise UsageError(f"source '{name}': '{entry.value}' is not a pvit_converters.base.Converter class")
+        raise UsageError(
+            f"source '{name}': '{entry.value}' is not a pvit_converters.base.Converter class"
+        )
     return converter

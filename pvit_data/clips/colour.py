@@ -15,5 +15,9 @@ def jitter(
     if strength == 0:
         return rgb
     levels = np.arange(256)[:, None]
-    table = np.clip(((levels - 127.5) * contrast + 127.5) * gain * balance, 0, 255).round().astype(np.uint8)
+    table = (
+        np.clip(((levels - 127.5) * contrast + 127.5) * gain * balance, 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
     return np.stack([table[:, c][rgb[..., c]] for c in range(3)], -1)

@@ -74,12 +74,22 @@ class ClipConfig(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> ClipConfig:
         for own in self.per_source.values():
-            self.model_validate({**self.model_dump(), "per_source": {}, **own.model_dump(exclude_none=True)})
-        for name, (low, high) in (("jitter", self.jitter), ("area", self.area or (1, 1)), ("aspect", self.aspect)):
+            self.model_validate(
+                {**self.model_dump(), "per_source": {}, **own.model_dump(exclude_none=True)}
+            )
+        for name, (low, high) in (
+            ("jitter", self.jitter),
+            ("area", self.area or (1, 1)),
+            ("aspect", self.aspect),
+        ):
             if not 0 < low <= high:
-                raise ValueError(f"{name} ({low}, {high}) is not an ascending range of positive numbers")
+                raise ValueError(
+                    f"{name} ({low}, {high}) is not an ascending range of positive numbers"
+                )
         if min(*self.size, *self.maps) < 1:
-            raise ValueError(f"size {self.size} and map_size {self.maps} must be at least one pixel")
+            raise ValueError(
+                f"size {self.size} and map_size {self.maps} must be at least one pixel"
+            )
         return self
 
     def of_source(self, source: str) -> ClipConfig:

@@ -25,7 +25,9 @@ BY_SOURCE: dict[str, Sampler] = {
 """The published rule of each downstream dataset; any other source gets `"fit"`."""
 
 
-def segment(num_frames: int, length: int, rng: np.random.Generator | None = None) -> Int64[np.ndarray, "t"]:
+def segment(
+    num_frames: int, length: int, rng: np.random.Generator | None = None
+) -> Int64[np.ndarray, "t"]:
     """One frame from each of `length` equal segments of the whole video: random in training, else the middle one.
 
     Segment ends are rounded half to even and both belong to the segment (PySlowFast slowfast/datasets/ssv2.py).
@@ -81,7 +83,9 @@ def whole(num_frames: int, length: int) -> Int64[np.ndarray, "t"]:
 
 def keyframe(num_frames: int, length: int, centre: int, *, rate: int = 4) -> Int64[np.ndarray, "t"]:
     """Every `rate`-th frame with `centre` at position `length // 2`, clamped (AVA; PySlowFast utils.get_sequence)."""
-    return np.clip(centre + rate * (np.arange(length) - length // 2), 0, num_frames - 1).astype(np.int64)
+    return np.clip(centre + rate * (np.arange(length) - length // 2), 0, num_frames - 1).astype(
+        np.int64
+    )
 
 
 def choose(
@@ -115,5 +119,9 @@ def choose(
     if sampler == "whole":
         return whole(num_frames, length)
     if sampler == "keyframe":
-        return keyframe(num_frames, length, num_frames // 2 if centre is None else centre, rate=rate)
-    raise ConfigError(f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole or keyframe")
+        return keyframe(
+            num_frames, length, num_frames // 2 if centre is None else centre, rate=rate
+        )
+    raise ConfigError(
+        f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole or keyframe"
+    )

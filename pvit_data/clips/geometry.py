@@ -75,13 +75,17 @@ class Geometry:
         return picks[0], picks[1]
 
 
-def whole_frame(source: tuple[int, int], size: tuple[int, int] | None = None, flip: bool = False) -> Geometry:
+def whole_frame(
+    source: tuple[int, int], size: tuple[int, int] | None = None, flip: bool = False
+) -> Geometry:
     """The whole frame, resized to `size` without keeping its aspect (default: untouched)."""
     size = size or source
     return Geometry(source, (0, 0), source, size, (0, 0), size, flip)
 
 
-def draw(source: tuple[int, int], config: ClipConfig, flip: float, rng: np.random.Generator) -> Geometry:
+def draw(
+    source: tuple[int, int], config: ClipConfig, flip: float, rng: np.random.Generator
+) -> Geometry:
     """A random training view: a crop of a randomly scaled frame, mirrored with probability `flip`."""
     window = _resized_crop(source, config, rng) if config.area else _jittered(source, config, rng)
     shrink = _shrink(source, window, config.size)
@@ -91,13 +95,18 @@ def draw(source: tuple[int, int], config: ClipConfig, flip: float, rng: np.rando
         for full, part in zip(source, (rows, columns), strict=True)
     )
     mirrored = bool(rng.random() < flip)
-    return Geometry(source, (top, left), (rows, columns), config.size, (0, 0), config.size, mirrored, shrink)
+    return Geometry(
+        source, (top, left), (rows, columns), config.size, (0, 0), config.size, mirrored, shrink
+    )
 
 
 def _shrink(source: tuple[int, int], window: tuple[int, int], size: tuple[int, int]) -> int:
     """The strongest whole-number shrinking (of JPEG decoders: 2, 4, 8) that still leaves more pixels than needed."""
     fits = (s for s in (8, 4, 2) if all(n % s == 0 for n in source))
-    return next((s for s in fits if all(part // s >= out for part, out in zip(window, size, strict=True))), 1)
+    return next(
+        (s for s in fits if all(part // s >= out for part, out in zip(window, size, strict=True))),
+        1,
+    )
 
 
 def view(source: tuple[int, int], config: ClipConfig, index: int = 0, views: int = 1) -> Geometry:
@@ -106,18 +115,26 @@ def view(source: tuple[int, int], config: ClipConfig, index: int = 0, views: int
     One view is the centre; of three, 0 is left (top), 1 centre, 2 right (bottom): offsets 0, ceil((L - S) / 2), L - S
     (PySlowFast slowfast/datasets/transform.py, uniform_crop).
     """
-    scale = max(out / full for out, full in zip(config.size, source, strict=True)) * config.eval_scale
+    scale = (
+        max(out / full for out, full in zip(config.size, source, strict=True)) * config.eval_scale
+    )
     # Floor of the exact product, so that the long side is floor(long / short * size) as published.
-    resized = tuple(max(int(full * scale + 1e-6), out) for full, out in zip(source, config.size, strict=True))
+    resized = tuple(
+        max(int(full * scale + 1e-6), out) for full, out in zip(source, config.size, strict=True)
+    )
     slack = [full - out for full, out in zip(resized, config.size, strict=True)]
     offset = [math.ceil(s / 2) for s in slack]
     if views > 1:
         longer = 0 if slack[0] > slack[1] else 1
         offset[longer] = (slack[longer] * index + views - 2) // (views - 1)
-    return Geometry(source, (0, 0), source, (resized[0], resized[1]), (offset[0], offset[1]), config.size)
+    return Geometry(
+        source, (0, 0), source, (resized[0], resized[1]), (offset[0], offset[1]), config.size
+    )
 
 
-def _jittered(source: tuple[int, int], config: ClipConfig, rng: np.random.Generator) -> tuple[int, int]:
+def _jittered(
+    source: tuple[int, int], config: ClipConfig, rng: np.random.Generator
+) -> tuple[int, int]:
     low, high = config.jitter
     share = rng.uniform(1 / high, 1 / low)
     unit = min(full / out for full, out in zip(source, config.size, strict=True))
@@ -126,7 +143,9 @@ def _jittered(source: tuple[int, int], config: ClipConfig, rng: np.random.Genera
     return min(window[0], source[0]), min(window[1], source[1])
 
 
-def _resized_crop(source: tuple[int, int], config: ClipConfig, rng: np.random.Generator) -> tuple[int, int]:
+def _resized_crop(
+    source: tuple[int, int], config: ClipConfig, rng: np.random.Generator
+) -> tuple[int, int]:
     assert config.area is not None
     for _ in range(10):
         area = rng.uniform(*config.area) * source[0] * source[1]

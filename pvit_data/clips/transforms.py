@@ -65,7 +65,9 @@ def cut(rgb: UInt8[np.ndarray, "n h w 3"], geometry: Geometry) -> UInt8[np.ndarr
         FormatError: if the frames have another size than the draw was made for.
     """
     if rgb.shape[1:3] != geometry.source:
-        raise FormatError(f"frames are {rgb.shape[1:3]}, the geometric draw was made for {geometry.source}")
+        raise FormatError(
+            f"frames are {rgb.shape[1:3]}, the geometric draw was made for {geometry.source}"
+        )
     (top, left), (height, width) = geometry.corner, geometry.window
     return rgb[:, top : top + height, left : left + width]
 
@@ -89,7 +91,9 @@ def resize(
     return np.ascontiguousarray(out[:, :, ::-1] if geometry.flip else out)
 
 
-def mirrored_ids(ids: Integer[np.ndarray, "*shape"], space: LabelSpace | None) -> Integer[np.ndarray, "*shape"]:
+def mirrored_ids(
+    ids: Integer[np.ndarray, "*shape"], space: LabelSpace | None
+) -> Integer[np.ndarray, "*shape"]:
     """The class ids of a mirrored image: left and right classes of the space exchanged, everything else unchanged."""
     if space is None or not space.pairs or ids.size == 0:
         return ids
@@ -106,7 +110,9 @@ def _unchanged(name: str) -> Callable[[Sample, Change], Any]:
 
 def _rgb(sample: Sample, change: Change) -> UInt8[np.ndarray, "n h w 3"] | None:
     if isinstance(sample.rgb, EncodedMedia):
-        raise FormatError(f"sample '{sample.key}': rgb is still encoded; decode it before transforming")
+        raise FormatError(
+            f"sample '{sample.key}': rgb is still encoded; decode it before transforming"
+        )
     if sample.rgb is None:
         return None
     window = sample.rgb if change.gathered else cut(sample.rgb, change.geometry)
@@ -163,7 +169,9 @@ def _pose2d(sample: Sample, change: Change) -> Float32[np.ndarray, "t p 25 2"] |
 
 def _move(points: Float[np.ndarray, "*n 2"], geometry: Geometry) -> Float32[np.ndarray, "*n 2"]:
     matrix = geometry.matrix()
-    moved: Float32[np.ndarray, "*n 2"] = (points * matrix.diagonal()[:2] + matrix[:2, 2]).astype(np.float32)
+    moved: Float32[np.ndarray, "*n 2"] = (points * matrix.diagonal()[:2] + matrix[:2, 2]).astype(
+        np.float32
+    )
     return moved
 
 
@@ -172,7 +180,10 @@ def _boxes(sample: Sample, change: Change) -> Boxes | None:
     if boxes is None:
         return None
     (height, width), (out_height, out_width) = geometry.source, geometry.size
-    corners = _move(boxes.xyxy.reshape(-1, 2, 2) * [width, height], geometry) / [out_width, out_height]
+    corners = _move(boxes.xyxy.reshape(-1, 2, 2) * [width, height], geometry) / [
+        out_width,
+        out_height,
+    ]
     # A mirrored box has its corners exchanged in x: sort them again.
     xyxy = np.clip(np.concatenate([corners.min(1), corners.max(1)], 1), 0, 1)
     moved = replace(boxes, xyxy=xyxy.astype(np.float32))
@@ -208,7 +219,9 @@ def _action(sample: Sample, change: Change) -> int | float | None:
 def _actions(sample: Sample, change: Change) -> Actions | None:
     if sample.actions is None or not change.geometry.flip:
         return sample.actions
-    return replace(sample.actions, class_id=mirrored_ids(sample.actions.class_id, sample.spaces.get("action")))
+    return replace(
+        sample.actions, class_id=mirrored_ids(sample.actions.class_id, sample.spaces.get("action"))
+    )
 
 
 def _camera(sample: Sample, change: Change) -> Camera | None:

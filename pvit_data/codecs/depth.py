@@ -17,7 +17,9 @@ from pvit_data.sample.limits import check_decoded
 
 MAX_FLOAT16 = 65504.0
 NAMES = ("float16", "uint16", "float32")
-_FROM_FLOAT16 = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)  # twice as fast as converting
+_FROM_FLOAT16 = (
+    np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
+)  # twice as fast as converting
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,12 @@ class DepthEncoding:
             encoding = cls(name, float(scale or 0))
         except ValueError:
             encoding = cls("")
-        if encoding.name not in NAMES or (encoding.name == "uint16") != (0 < encoding.scale < np.inf):
-            raise FormatError(f"depth encoding {text!r}: expected float16, float32 or uint16:METRES_PER_STEP")
+        if encoding.name not in NAMES or (encoding.name == "uint16") != (
+            0 < encoding.scale < np.inf
+        ):
+            raise FormatError(
+                f"depth encoding {text!r}: expected float16, float32 or uint16:METRES_PER_STEP"
+            )
         return encoding
 
 
@@ -64,7 +70,9 @@ def encode_depth(depth: Float32[np.ndarray, "n h w"], encoding: DepthEncoding) -
     if encoding.name == "uint16":
         return tiff.write_tiff(_steps(depth, encoding.scale), tiff.UINT16_DELTA)
     if depth.max(initial=0) > MAX_FLOAT16:
-        raise FormatError(f"depth reaches {depth.max()} m, float16 holds {MAX_FLOAT16}: store it with depth=float32")
+        raise FormatError(
+            f"depth reaches {depth.max()} m, float16 holds {MAX_FLOAT16}: store it with depth=float32"
+        )
     return tiff.write_tiff(depth.astype("<f2").view("<u2"), tiff.UINT16_DELTA)
 
 
@@ -85,9 +93,14 @@ def decode_depth(
     reader = tiff.TiffReader(data)
     expected = tiff.FLOAT32 if encoding.name == "float32" else tiff.UINT16_DELTA
     if reader.kind != expected:
-        raise FormatError(f"depth.tif holds {reader.kind.dtype} pages, not those of encoding {encoding.name}")
+        raise FormatError(
+            f"depth.tif holds {reader.kind.dtype} pages, not those of encoding {encoding.name}"
+        )
     count = reader.num_pages if pages is None else len(pages)
-    check_decoded("depth", 4 * count * (reader.height * reader.width if rows is None else len(rows) * reader.width))
+    check_decoded(
+        "depth",
+        4 * count * (reader.height * reader.width if rows is None else len(rows) * reader.width),
+    )
     raw = reader.read(pages, rows, columns)
     if encoding.name == "float32":
         return raw
@@ -99,8 +112,12 @@ def decode_depth(
 def _steps(depth: Float32[np.ndarray, "n h w"], scale: float) -> Integer[np.ndarray, "n h w"]:
     steps = np.rint(depth / scale)
     if steps.max(initial=0) > 65535:
-        raise FormatError(f"depth reaches {depth.max()} m, uint16 steps of {scale} m hold {65535 * scale}")
+        raise FormatError(
+            f"depth reaches {depth.max()} m, uint16 steps of {scale} m hold {65535 * scale}"
+        )
     stored = steps.astype("<u2")
     if not np.array_equal((stored * scale).astype(np.float32), depth):
-        raise FormatError(f"depth is not a multiple of {scale} m: store it with depth=float16 or depth=float32")
+        raise FormatError(
+            f"depth is not a multiple of {scale} m: store it with depth=float16 or depth=float32"
+        )
     return stored

@@ -35,7 +35,9 @@ def encode_normal(normal: Float32[np.ndarray, "n h w 3"], encoding: str = "xyz8"
     valid = length > 0
     if not (np.abs(length - valid) <= UNIT_TOLERANCE).all():
         worst = length.flat[int(np.nan_to_num(np.abs(length - valid), nan=np.inf).argmax())]
-        raise FormatError(f"normal holds a vector of length {worst}, expected 1, or 0 for invalid pixels")
+        raise FormatError(
+            f"normal holds a vector of length {worst}, expected 1, or 0 for invalid pixels"
+        )
     if encoding == "xyz8":
         stored = (128 + np.rint(127 * normal)).clip(1, 255).astype(np.uint8)
         stored[~valid] = 0
@@ -61,8 +63,12 @@ def decode_normal(
         raise FormatError(f"normal encoding {encoding!r}: expected one of {NAMES}")
     reader = tiff.TiffReader(data)
     octahedral = encoding == "octahedral"
-    if reader.kind != (tiff.UINT16_DELTA if octahedral else tiff.UINT8X3_DELTA) or (octahedral and reader.height % 2):
-        raise FormatError(f"normal.tif holds {reader.kind.channels} x {reader.kind.dtype}, not the pages of {encoding}")
+    if reader.kind != (tiff.UINT16_DELTA if octahedral else tiff.UINT8X3_DELTA) or (
+        octahedral and reader.height % 2
+    ):
+        raise FormatError(
+            f"normal.tif holds {reader.kind.channels} x {reader.kind.dtype}, not the pages of {encoding}"
+        )
     height = reader.height // 2 if octahedral else reader.height
     count = reader.num_pages if pages is None else len(pages)
     check_decoded("normal", 12 * count * reader.width * (height if rows is None else len(rows)))
@@ -85,7 +91,9 @@ def from_bytes(stored: UInt8[np.ndarray, "*shape 3"]) -> Float32[np.ndarray, "*s
     return out
 
 
-def _fold(normal: Float32[np.ndarray, "n h w 3"], valid: Bool[np.ndarray, "n h w"]) -> UInt16[np.ndarray, "n 2h w"]:
+def _fold(
+    normal: Float32[np.ndarray, "n h w 3"], valid: Bool[np.ndarray, "n h w"]
+) -> UInt16[np.ndarray, "n 2h w"]:
     size = np.abs(normal).sum(-1, keepdims=True)
     flat = np.divide(normal, size, out=np.zeros_like(normal), where=size > 0)
     xy = flat[..., :2]
@@ -96,7 +104,9 @@ def _fold(normal: Float32[np.ndarray, "n h w 3"], valid: Bool[np.ndarray, "n h w
     return np.concatenate([stored[..., 0], stored[..., 1]], axis=1)
 
 
-def _unfold(u: UInt16[np.ndarray, "k r s"], v: UInt16[np.ndarray, "k r s"]) -> Float32[np.ndarray, "k r s 3"]:
+def _unfold(
+    u: UInt16[np.ndarray, "k r s"], v: UInt16[np.ndarray, "k r s"]
+) -> Float32[np.ndarray, "k r s 3"]:
     xy = (np.stack([u, v], -1).astype(np.float32) - _HALF) / _STEPS
     z = 1 - np.abs(xy).sum(-1, keepdims=True)
     fold = np.maximum(-z, 0)

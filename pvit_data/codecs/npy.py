@@ -15,7 +15,11 @@ from jaxtyping import Shaped
 
 from pvit_data.errors import FormatError
 
-DTYPES: dict[str, np.dtype[Any]] = {"<f4": np.dtype("<f4"), "<i4": np.dtype("<i4"), "|u1": np.dtype("u1")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "<f4": np.dtype("<f4"),
+    "<i4": np.dtype("<i4"),
+    "|u1": np.dtype("u1"),
+}
 MAX_DIMS = 8
 _ALIGN = 64
 _PREFIX = b"\x93NUMPY\x01\x00"
@@ -57,6 +61,10 @@ def read_npy(data: bytes | memoryview) -> Shaped[np.ndarray, "..."]:
     shape = tuple(int(n) for n in match[2].split(b",") if n.strip())
     expected = prod(shape) * dtype.itemsize
     if len(shape) > MAX_DIMS or len(data) - start - length != expected:
-        raise FormatError(f".npy of shape {shape} needs {expected} bytes, found {len(data) - start - length}")
-    array: Shaped[np.ndarray, "..."] = np.frombuffer(data, dtype, offset=start + length).reshape(shape).copy()
+        raise FormatError(
+            f".npy of shape {shape} needs {expected} bytes, found {len(data) - start - length}"
+        )
+    array: Shaped[np.ndarray, "..."] = (
+        np.frombuffer(data, dtype, offset=start + length).reshape(shape).copy()
+    )
     return array

@@ -17,7 +17,9 @@ def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
         FormatError: if an id is outside the space.
     """
     if space.num_ids > IGNORE_16:
-        raise FormatError(f"label space '{space.name}' has ids up to {space.num_ids - 1}, 16 bits hold {IGNORE_16 - 1}")
+        raise FormatError(
+            f"label space '{space.name}' has ids up to {space.num_ids - 1}, 16 bits hold {IGNORE_16 - 1}"
+        )
     outside = ((segm < space.first) | (segm >= space.num_ids)) & (segm != space.ignore)
     if outside.any():
         raise FormatError(

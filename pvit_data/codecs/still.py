@@ -64,7 +64,9 @@ def decode_still(
     image = _open(data)
     orientation = _orientation(image)
     turned = orientation != 1
-    shown = (image.width, image.height) if orientation in _TRANSPOSED else (image.height, image.width)
+    shown = (
+        (image.width, image.height) if orientation in _TRANSPOSED else (image.height, image.width)
+    )
     if size is not None and shown != size:
         raise FormatError(f"JPEG is {shown}, expected {size}")
     if window is not None:

@@ -76,7 +76,10 @@ def write_tiff(pages: Shaped[np.ndarray, "n h w *c"], kind: Kind) -> bytes:
         )
     num_pages, height, width = pages.shape[:3]
     check_picture("TIFF page", height, width)
-    strips = [bytes(deflate.zlib_compress(_difference(page, kind).tobytes(), kind.level)) for page in pages]
+    strips = [
+        bytes(deflate.zlib_compress(_difference(page, kind).tobytes(), kind.level))
+        for page in pages
+    ]
     lengths = np.array([len(s) for s in strips], np.int64)
     if int(lengths.sum()) + 256 * num_pages > MAX_FILE:
         raise FormatError(
@@ -102,7 +105,9 @@ class TiffReader:
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
-        self.kind, self.num_pages, self.height, self.width, self._lengths, self._offsets = _parse(self._data)
+        self.kind, self.num_pages, self.height, self.width, self._lengths, self._offsets = _parse(
+            self._data
+        )
 
     def read(
         self,
@@ -154,7 +159,9 @@ class TiffReader:
             raise FormatError(f"TIFF page {page} does not inflate to {size} bytes") from error
         if len(raw) != size:
             raise FormatError(f"TIFF page {page} inflates to {len(raw)} bytes, expected {size}")
-        shape = (self.height, self.width) + (() if self.kind.channels == 1 else (self.kind.channels,))
+        shape = (self.height, self.width) + (
+            () if self.kind.channels == 1 else (self.kind.channels,)
+        )
         return np.frombuffer(raw, self.kind.dtype).reshape(shape)
 
 
@@ -204,7 +211,9 @@ def _blank(kind: Kind, height: int, width: int, num_pages: int) -> tuple[np.ndar
     table["next"][:-1] = len(HEADER) + directory.itemsize * np.arange(1, num_pages)
     if kind.channels == 1:
         return table, b""
-    table["entries"]["value"][:, _BITS] = len(HEADER) + table.nbytes  # three SHORTs do not fit into an entry
+    table["entries"]["value"][:, _BITS] = (
+        len(HEADER) + table.nbytes
+    )  # three SHORTs do not fit into an entry
     return table, np.full(kind.channels, bits, "<u2").tobytes() + b"\x00\x00"
 
 
@@ -213,7 +222,9 @@ def _directory(num_entries: int) -> np.dtype[np.void]:
     return np.dtype([("count", "<u2"), ("entries", _ENTRY, (num_entries,)), ("next", "<u4")])
 
 
-def _parse(data: memoryview) -> tuple[Kind, int, int, int, Integer[np.ndarray, "n"], Integer[np.ndarray, "n"]]:
+def _parse(
+    data: memoryview,
+) -> tuple[Kind, int, int, int, Integer[np.ndarray, "n"], Integer[np.ndarray, "n"]]:
     start = len(HEADER)
     num_entries = int.from_bytes(data[start : start + 2], "little")
     if data[:start] != HEADER or num_entries not in (11, 12):
@@ -228,17 +239,23 @@ def _parse(data: memoryview) -> tuple[Kind, int, int, int, Integer[np.ndarray, "
     shared = 8 if kind.channels > 1 else 0
     num_pages, rest = divmod(data_start - start - shared, directory.itemsize)
     if rest or not 1 <= num_pages <= MAX_FRAMES or data_start > len(data):
-        raise FormatError("not a TIFF of the shard format: the first strip does not follow the page directories")
+        raise FormatError(
+            "not a TIFF of the shard format: the first strip does not follow the page directories"
+        )
     table = np.frombuffer(data, directory, num_pages, start)["entries"]["value"]
     lengths, offsets = table[:, _LENGTH].astype(np.int64), table[:, _OFFSET].astype(np.int64)
     if _header(kind, height, width, lengths) != data[:data_start]:
-        raise FormatError("not a TIFF of the shard format: page directories differ from the only allowed form")
+        raise FormatError(
+            "not a TIFF of the shard format: page directories differ from the only allowed form"
+        )
     end = int(offsets[-1] + lengths[-1] + lengths[-1] % 2)
     if end != len(data):
         raise FormatError(f"TIFF has {len(data)} bytes, its pages end at {end}")
     size = height * width * kind.pixel_bytes
     if size > MAX_RATIO * int(lengths.min()):
-        raise FormatError(f"TIFF claims {size} bytes per page, more than {int(lengths.min())} bytes can inflate to")
+        raise FormatError(
+            f"TIFF claims {size} bytes per page, more than {int(lengths.min())} bytes can inflate to"
+        )
     return kind, num_pages, height, width, lengths, offsets
 
 
@@ -249,4 +266,6 @@ def _kind(values: Integer[np.ndarray, "e"], num_entries: int) -> Kind:
         entries = 12 if kind.dtype.kind == "f" else 11
         if (num_entries, *values[[_BITS, 6, 10]]) == (entries, bits, kind.channels, predictor):
             return kind
-    raise FormatError("not a TIFF of the shard format: no such combination of bits, channels and predictor")
+    raise FormatError(
+        "not a TIFF of the shard format: no such combination of bits, channels and predictor"
+    )

@@ -27,8 +27,15 @@ CRF = 18
 SHORT_CLIP = 64  # frames; a clip of this length or shorter gets the shorter distance of key frames
 GOP_SHORT, GOP_LONG = 16, 32
 DEFAULT_RATE = 30.0  # played at, where the source tells no rate
-CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"})
-_BT601, _BT709, _SRGB, _LIMITED = 6, 1, 13, 1  # ITU-T H.273: matrix SMPTE 170M; primaries BT.709; transfer sRGB
+CODECS = frozenset(
+    {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"}
+)
+_BT601, _BT709, _SRGB, _LIMITED = (
+    6,
+    1,
+    13,
+    1,
+)  # ITU-T H.273: matrix SMPTE 170M; primaries BT.709; transfer sRGB
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,11 @@ class _Shown:
 
 
 def encode_video(
-    frames: UInt8[np.ndarray, "t h w 3"], fps: float, crf: int = CRF, gop: int | None = None, preset: str = "medium"
+    frames: UInt8[np.ndarray, "t h w 3"],
+    fps: float,
+    crf: int = CRF,
+    gop: int | None = None,
+    preset: str = "medium",
 ) -> bytes:
     """Encodes sRGB frames as H.264 (yuv420p, one thread, the same bytes every time with the same libraries).
 
@@ -75,7 +86,13 @@ def encode_video(
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         # x264's macroblock tree gives other bytes from call to call at some sizes (96 and 240 pixels, for example).
-        options = {"crf": str(crf), "preset": preset, "tune": "fastdecode", "g": str(gop), "x264-params": "mbtree=0"}
+        options = {
+            "crf": str(crf),
+            "preset": preset,
+            "tune": "fastdecode",
+            "g": str(gop),
+            "x264-params": "mbtree=0",
+        }
         rate = Fraction(fps or DEFAULT_RATE).limit_denominator(1001)
         stream: Any = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
@@ -138,7 +155,9 @@ def decode_video(
             shown = _index(container)
             picks = list(range(len(shown.pts))) if frames is None else [int(f) for f in frames]
             if picks and not 0 <= min(picks) <= max(picks) < len(shown.pts):
-                raise FormatError(f"video has {len(shown.pts)} frames, asked for {min(picks)} to {max(picks)}")
+                raise FormatError(
+                    f"video has {len(shown.pts)} frames, asked for {min(picks)} to {max(picks)}"
+                )
             context = container.streams.video[0].codec_context
             check_decoded("video", 3 * len(picks) * context.height * context.width)
             return _collect(container, shown, picks, (size, window))
@@ -191,14 +210,19 @@ def _index(container: Any) -> _Shown:
         packets.append((packet.pts, packet.is_keyframe))
         if len(packets) > MAX_FRAMES:
             raise FormatError(f"video has more than {MAX_FRAMES} frames")
-    exact = all(pts is not None for pts, _ in packets) and len({pts for pts, _ in packets}) == len(packets)
+    exact = all(pts is not None for pts, _ in packets) and len({pts for pts, _ in packets}) == len(
+        packets
+    )
     if exact:
         packets.sort()
     return _Shown([p[0] for p in packets], [p[1] for p in packets], exact)
 
 
 def _collect(
-    container: Any, shown: _Shown, picks: list[int], part: tuple[tuple[int, int] | None, Window | None]
+    container: Any,
+    shown: _Shown,
+    picks: list[int],
+    part: tuple[tuple[int, int] | None, Window | None],
 ) -> UInt8[np.ndarray, "n h w 3"]:
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(picks):
@@ -210,10 +234,14 @@ def _collect(
         if out is None:
             out = np.empty((len(picks), *rgb.shape), np.uint8)
         if rgb.shape != out.shape[1:]:
-            raise FormatError(f"video changes its size from {out.shape[1:3]} to {rgb.shape[:2]} at frame {number}")
+            raise FormatError(
+                f"video changes its size from {out.shape[1:3]} to {rgb.shape[:2]} at frame {number}"
+            )
         out[places.pop(number)] = rgb
     if places:
-        raise FormatError(f"video ends before frame {min(places)}, although it lists {len(shown.pts)} frames")
+        raise FormatError(
+            f"video ends before frame {min(places)}, although it lists {len(shown.pts)} frames"
+        )
     if out is None:
         context = container.streams.video[0].codec_context
         size, window = part
@@ -230,7 +258,9 @@ def _part_of(
         return rgb if size is None else rgb[: size[0], : size[1]]
     turned = round(picture.rotation / 90) % 2
     shown = (picture.width, picture.height) if turned else (picture.height, picture.width)
-    if size is not None and not (size[0] <= shown[0] <= size[0] + 1 and size[1] <= shown[1] <= size[1] + 1):
+    if size is not None and not (
+        size[0] <= shown[0] <= size[0] + 1 and size[1] <= shown[1] <= size[1] + 1
+    ):
         raise FormatError(f"video is {shown}, expected {size}")
     window.check(*(size or shown))
     top, left = window.top, window.left
@@ -244,13 +274,18 @@ def _part_of(
 def _cut(picture: Any, window: Window) -> Any:
     """The 4:2:0 picture cut to whole chroma samples around a window: the rest is never converted to RGB."""
     top, left = window.top - window.top % 2, window.left - window.left % 2
-    height, width = (window.top + window.height - top + 1) & ~1, (window.left + window.width - left + 1) & ~1
+    height, width = (
+        (window.top + window.height - top + 1) & ~1,
+        (window.left + window.width - left + 1) & ~1,
+    )
     part: Any = av.VideoFrame(width, height, picture.format.name)
     for index, step in enumerate((1, 2, 2)):
         source, target = picture.planes[index], part.planes[index]
         rows = np.frombuffer(source, np.uint8).reshape(source.height, source.line_size)
         view = np.frombuffer(target, np.uint8).reshape(target.height, target.line_size)
-        view[:, : width // step] = rows[top // step :, left // step :][: height // step, : width // step]
+        view[:, : width // step] = rows[top // step :, left // step :][
+            : height // step, : width // step
+        ]
     part.colorspace, part.color_range = picture.colorspace, picture.color_range
     return part
 

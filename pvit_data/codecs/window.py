@@ -29,6 +29,9 @@ class Window:
         Raises:
             FormatError: if it is not.
         """
-        inside = 0 <= self.top <= self.top + self.height <= height and 0 <= self.left <= self.left + self.width <= width
+        inside = (
+            0 <= self.top <= self.top + self.height <= height
+            and 0 <= self.left <= self.left + self.width <= width
+        )
         if not inside or min(self.height, self.width) < 1:
             raise FormatError(f"{self} is not inside a picture of {height} x {width}")

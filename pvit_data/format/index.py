@@ -51,7 +51,9 @@ def index_name(source: str, split: str) -> str:
     return f"{source}/index/{split}.parquet"
 
 
-def index_row(shard: str, encoded: Encoded, places: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
+def index_row(
+    shard: str, encoded: Encoded, places: dict[str, tuple[int, int, int]]
+) -> dict[str, Any]:
     """The row of one sample; `places` holds (offset, size, CRC) of each extension."""
     record = encoded.record
     row: dict[str, Any] = {
@@ -90,9 +92,17 @@ def write_index(columns: dict[str, list[Any]]) -> bytes:
         member = name.rpartition("_")[0] if name in PLACES else ""
         if member and max(columns[f"{member}_offset"], default=-1) < 0:
             continue
-        kept[name] = pa.array(columns[name], pa.string() if name in TEXT else getattr(pa, _arrow(name))())
+        kept[name] = pa.array(
+            columns[name], pa.string() if name in TEXT else getattr(pa, _arrow(name))()
+        )
     buffer = io.BytesIO()
-    pq.write_table(pa.table(kept), buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=list(REPEATED))
+    pq.write_table(
+        pa.table(kept),
+        buffer,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        use_dictionary=list(REPEATED),
+    )
     return buffer.getvalue()
 
 
@@ -135,7 +145,9 @@ class Index:
         """
         array = self._array(name)
         if name in REPEATED:
-            values: Shaped[np.ndarray, "k"] = np.array([*array.dictionary.to_pylist(), None], object)
+            values: Shaped[np.ndarray, "k"] = np.array(
+                [*array.dictionary.to_pylist(), None], object
+            )
             return np.asarray(values[array.indices.to_numpy()])
         return np.asarray(array.to_numpy(zero_copy_only=False) if name in TEXT else array)
 
@@ -152,7 +164,9 @@ class Index:
         import pyarrow as pa
 
         if name not in COLUMNS:
-            raise UsageError(f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}")
+            raise UsageError(
+                f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
+            )
         if name not in self._names:
             if name not in PLACES:
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
@@ -162,13 +176,21 @@ class Index:
             column = self._file.read([name])[name]
             chunks = column.unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
-            values.validate(full=True)  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
+            values.validate(
+                full=True
+            )  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
         except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(f"{self._where}: column {name} cannot be decoded: {plain(error)}") from error
+            raise CorruptShardError(
+                f"{self._where}: column {name} cannot be decoded: {plain(error)}"
+            ) from error
         if len(values) != self.num_rows:
-            raise CorruptShardError(f"{self._where}: column {name} has {len(values)} values, expected {self.num_rows}")
+            raise CorruptShardError(
+                f"{self._where}: column {name} has {len(values)} values, expected {self.num_rows}"
+            )
         if values.null_count or kind not in (values.type, getattr(values.type, "value_type", None)):
-            raise CorruptShardError(f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls")
+            raise CorruptShardError(
+                f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls"
+            )
         return values if name in TEXT else values.to_numpy(zero_copy_only=False)
 
 

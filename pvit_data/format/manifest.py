@@ -77,7 +77,9 @@ class SourceSpec(BaseModel):
     @classmethod
     def _plain_name(cls, name: str) -> str:
         if not SOURCE_NAME.match(name):
-            raise UsageError(f"source name {name!r}: expected 1 to 40 characters of a-z, 0-9, '_' and '-'")
+            raise UsageError(
+                f"source name {name!r}: expected 1 to 40 characters of a-z, 0-9, '_' and '-'"
+            )
         return name
 
 
@@ -168,7 +170,9 @@ class Manifest(BaseModel):
 def dump(model: BaseModel) -> bytes:
     """A model as stored JSON: sorted keys, two blanks of indent, final newline."""
     values = model.model_dump(mode="json")
-    return (json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (
+        json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
 
 
 def read_manifest(storage: Storage) -> Manifest:
@@ -187,7 +191,9 @@ def read_manifest(storage: Storage) -> Manifest:
     manifest = parse(Manifest, values, where)
     plain = data.replace(f'"checksum": "{manifest.checksum}"'.encode(), b'"checksum": ""', 1)
     if manifest.checksum != hashlib.sha256(plain).hexdigest():
-        raise CorruptShardError(f"{where} was changed or damaged: build it again with 'pvit-data finish'")
+        raise CorruptShardError(
+            f"{where} was changed or damaged: build it again with 'pvit-data finish'"
+        )
     return manifest
 
 
@@ -201,7 +207,9 @@ def check_version(version: str, where: str) -> None:
     if match is None:
         raise FormatError(f"{where} has version {version[:20]!r}, expected MAJOR.MINOR")
     if int(match[1]) > MAJOR:
-        raise FormatError(f"{where} has format version {version}, this reader knows {MAJOR}.x: update pvit-toolkit")
+        raise FormatError(
+            f"{where} has format version {version}, this reader knows {MAJOR}.x: update pvit-toolkit"
+        )
 
 
 def parse(model: type[Model], values: Any, where: str | Path) -> Model:
@@ -215,4 +223,6 @@ def parse(model: type[Model], values: Any, where: str | Path) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise FormatError(f"{where}: {place}: {first['msg']} ({error.error_count()} problem(s))") from error
+        raise FormatError(
+            f"{where}: {place}: {first['msg']} ({error.error_count()} problem(s))"
+        ) from error

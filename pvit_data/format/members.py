@@ -21,7 +21,9 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "rgb": tuple(RGB_EXTENSIONS.values()),
     "segm": ("segm.tif",),
 }
-MEMBER_OF_EXTENSION = {extension: name for name, extensions in MEMBERS.items() for extension in extensions}
+MEMBER_OF_EXTENSION = {
+    extension: name for name, extensions in MEMBERS.items() for extension in extensions
+}
 
 # Fields of a sample that may be asked for, and the members each needs.
 FIELDS: dict[str, tuple[str, ...]] = {

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.index import COLUMNS
-from pvit_data.format.manifest import FORMAT, MAJOR, MINOR, ShardInfo, SourceSpec, check_version, dump, parse
+from pvit_data.format.manifest import (
+    FORMAT,
+    MAJOR,
+    MINOR,
+    ShardInfo,
+    SourceSpec,
+    check_version,
+    dump,
+    parse,
+)
 from pvit_data.format.record import parse_json
 from pvit_data.storage.storage import Storage
 
@@ -87,7 +96,9 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
     if set(lengths.values()) != {receipt.samples} or name != receipt_name(
         receipt.source, receipt.split, receipt.number
     ):
-        raise FormatError(f"{name} does not agree with itself: remove it, and convert its shard again")
+        raise FormatError(
+            f"{name} does not agree with itself: remove it, and convert its shard again"
+        )
     return receipt
 
 
@@ -104,7 +115,10 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
             return
         stored = read_source(storage, source.name)
         for field in SourceSpec.model_fields:
-            old, new = getattr(stored, field), getattr(parse(SourceSpec, source.model_dump(mode="json"), name), field)
+            old, new = (
+                getattr(stored, field),
+                getattr(parse(SourceSpec, source.model_dump(mode="json"), name), field),
+            )
             if field != "notes" and old != new:
                 raise UsageError(
                     f"{storage.url} has source '{source.name}' with {field} = {_short(old)}, not {_short(new)}: "

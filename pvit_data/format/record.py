@@ -83,7 +83,9 @@ _ITEMS: dict[Any, type] = {list[int]: int, list[float]: float, list[str]: str}
 def write_record(record: Record) -> bytes:
     """Encodes with sorted keys, UTF-8, no blanks: the same bytes every time."""
     values = dataclasses.asdict(record)
-    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return json.dumps(
+        values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ).encode()
 
 
 def read_record(data: bytes | memoryview) -> Record:
@@ -129,7 +131,9 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     if type(values) is list and item is float:
         values = [float(v) if type(v) is int and abs(v) <= MAX_INTEGER else v for v in values]
     if type(values) is not list or any(type(v) is not item for v in values):
-        raise FormatError(f"record has {name} = {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}")
+        raise FormatError(
+            f"record has {name} = {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}"
+        )
     if item is float and not all(map(math.isfinite, values)):
         raise FormatError(f"record has a number in {name} that is not finite")
     if item is int and any(not -MAX_INTEGER <= v <= MAX_INTEGER for v in values):

@@ -84,8 +84,15 @@ def read_header(block: bytes) -> Member | None:
     flag = chr(block[156])
     if flag in _KINDS:
         raise FormatError(f"member {name[:100]!r} is {_KINDS[flag]}: only regular files are read")
-    if block[257:263] != b"ustar\x00" or flag not in "0\x00" or any(block[345:500]) or not NAME.match(name):
-        raise FormatError(f"member {name[:100]!r} is not a regular file with a flat name KEY.EXTENSION")
+    if (
+        block[257:263] != b"ustar\x00"
+        or flag not in "0\x00"
+        or any(block[345:500])
+        or not NAME.match(name)
+    ):
+        raise FormatError(
+            f"member {name[:100]!r} is not a regular file with a flat name KEY.EXTENSION"
+        )
     size = _octal(block[124:136], "size")
     if size > MAX_MEMBER_BYTES:
         raise FormatError(f"member {name!r} claims {size} bytes, at most {MAX_MEMBER_BYTES}")

@@ -31,7 +31,9 @@ class Targets:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
         """The same targets on another device."""
-        return Targets(*(t.to(device, non_blocking=non_blocking) for t in (self.rows, self.value, self.valid)))
+        return Targets(
+            *(t.to(device, non_blocking=non_blocking) for t in (self.rows, self.value, self.valid))
+        )
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
         targets = {name: t.to(device, non_blocking) for name, t in self.targets.items()}
-        return replace(self, video=self.video.to(device, non_blocking=non_blocking), targets=targets)
+        return replace(
+            self, video=self.video.to(device, non_blocking=non_blocking), targets=targets
+        )
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (called by PyTorch's DataLoader)."""
         pin = {
-            n: Targets(t.rows.pin_memory(), t.value.pin_memory(), t.valid.pin_memory()) for n, t in self.targets.items()
+            n: Targets(t.rows.pin_memory(), t.value.pin_memory(), t.valid.pin_memory())
+            for n, t in self.targets.items()
         }
         return replace(self, video=self.video.pin_memory(), targets=pin)

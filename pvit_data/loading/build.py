@@ -33,7 +33,12 @@ class TrainingBatches:
     """This rank's slice of the global batches of a mixture."""
 
     def __init__(
-        self, mixture: Mixture, config: ClipConfig, rank: int = 0, world_size: int = 1, on_corrupt: OnCorrupt = "raise"
+        self,
+        mixture: Mixture,
+        config: ClipConfig,
+        rank: int = 0,
+        world_size: int = 1,
+        on_corrupt: OnCorrupt = "raise",
     ) -> None:
         self.mixture, self.config, self.on_corrupt = mixture, config, on_corrupt
         share = mixture.batch_size // world_size
@@ -41,14 +46,20 @@ class TrainingBatches:
         self._readers = []
         for source in mixture.sources:
             trained = {
-                name: of_source(source.ds, name, {**mixture.tasks, **config.tasks}) for name in source.ds.sources
+                name: of_source(source.ds, name, {**mixture.tasks, **config.tasks})
+                for name in source.ds.sources
             }
             tasks = {
-                name: _with_action(names, config.downstream == name or (not config.downstream and source.is_downstream))
+                name: _with_action(
+                    names,
+                    config.downstream == name or (not config.downstream and source.is_downstream),
+                )
                 for name, names in trained.items()
             }
             self._readers.append(ClipReader(source.ds, config, tasks, mixture.seed))
-        self._empty = {name: nothing for reader in self._readers for name, nothing in reader.empty().items()}
+        self._empty = {
+            name: nothing for reader in self._readers for name, nothing in reader.empty().items()
+        }
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
@@ -69,7 +80,9 @@ class TrainingBatches:
                     raise
                 skipped.append((reader.source(wanted.row), str(error)))
             wanted = self.mixture.substitute(draw, attempt)
-        raise FormatError(f"{MAX_IN_A_ROW} samples in a row cannot be read, the last: {skipped[-1][1]}")
+        raise FormatError(
+            f"{MAX_IN_A_ROW} samples in a row cannot be read, the last: {skipped[-1][1]}"
+        )
 
 
 class EvaluationBatches:
@@ -86,11 +99,18 @@ class EvaluationBatches:
         world_size: int = 1,
         on_corrupt: OnCorrupt = "raise",
     ) -> None:
-        self.config, self.views, self.on_corrupt, self.batch_size = config, views, on_corrupt, batch_size
+        self.config, self.views, self.on_corrupt, self.batch_size = (
+            config,
+            views,
+            on_corrupt,
+            batch_size,
+        )
         rows = np.flatnonzero(ds.column("has_rgb").astype(bool))[rank::world_size]
         self._todo = [(int(row), view) for row in rows for view in range(views[0] * views[1])]
         asked = None if tasks is None else tuple(tasks)
-        self._reader = ClipReader(ds, config, {name: _asked(asked, name, ds, config) for name in ds.sources})
+        self._reader = ClipReader(
+            ds, config, {name: _asked(asked, name, ds, config) for name in ds.sources}
+        )
         self._empty = self._reader.empty()
 
     def __len__(self) -> int:
@@ -111,7 +131,9 @@ class EvaluationBatches:
         return _built(step, read, self.config, self._empty, (len(todo), skipped))
 
 
-def _asked(asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig) -> tuple[str, ...]:
+def _asked(
+    asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig
+) -> tuple[str, ...]:
     if asked is not None:
         return tuple(asked)
     return _with_action(of_source(ds, source, config.tasks), config.downstream in ("", source))

@@ -50,10 +50,14 @@ class ClipReader:
         seed: of everything drawn.
     """
 
-    def __init__(self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0) -> None:
+    def __init__(
+        self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0
+    ) -> None:
         self.ds, self.config, self.seed = ds, config, seed
         # Names, not tasks: a worker that is not forked gets this object pickled, and tasks hold functions.
-        self._names = {source: tuple(task.name for task in known(names)) for source, names in tasks.items()}
+        self._names = {
+            source: tuple(task.name for task in known(names)) for source, names in tasks.items()
+        }
         self._configs = {source: config.of_source(source) for source in tasks}
         self._key, self._source = ds.column("key"), ds.column("source")
         self._frames, self._fps = ds.column("frames"), ds.column("fps")
@@ -94,7 +98,13 @@ class ClipReader:
         size = int(self._height[row]), int(self._width[row])
         view = geometry.draw(size, config, self._flip(row), rng)
         clip = self._read(row, frames, view, self._label_row(row))
-        return Clip(clip.key, clip.source, colour.jitter(clip.rgb, config.colour, rng), clip.order, clip.targets)
+        return Clip(
+            clip.key,
+            clip.source,
+            colour.jitter(clip.rgb, config.colour, rng),
+            clip.order,
+            clip.targets,
+        )
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.
@@ -107,13 +117,22 @@ class ClipReader:
         size = int(self._height[row]), int(self._width[row])
         return self._read(row, frames, geometry.view(size, self.config, spatial, views[1]), {})
 
-    def _choose(self, row: int, rng: np.random.Generator | None, view: tuple[int, int] = (0, 1)) -> np.ndarray:
+    def _choose(
+        self, row: int, rng: np.random.Generator | None, view: tuple[int, int] = (0, 1)
+    ) -> np.ndarray:
         config = self._configs[self.source(row)]
         sampler = config.sampler(self.source(row))
         centre = self.ds.read(row, ()).meta.get("key_frame") if sampler == "keyframe" else None
         length, fps = int(self._frames[row]), float(self._fps[row])
         return clips.choose(
-            sampler, length, config.num_frames, rng, rate=config.rate, fps=fps, view=view, centre=centre
+            sampler,
+            length,
+            config.num_frames,
+            rng,
+            rate=config.rate,
+            fps=fps,
+            view=view,
+            centre=centre,
         )
 
     def _flip(self, row: int) -> float:
@@ -121,20 +140,32 @@ class ClipReader:
         world = self.config.normal_axes == "world" and "normal" in self._names[source]
         return 0.0 if world and self._has_normal[row] else self.config.flip_of(source)
 
-    def _read(self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]) -> Clip:
+    def _read(
+        self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]
+    ) -> Clip:
         distinct, order = np.unique(frames, return_inverse=True)
         supervised, tasks = frames[:: self.config.stride], self.tasks(self.source(row))
         # One read serves all tasks where the targets' frames are the clip's, as in stills.
         at_once = not label_row and np.array_equal(np.unique(supervised), distinct)
         first = [task for task in tasks if at_once or task.kind == "class"]
         fields = {"rgb", *(name for task in first for name in task.reads)}
-        grid = view.nearest((int(self._height[row]), int(self._width[row])), self.config.maps) if at_once else None
+        grid = (
+            view.nearest((int(self._height[row]), int(self._width[row])), self.config.maps)
+            if at_once
+            else None
+        )
         pixels = self.ds.read(row, fields, distinct, grid, view.cut())
         if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
-            raise FormatError(f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate")
-        shown = transforms.apply(pixels, view, self.config.maps, self.config.antialias, gathered=True)
+            raise FormatError(
+                f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
+            )
+        shown = transforms.apply(
+            pixels, view, self.config.maps, self.config.antialias, gathered=True
+        )
         targets = _build(shown, first, supervised, self.config)
-        targets |= self._targets(row, [task for task in tasks if task not in first], supervised, view, label_row)
+        targets |= self._targets(
+            row, [task for task in tasks if task not in first], supervised, view, label_row
+        )
         assert isinstance(shown.rgb, np.ndarray)
         return Clip(pixels.key, self.source(row), shown.rgb, order.ravel(), targets)
 
@@ -160,7 +191,9 @@ class ClipReader:
             out |= _build(sample, (task,), theirs, self.config)
         return out
 
-    def _annotations(self, row: int, tasks: Sequence[Task], frames: np.ndarray, view: geometry.Geometry) -> Sample:
+    def _annotations(
+        self, row: int, tasks: Sequence[Task], frames: np.ndarray, view: geometry.Geometry
+    ) -> Sample:
         fields = {name for task in tasks for name in task.reads}
         size, maps = (int(self._height[row]), int(self._width[row])), self.config.maps
         sample = self.ds.read(row, fields, np.unique(frames), view.nearest(size, maps))
@@ -171,7 +204,11 @@ class ClipReader:
         if not self.config.shuffle_labels:
             return {}
         source = self.source(row)
-        return {t.name: int(self._donors(source, t.name)[row]) for t in self.tasks(source) if t.kind != "class"}
+        return {
+            t.name: int(self._donors(source, t.name)[row])
+            for t in self.tasks(source)
+            if t.kind != "class"
+        }
 
     def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
         """Row -> the row whose annotation it shows: a fixed permutation of the source's rows."""
@@ -183,6 +220,12 @@ class ClipReader:
         return self._donor_of[source, task]
 
 
-def _build(sample: Sample, tasks: Sequence[Task], frames: np.ndarray, config: ClipConfig) -> dict[str, Target]:
+def _build(
+    sample: Sample, tasks: Sequence[Task], frames: np.ndarray, config: ClipConfig
+) -> dict[str, Target]:
     built = {task.name: task.build(sample, frames, config) for task in tasks}
-    return {target_name(name, sample.spaces): target for name, target in built.items() if target is not None}
+    return {
+        target_name(name, sample.spaces): target
+        for name, target in built.items()
+        if target is not None
+    }

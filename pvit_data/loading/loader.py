@@ -66,7 +66,9 @@ def loader(
     config = clip or ClipConfig()
     steps = Endless(start_step) if num_steps is None else range(start_step, start_step + num_steps)
     options = Options(workers, prefetch, pin_memory, timeout, device, max_corrupt)
-    return Loader(TrainingBatches(mixture, config, rank, world_size, on_corrupt), steps, config, options)
+    return Loader(
+        TrainingBatches(mixture, config, rank, world_size, on_corrupt), steps, config, options
+    )
 
 
 def eval_loader(

@@ -28,7 +28,9 @@ class Pixels:
         self._shift = [m / s for m, s in zip(mean, std, strict=True)]
         self._kept: list[np.ndarray] = []
 
-    def normalise(self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]) -> Float[Tensor, "b 3 t h w"]:
+    def normalise(
+        self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]
+    ) -> Float[Tensor, "b 3 t h w"]:
         """The clips whose frames are `frames[places]`, float32, on the device they are on."""
         import torch
 
@@ -36,12 +38,20 @@ class Pixels:
             return torch.from_numpy(self._on_cpu(frames.numpy(), places.numpy()))
         return self._on_device(frames, places)
 
-    def _on_device(self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]) -> Float[Tensor, "b 3 t h w"]:
+    def _on_device(
+        self, frames: UInt8[Tensor, "n h w 3"], places: Int64[Tensor, "b t"]
+    ) -> Float[Tensor, "b 3 t h w"]:
         import torch
 
-        clips = frames[places].permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+        clips = (
+            frames[places]
+            .permute(0, 4, 1, 2, 3)
+            .to(torch.float32, memory_format=torch.contiguous_format)
+        )
         for channel, (scale, shift) in enumerate(zip(self._scale, self._shift, strict=True)):
-            clips[:, channel].mul_(scale).sub_(shift)  # plain numbers: a tensor of them would wait for the device
+            clips[:, channel].mul_(scale).sub_(
+                shift
+            )  # plain numbers: a tensor of them would wait for the device
         return clips
 
     def _on_cpu(

@@ -69,7 +69,9 @@ class Loader:
         problems: the first messages about them.
     """
 
-    def __init__(self, builder: Builder, steps: range | Endless, config: ClipConfig, options: Options) -> None:
+    def __init__(
+        self, builder: Builder, steps: range | Endless, config: ClipConfig, options: Options
+    ) -> None:
         self._builder, self._steps, self._config, self._options = builder, steps, config, options
         self._attempted = 0
         self._pixels = Pixels(config.mean, config.std)
@@ -90,7 +92,9 @@ class Loader:
         source = _Steps(self._builder, board)
         batches = iter(self._data_loader(source))
         worker_watch.watch(batches)
-        close = worker_watch.close  # held, because an iterator left open ends after its modules when Python exits
+        close = (
+            worker_watch.close
+        )  # held, because an iterator left open ends after its modules when Python exits
         try:
             for step in self._steps:
                 yield self._take(batches, step, source).batch(self._pixels, self._options.device)
@@ -105,7 +109,9 @@ class Loader:
                 raise
             raise worker_watch.failure(batches, error, step, source.keys()) from None
         if isinstance(built, _Crash):
-            failure = PvitError(f"loader worker {built.worker} failed in batch {step} {built.error}")
+            failure = PvitError(
+                f"loader worker {built.worker} failed in batch {step} {built.error}"
+            )
             failure.add_note(built.trace)
             raise failure
         if isinstance(built, PvitError):
@@ -162,7 +168,9 @@ class _Steps:
             return self._builder.build(step, lambda key: self._note(info.id, key))
         except PvitError as error:
             return error
-        except Exception as error:  # any other one would lose its sample on the way to the main process
+        except (
+            Exception
+        ) as error:  # any other one would lose its sample on the way to the main process
             where = f"on sample '{self.keys()[info.id]}': {type(error).__name__}: {error}"
             return _Crash(info.id, where, traceback.format_exc())
 

@@ -67,11 +67,17 @@ class Built:
 
         frames, block = self.frames, self.block
         if device is not None:
-            frames, block = frames.to(device, non_blocking=True), block.to(device, non_blocking=True)
+            frames, block = (
+                frames.to(device, non_blocking=True),
+                block.to(device, non_blocking=True),
+            )
         arrays = {name: _array(block, place) for name, place in self.places.items()}
         video = pixels.normalise(frames, arrays.pop("order"))
         names = [name.removeprefix("rows ") for name in arrays if name.startswith("rows ")]
-        targets = {n: Targets(arrays[f"rows {n}"], arrays[f"value {n}"], arrays[f"valid {n}"]) for n in names}
+        targets = {
+            n: Targets(arrays[f"rows {n}"], arrays[f"value {n}"], arrays[f"valid {n}"])
+            for n in names
+        }
         return Batch(self.step, self.keys, self.sources, video, targets)
 
 
@@ -79,7 +85,11 @@ def labels(order: np.ndarray, targets: Mapping[str, Packed]) -> tuple[Tensor, di
     """The block of a batch's arrays other than pixels, and where each lies; see `Built`."""
     arrays = {"order": order}
     for name, target in targets.items():
-        arrays |= {f"rows {name}": target.rows, f"value {name}": target.value, f"valid {name}": target.valid}
+        arrays |= {
+            f"rows {name}": target.rows,
+            f"value {name}": target.value,
+            f"valid {name}": target.valid,
+        }
     places, end = {}, 0
     for name, array in arrays.items():
         places[name] = Place(end, array.dtype.name, array.shape)

@@ -54,7 +54,11 @@ def watch(batches: Any) -> None:
     global _pytorchs_handler
     _live.update(processes(batches))
     current = signal.getsignal(signal.SIGCHLD)
-    if threading.current_thread() is threading.main_thread() and current is not _child_ended and processes(batches):
+    if (
+        threading.current_thread() is threading.main_thread()
+        and current is not _child_ended
+        and processes(batches)
+    ):
         _pytorchs_handler = current
         signal.signal(signal.SIGCHLD, _child_ended)
 
@@ -107,13 +111,17 @@ def _ending(exitcode: int) -> str:
         return "killed by SIGBUS: /dev/shm is full; give the container more (--ipc=host) or use fewer workers"
     if -exitcode == signal.SIGKILL:
         return "killed by SIGKILL, as the system does when memory runs out"
-    return f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+    return (
+        f"killed by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
+    )
 
 
 def kill(workers: list[BaseProcess]) -> None:
     """Ends worker processes at once; they hold nothing that could be lost."""
     for process in workers:
-        with suppress(ValueError, AssertionError):  # already closed, or inherited by a fork and not ours to end
+        with suppress(
+            ValueError, AssertionError
+        ):  # already closed, or inherited by a fork and not ours to end
             process.kill()
             process.join(1)
 

@@ -44,7 +44,11 @@ def _clip(record: Record) -> str:
     size = f"{record.width} x {record.height}" if record.width > 0 else "size unknown"
     if record.frames == 1:
         return f"still, {size}, {record.rgb_encoding or 'no picture'}"
-    rate = f"{record.fps:g} frames/s, {record.frames / record.fps:.2f} s" if record.fps else "frame rate unknown"
+    rate = (
+        f"{record.fps:g} frames/s, {record.frames / record.fps:.2f} s"
+        if record.fps
+        else "frame rate unknown"
+    )
     return f"{record.frames} frames, {rate}, {size}, {record.rgb_encoding or 'no picture'}"
 
 
@@ -79,14 +83,20 @@ def _dense(sample: Sample, record: Record) -> list[tuple[str, str]]:
 def _pose(record: Record) -> list[tuple[str, str]]:
     kinds = [name for name in ("pose3d", "pose2d") if name in record.fields]
     people = f"{record.people} {'person' if record.people == 1 else 'people'}"
-    return [(" + ".join(kinds), f"{people}, {_where(record.pose_frames, record.frames)}")] if kinds else []
+    return (
+        [(" + ".join(kinds), f"{people}, {_where(record.pose_frames, record.frames)}")]
+        if kinds
+        else []
+    )
 
 
 def _boxes(sample: Sample, record: Record) -> list[tuple[str, str]]:
     if sample.boxes is None:
         return []
     space = sample.spaces.get("boxes")
-    counts = Counter(box_text(sample.boxes, row, space) or "box" for row in range(len(sample.boxes)))
+    counts = Counter(
+        box_text(sample.boxes, row, space) or "box" for row in range(len(sample.boxes))
+    )
     listed = ", ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.most_common(16))
     named = f", '{record.boxes_space}'" if record.boxes_space else ""
     return [("boxes", f"{len(sample.boxes)} in this frame{named}: {listed or 'none'}")]
@@ -97,15 +107,26 @@ def _actions(sample: Sample, record: Record) -> list[tuple[str, str]]:
 
     def name(number: int) -> str:
         known = space is not None and space.first <= number < space.num_ids
-        return f"{number} {space.class_name(number)}" if space is not None and known else str(number)
+        return (
+            f"{number} {space.class_name(number)}" if space is not None and known else str(number)
+        )
 
     found = []
     if "action" in record.fields:
-        found.append(("action", f"at {record.action_time:g} s" if record.action_time >= 0 else name(record.action_id)))
+        found.append(
+            (
+                "action",
+                f"at {record.action_time:g} s"
+                if record.action_time >= 0
+                else name(record.action_id),
+            )
+        )
     if "actions" in record.fields:
         parts = [
             name(number) + ("" if start < 0 else f" ({start:g}-{end:g} s)")
-            for number, start, end in zip(record.actions_id, record.actions_start, record.actions_end, strict=True)
+            for number, start, end in zip(
+                record.actions_id, record.actions_start, record.actions_end, strict=True
+            )
         ]
         found.append(("actions", ", ".join(parts) or "none"))
     return found
@@ -117,7 +138,11 @@ def _camera(sample: Sample) -> list[tuple[str, str]]:
     k = sample.camera.K[0]
     kind = "one for all frames" if len(sample.camera.K) == 1 else "one per frame"
     plain = np.allclose(k[[1, 2, 2], [0, 0, 1]], 0) and k[2, 2] == 1
-    lens = f"fx {k[0, 0]:.1f} fy {k[1, 1]:.1f} cx {k[0, 2]:.1f} cy {k[1, 2]:.1f}" if plain else "tilted"
+    lens = (
+        f"fx {k[0, 0]:.1f} fy {k[1, 1]:.1f} cx {k[0, 2]:.1f} cy {k[1, 2]:.1f}"
+        if plain
+        else "tilted"
+    )
     pose = "no world pose" if sample.camera.world_from_camera is None else "world pose"
     up = f", up is {sample.camera.up}" if sample.camera.up else ""
     return [("camera", f"{lens}, {pose}{up}, {kind}")]
@@ -125,8 +150,13 @@ def _camera(sample: Sample) -> list[tuple[str, str]]:
 
 def _stored(dataset: ShardDataset, row: int) -> str:
     one = dataset.select([row])
-    sizes = {m: int(one.column(f"{m}_size")[0]) for m in MEMBERS if one.column(f"{m}_offset")[0] >= 0}
-    largest = ", ".join(f"{name} {size / 1000:.1f} kB" for name, size in sorted(sizes.items(), key=lambda p: -p[1])[:6])
+    sizes = {
+        m: int(one.column(f"{m}_size")[0]) for m in MEMBERS if one.column(f"{m}_offset")[0] >= 0
+    }
+    largest = ", ".join(
+        f"{name} {size / 1000:.1f} kB"
+        for name, size in sorted(sizes.items(), key=lambda p: -p[1])[:6]
+    )
     return f"{one.column('source')[0]}/{one.column('shard')[0]}, {sum(sizes.values()) / 1000:.1f} kB: {largest}"
 
 

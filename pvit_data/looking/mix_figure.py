@@ -21,7 +21,9 @@ def figure(plan: MixPlan) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="12" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        _text(_LEFT, 20, f"first {len(batches)} batches of {plan.batch_size} samples, by source", 14),
+        _text(
+            _LEFT, 20, f"first {len(batches)} batches of {plan.batch_size} samples, by source", 14
+        ),
         *_columns(plan, batches),
         *_legend(plan, _LEFT + _BAR * len(batches) + 20),
         _text(_LEFT, below - 14, "supervised samples per batch: average, and fewest to most", 14),
@@ -36,7 +38,9 @@ def _text(x: float, y: float, text: str, size: int = 12) -> str:
 
 
 def _rect(x: float, y: float, width: float, height: float, colour: str, title: str) -> str:
-    shape = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}">'
+    shape = (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}">'
+    )
     return f"{shape}<title>{escape(title)}</title></rect>"
 
 
@@ -60,7 +64,11 @@ def _legend(plan: MixPlan, x: float) -> list[str]:
     for index, source in enumerate(plan.sources):
         y = _TOP + _ROW * index
         out.append(_rect(x, y, 12, 12, COLOURS[index % len(COLOURS)], source.name))
-        out.append(_text(x + 18, y + 11, f"{source.name} ({source.role}), {source.repeats:.2g} x per epoch"))
+        out.append(
+            _text(
+                x + 18, y + 11, f"{source.name} ({source.role}), {source.repeats:.2g} x per epoch"
+            )
+        )
     return out
 
 
@@ -70,7 +78,18 @@ def _tasks(plan: MixPlan, top: float, width: float) -> list[str]:
     for index, task in enumerate(plan.tasks):
         y = top + _ROW * index
         out.append(_text(8, y + 11, task.name))
-        out.append(_rect(_LEFT, y, unit * task.per_batch, 12, "#b8504c" if task.starved else "#5a9e5f", task.name))
-        label = f"{task.per_batch:.1f} ({task.fewest} to {task.most})" + (f", quota {task.quota}" if task.quota else "")
+        out.append(
+            _rect(
+                _LEFT,
+                y,
+                unit * task.per_batch,
+                12,
+                "#b8504c" if task.starved else "#5a9e5f",
+                task.name,
+            )
+        )
+        label = f"{task.per_batch:.1f} ({task.fewest} to {task.most})" + (
+            f", quota {task.quota}" if task.quota else ""
+        )
         out.append(_text(_LEFT + unit * task.per_batch + 6, y + 11, label))
     return out

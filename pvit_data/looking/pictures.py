@@ -18,7 +18,11 @@ from pvit_data.sample.labels import LabelSpace
 
 # OKLab to LMS (cubic root) and LMS to linear sRGB: https://bottosson.github.io/posts/oklab/
 _LAB_TO_LMS = np.array(
-    [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+    [
+        [1, 0.3963377774, 0.2158037573],
+        [1, -0.1055613458, -0.0638541728],
+        [1, -0.0894841775, -1.2914855480],
+    ]
 )
 _LMS_TO_RGB = np.array(
     [
@@ -34,11 +38,15 @@ GOLDEN_ANGLE = 137.508
 
 
 def oklch_to_rgb(
-    lightness: Float[np.ndarray, "..."], chroma: Float[np.ndarray, "..."], hue: Float[np.ndarray, "..."]
+    lightness: Float[np.ndarray, "..."],
+    chroma: Float[np.ndarray, "..."],
+    hue: Float[np.ndarray, "..."],
 ) -> UInt8[np.ndarray, "... 3"]:
     """OKLCh colours (lightness 0..1, hue in degrees) as sRGB; what lies outside sRGB is clipped."""
     angle = np.radians(hue)
-    lab = np.stack(np.broadcast_arrays(lightness, chroma * np.cos(angle), chroma * np.sin(angle)), axis=-1)
+    lab = np.stack(
+        np.broadcast_arrays(lightness, chroma * np.cos(angle), chroma * np.sin(angle)), axis=-1
+    )
     linear = np.clip((lab @ _LAB_TO_LMS.T) ** 3 @ _LMS_TO_RGB.T, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     colours: UInt8[np.ndarray, "... 3"] = np.rint(255 * srgb).astype(np.uint8)
@@ -78,7 +86,9 @@ def depth_picture(
     return picture
 
 
-def normal_picture(normal: Float[np.ndarray, "h w 3"], camera: bool = True) -> UInt8[np.ndarray, "h w 3"]:
+def normal_picture(
+    normal: Float[np.ndarray, "h w 3"], camera: bool = True
+) -> UInt8[np.ndarray, "h w 3"]:
     """A normal map in the customary colours.
 
     Args:
@@ -87,7 +97,9 @@ def normal_picture(normal: Float[np.ndarray, "h w 3"], camera: bool = True) -> U
             viewer. World normals are drawn with their own axes.
     """
     length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    unit = np.divide(normal, length, out=np.zeros_like(normal, dtype=np.float64), where=length > 1e-6)
+    unit = np.divide(
+        normal, length, out=np.zeros_like(normal, dtype=np.float64), where=length > 1e-6
+    )
     if camera:
         unit = unit * (1, -1, -1)
     picture: UInt8[np.ndarray, "h w 3"] = np.rint(127.5 * (unit + 1)).astype(np.uint8)
@@ -162,7 +174,14 @@ def draw_boxes(
         shade = _rgb(shades[i])
         draw.rectangle((x1, y1, x2, y2), outline=shade, width=max(1, height // 112))
         if i < len(labels) and labels[i]:
-            draw.text((x1 + 2, y1 + 1), labels[i], fill=shade, font=font, stroke_width=1, stroke_fill=(0, 0, 0))
+            draw.text(
+                (x1 + 2, y1 + 1),
+                labels[i],
+                fill=shade,
+                font=font,
+                stroke_width=1,
+                stroke_fill=(0, 0, 0),
+            )
     return np.asarray(image)
 
 
@@ -194,7 +213,10 @@ def draw_skeleton(
 
 
 def pose_picture(
-    joints: Float[np.ndarray, "25 3"], size: int, valid: Bool[np.ndarray, "25"] | None = None, span: float = 2.2
+    joints: Float[np.ndarray, "25 3"],
+    size: int,
+    valid: Bool[np.ndarray, "25"] | None = None,
+    span: float = 2.2,
 ) -> UInt8[np.ndarray, "size size 3"]:
     """A root-relative pose seen from the camera, without perspective, on a dark ground.
 
@@ -223,7 +245,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def captioned(
-    picture: UInt8[np.ndarray, "h w 3"], text: str, height: int = 18, ground: tuple[int, int, int] = (18, 18, 18)
+    picture: UInt8[np.ndarray, "h w 3"],
+    text: str,
+    height: int = 18,
+    ground: tuple[int, int, int] = (18, 18, 18),
 ) -> UInt8[np.ndarray, "h2 w 3"]:
     """A picture with a strip of text above it; text that is too long is cut with an ellipsis."""
     width = picture.shape[1]
@@ -238,7 +263,9 @@ def captioned(
 
 
 def grid(
-    rows: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]], gap: int = 4, ground: tuple[int, int, int] = (18, 18, 18)
+    rows: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]],
+    gap: int = 4,
+    ground: tuple[int, int, int] = (18, 18, 18),
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A contact sheet: pictures of any sizes in rows, aligned in columns, short rows left open at their end.
 
@@ -248,7 +275,9 @@ def grid(
     """
     columns = max((len(row) for row in rows), default=0)
     heights = [max((tile.shape[0] for tile in row), default=0) for row in rows]
-    widths = [max((row[i].shape[1] for row in rows if i < len(row)), default=0) for i in range(columns)]
+    widths = [
+        max((row[i].shape[1] for row in rows if i < len(row)), default=0) for i in range(columns)
+    ]
     height, width = sum(heights) + gap * (len(rows) + 1), sum(widths) + gap * (columns + 1)
     sheet = np.full((height, width, 3), ground, np.uint8)
     y = gap

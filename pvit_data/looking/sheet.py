@@ -43,7 +43,9 @@ def read_frame(dataset: ShardDataset, row: int, frame: int | None = None) -> tup
     return dataset.read(row, frames=[chosen]), chosen
 
 
-def samples_sheet(dataset: ShardDataset, rows: Sequence[int], height: int = HEIGHT) -> UInt8[np.ndarray, "H W 3"]:
+def samples_sheet(
+    dataset: ShardDataset, rows: Sequence[int], height: int = HEIGHT
+) -> UInt8[np.ndarray, "H W 3"]:
     """One line per sample: its key frame with every annotation.
 
     Args:
@@ -70,7 +72,9 @@ def _strip(dataset: ShardDataset, row: int, num_frames: int, height: int) -> lis
     return [tiles(sample, frame, height)["rgb"] for frame in frames]
 
 
-def frames_sheet(dataset: ShardDataset, row: int, count: int = 6, height: int = HEIGHT) -> UInt8[np.ndarray, "H W 3"]:
+def frames_sheet(
+    dataset: ShardDataset, row: int, count: int = 6, height: int = HEIGHT
+) -> UInt8[np.ndarray, "H W 3"]:
     """One line per frame of a sample, spread over the frames that have dense maps, or over the clip.
 
     Args:
@@ -83,7 +87,9 @@ def frames_sheet(dataset: ShardDataset, row: int, count: int = 6, height: int = 
         CorruptShardError: if the sample is damaged.
     """
     record = dataset.record(row)
-    annotated = sorted({f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")})
+    annotated = sorted(
+        {f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")}
+    )
     frames = spaced(annotated or list(range(record.frames)), count)
     lines: list[_Line] = []
     for frame in frames:
@@ -111,6 +117,8 @@ def _row(line: _Line, columns: list[str], height: int) -> list[UInt8[np.ndarray,
     else:
         found = [line.tiles.get(name, Tile(blank, f"no {name}")) for name in columns]
     return [
-        draw.captioned(tile.picture, tile.caption if i else f"{line.title}   {tile.caption}", CAPTION)
+        draw.captioned(
+            tile.picture, tile.caption if i else f"{line.title}   {tile.caption}", CAPTION
+        )
         for i, tile in enumerate(found)
     ]

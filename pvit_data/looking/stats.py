@@ -124,7 +124,9 @@ class Stats:
         return totals | asdict(self)
 
 
-def collect(dataset: ShardDataset, scan: int = SCAN, progress: Callable[[int, int], None] | None = None) -> Stats:
+def collect(
+    dataset: ShardDataset, scan: int = SCAN, progress: Callable[[int, int], None] | None = None
+) -> Stats:
     """Counts everything.
 
     Args:
@@ -141,11 +143,15 @@ def collect(dataset: ShardDataset, scan: int = SCAN, progress: Callable[[int, in
         parts=table.parts(),
         together=table.together(),
         maps={name: int(table(f"{name}_frames").sum()) for name in ("depth", "normal", "segm")},
-        members={m: total for m in MEMBERS if (total := int(table(f"{m}_size").sum(dtype=np.int64)))},
+        members={
+            m: total for m in MEMBERS if (total := int(table(f"{m}_size").sum(dtype=np.int64)))
+        },
         frames=histogram(table("frames")),
         rates=_most_frequent(f"{rate:g}" for rate in table("fps") if rate > 0),
         sizes=_most_frequent(
-            f"{width} x {height}" for height, width in zip(table("height"), table("width"), strict=True) if width > 0
+            f"{width} x {height}"
+            for height, width in zip(table("height"), table("width"), strict=True)
+            if width > 0
         ),
         people=_most_frequent(str(n) for n in table("people") if n >= 0),
         boxes=histogram(table("boxes")[table("boxes") >= 0]),
@@ -249,19 +255,31 @@ def _most_frequent(values: Any) -> dict[str, int]:
 
 
 def _named(
-    source: str, field: str, space: LabelSpace | None, unit: str, counts: Mapping[int, int], unlabelled: int = 0
+    source: str,
+    field: str,
+    space: LabelSpace | None,
+    unit: str,
+    counts: Mapping[int, int],
+    unlabelled: int = 0,
 ) -> ClassCounts:
     named: Counter[str] = Counter()
     for number, count in sorted(counts.items()):
         known = space is not None and space.first <= number < space.num_ids
-        named[space.class_name(number) if space is not None and known else f"class {number}"] += count
+        named[space.class_name(number) if space is not None and known else f"class {number}"] += (
+            count
+        )
     ordered = dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
     size = 0 if space is None else len(space.classes)
-    return ClassCounts(source, field, "" if space is None else space.name, unit, ordered, unlabelled, size)
+    return ClassCounts(
+        source, field, "" if space is None else space.name, unit, ordered, unlabelled, size
+    )
 
 
 def _scan(
-    dataset: ShardDataset, rows: Integer[np.ndarray, "k"], stats: Stats, progress: Callable[[int, int], None]
+    dataset: ShardDataset,
+    rows: Integer[np.ndarray, "k"],
+    stats: Stats,
+    progress: Callable[[int, int], None],
 ) -> None:
     """Reads one depth map and one segmentation map of each sample, and all of its boxes."""
     sources, scan = dataset.column("source"), _Scan()
@@ -276,7 +294,9 @@ def _scan(
     for (source, name), counts in sorted(scan.classes.items()):
         space = dataset.spaces_of(source).get(name)
         unit = "boxes" if name == "boxes" else "pixels"
-        stats.classes.append(_named(source, name, space, unit, counts, scan.unlabelled[source, name]))
+        stats.classes.append(
+            _named(source, name, space, unit, counts, scan.unlabelled[source, name])
+        )
 
 
 class _Scan:
@@ -296,11 +316,15 @@ class _Scan:
                     self._add_depth(sample.depth)
                 elif sample.segm is not None:
                     space = sample.spaces.get("segm")
-                    self._add_classes(source, "segm", sample.segm, -1 if space is None else space.ignore)
+                    self._add_classes(
+                        source, "segm", sample.segm, -1 if space is None else space.ignore
+                    )
         if "boxes" in record.fields:
             boxes = dataset.read(row, ["boxes"]).boxes
             if boxes is not None:
-                self._add_classes(source, "boxes", np.concatenate([boxes.class_id, boxes.labels[:, 1]]), -1)
+                self._add_classes(
+                    source, "boxes", np.concatenate([boxes.class_id, boxes.labels[:, 1]]), -1
+                )
 
     def _add_depth(self, depth: Float[np.ndarray, "n h w"]) -> None:
         valid = depth[(depth > 0) & np.isfinite(depth)]
@@ -308,7 +332,9 @@ class _Scan:
         self._depths += np.bincount(steps, minlength=_DEPTH_STEPS)
         self._pixels += depth.size
 
-    def _add_classes(self, source: str, name: str, ids: Integer[np.ndarray, "..."], ignore: int) -> None:
+    def _add_classes(
+        self, source: str, name: str, ids: Integer[np.ndarray, "..."], ignore: int
+    ) -> None:
         values, counts = np.unique(ids, return_counts=True)
         found = dict(zip(values.tolist(), counts.tolist(), strict=True))
         self.unlabelled[source, name] += found.pop(ignore, 0)
@@ -322,6 +348,9 @@ class _Scan:
         last = int(np.searchsorted(np.cumsum(self._depths), 0.995 * total)) + 1
         width = max(1, round(_round_step(last * _DEPTH_STEP / BINS, False) / _DEPTH_STEP))
         bins = -(-last // width)
-        counts = [int(self._depths[i * width : (i + 1) * width if i < bins - 1 else None].sum()) for i in range(bins)]
+        counts = [
+            int(self._depths[i * width : (i + 1) * width if i < bins - 1 else None].sum())
+            for i in range(bins)
+        ]
         edges = [round(i * width * _DEPTH_STEP, 10) for i in range(bins + 1)]
         return Histogram(edges, counts), 1 - total / self._pixels

@@ -63,12 +63,16 @@ def tiles(sample: Sample, frame: int, height: int) -> dict[str, Tile]:
         found["rgb"] = Tile(ground, f"frame {frame}" if sample.num_frames > 1 else "still")
     if (depth := _entry(sample, "depth", frame)) is not None:
         near, far = draw.depth_range(depth)
-        found["depth"] = Tile(_pure(draw.depth_picture(depth), size), f"depth {near:.1f}-{far:.1f} m")
+        found["depth"] = Tile(
+            _pure(draw.depth_picture(depth), size), f"depth {near:.1f}-{far:.1f} m"
+        )
     if (normal := _entry(sample, "normal", frame)) is not None:
         found["normal"] = Tile(_pure(draw.normal_picture(normal), size), "normals")
     if (segm := _entry(sample, "segm", frame)) is not None:
         space = sample.spaces.get("segm")
-        found["segm"] = Tile(_pure(draw.segm_picture(segm, space), size), ", ".join(top_classes(segm, space)))
+        found["segm"] = Tile(
+            _pure(draw.segm_picture(segm, space), size), ", ".join(top_classes(segm, space))
+        )
     if sample.boxes is not None:
         found["boxes"] = _boxes(sample.boxes, sample.spaces, frame, ground)
     if (joints := joints_of(sample, frame)) is not None:
@@ -93,7 +97,9 @@ def _entry(sample: Sample, name: str, frame: int) -> np.ndarray | None:
     return value
 
 
-def top_classes(segm: Integer[np.ndarray, "..."], space: LabelSpace | None, number: int = LEGEND) -> list[str]:
+def top_classes(
+    segm: Integer[np.ndarray, "..."], space: LabelSpace | None, number: int = LEGEND
+) -> list[str]:
     """Names of the classes that cover most of a segmentation, the largest first."""
     ids, counts = np.unique(segm, return_counts=True)
     ordered = ids[np.argsort(-counts, kind="stable")].tolist()
@@ -107,7 +113,11 @@ def box_text(boxes: Boxes, row: int, space: LabelSpace | None) -> str:
     number, role = int(boxes.class_id[row]), int(boxes.role[row])
     known = space is not None and space.first <= number < space.num_ids
     kind = ("object", "active object", "hand", "person")[role] if 0 <= role < 4 else ""
-    name = space.class_name(number) if space is not None and known else kind or ("" if number < 0 else f"{number}")
+    name = (
+        space.class_name(number)
+        if space is not None and known
+        else kind or ("" if number < 0 else f"{number}")
+    )
     side = ("left ", "right ")[boxes.side[row]] if boxes.side[row] in (0, 1) else ""
     touching = ", in contact" if boxes.contact[row] == 1 else ""
     return f"{'' if side and name.startswith(side) else side}{name}{touching}"
@@ -121,7 +131,9 @@ def box_colours(boxes: Boxes, space: LabelSpace | None) -> UInt8[np.ndarray, "n 
     return colours
 
 
-def _boxes(boxes: Boxes, spaces: Mapping[str, LabelSpace], frame: int, ground: UInt8[np.ndarray, "h w 3"]) -> Tile:
+def _boxes(
+    boxes: Boxes, spaces: Mapping[str, LabelSpace], frame: int, ground: UInt8[np.ndarray, "h w 3"]
+) -> Tile:
     space = spaces.get("boxes")
     rows = np.flatnonzero(boxes.frame == frame)
     texts = [box_text(boxes, int(row), space) for row in rows]
@@ -131,7 +143,9 @@ def _boxes(boxes: Boxes, spaces: Mapping[str, LabelSpace], frame: int, ground: U
 
 def joints_of(sample: Sample, frame: int) -> Joints | None:
     """Everybody's joints in a frame: 2D joints if stored, else 3D ones through the camera, else a front view."""
-    flat, pose, valid = (_entry(sample, name, frame) for name in ("pose2d", "pose3d", "pose3d_valid"))
+    flat, pose, valid = (
+        _entry(sample, name, frame) for name in ("pose2d", "pose3d", "pose3d_valid")
+    )
     if valid is None and pose is not None and sample.pose3d_valid is not None:
         valid = sample.pose3d_valid[np.flatnonzero(sample.frames_of("pose3d") == frame)[0]]
     if flat is not None:
@@ -143,7 +157,12 @@ def joints_of(sample: Sample, frame: int) -> Joints | None:
     if sample.camera is not None:
         image = pose @ sample.camera.at(np.array([frame])).K[0].T
         in_front = shown & (image[..., 2] > 1e-3)
-        xy = np.divide(image[..., :2], image[..., 2:], out=np.zeros_like(pose[..., :2]), where=in_front[..., None])
+        xy = np.divide(
+            image[..., :2],
+            image[..., 2:],
+            out=np.zeros_like(pose[..., :2]),
+            where=in_front[..., None],
+        )
         return Joints(xy.astype(np.float32), in_front, True)
     return Joints(_fitted(pose[..., :2], shown, sample), shown, False)
 

@@ -39,7 +39,9 @@ class Schedule:
     def drawn_before(self, step: int) -> Int64[np.ndarray, "g"]:
         """Samples of each part in all batches before batch `step`."""
         rounds, phase = divmod(step, self.period)
-        total: Int64[np.ndarray, "g"] = self.base * step + rounds * self._before[-1] + self._before[phase]
+        total: Int64[np.ndarray, "g"] = (
+            self.base * step + rounds * self._before[-1] + self._before[phase]
+        )
         return total
 
     def counts(self, step: int) -> Int64[np.ndarray, "g"]:
@@ -69,7 +71,9 @@ def _diffuse(ticks: Int64[np.ndarray, "g"], period: int) -> Int64[np.ndarray, "p
     places = int(ticks.sum()) // period
     out = np.zeros((period, len(ticks)), np.int64)
     at = np.arange(period + LOOK_AHEAD + 1)[:, None]
-    need = np.sign(ticks * (at + 1) - (ticks * at // period + 1) * period).astype(np.int8) + 1  # 2 sooner, 0 later
+    need = (
+        np.sign(ticks * (at + 1) - (ticks * at // period + 1) * period).astype(np.int8) + 1
+    )  # 2 sooner, 0 later
     given = np.zeros(len(ticks), np.int64)
     for step in range(period if places else 0):
         behind = ticks * step - given * period
@@ -104,7 +108,9 @@ class Part:
     tasks: frozenset[str] = frozenset()
 
 
-def shares(parts: Sequence[Part], batch_size: int, quotas: Mapping[str, int], cap: float) -> Float[np.ndarray, "g"]:
+def shares(
+    parts: Sequence[Part], batch_size: int, quotas: Mapping[str, int], cap: float
+) -> Float[np.ndarray, "g"]:
     """Wanted samples per batch of each part, summing to `batch_size`.
 
     The auxiliary parts together get at most `cap` times what the downstream parts get, in every batch. Quotas are met
@@ -164,7 +170,9 @@ def _quota_minimum(
     return minimum
 
 
-def _fill(weight: Float[np.ndarray, "g"], minimum: Int64[np.ndarray, "g"], total: float) -> Float[np.ndarray, "g"]:
+def _fill(
+    weight: Float[np.ndarray, "g"], minimum: Int64[np.ndarray, "g"], total: float
+) -> Float[np.ndarray, "g"]:
     """Shares proportional to the weights, but none below its minimum: max(minimum, level * weight) with sum `total`."""
     fixed = np.zeros(len(weight), bool)
     for _ in range(len(weight) + 1):

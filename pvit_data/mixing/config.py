@@ -59,11 +59,15 @@ class MixConfig(BaseModel):
         for url in self.shards:
             for name in open_dataset(url).sources:
                 if name in found:
-                    raise ConfigError(f"source '{name}' is in {found[name]} and in {url}; merge them or name one")
+                    raise ConfigError(
+                        f"source '{name}' is in {found[name]} and in {url}; merge them or name one"
+                    )
                 found[name] = url
         named = {self.downstream, *self.sources, *self.where, *self.weights, *self.tasks}
         if unknown := sorted(named - found.keys()):
-            raise ConfigError(f"no source '{unknown[0]}' in {', '.join(self.shards)}; there is {', '.join(found)}")
+            raise ConfigError(
+                f"no source '{unknown[0]}' in {', '.join(self.shards)}; there is {', '.join(found)}"
+            )
         used = [self.downstream, *sorted(set(self.sources or found) - {self.downstream})]
         return Mixture(
             [self._source(name, found[name]) for name in used], self.batch_size, self.seed, self.quotas, self.cap,
@@ -72,7 +76,9 @@ class MixConfig(BaseModel):
 
     def _source(self, name: str, url: str) -> MixtureSource:
         ds = open_dataset(url, source=name, split=self.split, where=self.where.get(name))
-        return MixtureSource(ds, "downstream" if name == self.downstream else "auxiliary", self.weights.get(name))
+        return MixtureSource(
+            ds, "downstream" if name == self.downstream else "auxiliary", self.weights.get(name)
+        )
 
 
 def load(path: str | Path) -> MixConfig:

@@ -104,10 +104,14 @@ class Mixture:
         self.block, self.window = block, window
         task_table.known([*self.quotas, *(name for names in self.tasks.values() for name in names)])
         if not self.sources or batch_size < 1:
-            raise ConfigError(f"a mixture needs sources and a batch size, got {len(self.sources)} and {batch_size}")
+            raise ConfigError(
+                f"a mixture needs sources and a batch size, got {len(self.sources)} and {batch_size}"
+            )
         self._rows = [self._usable_rows(source) for source in self.sources]
         self._weights = _weights(self.sources, [len(rows) for rows in self._rows], portion)
-        self._strata = [stratum for index in range(len(self.sources)) for stratum in self._split(index)]
+        self._strata = [
+            stratum for index in range(len(self.sources)) for stratum in self._split(index)
+        ]
         wanted = shares([s.part for s in self._strata], batch_size, self.quotas, cap)
         self._strata = [s for s, share in zip(self._strata, wanted, strict=True) if share > 0]
         self.wanted = wanted[wanted > 0]
@@ -126,7 +130,14 @@ class Mixture:
             stratum = self._strata[index]
             for number in range(first, first + count):
                 epoch, place = divmod(number, len(stratum.rows))
-                out.append(Draw(stratum.source, int(stratum.rows[self._order(index, epoch)[place]]), epoch, index))
+                out.append(
+                    Draw(
+                        stratum.source,
+                        int(stratum.rows[self._order(index, epoch)[place]]),
+                        epoch,
+                        index,
+                    )
+                )
         return [out[i] for i in dealt(list(range(len(out))))]
 
     def _order(self, index: int, epoch: int) -> Int64[np.ndarray, "n"]:
@@ -135,7 +146,9 @@ class Mixture:
             for old in [key for key in self._orders if key[0] == index and abs(key[1] - epoch) > 1]:
                 del self._orders[old]
             rows, label = len(stratum.rows), stratum.label
-            self._orders[index, epoch] = epoch_order(self.seed, label, epoch, rows, self.block, self.window)
+            self._orders[index, epoch] = epoch_order(
+                self.seed, label, epoch, rows, self.block, self.window
+            )
         return self._orders[index, epoch]
 
     def substitute(self, draw: Draw, attempt: int) -> Draw:
@@ -147,13 +160,17 @@ class Mixture:
     @cached_property
     def steps_per_epoch(self) -> int:
         """Batches in which the downstream sources are passed once (all sources, where there is no downstream one)."""
-        counted = [i for i, s in enumerate(self.sources) if s.is_downstream] or list(range(len(self.sources)))
+        counted = [i for i, s in enumerate(self.sources) if s.is_downstream] or list(
+            range(len(self.sources))
+        )
         rows = sum(len(self._rows[i]) for i in counted)
         return math.ceil(rows / self.samples_per_batch(*counted) - 1e-9)
 
     def samples_per_batch(self, *indices: int) -> float:
         """Samples of the given sources in a batch, on average."""
-        mine = [share for s, share in zip(self._strata, self.wanted, strict=True) if s.source in indices]
+        mine = [
+            share for s, share in zip(self._strata, self.wanted, strict=True) if s.source in indices
+        ]
         return float(sum(mine))
 
     def tasks_of(self, source: str, ds: SampleSet) -> tuple[str, ...]:
@@ -180,8 +197,12 @@ class Mixture:
         """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""
         usable = _has(source.ds, "rgb")
         if not usable.any():
-            raise ConfigError(f"source '{source.name}' has no sample with rgb; check its split and filter")
-        tasks = sorted({task for name in source.ds.sources for task in self.tasks_of(name, source.ds)})
+            raise ConfigError(
+                f"source '{source.name}' has no sample with rgb; check its split and filter"
+            )
+        tasks = sorted(
+            {task for name in source.ds.sources for task in self.tasks_of(name, source.ds)}
+        )
         if tasks and not source.is_downstream:
             usable = usable & np.any([self._carried(source, task) for task in tasks], axis=0)
             if not usable.any():
@@ -193,7 +214,11 @@ class Mixture:
     def _split(self, index: int) -> list[_Stratum]:
         rows, source = self._rows[index], self.sources[index]
         names = sorted(self.quotas)
-        carries = np.array([self.supervised(index, task) for task in names]).reshape(len(names), len(rows)).T
+        carries = (
+            np.array([self.supervised(index, task) for task in names])
+            .reshape(len(names), len(rows))
+            .T
+        )
         kinds, kind_of = np.unique(carries, axis=0, return_inverse=True)
         strata = []
         for number, kind in enumerate(kinds):
@@ -201,7 +226,9 @@ class Mixture:
             served = frozenset(task for task, carried in zip(names, kind, strict=True) if carried)
             weight = self._weights[index] * len(mine) / len(rows)
             part = Part(source.name, weight, source.is_downstream, served)
-            strata.append(_Stratum(index, mine, part, f"{index} {source.name} {'+'.join(sorted(served))}"))
+            strata.append(
+                _Stratum(index, mine, part, f"{index} {source.name} {'+'.join(sorted(served))}")
+            )
         return strata
 
 
@@ -213,11 +240,15 @@ def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
 def _weights(sources: Sequence[MixtureSource], sizes: Sequence[int], portion: float) -> list[float]:
     for source in sources:
         if source.weight is not None and not source.weight > 0:
-            raise ConfigError(f"source '{source.name}': weight {source.weight:g} is not positive; leave the source out")
+            raise ConfigError(
+                f"source '{source.name}': weight {source.weight:g} is not positive; leave the source out"
+            )
     if not portion > 0:
         raise ConfigError(f"portion {portion:g} is not positive; leave the auxiliary sources out")
     real = [s.is_downstream for s in sources]
-    downstream = sum(s.weight if s.weight is not None else 1.0 for s in sources if s.is_downstream) or 1.0
+    downstream = (
+        sum(s.weight if s.weight is not None else 1.0 for s in sources if s.is_downstream) or 1.0
+    )
     auxiliary = sum(size for size, is_real in zip(sizes, real, strict=True) if not is_real)
     out = []
     for source, size, is_real in zip(sources, sizes, real, strict=True):

@@ -94,7 +94,11 @@ def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
     steps = steps or min(mixture.steps_per_epoch, MAX_STEPS)
     further = {name for tasks in mixture.tasks.values() for name in tasks} - TASKS.keys()
     every = [*TASKS, *sorted(further)]
-    names = [name for name in every if any(mixture.supervised(i, name).any() for i in range(len(mixture.sources)))]
+    names = [
+        name
+        for name in every
+        if any(mixture.supervised(i, name).any() for i in range(len(mixture.sources)))
+    ]
     carries = [_by_row(mixture, i, names) for i in range(len(mixture.sources))]
     by_source = np.zeros((steps, len(mixture.sources)), np.int64)
     by_task = np.zeros((steps, len(names)), np.int64)
@@ -105,7 +109,9 @@ def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
             by_source[step, source] = len(mine)
             by_task[step] += rows[mine].sum(0)
     sources = tuple(_source_share(mixture, i, by_source[:, i]) for i in range(len(mixture.sources)))
-    tasks = tuple(_task_share(mixture, name, carries, i, by_task[:, i]) for i, name in enumerate(names))
+    tasks = tuple(
+        _task_share(mixture, name, carries, i, by_task[:, i]) for i, name in enumerate(names)
+    )
     return MixPlan(
         mixture.batch_size, mixture.steps_per_epoch, steps, sources, tasks, by_source[:200].tolist(),
         tuple(_warnings(mixture, sources, tasks)),
@@ -130,16 +136,30 @@ def _source_share(mixture: Mixture, index: int, counts: Int64[np.ndarray, "s"]) 
 
 
 def _task_share(
-    mixture: Mixture, name: str, carries: list[np.ndarray], column: int, counts: Int64[np.ndarray, "s"]
+    mixture: Mixture,
+    name: str,
+    carries: list[np.ndarray],
+    column: int,
+    counts: Int64[np.ndarray, "s"],
 ) -> TaskShare:
-    sources = tuple(s.name for s, rows in zip(mixture.sources, carries, strict=True) if rows[:, column].any())
+    sources = tuple(
+        s.name for s, rows in zip(mixture.sources, carries, strict=True) if rows[:, column].any()
+    )
     starved = float((counts == 0).mean())
     return TaskShare(
-        name, sources, float(counts.mean()), int(counts.min()), int(counts.max()), starved, mixture.quotas.get(name, 0)
+        name,
+        sources,
+        float(counts.mean()),
+        int(counts.min()),
+        int(counts.max()),
+        starved,
+        mixture.quotas.get(name, 0),
     )
 
 
-def _warnings(mixture: Mixture, sources: tuple[SourceShare, ...], tasks: tuple[TaskShare, ...]) -> list[str]:
+def _warnings(
+    mixture: Mixture, sources: tuple[SourceShare, ...], tasks: tuple[TaskShare, ...]
+) -> list[str]:
     out = []
     for task in tasks:
         if task.starved:
@@ -154,9 +174,13 @@ def _warnings(mixture: Mixture, sources: tuple[SourceShare, ...], tasks: tuple[T
                 "lower its weight or add data"
             )
         if source.left_out:
-            out.append(f"{source.name}: {source.left_out:,} samples are never drawn (no rgb, or none of its tasks)")
+            out.append(
+                f"{source.name}: {source.left_out:,} samples are never drawn (no rgb, or none of its tasks)"
+            )
     auxiliary = sum(s.per_batch for s in sources if s.role == "auxiliary")
     downstream = mixture.batch_size - auxiliary
     if downstream and auxiliary >= mixture.cap * downstream - 1e-6:
-        out.append(f"the auxiliary share is at the cap: {auxiliary:g} of {mixture.batch_size} samples per batch")
+        out.append(
+            f"the auxiliary share is at the cap: {auxiliary:g} of {mixture.batch_size} samples per batch"
+        )
     return out

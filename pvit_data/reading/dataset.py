@@ -93,7 +93,9 @@ def open_dataset(
     ]
     if not found:
         splits = sorted({s for e in manifest.sources.values() for s in e.splits}, key=SPLITS.index)
-        raise UsageError(f"{url} has no split {split!r} of {source or 'any source'}: it has {', '.join(splits)}")
+        raise UsageError(
+            f"{url} has no split {split!r} of {source or 'any source'}: it has {', '.join(splits)}"
+        )
     dataset = ShardDataset(_Shared([*found]), None, _tuple(tasks), on_corrupt, skip_limit)
     return dataset if where is None else dataset.where(where)
 
@@ -110,8 +112,16 @@ class _Part:
         manifest: checksum of the manifest that says so.
     """
 
-    def __init__(self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo, manifest: str) -> None:
-        self.storage, self.spec, self.split, self.info, self.manifest = storage, spec, split, info, manifest
+    def __init__(
+        self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo, manifest: str
+    ) -> None:
+        self.storage, self.spec, self.split, self.info, self.manifest = (
+            storage,
+            spec,
+            split,
+            info,
+            manifest,
+        )
         self._index: Index | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,10 +132,16 @@ class _Part:
         if self._index is None:
             name, root = index_name(self.spec.name, self.split), self.storage.root
             data = self.storage.read(name) if root is None else b""  # a remote file is fetched once
-            found = (len(data), hashlib.sha256(data).hexdigest()) if root is None else self.storage.hash(name)
+            found = (
+                (len(data), hashlib.sha256(data).hexdigest())
+                if root is None
+                else self.storage.hash(name)
+            )
             if found != (self.info.index.bytes, self.info.index.sha256):
                 self._require_same_dataset()
-                raise CorruptShardError(f"{name} is not the file that the manifest lists: run 'pvit-data finish'")
+                raise CorruptShardError(
+                    f"{name} is not the file that the manifest lists: run 'pvit-data finish'"
+                )
             self._index = Index(data if root is None else root / name, name)
             if self._index.num_rows != self.info.samples:
                 raise CorruptShardError(
@@ -146,7 +162,9 @@ class _Part:
     def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
         found = self._named(row)
         if unknown := sorted(set(names or ()) - found.keys()):
-            raise UsageError(f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {', '.join(found)}")
+            raise UsageError(
+                f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {', '.join(found)}"
+            )
         wanted = {name: found[name] for name in (found if names is None else names)}
         contents = self._fetch(row, dict(wanted.values()))
         return {name: contents[member] for name, (member, _) in wanted.items()}
@@ -181,7 +199,11 @@ class _Part:
         window: Window | None,
     ) -> Sample:
         key = self.index.text("key", row)
-        wanted = [f for f in FIELDS if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]]
+        wanted = [
+            f
+            for f in FIELDS
+            if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]
+        ]
         members = dict.fromkeys(["json", *(m for f in wanted for m in FIELDS[f])])
         places = {m: place for m in members if (place := self._place(m, row)) is not None}
         files = self._fetch(row, places)
@@ -197,7 +219,11 @@ class _Part:
         offset = int(self.index.column(f"{member}_offset")[row])
         if offset < 0:
             return None
-        return offset, int(self.index.column(f"{member}_size")[row]), int(self.index.column(f"{member}_crc32")[row])
+        return (
+            offset,
+            int(self.index.column(f"{member}_size")[row]),
+            int(self.index.column(f"{member}_crc32")[row]),
+        )
 
     def _fetch(self, row: int, places: Mapping[str, tuple[int, int, int]]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
@@ -206,11 +232,15 @@ class _Part:
         for run in _runs(places, -1 if self.storage.root is not None else MAX_GAP):
             found, damaged = self._fetch_run(shard, {member: places[member] for member in run})
             if damaged and self.storage.root is None:  # on the way, or in the cache
-                found, damaged = self._fetch_run(shard, {member: places[member] for member in run}, again=True)
+                found, damaged = self._fetch_run(
+                    shard, {member: places[member] for member in run}, again=True
+                )
             if damaged:
                 self._require_same_dataset()
                 key = self.index.text("key", row)
-                raise CorruptShardError(f"{shard}: member {damaged} of sample '{key}' is damaged (wrong length or CRC)")
+                raise CorruptShardError(
+                    f"{shard}: member {damaged} of sample '{key}' is damaged (wrong length or CRC)"
+                )
             out |= found
         return out
 
@@ -218,8 +248,14 @@ class _Part:
         self, shard: str, places: Mapping[str, tuple[int, int, int]], again: bool = False
     ) -> tuple[dict[str, bytes], str]:
         """The contents of neighbouring members, and the first one that is damaged."""
-        start, end = min(place[0] for place in places.values()), max(sum(place[:2]) for place in places.values())
-        block, out = self.storage.read_range(shard, start, end - start, again=again), dict[str, bytes]()
+        start, end = (
+            min(place[0] for place in places.values()),
+            max(sum(place[:2]) for place in places.values()),
+        )
+        block, out = (
+            self.storage.read_range(shard, start, end - start, again=again),
+            dict[str, bytes](),
+        )
         for member, (offset, size, crc) in places.items():
             out[member] = block[offset - start : offset - start + size]
             if len(out[member]) != size or deflate.crc32(out[member]) != crc:
@@ -233,7 +269,9 @@ class _Part:
             StorageError: if the manifest is gone or another one now.
         """
         if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
-            raise StorageError(f"{self.storage.url}: was changed while it was being read: open it again")
+            raise StorageError(
+                f"{self.storage.url}: was changed while it was being read: open it again"
+            )
 
 
 def _runs(places: Mapping[str, tuple[int, int, int]], gap: int) -> list[list[str]]:

@@ -47,7 +47,9 @@ def decode_sample(
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
     """
-    wanted = [name for name in FIELDS if name in record.fields and (fields is None or name in fields)]
+    wanted = [
+        name for name in FIELDS if name in record.fields and (fields is None or name in fields)
+    ]
     try:
         values, kept = _decode(record, files, wanted, frames, (grid, window))
         return Sample(
@@ -102,7 +104,9 @@ def _decode(
     return values, kept
 
 
-def select_frames(stored: list[int], num_frames: int, frames: Frames | None) -> tuple[Frames | None, Frames]:
+def select_frames(
+    stored: list[int], num_frames: int, frames: Frames | None
+) -> tuple[Frames | None, Frames]:
     """Which entries of a per-frame field to decode, and the frame numbers they belong to.
 
     Args:
@@ -118,7 +122,9 @@ def select_frames(stored: list[int], num_frames: int, frames: Frames | None) -> 
     """
     have = np.array(stored, np.int64)
     if have.size and (have[0] < 0 or have[-1] >= num_frames or (np.diff(have) <= 0).any()):
-        raise FormatError(f"frame numbers {stored[:8]} are not ascending inside 0..{num_frames - 1}")
+        raise FormatError(
+            f"frame numbers {stored[:8]} are not ascending inside 0..{num_frames - 1}"
+        )
     if frames is None:
         return None, have
     places = np.searchsorted(have, frames)
@@ -134,7 +140,10 @@ def _file(files: Mapping[str, bytes], extension: str) -> bytes:
 
 
 def _rgb(
-    record: Record, files: Mapping[str, bytes], asked: tuple[Frames | None, Window | None], kept: dict[str, Frames]
+    record: Record,
+    files: Mapping[str, bytes],
+    asked: tuple[Frames | None, Window | None],
+    kept: dict[str, Frames],
 ) -> Shaped[np.ndarray, "n h w 3"]:
     frames, window = asked
     extension = record.rgb_encoding
@@ -156,7 +165,11 @@ def _rgb(
 
         rgb = decode_video(data, picks, size, window)
     count = record.frames if picks is None else len(picks)
-    sides = {size} if window is None else {(window.height // s, window.width // s) for s in (1, window.shrink)}
+    sides = (
+        {size}
+        if window is None
+        else {(window.height // s, window.width // s) for s in (1, window.shrink)}
+    )
     expected = (count, *size, 3)
     if rgb.shape not in {(count, *side, 3) for side in sides}:
         raise FormatError(f"rgb decodes to {rgb.shape}, the record says {expected}")
@@ -177,14 +190,18 @@ def _dense(
     data = _file(files, f"{name}.tif")
     value: Shaped[np.ndarray, "n h w *c"]
     if name == "depth":
-        value = decode_depth(data, DepthEncoding(record.depth_encoding, record.depth_scale), pages, rows, columns)
+        value = decode_depth(
+            data, DepthEncoding(record.depth_encoding, record.depth_scale), pages, rows, columns
+        )
     elif name == "normal":
         value = decode_normal(data, record.normal_encoding, pages, rows, columns)
     else:
         value = decode_segm(data, pages, rows, columns)
     size = (record.height, record.width) if grid is None else (len(grid[0]), len(grid[1]))
     if value.shape[:3] != (len(numbers), *size):
-        raise FormatError(f"{name}.tif decodes to {value.shape}, the record says {(len(numbers), *size)}")
+        raise FormatError(
+            f"{name}.tif decodes to {value.shape}, the record says {(len(numbers), *size)}"
+        )
     if frames is not None or len(stored) != record.frames:
         kept[name] = numbers
     return value
@@ -204,7 +221,9 @@ def _pose(
         tail = {"pose3d": (25, 3), "pose2d": (25, 2), "pose3d_valid": (25,)}[part]
         expected = (len(record.pose_frames), record.people, *tail)
         if array.shape != expected or (array.dtype == np.uint8) != (part == "pose3d_valid"):
-            raise FormatError(f"{part}.npy holds {array.dtype}{array.shape}, the record says {expected}")
+            raise FormatError(
+                f"{part}.npy holds {array.dtype}{array.shape}, the record says {expected}"
+            )
         values[part] = array if rows is None else array[rows]
     if frames is not None or len(record.pose_frames) != record.frames:
         kept[name] = numbers
@@ -227,13 +246,20 @@ def _boxes(files: Mapping[str, bytes], frames: Frames | None) -> Boxes:
 
 
 def _renumber(
-    ids: Integer[np.ndarray, "n 7"], labels: Integer[np.ndarray, "m 2"], rows: Integer[np.ndarray, "k"]
+    ids: Integer[np.ndarray, "n 7"],
+    labels: Integer[np.ndarray, "m 2"],
+    rows: Integer[np.ndarray, "k"],
 ) -> tuple[Integer[np.ndarray, "k 7"], Integer[np.ndarray, "l 2"]]:
     """Keeps some rows of a box table; partners and labels follow their rows, or are dropped with them."""
     new = np.full(len(ids) + 1, -1, np.int32)  # the last entry serves partner -1
     new[rows] = np.arange(len(rows))
     partner, row = ids[:, 6], labels[:, 0]
-    if (partner < -1).any() or (partner >= len(ids)).any() or (row < 0).any() or (row >= len(ids)).any():
+    if (
+        (partner < -1).any()
+        or (partner >= len(ids)).any()
+        or (row < 0).any()
+        or (row >= len(ids)).any()
+    ):
         raise FormatError("box table refers to a row that it does not have")
     ids, labels = ids[rows], labels[new[row] >= 0].copy()
     ids[:, 6] = new[ids[:, 6]]
@@ -246,8 +272,12 @@ def _camera(record: Record, files: Mapping[str, bytes]) -> Camera:
     k = read_npy(_file(files, "camera_k.npy"))
     pose = read_npy(files["camera_pose.npy"]) if "camera_pose.npy" in files else None
     shapes = k.shape[1:] == (3, 3) and len(k) in (1, record.frames) and k.dtype == np.float32
-    if not shapes or (pose is not None and (pose.shape != (len(k), 4, 4) or pose.dtype != np.float32)):
-        raise FormatError(f"camera members have shapes {k.shape} and {None if pose is None else pose.shape}")
+    if not shapes or (
+        pose is not None and (pose.shape != (len(k), 4, 4) or pose.dtype != np.float32)
+    ):
+        raise FormatError(
+            f"camera members have shapes {k.shape} and {None if pose is None else pose.shape}"
+        )
     return Camera(k, pose, record.camera_up)
 
 

@@ -53,7 +53,9 @@ class ForeignSummary:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def index_foreign(url: str | Path, progress: Callable[[int, int], None] | None = None) -> ForeignSummary:
+def index_foreign(
+    url: str | Path, progress: Callable[[int, int], None] | None = None
+) -> ForeignSummary:
     """Reads every shard once and writes `webdataset.parquet` beside them.
 
     Args:
@@ -68,7 +70,9 @@ def index_foreign(url: str | Path, progress: Callable[[int, int], None] | None =
     storage = Storage(url)
     storage.require_folder()
     if storage.exists("manifest.json"):
-        raise UsageError(f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again")
+        raise UsageError(
+            f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again"
+        )
     shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
     if not shards:
         raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
@@ -78,14 +82,18 @@ def index_foreign(url: str | Path, progress: Callable[[int, int], None] | None =
     for number, shard in enumerate(shards):
         sizes[shard] = storage.size(shard)
         try:
-            tables.append(_table(list(_shard_rows(storage, shard, summary))))  # far smaller than the rows
+            tables.append(
+                _table(list(_shard_rows(storage, shard, summary)))
+            )  # far smaller than the rows
         except FormatError as error:
             raise FormatError(f"{shard}: {error}") from error
         if progress is not None:
             progress(number + 1, len(shards))
     table = pa.concat_tables(tables)
     summary.shards, summary.samples = len(shards), table.num_rows
-    summary.fields.update({f: n for f in FIELDS if (n := int(np.sum(table[f"has_{f}"].to_numpy())))})
+    summary.fields.update(
+        {f: n for f in FIELDS if (n := int(np.sum(table[f"has_{f}"].to_numpy())))}
+    )
     storage.write(NAME, _write(table, sizes))
     return summary
 
@@ -158,7 +166,9 @@ def _guess(files: dict[str, Entry]) -> Record:
     text = files["cls"].data[:20].strip() if "cls" in files else b""
     if text.isdigit() and int(text) <= MAX_INTEGER:
         record.action_id = int(text)
-    record.fields = [f for f, found in (("action", record.action_id >= 0), ("rgb", record.rgb_encoding)) if found]
+    record.fields = [
+        f for f, found in (("action", record.action_id >= 0), ("rgb", record.rgb_encoding)) if found
+    ]
     return record
 
 
@@ -169,7 +179,10 @@ def _numbers(record: Record) -> dict[str, Any]:
         "height": record.height,
         "width": record.width,
         **{f"has_{name}": name in record.fields for name in FIELDS},
-        **{f"{name}_frames": len(getattr(record, f"{name}_frames")) for name in ("depth", "normal", "segm")},
+        **{
+            f"{name}_frames": len(getattr(record, f"{name}_frames"))
+            for name in ("depth", "normal", "segm")
+        },
         "action": record.action_id,
         "action_time": record.action_time,
         "boxes": -1,
@@ -180,7 +193,9 @@ def _numbers(record: Record) -> dict[str, Any]:
 def _table(rows: list[dict[str, Any]]) -> Any:
     import pyarrow as pa
 
-    return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()})
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
+    )
 
 
 def _write(table: Any, sizes: dict[str, int]) -> bytes:
@@ -189,16 +204,24 @@ def _write(table: Any, sizes: dict[str, int]) -> bytes:
     head = json.dumps({"version": VERSION, "shards": sizes}, sort_keys=True)
     table = table.replace_schema_metadata({"pvit": head})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        table, buffer, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True
+    )
     return buffer.getvalue()
 
 
 def _schema() -> dict[str, Any]:
     import pyarrow as pa
 
-    numbers = {name: getattr(pa, {"bool": "bool_"}.get(kind, kind))() for name, kind in NUMBERS.items()}
+    numbers = {
+        name: getattr(pa, {"bool": "bool_"}.get(kind, kind))() for name, kind in NUMBERS.items()
+    }
     lists = dict(zip(MEMBERS, (pa.string(), pa.int64(), pa.int64(), pa.uint32()), strict=True))
-    return {**{n: pa.string() for n in TEXT}, **numbers, **{n: pa.list_(kind) for n, kind in lists.items()}}
+    return {
+        **{n: pa.string() for n in TEXT},
+        **numbers,
+        **{n: pa.list_(kind) for n, kind in lists.items()},
+    }
 
 
 class ForeignIndex:
@@ -222,11 +245,19 @@ class ForeignIndex:
             self.table.validate(full=True)
             head = parse_json((self.table.schema.metadata or {}).get(b"pvit", b""), NAME)
         except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(f"{NAME} is damaged, run 'pvit-data index' again: {plain(error)}") from error
+            raise CorruptShardError(
+                f"{NAME} is damaged, run 'pvit-data index' again: {plain(error)}"
+            ) from error
         version = head.get("version") if isinstance(head, dict) else None
         schema = {f.name: f.type for f in self.table.schema}
-        if version != VERSION or schema != _schema() or any(self.table[n].null_count for n in schema):
-            raise CorruptShardError(f"{NAME} is {version!r}, expected {VERSION!r}: run 'pvit-data index' again")
+        if (
+            version != VERSION
+            or schema != _schema()
+            or any(self.table[n].null_count for n in schema)
+        ):
+            raise CorruptShardError(
+                f"{NAME} is {version!r}, expected {VERSION!r}: run 'pvit-data index' again"
+            )
         sizes = head.get("shards")
         if not isinstance(sizes, dict) or not all(type(size) is int for size in sizes.values()):
             raise CorruptShardError(f"{NAME} lists no shards: run 'pvit-data index' again")
@@ -242,17 +273,24 @@ class ForeignIndex:
         if name in PLACES and name not in self._columns:
             self._columns |= self._places()
         elif name not in (*TEXT, *NUMBERS, *PLACES):
-            raise UsageError(f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}")
+            raise UsageError(
+                f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
+            )
         if name not in self._columns:
             self._columns[name] = np.asarray(self.table[name].to_numpy(zero_copy_only=False))
         return self._columns[name]
 
     def _places(self) -> dict[str, Shaped[np.ndarray, "n"]]:
         """The columns that our own index has for each member, of what is understood."""
-        found = {n: np.full(len(self.table), -1 if n.endswith("_offset") else 0, kind) for n, kind in PLACES.items()}
+        found = {
+            n: np.full(len(self.table), -1 if n.endswith("_offset") else 0, kind)
+            for n, kind in PLACES.items()
+        }
         for row in range(len(self.table)):
             for name, place in self.members(row).items():
-                member = MEMBER_OF_EXTENSION.get(name) or ("rgb" if name.rpartition(".")[2] in _MEDIA else None)
+                member = MEMBER_OF_EXTENSION.get(name) or (
+                    "rgb" if name.rpartition(".")[2] in _MEDIA else None
+                )
                 if member is not None and found[f"{member}_offset"][row] < 0:
                     for part, value in zip(("offset", "size", "crc32"), place, strict=True):
                         found[f"{member}_{part}"][row] = value
@@ -266,7 +304,9 @@ class ForeignIndex:
         """
         names, *places = (self.table[name][row].as_py() for name in MEMBERS)
         if len({len(names), *map(len, places)}) != 1 or len(set(names)) != len(names):
-            raise CorruptShardError(f"{NAME}: row {row} does not agree with itself: run 'pvit-data index' again")
+            raise CorruptShardError(
+                f"{NAME}: row {row} does not agree with itself: run 'pvit-data index' again"
+            )
         return dict(zip(names, zip(*places, strict=True), strict=True))
 
 
@@ -274,7 +314,9 @@ def place_of(shard: str) -> tuple[str, str]:
     """Source and split that a shard is counted to: its folder, and the first word of its name that says so."""
     folder, _, base = shard.rpartition("/")
     name = _NO_SAMPLE.sub("_", folder.lower())[:40] or "webdataset"
-    words = (split for word, split in _SPLITS if word in re.split(r"[^a-z]+", f"{folder}/{base}".lower()))
+    words = (
+        split for word, split in _SPLITS if word in re.split(r"[^a-z]+", f"{folder}/{base}".lower())
+    )
     named = (split for word, split in _SPLITS if word in base.lower())
     return name, next(words, None) or next(named, "train")
 
@@ -282,7 +324,9 @@ def place_of(shard: str) -> tuple[str, str]:
 class ForeignPart:
     """The samples of one source and split of an indexed folder; looks like a part of a PViT dataset."""
 
-    def __init__(self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]) -> None:
+    def __init__(
+        self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
+    ) -> None:
         self.storage, self._index, self._rows = storage, index, np.array(rows, np.int64)
         self.spec, self.split = SourceSpec(name=place[0]), place[1]
 
@@ -308,7 +352,9 @@ class ForeignPart:
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of every member by extension."""
-        return {name: size for name, (_, size, _) in self._index.members(int(self._rows[row])).items()}
+        return {
+            name: size for name, (_, size, _) in self._index.members(int(self._rows[row])).items()
+        }
 
     def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
         """Contents of members, compared with their CRC.
@@ -320,17 +366,25 @@ class ForeignPart:
         number = int(self._rows[row])
         places, shard = self._index.members(number), str(self._index.table["shard"][number].as_py())
         if shard not in self._index.shards:
-            raise CorruptShardError(f"{NAME} names the shard {shard[:100]!r}, which it does not list")
+            raise CorruptShardError(
+                f"{NAME} names the shard {shard[:100]!r}, which it does not list"
+            )
         out = {}
         for name in places if names is None else names:
             if name not in places:
-                raise UsageError(f"sample {self.key(row)!r} has no member {name!r}: it has {', '.join(places)}")
+                raise UsageError(
+                    f"sample {self.key(row)!r} has no member {name!r}: it has {', '.join(places)}"
+                )
             offset, size, crc = places[name]
             out[name] = self.storage.read_range(shard, offset, size)
-            if zlib.crc32(out[name]) != crc and self.storage.root is None:  # on the way, or in the cache
+            if (
+                zlib.crc32(out[name]) != crc and self.storage.root is None
+            ):  # on the way, or in the cache
                 out[name] = self.storage.read_range(shard, offset, size, again=True)
             if len(out[name]) != size or zlib.crc32(out[name]) != crc:
-                raise CorruptShardError(f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed")
+                raise CorruptShardError(
+                    f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed"
+                )
         return out
 
     def record(self, row: int) -> Record:
@@ -349,7 +403,10 @@ class ForeignPart:
                 meta = parse_json(with_meta, "json")
             except FormatError:
                 meta = {"json": with_meta[:10000].decode("utf-8", "replace")}
-        values = {name: self._index.table[name][int(self._rows[row])].as_py() for name in (*TEXT, *NUMBERS)}
+        values = {
+            name: self._index.table[name][int(self._rows[row])].as_py()
+            for name in (*TEXT, *NUMBERS)
+        }
         key = values["key"]
         meta = meta if isinstance(meta, dict) else {"json": meta}
         return Record(
@@ -392,7 +449,9 @@ def plain_key(key: str) -> str:
     return f"{_NO_SAMPLE.sub('_', key.lower())[-63:]}-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
-def foreign_parts(storage: Storage, source: str | None = None, split: str | None = None) -> list[ForeignPart]:
+def foreign_parts(
+    storage: Storage, source: str | None = None, split: str | None = None
+) -> list[ForeignPart]:
     """The parts of an indexed folder, by source and split; only those asked for.
 
     Raises:
@@ -404,8 +463,14 @@ def foreign_parts(storage: Storage, source: str | None = None, split: str | None
     split_of = {shard: place_of(shard) for shard in index.shards}
     for row, shard in enumerate(index.column("shard")):
         places.setdefault(split_of.get(shard) or place_of(shard), []).append(row)
-    found = {p: rows for p, rows in sorted(places.items()) if source in (None, p[0]) and split in (None, p[1])}
+    found = {
+        p: rows
+        for p, rows in sorted(places.items())
+        if source in (None, p[0]) and split in (None, p[1])
+    }
     if places and not found:
         known = ", ".join("/".join(place) for place in sorted(places))
-        raise UsageError(f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}")
+        raise UsageError(
+            f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}"
+        )
     return [ForeignPart(storage, index, place, rows) for place, rows in found.items()]

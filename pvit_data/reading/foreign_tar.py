@@ -47,7 +47,11 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
             if size > MAX_NAME_BYTES:
                 raise FormatError(f"a header at byte {position} claims a name of {size} bytes")
             body = _exactly(read, size, header.name)
-            extended |= _pax(body) if header.kind == "x" else {"path": body.rstrip(b"\x00").decode("utf-8", "replace")}
+            extended |= (
+                _pax(body)
+                if header.kind == "x"
+                else {"path": body.rstrip(b"\x00").decode("utf-8", "replace")}
+            )
             position += padded(size)
             continue
         kept = _kind(header.kind, size)
@@ -72,8 +76,12 @@ class _Header:
         if len(block) != BLOCK:
             raise FormatError(f"archive ends inside a header at byte {position}")
         checksum = block[148:156].strip(b" \x00")
-        if not re.fullmatch(rb"[0-7]{1,8}", checksum) or int(checksum, 8) != sum(block[:148]) + 256 + sum(block[156:]):
-            raise FormatError(f"no archive header at byte {position}: compressed, damaged or cut off")
+        if not re.fullmatch(rb"[0-7]{1,8}", checksum) or int(checksum, 8) != sum(
+            block[:148]
+        ) + 256 + sum(block[156:]):
+            raise FormatError(
+                f"no archive header at byte {position}: compressed, damaged or cut off"
+            )
         self.kind = chr(block[156])
         self.size = _number(block[124:136])
         name = block[:100].partition(b"\x00")[0]
@@ -95,7 +103,14 @@ def _number(field: bytes) -> int:
 def _kind(flag: str, size: int) -> str:
     if flag in "0\x007":
         return "file" if size <= MAX_MEMBER_BYTES else "too large"
-    names = {"1": "hard link", "2": "symbolic link", "3": "device", "4": "device", "5": "folder", "6": "pipe"}
+    names = {
+        "1": "hard link",
+        "2": "symbolic link",
+        "3": "device",
+        "4": "device",
+        "5": "folder",
+        "6": "pipe",
+    }
     return names.get(flag, "sparse file" if flag == "S" else "folder" if flag == "g" else "other")
 
 
@@ -107,8 +122,15 @@ def _pax(body: bytes) -> dict[str, str]:
         end = position + int(match[1])
         if end <= match.end() or end > len(body):
             raise FormatError("a pax header is damaged")
-        key, value = match[2].decode("latin-1"), body[match.end() : end - 1].decode("utf-8", "replace")
-        if key == "path" or key.startswith("GNU.sparse.") or (key == "size" and re.fullmatch(r"[0-9]{1,18}", value)):
+        key, value = (
+            match[2].decode("latin-1"),
+            body[match.end() : end - 1].decode("utf-8", "replace"),
+        )
+        if (
+            key == "path"
+            or key.startswith("GNU.sparse.")
+            or (key == "size" and re.fullmatch(r"[0-9]{1,18}", value))
+        ):
             found[key] = value
         position = end
     return found

@@ -66,7 +66,11 @@ class StreamDataset(ShardDataset):
     """Samples in the order of the shards; can be iterated, and nothing else."""
 
     def __init__(
-        self, storage: Storage, names: list[str], fields: tuple[str, ...] | None, on_corrupt: Literal["raise", "skip"]
+        self,
+        storage: Storage,
+        names: list[str],
+        fields: tuple[str, ...] | None,
+        on_corrupt: Literal["raise", "skip"],
     ) -> None:
         self._storage, self._names = storage, names
         self._fields, self._on_corrupt = fields, on_corrupt
@@ -118,7 +122,9 @@ class StreamDataset(ShardDataset):
             raise error
         self.skipped[place] = str(error)
         if len(self.skipped) > SKIP_GRACE:
-            raise CorruptShardError(f"{len(self.skipped)} samples or shards are damaged; last: {error}") from error
+            raise CorruptShardError(
+                f"{len(self.skipped)} samples or shards are damaged; last: {error}"
+            ) from error
 
     def __len__(self) -> NoReturn:
         raise _NoLength(self._refusal())

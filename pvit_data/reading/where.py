@@ -66,7 +66,9 @@ class _Parser:
         self._next = 0
 
     def _error(self, what: str) -> UsageError:
-        return UsageError(f'filter {self._text!r}: {what}; expected for example "has_depth and frames >= 16"')
+        return UsageError(
+            f'filter {self._text!r}: {what}; expected for example "has_depth and frames >= 16"'
+        )
 
     def _peek(self) -> str:
         return self._tokens[self._next][1] if self._next < len(self._tokens) else ""
@@ -155,7 +157,9 @@ class _Parser:
     def truth(self, value: Any) -> Any:
         array = np.asarray(value)
         if array.dtype != bool:
-            raise self._error("'and', 'or', 'not' and the whole filter need conditions, not numbers or texts")
+            raise self._error(
+                "'and', 'or', 'not' and the whole filter need conditions, not numbers or texts"
+            )
         return array
 
     def _comparable(self, left: Any, right: Any) -> None:

@@ -12,8 +12,12 @@ NAMES = (
 PARENTS = (-1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11)
 
 PAIRS = tuple(
-    (left, NAMES.index(name.replace("Left", "Right"))) for left, name in enumerate(NAMES) if name.endswith("Left")
+    (left, NAMES.index(name.replace("Left", "Right")))
+    for left, name in enumerate(NAMES)
+    if name.endswith("Left")
 )
 
-FLIP = tuple(dict([*PAIRS, *((right, left) for left, right in PAIRS)]).get(i, i) for i in range(len(NAMES)))
+FLIP = tuple(
+    dict([*PAIRS, *((right, left) for left, right in PAIRS)]).get(i, i) for i in range(len(NAMES))
+)
 """`FLIP[i]` is the joint that joint i becomes in a mirrored image."""

@@ -47,5 +47,7 @@ class LabelSpace:
             KeyError: if the id is outside the space.
         """
         if not self.first <= index < self.num_ids:
-            raise KeyError(f"label space '{self.name}' has ids {self.first}..{self.num_ids - 1}, not {index}")
+            raise KeyError(
+                f"label space '{self.name}' has ids {self.first}..{self.num_ids - 1}, not {index}"
+            )
         return self.classes[index - self.first]

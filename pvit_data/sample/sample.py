@@ -78,7 +78,9 @@ class Boxes:
             if column.size == 0:
                 column = np.full(len(self), 0 if name == "frame" else UNKNOWN, np.int32)
             if column.shape != (len(self),):
-                raise FormatError(f"boxes.{name} has shape {column.shape}, expected ({len(self)},) as boxes.xyxy")
+                raise FormatError(
+                    f"boxes.{name} has shape {column.shape}, expected ({len(self)},) as boxes.xyxy"
+                )
             setattr(self, name, column)
         self.labels = np.asarray(self.labels, np.int32).reshape(-1, 2)
 
@@ -191,7 +193,9 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not KEY_PATTERN.match(self.key):
-            raise FormatError(f"sample key {self.key!r}: expected 1 to 80 characters of a-z, 0-9, '_' and '-'")
+            raise FormatError(
+                f"sample key {self.key!r}: expected 1 to 80 characters of a-z, 0-9, '_' and '-'"
+            )
         self.group = self.group or self.key
 
     def has(self, name: str) -> bool:
@@ -222,8 +226,12 @@ class Sample:
         if axes == "camera":
             return self.normal
         if self.camera is None or self.camera.world_from_camera is None:
-            raise KeyError(f"sample '{self.key}' has no world_from_camera to turn its normals to world axes with")
+            raise KeyError(
+                f"sample '{self.key}' has no world_from_camera to turn its normals to world axes with"
+            )
         pose = self.camera.at(frames).world_from_camera
         assert pose is not None
-        world: Float32[np.ndarray, "n h w 3"] = np.einsum("nij,nhwj->nhwi", pose[:, :3, :3], self.normal)
+        world: Float32[np.ndarray, "n h w 3"] = np.einsum(
+            "nij,nhwj->nhwi", pose[:, :3, :3], self.normal
+        )
         return world.astype(np.float32)

@@ -29,7 +29,9 @@ def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None
         check_picture("sample", height, width)
     times = sample.frame_times
     if times is not None and (times.shape != (num_frames,) or not np.isfinite(times).all()):
-        raise FormatError(f"frame_times has shape {times.shape}, expected ({num_frames},) finite seconds")
+        raise FormatError(
+            f"frame_times has shape {times.shape}, expected ({num_frames},) finite seconds"
+        )
 
 
 def check_rate(fps: float) -> None:
@@ -40,10 +42,14 @@ def check_rate(fps: float) -> None:
 
 def check_array(name: str, value: np.ndarray, shape: tuple[int | None, ...], kinds: str) -> None:
     """Rank, extents (None = any) and dtype kind (`"f"`, `"iu"`, ...)."""
-    fits = value.ndim == len(shape) and all(e is None or e == n for e, n in zip(shape, value.shape, strict=True))
+    fits = value.ndim == len(shape) and all(
+        e is None or e == n for e, n in zip(shape, value.shape, strict=True)
+    )
     if not fits or value.dtype.kind not in kinds:
         wanted = "(" + ", ".join("n" if e is None else str(e) for e in shape) + ")"
-        raise FormatError(f"{name} is {value.dtype}{value.shape}, expected shape {wanted} of dtype kind {kinds!r}")
+        raise FormatError(
+            f"{name} is {value.dtype}{value.shape}, expected shape {wanted} of dtype kind {kinds!r}"
+        )
 
 
 def check_frames(name: str, frames: Integer[np.ndarray, "n"], count: int, num_frames: int) -> None:
@@ -51,7 +57,9 @@ def check_frames(name: str, frames: Integer[np.ndarray, "n"], count: int, num_fr
     if frames.shape != (count,):
         raise FormatError(f"{name} has {count} maps, but {len(frames)} frame numbers")
     if count and (frames[0] < 0 or frames[-1] >= num_frames or (np.diff(frames) <= 0).any()):
-        raise FormatError(f"{name} has frame numbers that are not ascending inside 0..{num_frames - 1}")
+        raise FormatError(
+            f"{name} has frame numbers that are not ascending inside 0..{num_frames - 1}"
+        )
 
 
 def check_pose(sample: Sample, count: int) -> None:
@@ -59,13 +67,26 @@ def check_pose(sample: Sample, count: int) -> None:
     pose, valid, flat = sample.pose3d, sample.pose3d_valid, sample.pose2d
     known = next((v for v in (pose, flat, valid) if v is not None), None)
     people = known.shape[1] if known is not None and known.ndim > 1 else None
-    for name, value, tail in (("pose3d", pose, (3,)), ("pose2d", flat, (2,)), ("pose3d_valid", valid, ())):
+    for name, value, tail in (
+        ("pose3d", pose, (3,)),
+        ("pose2d", flat, (2,)),
+        ("pose3d_valid", valid, ()),
+    ):
         if value is not None:
-            check_array(name, value, (count, people, len(NAMES), *tail), "iu" if name == "pose3d_valid" else "f")
+            check_array(
+                name,
+                value,
+                (count, people, len(NAMES), *tail),
+                "iu" if name == "pose3d_valid" else "f",
+            )
             if not np.isfinite(value).all():
-                raise FormatError(f"{name} holds values that are not finite: use 0 where a joint is absent")
+                raise FormatError(
+                    f"{name} holds values that are not finite: use 0 where a joint is absent"
+                )
     if valid is not None and valid.size and valid.max() > 2:
-        raise FormatError(f"pose3d_valid holds {valid.max()}, expected 0 absent, 1 derived, 2 exact")
+        raise FormatError(
+            f"pose3d_valid holds {valid.max()}, expected 0 absent, 1 derived, 2 exact"
+        )
     if (pose is None) != (valid is None):
         raise FormatError("pose3d and pose3d_valid: expected both or neither")
 
@@ -74,8 +95,14 @@ def check_boxes(boxes: Boxes, num_frames: int, space: LabelSpace | None) -> None
     """Corners ordered inside [0, 1], frames inside the clip, ids inside the space, partners inside the table."""
     xyxy = boxes.xyxy
     if not ((xyxy >= 0) & (xyxy <= 1)).all() or (xyxy[:, :2] > xyxy[:, 2:]).any():
-        bad = int(np.flatnonzero(~((xyxy >= 0) & (xyxy <= 1)).all(1) | (xyxy[:, :2] > xyxy[:, 2:]).any(1))[0])
-        raise FormatError(f"boxes row {bad} is {xyxy[bad].tolist()}, expected x1 <= x2, y1 <= y2 inside [0, 1]")
+        bad = int(
+            np.flatnonzero(
+                ~((xyxy >= 0) & (xyxy <= 1)).all(1) | (xyxy[:, :2] > xyxy[:, 2:]).any(1)
+            )[0]
+        )
+        raise FormatError(
+            f"boxes row {bad} is {xyxy[bad].tolist()}, expected x1 <= x2, y1 <= y2 inside [0, 1]"
+        )
     _inside("boxes.frame", boxes.frame, 0, num_frames)
     _inside("boxes.partner", boxes.partner, -1, len(boxes))
     for name, top in (("role", 4), ("side", 2), ("contact", 2)):
@@ -105,7 +132,10 @@ def check_camera(camera: Camera, num_frames: int) -> None:
     check_array("camera.K", camera.K, (count, 3, 3), "f")
     if count not in (1, num_frames):
         raise FormatError(f"camera.K has {count} matrices, expected 1 or {num_frames}")
-    if not np.isfinite(camera.K).all() or (np.linalg.matrix_rank(camera.K.astype(np.float64)) < 3).any():
+    if (
+        not np.isfinite(camera.K).all()
+        or (np.linalg.matrix_rank(camera.K.astype(np.float64)) < 3).any()
+    ):
         raise FormatError("camera.K holds a matrix that is not invertible")
     if camera.up not in UP:
         raise FormatError(f"camera.up is {camera.up!r}, expected one of {UP}")
@@ -122,7 +152,9 @@ def check_camera(camera: Camera, num_frames: int) -> None:
 def need_space(spaces: Mapping[str, LabelSpace], field: str) -> LabelSpace:
     """The label space of a field, which must be declared."""
     if field not in spaces:
-        raise FormatError(f"no label space is declared for {field}: pass spaces={{'{field}': LabelSpace(...)}}")
+        raise FormatError(
+            f"no label space is declared for {field}: pass spaces={{'{field}': LabelSpace(...)}}"
+        )
     return spaces[field]
 
 
@@ -130,7 +162,9 @@ def check_rgb(rgb: np.ndarray | EncodedMedia) -> None:
     """A clip is uint8 (t, h, w, 3); encoded media has an allowed extension."""
     if isinstance(rgb, EncodedMedia):
         if rgb.extension not in ("mp4", "webm", "avi", "jpg"):
-            raise FormatError(f"rgb has extension {rgb.extension!r}, expected mp4, webm, avi or jpg")
+            raise FormatError(
+                f"rgb has extension {rgb.extension!r}, expected mp4, webm, avi or jpg"
+            )
         return
     check_array("rgb", rgb, (None, None, None, 3), "u")
     if rgb.dtype != np.uint8:
@@ -150,4 +184,6 @@ def _classes(field: str, ids: Integer[np.ndarray, "n"], space: LabelSpace | None
     outside = (ids < first) | (ids >= end)
     if outside.any():
         named = "" if space is None else f" of '{space.name}'"
-        raise FormatError(f"{field} has class id {ids[outside][0]}, expected {first}..{end - 1}{named}")
+        raise FormatError(
+            f"{field} has class id {ids[outside][0]}, expected {first}..{end - 1}{named}"
+        )

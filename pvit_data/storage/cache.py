@@ -36,9 +36,13 @@ class Cache:
         UsageError: if the bound does not hold a few blocks.
     """
 
-    def __init__(self, folder: str | Path, max_bytes: int = MAX_BYTES, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(
+        self, folder: str | Path, max_bytes: int = MAX_BYTES, block_bytes: int = BLOCK_BYTES
+    ) -> None:
         if block_bytes < 1 or max_bytes < 4 * block_bytes:
-            raise UsageError(f"a cache of {max_bytes} bytes does not hold four blocks of {block_bytes} bytes")
+            raise UsageError(
+                f"a cache of {max_bytes} bytes does not hold four blocks of {block_bytes} bytes"
+            )
         self.folder, self.max_bytes, self.block_bytes = Path(folder), max_bytes, block_bytes
         self._lock = threading.Lock()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
@@ -50,7 +54,13 @@ class Cache:
         self.__init__(**state)  # type: ignore[misc]
 
     def read(
-        self, identity: str, start: int, size: int, fetch: Callable[[int, int], bytes], *, again: bool = False
+        self,
+        identity: str,
+        start: int,
+        size: int,
+        fetch: Callable[[int, int], bytes],
+        *,
+        again: bool = False,
     ) -> bytes:
         """Bytes `start` to `start + size` of a file; fewer where it ends before.
 
@@ -65,7 +75,10 @@ class Cache:
             return b""
         folder = self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32]
         first, last = start // self.block_bytes, (start + size - 1) // self.block_bytes
-        blocks = {number: None if again else self._load(folder, number) for number in range(first, last + 1)}
+        blocks = {
+            number: None if again else self._load(folder, number)
+            for number in range(first, last + 1)
+        }
         for run in _runs([number for number, block in blocks.items() if block is None]):
             data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
             for place, number in enumerate(run):

@@ -53,8 +53,12 @@ class HubCommit:
         if not hasattr(found, "repo_id"):
             return None
         api = HfApi(endpoint=fs.endpoint, token=fs.token)
-        commit = commit or str(api.repo_info(found.repo_id, repo_type=found.repo_type, revision=found.revision).sha)
-        return cls(found.repo_type, found.repo_id, commit, found.path_in_repo, fs.endpoint, fs.token)
+        commit = commit or str(
+            api.repo_info(found.repo_id, repo_type=found.repo_type, revision=found.revision).sha
+        )
+        return cls(
+            found.repo_type, found.repo_id, commit, found.path_in_repo, fs.endpoint, fs.token
+        )
 
     @property
     def path(self) -> str:
@@ -87,8 +91,12 @@ class HubCommit:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url, utils
 
         path = f"{self.folder}/{name}".lstrip("/")
-        url = hf_hub_url(self.repo, path, repo_type=self.kind, revision=self.commit, endpoint=self.endpoint)
-        place = get_hf_file_metadata(url, token=self.token, timeout=TIMEOUT, endpoint=self.endpoint).location
+        url = hf_hub_url(
+            self.repo, path, repo_type=self.kind, revision=self.commit, endpoint=self.endpoint
+        )
+        place = get_hf_file_metadata(
+            url, token=self.token, timeout=TIMEOUT, endpoint=self.endpoint
+        ).location
         own = place.startswith(f"{str(self.endpoint).rstrip('/')}/")
         headers: dict[str, str] = utils.build_hf_headers(token=self.token) if own else {}  # type: ignore[attr-defined]
         self._places[name] = place, {"Accept-Encoding": "identity", **headers}

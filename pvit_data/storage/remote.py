@@ -17,7 +17,9 @@ from pvit_data.storage.hub import HubCommit
 WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 MAX_WAIT = 60.0  # seconds, where the server says how long
 TIMEOUT = 30.0  # seconds without a byte
-PASSING = frozenset({408, 429, 500, 502, 503, 504})  # HTTP status codes that another try may not meet again
+PASSING = frozenset(
+    {408, 429, 500, 502, 503, 504}
+)  # HTTP status codes that another try may not meet again
 _VERSION_KEYS = (
     "ETag", "etag", "LastModified", "last_modified", "Last-Modified", "Content-MD5", "Digest", "mtime", "updated",
     "sha256", "blob_id", "lfs",
@@ -111,7 +113,9 @@ class Remote:
     def list(self, pattern: str) -> list[str]:
         """Names that match a glob."""
         prefix = self.call("", lambda _, path: path)
-        return [p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))]
+        return [
+            p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))
+        ]
 
     def call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
         """Does something with the file system and the path of a file.
@@ -137,7 +141,9 @@ class Remote:
                 cause = _unwrapped(error)
                 if wait is None or not _passes(cause):
                     at = f" (commit {self.commit[:10]})" if self.commit else ""
-                    raise StorageError(f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}") from cause
+                    raise StorageError(
+                        f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}"
+                    ) from cause
                 time.sleep(max(wait, _asked_to_wait(cause)))
         raise AssertionError  # the last turn returns or raises
 
@@ -166,7 +172,11 @@ def _options(url: str) -> dict[str, Any]:
         return {}
     import aiohttp
 
-    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)}}
+    return {
+        "client_kwargs": {
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
+        }
+    }
 
 
 def _unwrapped(error: Exception) -> Exception:
@@ -181,7 +191,9 @@ def _unwrapped(error: Exception) -> Exception:
 
 def _status(error: Exception) -> int | None:
     """HTTP status code of the answer behind an error, if there was one."""
-    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    status = getattr(error, "status", None) or getattr(
+        getattr(error, "response", None), "status_code", None
+    )
     return status if isinstance(status, int) else None
 
 
@@ -195,11 +207,21 @@ def _passes(error: Exception) -> bool:
 
 def _is_of_client(error: Exception) -> bool:
     """Whether an error without answer comes from the network: a lost connection, a cut body."""
-    return type(error).__module__.partition(".")[0] in ("aiohttp", "httpx", "httpx2", "httpcore", "httpcore2")
+    return type(error).__module__.partition(".")[0] in (
+        "aiohttp",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+    )
 
 
 def _asked_to_wait(error: Exception) -> float:
-    headers = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+    headers = (
+        getattr(error, "headers", None)
+        or getattr(getattr(error, "response", None), "headers", None)
+        or {}
+    )
     value = str(headers.get("Retry-After", ""))
     return min(float(value), MAX_WAIT) if value.isdecimal() else 0.0
 

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import threading
-import uuid
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,12 +22,14 @@ from typing import Any
 
 from pvit_data.errors import StorageError, UsageError
 from pvit_data.storage.cache import Cache
+from pvit_data.storage.files import PART, sync, temporary
 from pvit_data.storage.remote import Remote
 
-SCHEMES = frozenset({"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
+SCHEMES = frozenset(
+    {"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+)
 MAX_OPEN = 64
 STREAM_BYTES = 4 << 20  # fetched at a time when a remote file is read from front to back
-PART = ".part-"  # temporary files: .NAME.part-UUID
 
 
 class _OpenFile:
@@ -54,13 +55,19 @@ class Storage:
         UsageError: if the scheme is not one of `SCHEMES`.
     """
 
-    def __init__(self, url: str | Path, cache: Cache | str | Path | None = None, commit: str = "") -> None:
+    def __init__(
+        self, url: str | Path, cache: Cache | str | Path | None = None, commit: str = ""
+    ) -> None:
         self.url = str(url)
         self.cache = cache if isinstance(cache, Cache) or cache is None else Cache(cache)
         scheme, found, _ = self.url.partition("://")
         if found and ("::" in self.url or scheme not in SCHEMES):
-            raise UsageError(f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}")
-        self.root = Path(self.url.removeprefix("file://")) if scheme == "file" or not found else None
+            raise UsageError(
+                f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}"
+            )
+        self.root = (
+            Path(self.url.removeprefix("file://")) if scheme == "file" or not found else None
+        )
         self.remote = Remote(self.url, commit)  # asks nobody before it is used
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
@@ -133,7 +140,9 @@ class Storage:
         if self.cache is None:
             return self.remote.read_range(name, start, size)
         identity = self.remote.identity(name, again=again)
-        return self.cache.read(identity, start, size, lambda s, n: self.remote.read_range(name, s, n), again=again)
+        return self.cache.read(
+            identity, start, size, lambda s, n: self.remote.read_range(name, s, n), again=again
+        )
 
     @contextmanager
     def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
@@ -181,7 +190,9 @@ class Storage:
             UsageError: if it is a repository on the Hub, where each file would be a commit.
         """
         if self.url.startswith("hf://"):
-            raise UsageError(f"cannot write to {self.url}: write to a local folder, then publish that")
+            raise UsageError(
+                f"cannot write to {self.url}: write to a local folder, then publish that"
+            )
         with self._reported(name):
             return Writer(self, name)
 
@@ -248,7 +259,10 @@ class _ReadAhead:
 
     def _fetch(self, start: int, size: int) -> bytes:
         data = self._storage.read_range(self._name, start, size)
-        if len(data) != size or self._storage.remote.identity(self._name, again=True) != self._identity:
+        if (
+            len(data) != size
+            or self._storage.remote.identity(self._name, again=True) != self._identity
+        ):
             raise StorageError(
                 f"{self._storage.url.rstrip('/')}/{self._name}: was changed while it was read: read it again"
             )
@@ -286,7 +300,7 @@ class Writer:
             self._folder = Path(tempfile.gettempdir())
         else:
             self._folder = storage.root / folder
-        self._path = self._folder / f".{base}{PART}{uuid.uuid4().hex}"
+        self._path = temporary(self._folder / base)
         self._hash = hashlib.sha256()
         self.size = 0
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -330,7 +344,7 @@ class Writer:
         with self._storage._reported(self._name):
             if self._storage.root is not None:
                 os.replace(self._path, self._storage.root / self._name)
-                sync_folder(self._folder)
+                sync(self._folder)
                 return
         self._storage.put(self._path, self._name)
         self._path.unlink()
@@ -341,15 +355,6 @@ class Writer:
             self._file.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cause(error: OSError) -> str:

@@ -98,7 +98,18 @@ register(
         lambda c: ((c.num_targets, c.num_boxes, 4), (c.num_targets, c.num_boxes)),
     )
 )
-register(Task("action", "action", ("action",), "class", "text", targets.action, lambda c: ((), ()), "int64"))
+register(
+    Task(
+        "action",
+        "action",
+        ("action",),
+        "class",
+        "text",
+        targets.action,
+        lambda c: ((), ()),
+        "int64",
+    )
+)
 
 
 def target_name(task: str, spaces: Mapping[str, LabelSpace]) -> str:
@@ -116,7 +127,9 @@ def of_source(ds: SampleSet, source: str, chosen: Mapping[str, Sequence[str]]) -
     if source not in chosen and not names:
         mine = ds.column("source") == source
         names = [
-            name for name, task in TASKS.items() if name != "action" and ds.column(f"has_{task.field}")[mine].any()
+            name
+            for name, task in TASKS.items()
+            if name != "action" and ds.column(f"has_{task.field}")[mine].any()
         ]
     return tuple(name for name in names if name != "action")
 

@@ -32,7 +32,9 @@ def depth(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) ->
     if sample.depth is None:
         return None
     valid = (sample.depth > 0) & np.isfinite(sample.depth)
-    return _shown(sample, "depth", np.where(valid, sample.depth, 0).astype(np.float32), valid, frames, 0)
+    return _shown(
+        sample, "depth", np.where(valid, sample.depth, 0).astype(np.float32), valid, frames, 0
+    )
 
 
 def normal(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> Target | None:
@@ -43,7 +45,9 @@ def normal(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -
     value = sample.normal_in("world" if world else "camera")
     square = np.einsum("nhwc,nhwc->nhw", value, value)
     valid = (square > 0) & np.isfinite(square)
-    return _shown(sample, "normal", np.where(valid[..., None], value, 0).astype(np.float32), valid, frames, 0)
+    return _shown(
+        sample, "normal", np.where(valid[..., None], value, 0).astype(np.float32), valid, frames, 0
+    )
 
 
 def has_world(sample: Sample) -> bool:
@@ -58,7 +62,12 @@ def segm(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> 
     space = sample.spaces["segm"]
     valid = (sample.segm >= space.first) & (sample.segm < space.num_ids)
     return _shown(
-        sample, "segm", np.where(valid, sample.segm, space.ignore).astype(np.int64), valid, frames, space.ignore
+        sample,
+        "segm",
+        np.where(valid, sample.segm, space.ignore).astype(np.int64),
+        valid,
+        frames,
+        space.ignore,
     )
 
 
@@ -84,7 +93,9 @@ def pose3d(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -
     return _target(np.where(valid[..., None], value, 0).astype(np.float32), valid)
 
 
-def _in_picture(sample: Sample, frames: Int64[np.ndarray, "t"], known: Bool[np.ndarray, "t p 25"]) -> np.ndarray:
+def _in_picture(
+    sample: Sample, frames: Int64[np.ndarray, "t"], known: Bool[np.ndarray, "t p 25"]
+) -> np.ndarray:
     """(t, p): whether at least half of the known joints with a place in pixels lie in the picture; True without any."""
     if sample.pose2d is None or not (sample.height and sample.width):
         return np.ones(known.shape[:2], bool)
@@ -96,7 +107,10 @@ def _in_picture(sample: Sample, frames: Int64[np.ndarray, "t"], known: Bool[np.n
 
 def nearest_person(z: Float32[np.ndarray, "t p"], known: Bool[np.ndarray, "t p"]) -> int | None:
     """The person with the smallest median pelvis depth over the frames where it is known; None if there is nobody."""
-    depths = [float(np.median(z[known[:, p], p])) if known[:, p].any() else np.inf for p in range(z.shape[1])]
+    depths = [
+        float(np.median(z[known[:, p], p])) if known[:, p].any() else np.inf
+        for p in range(z.shape[1])
+    ]
     return int(np.argmin(depths)) if np.isfinite(depths).any() else None
 
 
@@ -121,14 +135,28 @@ def boxes(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) ->
     return _target(value, valid)
 
 
-def _track_slots(table: Boxes, area: Float32[np.ndarray, "n"], frames: Int64[np.ndarray, "t"]) -> dict[int, int]:
-    rows = np.flatnonzero((table.role == ROLE_ACTIVE) & (table.track >= 0) & np.isin(table.frame, frames))
-    total = {int(track): float(area[rows][table.track[rows] == track].sum()) for track in np.unique(table.track[rows])}
-    return {track: rank for rank, track in enumerate(sorted(total, key=lambda track: (-total[track], track)))}
+def _track_slots(
+    table: Boxes, area: Float32[np.ndarray, "n"], frames: Int64[np.ndarray, "t"]
+) -> dict[int, int]:
+    rows = np.flatnonzero(
+        (table.role == ROLE_ACTIVE) & (table.track >= 0) & np.isin(table.frame, frames)
+    )
+    total = {
+        int(track): float(area[rows][table.track[rows] == track].sum())
+        for track in np.unique(table.track[rows])
+    }
+    return {
+        track: rank
+        for rank, track in enumerate(sorted(total, key=lambda track: (-total[track], track)))
+    }
 
 
 def _slots(
-    table: Boxes, area: Float32[np.ndarray, "n"], frame: int, num_boxes: int, slot_of: Mapping[int, int]
+    table: Boxes,
+    area: Float32[np.ndarray, "n"],
+    frame: int,
+    num_boxes: int,
+    slot_of: Mapping[int, int],
 ) -> list[tuple[int, int]]:
     rows = np.flatnonzero(table.frame == frame)
     rows = rows[np.argsort(-area[rows], kind="stable")]
@@ -145,7 +173,9 @@ def _slots(
     for row in active[table.track[active] >= 0]:
         taken.setdefault(2 + slot_of[int(table.track[row])], int(row))
     for row in active[table.track[active] < 0]:
-        taken[next(slot for slot in range(2, 2 + len(rows) + len(slot_of)) if slot not in taken)] = int(row)
+        taken[
+            next(slot for slot in range(2, 2 + len(rows) + len(slot_of)) if slot not in taken)
+        ] = int(row)
     return [(slot, row) for slot, row in taken.items() if slot < num_boxes]
 
 
@@ -168,7 +198,12 @@ def _at(
 
 
 def _shown(
-    sample: Sample, field: str, value: np.ndarray, valid: np.ndarray, frames: Int64[np.ndarray, "t"], blank: int
+    sample: Sample,
+    field: str,
+    value: np.ndarray,
+    valid: np.ndarray,
+    frames: Int64[np.ndarray, "t"],
+    blank: int,
 ) -> Target | None:
     """The maps at the asked frames; a frame without its map is masked and blank."""
     chosen, present = _at(sample, field, value, frames)

@@ -18,11 +18,18 @@ from pvit_data.validate.survey import survey
 
 __all__ = ["KINDS", "WARNINGS", "Problem", "ValidationReport", "validate"]
 
-SMALL_BYTES = {False: 500_000_000, True: 20_000_000}  # by depth: what one process checks while others would start
+SMALL_BYTES = {
+    False: 500_000_000,
+    True: 20_000_000,
+}  # by depth: what one process checks while others would start
 
 
 def validate(
-    out: str | Path, *, deep: bool = False, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    out: str | Path,
+    *,
+    deep: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
     """Checks a dataset; never stops at the first problem.
 

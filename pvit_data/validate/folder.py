@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pvit_data.errors import PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
-from pvit_data.storage.storage import PART, Storage
+from pvit_data.storage.files import PART
+from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
 from pvit_data.writing.card import CARD_NAME, features
@@ -17,7 +18,9 @@ _IN_SOURCE = re.compile(
     r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
     r"|index/(train|val|test)\.parquet)\Z"
 )
-_ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")  # notes of `energon prepare`
+_ENERGON = re.compile(
+    r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z"
+)  # notes of `energon prepare`
 _OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
 DEPTH = 4  # levels of folders that are looked at
 
@@ -41,15 +44,24 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     try:
         head = yaml.safe_load(storage.read(CARD_NAME).decode().split("---\n")[1])
         declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
-        splits = {c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]} for c in head["configs"]}
+        splits = {
+            c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
+            for c in head["configs"]
+        }
     except (PvitError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError) as error:
-        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}")
+        yield Problem(
+            "card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}"
+        )
         return
     for name, entry in manifest.sources.items():
         if declared.get(name) != features(entry):
-            yield Problem("card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards")
+            yield Problem(
+                "card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards"
+            )
         if splits.get(name) != {split: f"{name}/{split}-*.tar" for split in entry.splits}:
-            yield Problem("card-differs", CARD_NAME, "", f"the data files of {name} are not its shards")
+            yield Problem(
+                "card-differs", CARD_NAME, "", f"the data files of {name} are not its shards"
+            )
 
 
 def _keys(found: Survey) -> Iterator[Problem]:
@@ -67,7 +79,9 @@ def _groups(found: Survey) -> Iterator[Problem]:
         for group in dict.fromkeys(facts.rows["group"]):
             first = splits.setdefault((facts.spec.name, group), facts.split)
             if first != facts.split:
-                yield Problem("group-split", facts.name, "", f"group '{group}' is in {first} as well")
+                yield Problem(
+                    "group-split", facts.name, "", f"group '{group}' is in {first} as well"
+                )
 
 
 def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
@@ -77,7 +91,12 @@ def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
         folder, _, base = name.rpartition("/")
         if PART in base:
             yield Problem("partial-file", name, "", "a temporary file")
-        elif name in shards or name in (manifests.NAME, CARD_NAME) or base.endswith(".in-work") or _ENERGON.match(name):
+        elif (
+            name in shards
+            or name in (manifests.NAME, CARD_NAME)
+            or base.endswith(".in-work")
+            or _ENERGON.match(name)
+        ):
             continue
         elif SHARD_NAME.match(name):
             yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")
@@ -94,4 +113,10 @@ def _names(storage: Storage) -> list[str]:
         names = {name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))}
         return sorted(name for name in names if _OURS.search(name) or storage.exists(name))
     paths = (path for depth in range(1, DEPTH) for path in storage.root.glob("/".join("*" * depth)))
-    return sorted({path.relative_to(storage.root).as_posix() for path in paths if path.is_file() or path.is_symlink()})
+    return sorted(
+        {
+            path.relative_to(storage.root).as_posix()
+            for path in paths
+            if path.is_file() or path.is_symlink()
+        }
+    )

@@ -11,7 +11,9 @@ from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem, ValidationReport
 
 
-def check_foreign(storage: Storage, deep: bool, progress: Callable[[int, int], None] | None = None) -> ValidationReport:
+def check_foreign(
+    storage: Storage, deep: bool, progress: Callable[[int, int], None] | None = None
+) -> ValidationReport:
     """Compares sizes of shards and CRCs of members with `webdataset.parquet`; `deep` decodes what is understood."""
     start = time.monotonic()
     report = ValidationReport(storage.url, deep)

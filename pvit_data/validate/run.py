@@ -51,7 +51,9 @@ def run_task(task: Task) -> list[Problem]:
     """The findings of one task."""
     if task.whole:
         return check_file(task.storage, task.facts)
-    return [problem for found in check_samples(task.storage, task.facts, task.deep) for problem in found]
+    return [
+        problem for found in check_samples(task.storage, task.facts, task.deep) for problem in found
+    ]
 
 
 def run_here(tasks: Sequence[Task]) -> Iterator[tuple[Task, list[Problem]]]:
@@ -64,7 +66,9 @@ def run_workers(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, lis
     """Each task with its findings, as they finish. A task that kills its worker is tried again sample by sample."""
     lost: list[Task] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[list[Problem]], Task] = {pool.submit(run_task, task): task for task in tasks}
+        futures: dict[Future[list[Problem]], Task] = {
+            pool.submit(run_task, task): task for task in tasks
+        }
         try:
             for future in as_completed(futures):
                 try:

@@ -78,9 +78,19 @@ def check_file(storage: Storage, facts: ShardFacts) -> list[Problem]:
     if facts.bytes >= 0 and size != facts.bytes:
         found.append(Problem("shard-size", facts.name, "", f"{size} bytes, expected {facts.bytes}"))
     elif facts.sha256 and sha256 != facts.sha256:
-        found.append(Problem("shard-hash", facts.name, "", f"sha256 {sha256[:16]}..., expected {facts.sha256[:16]}..."))
+        found.append(
+            Problem(
+                "shard-hash",
+                facts.name,
+                "",
+                f"sha256 {sha256[:16]}..., expected {facts.sha256[:16]}...",
+            )
+        )
     places = sorted(place for row in range(len(facts)) for place in _places(facts, row))
-    found += [Problem(kind, facts.name, key, text) for kind, key, text in _layout(storage, facts.name, places, size)]
+    found += [
+        Problem(kind, facts.name, key, text)
+        for kind, key, text in _layout(storage, facts.name, places, size)
+    ]
     return found
 
 
@@ -110,13 +120,19 @@ def _places(facts: ShardFacts, row: int) -> list[_Place]:
     return sorted(places)
 
 
-def _layout(storage: Storage, name: str, places: list[_Place], size: int) -> Iterator[tuple[str, str, str]]:
+def _layout(
+    storage: Storage, name: str, places: list[_Place], size: int
+) -> Iterator[tuple[str, str, str]]:
     """Gaps between the listed members, overlaps, and the end of the archive."""
     position = 0
     for place in places:
         start = place.offset - BLOCK
         if start < position:
-            yield "index-differs", place.key, f"{place.extension} at {place.offset} overlaps the member before it"
+            yield (
+                "index-differs",
+                place.key,
+                f"{place.extension} at {place.offset} overlaps the member before it",
+            )
         elif start > position and position < size:
             yield from _unlisted(storage, name, position, min(start, size))
         position = max(position, place.offset + padded(place.size))
@@ -143,7 +159,11 @@ def _unlisted(storage: Storage, name: str, start: int, stop: int) -> Iterator[tu
         if member is None:
             start += BLOCK
             continue
-        yield "member-unlisted", member.name.partition(".")[0], f"{member.name} at {start} ({member.size} bytes)"
+        yield (
+            "member-unlisted",
+            member.name.partition(".")[0],
+            f"{member.name} at {start} ({member.size} bytes)",
+        )
         start += BLOCK + padded(member.size)
     if start < stop:
         yield "shard-layout", "", f"unlisted bytes from {start} to {stop}: not looked at"
@@ -155,8 +175,13 @@ def _check_sample(
     files: dict[str, bytes] = {}
     damaged, structure = [], []
     for place in _places(facts, row):
-        if not BLOCK <= place.offset <= place.offset + place.size <= file_size or place.size > MAX_MEMBER_BYTES:
-            damaged.append(f"{place.extension} lies at {place.offset} + {place.size} of {file_size} bytes")
+        if (
+            not BLOCK <= place.offset <= place.offset + place.size <= file_size
+            or place.size > MAX_MEMBER_BYTES
+        ):
+            damaged.append(
+                f"{place.extension} lies at {place.offset} + {place.size} of {file_size} bytes"
+            )
             continue
         header = storage.read_range(facts.name, place.offset - BLOCK, BLOCK)
         data = storage.read_range(facts.name, place.offset, padded(place.size))
@@ -192,7 +217,9 @@ def _header_problem(header: bytes, place: _Place) -> str:
     return ""  # written by another tool
 
 
-def _check_contents(facts: ShardFacts, row: int, files: dict[str, bytes], deep: bool) -> Iterator[tuple[str, str]]:
+def _check_contents(
+    facts: ShardFacts, row: int, files: dict[str, bytes], deep: bool
+) -> Iterator[tuple[str, str]]:
     try:
         record = read_record(files.pop(RECORD, b""))
     except FormatError as error:
@@ -232,7 +259,9 @@ def _member_problems(record: Record, files: dict[str, bytes]) -> Iterator[str]:
         yield f"member {member} is there, but not annotated"
 
 
-def _row_problems(facts: ShardFacts, row: int, record: Record, files: dict[str, bytes]) -> Iterator[str]:
+def _row_problems(
+    facts: ShardFacts, row: int, record: Record, files: dict[str, bytes]
+) -> Iterator[str]:
     """Filter columns of the index against the record, built again with the writer's own rule."""
     try:
         num_boxes = len(read_npy(files["boxes.npy"])) if "boxes.npy" in files else 0

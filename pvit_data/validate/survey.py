@@ -13,7 +13,14 @@ from typing import NamedTuple
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import COLUMNS, Index, index_name
-from pvit_data.format.manifest import SPLITS, Manifest, ShardInfo, SourceSpec, SplitInfo, read_manifest
+from pvit_data.format.manifest import (
+    SPLITS,
+    Manifest,
+    ShardInfo,
+    SourceSpec,
+    SplitInfo,
+    read_manifest,
+)
 from pvit_data.format.members import FIELDS
 from pvit_data.format.receipts import Receipt, read_receipt, read_source, receipt_name
 from pvit_data.storage.storage import Storage
@@ -96,25 +103,41 @@ def _receipts(storage: Storage, found: Survey) -> Receipts:
         try:
             receipt = read_receipt(storage, name)
             rows = receipt_rows(receipt)
-            if receipt.split not in SPLITS or receipt.name != shard_name(receipt.source, receipt.split, receipt.number):
-                raise FormatError(f"{name} is of {receipt.name!r} in split {receipt.split!r}, which no shard is called")
+            if receipt.split not in SPLITS or receipt.name != shard_name(
+                receipt.source, receipt.split, receipt.number
+            ):
+                raise FormatError(
+                    f"{name} is of {receipt.name!r} in split {receipt.split!r}, which no shard is called"
+                )
         except PvitError as error:
             found.add("receipt-damaged", name, str(error))
         else:
-            receipts.setdefault((receipt.source, receipt.split), {})[receipt.name] = Known(receipt, rows)
+            receipts.setdefault((receipt.source, receipt.split), {})[receipt.name] = Known(
+                receipt, rows
+            )
     return receipts
 
 
 def _splits(manifest: Manifest | None, receipts: Receipts) -> list[tuple[str, str]]:
-    listed = {(n, s) for n, entry in (manifest.sources if manifest else {}).items() for s in entry.splits}
+    listed = {
+        (n, s) for n, entry in (manifest.sources if manifest else {}).items() for s in entry.splits
+    }
     return sorted(listed | set(receipts), key=lambda pair: (pair[0], SPLITS.index(pair[1])))
 
 
 class _Split:
     """One split of one source: its manifest entry, index and receipts against each other."""
 
-    def __init__(self, storage: Storage, found: Survey, source: str, split: str, receipts: dict[str, Known]) -> None:
-        self.storage, self.found, self.source, self.split, self.receipts = storage, found, source, split, receipts
+    def __init__(
+        self, storage: Storage, found: Survey, source: str, split: str, receipts: dict[str, Known]
+    ) -> None:
+        self.storage, self.found, self.source, self.split, self.receipts = (
+            storage,
+            found,
+            source,
+            split,
+            receipts,
+        )
         entry = found.manifest.sources.get(source) if found.manifest else None
         self.info: SplitInfo | None = entry.splits.get(split) if entry else None
         self.spec = entry.spec if entry else self._stored_spec()
@@ -140,7 +163,9 @@ class _Split:
             if known is not None:
                 self._compare_rows(name, known, rows, trusted)
                 rows = rows if trusted and rows is not None else known.rows
-            self._add_shard(name, listed.get(name) or (known.receipt.shard if known else None), rows)
+            self._add_shard(
+                name, listed.get(name) or (known.receipt.shard if known else None), rows
+            )
 
     def _compare_rows(self, name: str, known: Known, rows: Rows | None, trusted: bool) -> None:
         found = None if rows is None else difference(rows, known.rows)
@@ -155,9 +180,17 @@ class _Split:
         if rows is None:
             rows = no_rows()
             if info is None or info.samples:
-                self.found.add("index-differs", self.index_file, f"no sample of {name} is listed, and no receipt tells")
+                self.found.add(
+                    "index-differs",
+                    self.index_file,
+                    f"no sample of {name} is listed, and no receipt tells",
+                )
         elif info is not None and len(rows["key"]) != info.samples:
-            self.found.add("index-differs", self.index_file, f"{len(rows['key'])} rows of {name}, not {info.samples}")
+            self.found.add(
+                "index-differs",
+                self.index_file,
+                f"{len(rows['key'])} rows of {name}, not {info.samples}",
+            )
         size, sha256 = (info.bytes, info.sha256) if info else (-1, "")
         self.found.shards.append(ShardFacts(name, size, sha256, self.split, self.spec, rows))
 
@@ -169,9 +202,14 @@ class _Split:
         trusted = False
         try:
             if self.info is not None:
-                trusted = self.storage.hash(self.index_file) == (self.info.index.bytes, self.info.index.sha256)
+                trusted = self.storage.hash(self.index_file) == (
+                    self.info.index.bytes,
+                    self.info.index.sha256,
+                )
                 if not trusted:
-                    self.found.add("index-damaged", self.index_file, "size or sha256 differ from the manifest")
+                    self.found.add(
+                        "index-damaged", self.index_file, "size or sha256 differ from the manifest"
+                    )
             index = Index(self.storage.read(self.index_file), self.index_file)
             return by_shard({name: index.column(name) for name in COLUMNS}, self.source), trusted
         except (FormatError, StorageError) as error:
@@ -187,16 +225,26 @@ class _Split:
         if self.receipts or self.storage.exists(f"{self.source}/receipts/source.json"):
             for name in sorted(listed.keys() - self.receipts.keys()):
                 number = int(name.rpartition("-")[2].removesuffix(".tar"))
-                found.add("receipt-missing", receipt_name(self.source, self.split, number), f"that of {name}")
+                found.add(
+                    "receipt-missing",
+                    receipt_name(self.source, self.split, number),
+                    f"that of {name}",
+                )
         elif listed:
-            found.add("no-receipts", f"{self.source}/receipts", f"none for {self.source}/{self.split}")
+            found.add(
+                "no-receipts", f"{self.source}/receipts", f"none for {self.source}/{self.split}"
+            )
         if found.manifest is not None:
             for name in sorted((self.receipts.keys() | indexed) - listed.keys()):
                 found.add("manifest-differs", manifests.NAME, f"{name} is not listed")
         for name in sorted(listed.keys() & self.receipts.keys()):
             known = self.receipts[name]
             if known.receipt.shard != listed[name]:
-                found.add("receipt-differs", known.file, f"{known.receipt.shard}, the manifest says {listed[name]}")
+                found.add(
+                    "receipt-differs",
+                    known.file,
+                    f"{known.receipt.shard}, the manifest says {listed[name]}",
+                )
 
     def _totals(self, info: SplitInfo, parts: Iterable[Rows]) -> None:
         def total(column: str) -> int:

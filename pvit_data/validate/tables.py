@@ -31,7 +31,9 @@ def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
     ends = np.cumsum(counts)
     return {
         f"{source}/{name}": {column: values[order[start:stop]] for column, values in rows.items()}
-        for name, start, stop in zip(names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
+        for name, start, stop in zip(
+            names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True
+        )
     }
 
 
@@ -46,7 +48,9 @@ def receipt_rows(receipt: Receipt) -> Rows:
         values = receipt.rows[name]
         kinds = _kinds(name)
         if not all(type(v) in kinds for v in values):
-            raise FormatError(f"receipt of {receipt.name}: column {name} holds a value of a wrong type")
+            raise FormatError(
+                f"receipt of {receipt.name}: column {name} holds a value of a wrong type"
+            )
         try:
             rows[name] = np.array(values, object if name in TEXT else (NUMBERS | PLACES)[name])
         except OverflowError as error:
@@ -63,7 +67,9 @@ def _kinds(name: str) -> tuple[type, ...]:
 
 def no_rows() -> Rows:
     """An empty table."""
-    return {name: np.empty(0, object if name in TEXT else (NUMBERS | PLACES)[name]) for name in COLUMNS}
+    return {
+        name: np.empty(0, object if name in TEXT else (NUMBERS | PLACES)[name]) for name in COLUMNS
+    }
 
 
 def difference(found: Rows, expected: Rows) -> tuple[str, str] | None:
@@ -74,6 +80,8 @@ def difference(found: Rows, expected: Rows) -> tuple[str, str] | None:
         unequal = np.flatnonzero(found[name] != expected[name])
         if len(unequal):
             row = int(unequal[0])
-            text = f"{name} is {found[name][row]} in the index, {expected[name][row]} in the receipt"
+            text = (
+                f"{name} is {found[name][row]} in the index, {expected[name][row]} in the receipt"
+            )
             return str(expected["key"][row]), f"{text} ({len(unequal)} such rows)"
     return None

@@ -31,7 +31,9 @@ Files = Mapping[str, bytes]
 Spaces = Mapping[str, LabelSpace]
 
 
-def check_values(record: Record, files: Files, spaces: Spaces, deep: bool) -> Iterator[tuple[str, str]]:
+def check_values(
+    record: Record, files: Files, spaces: Spaces, deep: bool
+) -> Iterator[tuple[str, str]]:
     """What is wrong with a sample's values.
 
     Args:
@@ -71,7 +73,9 @@ def _attempt(check: Any, *arguments: Any) -> Iterator[tuple[str, str]]:
 
 
 def _small_tables(sample: Sample, record: Record, spaces: Spaces) -> Iterator[tuple[str, str]]:
-    checks: list[tuple[Any, ...]] = [(schema.check_size, sample, record.frames, record.height, record.width)]
+    checks: list[tuple[Any, ...]] = [
+        (schema.check_size, sample, record.frames, record.height, record.width)
+    ]
     if sample.pose3d is not None or sample.pose2d is not None:
         checks.append((schema.check_pose, sample, len(record.pose_frames)))
     if sample.boxes is not None:
@@ -93,10 +97,19 @@ def _check_dense(name: str, record: Record, files: Files, spaces: Spaces, deep: 
     select_frames(stored, record.frames, None)
     data = files.get(f"{name}.tif", b"")
     reader = tiff.TiffReader(data)
-    height = reader.height // 2 if record.normal_encoding == "octahedral" and name == "normal" else reader.height
-    found, expected = (reader.num_pages, height, reader.width), (len(stored), record.height, record.width)
+    height = (
+        reader.height // 2
+        if record.normal_encoding == "octahedral" and name == "normal"
+        else reader.height
+    )
+    found, expected = (
+        (reader.num_pages, height, reader.width),
+        (len(stored), record.height, record.width),
+    )
     if found != expected:
-        raise FormatError(f"{name}.tif has (pages, height, width) {found}, the record says {expected}")
+        raise FormatError(
+            f"{name}.tif has (pages, height, width) {found}, the record says {expected}"
+        )
     block = max(1, BLOCK_BYTES // (_PIXEL_BYTES[name] * height * reader.width))
     for start in range(0, len(stored) if deep else 1, block):
         pages = np.arange(start, min(start + block, len(stored) if deep else 1))
@@ -121,7 +134,9 @@ def _check_normal(data: bytes, record: Record, pages: Integer[np.ndarray, "k"]) 
     """Lengths as stored for `xyz8`: the decoder would renormalise them."""
     decode_normal(data, record.normal_encoding, pages[:1])
     if record.normal_encoding != "xyz8":
-        decode_normal(data, record.normal_encoding, pages)  # octahedral: of unit length by construction
+        decode_normal(
+            data, record.normal_encoding, pages
+        )  # octahedral: of unit length by construction
         return
     stored: UInt8[np.ndarray, "k h w 3"] = tiff.TiffReader(data).read(pages)
     vector = (stored.astype(np.float32) - 128) / 127
@@ -148,7 +163,9 @@ def _check_segm(data: bytes, pages: Integer[np.ndarray, "k"], space: LabelSpace 
 
 def _check_rgb(record: Record, files: Files) -> None:
     if record.rgb_encoding not in RGB_EXTENSIONS:
-        raise FormatError(f"rgb encoding {record.rgb_encoding!r} is not one of {list(RGB_EXTENSIONS)}")
+        raise FormatError(
+            f"rgb encoding {record.rgb_encoding!r} is not one of {list(RGB_EXTENSIONS)}"
+        )
     if record.rgb_encoding != "jpg":
         from pvit_data.codecs.video import probe_video
 

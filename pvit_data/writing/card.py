@@ -63,12 +63,16 @@ def write_card(manifest: Manifest) -> bytes:
         "configs": [
             {
                 "config_name": name,
-                "data_files": [{"split": s, "path": f"{name}/{s}-*.tar"} for s in _splits(entries[name])],
+                "data_files": [
+                    {"split": s, "path": f"{name}/{s}-*.tar"} for s in _splits(entries[name])
+                ],
                 **({"default": True} if name == names[0] else {}),
             }
             for name in names
         ],
-        "dataset_info": [{"config_name": name, "features": features(entries[name])} for name in names],
+        "dataset_info": [
+            {"config_name": name, "features": features(entries[name])} for name in names
+        ],
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{front}---\n{_body(manifest)}".encode()
@@ -114,7 +118,11 @@ def _body(manifest: Manifest) -> str:
     first = entries[0].spec.name
     split = _splits(entries[0])[0]
     rows = [_row(entry) for entry in entries]
-    citations = [f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```" for e in entries if e.spec.citation]
+    citations = [
+        f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```"
+        for e in entries
+        if e.spec.citation
+    ]
     notes = [f"- {entry.spec.name}: {note}" for entry in entries for note in entry.spec.notes]
     parts = [
         f"\n# {', '.join(entry.spec.title or entry.spec.name for entry in entries)}\n",
@@ -133,13 +141,17 @@ def _body(manifest: Manifest) -> str:
 
 
 def _row(entry: SourceEntry) -> list[str]:
-    tail = f"{entry.spec.licence or 'not stated'} | {'yes' if entry.spec.redistributable else 'no'} |"
+    tail = (
+        f"{entry.spec.licence or 'not stated'} | {'yes' if entry.spec.redistributable else 'no'} |"
+    )
     rows = []
     for name in _splits(entry):
         split = entry.splits[name]
         fields = ", ".join(f"{field} ({count})" for field, count in sorted(split.fields.items()))
         size = f"{split.bytes / 2**20:.1f} MiB"
-        rows.append(f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}")
+        rows.append(
+            f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}"
+        )
     return rows
 
 

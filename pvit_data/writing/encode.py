@@ -116,7 +116,9 @@ def _clip(sample: Sample) -> _Clip:
     """Length, size, rate and encoded pictures of the clip, from whatever tells them; all that do must agree."""
     media = None
     lengths: dict[str, int] = {"num_frames": sample.num_frames} if sample.num_frames else {}
-    sizes: dict[str, tuple[int, int]] = {"height and width": (sample.height, sample.width)} if sample.height else {}
+    sizes: dict[str, tuple[int, int]] = (
+        {"height and width": (sample.height, sample.width)} if sample.height else {}
+    )
     fps = sample.fps
     schema.check_rate(fps)
     if sample.rgb is not None:
@@ -127,7 +129,9 @@ def _clip(sample: Sample) -> _Clip:
         value = getattr(sample, name)
         if value is not None:
             if value.ndim < 3:
-                raise FormatError(f"{name} has shape {value.shape}, expected (frames, height, width, ...)")
+                raise FormatError(
+                    f"{name} has shape {value.shape}, expected (frames, height, width, ...)"
+                )
             sizes[name] = (value.shape[1], value.shape[2])
             if name not in sample.frames:
                 lengths[name] = len(value)
@@ -137,7 +141,10 @@ def _clip(sample: Sample) -> _Clip:
         lengths["camera"] = len(sample.camera.K)
     for told, what in ((lengths, "number of frames"), (sizes, "(height, width)")):
         if len(set(told.values())) > 1:
-            raise FormatError(f"fields disagree about the {what}: " + ", ".join(f"{k} {v}" for k, v in told.items()))
+            raise FormatError(
+                f"fields disagree about the {what}: "
+                + ", ".join(f"{k} {v}" for k, v in told.items())
+            )
     if not lengths:
         raise FormatError("nothing tells the number of frames: set num_frames")
     height, width = next(iter(sizes.values()), (-1, -1))
@@ -145,7 +152,9 @@ def _clip(sample: Sample) -> _Clip:
     return _Clip(next(iter(lengths.values())), height, width, fps, media)
 
 
-def _media(rgb: np.ndarray | EncodedMedia, fps: float) -> tuple[EncodedMedia, int, tuple[int, int], float]:
+def _media(
+    rgb: np.ndarray | EncodedMedia, fps: float
+) -> tuple[EncodedMedia, int, tuple[int, int], float]:
     from pvit_data.codecs.still import encode_still, probe_still
 
     if isinstance(rgb, EncodedMedia):
@@ -177,12 +186,16 @@ def _dense(
         schema.check_array("depth", sample.depth, size, "f")
         record.depth_frames = _frames(sample, "depth", len(sample.depth), record.frames)
         record.depth_encoding, record.depth_scale = encoding.depth.name, encoding.depth.scale
-        files["depth.tif"] = encode_depth(sample.depth.astype(np.float32, copy=False), encoding.depth)
+        files["depth.tif"] = encode_depth(
+            sample.depth.astype(np.float32, copy=False), encoding.depth
+        )
     if sample.normal is not None:
         schema.check_array("normal", sample.normal, (*size, 3), "f")
         record.normal_frames = _frames(sample, "normal", len(sample.normal), record.frames)
         record.normal_encoding = encoding.normal
-        files["normal.tif"] = encode_normal(sample.normal.astype(np.float32, copy=False), encoding.normal)
+        files["normal.tif"] = encode_normal(
+            sample.normal.astype(np.float32, copy=False), encoding.normal
+        )
     if sample.segm is not None:
         schema.check_array("segm", sample.segm, size, "iu")
         record.segm_frames = _frames(sample, "segm", len(sample.segm), record.frames)
@@ -192,7 +205,9 @@ def _dense(
 
 
 def _pose(sample: Sample, record: Record, files: dict[str, bytes]) -> None:
-    arrays = {name: getattr(sample, name) for name in POSE_FIELDS if getattr(sample, name) is not None}
+    arrays = {
+        name: getattr(sample, name) for name in POSE_FIELDS if getattr(sample, name) is not None
+    }
     if not arrays:
         return
     name, first = next(iter(arrays.items()))
@@ -204,7 +219,9 @@ def _pose(sample: Sample, record: Record, files: dict[str, bytes]) -> None:
         files[f"{name}.npy"] = write_npy(value.astype(dtype))
 
 
-def _boxes(sample: Sample, spaces: Mapping[str, LabelSpace], record: Record, files: dict[str, bytes]) -> int:
+def _boxes(
+    sample: Sample, spaces: Mapping[str, LabelSpace], record: Record, files: dict[str, bytes]
+) -> int:
     boxes = sample.boxes
     if boxes is None:
         return 0
@@ -249,7 +266,9 @@ def _frames(sample: Sample, name: str, count: int, num_frames: int) -> list[int]
     if count == 0:
         raise FormatError(f"{name} has no frames: leave it None where it is not annotated")
     if name not in sample.frames and count != num_frames:
-        raise FormatError(f"{name} has {count} frames of {num_frames}: give their numbers in frames['{name}']")
+        raise FormatError(
+            f"{name} has {count} frames of {num_frames}: give their numbers in frames['{name}']"
+        )
     return [int(f) for f in frames]
 
 

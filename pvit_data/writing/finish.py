@@ -24,7 +24,9 @@ def read_receipts(out: str | Path | Storage) -> list[Receipt]:
         FormatError: if one is damaged.
     """
     storage = out if isinstance(out, Storage) else Storage(out)
-    names = [name for name in storage.list("*/receipts/*.json") if not name.endswith("/source.json")]
+    names = [
+        name for name in storage.list("*/receipts/*.json") if not name.endswith("/source.json")
+    ]
     receipts = [read_receipt(storage, name) for name in names]
     return sorted(receipts, key=lambda r: (r.source, SPLITS.index(r.split), r.number))
 
@@ -45,10 +47,14 @@ def build(out: str | Path) -> Manifest:
         groups.setdefault(receipt.source, {}).setdefault(receipt.split, []).append(receipt)
     if not groups:
         raise FormatError(f"{storage.url} has no finished shard: nothing to build a manifest from")
-    _check(storage, [r for splits in groups.values() for receipts in splits.values() for r in receipts])
+    _check(
+        storage, [r for splits in groups.values() for receipts in splits.values() for r in receipts]
+    )
     sources = {}
     for source, splits in groups.items():
-        entries = {split: _split(storage, source, split, receipts) for split, receipts in splits.items()}
+        entries = {
+            split: _split(storage, source, split, receipts) for split, receipts in splits.items()
+        }
         sources[source] = SourceEntry(spec=read_source(storage, source), splits=entries)
     manifest = Manifest(sources=sources, checksum="").sealed()
     storage.write(CARD_NAME, write_card(manifest))
@@ -66,24 +72,32 @@ def _check(storage: Storage, receipts: list[Receipt]) -> None:
             )
         for key in receipt.rows["key"]:
             if key in places:
-                raise FormatError(f"sample '{key}' is in {places[key]} and in {receipt.name}: keys must be unique")
+                raise FormatError(
+                    f"sample '{key}' is in {places[key]} and in {receipt.name}: keys must be unique"
+                )
             places[key] = receipt.name
 
 
 def _split(storage: Storage, source: str, split: str, receipts: list[Receipt]) -> SplitInfo:
-    columns: dict[str, list[Any]] = {name: [v for r in receipts for v in r.rows[name]] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {
+        name: [v for r in receipts for v in r.rows[name]] for name in COLUMNS
+    }
     data = write_index(columns)
     storage.write(index_name(source, split), data)
     extensions = {name: extensions[0] for name, extensions in MEMBERS.items()}
     present = [
-        extensions[name] for name in MEMBERS if max(columns[f"{name}_offset"], default=-1) >= 0 and name != "rgb"
+        extensions[name]
+        for name in MEMBERS
+        if max(columns[f"{name}_offset"], default=-1) >= 0 and name != "rgb"
     ]
     present += [f"rgb.{kind}" for kind in set(columns["rgb_encoding"]) if kind]
     return SplitInfo(
         samples=len(columns["key"]),
         frames=sum(columns["frames"]),
         bytes=sum(r.bytes for r in receipts),
-        fields={name: sum(columns[f"has_{name}"]) for name in FIELDS if any(columns[f"has_{name}"])},
+        fields={
+            name: sum(columns[f"has_{name}"]) for name in FIELDS if any(columns[f"has_{name}"])
+        },
         members=sorted(present),
         index=FileInfo(bytes=len(data), sha256=file_hash(data)),
         skipped=dict(sorted(Counter(skip.reason for r in receipts for skip in r.skipped).items())),

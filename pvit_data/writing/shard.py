@@ -89,7 +89,9 @@ class ShardFile:
             StorageError: if the file cannot be written.
         """
         if sample.key in self._keys:
-            raise FormatError(f"sample '{sample.key}' is in {self.name} already: keys must be unique")
+            raise FormatError(
+                f"sample '{sample.key}' is in {self.name} already: keys must be unique"
+            )
         self._append(encode_sample(sample, self._encoding))
 
     def seal(self) -> None:

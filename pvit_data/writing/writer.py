@@ -89,7 +89,11 @@ class ShardWriter:
         keys = dict(zip(dataset.column("key"), dataset.column("shard"), strict=True))
         entry = read_manifest(self._storage).sources.get(self._source.name)
         split = entry.splits.get(self._split) if entry else None
-        numbers = [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in split.shards] if split else []
+        numbers = (
+            [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in split.shards]
+            if split
+            else []
+        )
         return keys, max(numbers, default=-1) + 1
 
     def __enter__(self) -> ShardWriter:
@@ -103,8 +107,14 @@ class ShardWriter:
             StorageError: if the disk is full or fails.
         """
         if sample.key in self._keys:
-            raise FormatError(f"sample '{sample.key}' is in {self._keys[sample.key]} already: keys must be unique")
-        if self._shard is not None and self._shard.size >= self._shard_bytes and sample.group != self._group:
+            raise FormatError(
+                f"sample '{sample.key}' is in {self._keys[sample.key]} already: keys must be unique"
+            )
+        if (
+            self._shard is not None
+            and self._shard.size >= self._shard_bytes
+            and sample.group != self._group
+        ):
             self._shard.seal()
             self._done.append(self._shard)
             self._shard = None
@@ -116,7 +126,10 @@ class ShardWriter:
         self._keys[sample.key] = self._shard.name
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         shards = [*self._done, *([self._shard] if self._shard else [])]
         try:
@@ -131,7 +144,9 @@ class ShardWriter:
             raise UsageError(f"{self._out}: no sample was written, so there is no dataset")
         store_source(self._storage, self._source)
         number = self._first
-        while self._storage.exists(leftover := receipt_name(self._source.name, self._split, number)):
+        while self._storage.exists(
+            leftover := receipt_name(self._source.name, self._split, number)
+        ):
             self._storage.remove(leftover)  # of a writer that was killed while publishing
             number += 1
         for shard in shards:

@@ -30,7 +30,9 @@ SCORES_PER_BLOCK = 1 << 19
 but threads wait for each other several times a block, which costs dearly where other work shares the cores."""
 
 
-def pair_table(table: Float[Tensor, "l d"], queries: int, keys: int) -> Float[Tensor, "{queries} {keys} d"]:
+def pair_table(
+    table: Float[Tensor, "l d"], queries: int, keys: int
+) -> Float[Tensor, "{queries} {keys} d"]:
     """The relative-position vector of every (query, key) pair along one axis.
 
     The table is linearly interpolated to 2 * max(queries, keys) - 1 entries where it has another length
@@ -89,7 +91,13 @@ def _form_for(q: Tensor) -> Form:
 
 
 def _matmul_form(
-    q: Tensor, k: Tensor, v: Tensor, special: int, grid: Grid, tables: Tables | None, residual: int | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    special: int,
+    grid: Grid,
+    tables: Tables | None,
+    residual: int | None,
 ) -> Tensor:
     scores = torch.einsum("bnyd,bmyd->bynm", q * q.shape[-1] ** -0.5, k)
     if tables is not None:
@@ -125,7 +133,9 @@ def _on_grid(x: Tensor, special: int, grid: Grid) -> Tensor:
     return torch.unflatten(x[:, special:], 1, grid)
 
 
-def fold_keys(k: Float[Tensor, "b m heads d"], special: int, tables: Tables) -> Float[Tensor, "b m heads e"]:
+def fold_keys(
+    k: Float[Tensor, "b m heads d"], special: int, tables: Tables
+) -> Float[Tensor, "b m heads e"]:
     """k' = [k / sqrt(d), onehot(t), onehot(h), onehot(w)], zeros for the special tokens."""
     grid = tuple(table.shape[1] for table in tables)
     at = torch.meshgrid(*(torch.arange(n, device=k.device) for n in grid), indexing="ij")
@@ -138,7 +148,9 @@ class _Fold(torch.autograd.Function):
     """q' = [q, q.Rt, q.Rh, q.Rw]; keeps only its own output for backward (q is a part of it)."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, special: int, grid: Grid, rt: Tensor, rh: Tensor, rw: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, special: int, grid: Grid, rt: Tensor, rh: Tensor, rw: Tensor
+    ) -> Tensor:
         b, n, heads, d = q.shape
         t, h, w = (r.shape[1] for r in (rt, rh, rw))
         out = q.new_empty(b, n, heads, d + t + h + w)
@@ -186,7 +198,9 @@ class _Blocked(torch.autograd.Function):
         buffer = q.new_empty(rows, k.shape[1])
         for b, y in _pairs(q):
             keys, values = k[b, :, y].t(), v[b, :, y]
-            for queries, o in zip(torch.split(q[b, :, y], rows), torch.split(out[b, :, y], rows), strict=True):
+            for queries, o in zip(
+                torch.split(q[b, :, y], rows), torch.split(out[b, :, y], rows), strict=True
+            ):
                 scores = torch.mm(queries, keys, out=buffer[: len(queries)])
                 o.addmm_(torch.softmax(scores, -1, out=scores), values)
         ctx.save_for_backward(q, k, v)

@@ -26,10 +26,20 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Applied to each token."""
-        if x.device.type not in ("cpu", "meta") or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        if (
+            x.device.type not in ("cpu", "meta")
+            or torch.compiler.is_compiling()
+            or not torch.is_grad_enabled()
+        ):
             y: Tensor = self.fc2(F.gelu(self.fc1(x)))
             return y
-        inputs: list[Tensor] = [x.flatten(0, 1), self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias]
+        inputs: list[Tensor] = [
+            x.flatten(0, 1),
+            self.fc1.weight,
+            self.fc1.bias,
+            self.fc2.weight,
+            self.fc2.bias,
+        ]
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             inputs = [t.to(dtype) for t in inputs]
@@ -52,9 +62,16 @@ class _BlockedMlp(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, w1, w2, hidden = ctx.saved_tensors
         train = ctx.needs_input_grad[1]  # a frozen backbone needs the gradient of x alone
-        dx, dw1, dw2, db1 = torch.empty_like(x), torch.zeros_like(w1), torch.zeros_like(w2), w1.new_zeros(len(w1))
+        dx, dw1, dw2, db1 = (
+            torch.empty_like(x),
+            torch.zeros_like(w1),
+            torch.zeros_like(w2),
+            w1.new_zeros(len(w1)),
+        )
         rows = ROWS * torch.get_num_threads()
-        for x_, h_, g_, dx_ in zip(*(torch.split(t, rows) for t in (x, hidden, grads[0], dx)), strict=True):
+        for x_, h_, g_, dx_ in zip(
+            *(torch.split(t, rows) for t in (x, hidden, grads[0], dx)), strict=True
+        ):
             if train:
                 dw2.addmm_(g_.t(), F.gelu(h_))
             dh = torch.ops.aten.gelu_backward(torch.mm(g_, w2), h_)

@@ -148,7 +148,9 @@ class PoolingAttention(nn.Module):
         self.proj = nn.Linear(plan.dim_attn, plan.dim_attn)
         self.pooled = [x for x in "qkv" if x != "q" or config.pool_all_queries or plan.q_stride > 1]
         for x in self.pooled:
-            self.add_module(f"pool_{x}", nn.Conv3d(width, width, 3, padding=1, groups=width, bias=False))
+            self.add_module(
+                f"pool_{x}", nn.Conv3d(width, width, 3, padding=1, groups=width, bias=False)
+            )
             self.add_module(f"norm_{x}", nn.LayerNorm(width, eps=1e-6))
         if config.relative:
             finest = max(_strided(plan.grid, s)[i] for s in self.strides.values() for i in (1, 2))
@@ -171,7 +173,9 @@ class PoolingAttention(nn.Module):
         tables = None
         if self.config.relative:
             axes = zip("thw", q_grid, k_grid, strict=True)
-            t, h, w = (pair_table(self.get_parameter(f"rel_pos_{axis}"), a, b) for axis, a, b in axes)
+            t, h, w = (
+                pair_table(self.get_parameter(f"rel_pos_{axis}"), a, b) for axis, a, b in axes
+            )
             tables = (t, h, w)
         first = 1 if self.config.extra_pool == "svit" else special
         out = attend(
@@ -187,8 +191,12 @@ class PoolingAttention(nn.Module):
             weight = self.get_parameter(f"pool_{name}.weight")
             tokens, patches = torch.split(x, [special, x.shape[1] - special], dim=1)
             if self.config.extra_pool == "svit":
-                tokens = torch.cat([tokens[:, :1], tokens[:, 1:] * self._gain(weight, self.strides[name])], dim=1)
-            pooled = depthwise_pool(torch.unflatten(patches, 1, grid), weight, self.strides[name]).flatten(1, 3)
+                tokens = torch.cat(
+                    [tokens[:, :1], tokens[:, 1:] * self._gain(weight, self.strides[name])], dim=1
+                )
+            pooled = depthwise_pool(
+                torch.unflatten(patches, 1, grid), weight, self.strides[name]
+            ).flatten(1, 3)
             x = torch.cat([tokens.to(pooled.dtype), pooled], dim=1)
         x = torch.unflatten(x, -1, (self.heads, -1))
         return self.get_submodule(f"norm_{name}")(x) if name in self.pooled else x
@@ -333,7 +341,9 @@ class MViT(nn.Module):
     def _embed(self, clip: Tensor) -> tuple[Tensor, Grid]:
         grid = patch_grid(*clip.shape[2:])
         x = self.patch_embed.proj(clip).flatten(2).transpose(1, 2)  # type: ignore[operator]
-        x = x.to(self.cls_token.dtype)  # under autocast the residual stream stays in the parameters' precision
+        x = x.to(
+            self.cls_token.dtype
+        )  # under autocast the residual stream stays in the parameters' precision
         cls: Tensor = self.cls_token
         if self.config.absolute:
             x = x + self._positions(grid)
@@ -370,13 +380,17 @@ def mvitv2_s(**options: Any) -> MViT:
 
 def mvitv2_b(**options: Any) -> MViT:
     """MViTv2-B 32x3: 51.2 M parameters, 225 GFLOPs."""
-    base = MViTConfig(clip=(32, 224, 224), depth=24, stages=(2, 5, 21), drop_path=0.3, dense_layers=(4, 20, 23))
+    base = MViTConfig(
+        clip=(32, 224, 224), depth=24, stages=(2, 5, 21), drop_path=0.3, dense_layers=(4, 20, 23)
+    )
     return _build(base, options)
 
 
 def mvitv1_b(**options: Any) -> MViT:
     """MViTv1-B 16x4 with convolutional pooling: 36.6 M parameters, 70.6 GFLOPs."""
-    base = MViTConfig(widen="mlp", relative=False, absolute=True, pool_all_queries=False, residual_pooling=False)
+    base = MViTConfig(
+        widen="mlp", relative=False, absolute=True, pool_all_queries=False, residual_pooling=False
+    )
     return _build(base, options)
 
 

@@ -55,7 +55,9 @@ class _DepthwisePool(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel = ctx.saved_tensors
         grad, stride = grads[0], ctx.stride
-        if stride == 1:  # the input's gradient is itself a depthwise convolution, with the kernel turned around
+        if (
+            stride == 1
+        ):  # the input's gradient is itself a depthwise convolution, with the kernel turned around
             dx = _forward(grad, kernel.flip(2, 3, 4), 1)
             return dx, _kernel_gradient(grad, x, len(kernel)), None
         dkernel = torch.zeros_like(kernel)
@@ -63,7 +65,9 @@ class _DepthwisePool(torch.autograd.Function):
         for tap in (0, 2):
             here, there = _neighbours(tap, x.shape[1])
             if x.shape[1] > 1:  # a single frame has none
-                frames, dkernel[:, :, tap] = _backward_2d(grad[:, here], x[:, there], kernel[:, :, tap], stride)
+                frames, dkernel[:, :, tap] = _backward_2d(
+                    grad[:, here], x[:, there], kernel[:, :, tap], stride
+                )
                 dx[:, there] += frames
         return dx, dkernel, None
 
@@ -71,7 +75,9 @@ class _DepthwisePool(torch.autograd.Function):
 def _neighbours(tap: int, frames: int) -> tuple[slice, slice]:
     """Frames of the result, and those of the input that a temporal tap joins them with."""
     shift = tap - 1
-    return slice(max(0, -shift), frames - max(0, shift)), slice(max(0, shift), frames + min(0, shift))
+    return slice(max(0, -shift), frames - max(0, shift)), slice(
+        max(0, shift), frames + min(0, shift)
+    )
 
 
 def _kernel_gradient(grad: Tensor, x: Tensor, channels: int) -> Tensor:
@@ -80,7 +86,9 @@ def _kernel_gradient(grad: Tensor, x: Tensor, channels: int) -> Tensor:
     for tap in range(3):
         here, there = _neighbours(tap, x.shape[1])
         if tap == 1 or x.shape[1] > 1:
-            out[:, :, tap] = _backward_2d(grad[:, here], x[:, there], out[:, :, tap], 1, with_input=False)[1]
+            out[:, :, tap] = _backward_2d(
+                grad[:, here], x[:, there], out[:, :, tap], 1, with_input=False
+            )[1]
     return out
 
 

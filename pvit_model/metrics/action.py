@@ -36,7 +36,12 @@ class ActionMeter:
         self._views: dict[str, int] = {}
         self._labels: dict[str, int] = {}
 
-    def update(self, keys: Sequence[str], logits: Float[np.ndarray, "b k"], labels: Integer[np.ndarray, "b"]) -> None:
+    def update(
+        self,
+        keys: Sequence[str],
+        logits: Float[np.ndarray, "b k"],
+        labels: Integer[np.ndarray, "b"],
+    ) -> None:
         """Takes in one view of each key.
 
         Raises:
@@ -44,11 +49,15 @@ class ActionMeter:
         """
         for key, score, label in zip(keys, softmax(logits), labels.tolist(), strict=True):
             if self._labels.setdefault(key, label) != label:
-                raise FormatError(f"sample '{key}': label {label} in one view, {self._labels[key]} in another")
+                raise FormatError(
+                    f"sample '{key}': label {label} in one view, {self._labels[key]} in another"
+                )
             self._scores[key] = self._scores[key] + score if key in self._scores else score
             self._views[key] = self._views.get(key, 0) + 1
             if self._views[key] > self.num_views:
-                raise FormatError(f"sample '{key}' came with more than the {self.num_views} views of this evaluation")
+                raise FormatError(
+                    f"sample '{key}' came with more than the {self.num_views} views of this evaluation"
+                )
 
     def __len__(self) -> int:
         return len(self._scores)

@@ -29,12 +29,16 @@ def iou(a: Float[np.ndarray, "... 4"], b: Float[np.ndarray, "... 4"]) -> Float[n
     size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     common = size[..., 0] * size[..., 1]
     union = sum(np.clip(x[..., 2:] - x[..., :2], 0, None).prod(axis=-1) for x in (a, b)) - common
-    found: Float[np.ndarray, "..."] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    found: Float[np.ndarray, "..."] = np.divide(
+        common, union, out=np.zeros_like(common), where=union > 0
+    )
     return found
 
 
 def sums(
-    prediction: Float[np.ndarray, "... 4"], target: Float[np.ndarray, "... 4"], valid: Bool[np.ndarray, "..."]
+    prediction: Float[np.ndarray, "... 4"],
+    target: Float[np.ndarray, "... 4"],
+    valid: Bool[np.ndarray, "..."],
 ) -> Float[np.ndarray, "3"]:
     """Sums over labelled slots: IoU, boxes with IoU >= 0.5, number.
 
@@ -86,7 +90,10 @@ def average_precision(found: Sequence[Detections], truth: Sequence[Detections]) 
             "annotations": rows,
         }
         coco.createIndex()
-        guesses = [_row(i, d, k, 1 + n) | {"score": float(d.score[k])} for n, (i, d, k) in enumerate(_flat(found))]
+        guesses = [
+            _row(i, d, k, 1 + n) | {"score": float(d.score[k])}
+            for n, (i, d, k) in enumerate(_flat(found))
+        ]
         evaluation = COCOeval(coco, _results(coco, guesses), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()

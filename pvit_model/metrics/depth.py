@@ -14,7 +14,9 @@ LEAST = 1e-3
 
 
 def sums(
-    prediction: Float[np.ndarray, "..."], target: Float[np.ndarray, "..."], valid: Bool[np.ndarray, "..."]
+    prediction: Float[np.ndarray, "..."],
+    target: Float[np.ndarray, "..."],
+    valid: Bool[np.ndarray, "..."],
 ) -> Float[np.ndarray, "6"]:
     """Sums over valid pixels that add up over batches and ranks: squared error, relative error, three deltas, number.
 

@@ -13,7 +13,9 @@ from pvit_model.metrics.ratio import ratio
 THRESHOLDS = (11.25, 22.5, 30.0)
 
 
-def angles(a: Float[np.ndarray, "... 3"], b: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "..."]:
+def angles(
+    a: Float[np.ndarray, "... 3"], b: Float[np.ndarray, "... 3"]
+) -> Float[np.ndarray, "..."]:
     """Angle between vectors of any length, degrees; by atan2, exact near 0 and 180 where arccos is not."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     found: Float[np.ndarray, "..."] = np.degrees(
@@ -23,11 +25,15 @@ def angles(a: Float[np.ndarray, "... 3"], b: Float[np.ndarray, "... 3"]) -> Floa
 
 
 def sums(
-    prediction: Float[np.ndarray, "... 3"], target: Float[np.ndarray, "... 3"], valid: Bool[np.ndarray, "..."]
+    prediction: Float[np.ndarray, "... 3"],
+    target: Float[np.ndarray, "... 3"],
+    valid: Bool[np.ndarray, "..."],
 ) -> Float[np.ndarray, "5"]:
     """Sums over valid pixels: angle, pixels under each threshold, number. Predictions need not be unit vectors."""
     error = angles(prediction[valid], target[valid])
-    return np.array([error.sum(), *(float((error < limit).sum()) for limit in THRESHOLDS), len(error)])
+    return np.array(
+        [error.sum(), *(float((error < limit).sum()) for limit in THRESHOLDS), len(error)]
+    )
 
 
 def result(total: Float[np.ndarray, "5"]) -> dict[str, float]:

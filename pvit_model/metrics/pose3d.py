@@ -9,7 +9,9 @@ from pvit_model.metrics.ratio import ratio
 
 
 def sums(
-    prediction: Float[np.ndarray, "... 3"], target: Float[np.ndarray, "... 3"], valid: Bool[np.ndarray, "..."]
+    prediction: Float[np.ndarray, "... 3"],
+    target: Float[np.ndarray, "... 3"],
+    valid: Bool[np.ndarray, "..."],
 ) -> Float[np.ndarray, "3"]:
     """Sums over labelled joints: distance (m), joints closer than 150 mm, number.
 
@@ -17,7 +19,9 @@ def sums(
         prediction, target: joints, metres, relative to the root.
         valid: labelled joints.
     """
-    error = np.linalg.norm(np.asarray(prediction, np.float64)[valid] - np.asarray(target, np.float64)[valid], axis=-1)
+    error = np.linalg.norm(
+        np.asarray(prediction, np.float64)[valid] - np.asarray(target, np.float64)[valid], axis=-1
+    )
     return np.array([error.sum(), float((error < 0.15).sum()), len(error)])
 
 

@@ -24,7 +24,11 @@ def sums(
         num_ids: `LabelSpace.num_ids`.
     """
     t, p = target[valid].astype(np.int64), prediction[valid].astype(np.int64)
-    return np.bincount(t * num_ids + p, minlength=num_ids * num_ids).reshape(num_ids, num_ids).astype(np.float64)
+    return (
+        np.bincount(t * num_ids + p, minlength=num_ids * num_ids)
+        .reshape(num_ids, num_ids)
+        .astype(np.float64)
+    )
 
 
 def result(confusion: Float[np.ndarray, "k k"]) -> dict[str, float]:

@@ -35,6 +35,10 @@ def create_model(
         (1, 32)
     """
     config = make_config(
-        backbone=name, tasks=tuple(tasks), num_classes=num_classes, segm_spaces=dict(segm_spaces or {}), **options
+        backbone=name,
+        tasks=tuple(tasks),
+        num_classes=num_classes,
+        segm_spaces=dict(segm_spaces or {}),
+        **options,
     )
     return PViT(config)

@@ -58,7 +58,9 @@ class Inference(pydantic.BaseModel):
 
         known = {f.name for f in fields(LossOptions)}
         for name in sorted(set(self.loss_options) - known):
-            raise ConfigError(f"losses.options has no '{name}'; known are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"losses.options has no '{name}'; known are {', '.join(sorted(known))}"
+            )
         return LossOptions(**self.loss_options)
 
     def num_ids(self) -> dict[str, int]:
@@ -99,7 +101,9 @@ class Inference(pydantic.BaseModel):
         try:
             found = cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise FormatError(f"{path}: {error.strerror}; expected a folder written by `pvit train`") from None
+            raise FormatError(
+                f"{path}: {error.strerror}; expected a folder written by `pvit train`"
+            ) from None
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the file"
@@ -149,7 +153,9 @@ def _download(name: str) -> Path:
         folder = snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"no folder '{name}' here, and the Hub has no such model either ({first})") from None
+        raise UsageError(
+            f"no folder '{name}' here, and the Hub has no such model either ({first})"
+        ) from None
     return Path(folder)
 
 

@@ -88,7 +88,9 @@ class ModelInfo:
         for stage in self.stages:
             first, last = stage.layers
             layers = str(first) if first == last else f"{first}-{last}"
-            lines.append(f"{layers:8} {stage.width:6}  {'x'.join(map(str, stage.grid)):12} {stage.tokens:7}")
+            lines.append(
+                f"{layers:8} {stage.width:6}  {'x'.join(map(str, stage.grid)):12} {stage.tokens:7}"
+            )
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
@@ -138,7 +140,9 @@ def _note(config: PViTConfig, heads: int, gflops: tuple[float, float, float], pr
     if config.backbone != "mvitv2_s":
         return ""
     plain, test, train = gflops
-    more = PROMPTS_NOTE.format(heads=heads / 1e6, with_heads=train - test, prompts=prompts, cost=test - plain)
+    more = PROMPTS_NOTE.format(
+        heads=heads / 1e6, with_heads=train - test, prompts=prompts, cost=test - plain
+    )
     return f"{PAPER_NOTE} {more}" if prompts and heads else PAPER_NOTE
 
 

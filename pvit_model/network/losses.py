@@ -17,7 +17,14 @@ from pvit_data.loading.batch import Targets
 from pvit_model.network.pvit import ACTION, PViTOutput
 from pvit_model.tasks.base import LossOptions, LossSum, get_task, masked_sum
 
-__all__ = ["LossOptions", "LossSum", "UncertaintyWeights", "default_weights", "task_losses", "total_loss"]
+__all__ = [
+    "LossOptions",
+    "LossSum",
+    "UncertaintyWeights",
+    "default_weights",
+    "task_losses",
+    "total_loss",
+]
 
 
 def task_losses(
@@ -38,7 +45,8 @@ def task_losses(
         found = targets.get(name)
         if found is None or not len(found.rows):
             losses[name] = LossSum(
-                prediction.float().sum() * 0, torch.zeros((), dtype=torch.long, device=prediction.device)
+                prediction.float().sum() * 0,
+                torch.zeros((), dtype=torch.long, device=prediction.device),
             )
             continue
         if not out.packed:
@@ -63,13 +71,18 @@ def _by_target(out: PViTOutput) -> dict[str, Tensor]:
 
 def _cleaned(targets: Targets) -> Targets:
     """Zeros for invalid entries, so that whatever stands there cannot reach a gradient."""
-    valid = targets.valid.reshape(targets.valid.shape + (1,) * (targets.value.ndim - targets.valid.ndim))
+    valid = targets.valid.reshape(
+        targets.valid.shape + (1,) * (targets.value.ndim - targets.valid.ndim)
+    )
     return Targets(targets.rows, torch.where(valid, targets.value, 0), targets.valid)
 
 
 def _action_loss(logits: Tensor, targets: Targets, options: LossOptions) -> LossSum:
     loss = F.cross_entropy(
-        logits.float(), targets.value.long(), reduction="none", label_smoothing=options.label_smoothing
+        logits.float(),
+        targets.value.long(),
+        reduction="none",
+        label_smoothing=options.label_smoothing,
     )
     return masked_sum(loss, targets.valid)
 
@@ -100,7 +113,9 @@ class UncertaintyWeights(nn.Module):
         self.names = list(names)
         self.log_variance = nn.Parameter(torch.zeros(len(self.names)))
 
-    def forward(self, losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+    def forward(
+        self, losses: Mapping[str, LossSum], weights: Mapping[str, float]
+    ) -> Float[Tensor, ""]:
         """The total, a scalar."""
         terms = [
             self.term(name, weights.get(name, 1.0) * loss.mean, (loss.count > 0).float())
@@ -108,7 +123,9 @@ class UncertaintyWeights(nn.Module):
         ]
         return torch.stack(terms).sum()
 
-    def term(self, name: str, loss: Float[Tensor, ""], share: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def term(
+        self, name: str, loss: Float[Tensor, ""], share: Float[Tensor, ""]
+    ) -> Float[Tensor, ""]:
         """One target's term, a scalar.
 
         Args:

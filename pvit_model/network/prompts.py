@@ -14,7 +14,9 @@ def fresh_prompts(number: int, width: int) -> nn.Parameter:
 
     None at all asks for no gradient: a rank would wait for one that never comes.
     """
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(number, width), std=0.02), requires_grad=number > 0)
+    return nn.Parameter(
+        nn.init.trunc_normal_(torch.empty(number, width), std=0.02), requires_grad=number > 0
+    )
 
 
 class PromptReader(nn.Module):
@@ -31,7 +33,9 @@ class PromptReader(nn.Module):
         if self.mode == "shared" and self.names and config.heads:
             self.project = nn.Linear(width, len(self.names) * width)
 
-    def forward(self, cls: Float[Tensor, "b c"], extra: Float[Tensor, "b e c"]) -> dict[str, Tensor]:
+    def forward(
+        self, cls: Float[Tensor, "b c"], extra: Float[Tensor, "b e c"]
+    ) -> dict[str, Tensor]:
         """(B, C) by task."""
         if self.mode == "none" or not self.names:
             return dict.fromkeys(self.names, cls)

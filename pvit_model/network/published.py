@@ -41,12 +41,23 @@ class LoadReport:
     def line(self) -> str:
         """Counts, and the names of what was not taken as it is, in one line."""
         parts = {"resized": self.resized, "fresh": self.fresh, "unused": self.unused}
-        said = [f"{len(names)} {what}" + (f" ({_some(names, 3)})" if names else "") for what, names in parts.items()]
+        said = [
+            f"{len(names)} {what}" + (f" ({_some(names, 3)})" if names else "")
+            for what, names in parts.items()
+        ]
         return ", ".join([f"{len(self.loaded)} loaded", *said])
 
     def __str__(self) -> str:
-        rows = [("loaded", self.loaded), ("resized", self.resized), ("fresh", self.fresh), ("unused", self.unused)]
-        return "\n".join(f"{name:8} {len(names):4}  {_some(names) if name != 'loaded' else ''}" for name, names in rows)
+        rows = [
+            ("loaded", self.loaded),
+            ("resized", self.resized),
+            ("fresh", self.fresh),
+            ("unused", self.unused),
+        ]
+        return "\n".join(
+            f"{name:8} {len(names):4}  {_some(names) if name != 'loaded' else ''}"
+            for name, names in rows
+        )
 
 
 def _some(names: list[str], most: int = 6) -> str:
@@ -54,7 +65,9 @@ def _some(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def load_backbone_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Any]) -> LoadReport:
+def load_backbone_checkpoint(
+    model: nn.Module, source: str | Path | Mapping[str, Any]
+) -> LoadReport:
     """Fill a model's backbone, and its action head where the number of classes agrees, with published weights.
 
     Args:
@@ -117,14 +130,17 @@ def _resize(name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
             image = torch.unflatten(value, 1, (old, old)).permute(0, 3, 1, 2)
             return F.interpolate(image, size=(new, new), mode="bicubic").flatten(2).transpose(1, 2)
     if value.ndim == 4 and len(shape) == 5 and value.shape == shape[:2] + shape[3:]:
-        return value[:, :, None].expand(shape)  # repeated, not divided: as SlowFast inflates image models
+        return value[:, :, None].expand(
+            shape
+        )  # repeated, not divided: as SlowFast inflates image models
     return None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise SourceError(
-            f"checkpoint '{path}' does not exist; give the path of a downloaded file", reason="missing-file"
+            f"checkpoint '{path}' does not exist; give the path of a downloaded file",
+            reason="missing-file",
         )
     try:
         if path.suffix == ".safetensors":
@@ -134,9 +150,13 @@ def _read(path: Path) -> Mapping[str, Any]:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         first = str(error).splitlines()[0][:200]
-        raise SourceError(f"checkpoint '{path}' cannot be read as tensors ({first}); download it again") from error
+        raise SourceError(
+            f"checkpoint '{path}' cannot be read as tensors ({first}); download it again"
+        ) from error
     if not isinstance(found, Mapping):
-        raise SourceError(f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict")
+        raise SourceError(
+            f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict"
+        )
     return found
 
 
@@ -147,7 +167,9 @@ def _unwrap(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
             break
     state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not state:
-        raise SourceError(f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}")
+        raise SourceError(
+            f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}"
+        )
     return state
 
 

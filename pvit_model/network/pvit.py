@@ -64,8 +64,12 @@ class PViT(nn.Module, HubMixin):
         width = backbone.dims[-1]
         self.kinds: dict[str, str] = {task: kind_of(task) for task in config.tasks}
         self.dense_layers: tuple[int, ...] = config.dense_layers or backbone.dense_layers
-        if config.prompt_layer >= len(backbone.dims) or max(self.dense_layers) >= len(backbone.dims):
-            raise UsageError(f"prompt_layer and dense_layers must be below {len(backbone.dims)}, the backbone's depth")
+        if config.prompt_layer >= len(backbone.dims) or max(self.dense_layers) >= len(
+            backbone.dims
+        ):
+            raise UsageError(
+                f"prompt_layer and dense_layers must be below {len(backbone.dims)}, the backbone's depth"
+            )
         self.prompts = fresh_prompts(config.num_prompts, backbone.width_at(config.prompt_layer))
         self.reader = PromptReader(config, width)
         self.dropout = nn.Dropout(config.dropout)
@@ -77,7 +81,10 @@ class PViT(nn.Module, HubMixin):
         kinds = self.kinds if config.heads else {}
         hidden = config.dense_width or backbone.dense_width
         self.heads = nn.ModuleDict(
-            {name: get_task(kind).head(config, widths, width, hidden, frames) for name, kind in kinds.items()}
+            {
+                name: get_task(kind).head(config, widths, width, hidden, frames)
+                for name, kind in kinds.items()
+            }
         )
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
@@ -116,7 +123,9 @@ class PViT(nn.Module, HubMixin):
         """
         known = self.config.segm_spaces.get(name)
         if known is not None and known != num_ids:
-            raise UsageError(f"segmentation space '{name}' has {known} ids in this model, not {num_ids}")
+            raise UsageError(
+                f"segmentation space '{name}' has {known} ids in this model, not {num_ids}"
+            )
         if known is None:
             spaces = {**self.config.segm_spaces, name: num_ids}
             self.config = self.config.model_copy(update={"segm_spaces": spaces})
@@ -153,7 +162,9 @@ class PViT(nn.Module, HubMixin):
         logits = self.head(self.dropout(out.cls))
         read = self.reader(out.cls, out.extra) if wanted else {}
         size = self.map_size(*video.shape[2:])
-        predictions: dict[str, Any] = {} if rows is None else {ACTION: _take(logits, _rows(rows, ACTION, logits))}
+        predictions: dict[str, Any] = (
+            {} if rows is None else {ACTION: _take(logits, _rows(rows, ACTION, logits))}
+        )
         kinds = {ACTION: ACTION}
         for task in wanted:
             found: dict[str, Any] = self._run(task, read[task], out, size, rows)
@@ -173,7 +184,13 @@ class PViT(nn.Module, HubMixin):
     def _wanted(self, tasks: str | Iterable[str] | None) -> list[str]:
         if tasks is None:
             return list(self.heads) if self.training else []
-        names = list(self.heads) if tasks == "all" else [tasks] if isinstance(tasks, str) else list(tasks)
+        names = (
+            list(self.heads)
+            if tasks == "all"
+            else [tasks]
+            if isinstance(tasks, str)
+            else list(tasks)
+        )
         if unknown := [name for name in names if name not in self.heads]:
             raise UsageError(f"this model has no head for {unknown}; it has {list(self.heads)}")
         return names
@@ -186,24 +203,47 @@ class PViT(nn.Module, HubMixin):
         return {task: ""}
 
     def _run(
-        self, task: str, prompt: Tensor, out: BackboneOutput, size: Grid, rows: Mapping[str, Tensor] | None
+        self,
+        task: str,
+        prompt: Tensor,
+        out: BackboneOutput,
+        size: Grid,
+        rows: Mapping[str, Tensor] | None,
     ) -> dict[str, Tensor]:
         """One head's predictions by target name."""
         head, outputs = self.heads[task], self._outputs(task)
         if not isinstance(head, DenseHead):
-            return {task: head(prompt if rows is None else _take(prompt, _rows(rows, task, prompt)), size[0])}
+            return {
+                task: head(
+                    prompt if rows is None else _take(prompt, _rows(rows, task, prompt)), size[0]
+                )
+            }
         if rows is None:
-            maps = head.trunk([out.features[i] for i in self.dense_layers], prompt, size) if outputs else prompt
+            maps = (
+                head.trunk([out.features[i] for i in self.dense_layers], prompt, size)
+                if outputs
+                else prompt
+            )
             return {name: head.finish(maps, layer) for name, layer in outputs.items()}
         picked = [_rows(rows, name, prompt) for name in outputs]
         every = torch.cat([_rows({}, "", prompt), *picked])
-        take = _take if len(outputs) == 1 else torch.Tensor.__getitem__  # rows of several spaces are not in order
-        features = [(take(tokens, every), grid) for tokens, grid in (out.features[i] for i in self.dense_layers)]
+        take = (
+            _take if len(outputs) == 1 else torch.Tensor.__getitem__
+        )  # rows of several spaces are not in order
+        features = [
+            (take(tokens, every), grid)
+            for tokens, grid in (out.features[i] for i in self.dense_layers)
+        ]
         maps = head.trunk(features, take(prompt, every), size)
-        if not outputs:  # no label space yet: the empty maps keep the head's parameters in the graph
+        if (
+            not outputs
+        ):  # no label space yet: the empty maps keep the head's parameters in the graph
             return {task: maps}
         parts = torch.split(maps, [len(p) for p in picked])
-        return {name: head.finish(part, layer) for (name, layer), part in zip(outputs.items(), parts, strict=True)}
+        return {
+            name: head.finish(part, layer)
+            for (name, layer), part in zip(outputs.items(), parts, strict=True)
+        }
 
 
 def _per_space(head: nn.Module) -> bool:

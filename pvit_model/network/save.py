@@ -28,7 +28,8 @@ class HubMixin:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
-            name: value.detach().cpu().contiguous() for name, value in cast("nn.Module", self).state_dict().items()
+            name: value.detach().cpu().contiguous()
+            for name, value in cast("nn.Module", self).state_dict().items()
         }
         partial = folder / f".{WEIGHTS}.partial"
         save_file(state, partial, metadata={"format": "pt"})
@@ -36,7 +37,9 @@ class HubMixin:
         (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, revision: str | None = None, token: str | None = None) -> Self:
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, token: str | None = None
+    ) -> Self:
         """The model of a folder or a Hub repository (`"owner/name"`), in evaluation mode.
 
         Raises:
@@ -50,12 +53,16 @@ class HubMixin:
             folder = _download(str(source), revision, token)
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
-                raise SourceError(f"model '{source}' has no {name}; expected a folder written by save_pretrained")
+                raise SourceError(
+                    f"model '{source}' has no {name}; expected a folder written by save_pretrained"
+                )
         model = cls(_read_config(folder / CONFIG))  # type: ignore[call-arg]
         try:
             state = load_file(folder / WEIGHTS)
         except Exception as error:
-            raise SourceError(f"'{folder / WEIGHTS}' cannot be read ({error}); save or download it again") from error
+            raise SourceError(
+                f"'{folder / WEIGHTS}' cannot be read ({error}); save or download it again"
+            ) from error
         _fill(cast("nn.Module", model), state, folder)
         cast("nn.Module", model).eval()
         return model
@@ -66,7 +73,9 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
-        raise SourceError(f"weights and config.json in '{folder}' do not belong together: {first}") from error
+        raise SourceError(
+            f"weights and config.json in '{folder}' do not belong together: {first}"
+        ) from error
 
 
 def _read_config(path: Path) -> PViTConfig:
@@ -87,7 +96,13 @@ def _download(name: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=[WEIGHTS, CONFIG]))
+        return Path(
+            snapshot_download(
+                name, revision=revision, token=token, allow_patterns=[WEIGHTS, CONFIG]
+            )
+        )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).splitlines()[0]
-        raise SourceError(f"'{name}' is neither a folder nor a model that the Hub gives ({first})") from error
+        raise SourceError(
+            f"'{name}' is neither a folder nor a model that the Hub gives ({first})"
+        ) from error

@@ -30,40 +30,68 @@ class DataConfig(Strict):
     where: dict[str, str] = Field(
         default_factory=dict, description="index filter by source, e.g. {ssv2: 'frames >= 16'}"
     )
-    crops: int = Field(default=3, ge=1, description="spatial crops per clip in `pvit eval` (SSv2: 3)")
+    crops: int = Field(
+        default=3, ge=1, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
+    )
     workers: int = Field(default=2, ge=0, description="loader processes per rank")
-    on_corrupt: Literal["skip", "raise"] = Field(default="skip", description="what a damaged sample does in training")
+    on_corrupt: Literal["skip", "raise"] = Field(
+        default="skip", description="what a damaged sample does in training"
+    )
 
 
 class MixtureConfig(Strict):
     """How a global batch is made up of the sources."""
 
     batch_size: int = Field(
-        default=128, ge=1, description="clips per optimiser step, over all ranks and accumulation steps"
+        default=128,
+        ge=1,
+        description="clips per optimiser step, over all ranks and accumulation steps",
     )
-    portion: float = Field(default=1.0, ge=0, description="scales the auxiliary share of a batch; 0: none of it")
+    portion: float = Field(
+        default=1.0, ge=0, description="scales the auxiliary share of a batch; 0: none of it"
+    )
     weights: dict[str, float] = Field(
         default_factory=dict,
         description="share of a batch by source; default: 1 for the downstream, 1 for all others together by size",
     )
-    quotas: dict[str, int] = Field(default_factory=dict, description="least number of clips per batch for a task")
-    cap: float = Field(default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip")
+    quotas: dict[str, int] = Field(
+        default_factory=dict, description="least number of clips per batch for a task"
+    )
+    cap: float = Field(
+        default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip"
+    )
 
 
 class ModelConfig(Strict):
     """Which network is trained."""
 
     name: str = Field(default="mvitv2_s", description="backbone, by its entry-point name")
-    variant: str = Field(default="pvit", description="pvit, baseline, mt, op, np, vpt or pvit-vpt (paper, table 4a)")
-    tasks: tuple[str, ...] | None = Field(
-        default=None, description="auxiliary tasks with a prompt and a head; default: all that a source trains"
+    variant: str = Field(
+        default="pvit", description="pvit, baseline, mt, op, np, vpt or pvit-vpt (paper, table 4a)"
     )
-    checkpoint: str = Field(default="", description="published backbone weights to start from (.pth or .pyth)")
-    init_from: str = Field(default="", description="run or exported folder whose weights to start from")
-    options: dict[str, Any] = Field(default_factory=dict, description="further arguments of create_model")
+    tasks: tuple[str, ...] | None = Field(
+        default=None,
+        description="auxiliary tasks with a prompt and a head; default: all that a source trains",
+    )
+    checkpoint: str = Field(
+        default="", description="published backbone weights to start from (.pth or .pyth)"
+    )
+    init_from: str = Field(
+        default="", description="run or exported folder whose weights to start from"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of create_model"
+    )
 
 
-LOSS_WEIGHTS = {"action": 1.0, "depth": 0.5, "normal": 0.5, "segm": 0.1, "pose3d": 3.0, "boxes": 0.1}
+LOSS_WEIGHTS = {
+    "action": 1.0,
+    "depth": 0.5,
+    "normal": 0.5,
+    "segm": 0.1,
+    "pose3d": 3.0,
+    "boxes": 0.1,
+}
 """The paper's weights (supplement, section C)."""
 
 
@@ -75,9 +103,12 @@ class LossConfig(Strict):
         description="weight of each task's loss, where it is not the paper's; 0 switches a task's loss off",
     )
     learned: bool = Field(
-        default=False, description="learn a factor on each weight (uncertainty weighting, Kendall et al. 2018)"
+        default=False,
+        description="learn a factor on each weight (uncertainty weighting, Kendall et al. 2018)",
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="further options of the loss functions")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further options of the loss functions"
+    )
 
     def weight_of(self, target: str) -> float:
         """The weight of a target's loss: its own, else its kind's (that of `boxes` for `boxes/hands`)."""
@@ -95,27 +126,40 @@ class OptimConfig(Strict):
     name: Literal["adam", "adamw", "sgd"] = Field(
         default="adam", description="adam adds the decay to the gradient (L2)"
     )
-    lr: float = Field(default=7e-5, gt=0, description="peak learning rate, for a global batch of `lr_batch`")
+    lr: float = Field(
+        default=7e-5, gt=0, description="peak learning rate, for a global batch of `lr_batch`"
+    )
     lr_batch: int = Field(default=0, ge=0, description="global batch that `lr` belongs to; 0: any")
-    scale_lr: Literal["none", "linear"] = Field(default="none", description="linear: scale lr with the batch")
-    final_lr: float = Field(default=0.0, ge=0, description="learning rate at the end of the half cosine")
+    scale_lr: Literal["none", "linear"] = Field(
+        default="none", description="linear: scale lr with the batch"
+    )
+    final_lr: float = Field(
+        default=0.0, ge=0, description="learning rate at the end of the half cosine"
+    )
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-4, ge=0)
-    decay_all: bool = Field(default=False, description="decay biases, norms, prompts and position tables too")
+    decay_all: bool = Field(
+        default=False, description="decay biases, norms, prompts and position tables too"
+    )
     head_lr_factor: float = Field(
         default=1.0, gt=0, description="learning rate of heads and prompts over the backbone's"
     )
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="learning rate of each backbone block over that of the block after it"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of each backbone block over that of the block after it",
     )
     epochs: float = Field(default=100, gt=0, description="passes over the downstream set")
     steps: int | None = Field(default=None, ge=1, description="optimiser steps instead of epochs")
     warmup_steps: int = Field(default=0, ge=0, description="linear warm-up")
     accumulate: int = Field(default=1, ge=1, description="micro-batches per optimiser step")
     clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm")
-    ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.9999")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.9999"
+    )
 
 
 class RunConfig(Strict):
@@ -123,22 +167,33 @@ class RunConfig(Strict):
 
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    deterministic: bool = Field(default=False, description="deterministic kernels on an accelerator")
+    deterministic: bool = Field(
+        default=False, description="deterministic kernels on an accelerator"
+    )
     compile: bool = Field(default=False, description="torch.compile the model")
     checkpoint_activations: bool = Field(
-        default=False, description="recompute each block in the backward pass: less memory, about a third slower"
+        default=False,
+        description="recompute each block in the backward pass: less memory, about a third slower",
     )
     strategy: Literal["ddp", "fsdp"] = Field(
-        default="ddp", description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)"
+        default="ddp",
+        description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of torch; 0: its default")
     log_every: int = Field(default=10, ge=1, description="steps between log lines")
-    eval_every: int = Field(default=0, ge=0, description="steps between validations; 0: once per epoch and at the end")
-    eval_clips: int = Field(default=512, ge=0, description="most clips per source in a validation; 0: all")
-    checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: at each validation")
+    eval_every: int = Field(
+        default=0, ge=0, description="steps between validations; 0: once per epoch and at the end"
+    )
+    eval_clips: int = Field(
+        default=512, ge=0, description="most clips per source in a validation; 0: all"
+    )
+    checkpoint_every: int = Field(
+        default=0, ge=0, description="steps between checkpoints; 0: at each validation"
+    )
     keep_last: int = Field(default=2, ge=1, description="checkpoints kept besides the best one")
     best: str = Field(
-        default="", description="metric that picks the best checkpoint, e.g. action/top1; default: that one"
+        default="",
+        description="metric that picks the best checkpoint, e.g. action/top1; default: that one",
     )
     max_nonfinite: int = Field(
         default=10, ge=1, description="steps in a row with a non-finite loss before the run stops"
@@ -146,8 +201,12 @@ class RunConfig(Strict):
     watchdog_s: float = Field(
         default=1200, ge=0, description="a step longer than this ends the process with a stack dump"
     )
-    timeout_s: float = Field(default=300, gt=0, description="of the process group and of the loader's workers")
-    predictions: int = Field(default=4, ge=0, description="held-out clips per source drawn in the report")
+    timeout_s: float = Field(
+        default=300, gt=0, description="of the process group and of the loader's workers"
+    )
+    predictions: int = Field(
+        default=4, ge=0, description="held-out clips per source drawn in the report"
+    )
 
 
 class TrainConfig(Strict):
@@ -165,13 +224,17 @@ class TrainConfig(Strict):
 
     def to_yaml(self) -> str:
         """The resolved configuration as YAML that `load_mapping` reads back unchanged."""
-        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        text: str = yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        )
         return text
 
 
 def _section(annotation: object) -> type[BaseModel] | None:
     """The model class of a field that is a section, else None."""
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return (
+        annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    )
 
 
 def known_paths(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Iterable[str]:
@@ -188,7 +251,9 @@ def _nearest(path: str) -> str:
     last = path.rsplit(".", 1)[-1]
     if last in tails:
         return tails[last]
-    close = difflib.get_close_matches(path, known, n=1, cutoff=0.3) or difflib.get_close_matches(last, tails, 1, 0.3)
+    close = difflib.get_close_matches(path, known, n=1, cutoff=0.3) or difflib.get_close_matches(
+        last, tails, 1, 0.3
+    )
     found = close[0] if close else known[0]
     return tails.get(found, found)
 
@@ -213,7 +278,9 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
             raise ConfigError(f"{where}: unknown key '{path}'; did you mean '{_nearest(path)}'?")
         if section := _section(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{where}: '{path}' is a section, expected keys under it, found {value!r}")
+                raise ConfigError(
+                    f"{where}: '{path}' is a section, expected keys under it, found {value!r}"
+                )
             _check(value, section, f"{path}.", where)
 
 
@@ -232,7 +299,9 @@ def load_mapping(values: Mapping[str, Any], where: str = "configuration") -> Tra
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: '{path}' = {first['input']!r}: {first['msg'].lower()}") from None
+        raise ConfigError(
+            f"{where}: '{path}' = {first['input']!r}: {first['msg'].lower()}"
+        ) from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,7 +329,9 @@ def parse_setting(text: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(raw)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {text!r}: the value is not readable; quote it like --set 'a.b=[1, 2]'") from None
+        raise ConfigError(
+            f"--set {text!r}: the value is not readable; quote it like --set 'a.b=[1, 2]'"
+        ) from None
     if isinstance(value, str):
         value = _number(value)
     for key in reversed(path.strip().split(".")):

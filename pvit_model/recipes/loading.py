@@ -23,7 +23,9 @@ MAX_BASES = 8
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with the toolkit."""
     folder = resources.files("pvit_model") / "recipes"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def _text(name: str) -> str:
@@ -31,23 +33,33 @@ def _text(name: str) -> str:
         try:
             return Path(name).read_text()
         except OSError as error:
-            raise ConfigError(f"recipe file '{name}': {error.strerror or error}; give a path or a name") from None
+            raise ConfigError(
+                f"recipe file '{name}': {error.strerror or error}; give a path or a name"
+            ) from None
     names = recipe_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        raise ConfigError(f"unknown recipe '{name}'; did you mean '{close[0]}'? `pvit recipes` lists all {len(names)}")
+        raise ConfigError(
+            f"unknown recipe '{name}'; did you mean '{close[0]}'? `pvit recipes` lists all {len(names)}"
+        )
     return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text()
 
 
 def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
     if depth > MAX_BASES:
-        raise ConfigError(f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?")
+        raise ConfigError(
+            f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
+        )
     try:
         values = yaml.safe_load(_text(name))
     except yaml.YAMLError as error:
-        raise ConfigError(f"recipe '{name}': not readable as YAML ({str(error).splitlines()[0]})") from None
+        raise ConfigError(
+            f"recipe '{name}': not readable as YAML ({str(error).splitlines()[0]})"
+        ) from None
     if not isinstance(values, dict):
-        raise ConfigError(f"recipe '{name}': expected sections such as data, model, optim; found {values!r}")
+        raise ConfigError(
+            f"recipe '{name}': expected sections such as data, model, optim; found {values!r}"
+        )
     base = values.pop("base", None)
     check_keys(values, f"recipe '{name}'")
     return values if base is None else merge(_mapping(str(base), depth + 1), values)

@@ -142,11 +142,15 @@ def find_sources(urls: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     if not urls:
-        raise UsageError("no shards given; pass a folder written by `pvit-data convert` with --shards")
+        raise UsageError(
+            "no shards given; pass a folder written by `pvit-data convert` with --shards"
+        )
     for url in urls:
         for name in pvit_data.open(url).sources:
             if name in found and found[name] != url:
-                raise UsageError(f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them")
+                raise UsageError(
+                    f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them"
+                )
             found[name] = url
     return found
 
@@ -165,11 +169,19 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     if config.mixture.portion > 0:
         names += [name for name in sorted(found) if name != downstream]
     elif len(found) > len(names):
-        notes.append(f"mixture.portion is 0: {', '.join(n for n in sorted(found) if n != downstream)} not used")
+        notes.append(
+            f"mixture.portion is 0: {', '.join(n for n in sorted(found) if n != downstream)} not used"
+        )
     specs = {name: pvit_data.open(found[name]).sources[name] for name in names}
-    wanted = {name: _tasks_of(name, specs[name].tasks, config, name == downstream) for name in names}
+    wanted = {
+        name: _tasks_of(name, specs[name].tasks, config, name == downstream) for name in names
+    }
     used = [name for name in names if name == downstream or wanted[name]]
-    notes += [f"source '{n}' trains none of the recipe's tasks and is left out" for n in names if n not in used]
+    notes += [
+        f"source '{n}' trains none of the recipe's tasks and is left out"
+        for n in names
+        if n not in used
+    ]
     if not used:
         raise ConfigError(
             f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
@@ -197,20 +209,28 @@ def _check_sources(config: TrainConfig, found: Mapping[str, str]) -> None:
     for name in sorted(mentioned - set(found)):
         close = difflib.get_close_matches(name, found, n=1, cutoff=0.6)
         if close:  # a recipe may mention sources that this user does not have, but not misspell one that is there
-            raise UsageError(f"source '{name}' is not in the shards, which hold {listed}; did you mean '{close[0]}'?")
+            raise UsageError(
+                f"source '{name}' is not in the shards, which hold {listed}; did you mean '{close[0]}'?"
+            )
 
 
-def _tasks_of(name: str, listed: Sequence[str], config: TrainConfig, is_downstream: bool) -> tuple[str, ...]:
+def _tasks_of(
+    name: str, listed: Sequence[str], config: TrainConfig, is_downstream: bool
+) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's own list, else the manifest's; both cut to the model's tasks."""
     tasks = config.clip.tasks.get(name, tuple(listed))
-    allowed = [t for t in tasks if t != "action"] if config.model.tasks is None else config.model.tasks
+    allowed = (
+        [t for t in tasks if t != "action"] if config.model.tasks is None else config.model.tasks
+    )
     if is_downstream and name not in config.clip.tasks:
         return ("action",)
     kept = tuple(t for t in tasks if t in allowed and config.losses.weight_of(t))
     return (*kept, "action") if is_downstream else kept
 
 
-def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str], notes: list[str]) -> Plan:
+def _assemble(
+    config: TrainConfig, used: Sequence[str], found: Mapping[str, str], notes: list[str]
+) -> Plan:
     downstream = config.clip.downstream
     opened: dict[str, tuple[ShardDataset, ShardDataset | None]] = {}
     for name in used:
@@ -218,16 +238,22 @@ def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str]
         train = open_split(found[name], name, "train", where)
         if train is None:
             filtered = f" that pass the filter {where!r}" if where else ""
-            raise UsageError(f"source '{name}' in '{found[name]}' has no training samples{filtered}")
+            raise UsageError(
+                f"source '{name}' in '{found[name]}' has no training samples{filtered}"
+            )
         val = open_split(found[name], name, "val", where)
         opened[name] = (train, val)
         for task in known(t for t in config.clip.tasks[name] if t != "action"):
             if not train.column(f"has_{task.field}").any():
                 notes.append(f"no training sample of source '{name}' carries {task.name}")
         if val is None:
-            notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
+            notes.append(
+                f"source '{name}' has no held-out samples (split val): it is not validated"
+            )
     entries = [
-        MixtureSource(ds, "downstream" if n == downstream else "auxiliary", config.mixture.weights.get(n))
+        MixtureSource(
+            ds, "downstream" if n == downstream else "auxiliary", config.mixture.weights.get(n)
+        )
         for n, (ds, _) in opened.items()
     ]
     mix = config.mixture
@@ -245,7 +271,9 @@ def _assemble(config: TrainConfig, used: Sequence[str], found: Mapping[str, str]
     return _finish(config, sources, mixture, notes)
 
 
-def _finish(config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]) -> Plan:
+def _finish(
+    config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]
+) -> Plan:
     supervised = {task for s in sources for task in s.tasks}
     wanted = supervised if config.model.tasks is None else config.model.tasks
     tasks = (*(t for t in AUXILIARY if t in wanted), *sorted(set(wanted) - set(AUXILIARY)))
@@ -280,7 +308,9 @@ def _has_heads(config: TrainConfig) -> bool:
     """Whether the network's variant has auxiliary heads."""
     from pvit_model.config import make_config
 
-    return make_config(backbone=config.model.name, variant=config.model.variant, **config.model.options).heads
+    return make_config(
+        backbone=config.model.name, variant=config.model.variant, **config.model.options
+    ).heads
 
 
 def _segm_spaces(sources: Sequence[SourcePlan]) -> dict[str, LabelSpace]:
@@ -301,13 +331,19 @@ def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
         if source.role == "downstream":
             space = source.train.spaces_of(source.name).get("action")
             if space is None:
-                raise UsageError(f"downstream source '{source.name}' has no action classes; choose another downstream")
+                raise UsageError(
+                    f"downstream source '{source.name}' has no action classes; choose another downstream"
+                )
             return space
     return None
 
 
 def plan_lines(
-    plan: Plan, parameters: Mapping[str, int], out: Path, memory: str = "", weights: Sequence[str] = ()
+    plan: Plan,
+    parameters: Mapping[str, int],
+    out: Path,
+    memory: str = "",
+    weights: Sequence[str] = (),
 ) -> list[str]:
     """The plan in plain lines, as printed before a run.
 
@@ -320,9 +356,15 @@ def plan_lines(
     lines = [f"recipe     {config.name}: {config.about}"]
     for s in plan.sources:
         held = len(s.val) if s.val is not None else 0
-        does = "action" + "".join(f", {t}" for t in s.tasks) if s.role == "downstream" else ", ".join(s.tasks)
+        does = (
+            "action" + "".join(f", {t}" for t in s.tasks)
+            if s.role == "downstream"
+            else ", ".join(s.tasks)
+        )
         share = f"{s.per_batch:.4g} per batch"
-        lines.append(f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}")
+        lines.append(
+            f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"
+        )
     lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
     rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
     lines.append(
@@ -330,10 +372,14 @@ def plan_lines(
         + (f" in {optim.accumulate} parts" if optim.accumulate > 1 else "")
     )
     epochs = plan.num_steps / plan.steps_per_epoch
-    lines.append(f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps")
+    lines.append(
+        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps"
+    )
     classes = f", {plan.action.num_ids} classes" if plan.action else ""
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
-    lines.append(f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}")
+    lines.append(
+        f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}"
+    )
     lines += [*weights, *([memory] if memory else [])]
     lines.append(f"results    {out}")
     return lines + [f"note       {note}" for note in plan.notes]

@@ -14,7 +14,10 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 230, 54, 12, 26, 26
 def smooth(points: Points, window: int) -> list[tuple[float, float]]:
     """A trailing mean over `window` points."""
     return [
-        (points[i][0], sum(v for _, v in points[max(0, i - window + 1) : i + 1]) / min(i + 1, window))
+        (
+            points[i][0],
+            sum(v for _, v in points[max(0, i - window + 1) : i + 1]) / min(i + 1, window),
+        )
         for i in range(len(points))
     ]
 
@@ -78,11 +81,17 @@ def _axes(box: tuple[float, float, float, float]) -> list[str]:
     parts = []
     for value in ticks(box[2], box[3]):
         _, y = _place(box[0], value, box)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 3:.1f}" class="tick" text-anchor="end">{value:g}</text>')
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
+        )
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y + 3:.1f}" class="tick" text-anchor="end">{value:g}</text>'
+        )
     for value in ticks(box[0], box[1]):
         x, _ = _place(value, box[2], box)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="tick" text-anchor="middle">{value:g}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="tick" text-anchor="middle">{value:g}</text>'
+        )
     return parts
 
 
@@ -94,9 +103,13 @@ def _lines(lines: Mapping[str, Points], box: tuple[float, float, float, float]) 
         if len(points) == 1:
             a, b = _place(*points[0], box)
             parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>')
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
+        )
         y = TOP + 10 + 13 * i
-        parts.append(f'<text x="{WIDTH - RIGHT - 4}" y="{y}" class="key" fill="{colour}" text-anchor="end">')
+        parts.append(
+            f'<text x="{WIDTH - RIGHT - 4}" y="{y}" class="key" fill="{colour}" text-anchor="end">'
+        )
         parts.append(f"{html.escape(name)}</text>")
     return parts
 
@@ -105,6 +118,10 @@ def _marks(marks: Mapping[str, float], box: tuple[float, float, float, float]) -
     parts = []
     for name, value in marks.items():
         _, y = _place(box[0], value, box)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="mark"/>')
-        parts.append(f'<text x="{LEFT + 4}" y="{y - 3:.1f}" class="tick">{html.escape(name)}</text>')
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="mark"/>'
+        )
+        parts.append(
+            f'<text x="{LEFT + 4}" y="{y - 3:.1f}" class="tick">{html.escape(name)}</text>'
+        )
     return parts

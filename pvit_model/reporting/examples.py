@@ -27,7 +27,12 @@ SIDE = 128
 
 @torch.no_grad()
 def draw_examples(
-    network: PViT, inference: Inference, ds: ShardDataset, source: str, number: int, device: torch.device
+    network: PViT,
+    inference: Inference,
+    ds: ShardDataset,
+    source: str,
+    number: int,
+    device: torch.device,
 ) -> list[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
     """(caption, strip of pictures) for each of `number` clips, evenly spread over a dataset.
 
@@ -48,7 +53,12 @@ def draw_examples(
     for batch in eval_loader(ds.select(rows), inference.clip, batch_size=1):
         batch = batch.to(device)
         out = network(batch.video, tasks="all" if inference.tasks else None)
-        strips.append((f"{source} {_title(batch, out.logits[0], inference)}", _strip(batch, out.tasks, inference)))
+        strips.append(
+            (
+                f"{source} {_title(batch, out.logits[0], inference)}",
+                _strip(batch, out.tasks, inference),
+            )
+        )
     network.train(was_training)
     return strips
 
@@ -64,7 +74,9 @@ def frames_of(batch: Batch, inference: Inference) -> UInt8[np.ndarray, "t h w 3"
     return np.stack([draw.resize(f, round(height * factor), round(width * factor)) for f in frames])
 
 
-def _strip(batch: Batch, tasks: Mapping[str, Any], inference: Inference) -> UInt8[np.ndarray, "h w 3"]:
+def _strip(
+    batch: Batch, tasks: Mapping[str, Any], inference: Inference
+) -> UInt8[np.ndarray, "h w 3"]:
     shown = frames_of(batch, inference)
     middle = len(shown) // 2
     guesses = first_outputs(tasks)
@@ -72,15 +84,28 @@ def _strip(batch: Batch, tasks: Mapping[str, Any], inference: Inference) -> UInt
     depths = [t.value[0].cpu().numpy() for n, t in truths.items() if n == "depth"] or [
         guesses.get("depth", np.zeros(1))
     ]
-    canvas = Canvas(shown, draw.depth_range(depths[0]), inference.clip.normal_axes == "camera", dict(inference.segm))
+    canvas = Canvas(
+        shown,
+        draw.depth_range(depths[0]),
+        inference.clip.normal_axes == "camera",
+        dict(inference.segm),
+    )
     ends = [0, middle, len(shown) - 1] if "action" in truths else [middle]
     tiles = [draw.captioned(shown[t], "input" if t == middle else "") for t in ends]
     for name, guess in guesses.items():
         valid = None
         if name in truths:
-            truth, valid = (x[0, middle].cpu().numpy() for x in (truths[name].value, truths[name].valid))
-            tiles.append(draw.captioned(canvas.picture(name, truth, middle, valid), f"true {caption(name, canvas)}"))
-        slots = valid if name == "boxes" else None  # maps are drawn whole; of boxes, only the slots that exist
+            truth, valid = (
+                x[0, middle].cpu().numpy() for x in (truths[name].value, truths[name].valid)
+            )
+            tiles.append(
+                draw.captioned(
+                    canvas.picture(name, truth, middle, valid), f"true {caption(name, canvas)}"
+                )
+            )
+        slots = (
+            valid if name == "boxes" else None
+        )  # maps are drawn whole; of boxes, only the slots that exist
         text = "predicted" if name in truths else caption(name, canvas)
         tiles.append(draw.captioned(canvas.picture(name, guess[middle], middle, slots), text))
     return draw.grid([tiles])

@@ -64,7 +64,8 @@ def results_table(reports: Sequence[SourceReport]) -> str:
                     f"<td>{_number(value)}</td><td>{constant}</td><td{mark}>{times}</td><td>{report.clips}</td></tr>"
                 )
     head = (
-        "<tr><th>source</th><th>metric</th><th>value</th><th>constant predictor</th><th>ratio</th><th>clips</th></tr>"
+        "<tr><th>source</th><th>metric</th><th>value</th>"
+        "<th>constant predictor</th><th>ratio</th><th>clips</th></tr>"
     )
     return f"<table>{head}{''.join(rows)}</table>"
 
@@ -103,20 +104,27 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> str:
                     evals[name].append((step, float(value)))
     window = max(1, len(general["loss"]) // 40)
     charts = [chart("total loss (training)", {"loss": smooth(general["loss"], window)})]
-    charts += [chart(f"{n} loss (training)", {n: smooth(p, window)}) for n, p in sorted(losses.items())]
+    charts += [
+        chart(f"{n} loss (training)", {n: smooth(p, window)}) for n, p in sorted(losses.items())
+    ]
     for name, points in sorted(evals.items()):
         if name.endswith("/top1"):
             chance = evals.get(name.replace("/top1", "/majority"), [(0.0, math.nan)])[-1][1]
             charts.append(chart(f"{name} (held out)", {"top1": points}, {"majority class": chance}))
         elif name.endswith("/loss_of_constant"):
             title = name.removesuffix("/loss_of_constant")
-            charts.append(chart(f"{title}: held-out loss / constant", {"ratio": points}, {"constant": 1.0}))
+            charts.append(
+                chart(f"{title}: held-out loss / constant", {"ratio": points}, {"constant": 1.0})
+            )
     charts.append(chart("learning rate", {"lr": general["lr"]}))
     return f'<div class="charts">{"".join(c for c in charts if c)}</div>'
 
 
 def write_report(
-    out: Path, plan: Plan, reports: Sequence[SourceReport], pictures: Sequence[tuple[str, bytes]] = ()
+    out: Path,
+    plan: Plan,
+    reports: Sequence[SourceReport],
+    pictures: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Writes `report.html`, and the same numbers as `report.json`.
 
@@ -140,7 +148,10 @@ def write_report(
         curves(read_log(out)),
         "<h2>Predictions on held-out clips</h2>" + figures if figures else "",
         "<h2>How it was made</h2>",
-        *(f"<h3>{f}</h3><pre>{_file(out / f)}</pre>" for f in ("plan.txt", "config.yaml", "data.json")),
+        *(
+            f"<h3>{f}</h3><pre>{_file(out / f)}</pre>"
+            for f in ("plan.txt", "config.yaml", "data.json")
+        ),
         f"<h3>environment.json</h3><pre>{_file(out / 'environment.json')}</pre>",
     ]
     page = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT {name}</title><style>{STYLE}</style>"

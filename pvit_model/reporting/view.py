@@ -90,18 +90,29 @@ class TerminalView:
         """Redraws."""
         for name, value in losses.items():
             self._first.setdefault(name, value)
-        self._live.update(Group(self._bar(step, values), self._table(values, losses), self._facts(values)))
+        self._live.update(
+            Group(self._bar(step, values), self._table(values, losses), self._facts(values))
+        )
 
     def _bar(self, step: int, values: Mapping[str, float]) -> Table:
         row = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=self.num_steps, completed=step, width=40)
-        row.add_row(f"step {step}/{self.num_steps}", bar, f"{100 * step // self.num_steps}%", f"eta {_eta(values)}")
+        row.add_row(
+            f"step {step}/{self.num_steps}",
+            bar,
+            f"{100 * step // self.num_steps}%",
+            f"eta {_eta(values)}",
+        )
         return row
 
     def _table(self, values: Mapping[str, float], losses: Mapping[str, float]) -> Table:
         table = Table(box=None, padding=(0, 2))
         for title in ("loss", "now", "first"):
-            table.add_column(title, justify="left" if title == "loss" else "right", style="dim" * (title == "first"))
+            table.add_column(
+                title,
+                justify="left" if title == "loss" else "right",
+                style="dim" * (title == "first"),
+            )
         table.add_row("total", f"{values['loss']:.4f}", "")
         for name, value in losses.items():
             table.add_row(name, f"{value:.4f}", f"{self._first[name]:.4f}")
@@ -137,4 +148,6 @@ def make_view(console: Console, num_steps: int, quiet: bool = False) -> View:
     """The view that suits where the output goes."""
     if quiet:
         return SilentView()
-    return TerminalView(console, num_steps) if console.is_terminal else PlainView(console, num_steps)
+    return (
+        TerminalView(console, num_steps) if console.is_terminal else PlainView(console, num_steps)
+    )

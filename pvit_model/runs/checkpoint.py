@@ -60,7 +60,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     for name, parameter in names_of(optimizer):
         for slot, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                found[f"{name}{SEPARATOR}{slot}"] = whole(torch.as_tensor(value).detach()).cpu().contiguous()
+                found[f"{name}{SEPARATOR}{slot}"] = (
+                    whole(torch.as_tensor(value).detach()).cpu().contiguous()
+                )
     return found
 
 
@@ -112,7 +114,9 @@ def save_checkpoint(
         slots = optimizer if isinstance(optimizer, Mapping) else optimizer_tensors(optimizer)
         save_file(dict(slots), temporary / "optimizer.safetensors")
         if ema is not None:
-            save_file({k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors")
+            save_file(
+                {k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors"
+            )
         write_json(temporary / "state.json", {**state, "step": step, "version": VERSION})
         _seal(temporary)
         if final.exists():  # saved again: the old one stays loadable until the new one is there
@@ -175,9 +179,13 @@ def newest(folder: Path) -> Path | None:
         wrong = damage(path)
         if not wrong:
             return path
-        warnings.warn(f"checkpoint {path} is damaged ({wrong}); trying the one before", stacklevel=2)
+        warnings.warn(
+            f"checkpoint {path} is damaged ({wrong}); trying the one before", stacklevel=2
+        )
     if found:
-        raise FormatError(f"checkpoints in {folder}: all {len(found)} are damaged; start again without --resume")
+        raise FormatError(
+            f"checkpoints in {folder}: all {len(found)} are damaged; start again without --resume"
+        )
     return None
 
 
@@ -188,7 +196,10 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def restore(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ema: dict[str, Tensor] | None
+    folder: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: dict[str, Tensor] | None,
 ) -> dict[str, Any]:
     """Loads a verified checkpoint into a model, its optimiser and its averaged weights; returns its state.
 
@@ -199,7 +210,9 @@ def restore(
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise FormatError(f"checkpoint {folder}: its weights belong to another network ({first})") from None
+        raise FormatError(
+            f"checkpoint {folder}: its weights belong to another network ({first})"
+        ) from None
     restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
     if ema is not None and (folder / "ema.safetensors").is_file():
         for name, value in load_file(folder / "ema.safetensors").items():

@@ -9,7 +9,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "accelerate", "timm", "numpy", "av", "pillow", "pyarrow", "safetensors", "pydantic")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "accelerate",
+    "timm",
+    "numpy",
+    "av",
+    "pillow",
+    "pyarrow",
+    "safetensors",
+    "pydantic",
+)
 
 
 def _version(package: str) -> str:

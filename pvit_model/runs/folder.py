@@ -47,9 +47,13 @@ def prepare(out: Path, resume: bool, is_main: bool) -> None:
     """
     has_run = (out / "config.yaml").is_file()
     if has_run and not resume:
-        raise UsageError(f"'{out}' already holds a run; continue it with --resume, or choose another --out")
+        raise UsageError(
+            f"'{out}' already holds a run; continue it with --resume, or choose another --out"
+        )
     if resume and out.exists() and not has_run and any(out.iterdir()):
-        raise UsageError(f"'{out}' is not a run's folder, there is nothing to resume; choose another --out")
+        raise UsageError(
+            f"'{out}' is not a run's folder, there is nothing to resume; choose another --out"
+        )
     if not has_run and out.exists() and any(out.iterdir()):
         raise UsageError(f"'{out}' is not empty and holds no run; choose another --out")
     if is_main:
@@ -66,7 +70,9 @@ def describe(out: Path, plan: Plan, lines: list[str]) -> None:
 
 def identity(plan: Plan) -> dict[str, Any]:
     """What must not change between a run and its resumption, as JSON values."""
-    values = {k: v for k, v in plan.config.model_dump(mode="json").items() if k not in FREE_TO_CHANGE}
+    values = {
+        k: v for k, v in plan.config.model_dump(mode="json").items() if k not in FREE_TO_CHANGE
+    }
     values["seed"] = plan.config.run.seed
     values["rows"] = {s.name: len(s.train) for s in plan.sources}
     found: dict[str, Any] = json.loads(json.dumps(values))
@@ -80,14 +86,18 @@ def check_same(plan: Plan, state: Mapping[str, Any]) -> None:
         UsageError: naming the first difference.
     """
     for path, old, new in differences(state["identity"], identity(plan)):
-        raise UsageError(f"--resume: {path} was {old!r} and is now {new!r}; undo that change, or start a new run")
+        raise UsageError(
+            f"--resume: {path} was {old!r} and is now {new!r}; undo that change, or start a new run"
+        )
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(dotted key, old, new) of every value that differs between two trees."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            yield from differences(
+                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
+            )
     elif old != new:
         yield path, old, new
 
@@ -133,8 +143,18 @@ def debug_bundle(out: Path, step: int, batch: Batch, result: StepResult, rank: i
     tensors = {"video": batch.video}
     for name, t in batch.targets.items():
         tensors |= {f"{name}.rows": t.rows, f"{name}.value": t.value, f"{name}.valid": t.valid}
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path / "batch.safetensors")
-    facts = {"step": batch.step, "keys": batch.keys, "sources": batch.sources, "losses": result.losses}
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path / "batch.safetensors"
+    )
+    facts = {
+        "step": batch.step,
+        "keys": batch.keys,
+        "sources": batch.sources,
+        "losses": result.losses,
+    }
     finite_input = bool(torch.isfinite(batch.video).all())
-    write_json(path / "info.json", facts | {"nonfinite": list(result.nonfinite), "finite_input": finite_input})
+    write_json(
+        path / "info.json",
+        facts | {"nonfinite": list(result.nonfinite), "finite_input": finite_input},
+    )
     return path

@@ -86,7 +86,9 @@ class Task(Protocol):
     metric: str
     picture: str
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """A fresh head (see `pvit_model.tasks.heads`).
 
         Args:
@@ -96,7 +98,9 @@ class Task(Protocol):
             frames: T' of the model's nominal clip.
         """
 
-    def loss(self, prediction: Float[Tensor, "r ..."], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r ..."], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """The loss of the packed predictions: `prediction[i]` belongs to `targets.rows[i]`."""
 
 

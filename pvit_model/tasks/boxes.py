@@ -21,17 +21,25 @@ class BoxesTask:
 
     name, weight, metric, picture = "boxes", 0.1, "boxes", "boxes"
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """Gives (R, T', O, 4)."""
         return BoxHead(width, frames, (config.num_boxes, 4))
 
-    def loss(self, prediction: Float[Tensor, "r t o 4"], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r t o 4"], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """Over labelled boxes: the sum of four absolute differences, plus 1 - GIoU."""
         prediction = prediction.float()
         if options.boxes == "hungarian":
             order = match(prediction, targets.value, targets.valid)
             prediction = prediction.gather(2, order[..., None].expand_as(prediction))
-        cost = (prediction - targets.value).abs().sum(-1) + 1 - giou(to_xyxy(prediction), to_xyxy(targets.value))
+        cost = (
+            (prediction - targets.value).abs().sum(-1)
+            + 1
+            - giou(to_xyxy(prediction), to_xyxy(targets.value))
+        )
         return masked_sum(cost, targets.valid)
 
 
@@ -44,7 +52,11 @@ def to_xyxy(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
 def giou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*m"]:
     """Generalised intersection over union of xyxy boxes (Rezatofighi et al. 2019), broadcast over leading axes."""
     tiny = 1e-9  # a pair of empty boxes has no union
-    inter = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    inter = (
+        (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2]))
+        .clamp(min=0)
+        .prod(-1)
+    )
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inter
     return inter / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
@@ -52,7 +64,9 @@ def giou(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*
 
 @torch.no_grad()
 def match(
-    prediction: Float[Tensor, "r t o 4"], truth: Float[Tensor, "r t o 4"], valid: Bool[Tensor, "r t o"]
+    prediction: Float[Tensor, "r t o 4"],
+    truth: Float[Tensor, "r t o 4"],
+    valid: Bool[Tensor, "r t o"],
 ) -> Int[Tensor, "r t o"]:
     """For each frame, the prediction that answers for each target slot: the cheapest one-to-one matching.
 

@@ -46,7 +46,9 @@ class ConstantPredictor:
                 if len(targets.rows):
                     self._add(name, targets)
                 if name == "depth" and len(targets.rows):
-                    self._add(CLIPPED, replace(targets, value=targets.value.clamp(max=self.depth_clip)))
+                    self._add(
+                        CLIPPED, replace(targets, value=targets.value.clamp(max=self.depth_clip))
+                    )
         return self
 
     def _add(self, name: str, t: Targets) -> None:

@@ -21,11 +21,15 @@ class DepthTask:
 
     name, weight, metric, picture = "depth", 0.5, "depth", "depth"
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """Gives (R, T', h, w) metres."""
         return DepthHead(widths, width, hidden, config.dense_dropout, config.depth_scale)
 
-    def loss(self, prediction: Float[Tensor, "r t h w"], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r t h w"], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """Over labelled pixels; targets in metres."""
         truth = targets.value.clamp(max=options.depth_clip)
         if options.depth == "scale-invariant":
@@ -38,7 +42,9 @@ class DepthTask:
 class DepthHead(DenseHead):
     """A dense head whose output x means (x + 1) * scale metres."""
 
-    def __init__(self, widths: tuple[int, ...], width: int, hidden: int, dropout: float, scale: float) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], width: int, hidden: int, dropout: float, scale: float
+    ) -> None:
         super().__init__(widths, width, hidden, dropout, {"": 1})
         self.scale = scale
 

@@ -35,7 +35,12 @@ class DenseHead(nn.Module):
     """Whether there is one output layer per label space."""
 
     def __init__(
-        self, widths: tuple[int, ...], width: int, hidden: int, dropout: float, outputs: Mapping[str, int]
+        self,
+        widths: tuple[int, ...],
+        width: int,
+        hidden: int,
+        dropout: float,
+        outputs: Mapping[str, int],
     ) -> None:
         super().__init__()
         self.hidden = hidden
@@ -53,14 +58,20 @@ class DenseHead(nn.Module):
         device = self.mix.weight.device
         self.outputs[name or "map"] = nn.Linear(self.hidden, channels, device=device)
 
-    def trunk(self, features: Features, prompt: Float[Tensor, "r c"], size: Grid) -> Float[Tensor, "r t h w d"]:
+    def trunk(
+        self, features: Features, prompt: Float[Tensor, "r c"], size: Grid
+    ) -> Float[Tensor, "r t h w d"]:
         """Hidden maps of size (T', h, w)."""
         rate = self.dropout if self.training else 0.0
         hidden = self.mix.bias + self.mix_prompt(prompt)[:, None, None, None]
         weights = torch.split(self.mix.weight / (1 - rate), self.hidden, dim=1)
-        for norm, conv, weight, (tokens, grid) in zip(self.norms, self.convs, weights, features, strict=True):
+        for norm, conv, weight, (tokens, grid) in zip(
+            self.norms, self.convs, weights, features, strict=True
+        ):
             maps = self._upsampled(conv, norm(tokens), grid, size)
-            hidden = hidden + F.linear(drop(maps, rate), weight)  # a linear layer of the concatenation, part by part
+            hidden = hidden + F.linear(
+                drop(maps, rate), weight
+            )  # a linear layer of the concatenation, part by part
         return F.gelu(hidden)
 
     def _upsampled(self, conv: nn.Module, tokens: Tensor, grid: Grid, size: Grid) -> Tensor:
@@ -77,7 +88,9 @@ class DenseHead(nn.Module):
     def finish(self, maps: Float[Tensor, "r t h w d"], layer: str) -> Float[Tensor, "r t h w k"]:
         """The named output layer's maps, channels last, in float32 under autocast too: rounding here shifts losses."""
         device = maps.device.type
-        autocast = torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        autocast = torch.amp.autocast_mode.is_autocast_available(
+            device
+        ) and torch.is_autocast_enabled(device)
         with torch.autocast(device, enabled=False) if autocast else nullcontext():
             out: Tensor = self.outputs[layer or "map"](maps.float() if autocast else maps)
         return out

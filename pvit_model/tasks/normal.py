@@ -21,11 +21,15 @@ class NormalTask:
 
     name, weight, metric, picture = "normal", 0.5, "normal", "normal"
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """Gives (R, T', h, w, 3), regressed freely: normalise before measuring angles."""
         return DenseHead(widths, width, hidden, config.dense_dropout, {"": 3})
 
-    def loss(self, prediction: Float[Tensor, "r t h w 3"], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r t h w 3"], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """Over labelled pixels."""
         if options.normal == "cosine":
             cosine = F.cosine_similarity(prediction.float(), targets.value, dim=-1)

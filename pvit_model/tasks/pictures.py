@@ -54,19 +54,27 @@ class Canvas:
         if task == "depth":
             # A network may answer with a depth below zero; it means "very near", not "invalid".
             shown = np.maximum(value, NEAREST) if valid is None else np.where(valid, value, 0)
-            return draw.resize(draw.depth_picture(shown, self.depth_scale), height, width, smooth=valid is None)
+            return draw.resize(
+                draw.depth_picture(shown, self.depth_scale), height, width, smooth=valid is None
+            )
         if task == "normal":
             shown = value if valid is None else np.where(valid[..., None], value, 0)
-            return draw.resize(draw.normal_picture(shown, self.camera_normals), height, width, smooth=valid is None)
+            return draw.resize(
+                draw.normal_picture(shown, self.camera_normals), height, width, smooth=valid is None
+            )
         if task == "segm":
             shown = value if valid is None else np.where(valid, value, -1)
-            coloured = draw.resize(draw.segm_picture(shown, self.spaces.get(space)), height, width, smooth=False)
+            coloured = draw.resize(
+                draw.segm_picture(shown, self.spaces.get(space)), height, width, smooth=False
+            )
             return draw.blend(self.rgb[frame], coloured, 0.6)
         if task == "pose3d":
             return draw.resize(draw.pose_picture(value, min(height, width), valid), height, width)
         return self._boxes(value, frame, valid)
 
-    def _boxes(self, cxcywh: Float[np.ndarray, "o 4"], frame: int, valid: np.ndarray | None) -> np.ndarray:
+    def _boxes(
+        self, cxcywh: Float[np.ndarray, "o 4"], frame: int, valid: np.ndarray | None
+    ) -> np.ndarray:
         names = [SLOTS[i] if i < len(SLOTS) else f"object {i - 1}" for i in range(len(cxcywh))]
         keep = np.arange(len(cxcywh)) if valid is None else np.flatnonzero(valid)
         centre, half = cxcywh[:, :2], cxcywh[:, 2:] / 2

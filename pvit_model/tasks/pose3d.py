@@ -23,11 +23,15 @@ class Pose3dTask:
 
     name, weight, metric, picture = "pose3d", 3.0, "pose3d", "pose3d"
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """Gives (R, T', 25, 3) metres."""
         return TokenHead(width, frames, (NUM_JOINTS, 3))
 
-    def loss(self, prediction: Float[Tensor, "r t j 3"], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r t j 3"], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """Over labelled joints."""
         error = prediction.float() - targets.value
         if options.pose3d == "huber":

@@ -22,11 +22,15 @@ class SegmTask:
 
     name, weight, metric, picture = "segm", 0.1, "segm", "segm"
 
-    def head(self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int) -> nn.Module:
+    def head(
+        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
+    ) -> nn.Module:
         """Gives (R, K, T', h, w) scores per label space; no output layer where no space is configured."""
         return SegmHead(widths, width, hidden, config.dense_dropout, dict(config.segm_spaces))
 
-    def loss(self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: LossOptions) -> LossSum:
+    def loss(
+        self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: LossOptions
+    ) -> LossSum:
         """Over labelled pixels."""
         ids = torch.where(targets.valid, targets.value.long(), 0)
         loss = masked_sum(F.cross_entropy(prediction.float(), ids, reduction="none"), targets.valid)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pvit_model.network.pvit import PViT
 
 
-def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None, started: bool = False) -> PViT:
+def build_network(
+    plan: Plan, note: Callable[[str], object] = lambda text: None, started: bool = False
+) -> PViT:
     """The network of a plan, with its starting weights.
 
     Args:
@@ -38,7 +40,9 @@ def build_network(plan: Plan, note: Callable[[str], object] = lambda text: None,
     elif config.checkpoint and not started:
         from pvit_model import load_backbone_checkpoint
 
-        note(f"weights    {config.checkpoint}: {load_backbone_checkpoint(network, config.checkpoint).line()}")
+        note(
+            f"weights    {config.checkpoint}: {load_backbone_checkpoint(network, config.checkpoint).line()}"
+        )
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network
@@ -60,9 +64,13 @@ def _start_from(network: nn.Module, where: str) -> str:
     own = network.state_dict()
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not fitting:
-        raise FormatError(f"model.init_from '{where}': none of its {len(given)} weights fits this network")
+        raise FormatError(
+            f"model.init_from '{where}': none of its {len(given)} weights fits this network"
+        )
     network.load_state_dict(fitting, strict=False)
-    report = LoadReport(sorted(fitting), [], sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting)))
+    report = LoadReport(
+        sorted(fitting), [], sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))
+    )
     return f"weights    {where}: {report.line()}"
 
 

@@ -61,7 +61,11 @@ def join_ranks(timeout: timedelta) -> None:
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or dist.is_initialized():
         return
-    rank, size, host = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ["MASTER_ADDR"]
+    rank, size, host = (
+        int(os.environ["RANK"]),
+        int(os.environ["WORLD_SIZE"]),
+        os.environ["MASTER_ADDR"],
+    )
     agents = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=timeout)
     if rank == 0:
         store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timeout)
@@ -81,7 +85,9 @@ def store_of_rank_0(agents: TCPStore, host: str, timeout: timedelta) -> TCPStore
             socket.create_connection((host, port), timeout=1).close()
         except OSError as error:
             if time.monotonic() > until:
-                raise dist.DistStoreError(f"rank 0 did not answer at {host}:{port} in {timeout}") from error
+                raise dist.DistStoreError(
+                    f"rank 0 did not answer at {host}:{port} in {timeout}"
+                ) from error
             time.sleep(0.1)
         else:
             return TCPStore(host, port, is_master=False, timeout=timeout)

@@ -45,7 +45,9 @@ class SavedBytes:
 
     def __init__(self, network: nn.Module) -> None:
         self.total, self.inputs = 0, 0
-        self._seen = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+        self._seen = {
+            t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())
+        }
         self._kept: list[Any] = []
 
     def _pack(self, tensor: Tensor) -> Tensor:
@@ -82,7 +84,11 @@ def _forward(network: nn.Module, plan: Plan, names: tuple[str, ...]) -> SavedByt
     saved = SavedBytes(network)
     half = plan.config.run.precision != "fp32" and device.type != "cpu"
     dtype = torch.float16 if plan.config.run.precision == "fp16" else torch.bfloat16
-    with torch.enable_grad(), saved.watching(network), torch.autocast(device.type, dtype, enabled=half):
+    with (
+        torch.enable_grad(),
+        saved.watching(network),
+        torch.autocast(device.type, dtype, enabled=half),
+    ):
         network(video, rows=rows)
     return saved
 
@@ -115,7 +121,9 @@ def memory_line(network: nn.Module, plan: Plan, ranks: int = 1) -> str:
     """The plan's line about memory. An estimate is no reason to fail: a network that cannot be traced says so."""
     clips = max(1, -(-plan.config.mixture.batch_size // (ranks * plan.config.optim.accumulate)))
     counts = [(p.numel(), p.requires_grad) for p in network.parameters()]
-    state = state_bytes(plan.config, sum(n for n, _ in counts), sum(n for n, trained in counts if trained), ranks)
+    state = state_bytes(
+        plan.config, sum(n for n, _ in counts), sum(n for n, trained in counts if trained), ranks
+    )
     try:
         activations = activation_bytes(network, plan, clips)
     except Exception as error:

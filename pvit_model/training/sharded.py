@@ -32,7 +32,9 @@ def blocks_of(network: nn.Module) -> list[nn.Module]:
     """
     found = getattr(network.backbone, "blocks", None)
     if found is None:
-        raise ConfigError("run.checkpoint_activations and run.strategy=fsdp need a backbone with `blocks`")
+        raise ConfigError(
+            "run.checkpoint_activations and run.strategy=fsdp need a backbone with `blocks`"
+        )
     return list(cast(Iterable[nn.Module], found))
 
 
@@ -55,7 +57,9 @@ def check_sharding(config: TrainConfig) -> None:
         (config.run.precision == "fp16", "run.precision=fp16"),
     ):
         if used:
-            raise ConfigError(f"run.strategy=fsdp does not work with {name}; leave it out, or use run.strategy=ddp")
+            raise ConfigError(
+                f"run.strategy=fsdp does not work with {name}; leave it out, or use run.strategy=ddp"
+            )
 
 
 def shard(network: PViT, device: torch.device) -> nn.Module:
@@ -89,7 +93,9 @@ def like(value: Shaped[Tensor, "*n"], parameter: Shaped[Tensor, "*n"]) -> Shaped
 def collect(sharded: nn.Module, network: nn.Module) -> None:
     """Fills the whole network from the shards. Every rank must take part."""
     with torch.no_grad():
-        network.load_state_dict({name: whole(value) for name, value in sharded.state_dict().items()})
+        network.load_state_dict(
+            {name: whole(value) for name, value in sharded.state_dict().items()}
+        )
 
 
 def spread(network: nn.Module, sharded: nn.Module) -> None:

@@ -37,9 +37,17 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
 def _cut(batch: Batch, a: int, b: int) -> Batch:
     targets = {}
     for name, t in batch.targets.items():
-        first, last = torch.searchsorted(t.rows, t.rows.new_tensor([a, b])).tolist()  # rows ascend: slices, no copies
+        first, last = torch.searchsorted(
+            t.rows, t.rows.new_tensor([a, b])
+        ).tolist()  # rows ascend: slices, no copies
         targets[name] = Targets(t.rows[first:last] - a, t.value[first:last], t.valid[first:last])
-    return replace(batch, keys=batch.keys[a:b], sources=batch.sources[a:b], video=batch.video[a:b], targets=targets)
+    return replace(
+        batch,
+        keys=batch.keys[a:b],
+        sources=batch.sources[a:b],
+        video=batch.video[a:b],
+        targets=targets,
+    )
 
 
 def count_targets(targets: Mapping[str, Targets]) -> dict[str, Tensor]:
@@ -152,10 +160,14 @@ class Stepper:
         total = torch.zeros((), device=part.video.device)
         sums = torch.zeros_like(counts)
         for name, loss in losses.items():
-            if name not in self.weights:  # not trained: exactly 0, but its parameters must stay in the graph
+            if (
+                name not in self.weights
+            ):  # not trained: exactly 0, but its parameters must stay in the graph
                 total = total + loss.sum * 0
                 continue
-            i = self.names.index(name)  # the share stays on the device: nobody waits for the forward pass
+            i = self.names.index(
+                name
+            )  # the share stays on the device: nobody waits for the forward pass
             term = loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1)).float()
             if self.balance is not None:
                 term = self.balance.term(name, term, (counts[i] > 0).float() / self.accumulate)
@@ -166,7 +178,9 @@ class Stepper:
 
     def _finish(self, sums: Tensor, counts: Tensor, stop: bool) -> StepResult:
         """Agrees over ranks on losses, on whether all is finite, and on stopping; then steps or skips."""
-        if self.balance is not None and self.balance.log_variance.grad is not None:  # it is no part of the model
+        if (
+            self.balance is not None and self.balance.log_variance.grad is not None
+        ):  # it is no part of the model
             shared_grad = all_reduce(self.balance.log_variance.grad)
             self.balance.log_variance.grad = shared_grad / self.accelerator.num_processes
         norm = self._clip()
@@ -176,7 +190,9 @@ class Stepper:
         # The one place where a step waits for the device.
         values = torch.cat([shared, counts, norm.double().view(1)]).tolist()
         n, scaler = len(self.names), self.accelerator.scaler
-        nonfinite = [name for name, flag in zip(self.names, values[n : 2 * n], strict=True) if flag > 0]
+        nonfinite = [
+            name for name, flag in zip(self.names, values[n : 2 * n], strict=True) if flag > 0
+        ]
         # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself, to 1 at least.
         if not nonfinite and values[2 * n] > 0 and (scaler is None or scaler.get_scale() < 1):
             nonfinite = ["gradient"]
@@ -187,11 +203,17 @@ class Stepper:
         else:
             self.optimizer.step()
         counted = dict(zip(self.names, values[2 * n + 2 : -1], strict=True))
-        losses = {t: values[i] / counted[t] for i, t in enumerate(self.names) if counted[t] and t not in nonfinite}
+        losses = {
+            t: values[i] / counted[t]
+            for i, t in enumerate(self.names)
+            if counted[t] and t not in nonfinite
+        }
         return StepResult(
             losses=losses | {t: math.nan for t in nonfinite if t in counted},
             counts=counted,
-            total=sum(self.weights[t] * v for t, v in losses.items()) if not nonfinite else math.nan,
+            total=sum(self.weights[t] * v for t, v in losses.items())
+            if not nonfinite
+            else math.nan,
             grad_norm=math.nan if nonfinite and nonfinite != ["gradient"] else values[-1],
             skipped=bool(nonfinite) or bool(getattr(self.optimizer, "step_was_skipped", False)),
             nonfinite=tuple(nonfinite),

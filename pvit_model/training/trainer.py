@@ -62,7 +62,12 @@ class Trainer:
     """
 
     def __init__(
-        self, plan: Plan, out: Path, console: Console, resume: bool = False, fast_dev_run: bool = False
+        self,
+        plan: Plan,
+        out: Path,
+        console: Console,
+        resume: bool = False,
+        fast_dev_run: bool = False,
     ) -> None:
         self.plan, self.out, self.config, self.console = plan, out, plan.config, console
         run = self.config.run
@@ -76,8 +81,14 @@ class Trainer:
         self.network = build_network(plan, self.started_from.append, started)
         self.shards = self._sharded()
         self.balance = self._balance()
-        learned = [(f"{BALANCE}.{n}", p) for n, p in self.balance.named_parameters()] if self.balance else []
-        self.optimizer = optim.make_optimizer(self.shards or self.network, self.config.optim, learned)
+        learned = (
+            [(f"{BALANCE}.{n}", p) for n, p in self.balance.named_parameters()]
+            if self.balance
+            else []
+        )
+        self.optimizer = optim.make_optimizer(
+            self.shards or self.network, self.config.optim, learned
+        )
         self.ema = optim.Ema(self.network, self.config.optim.ema) if self.config.optim.ema else None
         self.progress = Progress()
         self.reports: list[SourceReport] = []
@@ -123,7 +134,9 @@ class Trainer:
         found = checkpoint.newest(self.out / "checkpoints") if resume else None
         if found is None:
             return
-        state = checkpoint.restore(found, self.network, self.optimizer, self.ema.tensors if self.ema else None)
+        state = checkpoint.restore(
+            found, self.network, self.optimizer, self.ema.tensors if self.ema else None
+        )
         folder.check_same(self.plan, state)
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
@@ -153,11 +166,19 @@ class Trainer:
             if log is not None:
                 log.close()
             release(self.accelerator)
-        return TrainResult(self.progress.step, self.progress.best_step, self.reports, self.progress.skipped)
+        return TrainResult(
+            self.progress.step, self.progress.best_step, self.reports, self.progress.skipped
+        )
 
     def _announce(self, view: View) -> None:
-        memory = memory_line(self.network, self.plan, self.accelerator.num_processes) if self.is_main else ""
-        lines = plan_lines(self.plan, parameter_counts(self.network), self.out, memory, self.started_from)
+        memory = (
+            memory_line(self.network, self.plan, self.accelerator.num_processes)
+            if self.is_main
+            else ""
+        )
+        lines = plan_lines(
+            self.plan, parameter_counts(self.network), self.out, memory, self.started_from
+        )
         if self.is_main:
             folder.describe(self.out, self.plan, lines)
         for line in lines:
@@ -186,7 +207,11 @@ class Trainer:
             return
         self.loader = self._loader()
         batches = iter(self.loader)
-        if self.progress.step and self._validation_due() and self.progress.validated != self.progress.step:
+        if (
+            self.progress.step
+            and self._validation_due()
+            and self.progress.validated != self.progress.step
+        ):
             self._validate(view, log)  # a stop comes before the validation of its step
         clock, begun, first = Clock(), time.perf_counter(), self.progress.step
         self.model.train()
@@ -213,7 +238,9 @@ class Trainer:
         step = self.progress.step
         seed_all(step_seed(self.config.run.seed, step, self.accelerator.process_index))
         peak = optim.peak_lr(self.config.optim, self.config.mixture.batch_size)
-        optim.set_lr(self.optimizer, optim.lr_at(step, self.plan.num_steps, peak, self.config.optim))
+        optim.set_lr(
+            self.optimizer, optim.lr_at(step, self.plan.num_steps, peak, self.config.optim)
+        )
         result = self.stepper.step(batch.to(self.accelerator.device, non_blocking=True), stop)
         if self.ema and not result.skipped:
             self.ema.update(self.network, step)
@@ -226,7 +253,9 @@ class Trainer:
 
     def _give_up(self, batch: Batch, result: StepResult) -> None:
         names = ", ".join(result.nonfinite)
-        where = folder.debug_bundle(self.out, self.progress.step, batch, result, self.accelerator.process_index)
+        where = folder.debug_bundle(
+            self.out, self.progress.step, batch, result, self.accelerator.process_index
+        )
         keys = ", ".join(batch.keys[:4]) + (", ..." if len(batch.keys) > 4 else "")
         raise PvitError(
             f"training stopped at step {self.progress.step}: {self.progress.bad_in_a_row} steps in a row had a "
@@ -234,11 +263,19 @@ class Trainer:
             "optim.clip_norm, or look at those samples, then --resume"
         )
 
-    def _after(self, view: View, log: MetricsLog | None, result: StepResult, stop: StopRequest) -> None:
+    def _after(
+        self, view: View, log: MetricsLog | None, result: StepResult, stop: StopRequest
+    ) -> None:
         if result.skipped and result.nonfinite:
-            view.note(f"step {self.progress.step}: skipped, not finite: {', '.join(result.nonfinite)}")
+            view.note(
+                f"step {self.progress.step}: skipped, not finite: {', '.join(result.nonfinite)}"
+            )
             if log is not None:
-                log.write("event", self.progress.step, {"event": "skipped", "nonfinite": list(result.nonfinite)})
+                log.write(
+                    "event",
+                    self.progress.step,
+                    {"event": "skipped", "nonfinite": list(result.nonfinite)},
+                )
         every = self.config.run.checkpoint_every
         if result.stop and self.progress.step < self.num_steps:
             saved = self._save()
@@ -255,7 +292,9 @@ class Trainer:
     def _validation_due(self) -> bool:
         return self._due(self.config.run.eval_every or self.plan.steps_per_epoch)
 
-    def _show(self, view: View, log: MetricsLog | None, result: StepResult, clock: Clock, eta_s: float) -> None:
+    def _show(
+        self, view: View, log: MetricsLog | None, result: StepResult, clock: Clock, eta_s: float
+    ) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         if torch.cuda.is_available():
             peak = torch.cuda.max_memory_allocated() / 2**30
@@ -279,7 +318,9 @@ class Trainer:
         if self.shards is not None:
             sharded.collect(self.shards, self.network)
         with self._averaged():
-            self.reports = self.validator.run(self.network)  # ranks have unequal parts: nothing to synchronise
+            self.reports = self.validator.run(
+                self.network
+            )  # ranks have unequal parts: nothing to synchronise
         found = flatten(self.reports)
         for line in report_lines(self.reports):
             view.note(f"step {self.progress.step}  {line}")
@@ -299,7 +340,11 @@ class Trainer:
         target = self.out / "checkpoints"
         if self.shards is not None:
             sharded.collect(self.shards, self.network)
-        slots = checkpoint.optimizer_tensors(self.optimizer) if self.is_main or self.shards is not None else {}
+        slots = (
+            checkpoint.optimizer_tensors(self.optimizer)
+            if self.is_main or self.shards is not None
+            else {}
+        )
         if self.is_main:
             state = {
                 "progress": self.progress.to_json(),
@@ -336,7 +381,12 @@ class Trainer:
             if source.val is None or not self.config.run.predictions:
                 continue
             strips = draw_examples(
-                network, inference, source.val, source.name, self.config.run.predictions, self.accelerator.device
+                network,
+                inference,
+                source.val,
+                source.name,
+                self.config.run.predictions,
+                self.accelerator.device,
             )
             for i, (text, strip) in enumerate(strips):
                 drawn.append((text, png(strip)))
@@ -351,7 +401,11 @@ class Trainer:
 
 
 def train(
-    plan: Plan, out: Path, console: Console | None = None, resume: bool = False, fast_dev_run: bool = False
+    plan: Plan,
+    out: Path,
+    console: Console | None = None,
+    resume: bool = False,
+    fast_dev_run: bool = False,
 ) -> TrainResult:
     """Trains a plan to its end in `out`. See `Trainer`."""
     return Trainer(plan, out, console or Console(quiet=True), resume, fast_dev_run).run()

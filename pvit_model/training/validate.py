@@ -10,7 +10,13 @@ import torch
 
 from pvit_model.recipes.plan import Plan
 from pvit_model.tasks.constant import ConstantPredictor
-from pvit_model.using.evaluate import LOWER_IS_BETTER, SourceReport, evaluate_source, fit_constant, spread
+from pvit_model.using.evaluate import (
+    LOWER_IS_BETTER,
+    SourceReport,
+    evaluate_source,
+    fit_constant,
+    spread,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -40,7 +46,9 @@ class Validator:
         if source not in self._constants:
             train = next(s.train for s in self.plan.sources if s.name == source)
             workers = self.plan.config.data.workers
-            self._constants[source] = fit_constant(train, self.inference, self.loss_options, self.limit, workers)
+            self._constants[source] = fit_constant(
+                train, self.inference, self.loss_options, self.limit, workers
+            )
         return self._constants[source]
 
     def run(self, model: torch.nn.Module) -> list[SourceReport]:
@@ -78,7 +86,9 @@ def report_lines(reports: Sequence[SourceReport]) -> list[str]:
     lines = []
     for report in reports:
         for target in report.metrics:
-            lines.append(f"{report.source} ({report.clips} clips)  {target}: {summary(report, target)}")
+            lines.append(
+                f"{report.source} ({report.clips} clips)  {target}: {summary(report, target)}"
+            )
     return lines
 
 
@@ -101,7 +111,9 @@ def summary(report: SourceReport, target: str) -> str:
     return text
 
 
-def best_metric(asked: str, plan: Plan, found: Mapping[str, float]) -> tuple[str, float | None, int]:
+def best_metric(
+    asked: str, plan: Plan, found: Mapping[str, float]
+) -> tuple[str, float | None, int]:
     """The metric that picks the best checkpoint: its name, value (None: not measured), and +1 if more is better.
 
     Args:

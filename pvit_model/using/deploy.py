@@ -28,7 +28,9 @@ class Classifier(nn.Module):
         return logits
 
 
-def export_program(model: PViT, clip: tuple[int, int, int], batch: int = 1) -> torch.export.ExportedProgram:
+def export_program(
+    model: PViT, clip: tuple[int, int, int], batch: int = 1
+) -> torch.export.ExportedProgram:
     """The classifier as a `torch.export` program for clips (batch, 3, T, H, W) of exactly this size."""
     with torch.no_grad():
         return torch.export.export(Classifier(model), (torch.zeros(batch, 3, *clip),))
@@ -43,7 +45,9 @@ def export_onnx(model: PViT, path: Path, clip: tuple[int, int, int], batch: int 
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UsageError("ONNX export needs further packages: pip install 'pvit-toolkit[export]'") from error
+        raise UsageError(
+            "ONNX export needs further packages: pip install 'pvit-toolkit[export]'"
+        ) from error
     program = export_program(model, clip, batch)
     torch.onnx.export(
         program, (), str(path), input_names=["video"], output_names=["logits"], dynamo=True, verbose=False,

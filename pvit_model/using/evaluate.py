@@ -82,7 +82,9 @@ class SourceReport:
 
 
 def _finite(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {t: {k: v if math.isfinite(v) else None for k, v in row.items()} for t, row in table.items()}
+    return {
+        t: {k: v if math.isfinite(v) else None for k, v in row.items()} for t, row in table.items()
+    }
 
 
 class SourceEvaluation:
@@ -120,7 +122,9 @@ class SourceEvaluation:
         if "action" in targets:
             rows = targets["action"].rows.tolist()
             logits = out.logits[targets["action"].rows].float().cpu().numpy()
-            self.actions.update([batch.keys[r] for r in rows], logits, targets["action"].value.cpu().numpy())
+            self.actions.update(
+                [batch.keys[r] for r in rows], logits, targets["action"].value.cpu().numpy()
+            )
         dense = {n: t for n, t in targets.items() if n != "action"}
         predicted = {n: out.tasks[n].float() for n in dense}
         self._add(self.meters, dense, predicted, predicted, out)
@@ -128,7 +132,8 @@ class SourceEvaluation:
             known = {n: t for n, t in dense.items() if n in self.constant}
             device = batch.video.device
             best, for_loss = (
-                {n: self.constant.predict(n, t, flag).to(device) for n, t in known.items()} for flag in (False, True)
+                {n: self.constant.predict(n, t, flag).to(device) for n, t in known.items()}
+                for flag in (False, True)
             )
             self._add(self.baselines, known, best, for_loss, out)
         return out
@@ -143,7 +148,9 @@ class SourceEvaluation:
     ) -> None:
         if not targets:
             return
-        losses = loss_functions.task_losses(replace(out, tasks=dict(for_loss)), targets, self.loss_options)
+        losses = loss_functions.task_losses(
+            replace(out, tasks=dict(for_loss)), targets, self.loss_options
+        )
         for name, t in targets.items():
             meter = meters.setdefault(name, Meter(name, self.num_ids.get(name, 0)))
             meter.update(predictions[name], t, losses[name].sum, losses[name].count)
@@ -163,13 +170,19 @@ class SourceEvaluation:
                 if meter.total[1]:
                     results[name] = meter.result()
         clips = int(all_reduce(torch.tensor(float(len(self.clips)), dtype=torch.float64)))
-        return SourceReport(source, split, clips, metrics, constant, self.constant.clips if self.constant else 0)
+        return SourceReport(
+            source, split, clips, metrics, constant, self.constant.clips if self.constant else 0
+        )
 
     def _action(self) -> dict[str, float]:
         counts = self.actions.counts()
         labels = self.actions.labels().values()
-        histogram = np.bincount(np.fromiter(labels, np.int64), minlength=self.num_ids["action"]).astype(np.float64)
-        shared = all_reduce(torch.from_numpy(np.concatenate([list(counts.values()), histogram]))).numpy()
+        histogram = np.bincount(
+            np.fromiter(labels, np.int64), minlength=self.num_ids["action"]
+        ).astype(np.float64)
+        shared = all_reduce(
+            torch.from_numpy(np.concatenate([list(counts.values()), histogram]))
+        ).numpy()
         total = dict(zip(counts, shared[: len(counts)].tolist(), strict=True))
         n = total.pop("videos")
         everyone = np.repeat(np.arange(len(histogram)), shared[len(counts) :].astype(int))
@@ -224,7 +237,9 @@ def evaluate_source(
     world_size: int = 1,
 ) -> tuple[SourceReport, SourceEvaluation]:
     """Evaluates one source; every rank takes its part of `ds` and gets the result over all."""
-    evaluation = SourceEvaluation(inference.targets_of(source), inference.num_ids(), loss_options, views, constant)
+    evaluation = SourceEvaluation(
+        inference.targets_of(source), inference.num_ids(), loss_options, views, constant
+    )
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, workers, views, rank, world_size, device):
@@ -260,7 +275,9 @@ def evaluate_run(
     options = inference.losses()
     found = find_sources(urls)
     if source is not None and source not in found:
-        raise UsageError(f"no source '{source}' in the shards, which hold {', '.join(sorted(found))}")
+        raise UsageError(
+            f"no source '{source}' in the shards, which hold {', '.join(sorted(found))}"
+        )
     names = [source] if source else sorted(found)
     done = 0
     for name in names:
@@ -270,7 +287,11 @@ def evaluate_run(
             continue
         done += 1
         reference = open_split(found[name], name, reference_split) if reference_split else None
-        constant = fit_constant(reference, inference, options, limit, workers) if reference is not None else None
+        constant = (
+            fit_constant(reference, inference, options, limit, workers)
+            if reference is not None
+            else None
+        )
         views = inference.crops if name == inference.clip.downstream else 1
         report, _ = evaluate_source(
             model, inference, spread(ds, limit), name, split, options,

@@ -90,17 +90,23 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
     try:
         size = os.path.getsize(path)
         if size > MAX_BYTES:
-            raise SourceError(f"{path}: {size / 2**30:.1f} GiB is more than the 4 GiB this reads; cut the video first")
+            raise SourceError(
+                f"{path}: {size / 2**30:.1f} GiB is more than the 4 GiB this reads; cut the video first"
+            )
         data = Path(path).read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SourceError(f"{path}: {reason}; expected a video file (mp4, webm, avi)", reason="missing-file") from None
+        raise SourceError(
+            f"{path}: {reason}; expected a video file (mp4, webm, avi)", reason="missing-file"
+        ) from None
     if not data:
         raise SourceError(f"{path}: the file is empty; expected a video (mp4, webm, avi)")
     try:
         return data, probe_video(data)
     except FormatError as error:
-        raise SourceError(f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode") from None
+        raise SourceError(
+            f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode"
+        ) from None
 
 
 def make_views(
@@ -110,26 +116,40 @@ def make_views(
     as people like to see them; and the clip's frame numbers.
     """
     clip = inference.clip.of_source(inference.clip.downstream)
-    frames = clips.choose(clip.sampler(clip.downstream), info.num_frames, clip.num_frames, rate=clip.rate, fps=info.fps)
+    frames = clips.choose(
+        clip.sampler(clip.downstream),
+        info.num_frames,
+        clip.num_frames,
+        rate=clip.rate,
+        fps=info.fps,
+    )
     distinct, order = np.unique(frames, return_inverse=True)
     pixels = decode_video(data, distinct)
     source = (pixels.shape[1], pixels.shape[2])
     # The centre crop is always among the views: it is the one whose maps are drawn.
     number = inference.crops if inference.crops % 2 else inference.crops + 1
     views = [
-        transforms.resize(pixels, geometry.view(source, clip, i, number), clip.antialias)[order.ravel()]
+        transforms.resize(pixels, geometry.view(source, clip, i, number), clip.antialias)[
+            order.ravel()
+        ]
         for i in range(number)
     ]
     # The same crop, large enough to look at: small networks see few pixels.
     factor = math.ceil(SHOWN_SIDE / min(clip.size))
     large = clip.model_copy(update={"size": (clip.size[0] * factor, clip.size[1] * factor)})
-    shown = transforms.resize(pixels, geometry.view(source, large, number // 2, number))[order.ravel()][:: clip.stride]
+    shown = transforms.resize(pixels, geometry.view(source, large, number // 2, number))[
+        order.ravel()
+    ][:: clip.stride]
     return np.stack(views), shown, [int(f) for f in frames]
 
 
-def normalised(views: UInt8[np.ndarray, "v t h w 3"], inference: Inference) -> Float[torch.Tensor, "v 3 t h w"]:
+def normalised(
+    views: UInt8[np.ndarray, "v t h w 3"], inference: Inference
+) -> Float[torch.Tensor, "v 3 t h w"]:
     """Pixels as the network takes them."""
-    mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (inference.clip.mean, inference.clip.std))
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1, 1) for v in (inference.clip.mean, inference.clip.std)
+    )
     return (torch.from_numpy(views).permute(0, 4, 1, 2, 3).float() / 255 - mean) / std
 
 
@@ -153,13 +173,17 @@ def first_outputs(tasks: Mapping[str, Any]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, value in tasks.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}/{space}": v[0].argmax(dim=0).cpu().numpy() for space, v in value.items()}
+            found |= {
+                f"{name}/{space}": v[0].argmax(dim=0).cpu().numpy() for space, v in value.items()
+            }
         else:
             found[name] = value[0].float().cpu().numpy()
     return found
 
 
-def predict(video: str, model: str, out: Path | None = None, top: int = 5, device: str = "cpu") -> Prediction:
+def predict(
+    video: str, model: str, out: Path | None = None, top: int = 5, device: str = "cpu"
+) -> Prediction:
     """Predicts one video, and writes predictions.json, overlay.mp4 and overlay.png to `out`.
 
     Args:
@@ -200,7 +224,9 @@ def write_prediction(prediction: Prediction, inference: Inference, out: Path) ->
     text = json.dumps(prediction.to_json(), indent=1, ensure_ascii=False)
     (out / "predictions.json").write_text(text + "\n")
     frames = overlay_frames(prediction, inference)
-    span = prediction.info.num_frames / prediction.info.fps if prediction.info.fps else len(frames) / 2
+    span = (
+        prediction.info.num_frames / prediction.info.fps if prediction.info.fps else len(frames) / 2
+    )
     # As long as the video (so that motion keeps its pace), but never a blur.
     rate = float(np.clip(len(frames) / span, 1.0, 12.0))
     (out / "overlay.mp4").write_bytes(encode_video(np.stack(frames), fps=rate))
@@ -208,7 +234,9 @@ def write_prediction(prediction: Prediction, inference: Inference, out: Path) ->
     (out / "overlay.png").write_bytes(draw.png(np.concatenate([frames[i] for i in rows])))
 
 
-def overlay_frames(prediction: Prediction, inference: Inference) -> list[UInt8[np.ndarray, "h w 3"]]:
+def overlay_frames(
+    prediction: Prediction, inference: Inference
+) -> list[UInt8[np.ndarray, "h w 3"]]:
     """One picture per predicted frame: input and outputs side by side, with captions; all of one even size."""
     shown = prediction.shown
     depth = prediction.outputs.get("depth")
@@ -225,7 +253,9 @@ def overlay_frames(prediction: Prediction, inference: Inference) -> list[UInt8[n
         number = prediction.frames[t * inference.clip.stride]
         tiles = [draw.captioned(shown[t], f"input, frame {number}", STRIP)]
         for name, value in prediction.outputs.items():
-            tiles.append(draw.captioned(canvas.picture(name, value[t], t), caption(name, canvas), STRIP))
+            tiles.append(
+                draw.captioned(canvas.picture(name, value[t], t), caption(name, canvas), STRIP)
+            )
         strip = draw.grid([tiles])
         pictures.append(_even(draw.captioned(strip, title, STRIP + 4) if title else strip))
     return pictures

@@ -24,30 +24,59 @@ def _engine_flags() -> list[Flag]:
         Flag("limit", int, 0, "at most so many samples; 0: all", what, 0),
         Flag("filter", _MANY, (), "only keys or groups like this, e.g. ai_001_*", what),
         Flag(
-            "holdout", float, 1.0, "percent of the groups that become val where the source has no splits", what, 0, 100
+            "holdout",
+            float,
+            1.0,
+            "percent of the groups that become val where the source has no splits",
+            what,
+            0,
+            100,
         ),
         Flag("no_holdout", bool, False, "the same as --holdout 0", what),
         Flag("shard_size", str, "256MB", "size of a shard", what),
-        Flag("encode", _MANY, (), "storage of a field: depth=float32, depth=uint16:0.001, normal=octahedral", what),
-        Flag("append", bool, False, "also convert groups that came to ROOT since the last time", what),
+        Flag(
+            "encode",
+            _MANY,
+            (),
+            "storage of a field: depth=float32, depth=uint16:0.001, normal=octahedral",
+            what,
+        ),
+        Flag(
+            "append", bool, False, "also convert groups that came to ROOT since the last time", what
+        ),
         Flag("overwrite", bool, False, "remove this source from OUT first", what),
         Flag("workers", int, 0, "processes; 0: one per core where it pays", how, 0),
-        Flag("scheduler", str | None, None, "address of a Dask scheduler to use instead of local processes", how),
+        Flag(
+            "scheduler",
+            str | None,
+            None,
+            "address of a Dask scheduler to use instead of local processes",
+            how,
+        ),
         Flag("task_index", int, 0, "number of this job in a job array", how, 0),
         Flag("num_tasks", int, 1, "jobs in the job array", how, 1),
         Flag("max_failed", str, "10", "percent of the samples that may fail", how),
         Flag("retry_failed", bool, False, "convert shards again in which samples failed", how),
         Flag("check_space", bool, True, "refuse to start on a disk that is too small", how),
-        Flag("dry_run", bool, False, "say what would be converted and how large it gets; write nothing", how),
+        Flag(
+            "dry_run",
+            bool,
+            False,
+            "say what would be converted and how large it gets; write nothing",
+            how,
+        ),
         Flag("json", bool, False, "print the report as JSON", how),
     ]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    group = typer.Typer(cls=source_group(_names, _build), no_args_is_help=True, rich_markup_mode="markdown")
+    group = typer.Typer(
+        cls=source_group(_names, _build), no_args_is_help=True, rich_markup_mode="markdown"
+    )
     text = (
-        "Convert a raw dataset to shards: SOURCE ROOT OUT [options]. The same command continues after an interruption."
+        "Convert a raw dataset to shards: SOURCE ROOT OUT [options]. "
+        "The same command continues after an interruption."
     )
     app.add_typer(group, name="convert", help=text)
 
@@ -63,25 +92,34 @@ def _build(name: str) -> Any:
 
     converter = registry.load(name)
     help = f"Convert {converter.info.title}.\n\n{converter.info.obtain}"
-    return make_command(name, partial(_convert, converter), option_flags(converter) + _engine_flags(), help)
+    return make_command(
+        name, partial(_convert, converter), option_flags(converter) + _engine_flags(), help
+    )
 
 
 def option_flags(converter: Any) -> list[Flag]:
     """One flag per option of a converter."""
     flags = []
     for name, field in converter.Options.model_fields.items():
-        bounds = {key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)}
+        bounds = {
+            key: getattr(m, key) for m in field.metadata for key in ("ge", "le") if hasattr(m, key)
+        }
         kind = optional(field.annotation, field.default)
         panel = f"Options of {converter.info.name}"
         text = field.description or ""
-        flags.append(Flag(name, kind, field.default, text, panel, bounds.get("ge"), bounds.get("le")))
+        flags.append(
+            Flag(name, kind, field.default, text, panel, bounds.get("ge"), bounds.get("le"))
+        )
     return flags
 
 
 def _convert(
     converter: Any,
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="folder of the raw data")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset; its other sources stay")],
+    out: Annotated[
+        str,
+        typer.Argument(metavar="OUT", help="folder or URL of the dataset; its other sources stay"),
+    ],
     values: dict[str, Any],
 ) -> int:
     from pvit_converters.engine.plan import Settings
@@ -115,7 +153,9 @@ def _options(converter: Any, values: dict[str, Any]) -> Any:
         return converter.Options(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else converter.info.name
+        flag = (
+            "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else converter.info.name
+        )
         raise UsageError(f"{flag}: {first['msg']}") from error
 
 
@@ -146,7 +186,9 @@ def _run(job: Any, as_json: bool) -> int:
         )
     if not report.complete and job.num_tasks == 1:
         missing = report.planned_shards - report.shards
-        raise SourceError(f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}")
+        raise SourceError(
+            f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}"
+        )
     if not as_json:
         print(_next_step(job, report))
     return EXIT_OK
@@ -200,5 +242,7 @@ def parse_encodings(texts: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for name, found, codec in pairs:
         if not (name and found and codec):
-            raise UsageError(f"--encode {name}{found}{codec}: expected FIELD=CODEC, for example depth=float32")
+            raise UsageError(
+                f"--encode {name}{found}{codec}: expected FIELD=CODEC, for example depth=float32"
+            )
     return {name: codec for name, _, codec in pairs}

@@ -16,7 +16,10 @@ def register(app: typer.Typer) -> None:
     def finish(
         out: Annotated[str, typer.Argument(metavar="OUT", help="folder of the dataset")],
         partial: Annotated[
-            bool, typer.Option("--partial", help="build from the finished shards although others are missing")
+            bool,
+            typer.Option(
+                "--partial", help="build from the finished shards although others are missing"
+            ),
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:

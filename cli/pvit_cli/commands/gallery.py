@@ -19,10 +19,14 @@ def register(app: typer.Typer) -> None:
     def gallery(
         out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
         page: Annotated[Path, typer.Option("--out", help="file to write")] = Path("gallery.html"),
-        samples: Annotated[int, typer.Option(help="samples to show, spread over the sources", min=1)] = 200,
+        samples: Annotated[
+            int, typer.Option(help="samples to show, spread over the sources", min=1)
+        ] = 200,
         source: Annotated[str | None, typer.Option(help="only this source")] = None,
         split: Annotated[str | None, typer.Option(help="only this split")] = None,
-        where: Annotated[str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')] = None,
+        where: Annotated[
+            str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')
+        ] = None,
         title: Annotated[str, typer.Option(help="of the page")] = "",
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
@@ -41,14 +45,25 @@ def register(app: typer.Typer) -> None:
         with progress("gallery") as update:
             report = write_gallery(dataset, page, samples, title, update)
         if report.samples == 0:
-            raise CorruptShardError(f"{out}: no sample could be read; first: {next(iter(report.skipped.values()))}")
+            raise CorruptShardError(
+                f"{out}: no sample could be read; first: {next(iter(report.skipped.values()))}"
+            )
         if as_json:
-            print_json({"page": str(page), "samples": report.samples, "bytes": report.bytes, "skipped": report.skipped})
+            print_json(
+                {
+                    "page": str(page),
+                    "samples": report.samples,
+                    "bytes": report.bytes,
+                    "skipped": report.skipped,
+                }
+            )
             return
         print(f"{page}: {report.samples:,} of {len(dataset):,} samples, {size_text(report.bytes)}")
         closed = [name for name, spec in dataset.sources.items() if not spec.redistributable]
         if closed:
-            print(f"  not to be published: it holds pictures of {', '.join(closed)}, which may not be redistributed")
+            print(
+                f"  not to be published: it holds pictures of {', '.join(closed)}, which may not be redistributed"
+            )
         for key, message in list(report.skipped.items())[:5]:
             print(f"  left out: {key}: {message}")
         if report.skipped:

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command("index")
     def index(
-        folder: Annotated[str, typer.Argument(metavar="FOLDER", help="folder or URL of .tar files of WebDataset")],
+        folder: Annotated[
+            str, typer.Argument(metavar="FOLDER", help="folder or URL of .tar files of WebDataset")
+        ],
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
         """Index foreign WebDataset tars, so that pvit_data.open reads any sample and member without scanning."""
@@ -36,7 +38,15 @@ def register(app: typer.Typer) -> None:
             )
             return
         print(f"{folder.rstrip('/')}/{NAME}: {found.samples:,} samples in {found.shards:,} shards")
-        print("members: " + ", ".join(f"{n:,} x {name}" for name, n in sorted(found.members.items())))
-        print("understood as: " + (", ".join(f"{n:,} x {f}" for f, n in sorted(found.fields.items())) or "nothing"))
+        print(
+            "members: " + ", ".join(f"{n:,} x {name}" for name, n in sorted(found.members.items()))
+        )
+        print(
+            "understood as: "
+            + (", ".join(f"{n:,} x {f}" for f, n in sorted(found.fields.items())) or "nothing")
+        )
         if left_out:
-            print("left out, no regular files: " + ", ".join(f"{n:,} x {kind}" for kind, n in left_out.items()))
+            print(
+                "left out, no regular files: "
+                + ", ".join(f"{n:,} x {kind}" for kind, n in left_out.items())
+            )

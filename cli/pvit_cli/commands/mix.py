@@ -18,12 +18,16 @@ def register(app: typer.Typer) -> None:
     @app.command("mix")
     def mix(
         config: Annotated[
-            Path, typer.Argument(metavar="CONFIG", help="YAML file: shards, downstream, batch_size, ...")
+            Path,
+            typer.Argument(metavar="CONFIG", help="YAML file: shards, downstream, batch_size, ..."),
         ],
         steps: Annotated[
-            int | None, typer.Option(help="batches to count; default: an epoch, at most 2000", min=1)
+            int | None,
+            typer.Option(help="batches to count; default: an epoch, at most 2000", min=1),
         ] = None,
-        figure: Annotated[Path | None, typer.Option(help="write the plan as a picture (SVG)")] = None,
+        figure: Annotated[
+            Path | None, typer.Option(help="write the plan as a picture (SVG)")
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
     ) -> None:
         """Print what each batch and epoch will hold: samples per source and task, repeats, what would starve.
@@ -84,7 +88,9 @@ def _sources(plan: Any) -> Any:
 
 
 def _tasks(plan: Any) -> Any:
-    table = _table("\ntask", "\nper batch", "\nfrom-to", "\nquota", "\nbatches without", "\nsources", "\n")
+    table = _table(
+        "\ntask", "\nper batch", "\nfrom-to", "\nquota", "\nbatches without", "\nsources", "\n"
+    )
     for task in plan.tasks:
         table.add_row(
             task.name, f"{task.per_batch:.2f}", f"{task.fewest}-{task.most}", str(task.quota or ""),

@@ -24,14 +24,25 @@ def register(app: typer.Typer) -> None:
         ] = None,
         sheet: Annotated[
             Path | None,
-            typer.Option("--out", help="write a contact sheet: of this sample's frames, or of several samples"),
+            typer.Option(
+                "--out",
+                help="write a contact sheet: of this sample's frames, or of several samples",
+            ),
         ] = None,
-        samples: Annotated[int, typer.Option(help="lines of the contact sheet", min=1, max=100)] = 8,
-        frame: Annotated[int | None, typer.Option(help="frame to show; default: one with annotations", min=0)] = None,
+        samples: Annotated[
+            int, typer.Option(help="lines of the contact sheet", min=1, max=100)
+        ] = 8,
+        frame: Annotated[
+            int | None, typer.Option(help="frame to show; default: one with annotations", min=0)
+        ] = None,
         source: Annotated[str | None, typer.Option(help="only this source")] = None,
         split: Annotated[str | None, typer.Option(help="only this split")] = None,
-        where: Annotated[str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')] = None,
-        height: Annotated[int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)] = 168,
+        where: Annotated[
+            str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')
+        ] = None,
+        height: Annotated[
+            int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)
+        ] = 168,
         as_json: Annotated[bool, typer.Option("--json", help="print the facts as JSON")] = False,
     ) -> None:
         """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out)."""
@@ -46,7 +57,9 @@ def register(app: typer.Typer) -> None:
         else:
             _show(dataset, row or 0, frame, as_json)
             if sample is None and not as_json:
-                print(f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png")
+                print(
+                    f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png"
+                )
 
 
 def _find(dataset: Any, text: str) -> int:
@@ -82,7 +95,9 @@ def _show(dataset: Any, row: int, frame: int | None, as_json: bool) -> None:
 
     record = dataset.record(row)
     if frame is not None and frame >= record.frames:
-        raise UsageError(f"--frame {frame}: sample '{record.key}' has frames 0 to {record.frames - 1}")
+        raise UsageError(
+            f"--frame {frame}: sample '{record.key}' has frames 0 to {record.frames - 1}"
+        )
     sample, chosen = read_frame(dataset, row, frame)
     pairs = facts(dataset, row, sample, record)
     if as_json:
@@ -104,7 +119,9 @@ def _picture(out: Any, sample: Any, frame: int) -> None:
     from pvit_data.looking.tiles import COLUMNS, tiles
 
     found = tiles(sample, frame, 96)
-    pictures = [np.pad(found[name].picture, ((0, 0), (0, 4), (0, 0))) for name in COLUMNS if name in found]
+    pictures = [
+        np.pad(found[name].picture, ((0, 0), (0, 4), (0, 0))) for name in COLUMNS if name in found
+    ]
     if pictures:
         strip = np.concatenate(pictures[: max(1, out.width // 24)], axis=1)
         out.print(half_blocks(strip, min(out.width, 40 * len(pictures))))

@@ -18,7 +18,9 @@ from pvit_data.errors import UsageError
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    group = typer.Typer(cls=source_group(_names, _build), no_args_is_help=True, rich_markup_mode="markdown")
+    group = typer.Typer(
+        cls=source_group(_names, _build), no_args_is_help=True, rich_markup_mode="markdown"
+    )
     text = "Write a small simulated raw dataset in a source's real layout: SOURCE OUT [options]."
     app.add_typer(group, name="simulate", help=text)
 
@@ -34,7 +36,9 @@ def _build(name: str) -> Any:
     from pvit_converters.simulate import SOURCES
 
     if name not in SOURCES:
-        raise UsageError(f"unknown source '{name}'.{nearest(name, SOURCES)} Can be simulated: {', '.join(SOURCES)}.")
+        raise UsageError(
+            f"unknown source '{name}'.{nearest(name, SOURCES)} Can be simulated: {', '.join(SOURCES)}."
+        )
     writer = SOURCES[name].load()
     texts = _argument_texts(inspect.getdoc(writer) or "")
     hints = get_type_hints(writer)
@@ -58,11 +62,17 @@ def _simulate(
     source: str,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="folder to write; new or empty")],
     values: dict[str, Any],
-    samples: Annotated[int | None, typer.Option(help="number of videos or images; default: the preset's")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="number of videos or images; default: the preset's")
+    ] = None,
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 0,
-    preset: Annotated[Literal["tiny", "small", "format"], typer.Option(help="size and number")] = "small",
+    preset: Annotated[
+        Literal["tiny", "small", "format"], typer.Option(help="size and number")
+    ] = "small",
     workers: Annotated[int, typer.Option(help="processes", min=1)] = 1,
-    truth: Annotated[Path | None, typer.Option(help="folder for the exact truth (arrays, JSON); default: none")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="folder for the exact truth (arrays, JSON); default: none")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     from pvit_converters.simulate import simulate
@@ -70,7 +80,14 @@ def _simulate(
     with progress(f"simulate {source}") as update:
         tree = simulate(source, out, samples, seed, preset, update, workers, truth, **values)
     if as_json:
-        print_json({"root": str(tree.root), "samples": tree.samples, "splits": tree.splits, "notes": list(tree.notes)})
+        print_json(
+            {
+                "root": str(tree.root),
+                "samples": tree.samples,
+                "splits": tree.splits,
+                "notes": list(tree.notes),
+            }
+        )
         return
     splits = ", ".join(f"{n} {split}" for split, n in tree.splits.items())
     print(f"{tree.root}: {tree.samples} samples{f' ({splits})' if splits else ''}")

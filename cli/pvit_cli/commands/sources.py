@@ -48,7 +48,9 @@ def _table(converters: list[Any]) -> None:
         table.add_row(info.name, " ".join(info.produces), trains, info.licence, published)
     out = console()
     out.print(table)
-    out.print("\npvit-data sources NAME tells how to get one; pvit-data simulate NAME makes a small stand-in.")
+    out.print(
+        "\npvit-data sources NAME tells how to get one; pvit-data simulate NAME makes a small stand-in."
+    )
 
 
 def _show(converter: Any, as_json: bool) -> None:

@@ -22,9 +22,14 @@ def register(app: typer.Typer) -> None:
         out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
         source: Annotated[str | None, typer.Option(help="only this source")] = None,
         split: Annotated[str | None, typer.Option(help="only this split")] = None,
-        where: Annotated[str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')] = None,
+        where: Annotated[
+            str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')
+        ] = None,
         scan: Annotated[
-            int, typer.Option(help="samples to read for depths, boxes and segmentation; 0: none, -1: all", min=-1)
+            int,
+            typer.Option(
+                help="samples to read for depths, boxes and segmentation; 0: none, -1: all", min=-1
+            ),
         ] = 256,
         top: Annotated[int, typer.Option(help="classes shown", min=1)] = TOP,
         as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
@@ -48,10 +53,14 @@ def _print(stats: Any, top: int) -> None:
     out.print(_parts(stats))
     out.print(_together(stats))
     total = max(stats.bytes, 1)
-    rows = [(name, n, f"{size_text(n)}  {100 * n / total:.0f} %") for name, n in stats.members.items()]
+    rows = [
+        (name, n, f"{size_text(n)}  {100 * n / total:.0f} %") for name, n in stats.members.items()
+    ]
     out.print(_bars("bytes by member", sorted(rows, key=lambda row: -row[1])))
     out.print(_bars("frames per sample", _ranges(stats.frames, whole=True)))
-    out.print(_bars("picture size", [(name, n, f"{n:,}") for name, n in [*stats.sizes.items()][:top]]))
+    out.print(
+        _bars("picture size", [(name, n, f"{n:,}") for name, n in [*stats.sizes.items()][:top]])
+    )
     for counts in (*stats.actions, *stats.classes):
         out.print(_classes(counts, top))
     if stats.boxes.counts:
@@ -59,10 +68,15 @@ def _print(stats: Any, top: int) -> None:
     if stats.depth.counts:
         title = f"valid depth, metres ({100 * stats.depth_invalid:.1f} % of the pixels are invalid)"
         shares = sum(stats.depth.counts)
-        rows = [(name, n, f"{100 * n / shares:.1f} %") for name, n, _ in _ranges(stats.depth, whole=False)]
+        rows = [
+            (name, n, f"{100 * n / shares:.1f} %")
+            for name, n, _ in _ranges(stats.depth, whole=False)
+        ]
         out.print(_bars(title, rows))
     damaged = f", {stats.unreadable} of them damaged" if stats.unreadable else ""
-    out.print(f"Depths, boxes and segmentation: from {stats.scanned:,} of {stats.samples:,} samples{damaged}.")
+    out.print(
+        f"Depths, boxes and segmentation: from {stats.scanned:,} of {stats.samples:,} samples{damaged}."
+    )
 
 
 def _parts(stats: Any) -> Any:
@@ -71,10 +85,24 @@ def _parts(stats: Any) -> Any:
     from pvit_converters.engine.report import size_text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("source", "split", "samples", "groups", "frames", "hours", "size", "annotations (samples)"):
-        table.add_column(title, justify="left" if title in ("source", "split", "annotations (samples)") else "right")
+    for title in (
+        "source",
+        "split",
+        "samples",
+        "groups",
+        "frames",
+        "hours",
+        "size",
+        "annotations (samples)",
+    ):
+        table.add_column(
+            title,
+            justify="left" if title in ("source", "split", "annotations (samples)") else "right",
+        )
     for part in stats.parts:
-        fields = ", ".join(name if n == part.samples else f"{name} ({n:,})" for name, n in part.fields.items())
+        fields = ", ".join(
+            name if n == part.samples else f"{name} ({n:,})" for name, n in part.fields.items()
+        )
         numbers = (f"{part.samples:,}", f"{part.groups:,}", f"{part.frames:,}", f"{part.hours:.2f}")
         table.add_row(part.source, part.split, *numbers, size_text(part.bytes), fields)
     return table
@@ -84,7 +112,9 @@ def _together(stats: Any) -> Any:
     from rich.table import Table
 
     names = list(stats.together)
-    table = Table(title="\nannotated together (samples)", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="\nannotated together (samples)", title_justify="left", box=None, pad_edge=False
+    )
     for name in ("", *names):
         table.add_column(name, justify="right" if name else "left", header_style="bold")
     for a in names:
@@ -99,10 +129,18 @@ def _classes(counts: Any, top: int) -> Any:
     title = f"{counts.source}: {counts.field} classes{space} ({counts.unit}; {len(items)} of {counts.classes} occur)"
     total = max(sum(counts.counts.values()), 1)
     as_share = counts.unit == "pixels"
-    rows = [(name, n, f"{100 * n / total:.1f} %" if as_share else f"{n:,}") for name, n in items[:top]]
+    rows = [
+        (name, n, f"{100 * n / total:.1f} %" if as_share else f"{n:,}") for name, n in items[:top]
+    ]
     if len(items) > top:
         rest = sum(n for _, n in items[top:])
-        rows.append((f"{len(items) - top} more", 0, f"{100 * rest / total:.1f} %" if as_share else f"{rest:,}"))
+        rows.append(
+            (
+                f"{len(items) - top} more",
+                0,
+                f"{100 * rest / total:.1f} %" if as_share else f"{rest:,}",
+            )
+        )
     return _bars(title, rows)
 
 
@@ -121,7 +159,13 @@ def _bars(title: str, rows: list[tuple[str, int, str]]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"\n{escape(title)}", title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=f"\n{escape(title)}",
+        title_justify="left",
+        show_header=False,
+        box=None,
+        pad_edge=False,
+    )
     table.add_column(justify="left", overflow="ellipsis", no_wrap=True, max_width=40)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(justify="right")

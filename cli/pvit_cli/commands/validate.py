@@ -16,8 +16,12 @@ def register(app: typer.Typer) -> None:
     @app.command("validate")
     def validate(
         out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
-        deep: Annotated[bool, typer.Option("--deep", help="decode every page and every frame as well")] = False,
-        workers: Annotated[int, typer.Option(help="processes; 0: one per core where it pays", min=0)] = 0,
+        deep: Annotated[
+            bool, typer.Option("--deep", help="decode every page and every frame as well")
+        ] = False,
+        workers: Annotated[
+            int, typer.Option(help="processes; 0: one per core where it pays", min=0)
+        ] = 0,
         examples: Annotated[int, typer.Option(help="problems shown of each kind", min=0)] = 5,
         as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
     ) -> int:
@@ -40,7 +44,10 @@ def _print(report: Any, examples: int) -> None:
             continue
         print(f"{'warning' if kind in WARNINGS else 'PROBLEM'}: {count:,} x {kind}: {meaning}")
         for problem in report.of_kind(kind)[:examples]:
-            print("  " + ": ".join(text for text in (problem.file, problem.key, problem.message) if text))
+            print(
+                "  "
+                + ": ".join(text for text in (problem.file, problem.key, problem.message) if text)
+            )
         if (more := count - examples) > 0 and examples:
             print(f"  ... and {more:,} more (--examples N, or --json)")
     depth = "everything decoded" if report.deep else "--deep decodes everything"

@@ -9,7 +9,9 @@ from pvit_data.sample.sample import ROLE_OBJECT, UNKNOWN, Boxes
 
 
 def boxes_of_instances(
-    instances: Integer[np.ndarray, "h w"], classes: Integer[np.ndarray, "h w"] | None = None, min_pixels: int = 1
+    instances: Integer[np.ndarray, "h w"],
+    classes: Integer[np.ndarray, "h w"] | None = None,
+    min_pixels: int = 1,
 ) -> Boxes:
     """A box table of frame 0, in the order of the instance ids.
 
@@ -41,7 +43,9 @@ def boxes_of_instances(
     )
     labels = np.full(len(tracks), UNKNOWN)
     if classes is not None:
-        labels = _majority(np.repeat(np.arange(len(tracks)), counts), classes[rows, columns], len(tracks))
+        labels = _majority(
+            np.repeat(np.arange(len(tracks)), counts), classes[rows, columns], len(tracks)
+        )
     keep = counts >= min_pixels
     return Boxes(
         xyxy=corners[keep].astype(np.float32),

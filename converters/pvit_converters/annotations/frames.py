@@ -26,7 +26,11 @@ def parse_frames(text: str) -> slice:
         UsageError: if it is no such text.
     """
     match = _SLICE.fullmatch(text or ":")
-    parts = [int(part) if part else None for part in match.groups(default="")] if match else [None, None, 0]
+    parts = (
+        [int(part) if part else None for part in match.groups(default="")]
+        if match
+        else [None, None, 0]
+    )
     if parts[2] == 0:
         raise UsageError(f"--frames {text}: expected START:STOP:STEP, such as ::4 or :300")
     return slice(*parts)
@@ -61,7 +65,9 @@ def _keep_boxes(sample: Sample, chosen: np.ndarray) -> None:
     boxes = sample.boxes
     assert boxes is not None
     kept = np.isin(boxes.frame, chosen)
-    place = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # the last one is for "no partner"
+    place = np.append(
+        np.where(kept, np.cumsum(kept) - 1, -1), -1
+    )  # the last one is for "no partner"
     boxes.xyxy, partner = boxes.xyxy[kept], place[boxes.partner[kept]]
     for name in boxes.COLUMNS:
         setattr(boxes, name, getattr(boxes, name)[kept].astype(np.int32))

@@ -90,7 +90,9 @@ class JointMap:
             if rule.beyond is not None and points.shape[-1] != 3:
                 continue
             for choice in rule.choices:
-                free = np.logical_and.reduce([usable[..., joint] for joint, _ in choice]) & (valid[..., i] == 0)
+                free = np.logical_and.reduce([usable[..., joint] for joint, _ in choice]) & (
+                    valid[..., i] == 0
+                )
                 place = sum(weight * clean[..., joint, :] for joint, weight in choice)
                 if rule.beyond is not None:
                     start, end, metres = rule.beyond
@@ -113,11 +115,20 @@ def _exact(*pairs: tuple[str, int]) -> dict[str, Rule]:
 
 def _smpl24() -> JointMap:
     at = SMPL24.index
-    limbs = {"Shoulder": "Shoulder", "Elbow": "Elbow", "Wrist": "Wrist", "Hand": "Hand", "Hip": "Hip", "Knee": "Knee"}
+    limbs = {
+        "Shoulder": "Shoulder",
+        "Elbow": "Elbow",
+        "Wrist": "Wrist",
+        "Hand": "Hand",
+        "Hip": "Hip",
+        "Knee": "Knee",
+    }
     limbs |= {"Ankle": "Ankle", "Foot": "Foot"}
     rules = _exact(("SpineBase", at("Pelvis")), ("Neck", at("Neck")))
     for side in ("Left", "Right"):
-        rules |= _exact(*((f"{kinect}{side}", at(f"{side[0]}_{smpl}")) for kinect, smpl in limbs.items()))
+        rules |= _exact(
+            *((f"{kinect}{side}", at(f"{side[0]}_{smpl}")) for kinect, smpl in limbs.items())
+        )
         hand, wrist = at(f"{side[0]}_Hand"), at(f"{side[0]}_Wrist")
         rules[f"HandTip{side}"] = Rule(DERIVED, (((hand, 1.0),),), (wrist, hand, HAND_TIP))
     rules["SpineMid"] = Rule(DERIVED, (((at("Spine1"), 1.0),),))
@@ -145,10 +156,14 @@ FROM_SMPL24 = _smpl24()
 FROM_BODY25 = _body25()
 """From OpenPose's joints; hands, hand tips and thumbs are absent."""
 
-FROM_KINECT = _map("kinect", kinect25.NAMES, _exact(*((name, i) for i, name in enumerate(kinect25.NAMES))))
+FROM_KINECT = _map(
+    "kinect", kinect25.NAMES, _exact(*((name, i) for i, name in enumerate(kinect25.NAMES)))
+)
 """From Kinect files of a scene that was not mirrored."""
 
-FROM_MIRRORED_KINECT = _map("ntu", kinect25.NAMES, _exact(*zip(kinect25.NAMES, kinect25.FLIP, strict=True)))
+FROM_MIRRORED_KINECT = _map(
+    "ntu", kinect25.NAMES, _exact(*zip(kinect25.NAMES, kinect25.FLIP, strict=True))
+)
 """From NTU `.skeleton` and UESTC files for use with SURREACT: the images were mirrored, so left and right change places
 (spec surreact, section 8.4); coordinates then go from (x, y, z) to (x, -y, z)."""
 

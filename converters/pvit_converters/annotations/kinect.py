@@ -69,14 +69,19 @@ def _from_mat(path: Path) -> Recording:
     file = MatFile(path)
     name = next((n for n in ("v", "skel") if n in file), None)
     if name is None:
-        raise SourceError(f"{path}: variables {file.names[:5]}, expected 'v' or 'skel'", reason="bad-skeleton")
+        raise SourceError(
+            f"{path}: variables {file.names[:5]}, expected 'v' or 'skel'", reason="bad-skeleton"
+        )
     array = file.array(name).astype(np.float64)
     if array.shape[1:] not in ((75,), (25, 3)):
         raise SourceError(
-            f"{path}: '{name}' has shape {array.shape}, expected (T, 75) or (T, 25, 3)", reason="wrong-shape"
+            f"{path}: '{name}' has shape {array.shape}, expected (T, 75) or (T, 25, 3)",
+            reason="wrong-shape",
         )
     joints = array.reshape(-1, 1, _JOINTS, 3)
-    return Recording(joints, np.where(np.isfinite(joints).all(-1) & joints.any(-1), 2, 0).astype(np.uint8))
+    return Recording(
+        joints, np.where(np.isfinite(joints).all(-1) & joints.any(-1), 2, 0).astype(np.uint8)
+    )
 
 
 def _from_text(data: bytes) -> Recording:
@@ -84,7 +89,11 @@ def _from_text(data: bytes) -> Recording:
     frames: list[list[list[float]]] = []
     for block in data.split(b"#")[1:]:
         lines = [_NUMBER.findall(line) for line in block.splitlines()[1:] if line.strip()]
-        points = [[float(v) for v in line[:3]] for line in lines if len(line) >= 4 and float(line[-1]) == 0]
+        points = [
+            [float(v) for v in line[:3]]
+            for line in lines
+            if len(line) >= 4 and float(line[-1]) == 0
+        ]
         if len(points) != _JOINTS:
             raise ValueError(f"frame {len(frames)} has {len(points)} joints, expected {_JOINTS}")
         frames.append(points)
@@ -106,7 +115,10 @@ def _from_ntu(data: bytes) -> Recording:
             name = next(tokens)
             _skip(tokens, _BODY_HEADER - 1)
             if name not in bodies and len(bodies) < 64:
-                bodies[name] = (np.full((num_frames, _JOINTS, 3), np.nan), np.zeros((num_frames, _JOINTS), np.uint8))
+                bodies[name] = (
+                    np.full((num_frames, _JOINTS, 3), np.nan),
+                    np.zeros((num_frames, _JOINTS), np.uint8),
+                )
             if (joints := _count(tokens, _JOINTS, "joints")) != _JOINTS:
                 raise ValueError(f"{joints} joints, expected {_JOINTS}")
             rows = [[next(tokens) for _ in range(_JOINT)] for _ in range(_JOINTS)]
@@ -116,7 +128,9 @@ def _from_ntu(data: bytes) -> Recording:
     kept = [pair for pair in bodies.values() if _is_person(pair[0])] or list(bodies.values())
     kept.sort(key=lambda pair: -_motion(pair[0]))
     if not kept:
-        return Recording(np.zeros((num_frames, 0, _JOINTS, 3)), np.zeros((num_frames, 0, _JOINTS), np.uint8))
+        return Recording(
+            np.zeros((num_frames, 0, _JOINTS, 3)), np.zeros((num_frames, 0, _JOINTS), np.uint8)
+        )
     return Recording(np.stack([p[0] for p in kept], 1), np.stack([p[1] for p in kept], 1))
 
 

@@ -70,7 +70,9 @@ def _model(path: Path) -> Any:
         import smplx
         from smplx.utils import Struct
     except ImportError as error:
-        raise UsageError("--smpl-models needs the extra [smpl]: pip install 'pvit-toolkit[smpl,train]'") from error
+        raise UsageError(
+            "--smpl-models needs the extra [smpl]: pip install 'pvit-toolkit[smpl,train]'"
+        ) from error
     arrays = _arrays(path)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints how many shapes it has
         return smplx.SMPL(
@@ -89,7 +91,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             for name, shape in _SHAPES.items():
                 array = file[name]
-                fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+                fits = len(shape) == array.ndim and all(
+                    n in (None, m) for n, m in zip(shape, array.shape, strict=True)
+                )
                 if not fits or array.dtype.kind not in "fiu":
                     raise ValueError(f"'{name}' has {array.dtype} {array.shape}, expected {shape}")
                 out[name] = array
@@ -129,7 +133,9 @@ def extremities(
     misses = []
     shape = torch.as_tensor(betas[None], dtype=torch.float32)
     for start in range(0, len(pose), CHUNK):
-        part = torch.as_tensor(np.ascontiguousarray(pose[start : start + CHUNK]), dtype=torch.float32)
+        part = torch.as_tensor(
+            np.ascontiguousarray(pose[start : start + CHUNK]), dtype=torch.float32
+        )
         with torch.no_grad():
             posed = model(
                 betas=shape[:, : model.num_betas].expand(len(part), -1),

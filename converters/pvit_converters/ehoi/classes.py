@@ -22,7 +22,9 @@ EHOI_BOXES = LabelSpace("ehoi_boxes20", (*OBJECTS, "hand"), pairs=_BUTTONS)
 """0..18 objects, 19 hand."""
 
 EHOI_SEGM = LabelSpace(
-    "ehoi_segm21", ("background", *OBJECTS, "hand"), pairs=tuple((a + 1, b + 1) for a, b in _BUTTONS)
+    "ehoi_segm21",
+    ("background", *OBJECTS, "hand"),
+    pairs=tuple((a + 1, b + 1) for a, b in _BUTTONS),
 )
 """0 background, 1..19 objects, 20 hand."""
 

@@ -129,12 +129,16 @@ def _remembered(path: Path, _time: int) -> Coco:
 
     found: Any = "?"
     try:
-        found = read_members(path, {"categories": add_category, "images": add_image, "annotations": add_row})
+        found = read_members(
+            path, {"categories": add_category, "images": add_image, "annotations": add_row}
+        )
         if missing := {"categories", "images", "annotations"} - found.keys():
             raise KeyError(*sorted(missing))
         if early[0]:
             ignore = dict.fromkeys(("categories", "images"), lambda _: None)
-            read_members(path, ignore | {"annotations": lambda row: _add(out, row, categories, place)})
+            read_members(
+                path, ignore | {"annotations": lambda row: _add(out, row, categories, place)}
+            )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         message = f"{path}: not a COCO file with images, categories and annotations ({error!r}; found {sorted(found)})"
         raise SourceError(message, reason="bad-coco") from error
@@ -174,7 +178,9 @@ def _object_classes(categories: dict[Any, int | None]) -> list[int]:
     return [UNKNOWN if c is None else c for c in ordered if c != HAND]
 
 
-def _add(out: Coco, values: dict[str, Any], categories: dict[Any, int | None], place: _Places) -> None:
+def _add(
+    out: Coco, values: dict[str, Any], categories: dict[Any, int | None], place: _Places
+) -> None:
     hash(values.get("id")), hash(values.get("id_obj"))  # ids must be usable as such
     position = place.of(values["image_id"])
     box = to_box(values.get("bbox"))
@@ -263,4 +269,6 @@ def _add_links(out: Coco, path: Path, classes: list[int], place: _Places) -> Non
             if hand is not None and position is not None:
                 out.links_by_box.setdefault(position, []).append((hand, link))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(f"{path}: not a COCO file of hands ({error!r})", reason="bad-coco") from error
+        raise SourceError(
+            f"{path}: not a COCO file of hands ({error!r})", reason="bad-coco"
+        ) from error

@@ -64,7 +64,9 @@ class EhoiConverter(Converter):
         if self.root.resolve().name in ("annotations", "images", "depth_maps"):
             leftover = f"; give the folder above it, {self.root.resolve().parent}"
         elif others := sorted(path.name for path in (self.root / "annotations").glob("*.json")):
-            leftover = f"; annotations/ holds {', '.join(others[:5])}: rename them if they are such files"
+            leftover = (
+                f"; annotations/ holds {', '.join(others[:5])}: rename them if they are such files"
+            )
         raise SourceError(
             f"{self.root}: no annotations/*_coco.json (train_coco.json, ...) in it{leftover}. {INFO.obtain}"
         )
@@ -78,7 +80,9 @@ class EhoiConverter(Converter):
         keys: dict[str, int] = {}  # how often a key was wanted
         totals = Counter[str]()
         if not (self.folder / "images").is_dir():
-            raise SourceError(f"{self.folder}: no folder images/ beside annotations/. {INFO.obtain}")
+            raise SourceError(
+                f"{self.folder}: no folder images/ beside annotations/. {INFO.obtain}"
+            )
         for path in self._files():
             coco = read_coco(path)
             before, reasons = len(items), Counter[str]()
@@ -93,14 +97,22 @@ class EhoiConverter(Converter):
             absent.update(reasons)
             notes += _sentences(path.name, coco, reasons if len(items) == before else None)
         if not items:
-            why = "; ".join(f"{n} x {reason}" for reason, n in absent.items()) or "no image is listed"
+            why = (
+                "; ".join(f"{n} x {reason}" for reason, n in absent.items()) or "no image is listed"
+            )
             raise SourceError(f"{self.folder}: no image to convert ({why})")
-        return Listing(items, {k: n for k, n in absent.items() if n}, [*notes, *self._notes(len(items), totals)])
+        return Listing(
+            items,
+            {k: n for k, n in absent.items() if n},
+            [*notes, *self._notes(len(items), totals)],
+        )
 
     def _files(self) -> list[Path]:
         """Annotation files: train, val, test, real ones last; files of other names count as training data."""
         files = sorted((self.folder / "annotations").glob("*_coco.json"))
-        return sorted(files, key=lambda p: (is_real(p.name), _SPLITS.index(split_of(p.name)), p.name))
+        return sorted(
+            files, key=lambda p: (is_real(p.name), _SPLITS.index(split_of(p.name)), p.name)
+        )
 
     def _why_not(self, path: Path, image: Image, seen: set[str]) -> str:
         split = split_of(path.name)
@@ -173,11 +185,19 @@ class EhoiConverter(Converter):
                 f"{totals['compared']} hands: unit or axes of dx, dy, magnitude differ from what is known"
             )
         if self.opts.part == "synth" and images != PAPER_IMAGES:
-            notes.append(f"this looks like EgoISM-HOI ({images:,} images), PViT used the 20,000-image EHOI release")
-        folders = [p.name for p in self.folder.iterdir() if p.is_dir() and re.search("mask|seg", p.name, re.IGNORECASE)]
+            notes.append(
+                f"this looks like EgoISM-HOI ({images:,} images), PViT used the 20,000-image EHOI release"
+            )
+        folders = [
+            p.name
+            for p in self.folder.iterdir()
+            if p.is_dir() and re.search("mask|seg", p.name, re.IGNORECASE)
+        ]
         notes += [f"folder {name}/ is not used" for name in sorted(folders)]
         if self.opts.depth_scale == 0 and (self.folder / "depth_maps").is_dir():
-            notes.append("depth maps have no published scale and are left out; --depth-scale converts them")
+            notes.append(
+                "depth maps have no published scale and are left out; --depth-scale converts them"
+            )
         return notes
 
     # ---- what an image becomes -------------------------------------------------------------------------------
@@ -189,10 +209,14 @@ class EhoiConverter(Converter):
         image, rows = coco.images[index], coco.rows.get(index, [])
         path = self._image(image.name)
         if path is None:
-            raise SourceError(f"{self.folder / 'images' / image.name}: no such file", reason="missing-file")
+            raise SourceError(
+                f"{self.folder / 'images' / image.name}: no such file", reason="missing-file"
+            )
         rgb, height, width = read_still(path)
         scale = _scale(path, image, height, width)
-        sample = Sample(key=item.key, group=item.group, rgb=rgb, num_frames=1, height=height, width=width)
+        sample = Sample(
+            key=item.key, group=item.group, rgb=rgb, num_frames=1, height=height, width=width
+        )
         is_synthetic = not is_real(item.ref["json"]) and self._is_synthetic(image)
         sample.meta = {"file_name": image.name, "annotations": item.ref["json"], "is_still": True}
         sample.meta |= {"is_synthetic": is_synthetic, "split": item.split}
@@ -228,17 +252,24 @@ class EhoiConverter(Converter):
         if any(mask is None for mask in masks):
             warnings.append("some-things-without-mask")
         whole = [_whole(pixels[i], sample.height, sample.width) for i in kept]
-        sample.segm = class_map([rows[i] for i in kept], masks, whole, (sample.height, sample.width))[None]
+        sample.segm = class_map(
+            [rows[i] for i in kept], masks, whole, (sample.height, sample.width)
+        )[None]
         return warnings
 
     def _depth(self, path: Path, height: int, width: int) -> np.ndarray:
         raw = read_image(path)
         if raw.ndim == 3:
             if not (raw[..., :3] == raw[..., :1]).all():
-                raise SourceError(f"{path}: depth in colours, expected a grey image", reason="unknown-depth")
+                raise SourceError(
+                    f"{path}: depth in colours, expected a grey image", reason="unknown-depth"
+                )
             raw = raw[..., 0]
         if raw.shape != (height, width):
-            raise SourceError(f"{path}: {raw.shape} pixels, its image has {(height, width)}", reason="size-mismatch")
+            raise SourceError(
+                f"{path}: {raw.shape} pixels, its image has {(height, width)}",
+                reason="size-mismatch",
+            )
         metres = (raw * self.opts.depth_scale + self.opts.depth_offset).astype(np.float32)
         return np.where((raw > 0) & (metres > 0), metres, np.float32(0))
 
@@ -257,7 +288,11 @@ def is_real(name: str) -> bool:
 def _sentences(name: str, coco: Coco, reasons: Counter[str] | None) -> list[str]:
     """What a user should know about a file; `reasons` where none of its images was taken."""
     why = "; ".join(f"{n:,} x {reason}" for reason, n in (reasons or {}).items())
-    out = [] if reasons is None else [f"{name}: none of its {len(coco.images):,} images was taken ({why})"]
+    out = (
+        []
+        if reasons is None
+        else [f"{name}: none of its {len(coco.images):,} images was taken ({why})"]
+    )
     out += [f"{name}: {n:,} x {reason}" for reason, n in coco.dropped.items()]
     if coco.unknown:
         out.append(
@@ -280,7 +315,9 @@ def _scale(path: Path, image: Image, height: int, width: int) -> tuple[float, fl
     return x, y
 
 
-def _corners(row: Row, scale: tuple[float, float], height: int, width: int) -> tuple[float, float, float, float]:
+def _corners(
+    row: Row, scale: tuple[float, float], height: int, width: int
+) -> tuple[float, float, float, float]:
     """A box inside the image, in pixels: left, top, right, bottom."""
     x, y, w, h = row.box
     left, right = (min(max(v * scale[0], 0.0), width) for v in (x, x + w))
@@ -288,7 +325,9 @@ def _corners(row: Row, scale: tuple[float, float], height: int, width: int) -> t
     return left, top, right, bottom
 
 
-def _whole(box: tuple[float, float, float, float], height: int, width: int) -> tuple[int, int, int, int]:
+def _whole(
+    box: tuple[float, float, float, float], height: int, width: int
+) -> tuple[int, int, int, int]:
     left, top, right, bottom = box
     return int(left), int(top), min(int(np.ceil(right)), width), min(int(np.ceil(bottom)), height)
 
@@ -314,7 +353,8 @@ def _table(
     role[[p for p in partner if p >= 0]] = ROLE_ACTIVE
     height, width = size
     return Boxes(
-        np.array([pixels[i] for i in kept], np.float64).reshape(-1, 4) / [width, height, width, height],
+        np.array([pixels[i] for i in kept], np.float64).reshape(-1, 4)
+        / [width, height, width, height],
         class_id=np.array([rows[i].class_id for i in kept], np.int32),
         track=np.array(kept, np.int32),
         role=role,

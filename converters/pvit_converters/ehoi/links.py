@@ -55,7 +55,13 @@ def _by_id(rows: list[Row], hand: int) -> int:
         return -1
     ids = [row.id for row in rows]
     texts = [str(i) for i in ids]
-    return ids.index(wanted) if wanted in ids else texts.index(str(wanted)) if str(wanted) in texts else -1
+    return (
+        ids.index(wanted)
+        if wanted in ids
+        else texts.index(str(wanted))
+        if str(wanted) in texts
+        else -1
+    )
 
 
 def _by_box(coco: Coco, position: int, hand: int) -> int:
@@ -67,8 +73,13 @@ def _by_box(coco: Coco, position: int, hand: int) -> int:
         for box, link in coco.links_by_box.get(position, [])
         if max(abs(a - b) for a, b in zip(box, rows[hand].box, strict=True)) <= TOLERANCE
     ]
-    for link in [*sorted(same, key=lambda link: link is not by_id), *([] if by_id is None else [by_id])]:
-        scores = [overlap(row.box, link.box) if row.class_id == link.class_id else 0.0 for row in rows]
+    for link in [
+        *sorted(same, key=lambda link: link is not by_id),
+        *([] if by_id is None else [by_id]),
+    ]:
+        scores = [
+            overlap(row.box, link.box) if row.class_id == link.class_id else 0.0 for row in rows
+        ]
         best = int(np.argmax(scores))
         if scores[best] >= MIN_OVERLAP:
             return best
@@ -81,7 +92,10 @@ def _by_offset(rows: list[Row], hand: int, diagonal: float) -> int:
     if offset is None or not things:
         return -1
     x, y = centre(rows[hand].box)
-    distance = [float(np.hypot(*np.subtract(centre(rows[i].box), (x + offset[0], y + offset[1])))) for i in things]
+    distance = [
+        float(np.hypot(*np.subtract(centre(rows[i].box), (x + offset[0], y + offset[1]))))
+        for i in things
+    ]
     best = int(np.argmin(distance))
     return things[best] if distance[best] <= max(NEAR_PIXELS, NEAR_DIAGONAL * diagonal) else -1
 

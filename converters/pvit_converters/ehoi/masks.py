@@ -53,9 +53,15 @@ def mask_of(row: Row, height: int, width: int, scale: tuple[float, float]) -> Ma
         parts = [polygon * scale for polygon in row.polygons]
         points = np.concatenate(parts)
         reach = np.array([width, height])
-        if len(points) > MAX_POINTS or (points < -_FAR * reach).any() or (points > (1 + _FAR) * reach).any():
+        if (
+            len(points) > MAX_POINTS
+            or (points < -_FAR * reach).any()
+            or (points > (1 + _FAR) * reach).any()
+        ):
             return None
-        runs = coco.merge(coco.frPyObjects([part.ravel().tolist() for part in parts], height, width))
+        runs = coco.merge(
+            coco.frPyObjects([part.ravel().tolist() for part in parts], height, width)
+        )
     elif row.runs is not None:
         size = [round(height / scale[1]), round(width / scale[0])]
         counts = runs_of(row.runs, *size)
@@ -135,7 +141,9 @@ def class_map(
         size: height and width.
     """
     out = np.zeros(size, np.uint8)
-    drawn = [(row.class_id, mask) for row, mask in zip(rows, masks, strict=True) if mask is not None]
+    drawn = [
+        (row.class_id, mask) for row, mask in zip(rows, masks, strict=True) if mask is not None
+    ]
     for class_id, mask in sorted(drawn, key=lambda pair: (pair[0] == HAND, -pair[1].area)):
         value = IGNORE_8 if class_id == UNKNOWN else class_id + 1
         np.copyto(out[mask.rows, mask.columns], np.uint8(value), where=mask.pixels)

@@ -21,8 +21,12 @@ class EhoiOptions(ConverterOptions):
     part: Literal["synth", "real", "all"] = Field(
         "synth", description="synthetic images, real ones (which have boxes only), or both"
     )
-    split: Literal["all", "train", "val", "test"] = Field("all", description="convert only this split")
+    split: Literal["all", "train", "val", "test"] = Field(
+        "all", description="convert only this split"
+    )
     depth_scale: float = Field(
-        0.0, ge=0, description="metres per unit of the depth maps, whose scale is not published; 0: no depth"
+        0.0,
+        ge=0,
+        description="metres per unit of the depth maps, whose scale is not published; 0: no depth",
     )
     depth_offset: float = Field(0.0, description="metres at value 0 (which itself stays invalid)")

@@ -63,10 +63,15 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     distributed: Any = import_module("distributed")
     with ExitStack() as stack:
         # Death is handled here, task by task, with the culprit's name; and the scheduler need not comment on it.
-        quiet = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.http.routes": []}
+        quiet = {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.scheduler.http.routes": [],
+        }
         stack.enter_context(dask.config.set(quiet))
         if scheduler is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pvit-dask-", ignore_cleanup_errors=True))
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="pvit-dask-", ignore_cleanup_errors=True)
+            )
             with without_interrupts():
                 cluster = distributed.LocalCluster(
                     n_workers=workers,

@@ -31,7 +31,9 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
         plan = plans.load(source, storage)
         assert plan is not None
         receipts = finished_shards(plan, storage)
-        ordered = [receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts]
+        ordered = [
+            receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts
+        ]
         report = make_report(plan, ordered)
         if not report.complete and not partial:
             missing = next(s.name for s in plan.shards if (s.split, s.number) not in receipts)

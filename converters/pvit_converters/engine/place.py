@@ -8,7 +8,8 @@ from pvit_converters.engine.plan import plan_name
 from pvit_converters.engine.report import size_text
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.storage.storage import PART, Storage
+from pvit_data.storage.files import PART
+from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 
 SPACE_MARGIN = 1.1
@@ -75,7 +76,9 @@ def remove_source(storage: Storage, source: str) -> None:
         UsageError: if the dataset is not a local folder.
     """
     if storage.root is None:
-        raise UsageError(f"{storage.url}: --overwrite works on local folders; remove '{source}' there yourself")
+        raise UsageError(
+            f"{storage.url}: --overwrite works on local folders; remove '{source}' there yourself"
+        )
     folder = storage.root / source
     remove_leftovers(storage, source)
     for pattern in ("receipts/*.json", "index/*.parquet", "*.tar", "plan.json", "report.json"):

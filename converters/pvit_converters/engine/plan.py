@@ -133,7 +133,12 @@ def _content_of(path: Path) -> str:
 def make_plan(converter: Converter, settings: Settings, listing: Listing) -> Plan:
     """Plans all shards of a listing."""
     items = select(listing.items, settings)
-    return Plan(make_identity(converter, settings), _shards(items, settings, {}), listing.absent, tuple(listing.notes))
+    return Plan(
+        make_identity(converter, settings),
+        _shards(items, settings, {}),
+        listing.absent,
+        tuple(listing.notes),
+    )
 
 
 def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, list[str]]:
@@ -148,7 +153,11 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
     late = sum(item.group in groups and item.key not in keys for item in listing.items)
     first = Counter(shard.split for shard in plan.shards)
     shards = plan.shards + _shards(fresh, settings, first)
-    notes = [f"{late} new samples belong to groups that are already converted; --overwrite takes them"] if late else []
+    notes = (
+        [f"{late} new samples belong to groups that are already converted; --overwrite takes them"]
+        if late
+        else []
+    )
     return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
 
 
@@ -161,16 +170,27 @@ def select(items: Iterable[Item], settings: Settings) -> list[Item]:
     """
     patterns = settings.filters
     chosen = [
-        Item(item.key, item.group, item.split or holdout_split(item.group, settings.holdout), item.ref, item.size)
+        Item(
+            item.key,
+            item.group,
+            item.split or holdout_split(item.group, settings.holdout),
+            item.ref,
+            item.size,
+        )
         for item in items
-        if not patterns or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
+        if not patterns
+        or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
     ]
     chosen.sort(key=lambda item: (digest(item.group), digest(item.key)))
     keys = Counter(item.key for item in chosen)
     if len(keys) < len(chosen):
-        raise FormatError(f"two raw samples have the key '{keys.most_common(1)[0][0]}'; keys must be unique")
+        raise FormatError(
+            f"two raw samples have the key '{keys.most_common(1)[0][0]}'; keys must be unique"
+        )
     if not chosen and patterns:
-        raise UsageError(f"--filter {' '.join(patterns)}: matches no key and no group of the source")
+        raise UsageError(
+            f"--filter {' '.join(patterns)}: matches no key and no group of the source"
+        )
     return chosen[: settings.limit or None]
 
 
@@ -179,7 +199,9 @@ def holdout_split(group: str, percent: float) -> str:
     return "val" if int(digest(group), 16) % 100 < percent else "train"
 
 
-def _shards(items: list[Item], settings: Settings, first: Mapping[str, int]) -> tuple[ShardPlan, ...]:
+def _shards(
+    items: list[Item], settings: Settings, first: Mapping[str, int]
+) -> tuple[ShardPlan, ...]:
     """Fills shards with whole groups of one split; `items` are in the plan's order."""
     shards = []
     for split in SPLITS:
@@ -193,7 +215,9 @@ def _shards(items: list[Item], settings: Settings, first: Mapping[str, int]) -> 
             bins[-1] += group
             size += weight
         for number, content in enumerate(bins, first.get(split, 0)):
-            shards.append(ShardPlan(split, number, tuple(sorted(content, key=lambda item: digest(item.key)))))
+            shards.append(
+                ShardPlan(split, number, tuple(sorted(content, key=lambda item: digest(item.key))))
+            )
     return tuple(shards)
 
 
@@ -222,7 +246,12 @@ def save(plan: Plan, storage: Storage) -> None:
         }
         for shard in plan.shards
     ]
-    value = {"identity": plan.identity, "absent": plan.absent, "notes": plan.notes, "shards": shards}
+    value = {
+        "identity": plan.identity,
+        "absent": plan.absent,
+        "notes": plan.notes,
+        "shards": shards,
+    }
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     storage.write(plan_name(plan.identity["source"]), text.encode())
 
@@ -239,15 +268,20 @@ def load(source: str, storage: Storage) -> Plan | None:
     try:
         value = json.loads(storage.read(name))
         shards = tuple(
-            ShardPlan(s["split"], s["number"], tuple(Item(*fields) for fields in s["items"])) for s in value["shards"]
+            ShardPlan(s["split"], s["number"], tuple(Item(*fields) for fields in s["items"]))
+            for s in value["shards"]
         )
         return Plan(value["identity"], shards, value["absent"], tuple(value["notes"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         where = f"{storage.url}/{name}"
-        raise FormatError(f"{where}: damaged ({error!r}); --overwrite converts the source again") from error
+        raise FormatError(
+            f"{where}: damaged ({error!r}); --overwrite converts the source again"
+        ) from error
 
 
-def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], where: str, ignoring: Collection[str] = ()) -> None:
+def require_equal(
+    old: Mapping[str, Any], new: Mapping[str, Any], where: str, ignoring: Collection[str] = ()
+) -> None:
     """Refuses to continue a conversion under other settings.
 
     Args:
@@ -258,7 +292,11 @@ def require_equal(old: Mapping[str, Any], new: Mapping[str, Any], where: str, ig
     Raises:
         UsageError: naming every setting that differs, with both values.
     """
-    differences = [f"{name}: {a!r} there, {b!r} now" for name, a, b in _differences(old, new) if name not in ignoring]
+    differences = [
+        f"{name}: {a!r} there, {b!r} now"
+        for name, a, b in _differences(old, new)
+        if name not in ignoring
+    ]
     if differences:
         raise UsageError(
             f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "

@@ -54,7 +54,11 @@ def preview(job: Job) -> Preview:
     encoding = encoding_of(source_spec(job, converter), "train")
     plan = plans.make_plan(converter, job.settings, converter.list_items())
     items = [item for shard in plan.shards for item in shard.items]
-    picked = [items[i * len(items) // NUM_TRIED] for i in range(NUM_TRIED)] if len(items) > NUM_TRIED else items
+    picked = (
+        [items[i * len(items) // NUM_TRIED] for i in range(NUM_TRIED)]
+        if len(items) > NUM_TRIED
+        else items
+    )
     estimated = measured = count = 0
     failures = []
     for item in picked:
@@ -66,7 +70,10 @@ def preview(job: Job) -> Preview:
                 count += 1
         except (SourceError, FormatError) as error:
             failures.append(str(error))
-    groups = {split: {item.group for item in items if item.split == split} for split in dict(_splits(plan))}
+    groups = {
+        split: {item.group for item in items if item.split == split}
+        for split in dict(_splits(plan))
+    }
     return Preview(
         source=job.source,
         samples=dict(Counter(item.split for item in items)),
@@ -95,7 +102,9 @@ def as_text(found: Preview) -> str:
         for split, n in found.samples.items()
     ]
     lines += [f"  not present: {n:,} x {reason}" for reason, n in found.absent.items()]
-    lines.append(f"  tried {found.tried} samples, {found.measured} succeeded; the size follows from them")
+    lines.append(
+        f"  tried {found.tried} samples, {found.measured} succeeded; the size follows from them"
+    )
     lines += [f"  failed: {message}" for message in found.failures]
     lines += [f"  note: {note}" for note in found.notes]
     return "\n".join(lines)

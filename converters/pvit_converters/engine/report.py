@@ -73,7 +73,9 @@ class Report(BaseModel):
 
 def make_report(plan: Plan, receipts: Sequence[Receipt], notes: Iterable[str] = ()) -> Report:
     """Sums up the receipts of a plan's finished shards."""
-    failures = [Failure(key=s.key, reason=s.reason, message=s.message) for r in receipts for s in r.skipped]
+    failures = [
+        Failure(key=s.key, reason=s.reason, message=s.message) for r in receipts for s in r.skipped
+    ]
     splits = Counter[str]()
     for receipt in receipts:
         splits[receipt.split] += receipt.samples
@@ -120,8 +122,14 @@ def save(report: Report, storage: Storage) -> None:
 def as_text(report: Report) -> str:
     """The summary that ends a conversion: one fact per line."""
     splits = ", ".join(f"{n:,} {split}" for split, n in report.splits.items()) or "none"
-    state = "" if report.complete else f" (unfinished: {report.shards} of {report.planned_shards} shards)"
-    lines = [f"{report.source}: {report.converted:,} samples converted ({splits}), {size_text(report.bytes)}{state}"]
+    state = (
+        ""
+        if report.complete
+        else f" (unfinished: {report.shards} of {report.planned_shards} shards)"
+    )
+    lines = [
+        f"{report.source}: {report.converted:,} samples converted ({splits}), {size_text(report.bytes)}{state}"
+    ]
     for title, counts in (
         ("failed", report.failed),
         ("left out", report.unwanted),

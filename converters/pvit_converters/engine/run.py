@@ -12,7 +12,13 @@ from pathlib import Path
 from pvit_converters.base import Converter, ConverterOptions
 from pvit_converters.engine import plan as plans
 from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
-from pvit_converters.engine.place import overwrite, remove_leftovers, remove_source, require_free, require_space
+from pvit_converters.engine.place import (
+    overwrite,
+    remove_leftovers,
+    remove_source,
+    require_free,
+    require_space,
+)
 from pvit_converters.engine.plan import Plan, Settings
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.signals import interruptible
@@ -105,14 +111,18 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         Interrupted: on SIGINT or SIGTERM; finished shards are kept.
     """
     if not 0 <= job.task_index < job.num_tasks:
-        raise UsageError(f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)")
+        raise UsageError(
+            f"--task-index {job.task_index}: expected 0 to {job.num_tasks - 1} (--num-tasks)"
+        )
     if job.overwrite and job.num_tasks > 1:
         raise UsageError(
             "--overwrite with --num-tasks: the tasks would remove each other's shards; remove the source first"
         )
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
         converter = job.converter(job.root, job.options)
-        encoding_of(source_spec(job, converter), "train")  # refuses unknown encodings before any work
+        encoding_of(
+            source_spec(job, converter), "train"
+        )  # refuses unknown encodings before any work
         storage = Storage(job.out)
         plan, notes = _plan(job, converter, storage)
         # After --append with another selection, the options of the first time stand for the source.
@@ -169,7 +179,9 @@ def fingerprint(plan: Plan) -> str:
     return plans.digest(json.dumps(plan.identity, sort_keys=True))[:16]
 
 
-def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress) -> list[str]:
+def _write_shards(
+    job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress
+) -> list[str]:
     """Writes this run's open shards; returns notes about those that had to be given up."""
     done = finished_shards(plan, storage)
     mine = [shard for i, shard in enumerate(plan.shards) if i % job.num_tasks == job.task_index]
@@ -192,7 +204,9 @@ def _write_shards(job: Job, plan: Plan, spec: SourceSpec, storage: Storage, prog
 
 def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
     workers = min(job.workers or _worthwhile(tasks), len(tasks))
-    execute = run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
+    execute = (
+        run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
+    )
     tried = failed = 0
     notes = []
     for task, result in execute(tasks, count):
@@ -214,7 +228,13 @@ def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
 def _worthwhile(tasks: list[Task]) -> int:
     """One process per core, or this one alone where the work is less than starting them."""
     is_small = sum(task.shard.size for task in tasks) < SMALL_JOB
-    return 1 if is_small else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        1
+        if is_small
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def _is_open(job: Job, receipt: Receipt | None) -> bool:
@@ -249,7 +269,8 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
         if storage.root is not None:
             remove_source(storage, job.source)
         raise SourceError(
-            f"nothing could be converted ({report.num_failed} failed): {first.message}", reason=first.reason
+            f"nothing could be converted ({report.num_failed} failed): {first.message}",
+            reason=first.reason,
         )
     if report.complete:
         finish.build(job.out)

@@ -88,7 +88,9 @@ def run_task(task: Task, tick: Tick | None = None) -> Outcome:
     """
     extra: dict[str, object] = {"plan": task.fingerprint}
     samples = _samples(task, extra, tick or (lambda _: None))
-    receipt = write_shard(task.out, task.spec, task.shard.split, task.shard.number, samples, extra, skip_invalid=True)
+    receipt = write_shard(
+        task.out, task.spec, task.shard.split, task.shard.number, samples, extra, skip_invalid=True
+    )
     if task.marker is not None:
         task.marker.unlink(missing_ok=True)
     return Outcome(receipt.samples, receipt.bytes, list(receipt.skipped))
@@ -100,7 +102,11 @@ def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sampl
     warnings, unwanted = Counter[str](), Counter[str]()
     for item in task.shard.items:
         if item.key in task.poison:
-            yield Skip(item.key, "killed-worker", f"{item.key}: its conversion killed the process, more than once")
+            yield Skip(
+                item.key,
+                "killed-worker",
+                f"{item.key}: its conversion killed the process, more than once",
+            )
             tick(1)
             continue
         _mark(task, item)
@@ -115,7 +121,10 @@ def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sampl
         else:
             warnings.update(sample.meta.get("warnings", []))
             yield sample
-        extra |= {"warnings": dict(sorted(warnings.items())), "unwanted": dict(sorted(unwanted.items()))}
+        extra |= {
+            "warnings": dict(sorted(warnings.items())),
+            "unwanted": dict(sorted(unwanted.items())),
+        }
         tick(1)
 
 
@@ -129,11 +138,17 @@ def load_checked(converter: Converter, item: Item) -> Sample:
     try:
         return converter.load(item)
     except FileNotFoundError as error:
-        raise SourceError(f"{error.filename}: no such file (it was there before)", reason="missing-file") from error
+        raise SourceError(
+            f"{error.filename}: no such file (it was there before)", reason="missing-file"
+        ) from error
     except OSError as error:
-        raise SourceError(f"{error.filename or item.key}: {error.strerror or error}", reason="unreadable") from error
+        raise SourceError(
+            f"{error.filename or item.key}: {error.strerror or error}", reason="unreadable"
+        ) from error
     except MemoryError as error:
-        raise SourceError(f"{item.key}: needs more memory than there is", reason="out-of-memory") from error
+        raise SourceError(
+            f"{item.key}: needs more memory than there is", reason="out-of-memory"
+        ) from error
     except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError) as error:
         message = f"{item.key}: unexpected {type(error).__name__}: {error}"
         raise SourceError(message, reason="unexpected") from error

@@ -23,7 +23,9 @@ def standard_m(height: int, width: int) -> Float[np.ndarray, "3 3"]:
     return np.diag([half, half * height / width, -1.0])
 
 
-def rays_from_pixels(m: Float[np.ndarray, "3 3"], height: int, width: int) -> Float[np.ndarray, "3 3"]:
+def rays_from_pixels(
+    m: Float[np.ndarray, "3 3"], height: int, width: int
+) -> Float[np.ndarray, "3 3"]:
     """The matrix D with (x, y, z) ~ D (u, v, 1): OpenCV camera axes from pixels (corner of the first pixel at 0)."""
     uv_from_pixels = np.array([[2 / width, 0, -1], [0, -2 / height, 1], [0, 0, 1]])
     rays: Float[np.ndarray, "3 3"] = CV_FROM_GL @ m @ uv_from_pixels
@@ -42,15 +44,21 @@ def unit_rays(m: Float[np.ndarray, "3 3"], height: int, width: int) -> Float32[n
     d = rays_from_pixels(m, height, width)
     u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
     rays = d[:, 0] * u[None, :, None] + d[:, 1] * v[:, None, None] + d[:, 2]
-    unit: Float32[np.ndarray, "h w 3"] = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
+    unit: Float32[np.ndarray, "h w 3"] = (
+        rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    ).astype(np.float32)
     return unit
 
 
-def planar_depth(distance: Float[np.ndarray, "h w"], rays: Float32[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
+def planar_depth(
+    distance: Float[np.ndarray, "h w"], rays: Float32[np.ndarray, "h w 3"]
+) -> Float32[np.ndarray, "h w"]:
     """Depth along the optical axis in metres, from the distance to the optical centre; 0 where there is no surface."""
     distance = distance.astype(np.float32)
     valid = np.isfinite(distance) & (distance > 0)
-    depth: Float32[np.ndarray, "h w"] = np.where(valid, distance * rays[..., 2], np.float32(0)).astype(np.float32)
+    depth: Float32[np.ndarray, "h w"] = np.where(
+        valid, distance * rays[..., 2], np.float32(0)
+    ).astype(np.float32)
     return depth
 
 
@@ -66,7 +74,9 @@ def clean_rotation(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3
 
     First frames come from the artist's own camera, and 69 of 769 are slightly off (apple/ml-hypersim issue 103).
     """
-    error = np.abs(rotation @ rotation.T - np.eye(3)).max() if np.isfinite(rotation).all() else np.inf
+    error = (
+        np.abs(rotation @ rotation.T - np.eye(3)).max() if np.isfinite(rotation).all() else np.inf
+    )
     if error > MAX_ROTATION_ERROR or np.linalg.det(rotation) <= 0:
         return None
     u, _, vt = np.linalg.svd(rotation)

@@ -35,7 +35,9 @@ def normal_error(frame: Frame, rotation: Float[np.ndarray, "3 3"] | None) -> flo
     if rotation is None or "normal_cam" not in frame or "normal_world" not in frame:
         return None
     expected = frame.read("normal_world")[SOME].astype(np.float32) @ rotation.astype(np.float32)
-    return _median(np.abs(frame.read("normal_cam")[SOME].astype(np.float32) - expected).max(axis=-1))
+    return _median(
+        np.abs(frame.read("normal_cam")[SOME].astype(np.float32) - expected).max(axis=-1)
+    )
 
 
 def position_error(
@@ -56,12 +58,23 @@ def position_error(
     Returns:
         None where a file or a part of the camera is not there.
     """
-    if rotation is None or centre is None or not scale or "position" not in frame or "depth" not in frame:
+    if (
+        rotation is None
+        or centre is None
+        or not scale
+        or "position" not in frame
+        or "depth" not in frame
+    ):
         return None
     distance = frame.read("depth")[SOME].astype(np.float64)
     points = distance[..., None] * (rays[SOME] @ (rotation @ CV_FROM_GL).T) + centre * scale
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.linalg.norm(points - frame.read("position")[SOME].astype(np.float64) * scale, axis=-1) / distance
+        error = (
+            np.linalg.norm(
+                points - frame.read("position")[SOME].astype(np.float64) * scale, axis=-1
+            )
+            / distance
+        )
     return _median(error)
 
 
@@ -73,7 +86,11 @@ def _median(values: Float[np.ndarray, "..."]) -> float | None:
 def warnings_of(checks: Mapping[str, float]) -> list[str]:
     """What a frame's errors say."""
     limits = (("normal_cam", MAX_NORMAL_ERROR), ("position", MAX_POSITION_ERROR))
-    return [f"check-{name.replace('_', '-')}-disagrees" for name, limit in limits if checks.get(name, 0) > limit]
+    return [
+        f"check-{name.replace('_', '-')}-disagrees"
+        for name, limit in limits
+        if checks.get(name, 0) > limit
+    ]
 
 
 def sentence(results: Sequence[Mapping[str, float]]) -> str:
@@ -92,7 +109,10 @@ def sentence(results: Sequence[Mapping[str, float]]) -> str:
             if errors
             else f"no {name} to compare"
         )
-        parts.append(text + (f", WHICH IS TOO MUCH IN {wrong}: the camera may be wrong there" if wrong else ""))
+        parts.append(
+            text
+            + (f", WHICH IS TOO MUCH IN {wrong}: the camera may be wrong there" if wrong else "")
+        )
     flipped = [found["flipped"] for found in results if "flipped" in found]
     if flipped:
         parts.append(f"{np.mean(flipped):.1%} of the normals faced away and were turned round")

@@ -49,7 +49,14 @@ from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Camera, Sample
 
 # Bytes in a shard per byte in the raw file, measured on 1024x768 frames; only shard sizes depend on it.
-_SHRINK = {"color": 0.1, "tonemap": 1.0, "depth": 0.65, "normal_world": 0.4, "normal_cam": 0.0, "semantic": 1.0}
+_SHRINK = {
+    "color": 0.1,
+    "tonemap": 1.0,
+    "depth": 0.65,
+    "normal_world": 0.4,
+    "normal_cam": 0.0,
+    "semantic": 1.0,
+}
 
 
 class HypersimConverter(Converter):
@@ -107,7 +114,11 @@ class HypersimConverter(Converter):
         return listing
 
     def _refuse_unknown_scenes(self, present: dict[str, list[str]]) -> None:
-        unknown = [s for s in present if s not in self.tables.cameras and self._selected(s, self.opts.scenes)]
+        unknown = [
+            s
+            for s in present
+            if s not in self.tables.cameras and self._selected(s, self.opts.scenes)
+        ]
         if unknown and not self.opts.assume_pinhole:
             raise SourceError(
                 f"{self.scenes_folder / unknown[0]}: the camera of this scene is in no table ({len(unknown)} such "
@@ -118,11 +129,17 @@ class HypersimConverter(Converter):
         """Trajectories to convert, with their released frames; None: whichever frames are there."""
         for (scene, camera), frames in sorted(self.tables.frames.items()):
             split_fits = self.opts.split in ("all", self.tables.splits[scene])
-            if split_fits and self._selected(scene, self.opts.scenes) and self._selected(camera, self.opts.cameras):
+            if (
+                split_fits
+                and self._selected(scene, self.opts.scenes)
+                and self._selected(camera, self.opts.cameras)
+            ):
                 yield scene, camera, [n for n in frames if n % self.opts.every == 0]
         if self.opts.split != "all":
             return
-        for scene in (s for s in present if s not in self.tables.splits and s not in self.tables.cameras):
+        for scene in (
+            s for s in present if s not in self.tables.splits and s not in self.tables.cameras
+        ):
             for camera in present[scene] if self._selected(scene, self.opts.scenes) else []:
                 if self._selected(camera, self.opts.cameras):
                     yield scene, camera, None
@@ -136,7 +153,10 @@ class HypersimConverter(Converter):
         if frames is None:
             frames = sorted(n for n in found if n % self.opts.every == 0)
         unused = {"hdf5": "tonemap", "jpg": "color"}.get(self.opts.rgb)
-        found = {n: {name: size for name, size in files.items() if name != unused} for n, files in found.items()}
+        found = {
+            n: {name: size for name, size in files.items() if name != unused}
+            for n, files in found.items()
+        }
         there = [n for n in frames if has_content(found.get(n, {}))]
         split = self.tables.splits.get(scene, "")
         items = [
@@ -152,14 +172,25 @@ class HypersimConverter(Converter):
         return items, len(frames) - len(there)
 
     def _notes(self, present: dict[str, list[str]]) -> list[str]:
-        unreleased = [s for s in present if s in self.tables.cameras and s not in self.tables.splits]
-        notes = [f"{len(unreleased)} scenes are not in the public release and were left out"] if unreleased else []
+        unreleased = [
+            s for s in present if s in self.tables.cameras and s not in self.tables.splits
+        ]
+        notes = (
+            [f"{len(unreleased)} scenes are not in the public release and were left out"]
+            if unreleased
+            else []
+        )
         if self.opts.assume_pinhole and (n := sum(s not in self.tables.cameras for s in present)):
-            notes.append(f"{n} scenes have no known camera and were taken as plain pinholes (--assume-pinhole)")
+            notes.append(
+                f"{n} scenes have no known camera and were taken as plain pinholes (--assume-pinhole)"
+            )
         return notes
 
     def _nothing_found(self, absent: dict[str, int]) -> str:
-        why = "; ".join(f"{n} x {reason}" for reason, n in absent.items()) or "the options select no released frame"
+        why = (
+            "; ".join(f"{n} x {reason}" for reason, n in absent.items())
+            or "the options select no released frame"
+        )
         return (
             f"{self.scenes_folder}: no frame to convert ({why}); expected files such as "
             "ai_001_001/images/scene_cam_00_geometry_hdf5/frame.0000.depth_meters.hdf5"
@@ -177,7 +208,9 @@ class HypersimConverter(Converter):
         picked = [places[len(places) // 2] for places in scenes.values()]
         for i in picked:
             item = listing.items[i]
-            listing.items[i] = Item(item.key, item.group, item.split, {**item.ref, "check": True}, item.size)
+            listing.items[i] = Item(
+                item.key, item.group, item.split, {**item.ref, "check": True}, item.size
+            )
         return [listing.items[i] for i in picked]
 
     def _check(self, marked: list[Item], num_items: int) -> list[str]:
@@ -190,14 +223,22 @@ class HypersimConverter(Converter):
             except SourceError:
                 continue
         compared = [found for found in results if found]
-        return [sentence(compared) if compared else "the cameras are unchecked: no normal_cam, no position files"]
+        return [
+            sentence(compared)
+            if compared
+            else "the cameras are unchecked: no normal_cam, no position files"
+        ]
 
     def _measure(self, item: Item) -> dict[str, float] | None:
         """The errors of a frame, and the share of its normals that faces away, without converting it."""
         files = {"normal_cam", "normal_world", "position", "depth"}.intersection(item.ref["files"])
         if not files:
             return None
-        frame = Frame(Trajectory(self.scenes_folder / item.ref["scene"], item.ref["camera"]), item.ref["frame"], files)
+        frame = Frame(
+            Trajectory(self.scenes_folder / item.ref["scene"], item.ref["camera"]),
+            item.ref["frame"],
+            files,
+        )
         frame.read(min(files - {"position"} or files))  # the cheapest that tells the size
         scene = self._scene(frame, *frame.size)
         rays = _cached_rays(scene.m.tobytes(), *frame.size)
@@ -253,7 +294,11 @@ class HypersimConverter(Converter):
             surface = frame.surface
             image, factor, num_bad = tonemap(frame.read("color"), surface)
             sample.rgb = image[None]
-            sample.meta |= {"rgb_from": "color.hdf5", "exposure": factor, "nonfinite_pixels": num_bad}
+            sample.meta |= {
+                "rgb_from": "color.hdf5",
+                "exposure": factor,
+                "nonfinite_pixels": num_bad,
+            }
             if surface is None:
                 sample.meta["warnings"].append("tone-mapped-without-entity-ids")
         elif "tonemap" in frame and self.opts.rgb != "hdf5":
@@ -265,7 +310,9 @@ class HypersimConverter(Converter):
         if labels is not None:
             sample.segm = to_segm(labels)[None]
         if "instance" in frame:
-            sample.boxes = boxes_of_instances(frame.read("instance"), labels, self.opts.min_box_pixels)
+            sample.boxes = boxes_of_instances(
+                frame.read("instance"), labels, self.opts.min_box_pixels
+            )
 
     def _add_geometry(self, sample: Sample, frame: Frame, *, check: bool) -> None:
         height, width = frame.size
@@ -277,7 +324,9 @@ class HypersimConverter(Converter):
         if frame.trajectory.folder.name not in self.tables.cameras:
             sample.meta["warnings"].append("assumed-pinhole")
         sample.meta["meters_per_asset_unit"] = scene.scale or -1.0
-        sample.camera = Camera(cam.intrinsics(scene.m, height, width)[None].astype(np.float32), None, "z")
+        sample.camera = Camera(
+            cam.intrinsics(scene.m, height, width)[None].astype(np.float32), None, "z"
+        )
         if "depth" in frame:
             sample.depth = cam.planar_depth(frame.read("depth"), rays)[None]
         rotation = None
@@ -286,7 +335,9 @@ class HypersimConverter(Converter):
             if rotation is None:
                 sample.meta["warnings"].append("bad-rotation")
             elif scene.scale:
-                sample.camera.world_from_camera = cam.world_from_camera(rotation, pose[1], scene.scale)[None]
+                sample.camera.world_from_camera = cam.world_from_camera(
+                    rotation, pose[1], scene.scale
+                )[None]
         if pose is None:
             sample.meta["warnings"].append("no-camera-pose")
         if pose is None or rotation is not None:
@@ -309,13 +360,20 @@ class HypersimConverter(Converter):
         rotations, centres = frame.trajectory.orientations, frame.trajectory.positions
         if not (rotations.is_file() and centres.is_file()):
             return None
-        all_rotations, all_centres = _cached_array(rotations, (None, 3, 3)), _cached_array(centres, (None, 3))
+        all_rotations, all_centres = (
+            _cached_array(rotations, (None, 3, 3)),
+            _cached_array(centres, (None, 3)),
+        )
         if frame.number >= min(len(all_rotations), len(all_centres)):
             raise SourceError(f"{rotations}: holds no frame {frame.number}", reason="wrong-shape")
         return all_rotations[frame.number], all_centres[frame.number]
 
     def _add_normals(
-        self, sample: Sample, frame: Frame, rays: Float[np.ndarray, "h w 3"], rotation: Float[np.ndarray, "3 3"] | None
+        self,
+        sample: Sample,
+        frame: Frame,
+        rays: Float[np.ndarray, "h w 3"],
+        rotation: Float[np.ndarray, "3 3"] | None,
     ) -> None:
         """From the world normals where the rotation is known, else from those in camera axes."""
         if "normal_world" in frame and rotation is not None:

@@ -48,7 +48,9 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """Height and width; known once a file was read."""
         if self._size is None:
-            self.read(next(name for name in ("depth", *FILES) if name in self.files and name != "tonemap"))
+            self.read(
+                next(name for name in ("depth", *FILES) if name in self.files and name != "tonemap")
+            )
         assert self._size is not None
         return self._size
 
@@ -82,7 +84,9 @@ class Frame:
         if not is_legal(labels):
             path, found = self.trajectory.path(self.number, "semantic"), np.unique(labels)
             odd = [int(x) for x in found if x != -1 and not 1 <= x <= 40][:5]
-            raise SourceError(f"{path}: labels {odd}, expected -1 or 1..40 (NYU40)", reason="bad-label")
+            raise SourceError(
+                f"{path}: labels {odd}, expected -1 or 1..40 (NYU40)", reason="bad-label"
+            )
         return labels
 
     def preview(self) -> EncodedMedia | Float[np.ndarray, "1 h w 3"]:
@@ -98,13 +102,19 @@ class Frame:
             data = path.read_bytes()
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}")
-                pixels = np.asarray(image.convert("RGB"))  # decodes, so that a damaged file is found here
+                    raise ValueError(
+                        f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}"
+                    )
+                pixels = np.asarray(
+                    image.convert("RGB")
+                )  # decodes, so that a damaged file is found here
                 plain = image.mode == "RGB"
         except FileNotFoundError as error:
             raise SourceError(f"{path}: no such file", reason="missing-file") from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            message = f"{path}: cannot be read as JPEG ({error}); the file is damaged, download it again"
+            message = (
+                f"{path}: cannot be read as JPEG ({error}); the file is damaged, download it again"
+            )
             raise SourceError(message, reason="corrupt-jpeg") from error
         self._agree(path, pixels.shape[0], pixels.shape[1])
         return EncodedMedia(data, "jpg") if plain else pixels[None]

@@ -45,10 +45,14 @@ def find_scenes_folder(root: Path) -> Path:
         SourceError: if there is none; the message names what was looked for.
     """
     if not root.is_dir():
-        raise SourceError(f"{root}: no such folder; give the folder that holds Hypersim's ai_VVV_NNN folders")
+        raise SourceError(
+            f"{root}: no such folder; give the folder that holds Hypersim's ai_VVV_NNN folders"
+        )
     for variant in _VARIANTS:
         folder = root / variant
-        if folder.is_dir() and any(SCENE.match(entry.name) and entry.is_dir() for entry in os.scandir(folder)):
+        if folder.is_dir() and any(
+            SCENE.match(entry.name) and entry.is_dir() for entry in os.scandir(folder)
+        ):
             return folder
     place = root.resolve()
     inside = next((p for p in (place, *place.parents) if SCENE.match(p.name)), None)
@@ -76,7 +80,9 @@ class Trajectory:
     def path(self, frame: int, name: str) -> Path:
         """Where a file of a frame lies (see `FILES`)."""
         kind, ending = FILES[name]
-        return self.folder / "images" / f"scene_{self.camera}_{kind}" / f"frame.{frame:04d}.{ending}"
+        return (
+            self.folder / "images" / f"scene_{self.camera}_{kind}" / f"frame.{frame:04d}.{ending}"
+        )
 
     @property
     def orientations(self) -> Path:
@@ -111,7 +117,9 @@ def has_content(files: Mapping[str, int]) -> bool:
 def find_trajectories(folder: Path) -> dict[str, list[str]]:
     """Camera names by scene, for every scene folder that is there."""
     found = {}
-    for scene in sorted(entry.name for entry in os.scandir(folder) if SCENE.match(entry.name) and entry.is_dir()):
+    for scene in sorted(
+        entry.name for entry in os.scandir(folder) if SCENE.match(entry.name) and entry.is_dir()
+    ):
         images = folder / scene / "images"
         names = os.listdir(images) if images.is_dir() else []
         cameras = {m[1] for name in names if (m := re.match(r"scene_(cam_\d{2})_\w+\Z", name))}

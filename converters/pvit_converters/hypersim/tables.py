@@ -30,7 +30,11 @@ ATTRIBUTION = (
     "https://github.com/apple/ml-hypersim), licence CC BY-SA 3.0 Unported; this derived table has the same licence."
 )
 SPLITS = ("train", "val", "test")
-_PLACES = ("", "evermotion_dataset/analysis", "contrib/mikeroberts3000")  # the last two: in a clone of the repository
+_PLACES = (
+    "",
+    "evermotion_dataset/analysis",
+    "contrib/mikeroberts3000",
+)  # the last two: in a clone of the repository
 _MATRIX = [f"M_cam_from_uv_{r}{c}" for r in range(3) for c in range(3)]
 _SCALE = "settings_units_info_meters_scale"
 
@@ -104,14 +108,26 @@ def read_split(path: Path) -> tuple[dict[tuple[str, str], list[int]], dict[str, 
     """Released frames of each trajectory and the split of each scene."""
     frames: dict[tuple[str, str], list[int]] = {}
     splits: dict[str, str] = {}
-    columns = ["scene_name", "camera_name", "frame_id", "included_in_public_release", "split_partition_name"]
+    columns = [
+        "scene_name",
+        "camera_name",
+        "frame_id",
+        "included_in_public_release",
+        "split_partition_name",
+    ]
     for line, (scene, camera, frame, released, split) in _rows(path, columns):
         if released not in {"True", "False"} or not frame.isdecimal():
-            raise _bad_row(path, line, f"frame_id '{frame}', included_in_public_release '{released}'")
+            raise _bad_row(
+                path, line, f"frame_id '{frame}', included_in_public_release '{released}'"
+            )
         if released == "False":
             continue
         if split not in SPLITS or splits.setdefault(scene, split) != split:
-            raise _bad_row(path, line, f"split '{split}' of scene {scene} (one of {', '.join(SPLITS)} per scene)")
+            raise _bad_row(
+                path,
+                line,
+                f"split '{split}' of scene {scene} (one of {', '.join(SPLITS)} per scene)",
+            )
         frames.setdefault((scene, camera), []).append(int(frame))
     return {key: sorted(value) for key, value in frames.items()}, splits
 
@@ -156,7 +172,10 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or [])]
             if missing:
-                raise SourceError(f"{path}: no column {', '.join(missing)}; not the official file", reason="bad-csv")
+                raise SourceError(
+                    f"{path}: no column {', '.join(missing)}; not the official file",
+                    reason="bad-csv",
+                )
             for row in reader:
                 values = [row[name] for name in columns]
                 if any(v is None for v in values):
@@ -167,7 +186,9 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _bad_row(path: Path, line: int, found: str) -> SourceError:
-    return SourceError(f"{path}:{line}: unexpected {found}; get the official file again", reason="bad-csv")
+    return SourceError(
+        f"{path}:{line}: unexpected {found}; get the official file again", reason="bad-csv"
+    )
 
 
 def read_compact(data: bytes) -> Tables:

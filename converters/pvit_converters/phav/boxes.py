@@ -27,10 +27,15 @@ def to_instances(image: UInt8[np.ndarray, "h w c"], rows: Rows) -> Int32[np.ndar
 
 
 def boxes_of_frame(
-    instances: Int32[np.ndarray, "h w"], classes: UInt8[np.ndarray, "h w"] | None, rows: Rows, min_pixels: int
+    instances: Int32[np.ndarray, "h w"],
+    classes: UInt8[np.ndarray, "h w"] | None,
+    rows: Rows,
+    min_pixels: int,
 ) -> Boxes:
     """Boxes of one frame. Classes are ids of `phav63`, 255 or None where unknown; `track` is the row in the table."""
-    shifted = None if classes is None else np.where(classes == IGNORE_8, 0, classes.astype(np.int32) + 1)
+    shifted = (
+        None if classes is None else np.where(classes == IGNORE_8, 0, classes.astype(np.int32) + 1)
+    )
     boxes = boxes_of_instances(instances, shifted, min_pixels)
     seen = np.where(boxes.class_id > 0, boxes.class_id - 1, UNKNOWN)
     boxes.track = boxes.track - 1
@@ -56,7 +61,9 @@ def join(frames: Integer[np.ndarray, "n"], tables: list[Boxes]) -> Boxes:
         np.concatenate([np.zeros((0, 4), np.float32), *(table.xyxy for table in tables)]),
         frame=np.repeat(frames, counts).astype(np.int32),
         **{
-            name: np.concatenate([np.zeros(0, np.int32), *(getattr(table, name) for table in tables)])
+            name: np.concatenate(
+                [np.zeros(0, np.int32), *(getattr(table, name) for table in tables)]
+            )
             for name in ("class_id", "track", "role")
         },
     )

@@ -37,7 +37,9 @@ def _phav63() -> LabelSpace:
     rows = [row.split() for row in _TABLE.split(";")]
     names = tuple(row[0] for row in rows)
     colours = tuple((int(r), int(g), int(b)) for _, r, g, b in rows)
-    pairs = tuple((i, names.index(f"Right{n[4:]}")) for i, n in enumerate(names) if n.startswith("Left"))
+    pairs = tuple(
+        (i, names.index(f"Right{n[4:]}")) for i, n in enumerate(names) if n.startswith("Left")
+    )
     return LabelSpace("phav63", names, colours=colours, pairs=pairs)
 
 

@@ -155,7 +155,13 @@ def extra_rows(values: object, flag: str) -> Rows:
         if str(name).lower() not in known:
             raise UsageError(f"{flag}: extra_colors: '{name}' is none of PHAV's 63 classes")
         for colour in colours if isinstance(colours, list) else [colours]:
-            if not (isinstance(colour, list) and len(colour) == 3 and all(v in range(256) for v in colour)):
-                raise UsageError(f"{flag}: extra_colors: {name}: {colour} is not a colour [r, g, b]")
+            if not (
+                isinstance(colour, list)
+                and len(colour) == 3
+                and all(v in range(256) for v in colour)
+            ):
+                raise UsageError(
+                    f"{flag}: extra_colors: {name}: {colour} is not a colour [r, g, b]"
+                )
             rows.append((str(name), (colour[0], colour[1], colour[2])))
     return tuple(rows)

@@ -12,10 +12,25 @@ from typing import Any, ClassVar, cast
 from pvit_converters.annotations.frames import keep_frames, parse_frames
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
 from pvit_converters.phav import offset as shift
-from pvit_converters.phav.classes import ACTIONS, FIRST_PART, HUMAN, PHAV36, PHAV63, PHAV_ACTIONS, action_of
+from pvit_converters.phav.classes import (
+    ACTIONS,
+    FIRST_PART,
+    HUMAN,
+    PHAV36,
+    PHAV63,
+    PHAV_ACTIONS,
+    action_of,
+)
 from pvit_converters.phav.colours import DEFAULT_ROWS, Rows, extra_rows, find_colours, rows_at
 from pvit_converters.phav.info import INFO
-from pvit_converters.phav.layout import NAME, VideoFiles, find_videos_folder, patterns_of, sample_key, scan_video
+from pvit_converters.phav.layout import (
+    NAME,
+    VideoFiles,
+    find_videos_folder,
+    patterns_of,
+    sample_key,
+    scan_video,
+)
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.phav.video import PLAUSIBLE, Video
 from pvit_converters.raw.files import read_yaml
@@ -41,7 +56,9 @@ class PhavConverter(Converter):
     def __init__(self, root: Path, options: PhavOptions) -> None:
         super().__init__(root, options)
         parse_frames(options.frames)  # refused before any work
-        self.folders = [find_videos_folder(each) for each in (self.root, *map(Path, options.more_roots))]
+        self.folders = [
+            find_videos_folder(each) for each in (self.root, *map(Path, options.more_roots))
+        ]
 
     @property
     def opts(self) -> PhavOptions:
@@ -50,7 +67,11 @@ class PhavConverter(Converter):
 
     def spaces(self) -> dict[str, LabelSpace]:
         """Classes (full or reduced), classes of boxes, actions."""
-        return {"segm": PHAV63 if self.opts.classes == "full" else PHAV36, "boxes": PHAV63, "action": PHAV_ACTIONS}
+        return {
+            "segm": PHAV63 if self.opts.classes == "full" else PHAV36,
+            "boxes": PHAV63,
+            "action": PHAV_ACTIONS,
+        }
 
     @cached_property
     def _layout(self) -> dict[str, Any]:
@@ -67,7 +88,11 @@ class PhavConverter(Converter):
     @cached_property
     def _extra(self) -> Rows:
         path = self.opts.label_map
-        return () if path is None else extra_rows(read_yaml(path, "--label-map"), f"--label-map {path}")
+        return (
+            ()
+            if path is None
+            else extra_rows(read_yaml(path, "--label-map"), f"--label-map {path}")
+        )
 
     # ---- which videos there are ------------------------------------------------------------------------------
 
@@ -77,7 +102,11 @@ class PhavConverter(Converter):
         if not videos:
             raise SourceError(self._nothing_found())
         names = sorted(videos)
-        looked_at = names if len(names) <= LOOKED_AT else [names[i * len(names) // LOOKED_AT] for i in range(LOOKED_AT)]
+        looked_at = (
+            names
+            if len(names) <= LOOKED_AT
+            else [names[i * len(names) // LOOKED_AT] for i in range(LOOKED_AT)]
+        )
         seen = [self._scan(videos[name]) for name in looked_at]
         offset, notes = self._offset(seen)
         size = 4096 + sum(map(_estimate, seen)) // len(seen)
@@ -95,7 +124,9 @@ class PhavConverter(Converter):
         """By (action folder, video folder): [number of the root, relative path] of every folder it has."""
         wanted = {action_of(name) for name in self.opts.actions}
         if None in wanted:
-            raise UsageError(f"--actions {','.join(self.opts.actions)}: PHAV's actions are {', '.join(ACTIONS)}")
+            raise UsageError(
+                f"--actions {','.join(self.opts.actions)}: PHAV's actions are {', '.join(ACTIONS)}"
+            )
         videos: dict[tuple[str, str], list[list[Any]]] = {}
         for number, root in enumerate(self.folders):
             for folder in _folders(root):
@@ -111,9 +142,15 @@ class PhavConverter(Converter):
     @staticmethod
     def _unknown_action(root: Path, folder: str) -> str:
         if NAME.match(folder):
-            return f"{root / folder}: a video where an action folder is expected; give {root.parent}"
+            return (
+                f"{root / folder}: a video where an action folder is expected; give {root.parent}"
+            )
         archive = next((root / folder).glob("*.tar.bz2"), None)
-        what = f"{archive.name} in it is not unpacked. {INFO.obtain}" if archive else "or --allow-unknown-actions"
+        what = (
+            f"{archive.name} in it is not unpacked. {INFO.obtain}"
+            if archive
+            else "or --allow-unknown-actions"
+        )
         return f"{root / folder}: no action of PHAV; expected folders {', '.join(ACTIONS)} in {root}; {what}"
 
     def _scan(self, folders: list[list[Any]]) -> VideoFiles:
@@ -160,7 +197,9 @@ class PhavConverter(Converter):
             try:
                 rows, _ = self._rows(files)
                 packing = self._layout["packing"]
-                video = Video(VideoFiles(paths, files.folders), 0, rows, self._extra, self.opts, packing)
+                video = Video(
+                    VideoFiles(paths, files.folders), 0, rows, self._extra, self.opts, packing
+                )
                 segm, depth = video.classes(), video.depth()
             except SourceError:
                 continue
@@ -169,7 +208,11 @@ class PhavConverter(Converter):
                 metres.append(video.meta.get("median_body_depth"))
         there = sorted(m for m in metres if m is not None)
         if not there:
-            return ["check of depth: nobody is seen in it, so its scale is unverified"] if metres else []
+            return (
+                ["check of depth: nobody is seen in it, so its scale is unverified"]
+                if metres
+                else []
+            )
         low, high = PLAUSIBLE
         odd = sum(not low <= m <= high for m in there)
         told = f"; IMPLAUSIBLE IN {odd}: look at --depth-scale" if odd else ""
@@ -181,14 +224,20 @@ class PhavConverter(Converter):
     def _notes(self, names: list[tuple[str, str]], seen: list[VideoFiles]) -> list[str]:
         notes = []
         if odd := sum(not NAME.match(video) for _, video in names):
-            notes.append(f"{odd} folder names do not parse; their keys are hashes, name_parsed is false in meta")
+            notes.append(
+                f"{odd} folder names do not parse; their keys are hashes, name_parsed is false in meta"
+            )
         for modality in ("rgb", "depth", "semantic", "instance"):
             if without := sum(not files.of(modality) for files in seen):
-                notes.append(f"{without} of the {len(seen)} videos looked at have no {modality} files")
+                notes.append(
+                    f"{without} of the {len(seen)} videos looked at have no {modality} files"
+                )
         if ignored := sorted(set().union(*(files.ignored for files in seen))):
             notes.append(f"ignored files: {', '.join(ignored[:10])}")
         if self.opts.preset == "paper":
-            notes.append(f"paper: {len(names)} of PHAV's {TOTAL} videos are here; the paper trains on all (39.9K)")
+            notes.append(
+                f"paper: {len(names)} of PHAV's {TOTAL} videos are here; the paper trains on all (39.9K)"
+            )
         return notes
 
     def _nothing_found(self) -> str:
@@ -206,7 +255,14 @@ class PhavConverter(Converter):
         action, name = item.ref["name"]
         files = self._scan(item.ref["folders"])
         rows, warnings = self._rows(files)
-        video = Video(files, self._offset_of(item, files), rows, self._extra, self.opts, self._layout["packing"])
+        video = Video(
+            files,
+            self._offset_of(item, files),
+            rows,
+            self._extra,
+            self.opts,
+            self._layout["packing"],
+        )
         sample = Sample(key=item.key, group=item.group, fps=FPS, action=action_of(action))
         sample.rgb = video.rgb()
         if (segm := video.classes()) is not None:
@@ -220,8 +276,16 @@ class PhavConverter(Converter):
             sample.segm[(sample.segm >= FIRST_PART) & (sample.segm != IGNORE_8)] = HUMAN
         sample.num_frames, (sample.height, sample.width) = video.num_frames, video.size or (0, 0)
         match = NAME.match(name)
-        sample.meta = {"name": name, "action_folder": action, "name_parsed": match is not None, **video.meta}
-        sample.meta |= {"index_offset": video.offset, "warnings": sorted({*warnings, *video.warnings})}
+        sample.meta = {
+            "name": name,
+            "action_folder": action,
+            "name_parsed": match is not None,
+            **video.meta,
+        }
+        sample.meta |= {
+            "index_offset": video.offset,
+            "warnings": sorted({*warnings, *video.warnings}),
+        }
         if match:
             sample.meta |= {key: value for key, value in match.groupdict().items() if key != "id"}
         keep_frames(sample, self.opts.frames)
@@ -243,11 +307,15 @@ class PhavConverter(Converter):
             return DEFAULT_ROWS, []
         rows = rows_at(path)
         same = dict(rows) == dict(DEFAULT_ROWS)
-        return rows, [] if same else [f"{path.name} differs from the published table, the file is used"]
+        return rows, [] if same else [
+            f"{path.name} differs from the published table, the file is used"
+        ]
 
 
 def _folders(folder: Path) -> Iterator[str]:
-    yield from sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
+    yield from sorted(
+        e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")
+    )
 
 
 def _estimate(files: VideoFiles) -> int:

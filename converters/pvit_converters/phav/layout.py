@@ -23,7 +23,9 @@ NAME = re.compile(
 """Name of a video folder (spec, section 4)."""
 
 MODALITIES = ("rgb", "depth", "semantic", "instance", "flow_x", "flow_y", "raw")
-_FILE = re.compile(r"^(?P<prefix>.*?)[_-]?(?P<index>\d{4,6})\.(?P<ext>png|jpg|jpeg)$", re.IGNORECASE)
+_FILE = re.compile(
+    r"^(?P<prefix>.*?)[_-]?(?P<index>\d{4,6})\.(?P<ext>png|jpg|jpeg)$", re.IGNORECASE
+)
 _PLACE = re.compile(r"\{(?::0?(\d)d)?\}")
 _KNOWN_TEXTS = {"instances.txt", "colors.txt"}
 _TEXTS = (".txt", ".json", ".xml", ".csv")
@@ -57,8 +59,12 @@ def find_videos_folder(root: Path) -> Path:
         SourceError: if the folder is not there.
     """
     if not root.is_dir():
-        raise SourceError(f"{root}: no such folder; give the folder into which PHAV's archives were unpacked")
-    named = next((root / name for name in ("videos", "phav", "PHAV") if (root / name).is_dir()), None)
+        raise SourceError(
+            f"{root}: no such folder; give the folder into which PHAV's archives were unpacked"
+        )
+    named = next(
+        (root / name for name in ("videos", "phav", "PHAV") if (root / name).is_dir()), None
+    )
     if named is not None or _has_actions(root):
         return named or root
     # The archives have one folder above the actions, which a user may not have stripped.
@@ -73,7 +79,11 @@ def _has_actions(folder: Path) -> bool:
 def sample_key(relative: str, name: str) -> str:
     """`phav-` and the video's own id, or a hash of its relative path where its name does not parse."""
     match = NAME.match(name)
-    return f"phav-{match['id']}" if match else f"phav-{hashlib.sha256(relative.encode()).hexdigest()[:32]}"
+    return (
+        f"phav-{match['id']}"
+        if match
+        else f"phav-{hashlib.sha256(relative.encode()).hexdigest()[:32]}"
+    )
 
 
 def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
@@ -84,15 +94,21 @@ def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
     """
     table = values.get("phav", values) if isinstance(values, Mapping) else None
     if not isinstance(table, Mapping) or not set(table) <= {*MODALITIES, "depth_packing"}:
-        raise UsageError(f'{flag}: expected phav: {{rgb: "img_{{:05d}}.jpg", ...}} with any of {", ".join(MODALITIES)}')
+        raise UsageError(
+            f'{flag}: expected phav: {{rgb: "img_{{:05d}}.jpg", ...}} with any of {", ".join(MODALITIES)}'
+        )
     out = {}
     for modality, text in table.items():
         if modality == "depth_packing":
             continue
         parts = _PLACE.split(str(text))
         if len(parts) != 3:
-            raise UsageError(f"{flag}: {modality}: '{text}' has no place for the number such as {{:05d}}")
-        out[modality] = re.compile(f"{re.escape(parts[0])}(?P<index>\\d{{1,9}}){re.escape(parts[2])}", re.IGNORECASE)
+            raise UsageError(
+                f"{flag}: {modality}: '{text}' has no place for the number such as {{:05d}}"
+            )
+        out[modality] = re.compile(
+            f"{re.escape(parts[0])}(?P<index>\\d{{1,9}}){re.escape(parts[2])}", re.IGNORECASE
+        )
     return out
 
 
@@ -115,7 +131,9 @@ def _names(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     except OSError as error:
-        raise SourceError(f"{folder}: cannot be listed ({error.strerror})", reason="missing-file") from error
+        raise SourceError(
+            f"{folder}: cannot be listed ({error.strerror})", reason="missing-file"
+        ) from error
 
 
 def _classify(
@@ -148,7 +166,9 @@ def modality_of(prefix: str) -> str:
     prefix = prefix.lower()
     if "depth" in prefix:
         return "depth"
-    if "classgt" in prefix or ("inst" not in prefix and any(w in prefix for w in ("class", "semantic", "segm"))):
+    if "classgt" in prefix or (
+        "inst" not in prefix and any(w in prefix for w in ("class", "semantic", "segm"))
+    ):
         return "semantic"
     if "inst" in prefix:
         return "instance"
@@ -162,8 +182,18 @@ def _choose(out: VideoFiles, found: dict[tuple[str, str], dict[int, Path]]) -> N
         prefixes = {prefix: files for (kind, prefix), files in found.items() if kind == modality}
         if modality == "rgb" and len(prefixes) > 1:
             named = [p for p in prefixes if p in ("img", "rgb") or p.startswith("post")]
-            jpegs = [p for p, files in prefixes.items() if next(iter(files.values())).suffix.lower() != ".png"]
-            chosen = named if len(named) == 1 else jpegs if len(jpegs) == 1 and not named else list(prefixes)
+            jpegs = [
+                p
+                for p, files in prefixes.items()
+                if next(iter(files.values())).suffix.lower() != ".png"
+            ]
+            chosen = (
+                named
+                if len(named) == 1
+                else jpegs
+                if len(jpegs) == 1 and not named
+                else list(prefixes)
+            )
             prefixes = {p: prefixes[p] for p in chosen}
         if len(prefixes) > 1:
             names = [next(iter(files.values())) for files in prefixes.values()]

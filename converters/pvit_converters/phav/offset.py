@@ -68,7 +68,9 @@ def edges(image: Shaped[np.ndarray, "h w *c"]) -> Float[np.ndarray, "h1 w1"]:
     """Strength of the brightness steps to the right and below."""
     grey = image.astype(np.float32)
     grey = grey if grey.ndim == 2 else grey[..., :3].sum(-1)
-    strength: Float[np.ndarray, "h1 w1"] = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
+    strength: Float[np.ndarray, "h1 w1"] = (
+        np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
+    )
     return strength
 
 
@@ -76,7 +78,9 @@ def boundary(image: Shaped[np.ndarray, "h w *c"]) -> Bool[np.ndarray, "h1 w1"]:
     """Where a class map changes its colour, or a depth map jumps by 3 %."""
     if image.ndim == 3:
         packed = image[..., :3].astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-        change = np.maximum(packed[:-1, 1:] != packed[:-1, :-1], packed[1:, :-1] != packed[:-1, :-1])
+        change = np.maximum(
+            packed[:-1, 1:] != packed[:-1, :-1], packed[1:, :-1] != packed[:-1, :-1]
+        )
     else:
         log = np.log(np.maximum(image.astype(np.float32), 1))
         steps = np.maximum(np.abs(np.diff(log, axis=1))[:-1], np.abs(np.diff(log, axis=0))[:, :-1])

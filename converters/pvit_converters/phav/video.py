@@ -52,10 +52,16 @@ class Video:
 
     def __post_init__(self) -> None:
         rgb = list(self.files.of("rgb"))
-        maps = {i + self.offset for name in ("depth", "semantic", "instance") for i in self.files.of(name)}
+        maps = {
+            i + self.offset
+            for name in ("depth", "semantic", "instance")
+            for i in self.files.of(name)
+        }
         numbers = rgb or sorted(maps)
         if not numbers:
-            raise SourceError(f"{self.files.folders[0]}: no frame or map in it", reason="empty-folder")
+            raise SourceError(
+                f"{self.files.folders[0]}: no frame or map in it", reason="empty-folder"
+            )
         self._place = {number: i for i, number in enumerate(numbers)}
         if numbers[-1] - numbers[0] + 1 != len(numbers):
             self.warnings.append("frame-numbers-have-gaps")
@@ -77,7 +83,10 @@ class Video:
             image = read_image(path)
             image = image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
             if out is None:
-                out, self.size = np.empty((len(paths), *image.shape), np.uint8), (image.shape[0], image.shape[1])
+                out, self.size = (
+                    np.empty((len(paths), *image.shape), np.uint8),
+                    (image.shape[0], image.shape[1]),
+                )
             if image.shape != out.shape[1:] or image.dtype != np.uint8:
                 raise SourceError(
                     f"{path}: {image.dtype} {image.shape}, but {paths[0].name} has {out.shape[1:]}",
@@ -93,7 +102,12 @@ class Video:
             return None
         maps = []
         for path in paths:
-            maps.append(self._fit(to_metres(self._units(path), self.options.depth_scale, self.options.depth_max), path))
+            maps.append(
+                self._fit(
+                    to_metres(self._units(path), self.options.depth_scale, self.options.depth_max),
+                    path,
+                )
+            )
         return frames, np.stack(maps)
 
     def _units(self, path: Path) -> Integer[np.ndarray, "h w"]:
@@ -128,7 +142,9 @@ class Video:
         for path in paths:
             image = read_image(path)
             if image.ndim != 3:
-                raise SourceError(f"{path}: a grey image, expected class colours", reason="unknown-colours")
+                raise SourceError(
+                    f"{path}: a grey image, expected class colours", reason="unknown-colours"
+                )
             ids = to_classes(image, self.rows, self.extra, self.options.seg_tolerance, unknown)
             maps.append(self._fit(ids, path))
         self._report(unknown, paths[0])
@@ -138,23 +154,34 @@ class Video:
         top = Counter(unknown.colours).most_common(3)
         if unknown.fraction > self.options.max_unknown_seg:
             swapped = is_swapped(unknown, self.rows)
-            why = "red and blue are exchanged" if swapped else "masks stored as JPEG, resized, or another table"
+            why = (
+                "red and blue are exchanged"
+                if swapped
+                else "masks stored as JPEG, resized, or another table"
+            )
             raise SourceError(
                 f"{path}: {unknown.fraction:.0%} of the pixels of this video have a colour that is in no table, most "
                 f"often {list(top[0][0])} ({why}?); give the colours with --label-map, or raise --max-unknown-seg",
                 reason="unknown-colours",
             )
         for colour, _ in top:
-            self.warnings.append(f"unknown colour; --label-map line: extra_colors: {{Misc: [{list(colour)}]}}")
+            self.warnings.append(
+                f"unknown colour; --label-map line: extra_colors: {{Misc: [{list(colour)}]}}"
+            )
         if top:
             self.meta["unknown_colours"] = {" ".join(map(str, c)): n for c, n in top}
 
-    def boxes(self, segm: tuple[Integer[np.ndarray, "n"], UInt8[np.ndarray, "n h w"]] | None) -> Boxes | None:
+    def boxes(
+        self, segm: tuple[Integer[np.ndarray, "n"], UInt8[np.ndarray, "n h w"]] | None
+    ) -> Boxes | None:
         """Boxes of all frames with an instance map; None without maps or their table."""
         frames, paths = self._maps("instance")
         if not paths:
             return None
-        table = next((f / "instances.txt" for f in self.files.folders if (f / "instances.txt").is_file()), None)
+        table = next(
+            (f / "instances.txt" for f in self.files.folders if (f / "instances.txt").is_file()),
+            None,
+        )
         if table is None:
             self.warnings.append("instance-colours-without-table")
             return None
@@ -164,9 +191,15 @@ class Video:
         for frame, path in zip(frames.tolist(), paths, strict=True):
             image = read_image(path)
             if image.ndim != 3:
-                raise SourceError(f"{path}: a grey image, expected instance colours", reason="unknown-colours")
+                raise SourceError(
+                    f"{path}: a grey image, expected instance colours", reason="unknown-colours"
+                )
             ids = self._fit(instance_boxes.to_instances(image, rows), path)
-            tables.append(instance_boxes.boxes_of_frame(ids, below.get(frame), rows, self.options.min_box_pixels))
+            tables.append(
+                instance_boxes.boxes_of_frame(
+                    ids, below.get(frame), rows, self.options.min_box_pixels
+                )
+            )
         self.meta |= {"instances": [name for name, _ in rows], "box_source": "instance_mask"}
         return instance_boxes.join(frames, tables)
 
@@ -185,12 +218,16 @@ class Video:
             middle = float(np.median(metres[body]))
             self.meta["median_body_depth"] = round(middle, 3)
             if not PLAUSIBLE[0] <= middle <= PLAUSIBLE[1]:
-                self.warnings.append("implausible depth of people (median_body_depth in meta); check --depth-scale")
+                self.warnings.append(
+                    "implausible depth of people (median_body_depth in meta); check --depth-scale"
+                )
 
     def _maps(self, name: str) -> tuple[Integer[np.ndarray, "n"], list[Path]]:
         """Positions and files of a modality, without those that belong to no frame."""
         placed = {
-            self._place[i + self.offset]: p for i, p in self.files.of(name).items() if i + self.offset in self._place
+            self._place[i + self.offset]: p
+            for i, p in self.files.of(name).items()
+            if i + self.offset in self._place
         }
         if placed and len(placed) < self.num_frames:
             self.meta.setdefault("frames_without", {})[name] = self.num_frames - len(placed)
@@ -212,7 +249,9 @@ class Video:
         return fitted
 
 
-def to_metres(raw: Integer[np.ndarray, "h w"], scale: float, furthest: float) -> Float32[np.ndarray, "h w"]:
+def to_metres(
+    raw: Integer[np.ndarray, "h w"], scale: float, furthest: float
+) -> Float32[np.ndarray, "h w"]:
     """Depth in metres, 0 where it is invalid: sky in 16-bit images, and what lies beyond `furthest` (0: no limit).
 
     Every value is exactly `unit * scale` rounded once, so that it may be stored as integers again.

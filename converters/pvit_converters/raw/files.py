@@ -23,12 +23,16 @@ def read_bytes(path: Path, limit: int = MAX_JSON) -> bytes:
     """
     try:
         if (size := path.stat().st_size) > limit:
-            raise SourceError(f"{path}: {size} bytes, more than the limit of {limit}", reason="too-large")
+            raise SourceError(
+                f"{path}: {size} bytes, more than the limit of {limit}", reason="too-large"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file", reason="missing-file") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})", reason="unreadable") from error
+        raise SourceError(
+            f"{path}: cannot be read ({error.strerror})", reason="unreadable"
+        ) from error
 
 
 def parse_json(data: bytes, where: Path | str) -> Any:
@@ -44,7 +48,9 @@ def parse_json(data: bytes, where: Path | str) -> Any:
 
 
 def _bad_json(where: Path | str, error: Exception) -> SourceError:
-    message = f"{where}: cannot be read as JSON ({error}); the file is damaged or truncated, get it again"
+    message = (
+        f"{where}: cannot be read as JSON ({error}); the file is damaged or truncated, get it again"
+    )
     return SourceError(message, reason="bad-json")
 
 
@@ -140,4 +146,6 @@ def read_yaml(path: Path, flag: str) -> Any:
     try:
         return yaml.safe_load(read_bytes(path, MAX_YAML))
     except (SourceError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{flag} {path}: not a YAML file that can be read ({' '.join(str(error).split())})") from error
+        raise UsageError(
+            f"{flag} {path}: not a YAML file that can be read ({' '.join(str(error).split())})"
+        ) from error

@@ -80,30 +80,48 @@ def _plain_dataset(path: Path, file: Any, name: str) -> Any:
 
     link = file.get(name, getlink=True)
     if link is None:
-        raise SourceError(f"{path}: no dataset '{name}', found {sorted(file)[:5]}", reason="wrong-shape")
+        raise SourceError(
+            f"{path}: no dataset '{name}', found {sorted(file)[:5]}", reason="wrong-shape"
+        )
     if not isinstance(link, h5py.HardLink):
-        raise SourceError(f"{path}: '{name}' is a {type(link).__name__} to elsewhere; refused", reason="unsafe-hdf5")
+        raise SourceError(
+            f"{path}: '{name}' is a {type(link).__name__} to elsewhere; refused",
+            reason="unsafe-hdf5",
+        )
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
         raise SourceError(f"{path}: '{name}' is not a dataset", reason="wrong-shape")
     if dataset.is_virtual or dataset.external:
-        raise SourceError(f"{path}: '{name}' takes its data from other files; refused", reason="unsafe-hdf5")
+        raise SourceError(
+            f"{path}: '{name}' takes its data from other files; refused", reason="unsafe-hdf5"
+        )
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
     if extra := filters - _BUILT_IN_FILTERS:
-        raise SourceError(f"{path}: '{name}' needs the HDF5 filters {sorted(extra)}; refused", reason="unsafe-hdf5")
+        raise SourceError(
+            f"{path}: '{name}' needs the HDF5 filters {sorted(extra)}; refused",
+            reason="unsafe-hdf5",
+        )
     return dataset
 
 
-def _check(path: Path, dataset: Any, shape: Sequence[int | None] | None, kinds: str, max_bytes: int) -> None:
+def _check(
+    path: Path, dataset: Any, shape: Sequence[int | None] | None, kinds: str, max_bytes: int
+) -> None:
     found = tuple(dataset.shape or ())
     shape = (None,) * len(found) if shape is None else shape
-    fits = len(found) == len(shape) and all(n >= 1 and e in (None, n) for n, e in zip(found, shape, strict=True))
+    fits = len(found) == len(shape) and all(
+        n >= 1 and e in (None, n) for n, e in zip(found, shape, strict=True)
+    )
     if not fits:
         expected = tuple("n" if e is None else e for e in shape)
         raise SourceError(f"{path}: shape {found}, expected {expected}", reason="wrong-shape")
     if dataset.dtype.kind not in kinds:
-        raise SourceError(f"{path}: type {dataset.dtype}, expected one of kind '{kinds}'", reason="wrong-shape")
+        raise SourceError(
+            f"{path}: type {dataset.dtype}, expected one of kind '{kinds}'", reason="wrong-shape"
+        )
     size = int(np.prod(found, dtype=np.int64)) * int(dataset.dtype.itemsize)
     if size > max_bytes:
-        raise SourceError(f"{path}: claims {size} bytes, more than the limit of {max_bytes}", reason="unsafe-hdf5")
+        raise SourceError(
+            f"{path}: claims {size} bytes, more than the limit of {max_bytes}", reason="unsafe-hdf5"
+        )

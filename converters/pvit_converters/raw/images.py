@@ -38,7 +38,9 @@ def decode_image(data: bytes, where: Path | str) -> Pixels:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG"]) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}")
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}"
+                )
             if image.mode in _SIXTEEN:
                 return _sixteen(np.asarray(image))
             return np.asarray(image if image.mode in _DIRECT else image.convert("RGB"))
@@ -73,7 +75,9 @@ def read_still(path: Path) -> tuple[EncodedMedia | UInt8[np.ndarray, "1 h w 3"],
     pixels = decode_image(data, path)
     height, width = pixels.shape[:2]
     if pixels.dtype != np.uint8:
-        raise SourceError(f"{path}: a 16-bit grey image, expected a photograph", reason="corrupt-image")
+        raise SourceError(
+            f"{path}: a 16-bit grey image, expected a photograph", reason="corrupt-image"
+        )
     if data[:2] == b"\xff\xd8":
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             if image.mode == "RGB":

@@ -41,7 +41,19 @@ _STORED = {
     16: "u1",
     17: "u2",
 }
-_CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8", 4: "u2"}
+_CLASSES = {
+    6: "f8",
+    7: "f4",
+    8: "i1",
+    9: "u1",
+    10: "i2",
+    11: "u2",
+    12: "i4",
+    13: "u4",
+    14: "i8",
+    15: "u8",
+    4: "u2",
+}
 _CHAR, _IS_COMPLEX = 4, 0x0800
 
 
@@ -100,7 +112,10 @@ class MatFile:
             SourceError: `"missing-variable"`, `"too-large"` or `"corrupt-mat"`.
         """
         if name not in self.names:
-            raise SourceError(f"{self.path}: no variable '{name}', found {self.names[:8]}", reason="missing-variable")
+            raise SourceError(
+                f"{self.path}: no variable '{name}', found {self.names[:8]}",
+                reason="missing-variable",
+            )
         if self._names_hdf5 is not None:
             return safe_hdf5.read_array(self.path, None, name=name, max_bytes=max_bytes).T
         variable = self._variables[name]
@@ -121,7 +136,8 @@ class MatFile:
         value = self.array(name)
         if value.size != 1:
             raise SourceError(
-                f"{self.path}: '{name}' has shape {value.shape}, expected one number", reason="wrong-shape"
+                f"{self.path}: '{name}' has shape {value.shape}, expected one number",
+                reason="wrong-shape",
             )
         return float(value.ravel()[0])
 
@@ -138,7 +154,9 @@ class MatFile:
             if start + length > len(self._data):
                 raise ValueError(f"it ends within a variable, at byte {len(self._data)}")
             if kind == _COMPRESSED:
-                head = memoryview(zlib.decompressobj().decompress(self._data[start : start + length], _PEEK))
+                head = memoryview(
+                    zlib.decompressobj().decompress(self._data[start : start + length], _PEEK)
+                )
                 self._add(head, start, length, True)
             elif kind == _MATRIX:
                 self._add(self._data[place : place + _PEEK], place, start - place + length, False)
@@ -163,7 +181,9 @@ class MatFile:
             raise ValueError(f"array with the shape {shape.tolist()}")
         sizes = tuple(int(n) for n in shape)
         text = bytes(name.astype(np.uint8)).decode("latin-1")
-        self._variables[text] = _Variable(start, length, is_compressed, int(flags[0]) & 0xFF, sizes, 8 + inner, place)
+        self._variables[text] = _Variable(
+            start, length, is_compressed, int(flags[0]) & 0xFF, sizes, 8 + inner, place
+        )
 
     def _decode(self, variable: _Variable) -> Array:
         raw = self._data[variable.start : variable.start + variable.length]
@@ -172,7 +192,9 @@ class MatFile:
             raise ValueError(f"{len(data)} bytes, its header promises {variable.size}")
         values, _ = self._element(data, variable.body)
         if values.size != math.prod(variable.shape):
-            raise ValueError(f"{values.size} values, its header promises the shape {variable.shape}")
+            raise ValueError(
+                f"{values.size} values, its header promises the shape {variable.shape}"
+            )
         out: Array = values.reshape(variable.shape, order="F").astype(_CLASSES[variable.kind])
         return out
 
@@ -200,7 +222,8 @@ class MatFile:
 
     def _corrupt(self, why: str) -> SourceError:
         message = (
-            f"{self.path}: cannot be read as a MATLAB file ({why}); the file is damaged or truncated, get it again"
+            f"{self.path}: cannot be read as a MATLAB file ({why}); "
+            "the file is damaged or truncated, get it again"
         )
         return SourceError(message, reason="corrupt-mat")
 

@@ -57,7 +57,9 @@ def read_clip(path: Path, *, copy_video: bool = False, verify: bool = True) -> C
     return clip_of(_read(path), path, copy_video=copy_video, verify=verify)
 
 
-def clip_of(data: bytes, where: Path | str, *, copy_video: bool = False, verify: bool = True) -> Clip:
+def clip_of(
+    data: bytes, where: Path | str, *, copy_video: bool = False, verify: bool = True
+) -> Clip:
     """As `read_clip`, from the bytes of a file; `where` names it in messages."""
     from pvit_data.codecs.video import probe_video
 
@@ -71,7 +73,9 @@ def clip_of(data: bytes, where: Path | str, *, copy_video: bool = False, verify:
             raise FormatError("no frame of it can be decoded")
         if good < info.num_frames:
             return _decoded(data, info)
-        return Clip(EncodedMedia(data, extension), info.num_frames, info.fps, info.height, info.width)
+        return Clip(
+            EncodedMedia(data, extension), info.num_frames, info.fps, info.height, info.width
+        )
     except FormatError as error:
         message = f"{where}: not a playable video ({error}); the file is damaged, get it again"
         raise SourceError(message, reason="corrupt-video") from error
@@ -97,12 +101,16 @@ def _clip(frames: UInt8[np.ndarray, "t h w 3"], info: VideoInfo, warnings: tuple
 def _read(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_FILE:
-            raise SourceError(f"{path}: {size} bytes, more than the limit of {MAX_FILE}", reason="corrupt-video")
+            raise SourceError(
+                f"{path}: {size} bytes, more than the limit of {MAX_FILE}", reason="corrupt-video"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file", reason="missing-file") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})", reason="unreadable") from error
+        raise SourceError(
+            f"{path}: cannot be read ({error.strerror})", reason="unreadable"
+        ) from error
 
 
 def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:

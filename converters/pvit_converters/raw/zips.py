@@ -42,7 +42,9 @@ def read_place(root: Path, place: str) -> bytes:
     file = _open(path)
     try:
         if (size := file.getinfo(member).file_size) > MAX_MEMBER:
-            raise SourceError(f"{path}: '{member}' has {size} bytes, at most {MAX_MEMBER}", reason="too-large")
+            raise SourceError(
+                f"{path}: '{member}' has {size} bytes, at most {MAX_MEMBER}", reason="too-large"
+            )
         with file.open(member) as stream:
             data = stream.read(size + 1)
         if len(data) != size:
@@ -50,8 +52,17 @@ def read_place(root: Path, place: str) -> bytes:
         return data
     except KeyError as error:
         raise SourceError(f"{path}: no member '{member}'", reason="missing-file") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-        raise SourceError(f"{path}: '{member}' cannot be read ({error}); get it again", reason="corrupt-zip") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        OSError,
+    ) as error:
+        raise SourceError(
+            f"{path}: '{member}' cannot be read ({error}); get it again", reason="corrupt-zip"
+        ) from error
 
 
 @lru_cache(maxsize=8)

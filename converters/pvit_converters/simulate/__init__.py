@@ -41,12 +41,21 @@ class Simulation:
 _HERE = "pvit_converters.simulate"
 SOURCES = {
     "hypersim": Simulation(
-        f"{_HERE}.hypersim", "rooms: depth, normals, NYU40 classes, boxes (plain, tilted, shifted cameras)"
+        f"{_HERE}.hypersim",
+        "rooms: depth, normals, NYU40 classes, boxes (plain, tilted, shifted cameras)",
     ),
-    "surreact": Simulation(f"{_HERE}.surreact", "people over stills: SMPL joints, body parts; depth on request"),
-    "phav": Simulation(f"{_HERE}.phav", "street clips: depth in centimetres, class and instance colours"),
-    "synadl": Simulation(f"{_HERE}.synadl", "people in rooms: OpenPose and Kinect joints in 2D and 3D"),
-    "ehoi": Simulation(f"{_HERE}.ehoi", "a workbench with tools and hands: COCO boxes, masks and contacts"),
+    "surreact": Simulation(
+        f"{_HERE}.surreact", "people over stills: SMPL joints, body parts; depth on request"
+    ),
+    "phav": Simulation(
+        f"{_HERE}.phav", "street clips: depth in centimetres, class and instance colours"
+    ),
+    "synadl": Simulation(
+        f"{_HERE}.synadl", "people in rooms: OpenPose and Kinect joints in 2D and 3D"
+    ),
+    "ehoi": Simulation(
+        f"{_HERE}.ehoi", "a workbench with tools and hands: COCO boxes, masks and contacts"
+    ),
     "ssv2": Simulation(f"{_HERE}.ssv2", "real-looking action clips: only a label"),
 }
 
@@ -87,6 +96,8 @@ def simulate(
     write = SOURCES[source].load()
     known = set(write.__kwdefaults__ or {})
     if unknown := sorted(set(options) - known):
-        raise UsageError(f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}.")
+        raise UsageError(
+            f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}."
+        )
     where = None if truth is None else Path(truth)
     return write(Job(Path(out), samples, seed, preset, workers, progress, where), **options)

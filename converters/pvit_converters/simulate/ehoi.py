@@ -34,7 +34,11 @@ from pvit_converters.simulate.world.scene import (
 )
 
 Array = np.ndarray
-PRESETS = {"tiny": (12, Size(1, 72, 128)), "small": (64, Size(1, 144, 256)), "format": (12, Size(1, 720, 1280))}
+PRESETS = {
+    "tiny": (12, Size(1, 72, 128)),
+    "small": (64, Size(1, 144, 256)),
+    "format": (12, Size(1, 720, 1280)),
+}
 """Default number of images and their size."""
 
 CLASSES = (
@@ -84,16 +88,24 @@ def _object(rng: np.random.Generator, class_id: int, at: Array, instance: int) -
     """A tool on the bench: boxes, cylinders with round ends, or balls of plausible size."""
     kind: Kind = ("box", "capsule", "box", "ball")[class_id % 4]
     r = rng.uniform(0.03, 0.06)
-    half = {"box": [r * 1.5, r, r * 0.8], "capsule": [r * 0.4, r * 0.4, r * 1.2], "ball": [r, r, r]}[kind]
+    half = {
+        "box": [r * 1.5, r, r * 0.8],
+        "capsule": [r * 0.4, r * 0.4, r * 1.2],
+        "ball": [r, r, r],
+    }[kind]
     turn = turn_z(float(rng.uniform(0, np.pi)))
     if kind == "capsule":
         turn = turn @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     height = half[0] if kind == "capsule" else half[2]
     where = pose(turn, np.array([[*at, height]]))
-    return Primitive(kind, where, np.array([half]), pattern(rng, 1.0, 0.5), class_id, instance, shadow=0.5)
+    return Primitive(
+        kind, where, np.array([half]), pattern(rng, 1.0, 0.5), class_id, instance, shadow=0.5
+    )
 
 
-def _hand(rng: np.random.Generator, tip: Array, side: int, instance: int, skin: Colour) -> list[Primitive]:
+def _hand(
+    rng: np.random.Generator, tip: Array, side: int, instance: int, skin: Colour
+) -> list[Primitive]:
     """Palm and three fingers (class hand), and a sleeve without class that leads out of the picture."""
     sign = -1 if side == 0 else 1
     wrist = tip + np.array([sign * 0.04, -0.15, 0.08])
@@ -119,9 +131,16 @@ def _scene(task: ImageTask) -> tuple[Scene, list[_Hand], dict[int, int]]:
     """The scene, its hands, and the class of every instance."""
     rng = rng_of(task.seed, 60, task.number)
     bench = Primitive(
-        "box", pose(position=np.array([[0, 0.1, -0.02]])), np.array([[0.7, 0.4, 0.02]]), pattern(rng, 0.2), BENCH, 0
+        "box",
+        pose(position=np.array([[0, 0.1, -0.02]])),
+        np.array([[0.7, 0.4, 0.02]]),
+        pattern(rng, 0.2),
+        BENCH,
+        0,
     )
-    floor = Primitive("plane", pose(position=np.array([[0, 0, -0.8]])), np.ones((1, 3)), pattern(rng, 0.3))
+    floor = Primitive(
+        "plane", pose(position=np.array([[0, 0, -0.8]])), np.ones((1, 3)), pattern(rng, 0.3)
+    )
     solid, classes, hands = [floor, bench], {0: BENCH}, []
     spots = [(x, y) for x in (-0.4, -0.13, 0.13, 0.4) for y in (-0.05, 0.2)]
     for i in rng.permutation(len(spots))[: int(rng.integers(3, 6))]:
@@ -133,9 +152,17 @@ def _scene(task: ImageTask) -> tuple[Scene, list[_Hand], dict[int, int]]:
     tone = float(rng.uniform(0.3, 0.7))
     for side in ((0, 1), (0,), (1,), ())[(task.number + task.number // 4) % 4]:
         things = [p for p in solid if p.instance > 0 and p.class_id != HAND]
-        touched = things[side % len(things)] if rng.uniform() < 0.7 or (task.number == 0 and side == 0) else None
+        touched = (
+            things[side % len(things)]
+            if rng.uniform() < 0.7 or (task.number == 0 and side == 0)
+            else None
+        )
         free = np.array([0.3 * (2 * side - 1), -0.12, 0.12])
-        tip = free if touched is None else touched.pose[0, :3, 3] + np.array([0.0, -0.01, touched.half[0, 2] + 0.02])
+        tip = (
+            free
+            if touched is None
+            else touched.pose[0, :3, 3] + np.array([0.0, -0.01, touched.half[0, 2] + 0.02])
+        )
         instance = len(classes)
         solid += _hand(rng, tip, side, instance, (tone, tone * 0.7, tone * 0.55))
         classes[instance] = HAND
@@ -158,7 +185,11 @@ def _draw(task: ImageTask) -> tuple[Render, list[_Hand], dict[int, int]]:
     picture = render(scene)
     seen = set(np.unique(picture.ids("instance")[0]).tolist()) - {-1}
     classes = {i: c for i, c in classes.items() if i in seen}
-    hands = [replace(h, partner=h.partner if h.partner in seen else -1) for h in hands if h.instance in seen]
+    hands = [
+        replace(h, partner=h.partner if h.partner in seen else -1)
+        for h in hands
+        if h.instance in seen
+    ]
     return picture, hands, classes
 
 
@@ -170,7 +201,9 @@ def write_image(task: ImageTask) -> int:
     path.write_bytes(jpeg(frame) if path.suffix == ".jpg" else png(frame))
     if task.number != 4:
         near = np.clip(np.nan_to_num(picture.depth[0], posinf=2.5) / 2.5 * 255, 1, 255)
-        (task.root / "depth_maps" / f"map_{task.number}.png").write_bytes(png(near.astype(np.uint8)))
+        (task.root / "depth_maps" / f"map_{task.number}.png").write_bytes(
+            png(near.astype(np.uint8))
+        )
     if task.truth is not None:
         _write_truth(task, picture, hands, classes)
     return 1
@@ -178,10 +211,16 @@ def write_image(task: ImageTask) -> int:
 
 def _no_mask(task: ImageTask, classes: dict[int, int]) -> int:
     """The instance that loses its segmentation in image 0: the first tool; -1 elsewhere."""
-    return next((i for i, c in classes.items() if c not in (HAND, BENCH)), -1) if task.number == 0 else -1
+    return (
+        next((i for i, c in classes.items() if c not in (HAND, BENCH)), -1)
+        if task.number == 0
+        else -1
+    )
 
 
-def _write_truth(task: ImageTask, picture: Render, hands: list[_Hand], classes: dict[int, int]) -> None:
+def _write_truth(
+    task: ImageTask, picture: Render, hands: list[_Hand], classes: dict[int, int]
+) -> None:
     assert task.truth is not None
     instance = picture.ids("instance")[0]
     table = np.zeros(max(classes, default=0) + 2, np.uint8)
@@ -236,10 +275,17 @@ def _annotate(task: ImageTask, first: int) -> list[dict[str, Any]]:
         mask = instance == i
         polygons = outlines(mask)
         beyond = 1 if x1 == size.width else 0
-        row: dict[str, Any] = {"id": first + len(out), "category_id": classes[i], "iscrowd": 0, "area": int(mask.sum())}
+        row: dict[str, Any] = {
+            "id": first + len(out),
+            "category_id": classes[i],
+            "iscrowd": 0,
+            "area": int(mask.sum()),
+        }
         row["image_id"] = task.name if task.split == "train" else task.number
         row["bbox"] = [x0, y0, x1 - x0 + beyond, y1 - y0]
-        row["segmentation"] = _runs(mask) if polygons is None or (task.number == 0 and i == BENCH) else polygons
+        row["segmentation"] = (
+            _runs(mask) if polygons is None or (task.number == 0 and i == BENCH) else polygons
+        )
         if i == lost:
             row["segmentation"] = []
         if i in by_instance:
@@ -265,8 +311,14 @@ def _centre(box: tuple[int, int, int, int]) -> Array:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
 
 
-def _contact(task: ImageTask, hand: _Hand, boxes: dict[int, tuple[int, int, int, int]]) -> dict[str, Any]:
-    row: dict[str, Any] = {"hand_side": hand.side, "contact_state": int(hand.partner >= 0), "keypoints": []}
+def _contact(
+    task: ImageTask, hand: _Hand, boxes: dict[int, tuple[int, int, int, int]]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "hand_side": hand.side,
+        "contact_state": int(hand.partner >= 0),
+        "keypoints": [],
+    }
     if hand.partner >= 0:
         way = _centre(boxes[hand.partner]) - _centre(boxes[hand.instance])
         length = float(np.hypot(*way))
@@ -286,10 +338,19 @@ def _categories(split: str) -> list[dict[str, Any]]:
 
 
 def _dump(
-    path: Path, images: list[dict[str, Any]], categories: list[dict[str, Any]], rows: list[dict[str, Any]]
+    path: Path,
+    images: list[dict[str, Any]],
+    categories: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
 ) -> None:
     clean = [{k: v for k, v in r.items() if not k.startswith("_")} for r in rows]
-    value = {"info": {}, "licenses": {}, "images": images, "categories": categories, "annotations": clean}
+    value = {
+        "info": {},
+        "licenses": {},
+        "images": images,
+        "categories": categories,
+        "annotations": clean,
+    }
     path.write_text(json.dumps(value))
 
 
@@ -299,7 +360,11 @@ def _linked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for hand in rows:
         if "hand_side" not in hand:
             continue
-        touched = [r for r in rows if (r["image_id"], r["_instance"]) == (hand["image_id"], hand["_partner"])]
+        touched = [
+            r
+            for r in rows
+            if (r["image_id"], r["_instance"]) == (hand["image_id"], hand["_partner"])
+        ]
         row = {k: hand[k] for k in ("id", "image_id", "bbox", "area", "hand_side", "contact_state")}
         row |= {"category_id": 0, "category_id_obj": -1, "bbox_obj": [], "area_obj": 0}
         if touched:
@@ -316,9 +381,26 @@ def _real(root: Path, seed: int, size: Size) -> None:
     """One real-looking image with boxes only, as the real part has them."""
     rng = rng_of(seed, 61)
     name = "66_28449.jpg"
-    (root / "images" / name).write_bytes(jpeg(rng.integers(0, 255, (size.height, size.width, 3), dtype=np.uint8)))
-    image = {"id": name, "file_name": name, "width": size.width, "height": size.height, "coco_url": ""}
-    rows = [{"id": 0, "image_id": name, "category_id": HAND, "bbox": [10, 20, 30, 25], "area": 750, "iscrowd": 0}]
+    (root / "images" / name).write_bytes(
+        jpeg(rng.integers(0, 255, (size.height, size.width, 3), dtype=np.uint8))
+    )
+    image = {
+        "id": name,
+        "file_name": name,
+        "width": size.width,
+        "height": size.height,
+        "coco_url": "",
+    }
+    rows = [
+        {
+            "id": 0,
+            "image_id": name,
+            "category_id": HAND,
+            "bbox": [10, 20, 30, 25],
+            "area": 750,
+            "iscrowd": 0,
+        }
+    ]
     rows[0] |= {"segmentation": [], "hand_side": 1, "contact_state": 0}
     _dump(root / "annotations/r_test_coco.json", [image], _categories("test"), rows)
 
@@ -344,17 +426,27 @@ def simulate(
     if job.truth is not None:
         job.truth.mkdir(parents=True, exist_ok=True)
     total = job.samples or count
-    tasks = [ImageTask(i, "val" if i % 4 == 3 else "train", root, job.seed, size, job.truth) for i in range(total)]
+    tasks = [
+        ImageTask(i, "val" if i % 4 == 3 else "train", root, job.seed, size, job.truth)
+        for i in range(total)
+    ]
     for split in ("train", "val"):
         rows: list[dict[str, Any]] = []
         images = []
         for task in (t for t in tasks if t.split == split):
             rows += _annotate(task, len(rows))
             key = task.name if split == "train" else task.number
-            images.append({"id": key, "file_name": task.name, "width": size.width, "height": size.height})
+            images.append(
+                {"id": key, "file_name": task.name, "width": size.width, "height": size.height}
+            )
         _dump(root / f"annotations/{split}_coco.json", images, _categories(split), rows)
         if split == "val":
-            _dump(root / "annotations/val_coco_hands.json", images, [{"id": 0, "name": "hand"}], _linked(rows))
+            _dump(
+                root / "annotations/val_coco_hands.json",
+                images,
+                [{"id": 0, "name": "hand"}],
+                _linked(rows),
+            )
     _real(root, job.seed, size)
     spread(write_image, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "val")}

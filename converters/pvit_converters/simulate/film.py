@@ -36,11 +36,15 @@ def develop(
     image = np.clip(radiance * (0.85 * balance).astype(np.float32), 0, 1) ** np.float32(gamma)
     if gap > 0:
         image = _blur(image, gap * rng.uniform(0.0, 0.8))
-        image = image + rng.normal(0, 1, image.shape).astype(np.float32) * np.float32(gap * rng.uniform(0.01, 0.05))
+        image = image + rng.normal(0, 1, image.shape).astype(np.float32) * np.float32(
+            gap * rng.uniform(0.01, 0.05)
+        )
     return np.asarray(np.clip(image * 255 + 0.5, 0, 255)).astype(np.uint8)
 
 
-def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: float, container: Container, gap: float = 0.0) -> bytes:
+def encode(
+    frames: UInt8[np.ndarray, "t h w 3"], fps: float, container: Container, gap: float = 0.0
+) -> bytes:
     """A video file: VP9 in webm, H.264 in mp4, motion JPEG in avi; one thread, no time stamps of the day.
 
     x264's macroblock tree reads memory that it did not set (different bytes from one call to the next, measured with
@@ -70,10 +74,16 @@ def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: float, container: Containe
     out = io.BytesIO()
     flags = {"fflags": "+bitexact"}
     with av.open(out, "w", format=container, options=flags) as file:
-        stream: Any = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream: Any = file.add_stream(
+            codec, rate=Fraction(fps).limit_denominator(1001), options=options
+        )
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pixels
         stream.codec_context.thread_count = 1
         for frame in frames:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            file.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                )
+            )
         file.mux(stream.encode())
     return out.getvalue()

@@ -23,7 +23,11 @@ from pvit_converters.simulate.world.scene import Camera, Scene
 
 Array = np.ndarray
 
-PRESETS = {"tiny": (48, Size(1, 48, 64)), "small": (600, Size(1, 96, 128)), "format": (24, Size(1, 768, 1024))}
+PRESETS = {
+    "tiny": (48, Size(1, 48, 64)),
+    "small": (600, Size(1, 96, 128)),
+    "format": (24, Size(1, 768, 1024)),
+}
 """Default number of frames, and their size."""
 
 TRAPS = (
@@ -80,10 +84,14 @@ class _Frame:
     orientation: Array
 
 
-def _frame(task: SceneTask, space: Room, view: Array, number: int, m: Array, rng: np.random.Generator) -> _Frame:
+def _frame(
+    task: SceneTask, space: Room, view: Array, number: int, m: Array, rng: np.random.Generator
+) -> _Frame:
     size, scale = task.size, task.plan.scale
     K = k_from_uv(m, size.height, size.width)[None]
-    picture = render(Scene(space.primitives, Camera(K, view[None], size.height, size.width), space.light, 1))
+    picture = render(
+        Scene(space.primitives, Camera(K, view[None], size.height, size.width), space.light, 1)
+    )
     rays = rays_of(K, size.height, size.width)[0]
     depth = np.where(picture.surface[0], picture.depth[0], np.nan)
     distance = depth * np.sqrt(1 + (rays * rays).sum(-1))
@@ -104,7 +112,8 @@ def _write_frame(task: SceneTask, camera: str, number: int, frame: _Frame) -> No
     number_of_scene, traps = task.plan.number, task.traps
     folder = task.root / task.plan.name / "images"
     hdf5, preview, geometry = (
-        folder / f"scene_{camera}_{kind}" for kind in ("final_hdf5", "final_preview", "geometry_hdf5")
+        folder / f"scene_{camera}_{kind}"
+        for kind in ("final_hdf5", "final_preview", "geometry_hdf5")
     )
     for path in (hdf5, preview, geometry):
         path.mkdir(parents=True, exist_ok=True)
@@ -122,7 +131,10 @@ def _write_frame(task: SceneTask, camera: str, number: int, frame: _Frame) -> No
         "semantic_instance": picture.ids("instance")[0],
     }
     if not (traps and number_of_scene == 3 and index == 1):
-        maps |= {"normal_world": frame.world.astype(np.float16), "normal_cam": frame.camera.astype(np.float16)}
+        maps |= {
+            "normal_world": frame.world.astype(np.float16),
+            "normal_cam": frame.camera.astype(np.float16),
+        }
     if task.everything:
         with np.errstate(over="ignore"):
             maps["position"] = frame.position.astype(np.float16)
@@ -135,7 +147,9 @@ def _write_frame(task: SceneTask, camera: str, number: int, frame: _Frame) -> No
         write_hdf5(geometry / f"{stem}.{name}.hdf5", array, True)
 
 
-def _write_truth(task: SceneTask, camera: str, number: int, frame: _Frame, view: Array, m: Array) -> None:
+def _write_truth(
+    task: SceneTask, camera: str, number: int, frame: _Frame, view: Array, m: Array
+) -> None:
     assert task.truth is not None
     folder = task.truth / task.plan.name / camera
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +162,9 @@ def _write_truth(task: SceneTask, camera: str, number: int, frame: _Frame, view:
     arrays: dict[str, Any] = {
         "depth": np.where(picture.surface[0], picture.depth[0], 0).astype(np.float32),
         "normal": (picture.normal[0] * usable[..., None]).astype(np.float32),
-        "normal_world": ((picture.normal[0] @ view[:3, :3].T) * usable[..., None]).astype(np.float32),
+        "normal_world": ((picture.normal[0] @ view[:3, :3].T) * usable[..., None]).astype(
+            np.float32
+        ),
         "segm": np.where(classes > 0, classes, 255).astype(np.uint8),
         "instance": instance,
         "box_instance": np.array(list(found), np.int32),
@@ -182,7 +198,9 @@ def write_scene(task: SceneTask) -> int:
             if task.truth is not None:
                 _write_truth(task, camera, number, frame, views[number], m)
             written += 1
-        tables.write_keyframes(detail / camera, views[:, :3, 3] / plan.scale, orientations, plan.scale)
+        tables.write_keyframes(
+            detail / camera, views[:, :3, 3] / plan.scale, orientations, plan.scale
+        )
     return written
 
 

@@ -74,11 +74,24 @@ def plan(samples: int, seed: int, traps: bool) -> list[ScenePlan]:
         numbers = [0, *sorted(int(n) for n in rng.permutation(np.arange(1, ROWS))[: count - 1])]
         two = i % 4 == 1 and count > 1
         half = (count + 1) // 2
-        cameras = {"cam_00": numbers[:half], "cam_02": numbers[half:]} if two else {"cam_00": numbers}
+        cameras = (
+            {"cam_00": numbers[:half], "cam_02": numbers[half:]} if two else {"cam_00": numbers}
+        )
         absent = {"cam_02": numbers[-1:]} if traps and i == 1 and two else {}
         excluded = ("cam_03",) if traps and i == 1 else ()
         name = f"ai_{901 + i // 10:03d}_{i % 10 + 1:03d}"
-        out.append(ScenePlan(i, name, _split(i), LENSES[i % 3], SCALES[i % len(SCALES)], cameras, absent, excluded))
+        out.append(
+            ScenePlan(
+                i,
+                name,
+                _split(i),
+                LENSES[i % 3],
+                SCALES[i % len(SCALES)],
+                cameras,
+                absent,
+                excluded,
+            )
+        )
     return out
 
 
@@ -120,24 +133,56 @@ def write_metadata(folder: Path, plans: Sequence[ScenePlan], height: int, width:
             reason = FLAGGED if camera in p.excluded else BAD_TRAJECTORY
             for i in range(ROWS):
                 ok = i in released
-                rows.append([p.name, camera, i, str(ok), "" if ok else reason, p.split if ok else ""])
-    header = ["scene_name", "camera_name", "frame_id", "included_in_public_release", "exclude_reason"]
+                rows.append(
+                    [p.name, camera, i, str(ok), "" if ok else reason, p.split if ok else ""]
+                )
+    header = [
+        "scene_name",
+        "camera_name",
+        "frame_id",
+        "included_in_public_release",
+        "exclude_reason",
+    ]
     _write_csv(folder / "metadata_images.csv", header, [r[:-1] for r in rows])
-    _write_csv(folder / "metadata_images_split_scene_v1.csv", [*header, "split_partition_name"], rows)
+    _write_csv(
+        folder / "metadata_images_split_scene_v1.csv", [*header, "split_partition_name"], rows
+    )
     cells = [f"M_cam_from_uv_{i}{j}" for i in range(3) for j in range(3)]
     cells += [f"M_proj_{i}{j}" for i in range(4) for j in range(4)]
     lens_rows = []
     for p in plans:
         m = camera_matrix(p.lens, height, width)
         values = [*m.ravel(), *projection(m).ravel()]
-        lens_rows.append([p.name, float(height), float(width), p.scale, "False", *(repr(float(v)) for v in values)])
+        lens_rows.append(
+            [
+                p.name,
+                float(height),
+                float(width),
+                p.scale,
+                "False",
+                *(repr(float(v)) for v in values),
+            ]
+        )
     header = ["scene_name", "settings_output_img_height", "settings_output_img_width"]
     header += ["settings_units_info_meters_scale", "use_camera_physical", *cells]
     _write_csv(folder / "metadata_camera_parameters.csv", header, lens_rows)
-    header = ["Animation", "Rendering job (geometry)", "Instance type (geometry)", "Rendering job (pre)"]
-    header += ["Instance type (pre)", "Rendering job (final)", "Instance type (final)", "Scene type", "Notes"]
+    header = [
+        "Animation",
+        "Rendering job (geometry)",
+        "Instance type (geometry)",
+        "Rendering job (pre)",
+    ]
+    header += [
+        "Instance type (pre)",
+        "Rendering job (final)",
+        "Instance type (final)",
+        "Scene type",
+        "Notes",
+    ]
     header += ["Any good views of scene?"]
-    kinds = [[f"{p.name}_{c}", ROOM_TYPES[p.number % len(ROOM_TYPES)]] for p in plans for c in p.cameras]
+    kinds = [
+        [f"{p.name}_{c}", ROOM_TYPES[p.number % len(ROOM_TYPES)]] for p in plans for c in p.cameras
+    ]
     _write_csv(
         folder / "metadata_camera_trajectories.csv",
         header,
@@ -150,19 +195,28 @@ def write_detail(folder: Path, p: ScenePlan, room: Room) -> None:
     listed = sorted({*p.cameras, *p.excluded, "cam_01"})
     _write_csv(folder / "metadata_cameras.csv", ["camera_name"], [[c] for c in listed])
     _write_csv(
-        folder / "metadata_scene.csv", ["parameter_name", "parameter_value"], [["meters_per_asset_unit", repr(p.scale)]]
+        folder / "metadata_scene.csv",
+        ["parameter_name", "parameter_value"],
+        [["meters_per_asset_unit", repr(p.scale)]],
     )
     nodes = [
-        [i + 1, f"node_{i + 1}", max(q.instance, 0), f"object_{q.instance}"] for i, q in enumerate(room.primitives)
+        [i + 1, f"node_{i + 1}", max(q.instance, 0), f"object_{q.instance}"]
+        for i, q in enumerate(room.primitives)
     ]
-    _write_csv(folder / "metadata_nodes.csv", ["node_id", "node_name", "object_id", "object_name"], nodes)
+    _write_csv(
+        folder / "metadata_nodes.csv", ["node_id", "node_name", "object_id", "object_name"], nodes
+    )
     _write_csv(folder / "metadata_node_strings.csv", ["node_id", "path", "string"], [])
     count = len(room.names) + 1
     centres, sizes = np.full((count, 3), np.inf), np.full((count, 3), np.inf)
     turns = np.full((count, 3, 3), np.inf)
     for i in range(1, count):
         low, high = _bounds([q for q in room.primitives if q.instance == i])
-        centres[i], sizes[i], turns[i] = (low + high) / 2 / p.scale, (high - low) / p.scale, np.eye(3)
+        centres[i], sizes[i], turns[i] = (
+            (low + high) / 2 / p.scale,
+            (high - low) / p.scale,
+            np.eye(3),
+        )
     mesh = folder / "mesh"
     mesh.mkdir(parents=True, exist_ok=True)
     stem = "metadata_semantic_instance_bounding_box_object_aligned_2d"
@@ -192,4 +246,8 @@ def write_keyframes(folder: Path, positions: Array, orientations: Array, scale: 
     }
     for name, array in arrays.items():
         write_hdf5(folder / f"camera_keyframe_{name}.hdf5", array, False)
-    _write_csv(folder / "metadata_camera.csv", ["parameter_name", "parameter_value"], [["frame_time_seconds", 1.0]])
+    _write_csv(
+        folder / "metadata_camera.csv",
+        ["parameter_name", "parameter_value"],
+        [["frame_time_seconds", 1.0]],
+    )

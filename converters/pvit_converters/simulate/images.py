@@ -12,12 +12,16 @@ from jaxtyping import Float, Int, UInt8
 Array = np.ndarray
 
 
-def srgb(radiance: Float[np.ndarray, "*s"], exposure: float | Array = 1.0) -> UInt8[np.ndarray, "*s"]:
+def srgb(
+    radiance: Float[np.ndarray, "*s"], exposure: float | Array = 1.0
+) -> UInt8[np.ndarray, "*s"]:
     """Linear radiance as 8-bit values with gamma 2.2."""
     return np.asarray(np.clip(radiance * exposure, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
 
 
-def tonemap(radiance: Float[np.ndarray, "h w 3"], entity: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def tonemap(
+    radiance: Float[np.ndarray, "h w 3"], entity: Int[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
     """Hypersim's released operator: the 90th percentile of brightness is mapped to 0.8 (spec hypersim, section 6)."""
     brightness = radiance @ np.array([0.3, 0.59, 0.11])
     valid = brightness[entity != -1]
@@ -75,5 +79,10 @@ def boxes_of(ids: Int[np.ndarray, "h w"]) -> dict[int, tuple[int, int, int, int]
     out = {}
     for i in np.unique(ids[ids >= 0]):
         rows, columns = np.nonzero(ids == i)
-        out[int(i)] = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+        out[int(i)] = (
+            int(columns.min()),
+            int(rows.min()),
+            int(columns.max()) + 1,
+            int(rows.max()) + 1,
+        )
     return out

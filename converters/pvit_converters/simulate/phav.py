@@ -26,11 +26,25 @@ from pvit_converters.simulate.world.body import body, clothes, solids
 from pvit_converters.simulate.world.people import DEEDS, perform
 from pvit_converters.simulate.world.render import Render, render
 from pvit_converters.simulate.world.rooms import paint, pattern
-from pvit_converters.simulate.world.scene import Camera, Kind, Light, Material, Primitive, Scene, look_at, pinhole, pose
+from pvit_converters.simulate.world.scene import (
+    Camera,
+    Kind,
+    Light,
+    Material,
+    Primitive,
+    Scene,
+    look_at,
+    pinhole,
+    pose,
+)
 from pvit_data.errors import UsageError
 
 Array = np.ndarray
-PRESETS = {"tiny": (8, Size(6, 48, 64)), "small": (24, Size(8, 96, 128)), "format": (8, Size(30, 256, 340))}
+PRESETS = {
+    "tiny": (8, Size(6, 48, 64)),
+    "small": (24, Size(8, 96, 128)),
+    "format": (8, Size(30, 256, 340)),
+}
 """Default number of videos, their length and size."""
 
 SKY_DEPTH = 65535
@@ -45,7 +59,10 @@ TRAPS = (
     "stray .DS_Store files; flow without its last frame; the RGB numbers start at 1, the maps' at 0 unless asked",
 )
 
-_ENVIRONMENTS, _PHASES = ("Urban", "GreenCity", "Lake", "Stadium", "Middle"), ("Dawn", "Day", "Dusk")
+_ENVIRONMENTS, _PHASES = (
+    ("Urban", "GreenCity", "Lake", "Stadium", "Middle"),
+    ("Dawn", "Day", "Dusk"),
+)
 _WEATHER, _PEOPLE = (
     ("Clear", "Cloudy", "Foggy", "Rainy"),
     ("Civilian_Female01", "Vincent", "Justin", "Model_Girl", "Joan"),
@@ -68,33 +85,68 @@ class VideoTask:
         """Action folder and video folder."""
         rng = rng_of(self.seed, 40, self.number)
         action = ACTIONS[(self.number * 3 + 2) % len(ACTIONS)]
-        fields = [f"b{1000 + self.number}", *(str(rng.choice(x)) for x in (_ENVIRONMENTS, _PHASES, _WEATHER))]
-        fields += [str(rng.choice(["clap_01", "118_29", "walk_forward_02"])), str(rng.choice(_PEOPLE)), "Kite"]
+        fields = [
+            f"b{1000 + self.number}",
+            *(str(rng.choice(x)) for x in (_ENVIRONMENTS, _PHASES, _WEATHER)),
+        ]
+        fields += [
+            str(rng.choice(["clap_01", "118_29", "walk_forward_02"])),
+            str(rng.choice(_PEOPLE)),
+            "Kite",
+        ]
         fields += [str(rng.choice(list("bnopw"))), rng.bytes(16).hex()]
         return action, f"take_{self.number} (copy)" if self.number == 4 else "-".join(fields)
 
 
 def _thing(
-    kind: Kind, at: tuple[float, float, float], half: tuple[float, float, float], m: Material, name: str
+    kind: Kind,
+    at: tuple[float, float, float],
+    half: tuple[float, float, float],
+    m: Material,
+    name: str,
 ) -> Primitive:
-    return Primitive(kind, pose(position=np.array([at])), np.array([half]), m, CLASSES.index(name), shadow=0.4)
+    return Primitive(
+        kind, pose(position=np.array([at])), np.array([half]), m, CLASSES.index(name), shadow=0.4
+    )
 
 
 def _street(rng: np.random.Generator) -> list[Primitive]:
     """Ground, houses, trees, a pole and a car, around a place where people stand."""
     grey = (0.15, 0.6)
-    ground = Primitive("plane", pose(), np.ones((1, 3)), pattern(rng, 0.3, 0.4, grey), CLASSES.index("Road"))
+    ground = Primitive(
+        "plane", pose(), np.ones((1, 3)), pattern(rng, 0.3, 0.4, grey), CLASSES.index("Road")
+    )
     out = [ground]
     for x in (-1, 1):
         w, d, h = rng.uniform(2, 4), rng.uniform(2, 4), rng.uniform(3, 7)
         out.append(
-            _thing("box", (x * rng.uniform(5, 8), rng.uniform(8, 18), h), (w, d, h), pattern(rng, 0.4), "Building")
+            _thing(
+                "box",
+                (x * rng.uniform(5, 8), rng.uniform(8, 18), h),
+                (w, d, h),
+                pattern(rng, 0.4),
+                "Building",
+            )
         )
         at = (x * rng.uniform(2, 4), rng.uniform(4, 9))
-        out.append(_thing("capsule", (*at, 1.0), (0.15, 0.15, 1.0), Material((0.2, 0.1, 0.05)), "Tree"))
+        out.append(
+            _thing("capsule", (*at, 1.0), (0.15, 0.15, 1.0), Material((0.2, 0.1, 0.05)), "Tree")
+        )
         out.append(_thing("ball", (*at, 2.8), (1.0, 1.0, 1.1), pattern(rng, 0.9), "Tree"))
-    out.append(_thing("capsule", (rng.uniform(-2, 2), 6.0, 2.0), (0.06, 0.06, 2.0), Material(paint(rng)), "Pole"))
-    out.append(_thing("box", (rng.uniform(-3, 3), 7.0, 0.6), (1.0, 0.5, 0.5), Material(paint(rng, 1.0)), "Car"))
+    out.append(
+        _thing(
+            "capsule",
+            (rng.uniform(-2, 2), 6.0, 2.0),
+            (0.06, 0.06, 2.0),
+            Material(paint(rng)),
+            "Pole",
+        )
+    )
+    out.append(
+        _thing(
+            "box", (rng.uniform(-3, 3), 7.0, 0.6), (1.0, 0.5, 0.5), Material(paint(rng, 1.0)), "Car"
+        )
+    )
     return out
 
 
@@ -106,16 +158,26 @@ def _scene(task: VideoTask) -> Scene:
         place = np.array([(-0.5, 0.6)[i] if task.number % 2 else 0.0, 3.0, 0.0])
         deed = DEEDS[int(rng.integers(len(DEEDS)))]
         person = body(perform(rng, size.frames, place, -np.pi / 2 + rng.uniform(-0.8, 0.8), deed))
-        solid += [replace(s, class_id=PART_CLASSES[s.part]) for s in solids(person, clothes(rng), 0, i)]
-    ball = _thing("ball", (rng.uniform(-1, 1), 2.4, 0.15), (0.15, 0.15, 0.15), pattern(rng, 1.0), "Ball")
+        solid += [
+            replace(s, class_id=PART_CLASSES[s.part]) for s in solids(person, clothes(rng), 0, i)
+        ]
+    ball = _thing(
+        "ball", (rng.uniform(-1, 1), 2.4, 0.15), (0.15, 0.15, 0.15), pattern(rng, 1.0), "Ball"
+    )
     solid.append(replace(ball, instance=2))
     way = min(0.12 * size.frames, 1.2) * rng.choice([-1, 1])
     drift = np.linspace(-0.5, 0.5, size.frames)[:, None] * [way, 0.3 * rng.uniform(-1, 1), 0.0]
     eye = np.array([rng.uniform(-0.5, 0.5), -0.6, 1.4]) + drift
     view = look_at(eye, np.tile([0.0, 3.0, 0.9], (size.frames, 1)))
-    camera = Camera(pinhole(0.9 * size.width, size.height, size.width), view, size.height, size.width)
+    camera = Camera(
+        pinhole(0.9 * size.width, size.height, size.width), view, size.height, size.width
+    )
     return Scene(
-        tuple(solid), camera, Light(np.array([2.0, 0.0, 6.0]), np.array(2.0), 0.5), size.frames, (0.5, 0.65, 0.9)
+        tuple(solid),
+        camera,
+        Light(np.array([2.0, 0.0, 6.0]), np.array(2.0), 0.5),
+        size.frames,
+        (0.5, 0.65, 0.9),
     )
 
 
@@ -156,7 +218,9 @@ def write_video(task: VideoTask) -> int:
             (folder / f"raw_{number:05d}.jpg").write_bytes(jpeg(frame // 2))
         if number != rgb_numbers[-1]:
             for axis in "xy":
-                (folder / f"flow_{axis}_{number:05d}.jpg").write_bytes(jpeg(np.full_like(frame, 128)))
+                (folder / f"flow_{axis}_{number:05d}.jpg").write_bytes(
+                    jpeg(np.full_like(frame, 128))
+                )
     classes = np.where(picture.surface, picture.ids("class_id"), CLASSES.index("Sky"))
     names = {0: "Person_0", 1: "Person_1", 2: "Ball_0"}
     _write_tables(folder, names)
@@ -166,10 +230,14 @@ def write_video(task: VideoTask) -> int:
     return 1
 
 
-def _write_maps(task: VideoTask, folder: Path, picture: Render, classes: Array, numbers: dict[int, int]) -> list[int]:
+def _write_maps(
+    task: VideoTask, folder: Path, picture: Render, classes: Array, numbers: dict[int, int]
+) -> list[int]:
     """Depth, class and instance images; returns the frames that have them."""
     instances = np.array([(i * 40 + 30, 200 - i * 60, 90) for i in range(3)])
-    centimetres = np.minimum(np.round(np.where(picture.surface, picture.depth, 0) * 100), SKY_DEPTH - 6)
+    centimetres = np.minimum(
+        np.round(np.where(picture.surface, picture.depth, 0) * 100), SKY_DEPTH - 6
+    )
     depth = np.where(picture.surface, centimetres, SKY_DEPTH).astype(np.uint16)
     given = []
     for frame, number in numbers.items():
@@ -225,11 +293,16 @@ def simulate(
             `zero`: maps 0..N-1, same numbers, so that map 0 has no RGB frame and RGB N no map.
     """
     if numbering not in ("shifted", "equal", "zero"):
-        raise UsageError(f"simulate phav: numbering '{numbering}', expected shifted, equal or zero.")
+        raise UsageError(
+            f"simulate phav: numbering '{numbering}', expected shifted, equal or zero."
+        )
     count, size = PRESETS[job.preset]
     size = Size(frames or size.frames, height or size.height, width or size.width)
     root = fresh(job.out)
-    tasks = [VideoTask(i, root, job.seed, size, numbering, job.truth) for i in range(job.samples or count)]
+    tasks = [
+        VideoTask(i, root, job.seed, size, numbering, job.truth)
+        for i in range(job.samples or count)
+    ]
     write_colours(root / "colors.txt")
     spread(write_video, tasks, job)
     return Tree(root, len(tasks), {}, TRAPS)

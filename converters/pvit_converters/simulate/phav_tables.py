@@ -84,5 +84,7 @@ PART_CLASSES = {part: CLASSES.index(name) for part, name in _PARTS.items()}
 
 def write_colours(path: Path) -> None:
     """The text table `colors.txt`."""
-    rows = [f"{name} {r} {g} {b}\n" for name, (r, g, b) in zip(CLASSES, COLOURS.tolist(), strict=True)]
+    rows = [
+        f"{name} {r} {g} {b}\n" for name, (r, g, b) in zip(CLASSES, COLOURS.tolist(), strict=True)
+    ]
     path.write_text("Category r g b\n" + "".join(rows))

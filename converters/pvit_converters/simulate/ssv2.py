@@ -31,7 +31,11 @@ from pvit_data.errors import UsageError
 FPS = 12
 """Frame rate of the release (spec ssv2, section 1)."""
 
-PRESETS = {"tiny": (64, Size(8, 32, 32)), "small": (896, Size(8, 64, 64)), "format": (16, Size(16, 224, 224))}
+PRESETS = {
+    "tiny": (64, Size(8, 32, 32)),
+    "small": (896, Size(8, 64, 64)),
+    "format": (16, Size(16, 224, 224)),
+}
 """Default number of videos, their length and size."""
 
 TEMPLATES = {
@@ -89,7 +93,9 @@ class ClipTruth:
 _SPLITS = ("train", "validation", "test")
 
 
-def _staged(task: ClipTask, frames: int, height: int, width: int) -> tuple[ActionClip, np.random.Generator]:
+def _staged(
+    task: ClipTask, frames: int, height: int, width: int
+) -> tuple[ActionClip, np.random.Generator]:
     rng = rng_of(task.film.seed, _SPLITS.index(task.split), task.number)
     return action_clip(rng, task.verb, task.film.style, frames, height, width, task.shapes), rng
 
@@ -112,7 +118,9 @@ def truth_of(task: ClipTask) -> ClipTruth:
 def _row(truth: ClipTruth) -> dict[str, object]:
     template = TEMPLATES[truth.verb]
     count = template.count("[")
-    things = [{"disc": "pebble", "capsule": "bottle"}.get(s, s) for s in (truth.actor, truth.partner)][:count]
+    things = [
+        {"disc": "pebble", "capsule": "bottle"}.get(s, s) for s in (truth.actor, truth.partner)
+    ][:count]
     label = template.lower()
     for thing in things:
         start, end = label.index("["), label.index("]")
@@ -132,7 +140,9 @@ def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...])
     for split in ("train", "validation"):
         _dump(folder / f"{split}.json", [_row(t) for t in rows[split]])
     _dump(folder / "test.json", [{"id": t.id} for t in rows["test"]])
-    answers = [f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]]
+    answers = [
+        f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]
+    ]
     (folder / "test-answers.csv").write_text("".join(answers))
 
 
@@ -202,10 +212,14 @@ def simulate(
     size = Size(frames or size.frames, height or size.height, width or size.width)
     look = STYLES[style] if gap is None else replace(STYLES[style], gap=gap)
     counts = _counts(job.samples or count) | {
-        k: v for k, v in (("train", train), ("validation", validation), ("test", test)) if v is not None
+        k: v
+        for k, v in (("train", train), ("validation", validation), ("test", test))
+        if v is not None
     }
     root = fresh(job.out)
-    tasks = _tasks(root, counts, choices[verbs], compositional, Film(job.seed, look, size, container))
+    tasks = _tasks(
+        root, counts, choices[verbs], compositional, Film(job.seed, look, size, container)
+    )
     truths = [truth_of(t) for t in tasks]
     _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), choices[verbs])
     if job.truth is not None:

@@ -63,7 +63,11 @@ class Look:
     skeletons: bool
 
     def __post_init__(self) -> None:
-        allowed = {"depth_kind": ("planar", "distance"), "joints2d": ("bottom", "top"), "zrot": ("zero", "view")}
+        allowed = {
+            "depth_kind": ("planar", "distance"),
+            "joints2d": ("bottom", "top"),
+            "zrot": ("zero", "view"),
+        }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise UsageError(
@@ -120,8 +124,14 @@ def _bodies(task: ClipTask, frames: int) -> list[Body]:
     out = []
     for i in range(task.people):
         x = 0.0 if task.people == 1 else (-0.45, 0.45)[i] + rng.uniform(-0.05, 0.05)
-        heading = -np.pi / 2 + rng.uniform(-0.3, 0.3) if task.people == 1 else (0.0, np.pi)[i] - 0.6 * (1 - 2 * i)
-        motion = perform(rng, frames, np.array([x, 0, 0]), heading, DEEDS[int(rng.integers(len(DEEDS)))])
+        heading = (
+            -np.pi / 2 + rng.uniform(-0.3, 0.3)
+            if task.people == 1
+            else (0.0, np.pi)[i] - 0.6 * (1 - 2 * i)
+        )
+        motion = perform(
+            rng, frames, np.array([x, 0, 0]), heading, DEEDS[int(rng.integers(len(DEEDS)))]
+        )
         person = body(motion)
         drift = person.joints["pelvis"] - [x, 0, PELVIS]
         if task.people > 1:
@@ -202,7 +212,12 @@ def _info(task: ClipTask, clip: _Clip) -> tuple[dict[str, Any], int]:
     angle = {"zero": 0.0, "view": float(task.view)}[task.look.zrot]
     scalars = {"gender": np.uint8(clip.rng.integers(2)), "zrot_euler": np.float32(angle)}
     scalars |= {"cam_dist": np.float32(clip.distance), "cam_height": np.float32(clip.height)}
-    texts = {"bg": "backgrounds/still.jpg", "cloth": "textures/plain.jpg", "source": "ntu", "sequence": task.sequence}
+    texts = {
+        "bg": "backgrounds/still.jpg",
+        "cloth": "textures/plain.jpg",
+        "source": "ntu",
+        "sequence": task.sequence,
+    }
     return {**arrays, **scalars, **texts, "light": clip.rng.normal(0, 1, (1, 9))}, length
 
 
@@ -256,7 +271,11 @@ def _write_skeleton(task: ClipTask, clip: _Clip) -> None:
     if task.dataset == "ntu":
         write_ntu(folder / f"{task.sequence}.skeleton", joints)
     else:
-        write_uestc(folder / f"{task.sequence.removesuffix('_color.avi')}_skeleton.mat", joints, task.number % 2 == 0)
+        write_uestc(
+            folder / f"{task.sequence.removesuffix('_color.avi')}_skeleton.mat",
+            joints,
+            task.number % 2 == 0,
+        )
 
 
 def _write_truth(task: ClipTask, clip: _Clip, stem: str, length: int) -> None:
@@ -319,7 +338,9 @@ def simulate(
         raise UsageError(f"simulate surreact: frames must be at least 4, not {length}.")
     chosen = [s for s in _SETS if f"{s[0]}/{s[1]}" in sets]
     if not chosen:
-        raise UsageError(f"simulate surreact: no set in {sets} is ntu/vibe, ntu/hmmr, uestc/hmmr or uestc/vibe.")
+        raise UsageError(
+            f"simulate surreact: no set in {sets} is ntu/vibe, ntu/hmmr, uestc/hmmr or uestc/vibe."
+        )
     if len(set(views)) < 2 or not set(views) <= set(VIEWS):
         raise UsageError(f"simulate surreact: views must be two or more of {VIEWS}, not {views}.")
     root = fresh(job.out)
@@ -327,7 +348,11 @@ def simulate(
     for i in range(job.samples or count):
         number = i // 2 // len(chosen)
         view = views[(i % 2 + 2 * number) % len(views)]
-        tasks.append(ClipTask(*chosen[i // 2 % len(chosen)], number, view, length, root, job.seed, job.truth, look))
+        tasks.append(
+            ClipTask(
+                *chosen[i // 2 % len(chosen)], number, view, length, root, job.seed, job.truth, look
+            )
+        )
     spread(write_clip, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "test")}
     return Tree(root, len(tasks), splits, TRAPS)

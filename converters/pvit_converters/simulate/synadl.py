@@ -85,7 +85,9 @@ def _people(task: ClipTask) -> list[Body]:
         heading = float(FRONT + np.radians(task.facing) * rng.uniform(-1, 1))
         place = np.array([0.7 * i - 0.3 * (task.people - 1), rng.uniform(-0.2, 0.2), 0.0])
         deed = DEEDS[int(rng.integers(len(DEEDS)))]
-        out.append(body(perform(rng, task.frames, place, heading, deed, float(rng.uniform(0.9, 1.05)))))
+        out.append(
+            body(perform(rng, task.frames, place, heading, deed, float(rng.uniform(0.9, 1.05))))
+        )
     return out
 
 
@@ -122,7 +124,11 @@ def _pose(task: ClipTask, kinect: bool, values: Array, scores: Array) -> dict[st
         return {"pose": rows}
     if kinect and task.order == 5:
         rows = [[*joint, float(s)] for joint, s in zip(rows, scores, strict=True)]
-    return {"pose": [v for joint in rows for v in joint], "score": [float(s) for s in scores], "id": 0}
+    return {
+        "pose": [v for joint in rows for v in joint],
+        "score": [float(s) for s in scores],
+        "id": 0,
+    }
 
 
 def _skeleton(task: ClipTask, kinect: bool, values: Array, scores: Array) -> dict[str, Any]:
@@ -152,7 +158,11 @@ def write_clip(task: ClipTask) -> int:
         name = "kinect" if kinect else "body25"
         uv = _project(cam)
         inside = ((uv >= 0) & (uv < [WIDTH, HEIGHT])).all(-1) & (cam[..., 2] > 0.05)
-        truth |= {name: cam.astype(np.float32), f"{name}_2d": uv.astype(np.float32), f"{name}_score": inside}
+        truth |= {
+            name: cam.astype(np.float32),
+            f"{name}_2d": uv.astype(np.float32),
+            f"{name}_score": inside,
+        }
         if task.order != 1 and (task.kinect or not kinect):
             _write_json(task, kinect, folder, cam, uv, inside)
     if task.truth is not None:
@@ -160,7 +170,9 @@ def write_clip(task: ClipTask) -> int:
     return 1
 
 
-def _write_json(task: ClipTask, kinect: bool, folder: str, cam: Array, uv: Array, scores: Array) -> None:
+def _write_json(
+    task: ClipTask, kinect: bool, folder: str, cam: Array, uv: Array, scores: Array
+) -> None:
     """The 2DJ and 3DJ files; the 3D one is moved by a translation of its own, y up, in centimetres."""
     shift = rng_of(task.seed, 53, task.order, kinect).uniform(-0.4, 0.4, 3) * [1, 1, 0.8]
     stored = (cam - shift) * [100, -100, 100]
@@ -197,7 +209,9 @@ def simulate(
     if not actions or not set(actions) <= set(range(1, 56)):
         raise UsageError(f"simulate synadl: actions must be numbers from 1 to 55, not {actions}.")
     if total > most:
-        raise UsageError(f"simulate synadl: {total} videos, but only {most} have names of their own; add actions.")
+        raise UsageError(
+            f"simulate synadl: {total} videos, but only {most} have names of their own; add actions."
+        )
     root = fresh(job.out)
     for folder in ("Openpose", "Kinect") if kinect else ("Openpose",):
         for kind in ("2DJ", "3DJ"):

@@ -78,7 +78,9 @@ def fresh(out: Path) -> Path:
         UsageError: if it exists and holds something.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"simulate: '{out}' exists and is not an empty folder. Choose another folder or remove it.")
+        raise UsageError(
+            f"simulate: '{out}' exists and is not an empty folder. Choose another folder or remove it."
+        )
     out.mkdir(parents=True, exist_ok=True)
     return out
 
@@ -92,6 +94,10 @@ def spread(work: Callable[[T], int], tasks: Sequence[T], job: Job) -> None:
             work(task)
             tell(done, total)
         return
-    with ProcessPoolExecutor(min(job.workers, total), mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(work, tasks, chunksize=max(1, total // (job.workers * 16))), 1):
+    with ProcessPoolExecutor(
+        min(job.workers, total), mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        for done, _ in enumerate(
+            pool.map(work, tasks, chunksize=max(1, total // (job.workers * 16))), 1
+        ):
             tell(done, total)

@@ -33,7 +33,9 @@ _FILES = {"train": "train", "val": "validation", "test": "test"}
 _VIDEO = re.compile(r"(\d{1,9})\.(webm|mp4)\Z")
 _PART = re.compile(r"20bn-something-something-v2-\w\w\Z|.*\.zip\Z")
 _RECORD_BYTES = 2048
-_FRAMES_BYTES = 200_000  # of a clip made from frames; its 40 to 200 files are not listed before the conversion
+_FRAMES_BYTES = (
+    200_000  # of a clip made from frames; its 40 to 200 files are not listed before the conversion
+)
 
 INFO = SourceInfo(
     name="ssv2",
@@ -68,7 +70,8 @@ class SSv2Options(ConverterOptions):
     selects: ClassVar[frozenset[str]] = frozenset({"split"})
 
     split: Literal["trainval", "train", "val", "test", "all"] = Field(
-        "trainval", description="splits to convert; the official test split has no labels and is left out by default"
+        "trainval",
+        description="splits to convert; the official test split has no labels and is left out by default",
     )
     val_list: Literal["official", "no-empty-boxes"] = Field(
         "official",
@@ -81,9 +84,13 @@ class SSv2Options(ConverterOptions):
     )
     copy_video: bool = Field(False, description="copy every video as it is, whatever its codec")
     frame_rate: float = Field(
-        0.0, ge=0, description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg"
+        0.0,
+        ge=0,
+        description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg",
     )
-    verify: bool = Field(True, description="decode each video once, to count its frames and find damage")
+    verify: bool = Field(
+        True, description="decode each video once, to count its frames and find damage"
+    )
 
 
 class SSv2Converter(Converter):
@@ -96,7 +103,9 @@ class SSv2Converter(Converter):
     def __init__(self, root: Path, options: SSv2Options) -> None:
         super().__init__(root, options)
         if not self.root.is_dir():
-            raise SourceError(f"{self.root}: no such folder; give the folder that holds the videos and labels of SSv2")
+            raise SourceError(
+                f"{self.root}: no such folder; give the folder that holds the videos and labels of SSv2"
+            )
         self.videos = self._find_videos()
 
     @property
@@ -114,9 +123,13 @@ class SSv2Converter(Converter):
         try:
             classes = {str(name): int(index) for name, index in table.items()}
         except (AttributeError, TypeError, ValueError) as error:
-            raise SourceError(f'{path}: expected {{"template": "index", ...}} ({error})', reason="bad-json") from error
+            raise SourceError(
+                f'{path}: expected {{"template": "index", ...}} ({error})', reason="bad-json"
+            ) from error
         if sorted(classes.values()) != list(range(len(classes))):
-            raise SourceError(f"{path}: its indices are not 0..{len(classes) - 1}, each once", reason="bad-json")
+            raise SourceError(
+                f"{path}: its indices are not 0..{len(classes) - 1}, each once", reason="bad-json"
+            )
         return classes
 
     def spaces(self) -> dict[str, LabelSpace]:
@@ -141,8 +154,14 @@ class SSv2Converter(Converter):
                 else:
                     items.append(self._item(row, video, split, *present[video]))
         if not items:
-            raise SourceError(f"{self.videos}: none of the {absent.total()} listed videos is here{self._leftovers()}")
-        notes = [f"{absent['video not present']} listed videos are absent{hint}"] if (hint := self._leftovers()) else []
+            raise SourceError(
+                f"{self.videos}: none of the {absent.total()} listed videos is here{self._leftovers()}"
+            )
+        notes = (
+            [f"{absent['video not present']} listed videos are absent{hint}"]
+            if (hint := self._leftovers())
+            else []
+        )
         return Listing(items, dict(absent), [*notes, self._which_list(items)])
 
     def _which_list(self, items: list[Item]) -> str:
@@ -151,7 +170,8 @@ class SSv2Converter(Converter):
         if self.opts.val_list == "official":
             return f"official lists ({here} here): results on all 24,777 validation videos compare with others'"
         return (
-            f"lists without the videos that have no boxes ({here} here): say so beside results, 22,660 of 24,777 count"
+            f"lists without the videos that have no boxes ({here} here): "
+            "say so beside results, 22,660 of 24,777 count"
         )
 
     def _item(self, row: dict[str, Any], video: str, split: str, file: str, size: int) -> Item:
@@ -178,10 +198,14 @@ class SSv2Converter(Converter):
         return self.classes[name]
 
     def _splits(self) -> list[str]:
-        wanted = {"trainval": ["train", "val"], "all": ["train", "val", "test"]}.get(self.opts.split, [self.opts.split])
+        wanted = {"trainval": ["train", "val"], "all": ["train", "val", "test"]}.get(
+            self.opts.split, [self.opts.split]
+        )
         there = [split for split in wanted if self._find_labels(_FILES[split])]
         if not there:
-            raise SourceError(self._no_labels(" or ".join(f"{_FILES[split]}.json" for split in wanted)))
+            raise SourceError(
+                self._no_labels(" or ".join(f"{_FILES[split]}.json" for split in wanted))
+            )
         return there
 
     def _rows(self, split: str) -> Iterator[dict[str, Any]]:
@@ -192,9 +216,12 @@ class SSv2Converter(Converter):
         for row in rows if isinstance(rows, list) else [rows]:
             if not isinstance(row, dict) or not str(row.get("id", "")).isdecimal():
                 raise SourceError(
-                    f'{path}: expected a list of {{"id": "1", ...}}, found {row!r:.80}', reason="bad-json"
+                    f'{path}: expected a list of {{"id": "1", ...}}, found {row!r:.80}',
+                    reason="bad-json",
                 )
-            if not isinstance(row.get("template", ""), str) or (split != "test" and "template" not in row):
+            if not isinstance(row.get("template", ""), str) or (
+                split != "test" and "template" not in row
+            ):
                 raise SourceError(f"{path}: video {row['id']} has no template", reason="bad-json")
             if (name := answers.get(str(row["id"]), "")) in self.classes:
                 row["action"] = self.classes[name]
@@ -216,7 +243,11 @@ class SSv2Converter(Converter):
                 "--val-list no-empty-boxes needs --empty-boxes FOLDER with empty_bbox_train.json and "
                 "empty_bbox_val.json, which are in data/ssv2 of https://github.com/eladb3/SViT"
             )
-        return {str(i) for name in ("train", "val") for i in _read_json(folder / f"empty_bbox_{name}.json")}
+        return {
+            str(i)
+            for name in ("train", "val")
+            for i in _read_json(folder / f"empty_bbox_{name}.json")
+        }
 
     # ---- where things lie ------------------------------------------------------------------------------------
 
@@ -233,11 +264,17 @@ class SSv2Converter(Converter):
         )
 
     def _find_labels(self, name: str) -> Path | None:
-        paths = (self.root / f / f"{prefix}{name}.json" for f in _LABEL_FOLDERS for prefix in _PREFIXES)
+        paths = (
+            self.root / f / f"{prefix}{name}.json" for f in _LABEL_FOLDERS for prefix in _PREFIXES
+        )
         return next((path for path in paths if path.is_file()), None)
 
     def _no_labels(self, names: str) -> str:
-        up = f"; give the folder above it, {self.root.parent}" if self.root.name in _VIDEO_FOLDERS else ""
+        up = (
+            f"; give the folder above it, {self.root.parent}"
+            if self.root.name in _VIDEO_FOLDERS
+            else ""
+        )
         return (
             f"{self.root}: no labels of SSv2: no {names} (or something-something-v2-...) in labels/, annotations/ or "
             f"the folder itself{up}. {INFO.obtain}"
@@ -257,7 +294,9 @@ class SSv2Converter(Converter):
     def _leftovers(self) -> str:
         """What to do about archives that were not unpacked, as the end of a sentence."""
         places = {self.root, getattr(self, "videos", self.root)}
-        names = {entry.name for place in places for entry in os.scandir(place) if _PART.match(entry.name)}
+        names = {
+            entry.name for place in places for entry in os.scandir(place) if _PART.match(entry.name)
+        }
         parts = sorted(name for name in names if any((place / name).is_file() for place in places))
         if not parts:
             return ""
@@ -277,9 +316,19 @@ class SSv2Converter(Converter):
             clip = read_frames(path, self.opts.frame_rate)
         else:
             clip = read_clip(path, copy_video=self.opts.copy_video, verify=self.opts.verify)
-        sample = Sample(key=item.key, group=item.group, rgb=clip.rgb, fps=clip.fps, action=item.ref.get("action"))
+        sample = Sample(
+            key=item.key,
+            group=item.group,
+            rgb=clip.rgb,
+            fps=clip.fps,
+            action=item.ref.get("action"),
+        )
         sample.num_frames, sample.height, sample.width = clip.num_frames, clip.height, clip.width
-        sample.meta = {name: item.ref[name] for name in ("label", "template", "placeholders") if name in item.ref}
+        sample.meta = {
+            name: item.ref[name]
+            for name in ("label", "template", "placeholders")
+            if name in item.ref
+        }
         sample.meta |= {
             "video_id": item.ref["video_id"],
             "split": item.split,
@@ -309,5 +358,7 @@ def _mirrored(classes: dict[str, int]) -> tuple[tuple[int, int], ...]:
     """Pairs of classes whose names differ by left and right, such as the two directions of pushing."""
     swap = {"left": "right", "right": "left"}
     other = {name: re.sub(r"\b(left|right)\b", lambda m: swap[m[1]], name) for name in classes}
-    pairs = ((index, classes[other[name]]) for name, index in classes.items() if other[name] in classes)
+    pairs = (
+        (index, classes[other[name]]) for name, index in classes.items() if other[name] in classes
+    )
     return tuple(sorted((a, b) for a, b in pairs if a < b))

@@ -35,7 +35,9 @@ def read_frames(folder: Path, frame_rate: float = 0.0) -> Clip:
         if match := _FRAME.match(entry.name):
             found[int(match["number"])] = (Path(entry.path), match["prefix"] is not None)
     if not found:
-        raise SourceError(f"{folder}: no frame such as 0001.jpg or ID_000001.jpg in it", reason="empty-folder")
+        raise SourceError(
+            f"{folder}: no frame such as 0001.jpg or ID_000001.jpg in it", reason="empty-folder"
+        )
     numbers = sorted(found)
     first = read_image(found[numbers[0]][0])
     frames = np.empty((len(numbers), *first.shape[:2], 3), np.uint8)
@@ -46,7 +48,8 @@ def read_frames(folder: Path, frame_rate: float = 0.0) -> Clip:
             image = np.repeat(image[..., None], 3, -1)
         if image.shape != frames.shape[1:]:
             raise SourceError(
-                f"{path}: {image.shape}, but its first frame is {frames.shape[1:]}", reason="size-mismatch"
+                f"{path}: {image.shape}, but its first frame is {frames.shape[1:]}",
+                reason="size-mismatch",
             )
         frames[i] = image
     rate = frame_rate or (EXTRACTED_RATE if found[numbers[0]][1] else NATIVE_RATE)

@@ -35,7 +35,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 NTU60, UESTC40 = _names(_NTU), _names(_UESTC)
 
-ACTIONS = LabelSpace("surreact100", tuple(f"ntu60: {n}" for n in NTU60) + tuple(f"uestc40: {n}" for n in UESTC40))
+ACTIONS = LabelSpace(
+    "surreact100", tuple(f"ntu60: {n}" for n in NTU60) + tuple(f"uestc40: {n}" for n in UESTC40)
+)
 """0..59 NTU, 60..99 UESTC."""
 
 

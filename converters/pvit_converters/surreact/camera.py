@@ -71,7 +71,10 @@ def view_of(angle: float, distance: float, height: float, is_mirrored: bool = Fa
 def project(points: Float[np.ndarray, "*s 3"]) -> Float[np.ndarray, "*s 2"]:
     """Pixels of points in camera axes, rows from the top."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        out: Float[np.ndarray, "*s 2"] = FOCAL * points[..., :2] / points[..., 2:] + [WIDTH / 2, HEIGHT / 2]
+        out: Float[np.ndarray, "*s 2"] = FOCAL * points[..., :2] / points[..., 2:] + [
+            WIDTH / 2,
+            HEIGHT / 2,
+        ]
     return out
 
 

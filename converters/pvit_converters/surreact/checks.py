@@ -67,8 +67,12 @@ class Geometry(NamedTuple):
         return float(np.median(miss)) if miss.size else float("inf")
 
     def __str__(self) -> str:
-        angle = {"view": "the view of the file name", "zrot": "zrot_euler", "zero": "angle 0"}[self.angle]
-        return f"{angle}, joints2D from the {self.rows}" + (", mirrored" if self.is_mirrored else "")
+        angle = {"view": "the view of the file name", "zrot": "zrot_euler", "zero": "angle 0"}[
+            self.angle
+        ]
+        return f"{angle}, joints2D from the {self.rows}" + (
+            ", mirrored" if self.is_mirrored else ""
+        )
 
 
 HYPOTHESES = tuple(
@@ -148,7 +152,9 @@ def examine(clips: Sequence[Evidence]) -> Outcome:
     """Pools the clips of one set."""
     if not clips:
         return Outcome()
-    miss = {h: float(np.median([h.misfit(c.info, c.view, c.frames) for c in clips])) for h in HYPOTHESES}
+    miss = {
+        h: float(np.median([h.misfit(c.info, c.view, c.frames) for c in clips])) for h in HYPOTHESES
+    }
     # The first of those that rounding cannot tell apart: the view of the name, not mirrored.
     best = next(h for h in HYPOTHESES if miss[h] <= min(miss.values()) + SLACK)
     others = [value for value in miss.values() if value > miss[best] + SLACK]
@@ -159,7 +165,11 @@ def examine(clips: Sequence[Evidence]) -> Outcome:
         if best.misfit(clip.info, clip.view, clip.frames) > MAX_MISFIT:
             continue  # joints that don't project say nothing about the maps
         good = clip.info.usable()[: clip.frames]
-        pixels = project(best.view(clip.info, clip.view).see(clip.info.joints3d[: clip.frames].astype(np.float64)))
+        pixels = project(
+            best.view(clip.info, clip.view).see(
+                clip.info.joints3d[: clip.frames].astype(np.float64)
+            )
+        )
         heads.append((pixels[:, :, _HEAD, 1] < pixels[:, :, _PELVIS, 1])[good])
         if clip.segm is not None and good[:1].any():
             inside += _on_parts(pixels[0][good[0]], clip.segm)
@@ -171,15 +181,22 @@ def examine(clips: Sequence[Evidence]) -> Outcome:
     return out
 
 
-def _on_parts(pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"]) -> Float[np.ndarray, "3"]:
+def _on_parts(
+    pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"]
+) -> Float[np.ndarray, "3"]:
     """Joints on a part, on a part of the map upside down, and joints inside the picture."""
     column, row = np.floor(pixels.reshape(-1, 2).T).astype(int)
     there = (column >= 0) & (column < WIDTH) & (row >= 0) & (row < HEIGHT)
     column, row = column[there], row[there]
-    return np.array([(segm[row, column] > 0).sum(), (segm[HEIGHT - 1 - row, column] > 0).sum(), there.sum()], float)
+    return np.array(
+        [(segm[row, column] > 0).sum(), (segm[HEIGHT - 1 - row, column] > 0).sum(), there.sum()],
+        float,
+    )
 
 
-def _compare_arms(pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"], out: Outcome) -> None:
+def _compare_arms(
+    pixels: Float[np.ndarray, "p 24 2"], segm: UInt8[np.ndarray, "240 320"], out: Outcome
+) -> None:
     """One person's upper arms: is the part nearer to its own joints?"""
     if len(pixels) != 1:
         return  # two people share the part numbers

@@ -76,7 +76,9 @@ class SurreactConverter(Converter):
         chosen = [clip for key, clip in sorted(found.clips.items()) if self._is_wanted(clip)]
         clips = [clip for clip in chosen if "mp4" in clip.files]
         if not clips:
-            raise SourceError(f"{self.root}: none of the {len(found.clips)} clips there is selected by the options")
+            raise SourceError(
+                f"{self.root}: none of the {len(found.clips)} clips there is selected by the options"
+            )
         by_set: dict[tuple[str, str], list[Clip]] = {}
         for clip in clips:
             by_set.setdefault(clip.set, []).append(clip)
@@ -84,7 +86,11 @@ class SurreactConverter(Converter):
         for name, members in sorted(by_set.items()):
             outcomes[name], sentences = self._examine("/".join(name), members)
             notes += sentences
-        absent = {"video of the clip not present": len(chosen) - len(clips)} if len(chosen) > len(clips) else {}
+        absent = (
+            {"video of the clip not present": len(chosen) - len(clips)}
+            if len(chosen) > len(clips)
+            else {}
+        )
         return Listing([self._item(clip, *outcomes[clip.set]) for clip in clips], absent, notes)
 
     def _is_wanted(self, clip: Clip) -> bool:
@@ -98,8 +104,17 @@ class SurreactConverter(Converter):
         )
 
     def _item(self, clip: Clip, outcome: Outcome, is_distance: bool) -> Item:
-        ref: dict[str, Any] = {"files": clip.files, "sequence": clip.sequence, "view": clip.view, "set": list(clip.set)}
-        ref |= {"geometry": list(outcome.geometry), "turn": outcome.flips_maps, "pose": outcome.sides_agree}
+        ref: dict[str, Any] = {
+            "files": clip.files,
+            "sequence": clip.sequence,
+            "view": clip.view,
+            "set": list(clip.set),
+        }
+        ref |= {
+            "geometry": list(outcome.geometry),
+            "turn": outcome.flips_maps,
+            "pose": outcome.sides_agree,
+        }
         ref["distance"] = is_distance
         size = 16_384 + int(sum(_SHRINK.get(kind, 0.0) * size for kind, size in clip.size.items()))
         return Item(clip.key, clip.group, clip.split, ref, size)
@@ -108,14 +123,19 @@ class SurreactConverter(Converter):
         """The self-check of a set: geometry, orientation, sides, kind of depth."""
         with_info = [clip for clip in clips if "info" in clip.files]
         if not with_info:
-            return (Outcome(), False), [f"{name}: no _info.mat, so no joints; unpack the archive of the set again"]
+            return (Outcome(), False), [
+                f"{name}: no _info.mat, so no joints; unpack the archive of the set again"
+            ]
         picked = _spread(with_info, CLIPS)
         evidence = [e for clip in picked if (e := self._evidence(clip)) is not None]
         outcome = examine(evidence)
         notes = [outcome.sentence(name)]
         with_depth = [clip for clip in with_info if "depth" in clip.files]
         is_distance, sentence = self._depth_kind(with_depth, outcome)
-        told = [sentence, self._same_rendering([clip for clip in with_depth if "segm" in clip.files])]
+        told = [
+            sentence,
+            self._same_rendering([clip for clip in with_depth if "segm" in clip.files]),
+        ]
         return (outcome, is_distance), [*notes, *(f"{name}: {each}" for each in told if each)]
 
     def _evidence(self, clip: Clip) -> Evidence | None:
@@ -135,15 +155,26 @@ class SurreactConverter(Converter):
         if not clips:
             return False, ""
         if self.opts.depth_kind != "auto":
-            return self.opts.depth_kind == "distance", f"depth is taken as {self.opts.depth_kind} (--depth-kind)"
+            return (
+                self.opts.depth_kind == "distance",
+                f"depth is taken as {self.opts.depth_kind} (--depth-kind)",
+            )
         errors = []
         for clip in _spread([c for c in clips if "normal" in c.files], DEPTH_CLIPS):
             try:
-                depth = maps.Series.open(self.root / clip.files["depth"], "depth", outcome.flips_maps)
-                normal = maps.Series.open(self.root / clip.files["normal"], "normal", outcome.flips_maps)
+                depth = maps.Series.open(
+                    self.root / clip.files["depth"], "depth", outcome.flips_maps
+                )
+                normal = maps.Series.open(
+                    self.root / clip.files["normal"], "normal", outcome.flips_maps
+                )
                 view = outcome.geometry.view(read_info(self.root / clip.files["info"]), clip.view)
                 frame = min(depth.length, normal.length) // 2
-                errors.append(maps.angle_errors(depth.read(frame), maps.camera_normals(normal.read(frame), view)))
+                errors.append(
+                    maps.angle_errors(
+                        depth.read(frame), maps.camera_normals(normal.read(frame), view)
+                    )
+                )
             except SourceError:
                 continue
         return maps.decide_kind(errors)
@@ -156,14 +187,22 @@ class SurreactConverter(Converter):
                 segm = maps.Series.open(self.root / clip.files["segm"], "segm")
                 depth = maps.Series.open(self.root / clip.files["depth"], "depth")
                 frames = min(segm.length, depth.length, 1)
-                shares.append(maps.agreement(maps.read_parts(segm, frames), maps.read_depth(depth, frames, False)))
+                shares.append(
+                    maps.agreement(
+                        maps.read_parts(segm, frames), maps.read_depth(depth, frames, False)
+                    )
+                )
             except SourceError:
                 continue
         if not shares:
             return ""
         foreign = sum(share < MIN_AGREEMENT for share in shares)
         text = f"people in depth and body parts overlap by {min(shares):.0%} at least ({len(shares)} clips)"
-        return f"{text}; {foreign} OF THEM ARE OF ANOTHER RENDERING, such depth is left out" if foreign else text
+        return (
+            f"{text}; {foreign} OF THEM ARE OF ANOTHER RENDERING, such depth is left out"
+            if foreign
+            else text
+        )
 
     def _notes(self, found: Found, clips: list[Clip]) -> list[str]:
         counts = Counter((*clip.set, clip.split) for clip in clips)
@@ -177,10 +216,14 @@ class SurreactConverter(Converter):
         if found.doubled:
             notes.append(f"{found.doubled} files are there twice; the first was used")
         if found.splitless:
-            notes.append(f"{found.splitless} clips lie neither in train/ nor in test/; they count as training data")
+            notes.append(
+                f"{found.splitless} clips lie neither in train/ nor in test/; they count as training data"
+            )
         for kind in ("info", "segm"):
             if without := sum(kind not in clip.files for clip in clips):
-                leftover = f"; {found.archives[0]} lies there, is it unpacked?" if found.archives else ""
+                leftover = (
+                    f"; {found.archives[0]} lies there, is it unpacked?" if found.archives else ""
+                )
                 notes.append(f"{without} clips have no _{kind}.mat{leftover}")
         return notes
 
@@ -210,8 +253,16 @@ class SurreactConverter(Converter):
         action, label = action_of(item.ref["sequence"])
         sample = Sample(key=item.key, group=item.group, rgb=video.rgb, fps=video.fps, action=action)
         sample.num_frames, sample.height, sample.width = video.num_frames, video.height, video.width
-        sample.meta = {"sequence": item.ref["sequence"], "view": item.ref["view"], "action_label": label}
-        sample.meta |= {"set": "/".join(item.ref["set"]), "split": item.split, "annotated_frames": frames}
+        sample.meta = {
+            "sequence": item.ref["sequence"],
+            "view": item.ref["view"],
+            "action_label": label,
+        }
+        sample.meta |= {
+            "set": "/".join(item.ref["set"]),
+            "split": item.split,
+            "annotated_frames": frames,
+        }
         warnings = list(video.warnings)
         if len({*lengths, frames}) > 1:
             warnings.append("lengths-of-files-differ")
@@ -229,7 +280,12 @@ class SurreactConverter(Converter):
         return sample
 
     def _annotate(
-        self, sample: Sample, item: Item, info: Info | None, series: dict[str, maps.Series], frames: int
+        self,
+        sample: Sample,
+        item: Item,
+        info: Info | None,
+        series: dict[str, maps.Series],
+        frames: int,
     ) -> list[str]:
         geometry = Geometry(*item.ref["geometry"])
         view = geometry.view(info, int(item.ref["view"])) if info is not None else None
@@ -284,7 +340,9 @@ class SurreactConverter(Converter):
             return ["joints-do-not-project-left-out"]
         if not item.ref["pose"]:
             return ["joints-on-the-wrong-side-left-out"]
-        sample.camera = Camera(K[None].copy(), None if world is None else world[None], UP if world is not None else "")
+        sample.camera = Camera(
+            K[None].copy(), None if world is None else world[None], UP if world is not None else ""
+        )
         pose = from_smpl(info, view, frames, self.opts.smpl_models)
         sample.meta["joint_source"] = "smpl"
         self._store(sample, pose)

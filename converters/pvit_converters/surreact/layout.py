@@ -30,7 +30,13 @@ PUBLISHED = {
 PAPER = (("ntu", "vibe", "train"), ("uestc", "hmmr", "train"))
 """What the paper trains on: 105,162 + 3,154 = 108,316, the only pair that gives its 108.3 thousand."""
 
-_KINDS = {".mp4": "mp4", "_info.mat": "info", "_segm.mat": "segm", "_depth.mat": "depth", "_normal.mat": "normal"}
+_KINDS = {
+    ".mp4": "mp4",
+    "_info.mat": "info",
+    "_segm.mat": "segm",
+    "_depth.mat": "depth",
+    "_normal.mat": "normal",
+}
 _ESTIMATOR = re.compile(r"vibe|hmmr", re.IGNORECASE)
 
 
@@ -102,7 +108,9 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
         SourceError: if the folder is not there, or a set's estimator cannot be told.
     """
     if not root.is_dir():
-        raise SourceError(f"{root}: no such folder; give the folder into which SURREACT's archives were unpacked")
+        raise SourceError(
+            f"{root}: no such folder; give the folder into which SURREACT's archives were unpacked"
+        )
     found = Found()
     above = root.resolve().parts
     stack = [""]
@@ -120,7 +128,13 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
 
 
 def _add(
-    found: Found, root: Path, relative: str, match: re.Match[str], estimator: str, above: tuple[str, ...], size: int
+    found: Found,
+    root: Path,
+    relative: str,
+    match: re.Match[str],
+    estimator: str,
+    above: tuple[str, ...],
+    size: int,
 ) -> None:
     kind = _KINDS.get(match["kind"])
     if kind is None:
@@ -137,7 +151,9 @@ def _add(
     stem = relative.rsplit("/", 1)[-1].removesuffix(match["kind"])
     dataset = "ntu" if match["seq"].startswith("S") else "uestc"
     # The split is the folder above the sequence's, which may lie above the root if a user gives train/ or test/.
-    split = next((f.lower() for f in [*above, *folders][:-3:-1] if f.lower() in ("train", "val", "test")), "")
+    split = next(
+        (f.lower() for f in [*above, *folders][:-3:-1] if f.lower() in ("train", "val", "test")), ""
+    )
     clip = Clip(dataset, name, split or "train", match["seq"], int(match["view"]), stem)
     found.splitless += clip.key not in found.clips and not split
     clip = found.clips.setdefault(clip.key, clip)
@@ -147,7 +163,9 @@ def _add(
     clip.files[kind], clip.size[kind] = relative, size
 
 
-def missing_sets(counts: Mapping[tuple[str, str, str], int], wanted: tuple[tuple[str, str, str], ...]) -> list[str]:
+def missing_sets(
+    counts: Mapping[tuple[str, str, str], int], wanted: tuple[tuple[str, str, str], ...]
+) -> list[str]:
     """Sentences on how many of the published videos are there, for the sets found or wanted."""
     out = []
     for name, total in PUBLISHED.items():

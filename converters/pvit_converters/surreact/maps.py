@@ -52,13 +52,19 @@ class Series:
         """
         file = MatFile(path)
         if f"{name}_1" not in file:
-            raise SourceError(f"{path}: no variable '{name}_1', found {file.names[:5]}", reason="missing-variable")
+            raise SourceError(
+                f"{path}: no variable '{name}_1', found {file.names[:5]}", reason="missing-variable"
+            )
         return cls(path, name, file, upside_down)
 
     @property
     def length(self) -> int:
         """Number of consecutive maps from 1."""
-        numbers = {int(m[1]) for n in self.file.names if (m := re.fullmatch(rf"{self.name}_(\d{{1,6}})", n))}
+        numbers = {
+            int(m[1])
+            for n in self.file.names
+            if (m := re.fullmatch(rf"{self.name}_(\d{{1,6}})", n))
+        }
         return next((i for i in range(len(numbers) + 1) if i + 1 not in numbers), 0)
 
     def read(self, frame: int) -> Array:
@@ -123,7 +129,9 @@ def read_normals(series: Series, frames: int, view: View) -> Float32[np.ndarray,
     return out
 
 
-def camera_normals(world: Float[np.ndarray, "240 320 3"], view: View) -> Float32[np.ndarray, "240 320 3"]:
+def camera_normals(
+    world: Float[np.ndarray, "240 320 3"], view: View
+) -> Float32[np.ndarray, "240 320 3"]:
     """World normals as the camera sees them; only pixels with a person are touched."""
     out = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     there = np.abs(world).max(-1) > 0  # false for NaN
@@ -136,7 +144,9 @@ def camera_normals(world: Float[np.ndarray, "240 320 3"], view: View) -> Float32
     return out
 
 
-def angle_errors(depth: Float[np.ndarray, "240 320"], normal: Float32[np.ndarray, "240 320 3"]) -> tuple[float, float]:
+def angle_errors(
+    depth: Float[np.ndarray, "240 320"], normal: Float32[np.ndarray, "240 320 3"]
+) -> tuple[float, float]:
     """Mean angle in degrees between normals and the surface of a depth map, read as planar and as distance.
 
     Bodies are too thick for their joints to tell the two apart, normals are not (spec, section 5).
@@ -145,8 +155,12 @@ def angle_errors(depth: Float[np.ndarray, "240 320"], normal: Float32[np.ndarray
     return planar_error, distance_error
 
 
-def _angle(depth: Float32[np.ndarray, "240 320"], normal: Float32[np.ndarray, "240 320 3"]) -> float:
-    points = np.concatenate([rays(), np.ones((HEIGHT, WIDTH, 1), np.float32)], -1) * depth[..., None]
+def _angle(
+    depth: Float32[np.ndarray, "240 320"], normal: Float32[np.ndarray, "240 320 3"]
+) -> float:
+    points = (
+        np.concatenate([rays(), np.ones((HEIGHT, WIDTH, 1), np.float32)], -1) * depth[..., None]
+    )
     across, down = points[1:-1, 2:] - points[1:-1, :-2], points[2:, 1:-1] - points[:-2, 1:-1]
     surface = np.cross(down, across)
     length = np.sqrt((surface * surface).sum(-1))
@@ -167,7 +181,9 @@ def _interior(depth: Float32[np.ndarray, "240 320"]) -> Bool[np.ndarray, "238 31
     return good
 
 
-def agreement(parts: UInt8[np.ndarray, "n 240 320"], depth: Float32[np.ndarray, "n 240 320"]) -> float:
+def agreement(
+    parts: UInt8[np.ndarray, "n 240 320"], depth: Float32[np.ndarray, "n 240 320"]
+) -> float:
     """Intersection over union of the pixels with a person in both; 1 where neither has one."""
     a, b = parts > 0, depth > 0
     union = int((a | b).sum())

@@ -67,7 +67,10 @@ def read_info(path: Path, *, with_body: bool = False) -> Info:
     joints = to_joints(file.array("joints3D"), 3, path)
     flat = to_joints(file.array("joints2D"), 2, path) if "joints2D" in file else None
     if flat is not None and flat.shape[:3] != joints.shape[:3]:
-        raise SourceError(f"{path}: joints2D has the form {flat.shape}, joints3D {joints.shape}", reason="wrong-shape")
+        raise SourceError(
+            f"{path}: joints2D has the form {flat.shape}, joints3D {joints.shape}",
+            reason="wrong-shape",
+        )
     return Info(
         joints3d=joints,
         joints2d=flat,
@@ -80,7 +83,9 @@ def read_info(path: Path, *, with_body: bool = False) -> Info:
     )
 
 
-def to_joints(array: Float[np.ndarray, "..."], axes: int, path: Path) -> Float32[np.ndarray, "t p 24 c"]:
+def to_joints(
+    array: Float[np.ndarray, "..."], axes: int, path: Path
+) -> Float32[np.ndarray, "t p 24 c"]:
     """Joints with all axes, whichever are written.
 
     Args:
@@ -132,6 +137,9 @@ def to_pose(array: Float[np.ndarray, "..."], path: Path) -> Float32[np.ndarray, 
 def _betas(file: MatFile) -> Float64[np.ndarray, "p 10"]:
     values = file.array("shape").astype(np.float64)
     if values.size % 10 or not values.size:
-        raise SourceError(f"{file.path}: shape has {values.shape}, expected 10 numbers a person", reason="wrong-shape")
+        raise SourceError(
+            f"{file.path}: shape has {values.shape}, expected 10 numbers a person",
+            reason="wrong-shape",
+        )
     # One person is written as (1,10) or (10,1), several as (P,10).
     return values.reshape(-1, 10)

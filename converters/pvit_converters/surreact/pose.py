@@ -9,7 +9,12 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pvit_converters.annotations import smpl as smpl_mesh
-from pvit_converters.annotations.joint_maps import DERIVED, FROM_MIRRORED_KINECT, FROM_SMPL24, MIRRORED_AXES
+from pvit_converters.annotations.joint_maps import (
+    DERIVED,
+    FROM_MIRRORED_KINECT,
+    FROM_SMPL24,
+    MIRRORED_AXES,
+)
 from pvit_converters.annotations.kinect import read_recording
 from pvit_converters.surreact.camera import View
 from pvit_converters.surreact.person import Info
@@ -58,7 +63,9 @@ def _add_mesh(
     path, warnings = smpl_mesh.find_model(models, info.is_female), []
     for person in range(joints.shape[1]):
         length = min(len(joints), len(info.pose))
-        good = np.flatnonzero(info.usable()[:length, person] & np.isfinite(info.pose[:length, person]).all(-1))
+        good = np.flatnonzero(
+            info.usable()[:length, person] & np.isfinite(info.pose[:length, person]).all(-1)
+        )
         if not len(good):
             continue
         world = info.joints3d[good, person].astype(np.float64)
@@ -89,5 +96,7 @@ def from_recording(path: Path, frames: int, people: int) -> Pose:
     joints = np.zeros((frames, count, len(NAMES), 3), np.float32)
     valid = np.zeros((frames, count, len(NAMES)), np.uint8)
     joints[:length], found = FROM_MIRRORED_KINECT.apply(points, state > 0)
-    valid[:length] = np.minimum(found, state[..., list(FLIP)])  # the state 1, inferred: the sensor guessed the joint
+    valid[:length] = np.minimum(
+        found, state[..., list(FLIP)]
+    )  # the state 1, inferred: the sensor guessed the joint
     return Pose(joints, valid, () if length == frames else ("recording-shorter-than-video",))

@@ -36,8 +36,12 @@ def action_space(values: Any, flag: str) -> LabelSpace:
     names = list(NAMES)
     if values is not None:
         table = values.get("actions") if isinstance(values, Mapping) else None
-        if not isinstance(table, Mapping) or not all(isinstance(n, int) and 1 <= n <= len(names) for n in table):
-            raise UsageError(f"{flag}: expected actions: {{10: washing, ...}} with numbers 1..{len(names)}")
+        if not isinstance(table, Mapping) or not all(
+            isinstance(n, int) and 1 <= n <= len(names) for n in table
+        ):
+            raise UsageError(
+                f"{flag}: expected actions: {{10: washing, ...}} with numbers 1..{len(names)}"
+            )
         for number, name in table.items():
             names[number - 1] = str(name)
     return LabelSpace("synadl55", tuple(names))

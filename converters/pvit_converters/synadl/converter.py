@@ -49,7 +49,9 @@ class SynadlConverter(Converter):
         super().__init__(root, options)
         parse_frames(options.frames)  # refused before any work
         if not self.root.is_dir():
-            raise SourceError(f"{self.root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/")
+            raise SourceError(
+                f"{self.root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/"
+            )
 
     @property
     def opts(self) -> SynadlOptions:
@@ -70,7 +72,9 @@ class SynadlConverter(Converter):
             return None
         names = read_yaml(path, "--kinect-order")
         if not isinstance(names, list) or sorted(map(str, names)) != sorted(NAMES):
-            raise UsageError(f"--kinect-order {path}: expected a list of these 25 names: {', '.join(NAMES)}")
+            raise UsageError(
+                f"--kinect-order {path}: expected a list of these 25 names: {', '.join(NAMES)}"
+            )
         return [names.index(name) for name in NAMES]
 
     # ---- which videos there are ------------------------------------------------------------------------------
@@ -78,11 +82,15 @@ class SynadlConverter(Converter):
     def list_items(self) -> Listing:
         """The selected videos, and the outcome of the self-check."""
         path = self.opts.layout
-        folders = {} if path is None else folders_of(read_yaml(path, "--layout"), f"--layout {path}")
+        folders = (
+            {} if path is None else folders_of(read_yaml(path, "--layout"), f"--layout {path}")
+        )
         found = find_clips(self.root, folders, from_zip=self.opts.from_zip)
         if not any("rgb" in clip.files for clip in found.clips.values()):
             raise SourceError(self._nothing_found(found))
-        if found.unplaced and not any({"k3d", "op3d"} & clip.files.keys() for clip in found.clips.values()):
+        if found.unplaced and not any(
+            {"k3d", "op3d"} & clip.files.keys() for clip in found.clips.values()
+        ):
             raise SourceError(
                 f"{self.root / found.unplaced[0]}: {len(found.unplaced)} skeleton files lie in folders that don't say "
                 "Kinect or OpenPose and 2DJ or 3DJ; give --layout FILE.yaml with a line such as "
@@ -91,10 +99,16 @@ class SynadlConverter(Converter):
             )
         chosen = [clip for _, clip in sorted(found.clips.items()) if self._is_wanted(clip)]
         clips = [clip for clip in chosen if "rgb" in clip.files]
-        absent = {"video of the skeleton not present": len(chosen) - len(clips)} if len(chosen) > len(clips) else {}
+        absent = (
+            {"video of the skeleton not present": len(chosen) - len(clips)}
+            if len(chosen) > len(clips)
+            else {}
+        )
         clips, notes = self._draw(clips)
         if not clips:
-            raise SourceError(f"{self.root}: none of the {len(found.clips)} videos there is selected by the options")
+            raise SourceError(
+                f"{self.root}: none of the {len(found.clips)} videos there is selected by the options"
+            )
         frames, sentences = self._examine(clips)
         told = {name: [frame.scale, frame.axes.ravel().tolist()] for name, frame in frames.items()}
         shared: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
@@ -105,7 +119,9 @@ class SynadlConverter(Converter):
         numbers = clip.numbers
         wanted = {"action": self.opts.actions, "person": self.opts.subjects}
         wanted |= {"group": self.opts.groups, "camera": self.opts.cameras}
-        return all(not values or numbers[name] in _numbers(values) for name, values in wanted.items())
+        return all(
+            not values or numbers[name] in _numbers(values) for name, values in wanted.items()
+        )
 
     def _draw(self, clips: list[Clip]) -> tuple[list[Clip], list[str]]:
         limit = self.opts.max_clips or (PAPER_CLIPS if self.opts.preset == "paper" else 0)
@@ -117,10 +133,14 @@ class SynadlConverter(Converter):
             )
         if not limit or limit >= len(clips):
             return clips, notes
-        order = sorted(clips, key=lambda c: hashlib.sha256(f"{self.opts.seed}:{c.stem}".encode()).digest())[:limit]
+        order = sorted(
+            clips, key=lambda c: hashlib.sha256(f"{self.opts.seed}:{c.stem}".encode()).digest()
+        )[:limit]
         drawn = sorted(order, key=lambda clip: clip.stem)
         mark = hashlib.sha256("\n".join(clip.stem for clip in drawn).encode()).hexdigest()[:16]
-        notes.append(f"{limit:,} of {len(clips):,} videos drawn with seed {self.opts.seed} (list {mark})")
+        notes.append(
+            f"{limit:,} of {len(clips):,} videos drawn with seed {self.opts.seed} (list {mark})"
+        )
         return drawn, notes
 
     def _item(
@@ -143,19 +163,27 @@ class SynadlConverter(Converter):
         if not (self.opts.val_subjects or self.opts.val_cameras):
             return ""
         numbers = clip.numbers
-        is_val = numbers["person"] in _numbers(self.opts.val_subjects) or numbers["camera"] in _numbers(
-            self.opts.val_cameras
-        )
+        is_val = numbers["person"] in _numbers(self.opts.val_subjects) or numbers[
+            "camera"
+        ] in _numbers(self.opts.val_cameras)
         return "val" if is_val else "train"
 
     def _notes(self, found: Found, clips: list[Clip]) -> list[str]:
         counts = Counter(kind for clip in clips for kind in clip.files)
-        notes = [f"{len(clips):,} videos; " + ", ".join(f"{counts[kind]:,} {kind}" for kind in counts if kind != "rgb")]
-        odd = sum(not all(low <= clip.numbers[name] <= high for name, (low, high) in RANGES.items()) for clip in clips)
+        notes = [
+            f"{len(clips):,} videos; "
+            + ", ".join(f"{counts[kind]:,} {kind}" for kind in counts if kind != "rgb")
+        ]
+        odd = sum(
+            not all(low <= clip.numbers[name] <= high for name, (low, high) in RANGES.items())
+            for clip in clips
+        )
         if odd:
             notes.append(f"{odd} file names have numbers outside A1-55, P101-115, G1-20, C1-28")
         if found.doubled:
-            notes.append(f"{found.doubled} files are there twice; the one with the shorter name was used")
+            notes.append(
+                f"{found.doubled} files are there twice; the one with the shorter name was used"
+            )
         if found.archives and not self.opts.from_zip:
             notes.append(
                 f"{len(found.archives)} archives, first {found.archives[0]}, are not read; unzip or --from-zip"
@@ -169,7 +197,11 @@ class SynadlConverter(Converter):
 
     def _nothing_found(self, found: Found) -> str:
         what = f"{len(found.clips)} skeletons without videos" if found.clips else "no video"
-        leftover = f"; {found.archives[0]} is not unpacked (unzip it, or pass --from-zip)" if found.archives else ""
+        leftover = (
+            f"; {found.archives[0]} is not unpacked (unzip it, or pass --from-zip)"
+            if found.archives
+            else ""
+        )
         return f"{self.root}: {what}; expected files such as RGB/A001_P101_G001_C001.avi{leftover}. {INFO.obtain}"
 
     # ---- what holds for all of them --------------------------------------------------------------------------
@@ -188,12 +220,19 @@ class SynadlConverter(Converter):
             samples[name], error = self._sample(clips, name)
             is_main = name in wanted and not frames
             if error is not None and is_main:
-                hint = "; --joints openpose does without the Kinect files" if name == "kinect" else ""
-                raise SourceError(f"{error} (and so is every other file that was tried){hint}", reason=error.reason)
+                hint = (
+                    "; --joints openpose does without the Kinect files" if name == "kinect" else ""
+                )
+                raise SourceError(
+                    f"{error} (and so is every other file that was tried){hint}",
+                    reason=error.reason,
+                )
             if error is None and samples[name]:
                 try:
                     pairs = [pair for _, pair in samples[name]]
-                    found = examine(pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main)
+                    found = examine(
+                        pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main
+                    )
                     frames[name], notes = found, [*notes, *found.sentences]
                 except SourceError as unknown:
                     if is_main:
@@ -206,7 +245,9 @@ class SynadlConverter(Converter):
             notes.append("no 3D skeletons: the samples have videos and actions only")
         return frames, notes
 
-    def _sample(self, clips: list[Clip], name: str) -> tuple[list[tuple[str, Pair]], SourceError | None]:
+    def _sample(
+        self, clips: list[Clip], name: str
+    ) -> tuple[list[tuple[str, Pair]], SourceError | None]:
         """The skeletons of some clips by stem, without those that cannot be read, which the conversion will report.
 
         Clips that have both sets are preferred, so that the sets can be compared.
@@ -215,7 +256,9 @@ class SynadlConverter(Converter):
             The skeletons, and an error where there are files and none of those tried can be read.
         """
         with_it = [clip for clip in clips if _SETS[name][0] in clip.files]
-        with_it = [clip for clip in with_it if all(kind in clip.files for kind, _ in _SETS.values())] or with_it
+        with_it = [
+            clip for clip in with_it if all(kind in clip.files for kind, _ in _SETS.values())
+        ] or with_it
         out, first = [], None
         for clip in with_it[:: max(1, len(with_it) // CLIPS)][:CLIPS]:
             try:
@@ -227,15 +270,21 @@ class SynadlConverter(Converter):
     def _pair(self, files: Mapping[str, str], name: str) -> Pair:
         solid_kind, flat_kind = _SETS[name]
         solid = self._skeleton(files[solid_kind], 3, name)
-        return Pair(solid, self._skeleton(files[flat_kind], 2, name) if flat_kind in files else None)
+        return Pair(
+            solid, self._skeleton(files[flat_kind], 2, name) if flat_kind in files else None
+        )
 
     def _skeleton(self, place: str, dimensions: int, name: str) -> Skeleton:
         found = parse_skeleton(read_place(self.root, place), place, dimensions)
         if name == "kinect" and self._order is not None:
-            return Skeleton(found.index, found.joints[:, :, self._order], found.visible[:, :, self._order])
+            return Skeleton(
+                found.index, found.joints[:, :, self._order], found.visible[:, :, self._order]
+            )
         return found
 
-    def _check_order(self, frames: Mapping[str, Frame], samples: Mapping[str, list[tuple[str, Pair]]]) -> str:
+    def _check_order(
+        self, frames: Mapping[str, Frame], samples: Mapping[str, list[tuple[str, Pair]]]
+    ) -> str:
         kinect, openpose = dict(samples["kinect"]), dict(samples["openpose"])
         common = sorted(kinect.keys() & openpose.keys()) if "openpose" in frames else []
         if common:
@@ -243,14 +292,18 @@ class SynadlConverter(Converter):
             b = [frames["openpose"].metres(openpose[stem].solid) for stem in common]
             check = geo.compare_order(a, b)
         else:
-            check = geo.check_body([frames["kinect"].metres(pair.solid) for pair in kinect.values()])
+            check = geo.check_body(
+                [frames["kinect"].metres(pair.solid) for pair in kinect.values()]
+            )
         if not check.is_good:
             raise SourceError(
                 f"Kinect files are not in Kinect's joint order: {check.sentence}; give --kinect-order FILE.yaml "
                 "with the 25 joint names in the files' order, or --joints openpose",
                 reason="joint-order",
             )
-        return f"check of Kinect's joint order on {len(common) or len(kinect)} clips: {check.sentence}"
+        return (
+            f"check of Kinect's joint order on {len(common) or len(kinect)} clips: {check.sentence}"
+        )
 
     # ---- what a video becomes --------------------------------------------------------------------------------
 
@@ -258,7 +311,9 @@ class SynadlConverter(Converter):
         """One video with its action and, where there is a skeleton, Kinect-25 joints in camera axes."""
         stem = item.ref["stem"]
         files = {kind: place.replace("*", stem) for kind, place in item.ref["files"].items()}
-        clip = clip_of(read_place(self.root, files["rgb"]), files["rgb"], copy_video=self.opts.copy_video)
+        clip = clip_of(
+            read_place(self.root, files["rgb"]), files["rgb"], copy_video=self.opts.copy_video
+        )
         numbers = Clip(stem).numbers
         sample = Sample(key=item.key, group=item.group, rgb=clip.rgb, fps=clip.fps or self.opts.fps)
         sample.num_frames, sample.height, sample.width = clip.num_frames, clip.height, clip.width
@@ -279,12 +334,21 @@ class SynadlConverter(Converter):
         names = {"auto": ("kinect", "openpose")}.get(self.opts.joints, (self.opts.joints,))
         return next((n for n in names if _SETS[n][0] in files and n in item.ref["frames"]), None)
 
-    def _add_pose(self, sample: Sample, item: Item, files: Mapping[str, str], name: str) -> list[str]:
+    def _add_pose(
+        self, sample: Sample, item: Item, files: Mapping[str, str], name: str
+    ) -> list[str]:
         scale, axes = item.ref["frames"][name]
-        frame, pair, warnings = Frame(scale, np.array(axes).reshape(3, 3)), self._pair(files, name), []
+        frame, pair, warnings = (
+            Frame(scale, np.array(axes).reshape(3, 3)),
+            self._pair(files, name),
+            [],
+        )
         solid = pair.solid
         place = pair_frames(
-            sample.num_frames, solid.index, files[_SETS[name][0]], allow_mismatch=self.opts.allow_length_mismatch
+            sample.num_frames,
+            solid.index,
+            files[_SETS[name][0]],
+            allow_mismatch=self.opts.allow_length_mismatch,
         )
         points, shift = frame.metres(solid), None
         if self.opts.recenter == "pnp" and pair.flat is not None:
@@ -299,12 +363,19 @@ class SynadlConverter(Converter):
             sample.pose3d, sample.pose3d_valid = joints[kept][order], valid[kept][order]
             if pair.flat is not None:
                 sample.pose2d = self._pixels(sample, _MAPS[name], pair, np.flatnonzero(kept)[order])
-        sample.meta |= {"joint_source": name, "recentred": shift is not None, "people": solid.people}
+        sample.meta |= {
+            "joint_source": name,
+            "recentred": shift is not None,
+            "people": solid.people,
+        }
         if shift is None:
             warnings.append("joints-not-recentred")
         else:
             miss = shift.misfit if np.isfinite(shift.misfit) else -1.0
-            sample.meta |= {"translation": shift.vector.round(6).tolist(), "joint_misfit": round(miss, 3)}
+            sample.meta |= {
+                "translation": shift.vector.round(6).tolist(),
+                "joint_misfit": round(miss, 3),
+            }
             warnings += self._add_camera(sample, shift.misfit)
         if len(solid.index) != sample.num_frames:
             warnings.append("lengths-of-video-and-skeleton-differ")

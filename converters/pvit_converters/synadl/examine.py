@@ -44,7 +44,9 @@ class Frame:
         return out
 
 
-def examine(pairs: Sequence[Pair], name: str, scale: float, axes: str, is_main: bool = True) -> Frame:
+def examine(
+    pairs: Sequence[Pair], name: str, scale: float, axes: str, is_main: bool = True
+) -> Frame:
     """Units and axes of one joint set.
 
     Args:
@@ -68,7 +70,9 @@ def examine(pairs: Sequence[Pair], name: str, scale: float, axes: str, is_main: 
             reason="unknown-units",
         )
     out = Frame(found)
-    out.sentences.append(f"check of {name}, {len(pairs)} clips: {text} in the files' unit, taken as {found:g} m")
+    out.sentences.append(
+        f"check of {name}, {len(pairs)} clips: {text} in the files' unit, taken as {found:g} m"
+    )
     given = {} if axes == "auto" else {"given": geo.parse_axes(axes)}
     known = {label: np.diag(signs) for label, signs in geo.AXES.items()}
     _choose_axes(out, pairs, name, given if given and is_main else given | known)
@@ -82,7 +86,9 @@ def _choose_axes(
     if not both:
         _choose_by_body(out, pairs, name, candidates)
         return
-    misfit = {label: _misfit(Frame(out.scale, matrix), both) for label, matrix in candidates.items()}
+    misfit = {
+        label: _misfit(Frame(out.scale, matrix), both) for label, matrix in candidates.items()
+    }
     best = min(misfit, key=lambda label: misfit[label])
     out.axes = candidates[best]
     numbers = ", ".join(f"{label} {value:.2f} px" for label, value in misfit.items())
@@ -100,11 +106,20 @@ def _choose_by_body(
         out.axes = candidates["given"]
         out.sentences.append(f"{name}: no 2D files, so --joint-axes cannot be verified")
         return
-    rise = geo.head_above_ankles([pair.solid.joints for pair in pairs], openpose=name == "OpenPose") * out.scale
+    rise = (
+        geo.head_above_ankles([pair.solid.joints for pair in pairs], openpose=name == "OpenPose")
+        * out.scale
+    )
     label = "y-down" if rise < -geo.STANDING else "y-up"
     out.axes = candidates[label]
-    why = f"heads have y {rise:+.2f} m from the ankles" if abs(rise) > geo.STANDING else "nobody stands"
-    out.sentences.append(f"{name}: no 2D files, so x right and z forward are unverified; {why}: {label} taken")
+    why = (
+        f"heads have y {rise:+.2f} m from the ankles"
+        if abs(rise) > geo.STANDING
+        else "nobody stands"
+    )
+    out.sentences.append(
+        f"{name}: no 2D files, so x right and z forward are unverified; {why}: {label} taken"
+    )
 
 
 def _misfit(frame: Frame, pairs: Sequence[Pair]) -> float:

@@ -29,7 +29,20 @@ MAX_MISFIT = 5.0
 
 _KINECT = [4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18]
 _OPENPOSE = [5, 6, 7, 2, 3, 4, 12, 13, 14, 9, 10, 11]
-_CROSSED = [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]  # places in these lists of the other side's joints
+_CROSSED = [
+    3,
+    4,
+    5,
+    0,
+    1,
+    2,
+    9,
+    10,
+    11,
+    6,
+    7,
+    8,
+]  # places in these lists of the other side's joints
 _NEAR = 0.15
 _BONES = {"upper arm": (0.15, 0.4), "thigh": (0.25, 0.55)}
 _LONGEST = 0.7
@@ -50,7 +63,9 @@ class Shift:
     misfit: float
 
 
-def find_shift(points: Points, pixels: Float64[np.ndarray, "m p 25 2"], usable: Bool[np.ndarray, "m p 25"]) -> Shift:
+def find_shift(
+    points: Points, pixels: Float64[np.ndarray, "m p 25 2"], usable: Bool[np.ndarray, "m p 25"]
+) -> Shift:
     """The translation in camera axes that makes 3D joints project onto the 2D ones, by least squares over a file."""
     p, uv = points[usable], pixels[usable] - [WIDTH / 2, HEIGHT / 2]
     if len(p) < 3:
@@ -74,21 +89,32 @@ def parse_axes(text: str) -> Float[np.ndarray, "3 3"]:
         UsageError: if it is no such text.
     """
     parts = [part.strip().lower() for part in text.split(",")]
-    if len(parts) != 3 or not all(re.fullmatch(r"-?[xyz]", part) for part in parts) or len({p[-1] for p in parts}) != 3:
-        raise UsageError(f'--joint-axes "{text}": expected three different axes with signs, such as "x,-y,z"')
+    if (
+        len(parts) != 3
+        or not all(re.fullmatch(r"-?[xyz]", part) for part in parts)
+        or len({p[-1] for p in parts}) != 3
+    ):
+        raise UsageError(
+            f'--joint-axes "{text}": expected three different axes with signs, such as "x,-y,z"'
+        )
     out = np.zeros((3, 3))
     for row, part in enumerate(parts):
         out[row, "xyz".index(part[-1])] = -1.0 if part.startswith("-") else 1.0
     return out
 
 
-def bone_lengths(joints: Sequence[Points], parents: Sequence[int] = PARENTS) -> Float64[np.ndarray, "25"]:
+def bone_lengths(
+    joints: Sequence[Points], parents: Sequence[int] = PARENTS
+) -> Float64[np.ndarray, "25"]:
     """Median length of the bone from each joint to its parent, NaN for the root."""
     out = np.full(len(parents), np.nan)
     for joint, parent in enumerate(parents):
         if parent >= 0:
             all_of_it = np.concatenate(
-                [np.linalg.norm(p[..., joint, :] - p[..., parent, :], axis=-1).ravel() for p in joints]
+                [
+                    np.linalg.norm(p[..., joint, :] - p[..., parent, :], axis=-1).ravel()
+                    for p in joints
+                ]
             )
             good = all_of_it[np.isfinite(all_of_it)]
             out[joint] = float(np.median(good)) if len(good) else np.nan
@@ -104,7 +130,9 @@ def limbs(joints: Sequence[Points], *, openpose: bool) -> dict[str, float]:
     out = {}
     for bone, (a, b) in ends.items():
         i, j = names.index(a), names.index(b)
-        lengths = np.concatenate([np.linalg.norm(p[..., i, :] - p[..., j, :], axis=-1).ravel() for p in joints])
+        lengths = np.concatenate(
+            [np.linalg.norm(p[..., i, :] - p[..., j, :], axis=-1).ravel() for p in joints]
+        )
         lengths = lengths[np.isfinite(lengths)]
         out[bone] = float(np.median(lengths)) if len(lengths) else float("nan")
     return out
@@ -113,8 +141,12 @@ def limbs(joints: Sequence[Points], *, openpose: bool) -> dict[str, float]:
 def head_above_ankles(joints: Sequence[Points], *, openpose: bool) -> float:
     """Median y of the head less that of the ankles, in the unit of the joints; 0 where they are not there."""
     names = BODY25 if openpose else NAMES
-    head, left, right = ("Nose", "LAnkle", "RAnkle") if openpose else ("Head", "AnkleLeft", "AnkleRight")
-    y = np.concatenate([p[..., [names.index(n) for n in (head, left, right)], 1].reshape(-1, 3) for p in joints])
+    head, left, right = (
+        ("Nose", "LAnkle", "RAnkle") if openpose else ("Head", "AnkleLeft", "AnkleRight")
+    )
+    y = np.concatenate(
+        [p[..., [names.index(n) for n in (head, left, right)], 1].reshape(-1, 3) for p in joints]
+    )
     y = y[np.isfinite(y).all(1)]
     return float(np.median(y[:, 0] - y[:, 1:].mean(1))) if len(y) else 0.0
 
@@ -151,7 +183,11 @@ def compare_order(kinect: Sequence[Points], openpose: Sequence[Points]) -> Order
         length, people = min(len(a), len(b)), min(a.shape[1], b.shape[1])
         x, y = a[:length, :people, _KINECT], b[:length, :people, _OPENPOSE]
         x, y = x - x.mean(2, keepdims=True), y - y.mean(2, keepdims=True)
-        parts.append(np.linalg.norm(x[..., :, None, :] - y[..., None, :, :], axis=-1).reshape(-1, len(_KINECT) ** 2))
+        parts.append(
+            np.linalg.norm(x[..., :, None, :] - y[..., None, :, :], axis=-1).reshape(
+                -1, len(_KINECT) ** 2
+            )
+        )
     apart = _median(parts).reshape(len(_KINECT), -1)  # Kinect joint by OpenPose joint
     if not np.isfinite(apart).all():
         return OrderCheck(False, "no frame has all twelve joints that Kinect and OpenPose share")
@@ -161,7 +197,10 @@ def compare_order(kinect: Sequence[Points], openpose: Sequence[Points]) -> Order
     if ((own <= _NEAR) | (own <= apart.min(1))).all():
         return OrderCheck(True, text)
     if (crossed <= _NEAR).all():
-        return OrderCheck(False, f"{text}, but {crossed.max():.3f} m from those of the other side: left/right swapped")
+        return OrderCheck(
+            False,
+            f"{text}, but {crossed.max():.3f} m from those of the other side: left/right swapped",
+        )
     return OrderCheck(False, text)
 
 
@@ -187,4 +226,6 @@ def check_body(kinect: Sequence[Points]) -> OrderCheck:
         wrong.append(f"{NAMES[int(np.nanargmax(bones))]} bone {longest:.2f} m")
     if not (np.diff(np.median(heights, axis=0)) > 0).all():
         wrong.append("Head, Neck, SpineBase, knee and ankle are not in this order from above")
-    return OrderCheck(not wrong, "; ".join(wrong) or f"bones of equal sides agree, the longest is {longest:.2f} m")
+    return OrderCheck(
+        not wrong, "; ".join(wrong) or f"bones of equal sides agree, the longest is {longest:.2f} m"
+    )

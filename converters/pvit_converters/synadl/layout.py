@@ -71,7 +71,9 @@ def folders_of(values: Any, flag: str) -> dict[str, str]:
     """
     table = values.get("synadl", values) if isinstance(values, Mapping) else None
     if not isinstance(table, Mapping) or not set(table) <= set(KINDS):
-        raise UsageError(f"{flag}: expected synadl: {{rgb: FOLDER, ...}} with any of {', '.join(KINDS)}")
+        raise UsageError(
+            f"{flag}: expected synadl: {{rgb: FOLDER, ...}} with any of {', '.join(KINDS)}"
+        )
     return {kind: str(folder).strip("/") for kind, folder in table.items()}
 
 
@@ -82,7 +84,9 @@ def find_clips(root: Path, folders: Mapping[str, str], *, from_zip: bool) -> Fou
         SourceError: if `root` is no folder, or an archive is damaged.
     """
     if not root.is_dir():
-        raise SourceError(f"{root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/")
+        raise SourceError(
+            f"{root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/"
+        )
     found = Found()
     for place, size in _walk(root):
         if place.lower().endswith(".zip"):

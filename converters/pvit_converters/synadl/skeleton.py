@@ -73,12 +73,16 @@ def parse_skeleton(data: bytes, where: str, dimensions: int) -> Skeleton:
             for p, entry in enumerate(entries):
                 joints[m, p], visible[m, p] = _person(entry, dimensions)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
-        raise SourceError(f"{where}: {_describe(values)}: {error}", reason="bad-skeleton") from error
+        raise SourceError(
+            f"{where}: {_describe(values)}: {error}", reason="bad-skeleton"
+        ) from error
     joints[~(np.abs(joints) <= MAX_VALUE)] = np.nan
     return Skeleton(index, joints, visible)
 
 
-def _person(entry: Any, dimensions: int) -> tuple[Float64[np.ndarray, "25 d"], Bool[np.ndarray, "25"]]:
+def _person(
+    entry: Any, dimensions: int
+) -> tuple[Float64[np.ndarray, "25 d"], Bool[np.ndarray, "25"]]:
     pose = entry["pose"]
     if len(pose) and isinstance(pose[0], dict):
         pose = [[joint[axis] for axis in "xyz"[:dimensions]] for joint in pose]
@@ -100,7 +104,11 @@ def _person(entry: Any, dimensions: int) -> tuple[Float64[np.ndarray, "25 d"], B
 
 def _describe(values: Any) -> str:
     """Top-level keys, and type and length of the first pose."""
-    keys = f"keys {sorted(map(str, values))[:6]}" if isinstance(values, dict) else f"a {type(values).__name__}"
+    keys = (
+        f"keys {sorted(map(str, values))[:6]}"
+        if isinstance(values, dict)
+        else f"a {type(values).__name__}"
+    )
     try:
         pose = next(p["pose"] for f in values["data"] for p in f["skeleton"])
         first = f"a {type(pose).__name__} of {len(pose)}"

@@ -75,7 +75,11 @@ def write_gallery(
         "sources": {name: _source(dataset, name) for name in dataset.sources},
         "palette": _hex(draw.palette(64).tolist()),
         "ramp": draw.ramp().ravel().tolist(),
-        "joints": {"names": NAMES, "parents": PARENTS, "colours": _hex([draw.LEFT, draw.RIGHT, draw.MIDDLE])},
+        "joints": {
+            "names": NAMES,
+            "parents": PARENTS,
+            "colours": _hex([draw.LEFT, draw.RIGHT, draw.MIDDLE]),
+        },
         "conventions": CONVENTIONS,
     }
     text = make_page(title, data, figures(stats)).encode()
@@ -133,12 +137,18 @@ def figures(stats: Stats) -> list[str]:
     for classes in (*stats.actions, *stats.classes):
         total = sum(classes.counts.values()) or 1
         as_share = classes.unit == "pixels"
-        rows = [(n, k, f"{100 * k / total:.1f} %" if as_share else f"{k:,}") for n, k in classes.counts.items()]
-        occur = f"{len(rows)} of {classes.classes} occur" if classes.classes else f"{len(rows)} occur"
+        rows = [
+            (n, k, f"{100 * k / total:.1f} %" if as_share else f"{k:,}")
+            for n, k in classes.counts.items()
+        ]
+        occur = (
+            f"{len(rows)} of {classes.classes} occur" if classes.classes else f"{len(rows)} occur"
+        )
         more = f"; the {TOP} most frequent" if len(rows) > TOP else ""
         found.append(
             charts.bars(
-                f"{classes.source}: {classes.field} classes, counted in {classes.unit} ({occur}{more})", rows[:TOP]
+                f"{classes.source}: {classes.field} classes, counted in {classes.unit} ({occur}{more})",
+                rows[:TOP],
             )
         )
     return found
@@ -146,4 +156,7 @@ def figures(stats: Stats) -> list[str]:
 
 def _sizes(members: dict[str, int]) -> list[tuple[str, float, str]]:
     ordered = sorted(members.items(), key=lambda pair: -pair[1])
-    return [(name, size, f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB") for name, size in ordered]
+    return [
+        (name, size, f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB")
+        for name, size in ordered
+    ]

@@ -29,7 +29,9 @@ def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
     for i, (name, value, text) in enumerate(rows):
         y, width = i * ROW, max((WIDTH - LABEL - NUMBER) * value / longest, 1.5)
         bar = _rect("bar", LABEL, y + 4, width, ROW - 8)
-        texts = _text("name", LABEL - 8, y + 15, _short(name), "end") + _text("number", LABEL + width + 6, y + 15, text)
+        texts = _text("name", LABEL - 8, y + 15, _short(name), "end") + _text(
+            "number", LABEL + width + 6, y + 15, text
+        )
         parts.append(_group(f"{name}: {text}", bar + texts))
     table = [(name, text) for name, _, text in rows]
     return _figure(title, parts, WIDTH, max(len(rows), 1) * ROW, table)
@@ -53,10 +55,17 @@ def columns(title: str, histogram: Histogram, unit: str = "", whole: bool = Fals
     for i, (name, count) in enumerate(zip(names, histogram.counts, strict=True)):
         height = max((PLOT - 16) * count / highest, 1 if count else 0)
         x = 10 + (i + 0.5) * step
-        parts.append(_group(f"{name}{unit}: {count:,}", _rect("bar", x - width / 2, PLOT - height, width, height)))
+        parts.append(
+            _group(
+                f"{name}{unit}: {count:,}",
+                _rect("bar", x - width / 2, PLOT - height, width, height),
+            )
+        )
         if i % every == 0:
             parts.append(_text("name", x, PLOT + 16, name.split("–")[0], "middle"))
-    table = [(f"{name}{unit}", f"{count:,}") for name, count in zip(names, histogram.counts, strict=True)]
+    table = [
+        (f"{name}{unit}", f"{count:,}") for name, count in zip(names, histogram.counts, strict=True)
+    ]
     return _figure(title, parts, WIDTH, PLOT + FOOT, table)
 
 
@@ -64,7 +73,8 @@ def bin_names(histogram: Histogram, whole: bool = False) -> list[str]:
     """`"3"`, or `"0.5–1"`."""
     pairs = zip(histogram.edges, histogram.edges[1:], strict=False)
     return [
-        f"{low:g}" if whole and high - low <= 1 else f"{low:g}–{high - 1 if whole else high:g}" for low, high in pairs
+        f"{low:g}" if whole and high - low <= 1 else f"{low:g}–{high - 1 if whole else high:g}"
+        for low, high in pairs
     ]
 
 
@@ -88,11 +98,18 @@ def matrix(title: str, names: Sequence[str], counts: Sequence[Sequence[int]]) ->
             cell = _rect("cell", x, y, CELL - 3, CELL - 3, f' fill-opacity="{opacity:.2f}"')
             text = _text(kind, x + (CELL - 3) / 2, y + CELL / 2 + 3, _count(number), "middle")
             parts.append(_group(f"{name} and {other}: {number:,}", cell + text))
-    table = [(f"{a} and {b}", f"{counts[i][j]:,}") for i, a in enumerate(names) for j, b in enumerate(names) if j >= i]
+    table = [
+        (f"{a} and {b}", f"{counts[i][j]:,}")
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+        if j >= i
+    ]
     return _figure(title, parts, NAME + len(names) * CELL, HEAD + len(names) * CELL, table)
 
 
-def _figure(title: str, parts: Sequence[str], width: int, height: int, table: Sequence[tuple[str, str]]) -> str:
+def _figure(
+    title: str, parts: Sequence[str], width: int, height: int, table: Sequence[tuple[str, str]]
+) -> str:
     rows = "".join(f"<tr><th scope='row'>{_safe(a)}</th><td>{_safe(b)}</td></tr>" for a, b in table)
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
@@ -112,7 +129,9 @@ def _rect(kind: str, x: float, y: float, width: float, height: float, more: str 
 
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_safe(text)}</text>'
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_safe(text)}</text>'
+    )
 
 
 def _safe(text: str) -> str:

@@ -43,7 +43,9 @@ def preview(dataset: ShardDataset, row: int) -> dict[str, Any]:
     return entry
 
 
-def _entry(dataset: ShardDataset, row: int, record: Record, count: int) -> tuple[dict[str, Any], bool]:
+def _entry(
+    dataset: ShardDataset, row: int, record: Record, count: int
+) -> tuple[dict[str, Any], bool]:
     at = preview_frames(record, count)
     sample = dataset.read(row, frames=at)
     size = preview_size(record)
@@ -75,7 +77,9 @@ def preview_frames(record: Record, count: int = FRAMES[0]) -> list[int]:
     everything = list(range(record.frames))
     if record.frames <= count:
         return everything
-    dense = sorted({f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")})
+    dense = sorted(
+        {f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")}
+    )
     chosen = spaced(dense, count)
     rest = sorted(set(everything) - set(chosen))
     return sorted(chosen + spaced(rest, count - len(chosen)))
@@ -105,7 +109,9 @@ def _sprites(sample: Sample, at: list[int], size: tuple[int, int]) -> dict[str, 
             found[name] = sprites.normal_sprite(value, size, places)
         else:
             space = sample.spaces.get("segm")
-            found[name] = sprites.segm_sprite(value, size, places, 255 if space is None else space.ignore)
+            found[name] = sprites.segm_sprite(
+                value, size, places, 255 if space is None else space.ignore
+            )
     return found
 
 
@@ -121,7 +127,9 @@ def _box_rows(boxes: Boxes, rows: Integer[np.ndarray, "n"]) -> list[list[int]]:
     area = (boxes.xyxy[rows, 2] - boxes.xyxy[rows, 0]) * (boxes.xyxy[rows, 3] - boxes.xyxy[rows, 1])
     kept = rows[np.argsort(-area, kind="stable")[:MAX_BOXES]]
     corners = np.rint(boxes.xyxy[kept] * SCALE).astype(int)
-    columns = [getattr(boxes, name)[kept] for name in ("class_id", "track", "role", "side", "contact")]
+    columns = [
+        getattr(boxes, name)[kept] for name in ("class_id", "track", "role", "side", "contact")
+    ]
     table: list[list[int]] = np.concatenate([corners, np.stack(columns, 1)], 1).tolist()
     return table
 
@@ -147,7 +155,11 @@ def _joints(sample: Sample, at: list[int]) -> dict[str, Any] | None:
 def _label(sample: Sample) -> str:
     """The action in words, or nothing."""
     space = sample.spaces.get("action")
-    if isinstance(sample.action, int) and space is not None and space.first <= sample.action < space.num_ids:
+    if (
+        isinstance(sample.action, int)
+        and space is not None
+        and space.first <= sample.action < space.num_ids
+    ):
         return space.class_name(sample.action)
     return "" if sample.action is None else f"action {sample.action}"
 
@@ -160,7 +172,9 @@ def _classes(sample: Sample) -> dict[str, list[int]]:
         space = sample.spaces.get("segm")
         ignore = 255 if space is None else space.ignore
         found["segm"] = [
-            int(i) for i, n in zip(ids, counts, strict=True) if i != ignore and n >= MIN_CLASS_SHARE * sample.segm.size
+            int(i)
+            for i, n in zip(ids, counts, strict=True)
+            if i != ignore and n >= MIN_CLASS_SHARE * sample.segm.size
         ]
     if sample.boxes is not None:
         ids = np.unique(np.concatenate([sample.boxes.class_id, sample.boxes.labels[:, 1]]))

@@ -45,7 +45,13 @@ class Sprite:
         buffer = io.BytesIO()
         mode = "RGB" if self.pixels.shape[-1] == 3 else "RGBA"
         image = Image.fromarray(_tiled(self.pixels), mode)
-        image.save(buffer, "WEBP", lossless=self.lossless, quality=50 if self.lossless else quality, method=EFFORT)
+        image.save(
+            buffer,
+            "WEBP",
+            lossless=self.lossless,
+            quality=50 if self.lossless else quality,
+            method=EFFORT,
+        )
         return buffer.getvalue()
 
     def entry(self, data: bytes) -> dict[str, Any]:
@@ -68,7 +74,9 @@ def _tiled(tiles: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "H W c"]:
     return np.ascontiguousarray(grid.reshape(rows * height, columns * width, channels))
 
 
-def encode_within(sprites: dict[str, Sprite], budget: int) -> tuple[dict[str, dict[str, Any]], bool]:
+def encode_within(
+    sprites: dict[str, Sprite], budget: int
+) -> tuple[dict[str, dict[str, Any]], bool]:
     """Entries of all sprites at the best quality at which they fit together, and whether they do.
 
     Args:
@@ -85,29 +93,39 @@ def encode_within(sprites: dict[str, Sprite], budget: int) -> tuple[dict[str, di
     return entries, sum(map(len, files.values())) <= budget
 
 
-def clip_sprite(rgb: UInt8[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]) -> Sprite:
+def clip_sprite(
+    rgb: UInt8[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]
+) -> Sprite:
     """The clip itself."""
     return Sprite(np.stack([draw.resize(frame, *size) for frame in rgb]), False, at, {})
 
 
-def depth_sprite(depth: Float32[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int]) -> Sprite:
+def depth_sprite(
+    depth: Float32[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int]
+) -> Sprite:
     """Depth in 255 steps between near and far (2nd and 98th percentile of the clip)."""
     near, far = draw.depth_range(depth)
     small = _nearest(depth, size)
     valid: Bool[np.ndarray, "n h w"] = np.greater(small, 0) & np.isfinite(small)
     level = np.clip((np.where(valid, small, near) - near) / (far - near), 0, 1) * LEVELS
     pixels = np.repeat(np.rint(level).astype(np.uint8)[..., None], 3, -1)
-    return Sprite(_with_alpha(pixels, valid), False, at, {"near": round(near, 3), "far": round(far, 3)})
+    return Sprite(
+        _with_alpha(pixels, valid), False, at, {"near": round(near, 3), "far": round(far, 3)}
+    )
 
 
-def normal_sprite(normal: Float32[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]) -> Sprite:
+def normal_sprite(
+    normal: Float32[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]
+) -> Sprite:
     """Normals in the customary colours."""
     small = _nearest(normal, size)
     pixels = np.stack([draw.normal_picture(frame) for frame in small])
     return Sprite(_with_alpha(pixels, np.any(small, -1).astype(bool)), False, at, {})
 
 
-def segm_sprite(segm: Integer[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int], ignore: int) -> Sprite:
+def segm_sprite(
+    segm: Integer[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int], ignore: int
+) -> Sprite:
     """Ids, low byte in red and high byte in green."""
     small = _nearest(segm, size)
     pixels = np.stack([small & 255, small >> 8, np.zeros_like(small)], -1).astype(np.uint8)
@@ -121,7 +139,9 @@ def _nearest(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return maps[:, rows[:, None], columns]
 
 
-def _with_alpha(pixels: UInt8[np.ndarray, "n h w 3"], valid: Bool[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w c"]:
+def _with_alpha(
+    pixels: UInt8[np.ndarray, "n h w 3"], valid: Bool[np.ndarray, "n h w"]
+) -> UInt8[np.ndarray, "n h w c"]:
     if valid.all():
         return pixels
     alpha = np.where(valid, 255, 0).astype(np.uint8)[..., None]

@@ -35,7 +35,14 @@ VERBS = (
     "pass_in_front", "pass_behind", "move_towards_camera", "grow_in_place", "lift_up", "fall_down", "put_onto",
     "approach_each_other",
 )  # fmt: skip
-OTHER_VERBS = ("move_away_from_camera", "shrink_in_place", "take_off", "put_next_to", "separate", "push")
+OTHER_VERBS = (
+    "move_away_from_camera",
+    "shrink_in_place",
+    "take_off",
+    "put_next_to",
+    "separate",
+    "push",
+)
 GROUP_ONE = ("pass_in_front", "pass_behind", "lift_up", "fall_down")
 """Verbs that the compositional training set shows with shapes A only; the others come with shapes B."""
 
@@ -75,7 +82,16 @@ class Style:
 STYLES = {
     "easy": Style(0.0, True, (0.30, 0.38), 0, 0.0, 0.1, 0.08, 0.05, ("ball", "box")),
     "default": Style(),
-    "hard": Style(gap=1.0, roles=False, size=(0.15, 0.32), clutter=3, figure=0.4, camera=1.0, contrast=0.6, slack=0.3),
+    "hard": Style(
+        gap=1.0,
+        roles=False,
+        size=(0.15, 0.32),
+        clutter=3,
+        figure=0.4,
+        camera=1.0,
+        contrast=0.6,
+        slack=0.3,
+    ),
 }
 
 
@@ -134,17 +150,29 @@ def _depth(stage: _Stage, away: bool) -> Paths:
 def _size(stage: _Stage, shrink: bool) -> Paths:
     s = 1 - stage.s if shrink else stage.s
     low, high = stage.rng.uniform(0.4, 0.55), stage.rng.uniform(1.2, 1.45)
-    return _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.4)), _resting(stage), low + (high - low) * s
+    return (
+        _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.4)),
+        _resting(stage),
+        low + (high - low) * s,
+    )
 
 
 def _lift(stage: _Stage) -> Paths:
     z = stage.rng.uniform(0.65, 0.95) * stage.s
-    return _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.5), z), _resting(stage), np.ones_like(z)
+    return (
+        _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.5), z),
+        _resting(stage),
+        np.ones_like(z),
+    )
 
 
 def _fall(stage: _Stage) -> Paths:
     z = stage.rng.uniform(0.75, 1.0) * (1 - np.minimum(stage.s * 1.15, 1) ** 2)
-    return _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.5), z), _resting(stage), np.ones_like(z)
+    return (
+        _at(stage, _sideways(stage), stage.rng.uniform(2.1, 2.5), z),
+        _resting(stage),
+        np.ones_like(z),
+    )
 
 
 def _onto(stage: _Stage, off: bool) -> Paths:
@@ -214,7 +242,9 @@ def _coloured(rng: Rng, style: Style, warm: bool) -> Material:
     return replace(surface, colour=colour, second=(float(r), float(g), float(b)))
 
 
-def _object(shape: str, r: float, path: Array, scale: Array, turn: float, material: Material, ids: int) -> Primitive:
+def _object(
+    shape: str, r: float, path: Array, scale: Array, turn: float, material: Material, ids: int
+) -> Primitive:
     """An object whose underside follows `path`."""
     kind: Kind = {"ball": "ball", "disc": "ball", "box": "box", "capsule": "capsule"}[shape]  # type: ignore[assignment]
     flat = {
@@ -238,7 +268,9 @@ def height_of(shape: str, r: float) -> float:
 def _backdrop(rng: Rng, style: Style) -> tuple[Primitive, Primitive]:
     colourful = 0.1 if style.roles else 0.8
     wall, floor = (pattern(rng, colourful, style.contrast, (0.15, 0.6)) for _ in range(2))
-    back = pose(align_z(np.array([[0.0, -1.0, 0.0]])), np.array([[0.0, rng.uniform(3.6, 4.2), 0.0]]))
+    back = pose(
+        align_z(np.array([[0.0, -1.0, 0.0]])), np.array([[0.0, rng.uniform(3.6, 4.2), 0.0]])
+    )
     return (
         Primitive("plane", pose(), np.ones((1, 3)), floor, FLOOR),
         Primitive("plane", back, np.ones((1, 3)), wall, WALL),
@@ -248,7 +280,10 @@ def _backdrop(rng: Rng, style: Style) -> tuple[Primitive, Primitive]:
 def _smooth(rng: Rng, frames: int, columns: int) -> Array:
     """Slow random curves around 0 of size about 1, (T, columns)."""
     t = np.linspace(0, 1, frames)[:, None]
-    waves = [rng.normal(0, 1, columns) * np.sin(2 * np.pi * (k * t + rng.uniform(size=columns))) for k in (0.5, 1, 2)]
+    waves = [
+        rng.normal(0, 1, columns) * np.sin(2 * np.pi * (k * t + rng.uniform(size=columns)))
+        for k in (0.5, 1, 2)
+    ]
     return np.asarray(sum(waves) / 1.5)
 
 
@@ -268,7 +303,12 @@ def _person(rng: Rng, actor: Primitive, frames: int) -> tuple[Primitive, ...]:
     """Somebody behind the objects whose right hand follows the actor."""
     ground = np.array([rng.uniform(-0.8, 0.8), rng.uniform(3.0, 3.3), 0.0])
     size = float(rng.uniform(0.85, 1.05))
-    motion = idle(np.tile(ground, (frames, 1)), np.full(frames, -np.pi / 2 + rng.uniform(-0.3, 0.3)), rng, size)
+    motion = idle(
+        np.tile(ground, (frames, 1)),
+        np.full(frames, -np.pi / 2 + rng.uniform(-0.3, 0.3)),
+        rng,
+        size,
+    )
     if rng.uniform() < 0.8:
         shoulder = ground + np.array([0.0, 0.0, 1.38 * size])
         reach = np.broadcast_to(actor.pose[:, :3, 3], (frames, 3)) - shoulder
@@ -278,7 +318,13 @@ def _person(rng: Rng, actor: Primitive, frames: int) -> tuple[Primitive, ...]:
 
 
 def action_clip(
-    rng: Rng, verb: str, style: Style, frames: int, height: int, width: int, shapes: tuple[str, ...] | None = None
+    rng: Rng,
+    verb: str,
+    style: Style,
+    frames: int,
+    height: int,
+    width: int,
+    shapes: tuple[str, ...] | None = None,
 ) -> ActionClip:
     """A random clip of a verb.
 
@@ -294,7 +340,9 @@ def action_clip(
         names[1] = str(rng.choice([n for n in ("box", "disc") if n in style.shapes]))
     actor, partner = rng.uniform(*style.size, 2)
     lower = height_of(names[1], partner) if verb in ("put_onto", "take_off") else partner
-    stage = _Stage(_progress(rng, frames, style.slack), actor, lower, float(rng.choice([-1, 1])), rng)
+    stage = _Stage(
+        _progress(rng, frames, style.slack), actor, lower, float(rng.choice([-1, 1])), rng
+    )
     first, second, scale = _PATHS[verb](stage)
     one, steady = np.ones(frames), rng.uniform(0, np.pi, 2)
     solid = [
@@ -309,8 +357,12 @@ def action_clip(
     if rng.uniform() < style.figure:
         solid += _person(rng, solid[0], frames)
     lamp = np.array([rng.uniform(-1.5, 1.5), rng.uniform(0.0, 1.5), rng.uniform(2.3, 3.2)])
-    flicker = 1 + style.gap * (0.15 * _smooth(rng, frames, 1)[:, 0] + 0.04 * rng.normal(size=frames))
-    light = Light(lamp, rng.uniform(0.9, 1.3) * np.maximum(flicker, 0.3), float(rng.uniform(0.35, 0.5)))
+    flicker = 1 + style.gap * (
+        0.15 * _smooth(rng, frames, 1)[:, 0] + 0.04 * rng.normal(size=frames)
+    )
+    light = Light(
+        lamp, rng.uniform(0.9, 1.3) * np.maximum(flicker, 0.3), float(rng.uniform(0.35, 0.5))
+    )
     camera = _view(rng, style, frames, height, width)
     scene = Scene((*_backdrop(rng, style), *solid), camera, light, frames)
     return ActionClip(scene, verb, names[0], names[1])

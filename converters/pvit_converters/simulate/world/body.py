@@ -156,17 +156,25 @@ def _arm(m: Motion, joints: dict[str, Array], side: str, forward: Array, left: A
     shoulder = joints[f"{side}_shoulder"]
     up = np.array([0.0, 0.0, 1.0])
     target = shoulder + forward * local[:, :1] + left * local[:, 1:2] + up * local[:, 2:]
-    elbow, wrist = _bend(shoulder, target, UPPER_ARM * s, FOREARM * s, left * sign * 0.6 - forward * 0.4 - up * 0.6)
+    elbow, wrist = _bend(
+        shoulder, target, UPPER_ARM * s, FOREARM * s, left * sign * 0.6 - forward * 0.4 - up * 0.6
+    )
     along = unit(wrist - elbow)
     across = unit(np.cross(along, up + 0.3 * forward))
-    joints |= {f"{side}_elbow": elbow, f"{side}_wrist": wrist, f"{side}_hand": wrist + along * 0.08 * s}
+    joints |= {
+        f"{side}_elbow": elbow,
+        f"{side}_wrist": wrist,
+        f"{side}_hand": wrist + along * 0.08 * s,
+    }
     joints[f"{side}_tip"] = wrist + along * 0.13 * s
     joints[f"{side}_thumb"] = wrist + (along * 0.06 - across * sign * 0.04) * s
 
 
 def body(motion: Motion) -> Body:
     """Poses the person."""
-    forward = np.stack([np.cos(motion.heading), np.sin(motion.heading), np.zeros_like(motion.heading)], -1)
+    forward = np.stack(
+        [np.cos(motion.heading), np.sin(motion.heading), np.zeros_like(motion.heading)], -1
+    )
     left = np.stack([-forward[:, 1], forward[:, 0], np.zeros_like(motion.heading)], -1)
     joints = _torso(motion, forward, left)
     for side in ("l", "r"):
@@ -175,25 +183,45 @@ def body(motion: Motion) -> Body:
     return Body(joints, motion.size)
 
 
-def solids(person: Body, clothes: Mapping[str, Colour], class_id: int, instance: int) -> tuple[Primitive, ...]:
+def solids(
+    person: Body, clothes: Mapping[str, Colour], class_id: int, instance: int
+) -> tuple[Primitive, ...]:
     """The person's 24 capsules; `clothes` gives linear colours of shirt, trousers, shoes and skin."""
     out = []
     for a, b, radius, part, garment in _LIMBS:
         pose, half = capsule_between(person.joints[a], person.joints[b], radius * person.size)
         shadow = 0.35 if part in (8, 9) else 0.0
-        out.append(Primitive("capsule", pose, half, Material(clothes[garment]), class_id, instance, part, shadow))
+        out.append(
+            Primitive(
+                "capsule", pose, half, Material(clothes[garment]), class_id, instance, part, shadow
+            )
+        )
     return tuple(out)
 
 
 def idle(
-    ground: Float[np.ndarray, "t 3"], heading: Float[np.ndarray, "t"], rng: np.random.Generator, size: float = 1.0
+    ground: Float[np.ndarray, "t 3"],
+    heading: Float[np.ndarray, "t"],
+    rng: np.random.Generator,
+    size: float = 1.0,
 ) -> Motion:
     """A person standing still with hanging arms that sway a little."""
     t = len(ground)
     zero = np.zeros(t)
     sway = 0.04 * np.sin(np.linspace(0, 3, t) + rng.uniform(0, 6))[:, None] * [1.0, 0.3, 0.2]
     left, right = [0.05, 0.10, -0.47], [0.05, -0.10, -0.47]
-    return Motion(ground, heading, zero, zero, zero, zero, 0.0, (left + sway) * size, (right - sway) * size, size)
+    return Motion(
+        ground,
+        heading,
+        zero,
+        zero,
+        zero,
+        zero,
+        0.0,
+        (left + sway) * size,
+        (right - sway) * size,
+        size,
+    )
 
 
 def clothes(rng: np.random.Generator, dull: bool = False) -> dict[str, Colour]:

@@ -19,10 +19,14 @@ def _edges(mask: np.ndarray) -> dict[Point, list[Point]]:
     across = np.diff(padded, axis=1)[1:-1]
     for y, x in zip(*np.nonzero(down), strict=True):
         ends = ((x, y), (x + 1, y)) if down[y, x] > 0 else ((x + 1, y), (x, y))
-        out.setdefault((int(ends[0][0]), int(ends[0][1])), []).append((int(ends[1][0]), int(ends[1][1])))
+        out.setdefault((int(ends[0][0]), int(ends[0][1])), []).append(
+            (int(ends[1][0]), int(ends[1][1]))
+        )
     for y, x in zip(*np.nonzero(across), strict=True):
         ends = ((x, y + 1), (x, y)) if across[y, x] > 0 else ((x, y), (x, y + 1))
-        out.setdefault((int(ends[0][0]), int(ends[0][1])), []).append((int(ends[1][0]), int(ends[1][1])))
+        out.setdefault((int(ends[0][0]), int(ends[0][1])), []).append(
+            (int(ends[1][0]), int(ends[1][1]))
+        )
     return out
 
 

@@ -14,7 +14,9 @@ Rng = np.random.Generator
 DEEDS = ("wave", "walk", "bow", "squat", "clap", "punch", "sit", "lie")
 
 
-def perform(rng: Rng, frames: int, place: Array, heading: float, deed: str, size: float = 1.0) -> Motion:
+def perform(
+    rng: Rng, frames: int, place: Array, heading: float, deed: str, size: float = 1.0
+) -> Motion:
     """A person at `place` (3,) doing one of `DEEDS`; about one cycle a second at 20 frames a second."""
     t = np.arange(frames) / 20 + rng.uniform(0, 2)
     phase = 2 * np.pi * t * rng.uniform(0.8, 1.3)
@@ -23,13 +25,17 @@ def perform(rng: Rng, frames: int, place: Array, heading: float, deed: str, size
     base = idle(np.tile(place, (frames, 1)), turn, rng, size)
     left, right = base.left.copy(), base.right.copy()
     if deed == "wave":
-        right[:] = np.stack([0.2 + 0 * wave, -0.15 - 0.2 * np.sin(phase), 0.35 + 0.05 * wave], -1) * size
+        right[:] = (
+            np.stack([0.2 + 0 * wave, -0.15 - 0.2 * np.sin(phase), 0.35 + 0.05 * wave], -1) * size
+        )
         return replace(base, right=right)
     if deed == "walk":
         forward = np.stack([np.cos(turn), np.sin(turn), 0 * turn], -1)
         swing = 0.25 * np.cos(phase)[:, None] * [1.0, 0.0, 0.15]
         ground = base.ground + forward * ((np.arange(frames) - frames / 2) * 0.03)[:, None]
-        return replace(base, ground=ground, stride=phase, step=0.55, left=left - swing, right=right + swing)
+        return replace(
+            base, ground=ground, stride=phase, step=0.55, left=left - swing, right=right + swing
+        )
     if deed == "bow":
         return replace(base, lean=0.9 * wave)
     if deed == "squat":
@@ -38,7 +44,10 @@ def perform(rng: Rng, frames: int, place: Array, heading: float, deed: str, size
         return replace(base, crouch=0.35 * wave * size, left=left * size, right=right * size)
     if deed == "clap":
         side = 0.05 + 0.25 * wave
-        hands = [np.stack([0.32 + 0 * side, s * (side - 0.2), -0.1 + 0 * side], -1) * size for s in (1, -1)]
+        hands = [
+            np.stack([0.32 + 0 * side, s * (side - 0.2), -0.1 + 0 * side], -1) * size
+            for s in (1, -1)
+        ]
         return replace(base, left=hands[0], right=hands[1])
     if deed in ("sit", "lie"):
         down = np.clip(0.5 - 0.8 * np.cos(phase / 2), 0, 1)

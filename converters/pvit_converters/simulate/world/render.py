@@ -140,7 +140,9 @@ def render(scene: Scene) -> Render:
     step = max(1, PIXELS_AT_ONCE // (scene.camera.height * scene.camera.width))
     if scene.frames <= step:
         return _render(scene)
-    parts = [_render(span(scene, i, min(i + step, scene.frames))) for i in range(0, scene.frames, step)]
+    parts = [
+        _render(span(scene, i, min(i + step, scene.frames))) for i in range(0, scene.frames, step)
+    ]
     return Render(
         radiance=np.concatenate([p.radiance for p in parts]),
         depth=np.concatenate([p.depth for p in parts]),

@@ -14,7 +14,16 @@ import numpy as np
 from jaxtyping import Float
 
 from pvit_converters.simulate.world.body import body, clothes, idle, solids
-from pvit_converters.simulate.world.scene import Colour, Kind, Light, Material, Primitive, look_at, pose, turn_z
+from pvit_converters.simulate.world.scene import (
+    Colour,
+    Kind,
+    Light,
+    Material,
+    Primitive,
+    look_at,
+    pose,
+    turn_z,
+)
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -62,7 +71,9 @@ def pattern(
     phases = (float(rng.uniform(0, 6)), float(rng.uniform(0, 6)) if kind != 2 else np.pi / 2)
     if kind == 0:
         return Material(first)
-    return Material(first, (float(r), float(g), float(b)), (one, two), phases, 1.0 if kind == 1 else 12.0)
+    return Material(
+        first, (float(r), float(g), float(b)), (one, two), phases, 1.0 if kind == 1 else 12.0
+    )
 
 
 class _Builder:
@@ -73,19 +84,28 @@ class _Builder:
         self.primitives: list[Primitive] = []
         self.taken: list[tuple[float, float, float]] = []
 
-    def piece(self, name: str, class_id: int, at: Array, heading: float, parts: list[Primitive]) -> None:
+    def piece(
+        self, name: str, class_id: int, at: Array, heading: float, parts: list[Primitive]
+    ) -> None:
         """Adds parts, given in the piece's own axes (x to its left, y to its front), as one instance."""
         self.names.append(name)
         where = pose(turn_z(heading), at)
         for part in parts:
-            self.primitives.append(replace(part.tagged(class_id, len(self.names)), pose=where @ part.pose))
+            self.primitives.append(
+                replace(part.tagged(class_id, len(self.names)), pose=where @ part.pose)
+            )
 
 
 def _solid(
-    kind: Kind, centre: tuple[float, float, float], half: tuple[float, float, float], material: Material
+    kind: Kind,
+    centre: tuple[float, float, float],
+    half: tuple[float, float, float],
+    material: Material,
 ) -> Primitive:
     shadow = 0.45 if centre[2] - half[2] < 0.3 else 0.25
-    return Primitive(kind, pose(position=np.array([centre])), np.array([half]), material, shadow=shadow)
+    return Primitive(
+        kind, pose(position=np.array([centre])), np.array([half]), material, shadow=shadow
+    )
 
 
 def _table(rng: Rng) -> list[Primitive]:
@@ -100,7 +120,10 @@ def _table(rng: Rng) -> list[Primitive]:
 def _chair(rng: Rng) -> list[Primitive]:
     h, m = rng.uniform(0.4, 0.48), pattern(rng, 0.7)
     leg = Material(paint(rng, 0.2))
-    seat = [_solid("box", (0, 0, h), (0.22, 0.22, 0.03), m), _solid("box", (0, -0.2, h + 0.27), (0.22, 0.025, 0.24), m)]
+    seat = [
+        _solid("box", (0, 0, h), (0.22, 0.22, 0.03), m),
+        _solid("box", (0, -0.2, h + 0.27), (0.22, 0.025, 0.24), m),
+    ]
     return seat + [
         _solid("box", (x, y, h / 2 - 0.015), (0.02, 0.02, h / 2 - 0.015), leg)
         for x in (-0.18, 0.18)
@@ -111,11 +134,19 @@ def _chair(rng: Rng) -> list[Primitive]:
 def _sofa(rng: Rng) -> list[Primitive]:
     w, m = rng.uniform(0.7, 1.1), pattern(rng, 0.6)
     arms = [_solid("box", (x * (w + 0.08), 0, 0.3), (0.09, 0.42, 0.3), m) for x in (-1, 1)]
-    return [_solid("box", (0, 0, 0.21), (w, 0.42, 0.21), m), _solid("box", (0, -0.34, 0.58), (w, 0.1, 0.2), m), *arms]
+    return [
+        _solid("box", (0, 0, 0.21), (w, 0.42, 0.21), m),
+        _solid("box", (0, -0.34, 0.58), (w, 0.1, 0.2), m),
+        *arms,
+    ]
 
 
 def _bed(rng: Rng) -> list[Primitive]:
-    w, frame, sheet = rng.uniform(0.5, 0.85), Material(paint(rng, 0.3)), pattern(rng, 0.5, grey=(0.4, 0.9))
+    w, frame, sheet = (
+        rng.uniform(0.5, 0.85),
+        Material(paint(rng, 0.3)),
+        pattern(rng, 0.5, grey=(0.4, 0.9)),
+    )
     return [
         _solid("box", (0, 0, 0.14), (w, 1.0, 0.14), frame),
         _solid("box", (0, 0.02, 0.36), (w - 0.02, 0.96, 0.09), sheet),
@@ -130,7 +161,9 @@ def _cabinet(rng: Rng) -> list[Primitive]:
 
 def _bookshelf(rng: Rng) -> list[Primitive]:
     w, h, wood = rng.uniform(0.4, 0.7), rng.uniform(1.4, 2.0), Material(paint(rng, 0.4))
-    boards = [_solid("box", (0, 0, z), (w, 0.15, 0.02), wood) for z in np.arange(0.02, h + 0.01, h / 5)]
+    boards = [
+        _solid("box", (0, 0, z), (w, 0.15, 0.02), wood) for z in np.arange(0.02, h + 0.01, h / 5)
+    ]
     sides = [_solid("box", (x * w, 0, h / 2), (0.02, 0.15, h / 2 + 0.02), wood) for x in (-1, 1)]
     return [*boards, *sides, _solid("box", (0, -0.14, h / 2), (w, 0.01, h / 2), wood)]
 
@@ -165,17 +198,33 @@ _AGAINST_WALL: tuple[tuple[str, int, float, Callable[[Rng], list[Primitive]]], .
 )  # fmt: skip
 
 
-def _on_wall(b: _Builder, name: str, class_id: int, size: tuple[float, float, float], wall: int, height: float) -> None:
+def _on_wall(
+    b: _Builder,
+    name: str,
+    class_id: int,
+    size: tuple[float, float, float],
+    wall: int,
+    height: float,
+) -> None:
     """A picture, window, door or television: a thin box on wall 0..3 (counter-clockwise from +x)."""
     rng = b.rng
     w, d, h = size
     reach, run = (w / 2, d / 2) if wall % 2 == 0 else (d / 2, w / 2)
-    half = {"picture": (0.3, 0.22), "window": (0.65, 0.55), "door": (0.45, 1.0), "television": (0.5, 0.3)}[name]
+    half = {
+        "picture": (0.3, 0.22),
+        "window": (0.65, 0.55),
+        "door": (0.45, 1.0),
+        "television": (0.5, 0.3),
+    }[name]
     half = (half[0] * rng.uniform(0.7, 1.2), min(half[1] * rng.uniform(0.8, 1.1), h / 2 - 0.1))
     along = rng.uniform(-1, 1) * max(run - half[0] - 0.1, 0)
     angle = wall * np.pi / 2
     at = np.array(
-        [np.cos(angle) * reach - np.sin(angle) * along, np.sin(angle) * reach + np.cos(angle) * along, height]
+        [
+            np.cos(angle) * reach - np.sin(angle) * along,
+            np.sin(angle) * reach + np.cos(angle) * along,
+            height,
+        ]
     )
     if name == "door":
         at[2] = half[1]
@@ -216,7 +265,9 @@ def _furnish(b: _Builder, size: tuple[float, float, float], pieces: int) -> None
             b.taken[-1] = (at[0], at[1], max(radius, 0.6))
         b.piece(name, class_id, at, heading, make(rng))
         if name == "sofa":
-            cushion = _solid("ball", (rng.uniform(-0.5, 0.5), -0.1, 0.52), (0.2, 0.09, 0.15), pattern(rng, 0.9))
+            cushion = _solid(
+                "ball", (rng.uniform(-0.5, 0.5), -0.1, 0.52), (0.2, 0.09, 0.15), pattern(rng, 0.9)
+            )
             b.piece("pillow", PILLOW, at, heading, [cushion])
         if name == "table":
             top = b.primitives[-5].pose[0, 2, 3] + 0.025
@@ -232,35 +283,64 @@ def _shell(size: tuple[float, float, float], rng: Rng, b: _Builder) -> None:
         WALL,
         np.zeros(3),
         0.0,
-        [_solid("room", (0, 0, h / 2), (w / 2, d / 2, h / 2), pattern(rng, 0.25, 0.2, (0.35, 0.85)))],
+        [
+            _solid(
+                "room", (0, 0, h / 2), (w / 2, d / 2, h / 2), pattern(rng, 0.25, 0.2, (0.35, 0.85))
+            )
+        ],
     )
     b.piece(
         "floor",
         FLOOR,
         np.zeros(3),
         0.0,
-        [_solid("box", (0, 0, -0.02), (w / 2 + 0.01, d / 2 + 0.01, 0.021), pattern(rng, 0.5, 0.5, (0.1, 0.5)))],
+        [
+            _solid(
+                "box",
+                (0, 0, -0.02),
+                (w / 2 + 0.01, d / 2 + 0.01, 0.021),
+                pattern(rng, 0.5, 0.5, (0.1, 0.5)),
+            )
+        ],
     )
     b.piece(
         "ceiling",
         CEILING,
         np.zeros(3),
         0.0,
-        [_solid("box", (0, 0, h + 0.02), (w / 2 + 0.01, d / 2 + 0.01, 0.021), Material(paint(rng, 0.1, (0.7, 0.9))))],
+        [
+            _solid(
+                "box",
+                (0, 0, h + 0.02),
+                (w / 2 + 0.01, d / 2 + 0.01, 0.021),
+                Material(paint(rng, 0.1, (0.7, 0.9))),
+            )
+        ],
     )
     b.primitives[:] = [replace(p, shadow=0.0) for p in b.primitives]
     if rng.uniform() < 0.5:
         rug = _solid(
-            "box", (0, 0, 0.006), (rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8), 0.006), pattern(rng, 0.8, 0.8)
+            "box",
+            (0, 0, 0.006),
+            (rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8), 0.006),
+            pattern(rng, 0.8, 0.8),
         )
         b.piece(
-            "floormat", FLOORMAT, np.append(rng.uniform(-0.5, 0.5, 2), 0), rng.uniform(0, 3), [replace(rug, shadow=0.0)]
+            "floormat",
+            FLOORMAT,
+            np.append(rng.uniform(-0.5, 0.5, 2), 0),
+            rng.uniform(0, 3),
+            [replace(rug, shadow=0.0)],
         )
 
 
 def room(rng: Rng, person: bool | None = None, window: bool | None = None) -> Room:
     """A random room. `person` and `window` force one to be there or not (default: sometimes)."""
-    size = (float(rng.uniform(3.2, 7.0)), float(rng.uniform(3.2, 7.0)), float(rng.uniform(2.3, 3.3)))
+    size = (
+        float(rng.uniform(3.2, 7.0)),
+        float(rng.uniform(3.2, 7.0)),
+        float(rng.uniform(2.3, 3.3)),
+    )
     b = _Builder(rng)
     _shell(size, rng, b)
     walls = rng.permutation(4)
@@ -279,10 +359,14 @@ def room(rng: Rng, person: bool | None = None, window: bool | None = None) -> Ro
     if rng.uniform() < 0.3 if person is None else person:
         at = _free(b, size, 0.35)
         at = np.append(rng.uniform(-0.8, 0.8, 2), 0.0) if at is None else at
-        who = body(idle(at[None], np.array([rng.uniform(0, 2 * np.pi)]), rng, float(rng.uniform(0.9, 1.1))))
+        who = body(
+            idle(at[None], np.array([rng.uniform(0, 2 * np.pi)]), rng, float(rng.uniform(0.9, 1.1)))
+        )
         b.names.append("person")
         b.primitives += solids(who, clothes(rng), PERSON, len(b.names))
-    lamp = np.array([rng.uniform(-0.3, 0.3) * size[0], rng.uniform(-0.3, 0.3) * size[1], size[2] - 0.25])
+    lamp = np.array(
+        [rng.uniform(-0.3, 0.3) * size[0], rng.uniform(-0.3, 0.3) * size[1], size[2] - 0.25]
+    )
     tint = (1.0, float(rng.uniform(0.8, 1.0)), float(rng.uniform(0.8, 1.0)))
     light = Light(lamp, np.array(rng.uniform(0.8, 2.0)), float(rng.uniform(0.2, 0.45)), tint)
     return Room(tuple(b.primitives), size, light, tuple(b.names))
@@ -292,7 +376,10 @@ def wander(rng: Rng, room: Room, count: int) -> Float[np.ndarray, "n 4 4"]:
     """world_from_camera of a random walk: about 1 m a step, looking at random points, rolled a little."""
     w, d, h = room.size
     eyes = np.empty((count, 3))
-    low, high = np.array([-w / 2 + 0.4, -d / 2 + 0.4, 0.6]), np.array([w / 2 - 0.4, d / 2 - 0.4, min(h - 0.4, 2.1)])
+    low, high = (
+        np.array([-w / 2 + 0.4, -d / 2 + 0.4, 0.6]),
+        np.array([w / 2 - 0.4, d / 2 - 0.4, min(h - 0.4, 2.1)]),
+    )
     solid = [p for p in room.primitives if p.kind != "room" and not p.void]
     centres = np.stack([p.pose[0, :3, 3] for p in solid])
     sizes = np.stack([p.half[0].max() if p.kind != "capsule" else p.half[0].sum() for p in solid])

@@ -124,17 +124,23 @@ def span(scene: Scene, start: int, stop: int) -> Scene:
 
     primitives = tuple(
         replace(
-            p, pose=cut(p.pose), half=cut(p.half), texture_half=p.half[0] if p.texture_half is None else p.texture_half
+            p,
+            pose=cut(p.pose),
+            half=cut(p.half),
+            texture_half=p.half[0] if p.texture_half is None else p.texture_half,
         )
         for p in scene.primitives
     )
-    camera = replace(scene.camera, K=cut(scene.camera.K), world_from_camera=cut(scene.camera.world_from_camera))
+    camera = replace(
+        scene.camera, K=cut(scene.camera.K), world_from_camera=cut(scene.camera.world_from_camera)
+    )
     light = replace(scene.light, power=cut(scene.light.power))
     return replace(scene, primitives=primitives, camera=camera, light=light, frames=stop - start)
 
 
 def pose(
-    rotation: Float[np.ndarray, "*t 3 3"] | None = None, position: Float[np.ndarray, "*u 3"] | None = None
+    rotation: Float[np.ndarray, "*t 3 3"] | None = None,
+    position: Float[np.ndarray, "*u 3"] | None = None,
 ) -> Float[np.ndarray, "n 4 4"]:
     """Rigid transforms (n, 4, 4) from rotations and positions; either may be one for all frames or absent."""
     turn = np.eye(3)[None] if rotation is None else np.asarray(rotation, float).reshape(-1, 3, 3)
@@ -168,7 +174,9 @@ def align_z(axis: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "t 3 3"]:
 
 
 def look_at(
-    eye: Float[np.ndarray, "t 3"], target: Float[np.ndarray, "t 3"], roll: float | Float[np.ndarray, "t"] = 0.0
+    eye: Float[np.ndarray, "t 3"],
+    target: Float[np.ndarray, "t 3"],
+    roll: float | Float[np.ndarray, "t"] = 0.0,
 ) -> Float[np.ndarray, "t 4 4"]:
     """world_from_camera of cameras at `eye` that look at `target`; roll in radians about the optical axis."""
     z = unit(np.asarray(target, float) - eye)

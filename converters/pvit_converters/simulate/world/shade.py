@@ -78,11 +78,14 @@ def surface(scene: Scene, depth: Array, index: Array, rays: Array, placed: list[
     frame, row, column = np.nonzero(index >= 0)
     primitive = index[frame, row, column].astype(np.intp)
     z = depth[frame, row, column]
-    spot = np.ravel_multi_index((frame if len(rays) > 1 else 0 * frame, row, column), rays.shape[:3])
+    spot = np.ravel_multi_index(
+        (frame if len(rays) > 1 else 0 * frame, row, column), rays.shape[:3]
+    )
     point = np.concatenate([_pick(rays.reshape(-1, 2), spot) * z, z[None]])
     at = primitive * scene.frames + frame
     axes, half, centre = (
-        _pick(np.concatenate([getattr(p, name) for p in placed]), at) for name in ("axes", "half", "centre")
+        _pick(np.concatenate([getattr(p, name) for p in placed]), at)
+        for name in ("axes", "half", "centre")
     )
     local = _turn(axes, point - centre, back=True)
     normal = np.empty_like(local)
@@ -92,7 +95,9 @@ def surface(scene: Scene, depth: Array, index: Array, rays: Array, placed: list[
         normal[:, columns] = _local_normal(KINDS[code], local[:, columns], half[:, columns])
     normal = _turn(axes, normal)
     normal *= np.where(_dot(normal, point) > 0, -1.0, 1.0) / np.sqrt(_dot(normal, normal))
-    first = np.stack([p.half[0] if p.texture_half is None else p.texture_half for p in scene.primitives])
+    first = np.stack(
+        [p.half[0] if p.texture_half is None else p.texture_half for p in scene.primitives]
+    )
     return Hits(frame, primitive, point, local * (_pick(first, primitive) / half), normal)
 
 
@@ -110,7 +115,9 @@ def _albedo(scene: Scene, hits: Hits) -> Array:
         )
     )
     local = hits.local.astype(np.float32)
-    pattern = np.sin(_dot(wave_one, local) + numbers[0]) * np.sin(_dot(wave_two, local) + numbers[1])
+    pattern = np.sin(_dot(wave_one, local) + numbers[0]) * np.sin(
+        _dot(wave_two, local) + numbers[1]
+    )
     return np.asarray(first + (second - first) * (0.5 + 0.5 * np.clip(pattern * numbers[2], -1, 1)))
 
 
@@ -120,7 +127,9 @@ def _extent(primitive: Primitive) -> Array:
     if primitive.kind == "capsule":
         return np.asarray(axis[:, :, 2] * primitive.half[:, 2:] + primitive.half[:, :1])
     half = primitive.half[:, None]
-    reach = axis[:, :, 0] * half[..., 0] + axis[:, :, 1] * half[..., 1] + axis[:, :, 2] * half[..., 2]
+    reach = (
+        axis[:, :, 0] * half[..., 0] + axis[:, :, 1] * half[..., 1] + axis[:, :, 2] * half[..., 2]
+    )
     return np.asarray(reach)
 
 
@@ -134,7 +143,9 @@ def _contact_shadow(scene: Scene, hits: Hits, world: Array, up: Array) -> Array:
         if primitive.shadow <= 0 or not len(rows):
             continue
         extent = np.maximum(_extent(primitive), 0.02)
-        table = np.concatenate(np.broadcast_arrays(primitive.pose[:, :3, 3], extent), -1).astype(np.float32)
+        table = np.concatenate(np.broadcast_arrays(primitive.pose[:, :3, 3], extent), -1).astype(
+            np.float32
+        )
         cx, cy, cz, ex, ey, ez = table[0] if len(table) == 1 else table[frame].T
         gap = cz - ez - z
         far = ((x - cx) / ex) ** 2 + ((y - cy) / ey) ** 2
@@ -148,7 +159,9 @@ def shade(scene: Scene, hits: Hits) -> Float[np.ndarray, "3 n"]:
     """Linear radiance of every hit: a lamp with fall-off, ambient light, contact shadows, emission (float32)."""
     view = scene.camera.world_from_camera
     which = hits.frame if len(view) > 1 else np.zeros(1, np.intp)
-    turn, move = (_pick(part.astype(np.float32), which) for part in (view[:, :3, :3], view[:, :3, 3]))
+    turn, move = (
+        _pick(part.astype(np.float32), which) for part in (view[:, :3, :3], view[:, :3, 3])
+    )
     world = _turn(turn, hits.point.astype(np.float32)) + move
     normal = _turn(turn, hits.normal.astype(np.float32))
     to_lamp = scene.light.position.astype(np.float32)[:, None] - world
@@ -156,6 +169,11 @@ def shade(scene: Scene, hits: Hits) -> Float[np.ndarray, "3 n"]:
     facing = np.maximum(_dot(to_lamp, normal), 0) / np.sqrt(distance2)
     power = np.broadcast_to(scene.light.power, (scene.frames,)).astype(np.float32)[hits.frame]
     lamp = power * facing / (1 + distance2 / 16)
-    light = scene.light.ambient * (0.8 + 0.2 * normal[2]) + lamp * np.asarray(scene.light.colour, np.float32)[:, None]
+    light = (
+        scene.light.ambient * (0.8 + 0.2 * normal[2])
+        + lamp * np.asarray(scene.light.colour, np.float32)[:, None]
+    )
     glow = np.array([p.material.emission for p in scene.primitives], np.float32)[hits.primitive]
-    return np.asarray(_albedo(scene, hits) * light * _contact_shadow(scene, hits, world, normal[2]) + glow)
+    return np.asarray(
+        _albedo(scene, hits) * light * _contact_shadow(scene, hits, world, normal[2]) + glow
+    )

@@ -1,0 +1,58 @@
+"""Local files that are complete under their name or not there: written beside it, flushed, then renamed."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PART = ".part-"  # temporary files: .NAME.part-UUID
+
+
+def temporary(path: Path) -> Path:
+    """A fresh name beside a file, for what will take its place."""
+    return path.with_name(f".{path.name}{PART}{uuid.uuid4().hex}")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary name to write to; afterwards that file is flushed to disk and takes the place of `path`.
+
+    If the block fails, the temporary file is removed and `path` stays as it was. Folders are made as needed.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary(path)
+    try:
+        yield part
+        sync(part)
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_file(path: str | Path, data: bytes | str) -> None:
+    """Writes a whole file atomically; text as UTF-8.
+
+    Raises:
+        OSError: if it cannot be written; `path` stays as it was.
+    """
+    with replacing(path) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file, or the names in a folder, to disk, so that they survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,95 @@
+"""How the toolkit says things to people: sizes, counts, the nearest known name, what a configuration got wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def size_text(size: float) -> str:
+    """Bytes, in decimal units.
+
+    >>> size_text(900), size_text(1_390_000_000)
+    ('900 B', '1.4 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def memory_text(size: float) -> str:
+    """Bytes of memory, in the binary units that memory is sold in.
+
+    >>> memory_text(110 * 2**20), memory_text(1.5 * 2**30)
+    ('110 MiB', '1.5 GiB')
+    """
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def short_count(number: int) -> str:
+    """A count in at most four characters, nothing for 0.
+
+    >>> short_count(999), short_count(1500), short_count(12_345)
+    ('999', '1.5k', '12k')
+    """
+    for unit, size in (("M", 1_000_000), ("k", 1000)):
+        if number >= 10 * size:
+            return f"{number // size}{unit}"
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number) if number else ""
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and its noun.
+
+    >>> counted(1, "box", "boxes"), counted(1200, "sample")
+    ('1 box', '1,200 samples')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name most like a mistyped one, or None where none is alike.
+
+    >>> nearest("dept", ["depth", "normal"])
+    'depth'
+    """
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`"; did you mean 'depth'?"` to end a sentence with, or nothing where no known name is alike."""
+    found = nearest(name, known, cutoff)
+    return f"; did you mean '{found}'?" if found else ""
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that a pydantic model refuses, in words: `"'optim.lr' = -1: input should be greater than 0"`.
+
+    An unknown key is named with the nearest known one of the same model where that is known from the message's context.
+    """
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    more = f" ({error.error_count()} problems)" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key '{place}'{more}"
+    said = problem["msg"].removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:]
+    shown = (
+        "" if isinstance(problem["input"], dict | list | tuple) else f" = {short(problem['input'])}"
+    )
+    return f"'{place}'{shown}: {said}{more}" if place else f"{said}{more}"
+
+
+def short(value: object, limit: int = 120) -> str:
+    """`repr` of a value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,0 +1,49 @@
+"""What people are told: sizes, counts, the nearest name, the first problem of a configuration."""
+
+import doctest
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pvit_data import words
+
+
+class Optim(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lr: float = Field(default=1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    optim: Optim = Optim()
+
+
+def test_the_examples_run() -> None:
+    assert doctest.testmod(words).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"optim": {"lr": -1}}, "'optim.lr' = -1: input should be greater than 0"),
+        ({"optim": {"rate": 1}}, "unknown key 'optim.rate'"),
+        ({"optim": {"betas": [1]}}, "'optim.betas.1': field required"),
+    ],
+)  # fmt: skip
+def test_a_validation_error_is_one_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Config.model_validate(values)
+    assert words.first_problem(caught.value) == sentence
+
+
+def test_long_values_are_cut() -> None:
+    assert len(words.short("x" * 1000)) == 120
+
+
+def test_a_name_unlike_all_others_has_no_neighbour() -> None:
+    assert words.nearest("zebra", ["depth", "normal"]) is None
+    assert words.did_you_mean("zebra", ["depth"]) == ""
+    assert words.did_you_mean("norml", ["depth", "normal"]) == "; did you mean 'normal'?"
