@@ -31,6 +31,8 @@ def decode_sample(
     spaces: Mapping[str, LabelSpace] | None = None,
     grid: Grid | None = None,
     window: Window | None = None,
+    *,
+    checked: bool = True,
 ) -> Sample:
     """Builds a sample from its record and its files.
 
@@ -43,6 +45,7 @@ def decode_sample(
         spaces: label spaces of the source.
         grid: row and column numbers at which dense maps are sampled. Default: all.
         window: the part of rgb to decode. Default: everything.
+        checked: a video was found sound when it was stored; False for files that we did not store.
 
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
@@ -51,7 +54,7 @@ def decode_sample(
         name for name in FIELDS if name in record.fields and (fields is None or name in fields)
     ]
     try:
-        values, kept = _decode(record, files, wanted, frames, (grid, window))
+        values, kept = _decode(record, files, wanted, frames, (grid, window, checked))
         return Sample(
             key=record.key,
             group=record.group,
@@ -77,14 +80,14 @@ def _decode(
     files: Mapping[str, bytes],
     wanted: list[str],
     frames: Frames | None,
-    pixels: tuple[Grid | None, Window | None],
+    pixels: tuple[Grid | None, Window | None, bool],
 ) -> tuple[dict[str, Any], dict[str, Frames]]:
     values: dict[str, Any] = {}
     kept: dict[str, Frames] = {}
-    grid, window = pixels
+    grid, window, checked = pixels
     for name in wanted:
         if name == "rgb":
-            values["rgb"] = _rgb(record, files, (frames, window), kept)
+            values["rgb"] = _rgb(record, files, (frames, window, checked), kept)
         elif name in ("depth", "normal", "segm"):
             values[name] = _dense(name, record, files, (frames, grid), kept)
         elif name in ("pose3d", "pose2d"):
@@ -142,10 +145,10 @@ def _file(files: Mapping[str, bytes], extension: str) -> bytes:
 def _rgb(
     record: Record,
     files: Mapping[str, bytes],
-    asked: tuple[Frames | None, Window | None],
+    asked: tuple[Frames | None, Window | None, bool],
     kept: dict[str, Frames],
 ) -> Shaped[np.ndarray, "n h w 3"]:
-    frames, window = asked
+    frames, window, checked = asked
     extension = record.rgb_encoding
     if extension not in RGB_EXTENSIONS:
         raise FormatError(f"rgb encoding {extension!r} is not one of {list(RGB_EXTENSIONS)}")
@@ -163,7 +166,8 @@ def _rgb(
     else:
         from pvit_data.codecs.video import decode_video
 
-        rgb = decode_video(data, picks, size, window)
+        every = np.arange(record.frames) if picks is None else picks
+        rgb = decode_video(data, every, size, window, checked=checked)
     count = record.frames if picks is None else len(picks)
     sides = (
         {size}

@@ -439,7 +439,7 @@ class ForeignPart:
             names |= {RGB_EXTENSIONS[record.rgb_encoding]: ends[0]} if ends else {}
         contents = self.files(row, list(names.values()))
         files = {extension: contents[name] for extension, name in names.items()}
-        return decode_sample(record, files, fields, frames, {}, grid, window)
+        return decode_sample(record, files, fields, frames, {}, grid, window, checked=False)
 
 
 def plain_key(key: str) -> str:

@@ -167,11 +167,9 @@ def _check_rgb(record: Record, files: Files) -> None:
             f"rgb encoding {record.rgb_encoding!r} is not one of {list(RGB_EXTENSIONS)}"
         )
     if record.rgb_encoding != "jpg":
-        from pvit_data.codecs.video import probe_video
+        from pvit_data.codecs.video import check_stored
 
-        length = probe_video(files.get(RGB_EXTENSIONS[record.rgb_encoding], b"")).num_frames
-        if length != record.frames:
-            raise FormatError(f"rgb has {length} frames, the record says {record.frames}")
+        check_stored(files.get(RGB_EXTENSIONS[record.rgb_encoding], b""), record.frames)
     block = max(1, BLOCK_BYTES // (3 * max(1, record.height * record.width)))
     for start in range(0, record.frames, block):
         frames = np.arange(start, min(start + block, record.frames))

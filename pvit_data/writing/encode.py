@@ -161,10 +161,11 @@ def _media(
         if rgb.extension == "jpg":
             still = probe_still(rgb.data)
             return rgb, 1, (still.height, still.width), 0.0
-        from pvit_data.codecs.video import probe_video
+        from pvit_data.codecs.video import storable
 
-        video = probe_video(rgb.data)
-        return rgb, video.num_frames, (video.height, video.width), video.fps
+        data, video = storable(rgb.data)
+        kept = rgb if data is rgb.data else EncodedMedia(data, "mp4")
+        return kept, video.num_frames, (video.height, video.width), video.fps
     if len(rgb) == 0:
         raise FormatError("rgb has no frames")
     if len(rgb) == 1:

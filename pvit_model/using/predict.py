@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 
 from pvit_data.clips import frames as clips
 from pvit_data.clips import geometry, transforms
-from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, probe_video
+from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, survey
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.looking import pictures as draw
 from pvit_model.metrics.action import softmax
@@ -102,7 +102,7 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
     if not data:
         raise SourceError(f"{path}: the file is empty; expected a video (mp4, webm, avi)")
     try:
-        return data, probe_video(data)
+        return data, survey(data).info
     except FormatError as error:
         raise SourceError(
             f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode"

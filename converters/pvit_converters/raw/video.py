@@ -6,19 +6,15 @@ is decoded and stored as frames (which the shard writer encodes as H.264), unles
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.sample.sample import EncodedMedia
-
-if TYPE_CHECKING:
-    from pvit_data.codecs.video import VideoInfo
 
 MAX_FILE = 1 << 30
 _WEBM_CODECS = ("vp8", "vp9", "av1", "dav1d")
@@ -43,59 +39,50 @@ class Clip:
     warnings: tuple[str, ...] = ()
 
 
-def read_clip(path: Path, *, copy_video: bool = False, verify: bool = True) -> Clip:
+def read_clip(path: Path, *, copy_video: bool = False, rescue: bool = True) -> Clip:
     """Reads a video file.
 
     Args:
         path: the file.
         copy_video: keep the bytes of any container and codec that the format can hold.
-        verify: decode the whole file once; a file whose end is damaged is re-encoded as far as it decodes.
+        rescue: a damaged file is re-encoded up to the first frame that the decoder calls damaged; False: refused.
 
     Raises:
         SourceError: if the file is missing (`"missing-file"`) or not a playable video (`"corrupt-video"`).
     """
-    return clip_of(_read(path), path, copy_video=copy_video, verify=verify)
+    return clip_of(_read(path), path, copy_video=copy_video, rescue=rescue)
 
 
 def clip_of(
-    data: bytes, where: Path | str, *, copy_video: bool = False, verify: bool = True
+    data: bytes, where: Path | str, *, copy_video: bool = False, rescue: bool = True
 ) -> Clip:
     """As `read_clip`, from the bytes of a file; `where` names it in messages."""
-    from pvit_data.codecs.video import probe_video
-
     try:
-        info = probe_video(data)
-        extension = _extension(data)
-        if extension is None or not (copy_video or _plays_everywhere(data, extension)):
-            return _decoded(data, info)
-        good = _count(data) if verify else info.num_frames
-        if good == 0:
-            raise FormatError("no frame of it can be decoded")
-        if good < info.num_frames:
-            return _decoded(data, info)
-        return Clip(
-            EncodedMedia(data, extension), info.num_frames, info.fps, info.height, info.width
-        )
+        return _clip(data, copy_video, rescue)
     except FormatError as error:
-        message = f"{where}: not a playable video ({error}); the file is damaged, get it again"
+        message = f"{where}: not a playable video ({error}); if it is damaged, get it again"
         raise SourceError(message, reason="corrupt-video") from error
 
 
-def _decoded(data: bytes, info: VideoInfo) -> Clip:
-    """All frames, or those before the first that does not decode."""
-    from pvit_data.codecs.video import decode_video
+def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
+    from pvit_data.codecs.video import decode_sound, probe_video, survey
 
-    try:
-        return _clip(decode_video(data), info, ())
-    except FormatError:
-        frames = list(_decodable(data))
-        if not frames:
-            raise
-        return _clip(np.stack(frames), info, ("damaged-video-re-encoded",))
-
-
-def _clip(frames: UInt8[np.ndarray, "t h w 3"], info: VideoInfo, warnings: tuple[str, ...]) -> Clip:
-    return Clip(frames, len(frames), info.fps, frames.shape[1], frames.shape[2], warnings)
+    extension = _extension(data)
+    if extension is not None and (copy_video or _plays_everywhere(data, extension)):
+        found = survey(data)
+        if found.problem is None:
+            info = found.info
+            media = EncodedMedia(data, extension)
+            return Clip(media, info.num_frames, info.fps, info.height, info.width)
+        fps, warnings = found.info.fps, [f"{found.problem.kind}-re-encoded"]
+    else:
+        fps, warnings = probe_video(data).fps, []
+    frames, damage = decode_sound(data)
+    if damage and not rescue:
+        raise FormatError(damage)
+    if damage:
+        warnings = ["damaged-video-re-encoded"]
+    return Clip(frames, len(frames), fps, frames.shape[1], frames.shape[2], tuple(warnings))
 
 
 def _read(path: Path) -> bytes:
@@ -124,40 +111,9 @@ def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:
 
 
 def _plays_everywhere(data: bytes, extension: str) -> bool:
-    with _open(data) as container:
-        codec = container.streams.video[0].codec_context.name
+    from pvit_data.codecs.video import codec_name
+
+    codec = codec_name(data)
     if extension == "webm":
         return any(name in codec for name in _WEBM_CODECS)
     return bool(extension == "mp4" and codec == "h264")
-
-
-def _open(data: bytes) -> Any:
-    import io
-
-    import av
-
-    from pvit_data.codecs.video import container_format
-
-    return av.open(io.BytesIO(data), "r", format=container_format(data))
-
-
-def _pictures(data: bytes) -> Iterator[Any]:
-    """The pictures in order, up to the first that does not decode."""
-    import av.error
-
-    with _open(data) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        try:
-            yield from container.decode(container.streams.video[0])
-        except av.error.FFmpegError:
-            return
-
-
-def _count(data: bytes) -> int:
-    return sum(1 for _ in _pictures(data))
-
-
-def _decodable(data: bytes) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    for picture in _pictures(data):
-        rgb: UInt8[np.ndarray, "h w 3"] = picture.to_ndarray(format="rgb24")
-        yield rgb

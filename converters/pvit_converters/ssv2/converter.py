@@ -89,7 +89,7 @@ class SSv2Options(ConverterOptions):
         description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg",
     )
     verify: bool = Field(
-        True, description="decode each video once, to count its frames and find damage"
+        True, description="keep what a damaged video holds before its damage; else leave it out"
     )
 
 
@@ -315,7 +315,7 @@ class SSv2Converter(Converter):
         if path.is_dir():
             clip = read_frames(path, self.opts.frame_rate)
         else:
-            clip = read_clip(path, copy_video=self.opts.copy_video, verify=self.opts.verify)
+            clip = read_clip(path, copy_video=self.opts.copy_video, rescue=self.opts.verify)
         sample = Sample(
             key=item.key,
             group=item.group,

@@ -1,0 +1,28 @@
+"""Clips: H.264 in MP4 written by us, MP4, WebM or AVI files of a source read as they are. PyAV does the work.
+
+Frames are numbered in the order in which the decoder gives them. A container's times and key frames are only a way
+to get there faster: they count in files that were checked (`survey`), which is every file in a shard, and for others
+as far as they were once decoded from the start.
+"""
+
+from pvit_data.codecs.video.container import CODECS, codec_name, container_format
+from pvit_data.codecs.video.decode import VideoInfo, decode_sound, decode_video, probe_video
+from pvit_data.codecs.video.encode import encode_video
+from pvit_data.codecs.video.keeping import check_stored, storable
+from pvit_data.codecs.video.survey import Problem, Survey, survey
+
+__all__ = [
+    "CODECS",
+    "Problem",
+    "Survey",
+    "VideoInfo",
+    "check_stored",
+    "codec_name",
+    "container_format",
+    "decode_sound",
+    "decode_video",
+    "encode_video",
+    "probe_video",
+    "storable",
+    "survey",
+]

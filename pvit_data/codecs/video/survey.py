@@ -1,0 +1,226 @@
+"""Is a file what its container says? It is decoded once from the start, and then read as a reader reads it.
+
+The decoder's output from the start is the truth. A file is sound if its frames come in the order of their times, all of
+them, none marked as damaged, and if what is read by seeking to each key frame equals what came from the start. The
+verdict is kept for the file, so that it is made once per process however often the bytes come by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import av.error
+
+from pvit_data.codecs.video.container import (
+    Listing,
+    closed_keys,
+    list_frames,
+    open_video,
+    reported,
+)
+from pvit_data.codecs.video.picture import checksum, shown_size
+from pvit_data.codecs.video.seeking import by_seeking, front_to_back
+from pvit_data.errors import FormatError
+from pvit_data.sample.limits import MAX_FRAMES
+
+REMEMBERED = 1 << 17  # files whose verdicts are kept
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds.
+
+    Args:
+        num_frames: frames shown.
+        fps: average frame rate; 0 if unknown.
+        height, width: size as it is shown.
+    """
+
+    num_frames: int
+    fps: float
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file's bytes cannot be kept as they are.
+
+    Args:
+        kind: the decoder found damage, or not all frames; frames do not come in the order of their times; or what is
+            read by seeking differs.
+        text: what is wrong, for people.
+    """
+
+    kind: Literal["damaged-video", "unordered-video", "unseekable-video"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The verdict on a file.
+
+    Args:
+        info: of the frames that decode, up to the first that is damaged.
+        problem: None for a sound file.
+    """
+
+    info: VideoInfo
+    problem: Problem | None
+
+
+_surveys: dict[bytes, Survey] = {}
+_ordered: dict[bytes, int] = {}
+
+
+def survey(data: bytes) -> Survey:
+    """Decodes a file from its start, and a little more after each key frame.
+
+    Raises:
+        FormatError: if it is no video that we read, no frame of it decodes, or its pictures change their size.
+    """
+    key = _digest(data)
+    if key not in _surveys:
+        with reported("read"):
+            found = _survey(data)
+        _remember(_surveys, key, found)
+        _remember(_ordered, key, 0 if found.problem else found.info.num_frames)
+    return _surveys[key]
+
+
+def ordered_frames(data: bytes) -> int | None:
+    """How many frames from the start may be read by seeking; None if nobody has looked yet."""
+    return _ordered.get(_digest(data))
+
+
+def first_look(
+    data: bytes, container: Any, listing: Listing, last: int
+) -> Iterator[tuple[int, Any]]:
+    """The frames 0 to `last` from the start; how far their times can be trusted is kept for the file."""
+    notes = _Notes(listing, closed_keys(data) if sum(listing.is_key) > 1 else set())
+    for number, picture in enumerate(front_to_back(data)):
+        notes.take(picture)
+        yield number, picture
+        if number >= last:
+            break
+    is_sound = notes.disorder() is None and notes.differing(container) is None
+    _remember(_ordered, _digest(data), len(notes.pts) if is_sound else 0)
+
+
+class _Notes:
+    """What is learned while a file is decoded from its start.
+
+    Args:
+        listing: what its container says.
+        closed: times of key frames after which nothing before them is needed: a look at two frames is enough there.
+    """
+
+    def __init__(self, listing: Listing, closed: set[int]) -> None:
+        self.listing = listing
+        self.pts: list[int] = []
+        self._runs = _runs(listing, closed) if listing.exact else []
+        self._compared = {number for run in self._runs for number in run}
+        self._sums: dict[int, int] = {}
+
+    def take(self, picture: Any) -> None:
+        """The next picture."""
+        if (number := len(self.pts)) in self._compared:
+            self._sums[number] = checksum(picture)
+        self.pts.append(picture.pts)
+
+    def disorder(self) -> int | None:
+        """The first frame that is not the one which the container's times announce."""
+        pairs = zip(self.pts, self.listing.pts, strict=False)
+        wrong = (number for number, (came, listed) in enumerate(pairs) if came != listed)
+        return next(wrong, len(self.listing.pts) if len(self.pts) > len(self.listing.pts) else None)
+
+    def differing(self, container: Any) -> int | None:
+        """A frame that is another one when it is read from the key frame before it."""
+        for run in reversed(self._runs):  # so that no header is known from the frames before
+            if run.stop > len(self.pts):
+                continue
+            found = dict.fromkeys(run, 0)
+            try:
+                for number, picture in by_seeking(container, self.listing, list(run)):
+                    found[number] = checksum(picture)
+            except av.error.FFmpegError:
+                return run.start
+            for number in run:
+                if found[number] != self._sums[number]:
+                    return number
+        return None
+
+
+def _runs(listing: Listing, closed: set[int]) -> list[range]:
+    """What to compare after the start and each key frame."""
+    total = len(listing.pts)
+    keys = [number for number in range(1, total) if listing.is_key[number]]
+    runs = [range(min(2, total))]
+    for key, following in pairwise([*keys, total]):
+        is_closed = listing.pts[key] in closed
+        runs.append(range(key, min(key + 2, following) if is_closed else following))
+    return runs
+
+
+def _survey(data: bytes) -> Survey:
+    with open_video(data) as container:
+        listing = list_frames(container)
+        notes = _Notes(listing, closed_keys(data) if sum(listing.is_key) > 1 else set())
+        size, damage = _decode_all(data, notes)
+        if not notes.pts:
+            raise FormatError(f"no frame of it can be decoded ({damage or 'it has none'})")
+        rate = float(container.streams.video[0].average_rate or 0)
+        problem = _problem(container, notes, damage)
+    return Survey(VideoInfo(len(notes.pts), rate, *size), problem)
+
+
+def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
+    """(height, width), and what the decoder says of the first frame that it cannot make."""
+    size = (0, 0)
+    try:
+        for number, picture in enumerate(front_to_back(data, careful=True)):
+            if picture.is_corrupt:
+                return size, f"frame {number} is damaged"
+            if number == MAX_FRAMES:
+                raise FormatError(f"video has more than {MAX_FRAMES} frames")
+            found = shown_size(picture)
+            if number and found != size:
+                raise FormatError(
+                    f"video changes its size from {size} to {found} at frame {number}"
+                )
+            size = found
+            notes.take(picture)
+    except av.error.FFmpegError as error:
+        return size, f"frame {len(notes.pts)} does not decode: {error}"
+    return size, ""
+
+
+def _problem(container: Any, notes: _Notes, damage: str) -> Problem | None:
+    listed, decoded = len(notes.listing.pts), len(notes.pts)
+    if damage:
+        return Problem("damaged-video", damage)
+    if container.format.name == "avi":  # read from the start, always
+        return None
+    if not notes.listing.exact:
+        return Problem("unordered-video", "frames without a time of their own")
+    if decoded < listed:
+        return Problem("damaged-video", f"{listed} frames are listed, {decoded} decode")
+    if (number := notes.disorder()) is not None:
+        return Problem("unordered-video", f"frame {number} does not come in the order of times")
+    if (number := notes.differing(container)) is not None:
+        return Problem("unseekable-video", f"frame {number} is another one when it is sought")
+    return None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _remember(verdicts: dict[bytes, Any], key: bytes, value: Any) -> None:
+    if len(verdicts) >= REMEMBERED:
+        verdicts.clear()
+    verdicts[key] = value
