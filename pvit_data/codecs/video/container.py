@@ -30,11 +30,13 @@ class Listing:
         pts: presentation times.
         is_key: which of them the container calls key frames.
         exact: every frame has a time of its own. Never in AVI, which has none: FFmpeg makes them up.
+        closed: times of key frames after which nothing before them is needed, where that was asked for.
     """
 
     pts: list[int]
     is_key: list[bool]
     exact: bool
+    closed: set[int]
 
 
 def container_format(data: bytes) -> str:
@@ -101,47 +103,47 @@ def reported(what: str) -> Iterator[None]:
         raise FormatError(f"video cannot be {what}: {error}") from error
 
 
-def list_frames(container: Any) -> Listing:
+def list_frames(container: Any, *, closed: bool = False) -> Listing:
     """Reads all packets, and decodes none.
+
+    Args:
+        container: just opened.
+        closed: look into the key frames, too.
 
     Raises:
         FormatError: if there are more than a clip may have.
     """
     stream = container.streams.video[0]
     is_vp8 = stream.codec_context.codec.id == 139 or stream.codec_context.name == "vp8"
-    packets = []
+    packets, closed_keys = [], set()
     for packet in container.demux(stream):
         if packet.size == 0 or packet.is_discard:
             continue
         if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
             continue
         packets.append((packet.pts, packet.is_keyframe))
+        if closed and packet.is_keyframe and _is_closed(packet, stream.codec_context):
+            closed_keys.add(packet.pts)
         if len(packets) > MAX_FRAMES:
             raise FormatError(f"video has more than {MAX_FRAMES} frames")
     times = {pts for pts, _ in packets}
     exact = container.format.name != "avi" and None not in times and len(times) == len(packets)
     if exact:
         packets.sort()
-    return Listing([p[0] for p in packets], [p[1] for p in packets], exact)
+    return Listing([p[0] for p in packets], [p[1] for p in packets], exact, closed_keys)
 
 
-def closed_keys(data: bytes) -> set[int]:
-    """Times of the key frames after which nothing before them is ever needed: the standard says so.
+def _is_closed(packet: Any, context: Any) -> bool:
+    """Whether nothing before a key frame is ever needed after it, by the standard.
 
-    Those of VP8, VP9, AV1 and MJPEG, and the IDR pictures of H.264. Other key frames may be followed by frames that
-    still refer to what came before.
+    So it is for VP8, VP9, AV1 and MJPEG, and for the IDR pictures of H.264. Other key frames may be followed by frames
+    that still refer to what came before.
     """
-    with open_video(data) as container:
-        stream = container.streams.video[0]
-        keys = (packet for packet in container.demux(stream) if packet.is_keyframe)
-        name = stream.codec_context.name
-        if name in _ALWAYS_CLOSED:
-            return {packet.pts for packet in keys}
-        if name != "h264":
-            return set()
-        header = stream.codec_context.extradata or b""
-        length = (header[4] & 3) + 1 if len(header) > 4 and header[0] == 1 else 0
-        return {packet.pts for packet in keys if _is_idr(bytes(packet), length)}
+    if context.name != "h264":
+        return context.name in _ALWAYS_CLOSED
+    header = context.extradata or b""
+    length = (header[4] & 3) + 1 if len(header) > 4 and header[0] == 1 else 0
+    return _is_idr(bytes(packet), length)
 
 
 def _is_idr(packet: bytes, length: int) -> bool:

@@ -9,11 +9,10 @@ from typing import Any
 
 import av.error
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from jaxtyping import Integer, UInt8
 
 from pvit_data.codecs.video.container import Listing, list_frames, open_video, reported
-from pvit_data.codecs.video.picture import part_of, shown_size
+from pvit_data.codecs.video.picture import PartReader, orientation
 from pvit_data.codecs.video.seeking import by_seeking, front_to_back
 from pvit_data.codecs.video.survey import VideoInfo, first_look, ordered_frames
 from pvit_data.codecs.window import Window
@@ -21,8 +20,6 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, check_decoded
 
 __all__ = ["VideoInfo", "decode_sound", "decode_video", "probe_video"]
-
-_Part = tuple[tuple[int, int] | None, Window | None]
 
 
 def probe_video(data: bytes) -> VideoInfo:
@@ -39,7 +36,7 @@ def probe_video(data: bytes) -> VideoInfo:
         if first is None:
             raise FormatError("video has no frame that can be decoded")
         rate = float(container.streams.video[0].average_rate or 0)
-        return VideoInfo(total, rate, *shown_size(first))
+        return VideoInfo(total, rate, *orientation(first).size(first.height, first.width))
 
 
 def decode_video(
@@ -64,13 +61,13 @@ def decode_video(
         FormatError: if the file is damaged, not allowed, too large, or has no such frame.
     """
     with reported("decoded"), open_video(data) as container:
-        listing = list_frames(container)
+        listing = list_frames(container, closed=not checked)
         total = len(listing.pts)
         context = container.streams.video[0].codec_context
         count = total if frames is None else len(frames)
         check_decoded("video", 3 * count * context.height * context.width)
         if frames is None:
-            return _stack(front_to_back(data), total, (size, window))
+            return _stack(front_to_back(data), total, PartReader(size, window))
         picks = [int(f) for f in frames]
         if picks and (min(picks) < 0 or (listing.exact and max(picks) >= total)):
             raise FormatError(f"video has {total} frames, asked for {min(picks)} to {max(picks)}")
@@ -78,7 +75,7 @@ def decode_video(
             sides = (window.height, window.width) if window else size
             return np.empty((0, *(sides or (context.height, context.width)), 3), np.uint8)
         pictures = _wanted(data, container, listing, sorted(set(picks)), checked)
-        return _collect(pictures, picks, (size, window))
+        return _collect(pictures, picks, PartReader(size, window))
 
 
 def decode_sound(data: bytes) -> tuple[UInt8[np.ndarray, "n h w 3"], str]:
@@ -101,7 +98,7 @@ def decode_sound(data: bytes) -> tuple[UInt8[np.ndarray, "n h w 3"], str]:
             damage.append(f"a frame after frame {number} does not decode: {error}")
 
     with reported("decoded"), open_video(data) as container:
-        frames = _stack(pictures(), len(list_frames(container).pts), (None, None))
+        frames = _stack(pictures(), len(list_frames(container).pts), PartReader(None, None))
     return frames, "".join(damage)
 
 
@@ -129,15 +126,14 @@ def _wanted(
 
 
 def _collect(
-    pictures: Iterable[tuple[int, Any]], picks: list[int], part: _Part
+    pictures: Iterable[tuple[int, Any]], picks: list[int], part: PartReader
 ) -> UInt8[np.ndarray, "n h w 3"]:
     places: dict[int, list[int]] = {}
     for place, frame in enumerate(picks):
         places.setdefault(frame, []).append(place)
     out: UInt8[np.ndarray, "n h w 3"] | None = None
-    converter = VideoReformatter()
     for number, picture in pictures:
-        rgb = part_of(picture, converter, *part)
+        rgb = part.read(picture)
         if out is None:
             out = np.empty((len(picks), *rgb.shape), np.uint8)
         _check_size(out, rgb, number)
@@ -147,12 +143,12 @@ def _collect(
     return out
 
 
-def _stack(pictures: Iterable[Any], listed: int, part: _Part) -> UInt8[np.ndarray, "n h w 3"]:
+def _stack(pictures: Iterable[Any], listed: int, part: PartReader) -> UInt8[np.ndarray, "n h w 3"]:
     """All pictures; room is made for as many as are listed, and for more if they come."""
     out: UInt8[np.ndarray, "n h w 3"] | None = None
-    converter, count = VideoReformatter(), 0
+    count = 0
     for number, picture in enumerate(pictures):
-        rgb = part_of(picture, converter, *part)
+        rgb = part.read(picture)
         if out is None:
             check_decoded("video", listed * rgb.nbytes)
             out = np.empty((max(listed, 1), *rgb.shape), np.uint8)

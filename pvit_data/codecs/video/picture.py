@@ -40,11 +40,31 @@ class Orientation(NamedTuple):
 
     def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """A view of a stored picture the way it is shown."""
+        if self.is_upright:
+            return picture
         shown = picture.swapaxes(0, 1) if self.transposed else picture
         return shown[:: -1 if self.top_bottom else 1, :: -1 if self.left_right else 1]
 
 
 UPRIGHT = Orientation(False, False, False)
+
+
+class Turns:
+    """The orientation of each picture of a file.
+
+    It is looked up where the angle changes, and not for each picture: PyAV keeps the memory of a picture that was asked
+    for its matrix until Python collects garbage, and fresh memory for the next one costs more than decoding it.
+    """
+
+    def __init__(self) -> None:
+        self._angle: int | None = None
+        self._orientation = UPRIGHT
+
+    def of(self, picture: Any) -> Orientation:
+        """The orientation of the next picture."""
+        if picture.rotation != self._angle:
+            self._angle, self._orientation = picture.rotation, orientation(picture)
+        return self._orientation
 
 
 def orientation(picture: Any) -> Orientation:
@@ -67,11 +87,6 @@ def orientation(picture: Any) -> Orientation:
     return Orientation(False, a < 0, d < 0)
 
 
-def shown_size(picture: Any) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown."""
-    return orientation(picture).size(picture.height, picture.width)
-
-
 def checksum(picture: Any) -> int:
     """Of the samples as decoded; pictures of another size or layout have another one."""
     total = zlib.crc32(f"{picture.format.name} {picture.height} {picture.width}".encode())
@@ -82,36 +97,40 @@ def checksum(picture: Any) -> int:
     return total
 
 
-def part_of(
-    picture: Any, converter: VideoReformatter, size: tuple[int, int] | None, window: Window | None
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture, or a window of it, in sRGB.
+class PartReader:
+    """Pictures of one file to sRGB: one object for all, since making a converter costs more than using it.
 
     Args:
-        picture: as decoded.
-        converter: one for all pictures of a file: making one costs more than using it.
         size: (height, width) to cut padded pictures to.
-        window: the part wanted.
-
-    Raises:
-        FormatError: if the window is not inside, or the picture has another size.
+        window: the part wanted of each.
     """
-    turn = orientation(picture)
-    if window is None:
-        rgb = turn.show(_to_rgb(picture, converter))
-        return rgb if size is None else rgb[: size[0], : size[1]]
-    shown = turn.size(picture.height, picture.width)
-    if size is not None and not (
-        size[0] <= shown[0] <= size[0] + 1 and size[1] <= shown[1] <= size[1] + 1
-    ):
-        raise FormatError(f"video is {shown}, expected {size}")
-    window.check(*(size or shown))
-    top, left = window.top, window.left
-    if turn.is_upright and _can_be_cut(picture):
-        picture = _cut(picture, window)
-        top, left = top % 2, left % 2
-    rgb = turn.show(_to_rgb(picture, converter))
-    return rgb[top : top + window.height, left : left + window.width]
+
+    def __init__(self, size: tuple[int, int] | None, window: Window | None) -> None:
+        self.size, self.window = size, window
+        self._converter, self._turns = VideoReformatter(), Turns()
+
+    def read(self, picture: Any) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture, or its part, as it is shown.
+
+        Raises:
+            FormatError: if the window is not inside, or the picture has another size.
+        """
+        turn, size, window = self._turns.of(picture), self.size, self.window
+        if window is None:
+            rgb = turn.show(_to_rgb(picture, self._converter))
+            return rgb if size is None else rgb[: size[0], : size[1]]
+        shown = turn.size(picture.height, picture.width)
+        if size is not None and not (
+            size[0] <= shown[0] <= size[0] + 1 and size[1] <= shown[1] <= size[1] + 1
+        ):
+            raise FormatError(f"video is {shown}, expected {size}")
+        window.check(*(size or shown))
+        top, left = window.top, window.left
+        if turn.is_upright and _can_be_cut(picture):
+            picture = _cut(picture, window)
+            top, left = top % 2, left % 2
+        rgb = turn.show(_to_rgb(picture, self._converter))
+        return rgb[top : top + window.height, left : left + window.width]
 
 
 def _can_be_cut(picture: Any) -> bool:

@@ -17,12 +17,11 @@ import av.error
 
 from pvit_data.codecs.video.container import (
     Listing,
-    closed_keys,
     list_frames,
     open_video,
     reported,
 )
-from pvit_data.codecs.video.picture import checksum, shown_size
+from pvit_data.codecs.video.picture import Turns, checksum
 from pvit_data.codecs.video.seeking import by_seeking, front_to_back
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES
@@ -101,7 +100,7 @@ def first_look(
     data: bytes, container: Any, listing: Listing, last: int
 ) -> Iterator[tuple[int, Any]]:
     """The frames 0 to `last` from the start; how far their times can be trusted is kept for the file."""
-    notes = _Notes(listing, closed_keys(data) if sum(listing.is_key) > 1 else set())
+    notes = _Notes(listing)
     for number, picture in enumerate(front_to_back(data)):
         notes.take(picture)
         yield number, picture
@@ -116,13 +115,12 @@ class _Notes:
 
     Args:
         listing: what its container says.
-        closed: times of key frames after which nothing before them is needed: a look at two frames is enough there.
     """
 
-    def __init__(self, listing: Listing, closed: set[int]) -> None:
+    def __init__(self, listing: Listing) -> None:
         self.listing = listing
         self.pts: list[int] = []
-        self._runs = _runs(listing, closed) if listing.exact else []
+        self._runs = _runs(listing) if listing.exact else []
         self._compared = {number for run in self._runs for number in run}
         self._sums: dict[int, int] = {}
 
@@ -155,21 +153,20 @@ class _Notes:
         return None
 
 
-def _runs(listing: Listing, closed: set[int]) -> list[range]:
-    """What to compare after the start and each key frame."""
+def _runs(listing: Listing) -> list[range]:
+    """What to compare after the start and each key frame: two frames, or all where old frames may still be needed."""
     total = len(listing.pts)
     keys = [number for number in range(1, total) if listing.is_key[number]]
     runs = [range(min(2, total))]
     for key, following in pairwise([*keys, total]):
-        is_closed = listing.pts[key] in closed
+        is_closed = listing.pts[key] in listing.closed
         runs.append(range(key, min(key + 2, following) if is_closed else following))
     return runs
 
 
 def _survey(data: bytes) -> Survey:
     with open_video(data) as container:
-        listing = list_frames(container)
-        notes = _Notes(listing, closed_keys(data) if sum(listing.is_key) > 1 else set())
+        notes = _Notes(list_frames(container, closed=True))
         size, damage = _decode_all(data, notes)
         if not notes.pts:
             raise FormatError(f"no frame of it can be decoded ({damage or 'it has none'})")
@@ -180,14 +177,14 @@ def _survey(data: bytes) -> Survey:
 
 def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
     """(height, width), and what the decoder says of the first frame that it cannot make."""
-    size = (0, 0)
+    size, turns = (0, 0), Turns()
     try:
         for number, picture in enumerate(front_to_back(data, careful=True)):
             if picture.is_corrupt:
                 return size, f"frame {number} is damaged"
             if number == MAX_FRAMES:
                 raise FormatError(f"video has more than {MAX_FRAMES} frames")
-            found = shown_size(picture)
+            found = turns.of(picture).size(picture.height, picture.width)
             if number and found != size:
                 raise FormatError(
                     f"video changes its size from {size} to {found} at frame {number}"
