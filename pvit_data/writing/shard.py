@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import deflate
 
 from pvit_data.codecs.depth import DepthEncoding
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.format.index import COLUMNS, index_row
 from pvit_data.format.manifest import SPLITS, SourceSpec
 from pvit_data.format.receipts import Receipt, Skip, remove_receipt, store_source, write_receipt
@@ -85,14 +85,21 @@ class ShardFile:
         """Encodes and appends a sample; nothing is appended when it is refused.
 
         Raises:
-            FormatError: if the sample breaks the schema or its key is in the shard already.
+            FormatError: if the sample breaks the schema or its key is in the shard already, or an encoder fails.
             StorageError: if the file cannot be written.
         """
         if sample.key in self._keys:
             raise FormatError(
                 f"sample '{sample.key}' is in {self.name} already: keys must be unique"
             )
-        self._append(encode_sample(sample, self._encoding))
+        try:
+            encoded = encode_sample(sample, self._encoding)
+        except PvitError:
+            raise
+        except Exception as error:  # of whatever library: one sample must not end a conversion
+            message = f"sample '{sample.key}': cannot be encoded ({type(error).__name__}: {error})"
+            raise FormatError(message) from error
+        self._append(encoded)
 
     def seal(self) -> None:
         """Ends the archive and closes the file, still under its temporary name.

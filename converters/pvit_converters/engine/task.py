@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.plan import ShardPlan
-from pvit_data.errors import FormatError, SourceError
+from pvit_data.errors import FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
 from pvit_data.sample.sample import Sample
@@ -149,7 +149,9 @@ def load_checked(converter: Converter, item: Item) -> Sample:
         raise SourceError(
             f"{item.key}: needs more memory than there is", reason="out-of-memory"
         ) from error
-    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError) as error:
+    except (PvitError, Unwanted):
+        raise
+    except Exception as error:  # of whatever library: it costs one sample
         message = f"{item.key}: unexpected {type(error).__name__}: {error}"
         raise SourceError(message, reason="unexpected") from error
 

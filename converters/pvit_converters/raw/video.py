@@ -62,6 +62,9 @@ def clip_of(
     except FormatError as error:
         message = f"{where}: not a playable video ({error}); if it is damaged, get it again"
         raise SourceError(message, reason="corrupt-video") from error
+    except Exception as error:  # the file is known here, and nowhere above
+        message = f"{where}: unexpected {type(error).__name__}: {error}"
+        raise SourceError(message, reason="unexpected") from error
 
 
 def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:

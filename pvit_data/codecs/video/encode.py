@@ -16,7 +16,7 @@ CRF = 18
 SHORT_CLIP = 64  # frames; a clip of this length or shorter gets the shorter distance of key frames
 GOP_SHORT, GOP_LONG = 16, 32
 DEFAULT_RATE = 30.0  # played at, where the source tells no rate
-SLOWEST, FASTEST = 1 / 86400, 100_000.0  # frames per second that an MP4 can say
+SLOWEST, FASTEST = 1e-4, 1e5  # frames per second; FFmpeg writes no MP4 of rates far below
 _BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT
 # ITU-T H.273: matrix SMPTE 170M, primaries BT.709, transfer sRGB, limited range
 _BT601, _BT709, _SRGB, _LIMITED = 6, 1, 13, 1

@@ -106,6 +106,35 @@ def test_unexpected_errors_of_a_sample_do_not_end_the_run(toy: Any, tmp_path: Pa
     assert "KeyError" in report.failures[0].message
 
 
+class StrangeError(Exception):
+    """Of a library that nobody thought of."""
+
+
+@pytest.mark.parametrize("error", [StrangeError("odd"), AssertionError("odd"), RuntimeError("odd"), MemoryError("odd")])
+def test_an_error_of_any_kind_costs_one_sample(toy: Any, tmp_path: Path, monkeypatch: Any, error: Exception) -> None:
+    """In the converter, and in the encoders after it; the next run has the rest."""
+    whole, encode = toy.ToyConverter.load, pvit_data.writing.shard.encode_sample
+
+    def fail_first(self: Any, item: Any) -> Any:
+        if item.key == "toy-0-0":
+            raise error
+        return whole(self, item)
+
+    def fail_second(sample: Any, encoding: Any) -> Any:
+        if sample.key == "toy-3-1":
+            raise error
+        return encode(sample, encoding)
+
+    monkeypatch.setattr(toy.ToyConverter, "load", fail_first)
+    monkeypatch.setattr(pvit_data.writing.shard, "encode_sample", fail_second)
+    report = run(toy, tmp_path / "out")
+    assert sum(report.failed.values()) == 2
+    assert {f.key for f in report.failures} == {"toy-0-0", "toy-3-1"}
+    assert all("odd" in f.message or "memory" in f.message for f in report.failures)
+    monkeypatch.undo()
+    assert run(toy, tmp_path / "out", job={"retry_failed": True}).failed == {}
+
+
 def test_samples_outside_the_schema_are_skipped(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
     whole = toy.ToyConverter.load
 

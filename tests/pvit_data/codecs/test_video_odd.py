@@ -1,0 +1,188 @@
+"""Videos of other people: the decoder's order is the truth, however a file is read, and damage does not pass."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_data.codecs.video import (
+    check_stored,
+    decode_sound,
+    decode_video,
+    encode_video,
+    probe_video,
+    storable,
+    survey,
+)
+from pvit_data.codecs.video.encode import playing_rate
+from pvit_data.codecs.window import Window
+from pvit_data.errors import FormatError
+from pvit_data.sample.sample import EncodedMedia, Sample
+from pvit_data.validate import validate
+from tests.pvit_data import odd_videos as odd
+
+KINDS = {
+    "invented_times.mp4": "unordered-video",
+    "intra_refresh.mp4": "unseekable-video",
+}
+
+
+@pytest.fixture(scope="module")
+def videos() -> dict[str, bytes]:
+    return odd.odd_videos()
+
+
+@pytest.mark.parametrize("name", odd.odd_videos())
+def test_frames_are_those_of_the_decoder(videos: dict[str, bytes], name: str) -> None:
+    """Alone, in any order, before and after anything is known of the file."""
+    data, rng = videos[name], np.random.default_rng(0)
+    for n in rng.permutation(odd.COUNT):
+        assert odd.numbers(decode_video(data, np.array([n]))) == [n]
+    assert odd.numbers(decode_video(data)) == list(range(odd.COUNT))
+    found = survey(data)
+    assert (found.info.num_frames, found.info.height, found.info.width) == (odd.COUNT, odd.HEIGHT, odd.WIDTH)
+    assert (found.problem.kind if found.problem else None) == KINDS.get(name)
+    for _ in range(10):
+        picks = rng.integers(0, odd.COUNT, 5)
+        assert odd.numbers(decode_video(data, picks)) == list(picks)
+
+
+@pytest.mark.parametrize("name", odd.odd_videos())
+def test_stored_media_is_kept_only_if_it_can_be_read(videos: dict[str, bytes], tmp_path: Path, name: str) -> None:
+    extension = name.rpartition(".")[2]
+    with pvit_data.ShardWriter(tmp_path, source="mine") as writer:
+        writer.write(Sample(key="a", rgb=EncodedMedia(videos[name], extension)))
+    ds = pvit_data.open(tmp_path)
+    assert odd.numbers(ds[0].rgb) == list(range(odd.COUNT))
+    for n in np.random.default_rng(1).permutation(odd.COUNT):
+        assert odd.numbers(ds.read(0, ["rgb"], frames=[n]).rgb) == [n]
+    assert (ds.files(0, [f"rgb.{extension}"])[f"rgb.{extension}"] == videos[name]) is (name not in KINDS)
+    assert validate(tmp_path, deep=True).ok
+
+
+def test_shards_from_before_are_found(
+    videos: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once files were stored without a look at the order of their frames."""
+    import pvit_data.codecs.video as codec
+
+    with monkeypatch.context() as patch, pvit_data.ShardWriter(tmp_path, source="mine") as writer:
+        patch.setattr(codec, "storable", lambda data: (data, probe_video(data)))
+        writer.write(Sample(key="a", rgb=EncodedMedia(videos["invented_times.mp4"], "mp4")))
+    assert validate(tmp_path).ok
+    report = validate(tmp_path, deep=True)
+    assert [(p.kind, p.key) for p in report.problems] == [("undecodable", "a")]
+    assert "does not come in the order of times" in report.problems[0].message
+
+
+def test_a_size_that_changes_is_refused_with_the_frame() -> None:
+    data = odd.changing_size()
+    for read in (survey, decode_video, decode_sound, storable):
+        with pytest.raises(FormatError, match=r"from \(96, 64\) to \(64, 96\) at frame 20"):
+            read(data)
+    assert decode_video(data, np.array([3, 19])).shape == (2, 96, 64, 3)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(2, 5), (5, 2), (10, 6), (40, 3)])
+def test_marked_damage_is_never_stored(count: int, seed: int) -> None:
+    """What is kept before the first mark is what a plain decoding gives."""
+    data = odd.flipped(odd.encode("mp4", "libx264", {**odd.SHARP, "g": "12"}, odd.noise(24)), count, seed)
+    before, is_marked = plain_decode(data)
+    assert is_marked, "choose another seed"
+    found = survey(data)
+    assert found.problem is not None
+    assert found.problem.kind == "damaged-video"
+    frames, damage = decode_sound(data)
+    assert damage
+    assert len(frames) == found.info.num_frames <= len(before)
+    np.testing.assert_array_equal(frames, before[: len(frames)])
+    with pytest.raises(FormatError, match="is damaged"):
+        storable(data)
+    with pytest.raises(FormatError, match="cannot be read by frame number"):
+        check_stored(data, len(before))
+
+
+def plain_decode(data: bytes) -> tuple[np.ndarray, bool]:
+    """The pictures before the first that PyAV marks, and whether there is a mark."""
+    import io
+
+    pictures = []
+    with av.open(io.BytesIO(data)) as container:
+        try:
+            for frame in container.decode(video=0):
+                if frame.is_corrupt:
+                    return np.stack(pictures), True
+                pictures.append(frame.to_ndarray(format="rgb24"))
+        except av.error.FFmpegError:
+            return np.stack(pictures), True
+    return np.stack(pictures), False
+
+
+@pytest.mark.parametrize("name", odd.MIRRORS)
+def test_display_matrices(name: str) -> None:
+    columns, show = odd.MIRRORS[name]
+    data = odd.encode("mp4", "libx264", odd.SHARP, odd.noise())
+    stored, turned = decode_video(data), odd.with_matrix(data, columns)
+    expected = show(stored)
+    np.testing.assert_array_equal(decode_video(turned), expected)
+    for found in (probe_video(turned), survey(turned).info):
+        assert (found.height, found.width) == expected.shape[1:3]
+    window = Window(10, 7, 33, 40)
+    part = decode_video(turned, np.array([5]), None, window)
+    np.testing.assert_array_equal(part, expected[5:6, 10:43, 7:47])
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quarters"), [(5, 0), (44, 0), (46, 0), (85, 0), (90.4, 1), (179.6, 2), (-90.3, 3)]
+)
+def test_only_right_angles_turn_a_picture(degrees: float, quarters: int) -> None:
+    data = odd.encode("mp4", "libx264", odd.SHARP, odd.noise())
+    expected = np.rot90(decode_video(data), -quarters, (1, 2))
+    turned = odd.turned_by(data, degrees)
+    np.testing.assert_array_equal(decode_video(turned), expected)
+    assert (probe_video(turned).height, probe_video(turned).width) == expected.shape[1:3]
+    assert survey(turned).problem is None
+
+
+def test_a_window_of_an_interlaced_picture_has_its_colours() -> None:
+    options = {**odd.SHARP, "flags": "+ildct+ilme", "x264-params": "tff=1"}
+    data = odd.encode("mp4", "libx264", options, odd.noise())
+    whole = decode_video(data)
+    progressive = decode_video(odd.encode("mp4", "libx264", odd.SHARP, odd.noise()))
+    assert np.abs(whole.astype(int) - progressive).max() > 20, "the chroma of fields is no other: a test of nothing"
+    for window in (Window(0, 0, 64, 96), Window(3, 5, 20, 31), Window(10, 2, 8, 8), Window(61, 90, 3, 6)):
+        rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+        np.testing.assert_array_equal(decode_video(data, None, None, window), whole[:, rows, columns])
+
+
+@pytest.mark.parametrize("fps", [1e-9, 1 / 4000, 0.3, 0.999, 29.97, 30000 / 1001, 240.0, 1e9])
+def test_every_rate_can_be_written(fps: float) -> None:
+    pictures = np.stack(odd.frames(3))
+    data = encode_video(pictures, fps)
+    found = survey(data)
+    assert found.problem is None
+    assert found.info.fps == pytest.approx(float(playing_rate(fps)), rel=1e-3)
+    assert odd.numbers(decode_video(data)) == [0, 1, 2]
+    if 1e-4 < fps < 1e5:
+        assert float(playing_rate(fps)) == pytest.approx(fps, rel=1e-3)
+
+
+def test_frames_that_seeking_does_not_find_come_from_the_start(videos: dict[str, bytes]) -> None:
+    """In shards from before, too, whose times are trusted."""
+    data = videos["intra_refresh.mp4"]
+    for n in (0, 13, 39, 20):
+        assert odd.numbers(decode_video(data, np.array([n]), checked=True)) == [n]
+
+
+def test_a_file_cut_at_an_open_group_has_the_frames_that_decode(videos: dict[str, bytes]) -> None:
+    """Its first B-frames need what was cut off."""
+    data = videos["open_gop.mp4"]
+    keys = [place for place, packet in enumerate(odd.packets(data)) if packet.is_keyframe]
+    cut = odd.remuxed(data, "matroska", skip=keys[1])
+    found = survey(cut)
+    assert found.info.num_frames < probe_video(cut).num_frames
+    seen = odd.numbers(decode_sound(cut)[0])
+    assert seen == list(range(odd.COUNT - len(seen), odd.COUNT))
+    assert odd.numbers(decode_video(cut, np.arange(found.info.num_frames))) == seen
