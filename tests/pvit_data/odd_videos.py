@@ -135,23 +135,24 @@ def flipped(data: bytes, count: int, seed: int) -> bytes:
     return bytes(out)
 
 
-def plain() -> bytes:
+def plain(count: int = COUNT) -> bytes:
     """H.264 in MP4, no B-frames, a key frame every ten."""
-    return encode("mp4", "libx264", {**SHARP, "bf": "0", "g": "10"}, frames())
+    return encode("mp4", "libx264", {**SHARP, "bf": "0", "g": "10"}, frames(count))
 
 
-def odd_videos() -> dict[str, bytes]:
-    """Files whose frames are 0 to COUNT - 1, in this order, whatever their containers say."""
-    avi = encode("avi", "libx264", B_FRAMES, frames())
+def odd_videos(count: int = COUNT) -> dict[str, bytes]:
+    """Files whose frames are 0 to `count` - 1, in this order, whatever their containers say."""
+    pictures = frames(count)
+    avi = encode("avi", "libx264", B_FRAMES, pictures)
     refresh = {**SHARP, "x264-params": "intra-refresh=1:keyint=12:bframes=0"}
     open_gop = {**SHARP, "bf": "3", "x264-params": "open-gop=1:keyint=8:b-adapt=0:scenecut=0"}
     return {
-        "plain.mp4": plain(),
-        "b_frames.mp4": encode("mp4", "libx264", B_FRAMES, frames()),
-        "open_gop.mp4": encode("mp4", "libx264", open_gop, frames()),
+        "plain.mp4": plain(count),
+        "b_frames.mp4": encode("mp4", "libx264", B_FRAMES, pictures),
+        "open_gop.mp4": encode("mp4", "libx264", open_gop, pictures),
         "h264_b.avi": avi,
-        "mpeg4_b.avi": encode("avi", "mpeg4", {"bf": "2", "qmin": "1", "qmax": "2", "b": "9M"}, frames()),
+        "mpeg4_b.avi": encode("avi", "mpeg4", {"bf": "2", "qmin": "1", "qmax": "2", "b": "9M"}, pictures),
         "invented_times.mp4": remuxed(avi, "mp4", by_file_order=True),
-        "intra_refresh.mp4": encode("mp4", "libx264", refresh, frames()),
-        "five_degrees.mp4": turned_by(plain(), 5),
+        "intra_refresh.mp4": encode("mp4", "libx264", refresh, pictures),
+        "five_degrees.mp4": turned_by(plain(count), 5),
     }

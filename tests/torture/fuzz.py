@@ -26,6 +26,7 @@ from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
 from pvit_data.codecs.segm import decode_segm
 from pvit_data.codecs.tiff import TiffReader
+from pvit_data.codecs.video import decode_video, survey
 from pvit_data.errors import PvitError
 from pvit_data.format.index import COLUMNS, NUMBERS, Index
 from pvit_data.format.manifest import Manifest, check_version, parse
@@ -35,8 +36,10 @@ from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.writing.encode import Encoding, encode_sample
+from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
 
+MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by frame: larger ones only take time
 COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}
 
 
@@ -99,10 +102,22 @@ def fuzz_where(data: bytes) -> None:
     evaluate(data.decode("utf-8", "replace"), column, 3)
 
 
+def fuzz_video(data: bytes) -> None:
+    """A file that passes as sound has the same frames one by one, by seeking, as from its start."""
+    found = survey(data)
+    info = found.info
+    if found.problem is not None or info.height * info.width > MOST_PIXELS or info.num_frames > MOST_FRAMES:
+        return
+    for number, picture in enumerate(decode_video(data)):
+        alone = decode_video(data, np.array([number]), checked=True)[0]
+        if not np.array_equal(alone, picture):
+            raise AssertionError(f"frame {number} read by seeking is another one")
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
-WEIGHTS = {"tiff": 2, "tar": 2, "where": 1, "record": 1, "npy": 1, "manifest": 1, "index": 1}
+WEIGHTS = {"video": 8, "tiff": 2, "tar": 2, "where": 1, "record": 1, "npy": 1, "manifest": 1, "index": 1}
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -115,6 +130,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     tar = b"".join([*(write_member(f"a.{name}", data) for name, data in sorted(small.items())), END])
     maps = [(1, "depth.tif"), (2, "normal.tif"), (3, "segm.tif"), (0, "segm.tif")]
     return {
+        "video": [*odd_videos(20).values(), *webm()],
         "tiff": [bytes([kind]) + files[name] for kind, name in maps],
         "npy": [data for name, data in files.items() if name.endswith(".npy")],
         "tar": [b"\x00" + tar, b"\xff" + tar],
@@ -123,6 +139,12 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "index": [(out / "mine/index/train.parquet").read_bytes()],
         "where": [b"has_depth and frames >= 16", b"not (fps < 2.5 or key in ('a', \"b\")) and key != 'c'"],
     }
+
+
+def webm() -> list[bytes]:
+    """VP8 and VP9 with hidden frames, and a file that changes its size."""
+    options = {"b": "300k", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "8"}
+    return [*(encode("webm", codec, options, frames(20)) for codec in ("libvpx", "libvpx-vp9")), changing_size()]
 
 
 def one(parser: Callable[[bytes], None], data: bytes) -> None:
