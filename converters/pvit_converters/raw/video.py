@@ -71,21 +71,23 @@ def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
     from pvit_data.codecs.video import decode_sound, probe_video, survey
 
     extension = _extension(data)
+    kind = ""
     if extension is not None and (copy_video or _plays_everywhere(data, extension)):
         found = survey(data)
+        info = found.info
         if found.problem is None:
-            info = found.info
             media = EncodedMedia(data, extension)
             return Clip(media, info.num_frames, info.fps, info.height, info.width)
-        fps, warnings = found.info.fps, [f"{found.problem.kind}-re-encoded"]
+        kind, damage = found.problem.kind, found.problem.text
+        frames = decode_sound(data)[0][: info.num_frames]
     else:
-        fps, warnings = probe_video(data).fps, []
-    frames, damage = decode_sound(data)
-    if damage and not rescue:
+        info = probe_video(data)
+        frames, damage = decode_sound(data)
+        kind = "damaged-video" if damage else ""
+    if kind == "damaged-video" and not rescue:
         raise FormatError(damage)
-    if damage:
-        warnings = ["damaged-video-re-encoded"]
-    return Clip(frames, len(frames), fps, frames.shape[1], frames.shape[2], tuple(warnings))
+    warnings = (f"{kind}-re-encoded",) if kind else ()
+    return Clip(frames, len(frames), info.fps, frames.shape[1], frames.shape[2], warnings)
 
 
 def _read(path: Path) -> bytes:

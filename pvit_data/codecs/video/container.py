@@ -17,7 +17,7 @@ from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS, check_picture
 CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"}
 )
-_ALWAYS_CLOSED = frozenset({"vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "mjpeg"})
+_ALWAYS_CLOSED = frozenset({"vp9", "av1", "libdav1d"})
 _CAREFUL = {"h264": "aggressive", "mjpeg": "explode"}
 """What makes FFmpeg's decoders report more of the damage that they meet, and nothing in sound files."""
 
@@ -134,10 +134,11 @@ def list_frames(container: Any, *, closed: bool = False) -> Listing:
 
 
 def _is_closed(packet: Any, context: Any) -> bool:
-    """Whether nothing before a key frame is ever needed after it, by the standard.
+    """Whether nothing before a key frame is ever needed after it, and all of its frames are wholly written.
 
-    So it is for VP8, VP9, AV1 and MJPEG, and for the IDR pictures of H.264. Other key frames may be followed by frames
-    that still refer to what came before.
+    So it is for VP9 and AV1, and for the IDR pictures of H.264. Other key frames of H.264 and HEVC may be followed by
+    frames that still refer to what came before; and FFmpeg's decoders of VP8, HEVC and MJPEG say nothing when data end
+    too early, and leave in the rest of a picture what was in memory.
     """
     if context.name != "h264":
         return context.name in _ALWAYS_CLOSED

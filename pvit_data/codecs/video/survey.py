@@ -8,7 +8,9 @@ verdict is kept for the file, so that it is made once per process however often 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -27,6 +29,7 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES
 
 REMEMBERED = 1 << 17  # files whose verdicts are kept
+HELD = 7  # pictures
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ class Problem:
     Args:
         kind: the decoder found damage, or not all frames; frames do not come in the order of their times; or what is
             read by seeking differs.
-        text: what is wrong, for people.
+        frame: the first that is concerned.
+        text: what is wrong with it, for people.
     """
 
     kind: Literal["damaged-video", "unordered-video", "unseekable-video"]
+    frame: int
     text: str
 
 
@@ -106,7 +111,7 @@ def first_look(
         yield number, picture
         if number >= last:
             break
-    is_sound = notes.disorder() is None and notes.differing(container) is None
+    is_sound = notes.disorder() is None and notes.difference(container) is None
     _remember(_ordered, _digest(data), len(notes.pts) if is_sound else 0)
 
 
@@ -136,28 +141,34 @@ class _Notes:
         wrong = (number for number, (came, listed) in enumerate(pairs) if came != listed)
         return next(wrong, len(self.listing.pts) if len(self.pts) > len(self.listing.pts) else None)
 
-    def differing(self, container: Any) -> int | None:
+    def difference(self, container: Any) -> Problem | None:
         """A frame that is another one when it is read from the key frame before it."""
+        held: deque[Any] = deque(maxlen=HELD)  # so that other memory lies below the next ones
         for run in reversed(self._runs):  # so that no header is known from the frames before
             if run.stop > len(self.pts):
                 continue
-            found = dict.fromkeys(run, 0)
-            try:
+            found: dict[int, int] = {}
+            with suppress(av.error.FFmpegError):
                 for number, picture in by_seeking(container, self.listing, list(run)):
                     found[number] = checksum(picture)
-            except av.error.FFmpegError:
-                return run.start
+                    held.append(picture)
             for number in run:
+                if number not in found or (run.start and found[number] != self._sums[number]):
+                    text = f"frame {number} is not found, or another one, when it is sought"
+                    return Problem("unseekable-video", number, text)
                 if found[number] != self._sums[number]:
-                    return number
+                    text = f"frame {number} is another one each time it is decoded"
+                    return Problem("damaged-video", number, text)
         return None
 
 
 def _runs(listing: Listing) -> list[range]:
-    """What to compare after the start and each key frame: two frames, or all where old frames may still be needed."""
+    """What to compare from the start and each key frame on: two frames, or all where two do not speak for the rest."""
     total = len(listing.pts)
-    keys = [number for number in range(1, total) if listing.is_key[number]]
-    runs = [range(min(2, total))]
+    if total == 0:
+        return []
+    keys = [0, *(number for number in range(1, total) if listing.is_key[number])]
+    runs = []
     for key, following in pairwise([*keys, total]):
         is_closed = listing.pts[key] in listing.closed
         runs.append(range(key, min(key + 2, following) if is_closed else following))
@@ -168,11 +179,14 @@ def _survey(data: bytes) -> Survey:
     with open_video(data) as container:
         notes = _Notes(list_frames(container, closed=True))
         size, damage = _decode_all(data, notes)
-        if not notes.pts:
-            raise FormatError(f"no frame of it can be decoded ({damage or 'it has none'})")
         rate = float(container.streams.video[0].average_rate or 0)
-        problem = _problem(container, notes, damage)
-    return Survey(VideoInfo(len(notes.pts), rate, *size), problem)
+        problem = _problem(container, notes, damage) if notes.pts else None
+    is_damaged = problem is not None and problem.kind == "damaged-video"
+    count = problem.frame if problem is not None and is_damaged else len(notes.pts)
+    if count == 0:
+        reason = problem.text if problem else damage or "it has none"
+        raise FormatError(f"no frame of it can be decoded ({reason})")
+    return Survey(VideoInfo(count, rate, *size), problem)
 
 
 def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
@@ -199,18 +213,17 @@ def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
 def _problem(container: Any, notes: _Notes, damage: str) -> Problem | None:
     listed, decoded = len(notes.listing.pts), len(notes.pts)
     if damage:
-        return Problem("damaged-video", damage)
+        return Problem("damaged-video", decoded, damage)
     if container.format.name == "avi":  # read from the start, always
         return None
     if not notes.listing.exact:
-        return Problem("unordered-video", "frames without a time of their own")
+        return Problem("unordered-video", 0, "not every frame has a time of its own")
     if decoded < listed:
-        return Problem("damaged-video", f"{listed} frames are listed, {decoded} decode")
+        return Problem("damaged-video", decoded, f"{listed} frames are listed, {decoded} decode")
     if (number := notes.disorder()) is not None:
-        return Problem("unordered-video", f"frame {number} does not come in the order of times")
-    if (number := notes.differing(container)) is not None:
-        return Problem("unseekable-video", f"frame {number} is another one when it is sought")
-    return None
+        text = f"frame {number} does not come in the order of times"
+        return Problem("unordered-video", number, text)
+    return notes.difference(container)
 
 
 def _digest(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from pvit_data.loading.loader import eval_loader
 from pvit_model.network.inference import Inference, find_model, load_model
 from pvit_model.using.export import export_model
 from pvit_model.using.predict import make_views, normalised, predict, read_video
+from tests.pvit_data import odd_videos as odd
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,47 @@ def test_a_hold_out_clip_is_seen_as_in_evaluation(run_folder: Path, shards: list
     assert float((seen - batch.video).abs().mean()) < 0.1
     with torch.no_grad():
         assert torch.allclose(model(seen).logits, model(batch.video).logits, atol=0.1)
+
+
+@pytest.mark.parametrize("name", odd.odd_videos())
+def test_clips_of_odd_videos_hold_the_frames_they_name(run_folder: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(odd.odd_videos()[name])
+    inference = load_model(str(run_folder))[1]
+    data, info = read_video(str(path))
+    assert (info.num_frames, info.height, info.width) == (odd.COUNT, odd.HEIGHT, odd.WIDTH)
+    views, shown, frames = make_views(data, info, inference)
+    for view in views:
+        assert odd.numbers(view) == frames
+    assert odd.numbers(shown) == frames[:: inference.clip.stride]
+
+
+def test_mirrored_videos_are_predicted_as_they_are_shown(run_folder: Path, tmp_path: Path) -> None:
+    inference = load_model(str(run_folder))[1]
+    columns, _ = odd.MIRRORS["left-right"]
+    sound = odd.encode("mp4", "libx264", odd.SHARP, odd.noise(20))
+    found = []
+    for data in (sound, odd.with_matrix(sound, columns)):
+        (tmp_path / "x.mp4").write_bytes(data)
+        found.append(make_views(*read_video(str(tmp_path / "x.mp4")), inference)[0])
+    middle = len(found[0]) // 2
+    assert np.abs(found[0][middle].astype(int) - found[1][middle][:, :, ::-1]).max() <= 1
+
+
+def test_files_that_conversion_cuts_are_predicted_and_those_it_refuses_are_not(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    inference = load_model(str(run_folder))[1]
+    open_gop = odd.odd_videos()["open_gop.mp4"]
+    keys = [place for place, packet in enumerate(odd.packets(open_gop)) if packet.is_keyframe]
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(odd.remuxed(open_gop, "matroska", skip=keys[1]))
+    data, info = read_video(str(path))
+    views, _, frames = make_views(data, info, inference)
+    assert odd.numbers(views[0]) == [odd.COUNT - info.num_frames + n for n in frames]
+    path.write_bytes(odd.changing_size())
+    with pytest.raises(SourceError, match=r"from \(96, 64\) to \(64, 96\) at frame 20"):
+        read_video(str(path))
 
 
 @pytest.mark.parametrize(
