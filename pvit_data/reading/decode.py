@@ -166,7 +166,7 @@ def _rgb(
     else:
         from pvit_data.codecs.video import decode_video
 
-        every = np.arange(record.frames) if picks is None else picks
+        every = range(record.frames) if picks is None else picks
         rgb = decode_video(data, every, size, window, checked=checked)
     count = record.frames if picks is None else len(picks)
     sides = (

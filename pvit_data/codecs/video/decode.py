@@ -41,7 +41,7 @@ def probe_video(data: bytes) -> VideoInfo:
 
 def decode_video(
     data: bytes,
-    frames: Integer[np.ndarray, "n"] | None = None,
+    frames: Integer[np.ndarray, "n"] | range | None = None,
     size: tuple[int, int] | None = None,
     window: Window | None = None,
     *,
