@@ -16,6 +16,7 @@ import deflate
 import numpy as np
 from jaxtyping import Integer, Shaped
 
+from pvit_data.codecs.window import Told
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, check_decoded, check_picture
 
@@ -163,6 +164,16 @@ class TiffReader:
             () if self.kind.channels == 1 else (self.kind.channels,)
         )
         return np.frombuffer(raw, self.kind.dtype).reshape(shape)
+
+
+def extent(data: bytes, told: Told) -> tuple[int, int, int]:
+    """Pages, height and width of a file, without inflating anything.
+
+    Raises:
+        FormatError: if it is not of the subset.
+    """
+    reader = TiffReader(data)
+    return reader.num_pages, reader.height, reader.width
 
 
 def _difference(page: Shaped[np.ndarray, "h w *c"], kind: Kind) -> Shaped[np.ndarray, "h w *c"]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.manifest import NAME, SourceSpec, read_manifest
+from pvit_data.format.index import index_name, open_index
+from pvit_data.format.manifest import NAME, SourceSpec, SplitInfo, read_manifest
 from pvit_data.format.receipts import receipt_name, store_source
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
-from pvit_data.writing import finish
+from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
@@ -80,21 +81,29 @@ class ShardWriter:
 
     def _existing(self) -> tuple[dict[str, str], int]:
         """Keys of all samples in the dataset, and the number of the first new shard."""
-        keys: dict[str, str] = {}
         if not self._storage.exists(NAME):
-            return keys, 0
-        from pvit_data.reading.dataset import open_dataset
-
-        dataset = open_dataset(self._out)
-        keys = dict(zip(dataset.column("key"), dataset.column("shard"), strict=True))
-        entry = read_manifest(self._storage).sources.get(self._source.name)
-        split = entry.splits.get(self._split) if entry else None
+            return {}, 0
+        sources = read_manifest(self._storage).sources
+        keys = {
+            key: shard
+            for source, entry in sources.items()
+            for split, info in entry.splits.items()
+            for key, shard in self._listed(source, split, info)
+        }
+        entry = sources.get(self._source.name)
+        own = entry.splits.get(self._split) if entry else None
         numbers = (
-            [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in split.shards]
-            if split
-            else []
+            [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in own.shards] if own else []
         )
         return keys, max(numbers, default=-1) + 1
+
+    def _listed(self, source: str, split: str, info: SplitInfo) -> Iterator[tuple[str, str]]:
+        """Key and shard of every sample of a split."""
+        name = index_name(source, split)
+        expected = (info.index.bytes, info.index.sha256)
+        index = open_index(self._storage, name, expected, info.samples)
+        shards = (f"{source}/{shard}" for shard in index.column("shard"))
+        return zip(index.column("key"), shards, strict=True)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -151,4 +160,4 @@ class ShardWriter:
             number += 1
         for shard in shards:
             shard.publish([], {})
-        finish.build(self._out)
+        write_manifest(self._out)

@@ -77,7 +77,7 @@ def test_only_asked_fields_and_frames(folder: Path) -> None:
     assert part.boxes.frame.tolist() == [5]
     assert part.boxes.labels.tolist() == [[0, 0]]
     assert dataset.read(3, ["boxes"], [0]).boxes.partner.tolist() == [1, 0]
-    assert pvit_data.open(folder, tasks=["depth"])[3].rgb is None
+    assert pvit_data.open(folder, fields=["depth"])[3].rgb is None
     rows, columns = np.arange(0, 46, 5), np.arange(59, 0, -7)
     coarse = dataset.read(3, ["depth", "normal", "segm"], [2, 5], (rows, columns))
     for name in ("depth", "normal", "segm"):
@@ -133,7 +133,7 @@ def test_append_and_second_source(folder: Path, tmp_path: Path) -> None:
     shards = ["train-00000.tar", "train-00000.tar", "train-00001.tar", "val-00000.tar"]
     assert list(dataset.column("shard")) == shards
     assert len(pvit_data.open(tmp_path, source="two")) == 1
-    with pytest.raises(FormatError, match="'mine-0004' is in val-00000"), pvit_data.ShardWriter(tmp_path, "one") as w:
+    with pytest.raises(FormatError, match="'mine-0004' is in two/val-00000"), pvit_data.ShardWriter(tmp_path, "one") as w:
         w.write(bare_sample(4))
     with pytest.raises(UsageError, match="licence"), pvit_data.ShardWriter(tmp_path, "one", licence="MIT") as w:
         w.write(bare_sample(5))
