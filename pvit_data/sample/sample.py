@@ -204,6 +204,14 @@ class Sample:
         meta: whatever the converter wants to keep; must be JSON.
         source, split, licence: filled by the reader.
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
+
+    Example:
+        >>> import numpy as np, pvit_data
+        >>> sample = pvit_data.Sample(
+        ...     key="take_1", num_frames=8, depth=np.ones((2, 48, 64)), frames={"depth": np.array([0, 4])}
+        ... )
+        >>> sample.has("normal"), sample.frames_of("depth").tolist()
+        (False, [0, 4])
     """
 
     key: str

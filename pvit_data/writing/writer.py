@@ -40,8 +40,14 @@ class ShardWriter:
         UsageError: if a name is wrong, or the dataset has this source with other options.
 
     Example:
-        with ShardWriter(out, source="mine", split="train", licence="CC-BY-4.0", redistributable=True) as w:
-            w.write(Sample(key="a", rgb=clip, depth=depth))
+        >>> import numpy as np, pvit_data
+        >>> sample = pvit_data.Sample(
+        ...     key="a", rgb=np.zeros((4, 48, 64, 3), np.uint8), depth=np.ones((4, 48, 64), np.float32)
+        ... )
+        >>> with pvit_data.ShardWriter("data", source="mine", licence="CC-BY-4.0") as writer:
+        ...     writer.write(sample)
+        >>> pvit_data.open("data")[0].depth.max()
+        np.float32(1.0)
     """
 
     def __init__(
