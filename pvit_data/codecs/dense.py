@@ -91,7 +91,7 @@ def check_choices(chosen: Mapping[str, str]) -> None:
 def encode_maps(
     sample: Sample,
     extent: tuple[int, int, int],
-    spaces: Mapping[str, LabelSpace],
+    spaces: schema.Spaces,
     chosen: Mapping[str, str],
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """All maps of a sample: files, and what the record says about them.

@@ -20,9 +20,9 @@ from pvit_data.sample.limits import check_decoded
 
 MAX_FLOAT16 = 65504.0
 NAMES = ("float16", "uint16", "float32")
-_FROM_FLOAT16 = (
-    np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
-)  # twice as fast as converting
+
+# By the bits of a float16: twice as fast as converting.
+_FROM_FLOAT16 = np.arange(1 << 16, dtype="<u2").view("<f2").astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def decode_pictures(
     Raises:
         FormatError: if they do not decode to what the record says.
     """
-    container, size = told["rgb_encoding"], (told["height"], told["width"])
+    container = told["rgb_encoding"]
+    size = (told["height"], told["width"])
     if container not in CONTAINERS:
         raise FormatError(f"rgb encoding {container!r} is not one of {list(CONTAINERS)}")
     data = files[f"rgb.{container}"]
@@ -111,7 +112,8 @@ def check_pictures(told: Told, files: Files) -> None:
     Raises:
         FormatError: if there are not as many as the record says, or one does not decode to its size.
     """
-    container, num_frames = told["rgb_encoding"], told["frames"]
+    container = told["rgb_encoding"]
+    num_frames = told["frames"]
     if container not in CONTAINERS:
         raise FormatError(f"rgb encoding {container!r} is not one of {list(CONTAINERS)}")
     if container != STILL:

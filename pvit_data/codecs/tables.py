@@ -6,7 +6,7 @@ no file and leaves its keys as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,9 @@ from pvit_data.errors import FormatError
 from pvit_data.sample import schema
 from pvit_data.sample.frames import entry_frames, select_frames
 from pvit_data.sample.kinect25 import NAMES
-from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Actions, Boxes, Camera, Sample
+from pvit_data.sample.schema import Spaces
 
-Spaces = Mapping[str, LabelSpace]
 Encoded = tuple[dict[str, bytes], dict[str, Any]]
 Decoded = tuple[dict[str, Any], Frames | None]
 """Values by attribute of `Sample`, and their frame numbers where they are not those of the whole clip."""
@@ -63,7 +62,8 @@ def _joint_dtype(name: str) -> type[np.generic]:
 
 def encode_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
     """`boxes.npy` (corners), `boxes_id.npy` (the columns of `Boxes`), `boxes_labels.npy`."""
-    boxes, space = sample.boxes, spaces.get("boxes")
+    boxes = sample.boxes
+    space = spaces.get("boxes")
     if boxes is None:
         return {}, {}
     schema.check_boxes(sample, num_frames, spaces)

@@ -222,9 +222,8 @@ def _blank(kind: Kind, height: int, width: int, num_pages: int) -> tuple[np.ndar
     table["next"][:-1] = len(HEADER) + directory.itemsize * np.arange(1, num_pages)
     if kind.channels == 1:
         return table, b""
-    table["entries"]["value"][:, _BITS] = (
-        len(HEADER) + table.nbytes
-    )  # three SHORTs do not fit into an entry
+    # Three SHORTs do not fit into an entry: it points to a table behind the directories.
+    table["entries"]["value"][:, _BITS] = len(HEADER) + table.nbytes
     return table, np.full(kind.channels, bits, "<u2").tobytes() + b"\x00\x00"
 
 

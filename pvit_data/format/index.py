@@ -190,9 +190,8 @@ class Index:
             column = self._file.read([name])[name]
             chunks = column.unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
-            values.validate(
-                full=True
-            )  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
+            # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
+            values.validate(full=True)
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(
                 f"{self._where}: column {name} cannot be decoded: {plain(error)}"

@@ -94,6 +94,11 @@ class ShardInfo(BaseModel):
     bytes: int
     sha256: str
 
+    @property
+    def number(self) -> int:
+        """Its number in the split."""
+        return int(self.name.rpartition("-")[2].removesuffix(".tar"))
+
     @field_validator("name")
     @classmethod
     def _inside(cls, name: str) -> str:

@@ -39,8 +39,11 @@ class ShardDataset(Sequence[Sample]):
         on_corrupt: Literal["raise", "skip"],
         skip_limit: float,
     ) -> None:
-        self._parts, self._rows, self._fields = parts, rows, fields
-        self._on_corrupt, self._skip_limit = on_corrupt, skip_limit
+        self._parts = parts
+        self._rows = rows
+        self._fields = fields
+        self._on_corrupt = on_corrupt
+        self._skip_limit = skip_limit
         self._starts = np.cumsum([0, *(part.samples for part in parts)])
         self.skipped: dict[str, str] = {}
 

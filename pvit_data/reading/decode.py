@@ -17,10 +17,7 @@ from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 
-Decoded = tuple[dict[str, Any], Frames | None]
-"""Values by attribute of `Sample`, and their frame numbers where they are not those of the whole clip."""
-
-DECODERS: dict[str, Callable[[str, Told, Files, Asked], Decoded]] = {
+DECODERS: dict[str, Callable[[str, Told, Files, Asked], tables.Decoded]] = {
     RGB: decode_pictures,
     **dict.fromkeys(DENSE, decode_maps),
     "pose3d": tables.decode_joints,
@@ -85,7 +82,9 @@ def decode_sample(
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
     """
-    told, members, asked = vars(record), Members(files), Asked(frames, grid, window)
+    told = vars(record)
+    members = Members(files)
+    asked = Asked(frames, grid, window)
     values: dict[str, Any] = {}
     kept: dict[str, Frames] = {}
     try:

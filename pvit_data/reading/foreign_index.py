@@ -73,30 +73,39 @@ def index_foreign(
         raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
     import pyarrow as pa
 
-    summary, tables, sizes = ForeignSummary(), list[Any](), dict[str, int]()
+    summary = ForeignSummary(shards=len(shards))
+    sizes = {shard: storage.size(shard) for shard in shards}
+    tables: list[Any] = []
     for number, shard in enumerate(shards):
-        sizes[shard] = storage.size(shard)
-        try:
-            tables.append(
-                _table(list(_shard_rows(storage, shard, summary)))
-            )  # far smaller than the rows
-        except FormatError as error:
-            raise FormatError(f"{shard}: {error}") from error
+        tables.append(_shard_table(storage, shard, summary))
         if progress is not None:
             progress(number + 1, len(shards))
     table = pa.concat_tables(tables)
-    summary.shards, summary.samples = len(shards), table.num_rows
-    summary.fields.update(
-        {f: n for f in FIELDS if (n := int(np.sum(table[f"has_{f}"].to_numpy())))}
-    )
+    summary.samples = table.num_rows
+    carried = {name: int(np.sum(table[f"has_{name}"].to_numpy())) for name in FIELDS}
+    summary.fields.update({name: count for name, count in carried.items() if count})
     storage.write(NAME, _write(table, sizes))
     return summary
+
+
+def _shard_table(storage: Storage, shard: str, summary: ForeignSummary) -> Any:
+    """The rows of a shard in Arrow's form, which is far smaller than dictionaries."""
+    import pyarrow as pa
+
+    try:
+        rows = list(_shard_rows(storage, shard, summary))
+    except FormatError as error:
+        raise FormatError(f"{shard}: {error}") from error
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
+    )
 
 
 def _shard_rows(storage: Storage, shard: str, summary: ForeignSummary) -> Iterator[dict[str, Any]]:
     """Members with the same name up to the first dot, one after the other, are a sample (as in WebDataset)."""
     with storage.stream(shard) as read:
-        current, group = "", list[Entry]()
+        current = ""
+        group: list[Entry] = []
         for entry in scan(read, summary.left_out):
             key, _ = split_foreign(entry.name)
             if key != current and group:
@@ -156,7 +165,9 @@ def _guess(files: dict[str, Entry]) -> Record:
             found = probe_pictures(EncodedMedia(entry.data, container))
         except FormatError:  # reachable as it is, but no picture
             continue
-        record.rgb_encoding, record.frames, record.fps = container, found.num_frames, found.fps
+        record.rgb_encoding = container
+        record.frames = found.num_frames
+        record.fps = found.fps
         record.height, record.width = found.height, found.width
     text = files["cls"].data[:20].strip() if "cls" in files else b""
     if text.isdigit() and int(text) <= MAX_INTEGER:
@@ -164,14 +175,6 @@ def _guess(files: dict[str, Entry]) -> Record:
     told = (record.action_id >= 0, bool(record.rgb_encoding))
     record.fields = [name for name, found in zip(UNDERSTOOD, told, strict=True) if found]
     return record
-
-
-def _table(rows: list[dict[str, Any]]) -> Any:
-    import pyarrow as pa
-
-    return pa.table(
-        {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
-    )
 
 
 def _write(table: Any, sizes: dict[str, int]) -> bytes:

@@ -48,8 +48,11 @@ class ForeignPart:
     def __init__(
         self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
     ) -> None:
-        self.storage, self._index, self._rows = storage, index, np.array(rows, np.int64)
-        self.spec, self.split = SourceSpec(name=place[0]), place[1]
+        self.storage = storage
+        self._index = index
+        self._rows = np.array(rows, np.int64)
+        self.spec = SourceSpec(name=place[0])
+        self.split = place[1]
 
     @property
     def samples(self) -> int:
@@ -85,7 +88,8 @@ class ForeignPart:
             CorruptShardError: if one differs from what was indexed.
         """
         number = int(self._rows[row])
-        places, shard = self._index.members(number), str(self._index.table["shard"][number].as_py())
+        places = self._index.members(number)
+        shard = str(self._index.table["shard"][number].as_py())
         if shard not in self._index.shards:
             raise CorruptShardError(
                 f"{NAME} names the shard {shard[:100]!r}, which it does not list"
@@ -119,9 +123,11 @@ class ForeignPart:
         if head is not None:
             with suppress(FormatError):
                 return read_record(head)
-        table, number = self._index.table, int(self._rows[row])
+        table = self._index.table
+        number = int(self._rows[row])
         values = {name: table[name][number].as_py() for name in (*SAME, *NUMBERS)}
-        key, meta = values["key"], _meta(head)
+        key = values["key"]
+        meta = _meta(head)
         return Record(
             **{name: values[name] for name in SAME}
             | {"key": plain_key(key), "group": plain_key(key)},

@@ -84,7 +84,10 @@ class SplitPart:
     def __init__(
         self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo, manifest: str
     ) -> None:
-        self.storage, self.spec, self.split, self.info = storage, spec, split, info
+        self.storage = storage
+        self.spec = spec
+        self.split = split
+        self.info = info
         self.manifest = manifest
         self._index: Index | None = None
 

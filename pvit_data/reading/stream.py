@@ -68,8 +68,10 @@ class StreamDataset:
         fields: tuple[str, ...] | None,
         on_corrupt: Literal["raise", "skip"],
     ) -> None:
-        self._storage, self._names = storage, names
-        self._fields, self._on_corrupt = fields, on_corrupt
+        self._storage = storage
+        self._names = names
+        self._fields = fields
+        self._on_corrupt = on_corrupt
         self.skipped: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Sample]:
@@ -87,7 +89,8 @@ class StreamDataset:
 
     def _samples(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         files: dict[str, Any] = {}
-        last, seen = "", set[str]()
+        last = ""
+        seen = set[str]()
         with self._storage.stream(name) as read:
             for member, data in read_members(read):
                 key, extension = split_name(member)

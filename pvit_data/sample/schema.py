@@ -121,7 +121,8 @@ def check_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> None:
 
 def check_actions(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     """Class ids inside the label space; times finite."""
-    actions, space = sample.actions, spaces.get("action")
+    actions = sample.actions
+    space = spaces.get("action")
     if isinstance(sample.action, float | np.floating):
         if not 0 <= sample.action < np.inf:
             raise FormatError(f"action time is {sample.action}, expected seconds >= 0")

@@ -49,7 +49,9 @@ class Cache:
             raise UsageError(
                 f"a cache of {max_bytes} bytes does not hold four blocks of {block_bytes} bytes"
             )
-        self.folder, self.max_bytes, self.block_bytes = Path(folder), max_bytes, block_bytes
+        self.folder = Path(folder)
+        self.max_bytes = max_bytes
+        self.block_bytes = block_bytes
         self._lock = threading.Lock()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
 
@@ -130,7 +132,8 @@ class Cache:
             with contextlib.suppress(OSError):
                 status = path.stat()
                 found.append((status.st_mtime_ns, status.st_size, path))
-        total, bound = sum(size for _, size, _ in found), self.max_bytes - self.max_bytes // _SLACK
+        total = sum(size for _, size, _ in found)
+        bound = self.max_bytes - self.max_bytes // _SLACK
         for _, size, path in sorted(found):
             if total <= bound:
                 break

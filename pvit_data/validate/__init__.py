@@ -18,10 +18,8 @@ from pvit_data.validate.survey import survey
 
 __all__ = ["KINDS", "WARNINGS", "Problem", "ValidationReport", "validate"]
 
-SMALL_BYTES = {
-    False: 500_000_000,
-    True: 20_000_000,
-}  # by depth: what one process checks while others would start
+SMALL_BYTES = {False: 500_000_000, True: 20_000_000}
+"""By whether everything is decoded: what one process checks while others would start."""
 
 
 def validate(

@@ -24,7 +24,8 @@ def check_foreign(
         report.add([Problem("foreign-index", NAME, "", str(error))])
         return report
     sizes = parts[0].shards if parts else {}
-    report.shards, report.bytes = len(sizes), sum(sizes.values())
+    report.shards = len(sizes)
+    report.bytes = sum(sizes.values())
     report.samples = sum(part.samples for part in parts)
     report.add(_shards(storage, sizes))
     gone = {p.file for kind in ("shard-missing", "stray-shard") for p in report.of_kind(kind)}

@@ -107,7 +107,8 @@ def check_samples(storage: Storage, facts: ShardFacts, deep: bool) -> Iterator[l
 def _places(facts: ShardFacts, row: int) -> list[_Place]:
     """Members of a sample by offset."""
     rows = facts.rows
-    key, encoding = str(rows["key"][row]), str(rows["rgb_encoding"][row])
+    key = str(rows["key"][row])
+    encoding = str(rows["rgb_encoding"][row])
     places = []
     for member in MEMBERS:
         offset = int(rows[f"{member}_offset"][row])

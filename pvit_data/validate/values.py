@@ -5,7 +5,7 @@ Small tables are always checked, dense maps by their first page only, unless eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,8 @@ from pvit_data.format.record import Record
 from pvit_data.reading.decode import decode_sample
 from pvit_data.sample import schema
 from pvit_data.sample.frames import select_frames
-from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
-
-Spaces = Mapping[str, LabelSpace]
+from pvit_data.sample.schema import Spaces
 
 
 def check_values(
@@ -77,7 +75,8 @@ def _small_tables(sample: Sample, record: Record, spaces: Spaces) -> Iterator[tu
 
 def _maps(name: str, record: Record, files: Files, spaces: Spaces, deep: bool) -> str:
     """What is wrong with the values of a dense field, looked at some pages at a time."""
-    dense, told = DENSE[name], vars(record)
+    dense = DENSE[name]
+    told = vars(record)
     stored: list[int] = told[f"{name}_frames"]
     if not stored:
         raise FormatError(f"{name} is annotated, but {name}_frames is empty")

@@ -26,6 +26,7 @@ HUB_LICENCES = frozenset(
 )  # fmt: skip
 _SCALARS = {int: "int64", float: "float64", str: "string"}
 _LISTS = {list[int]: "int64", list[float]: "float64", list[str]: "string"}
+# Data type and rank of the .npy members.
 _ARRAYS = {
     "boxes": ("float32", 2),
     "boxes_id": ("int32", 2),
@@ -35,7 +36,7 @@ _ARRAYS = {
     "pose2d": ("float32", 4),
     "pose3d": ("float32", 4),
     "pose3d_valid": ("uint8", 3),
-}  # dtype and rank of the .npy members
+}
 _RECIPES = """```python
 import pvit_data
 ds = pvit_data.open(URL, source="SOURCE", split="SPLIT")

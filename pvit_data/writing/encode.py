@@ -117,7 +117,8 @@ def _clip(sample: Sample) -> _Clip:
     if sample.rgb is not None:
         schema.check_rgb(sample.rgb)
         media, found = encode_pictures(sample.rgb, fps)
-        lengths["rgb"], sizes["rgb"] = found.num_frames, (found.height, found.width)
+        lengths["rgb"] = found.num_frames
+        sizes["rgb"] = (found.height, found.width)
         fps = fps or found.fps
     for name in DENSE_FIELDS:
         value = getattr(sample, name)

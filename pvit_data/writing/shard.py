@@ -54,7 +54,10 @@ class ShardFile:
     """
 
     def __init__(self, storage: Storage, source: SourceSpec, split: str, number: int) -> None:
-        self.storage, self.source, self.split, self.number = storage, source, split, number
+        self.storage = storage
+        self.source = source
+        self.split = split
+        self.number = number
         self.name = shard_name(source.name, split, number)
         self._encoding = encoding_of(source, split)
         self._rows: list[dict[str, Any]] = []

@@ -78,7 +78,10 @@ class ShardWriter:
                 role=role,
                 tasks=tasks,
             )
-        self._out, self._storage, self._source, self._split = out, Storage(out), source, split
+        self._out = out
+        self._storage = Storage(out)
+        self._source = source
+        self._split = split
         self._shard_bytes = shard_bytes
         self._keys, self._first = self._existing()
         self._done: list[ShardFile] = []
@@ -96,12 +99,10 @@ class ShardWriter:
             for split, info in entry.splits.items()
             for key, shard in self._listed(source, split, info)
         }
-        entry = sources.get(self._source.name)
-        own = entry.splits.get(self._split) if entry else None
-        numbers = (
-            [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in own.shards] if own else []
-        )
-        return keys, max(numbers, default=-1) + 1
+        own = sources.get(self._source.name)
+        split = own.splits.get(self._split) if own else None
+        shards = split.shards if split else []
+        return keys, max((shard.number for shard in shards), default=-1) + 1
 
     def _listed(self, source: str, split: str, info: SplitInfo) -> Iterator[tuple[str, str]]:
         """Key and shard of every sample of a split."""
