@@ -86,7 +86,7 @@ def still_sheet(shards: Path, number: int = 4) -> bytes:
 
 def clip_sheet(shards: Path, number: int = 6) -> tuple[bytes, list[str]]:
     """Frames of clips, one clip a row, and the clips' action names."""
-    ds = pvit_data.open(shards, split="train", tasks=["rgb", "action"])
+    ds = pvit_data.open(shards, split="train", fields=["rgb", "action"])
     rows, names = [], []
     for i in np.linspace(0, len(ds) - 1, number).astype(int):
         s = ds[int(i)]

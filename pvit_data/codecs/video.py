@@ -30,12 +30,9 @@ DEFAULT_RATE = 30.0  # played at, where the source tells no rate
 CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"}
 )
-_BT601, _BT709, _SRGB, _LIMITED = (
-    6,
-    1,
-    13,
-    1,
-)  # ITU-T H.273: matrix SMPTE 170M; primaries BT.709; transfer sRGB
+
+# ITU-T H.273: matrix SMPTE 170M; primaries BT.709; transfer sRGB
+_BT601, _BT709, _SRGB, _LIMITED = 6, 1, 13, 1
 
 
 @dataclass(frozen=True)
@@ -95,16 +92,22 @@ def encode_video(
         }
         rate = Fraction(fps or DEFAULT_RATE).limit_denominator(1001)
         stream: Any = container.add_stream("libx264", rate=rate, options=options)
-        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
+        stream.height = even.shape[1]
+        stream.width = even.shape[2]
+        stream.pix_fmt = "yuv420p"
         context = stream.codec_context
-        context.thread_count, context.flags = 1, context.flags | (1 << 23)  # AV_CODEC_FLAG_BITEXACT
-        context.colorspace, context.color_primaries = _BT601, _BT709
-        context.color_trc, context.color_range = _SRGB, _LIMITED
+        context.thread_count = 1
+        context.flags |= 1 << 23  # AV_CODEC_FLAG_BITEXACT
+        context.colorspace = _BT601
+        context.color_primaries = _BT709
+        context.color_trc = _SRGB
+        context.color_range = _LIMITED
         for number, frame in enumerate(even):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace="itu601"
             )
-            picture.pts, picture.time_base = number, 1 / rate
+            picture.pts = number
+            picture.time_base = 1 / rate
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return buffer.getvalue()
@@ -286,7 +289,8 @@ def _cut(picture: Any, window: Window) -> Any:
         view[:, : width // step] = rows[top // step :, left // step :][
             : height // step, : width // step
         ]
-    part.colorspace, part.color_range = picture.colorspace, picture.color_range
+    part.colorspace = picture.colorspace
+    part.color_range = picture.color_range
     return part
 
 
@@ -325,7 +329,8 @@ def _next_key(keys: Integer[np.ndarray, "k"], number: int) -> int:
 
 def _sequential(container: Any, numbers: list[int]) -> Iterator[tuple[int, Any]]:
     container.seek(0)
-    wanted, last = set(numbers), max(numbers, default=-1)
+    wanted = set(numbers)
+    last = max(numbers, default=-1)
     for number, picture in enumerate(container.decode(container.streams.video[0])):
         if number in wanted:
             yield number, picture

@@ -23,6 +23,7 @@ from pvit_data.format.manifest import (
 )
 from pvit_data.format.record import parse_json
 from pvit_data.storage.storage import Storage
+from pvit_data.words import short
 
 
 class Skip(NamedTuple):
@@ -121,7 +122,7 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
             )
             if field != "notes" and old != new:
                 raise UsageError(
-                    f"{storage.url} has source '{source.name}' with {field} = {_short(old)}, not {_short(new)}: "
+                    f"{storage.url} has source '{source.name}' with {field} = {short(old)}, not {short(new)}: "
                     "use the same options, another folder, or overwrite it"
                 )
     storage.write(name, data)
@@ -135,8 +136,3 @@ def read_source(storage: Storage, source: str) -> SourceSpec:
     """
     name = f"{source}/receipts/source.json"
     return parse(SourceSpec, parse_json(storage.read(name), name), name)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."

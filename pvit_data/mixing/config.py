@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.mixture import Mixture, MixtureSource
-from pvit_data.reading.dataset import open_dataset
+from pvit_data.reading.open import open_dataset
 
 
 class MixConfig(BaseModel):

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
         """Index foreign WebDataset tars, so that pvit_data.open reads any sample and member without scanning."""
-        from pvit_data.reading.foreign import NAME, index_foreign
+        from pvit_data.reading.foreign_index import NAME, index_foreign
 
         with progress("index", "shards") as update:
             found = index_foreign(folder, update)

@@ -58,17 +58,4 @@ def keep_frames(sample: Sample, text: str) -> None:
         if kept.any():
             sample.frames.update(dict.fromkeys((n for n in names if sample.has(n)), places[kept]))
     if sample.boxes is not None:
-        _keep_boxes(sample, chosen)
-
-
-def _keep_boxes(sample: Sample, chosen: np.ndarray) -> None:
-    boxes = sample.boxes
-    assert boxes is not None
-    kept = np.isin(boxes.frame, chosen)
-    place = np.append(
-        np.where(kept, np.cumsum(kept) - 1, -1), -1
-    )  # the last one is for "no partner"
-    boxes.xyxy, partner = boxes.xyxy[kept], place[boxes.partner[kept]]
-    for name in boxes.COLUMNS:
-        setattr(boxes, name, getattr(boxes, name)[kept].astype(np.int32))
-    boxes.partner = partner.astype(np.int32)
+        sample.boxes = sample.boxes.keep(np.isin(sample.boxes.frame, chosen))

@@ -43,7 +43,7 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
             )
         remove_leftovers(storage, source)
         reports.append(report)
-    finish.build(out)
+    finish.write_manifest(out)
     for report in reports:
         save(report, storage)
     return reports

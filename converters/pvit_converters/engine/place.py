@@ -64,7 +64,7 @@ def overwrite(storage: Storage, source: str) -> None:
     """
     remove_source(storage, source)
     if finish.read_receipts(storage):
-        finish.build(storage.url)
+        finish.write_manifest(storage.url)
     else:
         storage.remove(MANIFEST)
 

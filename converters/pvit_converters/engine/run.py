@@ -273,7 +273,7 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
             reason=first.reason,
         )
     if report.complete:
-        finish.build(job.out)
+        finish.write_manifest(job.out)
     save(report, storage)
     return report
 
