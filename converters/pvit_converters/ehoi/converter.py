@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +30,7 @@ _SLUG = 70
 _SPLITS = ("train", "val", "test")
 
 
-class EhoiConverter(Converter):
+class EhoiConverter(Converter[EhoiOptions]):
     """Converts an EgoISM-HOI tree: boxes with roles and contacts, masks of objects and hands."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -40,11 +40,6 @@ class EhoiConverter(Converter):
     def __init__(self, root: Path, options: EhoiOptions) -> None:
         super().__init__(root, options)
         self.folder = self._find_folder()
-
-    @property
-    def opts(self) -> EhoiOptions:
-        """The options, typed."""
-        return cast(EhoiOptions, self.options)
 
     def spaces(self) -> dict[str, LabelSpace]:
         """Classes of boxes and of the map."""
@@ -117,10 +112,10 @@ class EhoiConverter(Converter):
     def _why_not(self, path: Path, image: Image, seen: set[str]) -> str:
         split = split_of(path.name)
         is_synthetic = not is_real(path.name) and self._is_synthetic(image)
-        part = "synth" if self.opts.preset == "paper" else self.opts.part
+        part = "synth" if self.options.preset == "paper" else self.options.part
         if part != "all" and is_synthetic != (part == "synth"):
             return f"{'synthetic' if is_synthetic else 'real'} image (--part all takes it)"
-        if self.opts.split not in ("all", split):
+        if self.options.split not in ("all", split):
             return "of another split (--split)"
         if image.name in seen:
             return "image that another annotation file lists too"
@@ -153,7 +148,7 @@ class EhoiConverter(Converter):
             key = f"ehoi-{slug}-{number}"
         keys[key] = 1
         video = re.match(r"(\d+)_\d+\Z", stem)
-        split = "train" if self.opts.preset == "paper" else split_of(path.name)
+        split = "train" if self.options.preset == "paper" else split_of(path.name)
         size = file.stat().st_size // (1 if file.suffix.lower() in (".jpg", ".jpeg") else 4)
         ref = {"json": path.name, "index": index, "file": image.name}
         return Item(key, f"ehoi-video-{video[1]}" if video else key, split, ref, 8192 + size)
@@ -184,7 +179,7 @@ class EhoiConverter(Converter):
                 f"the offset points to another object than the link for {totals['disagree']} of "
                 f"{totals['compared']} hands: unit or axes of dx, dy, magnitude differ from what is known"
             )
-        if self.opts.part == "synth" and images != PAPER_IMAGES:
+        if self.options.part == "synth" and images != PAPER_IMAGES:
             notes.append(
                 f"this looks like EgoISM-HOI ({images:,} images), PViT used the 20,000-image EHOI release"
             )
@@ -194,7 +189,7 @@ class EhoiConverter(Converter):
             if p.is_dir() and re.search("mask|seg", p.name, re.IGNORECASE)
         ]
         notes += [f"folder {name}/ is not used" for name in sorted(folders)]
-        if self.opts.depth_scale == 0 and (self.folder / "depth_maps").is_dir():
+        if self.options.depth_scale == 0 and (self.folder / "depth_maps").is_dir():
             notes.append(
                 "depth maps have no published scale and are left out; --depth-scale converts them"
             )
@@ -228,7 +223,7 @@ class EhoiConverter(Converter):
         if any(row.contact == 1 for row in rows) and _unresolved(sample.boxes):
             warnings.append("contact-without-object")
         warnings += self._add_map(sample, rows, pixels, kept, scale, is_synthetic)
-        if self.opts.depth_scale and (depth := self._depth_file(path.name)).is_file():
+        if self.options.depth_scale and (depth := self._depth_file(path.name)).is_file():
             sample.depth = self._depth(depth, height, width)[None]
         sample.meta["warnings"] = sorted(set(warnings))
         return sample
@@ -270,7 +265,7 @@ class EhoiConverter(Converter):
                 f"{path}: {raw.shape} pixels, its image has {(height, width)}",
                 reason="size-mismatch",
             )
-        metres = (raw * self.opts.depth_scale + self.opts.depth_offset).astype(np.float32)
+        metres = (raw * self.options.depth_scale + self.options.depth_offset).astype(np.float32)
         return np.where((raw > 0) & (metres > 0), metres, np.float32(0))
 
 

@@ -96,12 +96,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make_identity(converter: Converter, settings: Settings) -> dict[str, Any]:
-    """What must be equal for a conversion to continue an earlier one."""
+def make_identity(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
+    """What must be equal for a conversion to continue an earlier one; the converter counts by name and version."""
     return {
         "plan": PLAN_VERSION,
         "source": converter.info.name,
-        "converter": f"{type(converter).__module__}:{type(converter).__qualname__}",
+        "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
         "shard_bytes": settings.shard_bytes,
@@ -130,7 +130,7 @@ def _content_of(path: Path) -> str:
     return f"missing:{path.name}"
 
 
-def make_plan(converter: Converter, settings: Settings, listing: Listing) -> Plan:
+def make_plan(converter: Converter[Any], settings: Settings, listing: Listing) -> Plan:
     """Plans all shards of a listing."""
     items = select(listing.items, settings)
     return Plan(
@@ -294,7 +294,7 @@ def require_equal(
     """
     differences = [
         f"{name}: {a!r} there, {b!r} now"
-        for name, a, b in _differences(old, new)
+        for name, a, b in _differences(_renamed(old), _renamed(new))
         if name not in ignoring
     ]
     if differences:
@@ -302,6 +302,13 @@ def require_equal(
             f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
             "--overwrite to convert the source again"
         )
+
+
+def _renamed(identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the converter's name in place of the class (`module:Class`) that older plans hold."""
+    if ":" not in str(identity.get("converter", "")):
+        return identity
+    return {**identity, "converter": identity.get("source")}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:

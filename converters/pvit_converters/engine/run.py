@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pvit_converters.base import Converter, ConverterOptions
 from pvit_converters.engine import plan as plans
@@ -54,7 +55,7 @@ class Job:
         check_space: refuse to start where the estimate does not fit on the disk.
     """
 
-    converter: type[Converter]
+    converter: type[Converter[Any]]
     root: Path
     out: str
     options: ConverterOptions
@@ -75,7 +76,7 @@ class Job:
         return self.converter.info.name
 
 
-def source_spec(job: Job, converter: Converter) -> SourceSpec:
+def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     """The declaration of the source that goes into the manifest."""
     info = converter.info
     return SourceSpec(
@@ -84,7 +85,7 @@ def source_spec(job: Job, converter: Converter) -> SourceSpec:
         licence=info.licence,
         redistributable=info.redistributable,
         citation=info.citation,
-        converter=f"{type(converter).__module__}:{type(converter).__qualname__}",
+        converter=info.name,
         converter_version=converter.version,
         options=plans.portable_options(converter.options),
         spaces=converter.spaces(),
@@ -125,14 +126,14 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         )  # refuses unknown encodings before any work
         storage = Storage(job.out)
         plan, notes = _plan(job, converter, storage)
-        # After --append with another selection, the options of the first time stand for the source.
-        kept = {"options": plan.identity["options"], "notes": list(plan.notes)}
-        spec = source_spec(job, converter).model_copy(update=kept)
+        # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
+        kept = {name: plan.identity[name] for name in ("converter", "options")}
+        spec = source_spec(job, converter).model_copy(update={**kept, "notes": list(plan.notes)})
         notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
         return _finish(job, plan, storage, notes)
 
 
-def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[str]]:
+def _plan(job: Job, converter: Converter[Any], storage: Storage) -> tuple[Plan, list[str]]:
     """The stored plan if there is one, else a new one."""
     plan = None if job.overwrite else plans.load(job.source, storage)
     if plan is None:
@@ -147,7 +148,7 @@ def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[
     return plan, notes
 
 
-def _new_plan(job: Job, converter: Converter, storage: Storage) -> Plan:
+def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
     plan = plans.make_plan(converter, job.settings, converter.list_items())
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -59,7 +59,7 @@ _SHRINK = {
 }
 
 
-class HypersimConverter(Converter):
+class HypersimConverter(Converter[HypersimOptions]):
     """Converts a Hypersim tree, or any part of one."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -70,15 +70,10 @@ class HypersimConverter(Converter):
         super().__init__(root, options)
         self.scenes_folder = find_scenes_folder(self.root)
 
-    @property
-    def opts(self) -> HypersimOptions:
-        """The options, typed."""
-        return cast(HypersimOptions, self.options)
-
     @cached_property
     def tables(self) -> Tables:
         """Released frames and cameras."""
-        folder = self.opts.metadata
+        folder = self.options.metadata
         if folder is not None and not folder.is_dir():
             raise SourceError(f"--metadata {folder}: no such folder", reason="missing-file")
         if folder is None and has_tables(self.root / "metadata"):
@@ -100,7 +95,7 @@ class HypersimConverter(Converter):
         for scene, camera, frames in self._wanted(present):
             if scene not in present:
                 absent["scene not present"] += len(frames or [])
-            elif self.opts.exclude_broken and is_broken(scene, camera):
+            elif self.options.exclude_broken and is_broken(scene, camera):
                 absent["known to be broken (--no-exclude-broken keeps them)"] += len(frames or [])
             else:
                 items, missing = self._items(scene, camera, frames)
@@ -117,9 +112,9 @@ class HypersimConverter(Converter):
         unknown = [
             s
             for s in present
-            if s not in self.tables.cameras and self._selected(s, self.opts.scenes)
+            if s not in self.tables.cameras and self._selected(s, self.options.scenes)
         ]
-        if unknown and not self.opts.assume_pinhole:
+        if unknown and not self.options.assume_pinhole:
             raise SourceError(
                 f"{self.scenes_folder / unknown[0]}: the camera of this scene is in no table ({len(unknown)} such "
                 "scenes); give --metadata FOLDER with its metadata_camera_parameters.csv, or --assume-pinhole"
@@ -128,20 +123,20 @@ class HypersimConverter(Converter):
     def _wanted(self, present: dict[str, list[str]]) -> Iterator[tuple[str, str, list[int] | None]]:
         """Trajectories to convert, with their released frames; None: whichever frames are there."""
         for (scene, camera), frames in sorted(self.tables.frames.items()):
-            split_fits = self.opts.split in ("all", self.tables.splits[scene])
+            split_fits = self.options.split in ("all", self.tables.splits[scene])
             if (
                 split_fits
-                and self._selected(scene, self.opts.scenes)
-                and self._selected(camera, self.opts.cameras)
+                and self._selected(scene, self.options.scenes)
+                and self._selected(camera, self.options.cameras)
             ):
-                yield scene, camera, [n for n in frames if n % self.opts.every == 0]
-        if self.opts.split != "all":
+                yield scene, camera, [n for n in frames if n % self.options.every == 0]
+        if self.options.split != "all":
             return
         for scene in (
             s for s in present if s not in self.tables.splits and s not in self.tables.cameras
         ):
-            for camera in present[scene] if self._selected(scene, self.opts.scenes) else []:
-                if self._selected(camera, self.opts.cameras):
+            for camera in present[scene] if self._selected(scene, self.options.scenes) else []:
+                if self._selected(camera, self.options.cameras):
                     yield scene, camera, None
 
     @staticmethod
@@ -151,8 +146,8 @@ class HypersimConverter(Converter):
     def _items(self, scene: str, camera: str, frames: list[int] | None) -> tuple[list[Item], int]:
         found = Trajectory(self.scenes_folder / scene, camera).scan()
         if frames is None:
-            frames = sorted(n for n in found if n % self.opts.every == 0)
-        unused = {"hdf5": "tonemap", "jpg": "color"}.get(self.opts.rgb)
+            frames = sorted(n for n in found if n % self.options.every == 0)
+        unused = {"hdf5": "tonemap", "jpg": "color"}.get(self.options.rgb)
         found = {
             n: {name: size for name, size in files.items() if name != unused}
             for n, files in found.items()
@@ -180,7 +175,9 @@ class HypersimConverter(Converter):
             if unreleased
             else []
         )
-        if self.opts.assume_pinhole and (n := sum(s not in self.tables.cameras for s in present)):
+        if self.options.assume_pinhole and (
+            n := sum(s not in self.tables.cameras for s in present)
+        ):
             notes.append(
                 f"{n} scenes have no known camera and were taken as plain pinholes (--assume-pinhole)"
             )
@@ -289,8 +286,8 @@ class HypersimConverter(Converter):
         return sample
 
     def _add_rgb(self, sample: Sample, frame: Frame) -> None:
-        has_better = "entity" not in frame and "tonemap" in frame and self.opts.rgb == "auto"
-        if "color" in frame and self.opts.rgb != "jpg" and not has_better:
+        has_better = "entity" not in frame and "tonemap" in frame and self.options.rgb == "auto"
+        if "color" in frame and self.options.rgb != "jpg" and not has_better:
             surface = frame.surface
             image, factor, num_bad = tonemap(frame.read("color"), surface)
             sample.rgb = image[None]
@@ -301,7 +298,7 @@ class HypersimConverter(Converter):
             }
             if surface is None:
                 sample.meta["warnings"].append("tone-mapped-without-entity-ids")
-        elif "tonemap" in frame and self.opts.rgb != "hdf5":
+        elif "tonemap" in frame and self.options.rgb != "hdf5":
             sample.rgb = frame.preview()
             sample.meta["rgb_from"] = "tonemap.jpg"
 
@@ -311,7 +308,7 @@ class HypersimConverter(Converter):
             sample.segm = to_segm(labels)[None]
         if "instance" in frame:
             sample.boxes = boxes_of_instances(
-                frame.read("instance"), labels, self.opts.min_box_pixels
+                frame.read("instance"), labels, self.options.min_box_pixels
             )
 
     def _add_geometry(self, sample: Sample, frame: Frame, *, check: bool) -> None:
@@ -398,7 +395,7 @@ class HypersimConverter(Converter):
         else:
             return
         sample.meta["invalid_fraction"] = round(fraction, 6)
-        if fraction > self.opts.max_nan_fraction:
+        if fraction > self.options.max_nan_fraction:
             raise Unwanted("more invalid pixels than --max-nan-fraction")
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pvit_converters.annotations.frames import keep_frames, parse_frames
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
@@ -46,7 +46,7 @@ _VAL, _TEST = {"Alexis", "Justin"}, {"Model_Girl", "Model_Boy"}
 _SHRINK = {"rgb": 0.35, "depth": 0.9, "semantic": 1.0}
 
 
-class PhavConverter(Converter):
+class PhavConverter(Converter[PhavOptions]):
     """Converts unpacked PHAV torrents, any subset of the modalities."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -60,22 +60,17 @@ class PhavConverter(Converter):
             find_videos_folder(each) for each in (self.root, *map(Path, options.more_roots))
         ]
 
-    @property
-    def opts(self) -> PhavOptions:
-        """The options, typed."""
-        return cast(PhavOptions, self.options)
-
     def spaces(self) -> dict[str, LabelSpace]:
         """Classes (full or reduced), classes of boxes, actions."""
         return {
-            "segm": PHAV63 if self.opts.classes == "full" else PHAV36,
+            "segm": PHAV63 if self.options.classes == "full" else PHAV36,
             "boxes": PHAV63,
             "action": PHAV_ACTIONS,
         }
 
     @cached_property
     def _layout(self) -> dict[str, Any]:
-        path = self.opts.layout
+        path = self.options.layout
         if path is None:
             return {"patterns": {}, "packing": ""}
         values = read_yaml(path, "--layout")
@@ -87,7 +82,7 @@ class PhavConverter(Converter):
 
     @cached_property
     def _extra(self) -> Rows:
-        path = self.opts.label_map
+        path = self.options.label_map
         return (
             ()
             if path is None
@@ -122,16 +117,16 @@ class PhavConverter(Converter):
 
     def _videos(self) -> dict[tuple[str, str], list[list[Any]]]:
         """By (action folder, video folder): [number of the root, relative path] of every folder it has."""
-        wanted = {action_of(name) for name in self.opts.actions}
+        wanted = {action_of(name) for name in self.options.actions}
         if None in wanted:
             raise UsageError(
-                f"--actions {','.join(self.opts.actions)}: PHAV's actions are {', '.join(ACTIONS)}"
+                f"--actions {','.join(self.options.actions)}: PHAV's actions are {', '.join(ACTIONS)}"
             )
         videos: dict[tuple[str, str], list[list[Any]]] = {}
         for number, root in enumerate(self.folders):
             for folder in _folders(root):
                 action = action_of(folder)
-                if action is None and not self.opts.allow_unknown_actions:
+                if action is None and not self.options.allow_unknown_actions:
                     raise SourceError(self._unknown_action(root, folder), reason="unknown-action")
                 if wanted and action not in wanted:
                     continue
@@ -157,9 +152,9 @@ class PhavConverter(Converter):
         return scan_video([self.folders[n] / path for n, path in folders], self._layout["patterns"])
 
     def _split(self, name: str) -> str:
-        if self.opts.preset == "paper":
+        if self.options.preset == "paper":
             return "train"
-        if self.opts.split == "all":
+        if self.options.split == "all":
             return ""
         match = NAME.match(name)
         character = match["character"] if match else ""
@@ -167,8 +162,8 @@ class PhavConverter(Converter):
 
     def _offset(self, seen: list[VideoFiles]) -> tuple[int, list[str]]:
         """1 where the maps count from 0, RGB from 1, and the pictures say that they belong together in order."""
-        if self.opts.phav_index_offset != "auto":
-            return int(self.opts.phav_index_offset), []
+        if self.options.phav_index_offset != "auto":
+            return int(self.options.phav_index_offset), []
         total, tried = shift.Score(), 0
         for files in seen:
             maps = files.of("semantic") or files.of("depth")
@@ -198,7 +193,7 @@ class PhavConverter(Converter):
                 rows, _ = self._rows(files)
                 packing = self._layout["packing"]
                 video = Video(
-                    VideoFiles(paths, files.folders), 0, rows, self._extra, self.opts, packing
+                    VideoFiles(paths, files.folders), 0, rows, self._extra, self.options, packing
                 )
                 segm, depth = video.classes(), video.depth()
             except SourceError:
@@ -234,7 +229,7 @@ class PhavConverter(Converter):
                 )
         if ignored := sorted(set().union(*(files.ignored for files in seen))):
             notes.append(f"ignored files: {', '.join(ignored[:10])}")
-        if self.opts.preset == "paper":
+        if self.options.preset == "paper":
             notes.append(
                 f"paper: {len(names)} of PHAV's {TOTAL} videos are here; the paper trains on all (39.9K)"
             )
@@ -260,7 +255,7 @@ class PhavConverter(Converter):
             self._offset_of(item, files),
             rows,
             self._extra,
-            self.opts,
+            self.options,
             self._layout["packing"],
         )
         sample = Sample(key=item.key, group=item.group, fps=FPS, action=action_of(action))
@@ -272,7 +267,7 @@ class PhavConverter(Converter):
             if segm is not None:
                 video.check_depth(depth, segm)
         sample.boxes = video.boxes(segm)
-        if self.opts.classes == "person" and sample.segm is not None:
+        if self.options.classes == "person" and sample.segm is not None:
             sample.segm[(sample.segm >= FIRST_PART) & (sample.segm != IGNORE_8)] = HUMAN
         sample.num_frames, (sample.height, sample.width) = video.num_frames, video.size or (0, 0)
         match = NAME.match(name)
@@ -288,7 +283,7 @@ class PhavConverter(Converter):
         }
         if match:
             sample.meta |= {key: value for key, value in match.groupdict().items() if key != "id"}
-        keep_frames(sample, self.opts.frames)
+        keep_frames(sample, self.options.frames)
         return sample
 
     def _offset_of(self, item: Item, files: VideoFiles) -> int:
@@ -296,7 +291,7 @@ class PhavConverter(Converter):
         offset = int(item.ref["offset"])
         rgb = files.of("rgb")
         maps = {i for name in ("semantic", "depth", "instance") for i in files.of(name)}
-        if self.opts.phav_index_offset == "auto" and rgb and not shift.starts_before(rgb, maps):
+        if self.options.phav_index_offset == "auto" and rgb and not shift.starts_before(rgb, maps):
             return 0
         return offset
 

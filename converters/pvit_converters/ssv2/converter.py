@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -93,7 +93,7 @@ class SSv2Options(ConverterOptions):
     )
 
 
-class SSv2Converter(Converter):
+class SSv2Converter(Converter[SSv2Options]):
     """Converts a Something-Something V2 tree in either of its two usual layouts."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -107,11 +107,6 @@ class SSv2Converter(Converter):
                 f"{self.root}: no such folder; give the folder that holds the videos and labels of SSv2"
             )
         self.videos = self._find_videos()
-
-    @property
-    def opts(self) -> SSv2Options:
-        """The options, typed."""
-        return cast(SSv2Options, self.options)
 
     @cached_property
     def classes(self) -> dict[str, int]:
@@ -167,7 +162,7 @@ class SSv2Converter(Converter):
     def _which_list(self, items: list[Item]) -> str:
         counts = Counter(item.split for item in items)
         here = ", ".join(f"{n:,} {split}" for split, n in counts.items())
-        if self.opts.val_list == "official":
+        if self.options.val_list == "official":
             return f"official lists ({here} here): results on all 24,777 validation videos compare with others'"
         return (
             f"lists without the videos that have no boxes ({here} here): "
@@ -199,7 +194,7 @@ class SSv2Converter(Converter):
 
     def _splits(self) -> list[str]:
         wanted = {"trainval": ["train", "val"], "all": ["train", "val", "test"]}.get(
-            self.opts.split, [self.opts.split]
+            self.options.split, [self.options.split]
         )
         there = [split for split in wanted if self._find_labels(_FILES[split])]
         if not there:
@@ -235,8 +230,8 @@ class SSv2Converter(Converter):
         return {video: name for video, _, name in (line.partition(";") for line in lines)}
 
     def _excluded(self) -> set[str]:
-        folder = self.opts.empty_boxes
-        if self.opts.val_list == "official":
+        folder = self.options.empty_boxes
+        if self.options.val_list == "official":
             return set()
         if folder is None:
             raise UsageError(
@@ -313,9 +308,9 @@ class SSv2Converter(Converter):
         """One video with its class."""
         path = self.root / item.ref["file"]
         if path.is_dir():
-            clip = read_frames(path, self.opts.frame_rate)
+            clip = read_frames(path, self.options.frame_rate)
         else:
-            clip = read_clip(path, copy_video=self.opts.copy_video, verify=self.opts.verify)
+            clip = read_clip(path, copy_video=self.options.copy_video, verify=self.options.verify)
         sample = Sample(
             key=item.key,
             group=item.group,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ _SHRINK = {"mp4": 1.0, "segm": 0.6, "depth": 0.4, "normal": 0.3}
 _BROKEN_RECORDINGS = {"S013C003P019R002A027", "S012C003P015R002A060"}
 
 
-class SurreactConverter(Converter):
+class SurreactConverter(Converter[SurreactOptions]):
     """Converts SURREACT sets, with maps and recordings that the user adds."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -53,18 +53,13 @@ class SurreactConverter(Converter):
         if options.skeletons is not None and not options.skeletons.is_dir():
             raise UsageError(f"--skeletons {options.skeletons}: no such folder")
 
-    @property
-    def opts(self) -> SurreactOptions:
-        """The options, typed."""
-        return cast(SurreactOptions, self.options)
-
     def spaces(self) -> dict[str, LabelSpace]:
         """Body parts (24 or 14) and actions."""
-        return {"segm": SMPL24 if self.opts.parts == "24" else SMPL14, "action": ACTIONS}
+        return {"segm": SMPL24 if self.options.parts == "24" else SMPL14, "action": ACTIONS}
 
     @cached_property
     def _found(self) -> Found:
-        return find_clips(self.root, self.opts.estimator)
+        return find_clips(self.root, self.options.estimator)
 
     # ---- which clips there are -------------------------------------------------------------------------------
 
@@ -94,13 +89,13 @@ class SurreactConverter(Converter):
         return Listing([self._item(clip, *outcomes[clip.set]) for clip in clips], absent, notes)
 
     def _is_wanted(self, clip: Clip) -> bool:
-        if self.opts.preset == "paper" and (*clip.set, clip.split) not in PAPER:
+        if self.options.preset == "paper" and (*clip.set, clip.split) not in PAPER:
             return False
-        views = {int(view) for view in self.opts.views if view.isdecimal()}
+        views = {int(view) for view in self.options.views if view.isdecimal()}
         return (
-            (not self.opts.sets or "/".join(clip.set) in self.opts.sets)
-            and self.opts.split in ("all", clip.split)
-            and (not self.opts.views or clip.view in views)
+            (not self.options.sets or "/".join(clip.set) in self.options.sets)
+            and self.options.split in ("all", clip.split)
+            and (not self.options.views or clip.view in views)
         )
 
     def _item(self, clip: Clip, outcome: Outcome, is_distance: bool) -> Item:
@@ -154,10 +149,10 @@ class SurreactConverter(Converter):
     def _depth_kind(self, clips: list[Clip], outcome: Outcome) -> tuple[bool, str]:
         if not clips:
             return False, ""
-        if self.opts.depth_kind != "auto":
+        if self.options.depth_kind != "auto":
             return (
-                self.opts.depth_kind == "distance",
-                f"depth is taken as {self.opts.depth_kind} (--depth-kind)",
+                self.options.depth_kind == "distance",
+                f"depth is taken as {self.options.depth_kind} (--depth-kind)",
             )
         errors = []
         for clip in _spread([c for c in clips if "normal" in c.files], DEPTH_CLIPS):
@@ -206,8 +201,8 @@ class SurreactConverter(Converter):
 
     def _notes(self, found: Found, clips: list[Clip]) -> list[str]:
         counts = Counter((*clip.set, clip.split) for clip in clips)
-        notes = missing_sets(counts, PAPER if self.opts.preset == "paper" else ())
-        if self.opts.preset == "paper":
+        notes = missing_sets(counts, PAPER if self.options.preset == "paper" else ())
+        if self.options.preset == "paper":
             total = sum(counts[name] for name in PAPER)
             notes.append(
                 f"paper: {total:,} of 108,316 videos; that these two sets are the paper's 108.3 thousand is inferred "
@@ -241,7 +236,7 @@ class SurreactConverter(Converter):
         """One clip: its video as it is, its annotations for the frames that all of its files have."""
         files = {kind: self.root / path for kind, path in item.ref["files"].items()}
         video = read_clip(files["mp4"])
-        with_body = self.opts.smpl_models is not None
+        with_body = self.options.smpl_models is not None
         info = read_info(files["info"], with_body=with_body) if "info" in files else None
         series = {
             name: maps.Series.open(files[name], name, bool(item.ref["turn"]))
@@ -276,7 +271,7 @@ class SurreactConverter(Converter):
         else:
             warnings += self._annotate(sample, item, info, series, frames)
         sample.meta["warnings"] = sorted(set(warnings))
-        keep_frames(sample, self.opts.frames)
+        keep_frames(sample, self.options.frames)
         return sample
 
     def _annotate(
@@ -293,7 +288,7 @@ class SurreactConverter(Converter):
         parts = maps.read_parts(series["segm"], frames) if "segm" in series else None
         warnings += self._add_maps(sample, series, frames, view, bool(item.ref["distance"]), parts)
         if parts is not None:
-            sample.segm = parts if self.opts.parts == "24" else TO_14[parts]
+            sample.segm = parts if self.options.parts == "24" else TO_14[parts]
         if info is not None and view is not None:
             warnings += self._add_pose(sample, item, info, view, geometry, frames)
         if frames < sample.num_frames:
@@ -336,17 +331,17 @@ class SurreactConverter(Converter):
         miss = geometry.misfit(info, int(item.ref["view"]), frames)
         sample.meta["joint_misfit"] = round(miss, 3) if np.isfinite(miss) else -1.0
         world = view.world_from_camera()
-        if miss > self.opts.min_fit:
+        if miss > self.options.min_fit:
             return ["joints-do-not-project-left-out"]
         if not item.ref["pose"]:
             return ["joints-on-the-wrong-side-left-out"]
         sample.camera = Camera(
             K[None].copy(), None if world is None else world[None], UP if world is not None else ""
         )
-        pose = from_smpl(info, view, frames, self.opts.smpl_models)
+        pose = from_smpl(info, view, frames, self.options.smpl_models)
         sample.meta["joint_source"] = "smpl"
         self._store(sample, pose)
-        missing = self.opts.skeletons is not None and item.ref["view"] == 0
+        missing = self.options.skeletons is not None and item.ref["view"] == 0
         return [*pose.warnings, *(["no-recording-of-the-front-view"] if missing else [])]
 
     @staticmethod
@@ -359,12 +354,16 @@ class SurreactConverter(Converter):
     def _recorded(self, item: Item, frames: int, people: int) -> Pose | None:
         """The original recording of a front view; None if it is not there, or shows nobody as some of NTU's do."""
         sequence = item.ref["sequence"]
-        if self.opts.skeletons is None or item.ref["view"] != 0 or sequence in _BROKEN_RECORDINGS:
+        if (
+            self.options.skeletons is None
+            or item.ref["view"] != 0
+            or sequence in _BROKEN_RECORDINGS
+        ):
             return None
         name = sequence.removesuffix(".avi").removesuffix("_color")
         # UESTC itself writes some persons with two digits, SURREACT all with three (spec surreact, section 2).
         for each in (name, re.sub(r"_p0(\d\d)_", r"_p\1_", name)):
-            if (path := find_recording(self.opts.skeletons, each)) is not None:
+            if (path := find_recording(self.options.skeletons, each)) is not None:
                 try:
                     return from_recording(path, frames, people)
                 except SourceError as error:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -38,7 +38,7 @@ _LABELS = {"kinect": "Kinect", "openpose": "OpenPose"}
 _RECODED = 0.35  # bytes of H.264 per byte of motion JPEG
 
 
-class SynadlConverter(Converter):
+class SynadlConverter(Converter[SynadlOptions]):
     """Converts SynADL videos with Kinect or OpenPose skeletons, unpacked or in zip archives."""
 
     info: ClassVar[SourceInfo] = INFO
@@ -53,21 +53,16 @@ class SynadlConverter(Converter):
                 f"{self.root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/"
             )
 
-    @property
-    def opts(self) -> SynadlOptions:
-        """The options, typed."""
-        return cast(SynadlOptions, self.options)
-
     def spaces(self) -> dict[str, LabelSpace]:
         """The 55 actions."""
-        path = self.opts.label_map
+        path = self.options.label_map
         values = None if path is None else read_yaml(path, "--label-map")
         return {"action": action_space(values, f"--label-map {path}")}
 
     @cached_property
     def _order(self) -> list[int] | None:
         """Where each Kinect joint stands in the files, from the user's list; None: in Kinect's order."""
-        path = self.opts.kinect_order
+        path = self.options.kinect_order
         if path is None:
             return None
         names = read_yaml(path, "--kinect-order")
@@ -81,11 +76,11 @@ class SynadlConverter(Converter):
 
     def list_items(self) -> Listing:
         """The selected videos, and the outcome of the self-check."""
-        path = self.opts.layout
+        path = self.options.layout
         folders = (
             {} if path is None else folders_of(read_yaml(path, "--layout"), f"--layout {path}")
         )
-        found = find_clips(self.root, folders, from_zip=self.opts.from_zip)
+        found = find_clips(self.root, folders, from_zip=self.options.from_zip)
         if not any("rgb" in clip.files for clip in found.clips.values()):
             raise SourceError(self._nothing_found(found))
         if found.unplaced and not any(
@@ -117,16 +112,16 @@ class SynadlConverter(Converter):
 
     def _is_wanted(self, clip: Clip) -> bool:
         numbers = clip.numbers
-        wanted = {"action": self.opts.actions, "person": self.opts.subjects}
-        wanted |= {"group": self.opts.groups, "camera": self.opts.cameras}
+        wanted = {"action": self.options.actions, "person": self.options.subjects}
+        wanted |= {"group": self.options.groups, "camera": self.options.cameras}
         return all(
             not values or numbers[name] in _numbers(values) for name, values in wanted.items()
         )
 
     def _draw(self, clips: list[Clip]) -> tuple[list[Clip], list[str]]:
-        limit = self.opts.max_clips or (PAPER_CLIPS if self.opts.preset == "paper" else 0)
+        limit = self.options.max_clips or (PAPER_CLIPS if self.options.preset == "paper" else 0)
         notes = []
-        if self.opts.preset == "paper":
+        if self.options.preset == "paper":
             notes.append(
                 f"paper: it trains on 48.8 thousand of the 462,000 videos; which ones is unknown, so {PAPER_CLIPS:,} "
                 "are drawn by a hash of the file name"
@@ -134,12 +129,12 @@ class SynadlConverter(Converter):
         if not limit or limit >= len(clips):
             return clips, notes
         order = sorted(
-            clips, key=lambda c: hashlib.sha256(f"{self.opts.seed}:{c.stem}".encode()).digest()
+            clips, key=lambda c: hashlib.sha256(f"{self.options.seed}:{c.stem}".encode()).digest()
         )[:limit]
         drawn = sorted(order, key=lambda clip: clip.stem)
         mark = hashlib.sha256("\n".join(clip.stem for clip in drawn).encode()).hexdigest()[:16]
         notes.append(
-            f"{limit:,} of {len(clips):,} videos drawn with seed {self.opts.seed} (list {mark})"
+            f"{limit:,} of {len(clips):,} videos drawn with seed {self.options.seed} (list {mark})"
         )
         return drawn, notes
 
@@ -154,18 +149,18 @@ class SynadlConverter(Converter):
         ref: dict[str, Any] = {"stem": clip.stem, "suffix": clip.suffix, "frames": frames}
         ref["files"] = shared.setdefault(tuple(files.items()), files)
         group = clip.stem.rsplit("_C", 1)[0].lower()
-        size = 32_768 + int(clip.size if self.opts.copy_video else _RECODED * clip.size)
+        size = 32_768 + int(clip.size if self.options.copy_video else _RECODED * clip.size)
         return Item(f"synadl-{clip.stem.lower()}", group, self._split(clip), ref, size)
 
     def _split(self, clip: Clip) -> str:
-        if self.opts.preset == "paper":
+        if self.options.preset == "paper":
             return "train"
-        if not (self.opts.val_subjects or self.opts.val_cameras):
+        if not (self.options.val_subjects or self.options.val_cameras):
             return ""
         numbers = clip.numbers
-        is_val = numbers["person"] in _numbers(self.opts.val_subjects) or numbers[
+        is_val = numbers["person"] in _numbers(self.options.val_subjects) or numbers[
             "camera"
-        ] in _numbers(self.opts.val_cameras)
+        ] in _numbers(self.options.val_cameras)
         return "val" if is_val else "train"
 
     def _notes(self, found: Found, clips: list[Clip]) -> list[str]:
@@ -184,7 +179,7 @@ class SynadlConverter(Converter):
             notes.append(
                 f"{found.doubled} files are there twice; the one with the shorter name was used"
             )
-        if found.archives and not self.opts.from_zip:
+        if found.archives and not self.options.from_zip:
             notes.append(
                 f"{len(found.archives)} archives, first {found.archives[0]}, are not read; unzip or --from-zip"
             )
@@ -215,8 +210,8 @@ class SynadlConverter(Converter):
         samples: dict[str, list[tuple[str, Pair]]] = {}
         frames: dict[str, Frame] = {}
         notes: list[str] = []
-        wanted = ("kinect", "openpose") if self.opts.joints == "auto" else (self.opts.joints,)
-        for name in ("kinect", "openpose") if self.opts.joints != "openpose" else ("openpose",):
+        wanted = ("kinect", "openpose") if self.options.joints == "auto" else (self.options.joints,)
+        for name in ("kinect", "openpose") if self.options.joints != "openpose" else ("openpose",):
             samples[name], error = self._sample(clips, name)
             is_main = name in wanted and not frames
             if error is not None and is_main:
@@ -231,7 +226,11 @@ class SynadlConverter(Converter):
                 try:
                     pairs = [pair for _, pair in samples[name]]
                     found = examine(
-                        pairs, _LABELS[name], self.opts.joint_scale, self.opts.joint_axes, is_main
+                        pairs,
+                        _LABELS[name],
+                        self.options.joint_scale,
+                        self.options.joint_axes,
+                        is_main,
                     )
                     frames[name], notes = found, [*notes, *found.sentences]
                 except SourceError as unknown:
@@ -312,10 +311,12 @@ class SynadlConverter(Converter):
         stem = item.ref["stem"]
         files = {kind: place.replace("*", stem) for kind, place in item.ref["files"].items()}
         clip = clip_of(
-            read_place(self.root, files["rgb"]), files["rgb"], copy_video=self.opts.copy_video
+            read_place(self.root, files["rgb"]), files["rgb"], copy_video=self.options.copy_video
         )
         numbers = Clip(stem).numbers
-        sample = Sample(key=item.key, group=item.group, rgb=clip.rgb, fps=clip.fps or self.opts.fps)
+        sample = Sample(
+            key=item.key, group=item.group, rgb=clip.rgb, fps=clip.fps or self.options.fps
+        )
         sample.num_frames, sample.height, sample.width = clip.num_frames, clip.height, clip.width
         sample.meta = {"stem": stem, "suffix": item.ref["suffix"], **numbers, "joint_source": ""}
         if 1 <= numbers["action"] <= RANGES["action"][1]:
@@ -327,11 +328,11 @@ class SynadlConverter(Converter):
         else:
             warnings += self._add_pose(sample, item, files, name)
         sample.meta["warnings"] = sorted(set(warnings))
-        keep_frames(sample, self.opts.frames)
+        keep_frames(sample, self.options.frames)
         return sample
 
     def _joint_set(self, item: Item, files: Mapping[str, str]) -> str | None:
-        names = {"auto": ("kinect", "openpose")}.get(self.opts.joints, (self.opts.joints,))
+        names = {"auto": ("kinect", "openpose")}.get(self.options.joints, (self.options.joints,))
         return next((n for n in names if _SETS[n][0] in files and n in item.ref["frames"]), None)
 
     def _add_pose(
@@ -348,13 +349,13 @@ class SynadlConverter(Converter):
             sample.num_frames,
             solid.index,
             files[_SETS[name][0]],
-            allow_mismatch=self.opts.allow_length_mismatch,
+            allow_mismatch=self.options.allow_length_mismatch,
         )
         points, shift = frame.metres(solid), None
-        if self.opts.recenter == "pnp" and pair.flat is not None:
+        if self.options.recenter == "pnp" and pair.flat is not None:
             shift = shift_of(frame, pair)
             points = points + shift.vector
-        usable = solid.finite if self.opts.use_occluded_joints else solid.finite & solid.visible
+        usable = solid.finite if self.options.use_occluded_joints else solid.finite & solid.visible
         joints, valid = _kinect(_MAPS[name], points, solid, usable)
         kept = place >= 0
         if kept.any():
