@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from pvit_converters.simulate.images import write_hdf5
+from pvit_converters.simulate.files.arrays import write_hdf5
 from pvit_converters.simulate.tree import rng_of
 from pvit_converters.simulate.world.rooms import Room
 from pvit_converters.simulate.world.scene import Primitive
@@ -118,7 +118,7 @@ def projection(m: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
