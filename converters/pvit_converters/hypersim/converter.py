@@ -43,7 +43,7 @@ from pvit_converters.hypersim.nyu40 import NYU40, to_segm
 from pvit_converters.hypersim.options import HypersimOptions
 from pvit_converters.hypersim.tables import SceneCamera, Tables, has_tables, load_tables
 from pvit_converters.hypersim.tonemap import tonemap
-from pvit_converters.raw.hdf5 import read_array
+from pvit_converters.raw.hdf5 import read_hdf5
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Camera, Sample
@@ -411,5 +411,5 @@ def _cached_rays(m: bytes, height: int, width: int) -> Float[np.ndarray, "h w 3"
 
 @lru_cache(maxsize=16)
 def _cached_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
-    array: Float[np.ndarray, "..."] = read_array(path, shape, "f").astype(np.float64)
+    array: Float[np.ndarray, "..."] = read_hdf5(path, shape, "f").astype(np.float64)
     return array

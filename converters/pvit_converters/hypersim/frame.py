@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Integer
 
 from pvit_converters.hypersim.layout import FILES, Trajectory
 from pvit_converters.hypersim.nyu40 import is_legal
-from pvit_converters.raw.hdf5 import read_array
+from pvit_converters.raw.hdf5 import read_hdf5
 from pvit_data.errors import SourceError
 from pvit_data.sample.sample import EncodedMedia
 
@@ -62,7 +62,7 @@ class Frame:
         """
         path = self.trajectory.path(self.number, name)
         shape = (None, None, 3) if name in _VECTORS else (None, None)
-        array = read_array(path, shape, "f" if name in _FLOATS else "iu")
+        array = read_hdf5(path, shape, "f" if name in _FLOATS else "iu")
         self._agree(path, array.shape[0], array.shape[1])
         return array
 
