@@ -74,7 +74,7 @@ def test_show(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     code, out, _ = run(capsys, "show", shards, keys[0], "--out", tmp_path / "one.png")
     assert code == 0
     for argv, text in (
-        ([keys[0][:-1] + "x"], "Nearest: 'hypersim-ai"),
+        ([keys[0][:-1] + "x"], "did you mean 'hypersim-ai"),
         (["999"], "numbers go from 0 to"),
         ([keys[0], "--frame", "7"], "has frames 0 to 0"),
         (["--where", "frames > 1000"], "no sample fulfils"),

@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from pvit_converters.base import Unwanted
 from pvit_converters.engine import plan as plans
-from pvit_converters.engine.report import size_text
 from pvit_converters.engine.run import Job, source_spec
 from pvit_converters.engine.task import load_checked
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.format.tar import BLOCK, padded
+from pvit_data.words import size_text
 from pvit_data.writing.encode import encode_sample
 from pvit_data.writing.shard import encoding_of
 

@@ -21,7 +21,7 @@ from pvit_converters.engine.place import (
     require_space,
 )
 from pvit_converters.engine.plan import Plan, Settings
-from pvit_converters.engine.report import Report, make_report, save
+from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
 from pvit_data.errors import PvitError, SourceError, UsageError
@@ -279,6 +279,21 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
     return report
 
 
-def exceeds(report: Report, max_failed: float) -> bool:
-    """Whether more samples failed than allowed."""
-    return report.failed_fraction > max_failed
+def require_success(job: Job, report: Report) -> None:
+    """Refuses a conversion that did not do its part; what is finished stays.
+
+    Raises:
+        SourceError: if more samples failed than `job.max_failed`, or shards of this run could not be written.
+    """
+    if report.failed_fraction > job.max_failed:
+        where = f"{job.out.rstrip('/')}/{report_name(job.source)}"
+        raise SourceError(
+            f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
+            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept, the list is in {where}; "
+            f"first: {report.failures[0].message}"
+        )
+    if not report.complete and job.num_tasks == 1:
+        missing = report.planned_shards - report.shards
+        raise SourceError(
+            f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}"
+        )

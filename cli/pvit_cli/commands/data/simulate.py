@@ -12,6 +12,7 @@ import typer
 
 from pvit_cli.common import print_json
 from pvit_cli.flags import Flag, make_command, optional, source_group
+from pvit_cli.options import Json
 from pvit_cli.progress import progress
 
 
@@ -67,7 +68,7 @@ def _simulate(
     truth: Annotated[
         Path | None, typer.Option(help="folder for the exact truth (arrays, JSON); default: none")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: Json = False,
 ) -> None:
     from pvit_converters.simulate import simulate
 
