@@ -11,6 +11,7 @@ from pvit_converters.base import Unwanted
 from pvit_converters.engine import plan as plans
 from pvit_converters.engine.run import Job, source_spec
 from pvit_converters.engine.task import load_checked
+from pvit_converters.evenly import evenly
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.format.tar import BLOCK, padded
 from pvit_data.words import size_text
@@ -54,11 +55,7 @@ def preview(job: Job) -> Preview:
     encoding = encoding_of(source_spec(job, converter), "train")
     plan = plans.make_plan(converter, job.settings, converter.list_items())
     items = [item for shard in plan.shards for item in shard.items]
-    picked = (
-        [items[i * len(items) // NUM_TRIED] for i in range(NUM_TRIED)]
-        if len(items) > NUM_TRIED
-        else items
-    )
+    picked = evenly(items, NUM_TRIED)
     estimated = measured = count = 0
     failures = []
     for item in picked:

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Integer, Shaped, UInt8
 from pvit_converters.phav import boxes as instance_boxes
 from pvit_converters.phav.classes import FIRST_PART, HUMAN
 from pvit_converters.phav.colours import Rows, Unknown, is_swapped, rows_at, to_classes
-from pvit_converters.phav.layout import VideoFiles
+from pvit_converters.phav.layout import MAPS, VideoFiles
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.raw.images import read_image
 from pvit_data.errors import SourceError
@@ -52,11 +52,7 @@ class Video:
 
     def __post_init__(self) -> None:
         rgb = list(self.files.of("rgb"))
-        maps = {
-            i + self.offset
-            for name in ("depth", "semantic", "instance")
-            for i in self.files.of(name)
-        }
+        maps = {i + self.offset for name in MAPS for i in self.files.of(name)}
         numbers = rgb or sorted(maps)
         if not numbers:
             raise SourceError(
