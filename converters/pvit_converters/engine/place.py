@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from pvit_converters.engine.plan import plan_name
+from pvit_converters.engine.plan_file import plan_name
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.storage.files import PART

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -11,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pvit_converters.base import Converter, ConverterOptions
-from pvit_converters.engine import plan as plans
 from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
+from pvit_converters.engine.identity import (
+    fingerprint,
+    make_identity,
+    portable_options,
+    require_equal,
+)
 from pvit_converters.engine.place import (
     overwrite,
     remove_leftovers,
@@ -20,7 +24,8 @@ from pvit_converters.engine.place import (
     require_free,
     require_space,
 )
-from pvit_converters.engine.plan import Plan, Settings
+from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
+from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
@@ -87,7 +92,7 @@ def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
         citation=info.citation,
         converter=info.name,
         converter_version=converter.version,
-        options=plans.portable_options(converter.options),
+        options=portable_options(converter.options),
         spaces=converter.spaces(),
         encodings=dict(job.settings.encodings),
         role=info.role,
@@ -135,34 +140,34 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
 
 def _plan(job: Job, converter: Converter[Any], storage: Storage) -> tuple[Plan, list[str]]:
     """The stored plan if there is one, else a new one."""
-    plan = None if job.overwrite else plans.load(job.source, storage)
+    plan = None if job.overwrite else load_plan(job.source, storage)
     if plan is None:
         return _new_plan(job, converter, storage), []
-    identity = plans.make_identity(converter, job.settings)
+    identity = make_identity(converter, job.settings)
     ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
-    plans.require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
+    require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
     notes: list[str] = []
     if job.append:
-        plan, notes = plans.append_to(plan, job.settings, converter.list_items())
-        plans.save(plan, storage)
+        plan, notes = append_to(plan, job.settings, converter.list_items())
+        save_plan(plan, storage)
     return plan, notes
 
 
 def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
-    plan = plans.make_plan(converter, job.settings, converter.list_items())
+    plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
     if job.overwrite:  # only now that there is something to take its place
         overwrite(storage, job.source)
     else:
         require_free(storage, job.source)
-    plans.save(plan, storage)
+    save_plan(plan, storage)
     return plan
 
 
 def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
     """Receipts of the plan's finished shards, by split and number."""
-    source, name = plan.identity["source"], fingerprint(plan)
+    source, name = plan.identity["source"], fingerprint(plan.identity)
     planned = {(shard.split, shard.number) for shard in plan.shards}
     found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
     return {
@@ -173,11 +178,6 @@ def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Recei
         and storage.exists(receipt.name)
         and storage.size(receipt.name) == receipt.bytes
     }
-
-
-def fingerprint(plan: Plan) -> str:
-    """Hash of a plan's identity."""
-    return plans.digest(json.dumps(plan.identity, sort_keys=True))[:16]
 
 
 def _write_shards(
@@ -195,7 +195,7 @@ def _write_shards(
         return []
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    root, name = job.root.resolve(), fingerprint(plan)
+    root, name = job.root.resolve(), fingerprint(plan.identity)
     tasks = [Task(job.converter, root, job.options, job.out, spec, shard, name) for shard in todo]
     notes = _execute(job, tasks, count)
     if job.num_tasks == 1:
