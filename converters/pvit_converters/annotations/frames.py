@@ -27,14 +27,9 @@ def parse_frames(text: str) -> slice:
         UsageError: if it is no such text.
     """
     match = _SLICE.fullmatch(text or ":")
-    parts = (
-        [int(part) if part else None for part in match.groups(default="")]
-        if match
-        else [None, None, 0]
-    )
-    if parts[2] == 0:
+    if match is None or int(match[3] or 1) == 0:
         raise UsageError(f"--frames {text}: expected START:STOP:STEP, such as ::4 or :300")
-    return slice(*parts)
+    return slice(*(int(part) if part else None for part in match.groups()))
 
 
 def name_frames(sample: Sample, frames: Integer[np.ndarray, "n"]) -> None:

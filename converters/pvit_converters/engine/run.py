@@ -126,14 +126,13 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         )
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
         converter = job.converter(job.root, job.options)
-        encoding_of(
-            source_spec(job, converter), "train"
-        )  # refuses unknown encodings before any work
+        spec = source_spec(job, converter)
+        encoding_of(spec, "train")  # refuses unknown encodings before any work
         storage = Storage(job.out)
         plan, notes = _plan(job, converter, storage)
         # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
         kept = {name: plan.identity[name] for name in ("converter", "options")}
-        spec = source_spec(job, converter).model_copy(update={**kept, "notes": list(plan.notes)})
+        spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
         notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
         return _finish(job, plan, storage, notes)
 
@@ -167,7 +166,8 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
 
 def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
     """Receipts of the plan's finished shards, by split and number."""
-    source, name = plan.identity["source"], fingerprint(plan.identity)
+    source = plan.identity["source"]
+    name = fingerprint(plan.identity)
     planned = {(shard.split, shard.number) for shard in plan.shards}
     found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
     return {
@@ -195,7 +195,8 @@ def _write_shards(
         return []
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    root, name = job.root.resolve(), fingerprint(plan.identity)
+    root = job.root.resolve()
+    name = fingerprint(plan.identity)
     tasks = [Task(job.converter, root, job.options, job.out, spec, shard, name) for shard in todo]
     notes = _execute(job, tasks, count)
     if job.num_tasks == 1:
@@ -205,9 +206,8 @@ def _write_shards(
 
 def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
     workers = min(job.workers or _worthwhile(tasks), len(tasks))
-    execute = (
-        run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
-    )
+    is_alone = workers <= 1 and job.scheduler is None
+    execute = run_here if is_alone else on_dask(workers, job.scheduler)
     tried = failed = 0
     notes = []
     for task, result in execute(tasks, count):
@@ -228,14 +228,9 @@ def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
 
 def _worthwhile(tasks: list[Task]) -> int:
     """One process per core, or this one alone where the work is less than starting them."""
-    is_small = sum(task.shard.size for task in tasks) < SMALL_JOB
-    return (
-        1
-        if is_small
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if sum(task.shard.size for task in tasks) < SMALL_JOB:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_open(job: Job, receipt: Receipt | None) -> bool:

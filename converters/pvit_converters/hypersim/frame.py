@@ -85,8 +85,8 @@ class Frame:
         """
         labels: Integer[np.ndarray, "h w"] = self.read("semantic")
         if not is_legal(labels):
-            path, found = self.trajectory.path(self.number, "semantic"), np.unique(labels)
-            odd = [int(x) for x in found if x != -1 and not 1 <= x <= 40][:5]
+            path = self.trajectory.path(self.number, "semantic")
+            odd = [int(x) for x in np.unique(labels) if x != -1 and not 1 <= x <= 40][:5]
             raise SourceError(
                 f"{path}: labels {odd}, expected -1 or 1..40 (NYU40)", reason="bad-label"
             )

@@ -79,10 +79,8 @@ class Video:
             image = read_image(path)
             image = image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
             if out is None:
-                out, self.size = (
-                    np.empty((len(paths), *image.shape), np.uint8),
-                    (image.shape[0], image.shape[1]),
-                )
+                out = np.empty((len(paths), *image.shape), np.uint8)
+                self.size = (image.shape[0], image.shape[1])
             if image.shape != out.shape[1:] or image.dtype != np.uint8:
                 raise SourceError(
                     f"{path}: {image.dtype} {image.shape}, but {paths[0].name} has {out.shape[1:]}",
@@ -134,7 +132,8 @@ class Video:
         frames, paths = self._maps("semantic")
         if not paths:
             return None
-        unknown, maps = Unknown({}, 0), []
+        unknown = Unknown({}, 0)
+        maps = []
         for path in paths:
             image = read_image(path)
             if image.ndim != 3:

@@ -60,14 +60,10 @@ TRAPS = (
     "stray .DS_Store files; flow without its last frame; the RGB numbers start at 1, the maps' at 0 unless asked",
 )
 
-_ENVIRONMENTS, _PHASES = (
-    ("Urban", "GreenCity", "Lake", "Stadium", "Middle"),
-    ("Dawn", "Day", "Dusk"),
-)
-_WEATHER, _PEOPLE = (
-    ("Clear", "Cloudy", "Foggy", "Rainy"),
-    ("Civilian_Female01", "Vincent", "Justin", "Model_Girl", "Joan"),
-)
+_ENVIRONMENTS = ("Urban", "GreenCity", "Lake", "Stadium", "Middle")
+_PHASES = ("Dawn", "Day", "Dusk")
+_WEATHER = ("Clear", "Cloudy", "Foggy", "Rainy")
+_PEOPLE = ("Civilian_Female01", "Vincent", "Justin", "Model_Girl", "Joan")
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,8 @@ def simulate(
         UsageError: for actions that do not exist, or for more videos than there are file names.
     """
     count, length, shrink = PRESETS[job.preset]
-    total, most = job.samples or count, len(CAMERAS) * len(actions) * PEOPLE * TAKES
+    total = job.samples or count
+    most = len(CAMERAS) * len(actions) * PEOPLE * TAKES
     if not actions or not set(actions) <= set(range(1, 56)):
         raise UsageError(f"simulate synadl: actions must be numbers from 1 to 55, not {actions}.")
     if total > most:

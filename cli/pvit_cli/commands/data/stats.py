@@ -146,8 +146,8 @@ def _ranges(histogram: Any, *, whole: bool) -> list[tuple[str, int, str]]:
     edges = histogram.edges
     rows = []
     for low, high, count in zip(edges, edges[1:], histogram.counts, strict=False):
-        single = whole and high - low <= 1
-        name = f"{low:g}" if single else f"{low:g}-{high - 1 if whole else high:g}"
+        last = high - 1 if whole else high
+        name = f"{low:g}" if last == low else f"{low:g}-{last:g}"
         rows.append((name, count, f"{count:,}"))
     return [row for row in rows if row[1]] if whole else rows
 
