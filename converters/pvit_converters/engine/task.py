@@ -158,4 +158,4 @@ def _mark(task: Task, item: Item) -> None:
     if task.marker is not None:
         with suppress(OSError):  # the marker only helps to name a culprit
             task.marker.parent.mkdir(parents=True, exist_ok=True)
-            task.marker.write_text(item.key)
+            task.marker.write_text(item.key, encoding="utf-8")

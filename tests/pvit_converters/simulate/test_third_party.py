@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pvit_cli.data import main
-from pvit_converters import simulate
+from pvit_converters import registry, simulate
 from pvit_data.errors import UsageError
 
 MODULE = '''
@@ -39,6 +39,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "larder.py").write_text(MODULE)
     (site / "larder-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: larder\nVersion: 1.0\n")
     entries = "[pvit.simulators]\nlarder = larder:SIMULATOR\nbroken = larder:nothing\n"
+    entries += "[pvit.converters]\nlarder = larder:SIMULATOR\n"
     (site / "larder-1.0.dist-info/entry_points.txt").write_text(entries)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -65,3 +66,10 @@ def test_what_is_no_simulator_is_refused() -> None:
         simulate.load("broken")
     with pytest.raises(UsageError, match=r"unknown source 'lardr'. Nearest: 'larder'"):
         simulate.load("lardr")
+
+
+def test_what_is_no_converter_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"source 'larder': .* is not a pvit_converters\.Converter class"):
+        registry.load("larder")
+    with pytest.raises(UsageError, match=r"unknown source 'lardr'. Nearest: 'larder'"):
+        registry.load("lardr")
