@@ -34,8 +34,8 @@ BATCH = 4
 def phav_like(number: int) -> list[Sample]:
     """Street clips of the simulator, in memory."""
     from pvit_converters.simulate import phav
-    from pvit_converters.simulate.images import srgb
     from pvit_converters.simulate.tree import Size
+    from pvit_converters.simulate.world.film import srgb
     from pvit_converters.simulate.world.render import render
 
     out = []
@@ -56,7 +56,7 @@ def phav_like(number: int) -> list[Sample]:
 
 def hypersim_like(number: int) -> list[Sample]:
     """Rooms of the simulator, in memory, with the noise of a path tracer on them."""
-    from pvit_converters.simulate.images import tonemap
+    from pvit_converters.simulate.world.film import tonemap
     from pvit_converters.simulate.world.render import render
     from pvit_converters.simulate.world.rooms import room, wander
     from pvit_converters.simulate.world.scene import Camera, Scene, pinhole

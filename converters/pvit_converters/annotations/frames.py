@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from jaxtyping import Integer
 
 from pvit_data.errors import UsageError
 from pvit_data.sample.sample import Sample
@@ -26,14 +27,16 @@ def parse_frames(text: str) -> slice:
         UsageError: if it is no such text.
     """
     match = _SLICE.fullmatch(text or ":")
-    parts = (
-        [int(part) if part else None for part in match.groups(default="")]
-        if match
-        else [None, None, 0]
-    )
-    if parts[2] == 0:
+    if match is None or int(match[3] or 1) == 0:
         raise UsageError(f"--frames {text}: expected START:STOP:STEP, such as ::4 or :300")
-    return slice(*parts)
+    return slice(*(int(part) if part else None for part in match.groups()))
+
+
+def name_frames(sample: Sample, frames: Integer[np.ndarray, "n"]) -> None:
+    """Says of every map and joint which frames its entries belong to, where not every frame has them; in place."""
+    for name in (*_DENSE, *_POSE):
+        if sample.has(name):
+            sample.frames[name] = frames
 
 
 def keep_frames(sample: Sample, text: str) -> None:

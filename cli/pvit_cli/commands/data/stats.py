@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.common import console, print_json
+from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
 from pvit_cli.progress import progress
+from pvit_data.words import size_text
 
 TOP = 12  # lines of a class table
 BAR = 28  # characters of the longest bar
@@ -16,37 +18,34 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("stats")(stats)
 
-    @app.command("stats")
-    def stats(
-        out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
-        source: Annotated[str | None, typer.Option(help="only this source")] = None,
-        split: Annotated[str | None, typer.Option(help="only this split")] = None,
-        where: Annotated[
-            str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')
-        ] = None,
-        scan: Annotated[
-            int,
-            typer.Option(
-                help="samples to read for depths, boxes and segmentation; 0: none, -1: all", min=-1
-            ),
-        ] = 256,
-        top: Annotated[int, typer.Option(help="classes shown", min=1)] = TOP,
-        as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
-    ) -> None:
-        """Count samples, hours, annotations, classes, depths and bytes."""
-        import pvit_data
-        from pvit_data.looking.stats import collect
 
-        dataset = pvit_data.open(out, source=source, split=split, where=where)
-        with progress("stats") as update:
-            found = collect(dataset, scan, update)
-        print_json(found.to_json()) if as_json else _print(found, top)
+def stats(
+    out: Dataset,
+    source: OnlySource = None,
+    split: OnlySplit = None,
+    where: Where = None,
+    scan: Annotated[
+        int,
+        typer.Option(
+            help="samples to read for depths, boxes and segmentation; 0: none, -1: all", min=-1
+        ),
+    ] = 256,
+    top: Annotated[int, typer.Option(help="classes shown", min=1)] = TOP,
+    as_json: Json = False,
+) -> None:
+    """Count samples, hours, annotations, classes, depths and bytes."""
+    import pvit_data
+    from pvit_data.looking.stats import collect
+
+    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    with progress("stats") as update:
+        found = collect(dataset, scan, update)
+    print_json(found.to_json()) if as_json else _print(found, top)
 
 
 def _print(stats: Any, top: int) -> None:
-    from pvit_converters.engine.report import size_text
-
     out = console()
     hours = f"{stats.hours:.1f} hours" if stats.hours >= 1 else f"{60 * stats.hours:.1f} minutes"
     out.print(f"[bold]{stats.samples:,} samples[/], {hours}, {size_text(stats.bytes)}\n")
@@ -81,8 +80,6 @@ def _print(stats: Any, top: int) -> None:
 
 def _parts(stats: Any) -> Any:
     from rich.table import Table
-
-    from pvit_converters.engine.report import size_text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in (
@@ -149,8 +146,8 @@ def _ranges(histogram: Any, *, whole: bool) -> list[tuple[str, int, str]]:
     edges = histogram.edges
     rows = []
     for low, high, count in zip(edges, edges[1:], histogram.counts, strict=False):
-        single = whole and high - low <= 1
-        name = f"{low:g}" if single else f"{low:g}-{high - 1 if whole else high:g}"
+        last = high - 1 if whole else high
+        name = f"{low:g}" if last == low else f"{low:g}-{last:g}"
         rows.append((name, count, f"{count:,}"))
     return [row for row in rows if row[1]] if whole else rows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pvit_converters.simulate.images import savemat
+from pvit_converters.simulate.files.arrays import write_mat
 from pvit_data.sample.kinect25 import FLIP
 
 
@@ -39,4 +39,4 @@ def write_ntu(path: Path, joints: Float[np.ndarray, "p t 25 3"]) -> None:
 def write_uestc(path: Path, joints: Float[np.ndarray, "p t 25 3"], flat: bool) -> None:
     """One `_skeleton.mat` of the first person: variable `v` (T,75), or `skel` (T,25,3)."""
     points = _recorded(joints)[0]
-    savemat(path, {"v": points.reshape(len(points), 75)} if flat else {"skel": points})
+    write_mat(path, {"v": points.reshape(len(points), 75)} if flat else {"skel": points})

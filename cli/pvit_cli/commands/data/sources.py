@@ -8,25 +8,27 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.common import console, print_json
+from pvit_cli.options import Json
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("sources")(sources)
 
-    @app.command("sources")
-    def sources(
-        name: Annotated[str | None, typer.Argument(help="show all about this source")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    ) -> None:
-        """List the raw datasets that can be converted; with a NAME, how to get it and what it must look like."""
-        from pvit_converters import registry
 
-        if name is not None:
-            _show(registry.load(name), as_json)
-        elif as_json:
-            print_json([_values(registry.load(each)) for each in registry.names()])
-        else:
-            _table([registry.load(each) for each in registry.names()])
+def sources(
+    name: Annotated[str | None, typer.Argument(help="show all about this source")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the raw datasets that can be converted; with a NAME, how to get it and what it must look like."""
+    from pvit_converters import registry
+
+    if name is not None:
+        _show(registry.load(name), as_json)
+    elif as_json:
+        print_json([_values(registry.load(each)) for each in registry.names()])
+    else:
+        _table([registry.load(each) for each in registry.names()])
 
 
 def _values(converter: Any) -> dict[str, Any]:

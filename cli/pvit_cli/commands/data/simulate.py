@@ -12,8 +12,8 @@ import typer
 
 from pvit_cli.common import print_json
 from pvit_cli.flags import Flag, make_command, optional, source_group
+from pvit_cli.options import Json
 from pvit_cli.progress import progress
-from pvit_data.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,27 +26,22 @@ def register(app: typer.Typer) -> None:
 
 
 def _names() -> list[str]:
-    from pvit_converters.simulate import SOURCES
+    from pvit_converters import simulate
 
-    return list(SOURCES)
+    return simulate.names()
 
 
 def _build(name: str) -> Any:
-    from pvit_cli.common import nearest
-    from pvit_converters.simulate import SOURCES
+    from pvit_converters import simulate
 
-    if name not in SOURCES:
-        raise UsageError(
-            f"unknown source '{name}'.{nearest(name, SOURCES)} Can be simulated: {', '.join(SOURCES)}."
-        )
-    writer = SOURCES[name].load()
-    texts = _argument_texts(inspect.getdoc(writer) or "")
-    hints = get_type_hints(writer)
+    simulator = simulate.load(name)
+    texts = _argument_texts(inspect.getdoc(simulator.simulate) or "")
+    hints = get_type_hints(simulator.simulate)
     flags = [
         Flag(key, optional(hints[key], default), default, texts.get(key, ""), f"Options of {name}")
-        for key, default in (writer.__kwdefaults__ or {}).items()
+        for key, default in simulator.options.items()
     ]
-    return make_command(name, partial(_simulate, name), flags, SOURCES[name].about)
+    return make_command(name, partial(_simulate, name), flags, simulator.about)
 
 
 def _argument_texts(doc: str) -> dict[str, str]:
@@ -73,7 +68,7 @@ def _simulate(
     truth: Annotated[
         Path | None, typer.Option(help="folder for the exact truth (arrays, JSON); default: none")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: Json = False,
 ) -> None:
     from pvit_converters.simulate import simulate
 

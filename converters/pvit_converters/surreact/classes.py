@@ -1,11 +1,15 @@
-"""The action labels of SURREACT: NTU's 60 and UESTC's 40 classes in one space (spec surreact, section 9).
+"""SURREACT's label spaces: actions of both sets in one (spec surreact, section 9), and body parts (section 5.1).
 
-The two collide by number, so NTU keeps 0..59 and UESTC follows as 60..99; names carry the set.
+NTU's 60 and UESTC's 40 actions collide by number, so NTU keeps 0..59 and UESTC follows as 60..99; names carry the set.
+Parts are the 24 of SMPL, or the authors' reduction to 14.
 """
 
 from __future__ import annotations
 
 import re
+
+import numpy as np
+from jaxtyping import UInt8
 
 from pvit_data.sample.labels import LabelSpace
 
@@ -49,3 +53,35 @@ def action_of(sequence: str) -> tuple[int | None, str]:
     match = re.match(r"a(\d+)_", sequence)
     label = int(match[1]) if match else -1
     return (len(NTU60) + label, f"uestc40:{label}") if 0 <= label < len(UESTC40) else (None, "")
+
+
+_PARTS = (
+    "hips leftUpLeg rightUpLeg spine leftLeg rightLeg spine1 leftFoot rightFoot spine2 leftToeBase rightToeBase neck "
+    "leftShoulder rightShoulder head leftArm rightArm leftForeArm rightForeArm leftHand rightHand leftHandIndex1 "
+    "rightHandIndex1"
+)
+_FOURTEEN = (
+    "head torso right_upper_arm right_forearm right_hand left_upper_arm left_forearm left_hand right_thigh right_shin "
+    "right_foot left_thigh left_shin left_foot"
+)
+_REDUCTION = "2 12 9 2 13 10 2 14 11 2 14 11 2 2 2 1 6 3 7 4 8 5 8 5"
+
+
+def _space(name: str, classes: str) -> LabelSpace:
+    names = ("background", *classes.split())
+    pairs = tuple(
+        (i, names.index(other))
+        for i, n in enumerate(names)
+        if n.startswith("left") and (other := f"right{n[4:]}") in names
+    )
+    return LabelSpace(name, names, pairs=pairs)
+
+
+SMPL24 = _space("smpl24", _PARTS)
+"""0 background, 1..24: part k + 1 is moved by SMPL joint k."""
+
+SMPL14 = _space("smpl14", _FOURTEEN)
+"""0 background, 1..14."""
+
+TO_14: UInt8[np.ndarray, "25"] = np.array([0, *map(int, _REDUCTION.split())], np.uint8)
+"""The id in `SMPL14` of each id in `SMPL24`."""

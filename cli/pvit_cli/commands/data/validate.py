@@ -7,35 +7,37 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.common import EXIT_OK, EXIT_PROBLEM, print_json
+from pvit_cli.options import Dataset, Json
 from pvit_cli.progress import progress
+from pvit_data.words import size_text
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("validate")(validate)
 
-    @app.command("validate")
-    def validate(
-        out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
-        deep: Annotated[
-            bool, typer.Option("--deep", help="decode every page and every frame as well")
-        ] = False,
-        workers: Annotated[
-            int, typer.Option(help="processes; 0: one per core where it pays", min=0)
-        ] = 0,
-        examples: Annotated[int, typer.Option(help="problems shown of each kind", min=0)] = 5,
-        as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
-    ) -> int:
-        """Check structure, checksums, schema and values of a dataset; exit code 1 if anything is wrong."""
-        from pvit_data.validate import validate as run
 
-        with progress("validate") as update:
-            report = run(out, deep=deep, workers=workers, progress=update)
-        print_json(report.to_json()) if as_json else _print(report, examples)
-        return EXIT_OK if report.ok else EXIT_PROBLEM
+def validate(
+    out: Dataset,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="decode every page and every frame as well")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(help="processes; 0: one per core where it pays", min=0)
+    ] = 0,
+    examples: Annotated[int, typer.Option(help="problems shown of each kind", min=0)] = 5,
+    as_json: Json = False,
+) -> int:
+    """Check structure, checksums, schema and values of a dataset; exit code 1 if anything is wrong."""
+    from pvit_data.validate import validate as run
+
+    with progress("validate") as update:
+        report = run(out, deep=deep, workers=workers, progress=update)
+    print_json(report.to_json()) if as_json else _print(report, examples)
+    return EXIT_OK if report.ok else EXIT_PROBLEM
 
 
 def _print(report: Any, examples: int) -> None:
-    from pvit_converters.engine.report import size_text
     from pvit_data.validate import KINDS, WARNINGS
 
     for kind, meaning in KINDS.items():

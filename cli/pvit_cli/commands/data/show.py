@@ -7,59 +7,59 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, nearest, print_json
+from pvit_cli.common import console, print_json
+from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
 from pvit_data.errors import UsageError
+from pvit_data.storage.files import write_file
+from pvit_data.words import did_you_mean
 
 LABEL = 12  # columns of the names of facts
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("show")(show)
 
-    @app.command("show")
-    def show(
-        out: Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")],
-        sample: Annotated[
-            str | None, typer.Argument(metavar="[KEY|ROW]", help="key of a sample, or its number")
-        ] = None,
-        sheet: Annotated[
-            Path | None,
-            typer.Option(
-                "--out",
-                help="write a contact sheet: of this sample's frames, or of several samples",
-            ),
-        ] = None,
-        samples: Annotated[
-            int, typer.Option(help="lines of the contact sheet", min=1, max=100)
-        ] = 8,
-        frame: Annotated[
-            int | None, typer.Option(help="frame to show; default: one with annotations", min=0)
-        ] = None,
-        source: Annotated[str | None, typer.Option(help="only this source")] = None,
-        split: Annotated[str | None, typer.Option(help="only this split")] = None,
-        where: Annotated[
-            str | None, typer.Option(help='filter, e.g. "has_depth and frames >= 16"')
-        ] = None,
-        height: Annotated[
-            int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)
-        ] = 168,
-        as_json: Annotated[bool, typer.Option("--json", help="print the facts as JSON")] = False,
-    ) -> None:
-        """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out)."""
-        import pvit_data
 
-        dataset = pvit_data.open(out, source=source, split=split, where=where)
-        if len(dataset) == 0:
-            raise UsageError(f"{out}: no sample fulfils the filter")
-        row = None if sample is None else _find(dataset, sample)
-        if sheet is not None:
-            _write_sheet(dataset, row, sheet, samples, height)
-        else:
-            _show(dataset, row or 0, frame, as_json)
-            if sample is None and not as_json:
-                print(
-                    f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png"
-                )
+def show(
+    out: Dataset,
+    sample: Annotated[
+        str | None, typer.Argument(metavar="[KEY|ROW]", help="key of a sample, or its number")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="write a contact sheet: of this sample's frames, or of several samples",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="lines of the contact sheet", min=1, max=100)] = 8,
+    frame: Annotated[
+        int | None, typer.Option(help="frame to show; default: one with annotations", min=0)
+    ] = None,
+    source: OnlySource = None,
+    split: OnlySplit = None,
+    where: Where = None,
+    height: Annotated[
+        int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)
+    ] = 168,
+    as_json: Json = False,
+) -> None:
+    """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out)."""
+    import pvit_data
+
+    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    if len(dataset) == 0:
+        raise UsageError(f"{out}: no sample fulfils the filter")
+    row = None if sample is None else _find(dataset, sample)
+    if sheet is not None:
+        _write_sheet(dataset, row, sheet, samples, height)
+    else:
+        _show(dataset, row or 0, frame, as_json)
+        if sample is None and not as_json:
+            print(
+                f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png"
+            )
 
 
 def _find(dataset: Any, text: str) -> int:
@@ -71,7 +71,7 @@ def _find(dataset: Any, text: str) -> int:
         if int(text) < len(dataset):
             return int(text)
         raise UsageError(f"no sample {text}: numbers go from 0 to {len(dataset) - 1}")
-    raise UsageError(f"no sample '{text}'.{nearest(text, keys[:20_000].tolist())}")
+    raise UsageError(f"no sample '{text}'{did_you_mean(text, keys[:20_000].tolist())}")
 
 
 def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height: int) -> None:
@@ -84,8 +84,7 @@ def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height
         picture = samples_sheet(dataset, rows, height)
     else:
         picture = frames_sheet(dataset, row, samples, height)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(picture))
+    write_file(path, png(picture))
     print(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels")
 
 

@@ -11,7 +11,8 @@ import typer
 from pvit_cli.common import EXIT_OK, print_json
 from pvit_cli.flags import Flag, make_command, optional, source_group
 from pvit_cli.progress import progress
-from pvit_data.errors import SourceError, UsageError
+from pvit_data.errors import UsageError
+from pvit_data.words import first_problem
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _MANY = tuple[str, ...]
@@ -152,11 +153,7 @@ def _options(converter: Any, values: dict[str, Any]) -> Any:
     try:
         return converter.Options(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        flag = (
-            "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else converter.info.name
-        )
-        raise UsageError(f"{flag}: {first['msg']}") from error
+        raise UsageError(f"options of {converter.info.name}: {first_problem(error)}") from error
 
 
 def _preview(job: Any, as_json: bool) -> int:
@@ -168,27 +165,16 @@ def _preview(job: Any, as_json: bool) -> int:
 
 
 def _run(job: Any, as_json: bool) -> int:
-    from pvit_converters.engine.report import as_text, report_name, to_json
-    from pvit_converters.engine.run import convert, exceeds
+    from pvit_converters.engine.report import as_text, to_json
+    from pvit_converters.engine.run import convert, require_success
 
     with progress(f"convert {job.source}") as update:
         report = convert(job, update)
-    where = f"{job.out.rstrip('/')}/{report_name(job.source)}"
     if as_json:
         print_json(to_json(report, out=job.out))
     else:
         print(as_text(report))
-    if exceeds(report, job.max_failed):
-        raise SourceError(
-            f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
-            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept, the list is in {where}; "
-            f"first: {report.failures[0].message}"
-        )
-    if not report.complete and job.num_tasks == 1:
-        missing = report.planned_shards - report.shards
-        raise SourceError(
-            f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}"
-        )
+    require_success(job, report)
     if not as_json:
         print(_next_step(job, report))
     return EXIT_OK
