@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pvit_data.errors import PvitError
     from pvit_data.format.manifest import SourceSpec
     from pvit_data.loading.loader import eval_loader, loader
-    from pvit_data.mixing.mixture import Mixture, MixtureSource
+    from pvit_data.mixing.mixture import Mixture
+    from pvit_data.mixing.sources import MixtureSource
     from pvit_data.reading.dataset import ShardDataset
     from pvit_data.reading.dataset import open_dataset as open
     from pvit_data.sample.labels import LabelSpace
@@ -46,7 +47,7 @@ _HOMES = {
     "EncodedMedia": "sample.sample",
     "LabelSpace": "sample.labels",
     "Mixture": "mixing.mixture",
-    "MixtureSource": "mixing.mixture",
+    "MixtureSource": "mixing.sources",
     "PvitError": "errors",
     "Sample": "sample.sample",
     "ShardDataset": "reading.dataset",

@@ -8,7 +8,7 @@ import pytest
 from pvit_data.loading.loader import loader
 from pvit_data.mixing import order
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.tasks.table import TASKS
+from pvit_data.tasks.table import ORDER
 
 PAGE = (Path(__file__).parents[3] / "docs/loading.md").read_text()
 
@@ -29,4 +29,4 @@ def test_the_numbers_are_the_defaults() -> None:
     assert loader.__kwdefaults__["max_corrupt"] == 0.01
     assert loader.__kwdefaults__["on_corrupt"] == "raise"
     assert Mixture.__init__.__defaults__ == (0, None, 3.0)
-    assert all(name in PAGE for name in TASKS)
+    assert all(name in PAGE for name in ORDER)
