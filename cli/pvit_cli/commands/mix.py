@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
         A YAML file that names its shards itself (shards, downstream, batch_size, quotas, ...) is read, too.
         """
-        from pvit_data.looking.mix_figure import figure as draw
+        from pvit_data.looking.mix_figure import figure as mix_figure
         from pvit_data.mixing.plan import survey
         from pvit_model.recipes.mixtures import recipe_mixture
 
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         mixture, notes = recipe_mixture(recipe, shards or (), [*(settings or ()), *changes])
         plan = survey(mixture, steps)
         if figure is not None:
-            figure.write_text(draw(plan))
+            figure.write_text(mix_figure(plan))
         if as_json:
             print_json(plan.to_json())
             return
