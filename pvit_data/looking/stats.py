@@ -21,6 +21,7 @@ from pvit_data.sample.labels import LabelSpace
 SCAN = 256
 BINS = 24
 SCANNED = [layer for layer in LAYERS if layer.scanned]
+INDEXED = [layer for layer in LAYERS if layer.classes is not None and not layer.scanned]
 _UNITS = {layer.name: layer.unit for layer in LAYERS}
 _DEPTH_STEP, _DEPTH_STEPS = 0.05, 4000  # metres; up to 200 m, the last bin takes what is farther
 
@@ -159,7 +160,7 @@ def collect(
         ),
         people=_most_frequent(str(n) for n in table("people") if n >= 0),
         boxes=histogram(table("boxes")[table("boxes") >= 0]),
-        actions=table.actions(),
+        actions=table.classes(),
     )
     _scan(
         dataset, spread_rows(table("source"), scan), stats, progress or (lambda done, total: None)
@@ -205,15 +206,17 @@ class _Table:
         has = {name: column for name in FIELDS if (column := self(f"has_{name}")).any()}
         return {a: {b: int((has[a] & has[b]).sum()) for b in has} for a in has}
 
-    def actions(self) -> list[ClassCounts]:
-        """Class counts of each source that has action classes."""
+    def classes(self) -> list[ClassCounts]:
+        """Class counts of what the index holds the class of."""
         found = []
         for source in self._dataset.sources:
-            rows = (self("source") == source) & self("has_action") & (self("action") >= 0)
-            space = self._dataset.spaces_of(source).get("action")
-            if rows.any():
-                counts: Counter[int] = Counter(self("action")[rows].tolist())
-                found.append(_named(source, "action", space, "samples", counts))
+            mine = self("source") == source
+            for layer in INDEXED:
+                rows = mine & self(f"has_{layer.name}") & (self(layer.name) >= 0)
+                space = self._dataset.spaces_of(source).get(layer.name)
+                counts = Counter(self(layer.name)[rows].tolist())
+                if counts:
+                    found.append(_named(source, layer.name, space, layer.unit, counts))
         return found
 
 

@@ -161,9 +161,9 @@ def box_colours(boxes: Boxes, space: LabelSpace | None) -> UInt8[np.ndarray, "n 
 
 def joints_of(sample: Sample, frame: int) -> Joints | None:
     """Everybody's joints in a frame: 2D joints if stored, else 3D ones through the camera, else a front view."""
-    flat, pose, valid = (
-        entry_of(sample, name, frame) for name in ("pose2d", "pose3d", "pose3d_valid")
-    )
+    flat = entry_of(sample, "pose2d", frame)
+    pose = entry_of(sample, "pose3d", frame)
+    valid = entry_of(sample, "pose3d_valid", frame)
     if valid is None and pose is not None and sample.pose3d_valid is not None:
         valid = sample.pose3d_valid[np.flatnonzero(sample.frames_of("pose3d") == frame)[0]]
     if flat is not None:

@@ -151,3 +151,21 @@ def test_the_command(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["steps"] == 5
     assert main(["mix", str(shards / "none.yaml")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_takes_recipes_and_needs_no_torch(shards: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom pvit_cli.data import main\ncode = main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules\nsys.exit(code)"
+    )
+    folders = [word for name in ("real", "synth") for word in ("--shards", str(shards / name))]
+    options = [*folders, "--downstream", "real", "--set", "mixture.batch_size=6", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, "mix", "demo", *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert [source["name"] for source in plan["sources"]] == ["real", "synth"]
+    assert [source["per_batch"] for source in plan["sources"]] == [3, 3]
