@@ -213,12 +213,15 @@ def cpu_per_sample(run: Callable[[], int], rounds: int) -> float:
 def bare_decode(ds: Any) -> Callable[[], int]:
     """Decoding the frames that the batch needs, and nothing else."""
     from pvit_data.clips.config import ClipConfig
+    from pvit_data.clips.view import Viewer
     from pvit_data.loading.clip_reader import ClipReader
 
     def run() -> int:
         reader = ClipReader(ds, ClipConfig(), {"ssv2": ()})
+        viewer = Viewer(ClipConfig(), "segment")
         for row in range(len(ds)):
-            ds.read(row, ("rgb",), np.unique(reader._choose(row, np.random.default_rng(row))))
+            view = viewer.training(reader._video(row), 0.0, np.random.default_rng(row))
+            ds.read(row, ("rgb",), view.distinct)
         return len(ds)
 
     return run

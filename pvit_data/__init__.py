@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the names of `_HOMES` for type checkers
     from pvit_data.loading.loader import eval_loader as eval_loader
     from pvit_data.loading.loader import loader as loader
     from pvit_data.mixing.mixture import Mixture as Mixture
-    from pvit_data.mixing.mixture import MixtureSource as MixtureSource
+    from pvit_data.mixing.sources import MixtureSource as MixtureSource
     from pvit_data.reading.dataset import ShardDataset as ShardDataset
     from pvit_data.reading.open import open_dataset
     from pvit_data.sample.labels import LabelSpace as LabelSpace
@@ -45,7 +45,7 @@ _HOMES = {
     "EncodedMedia": "sample.sample:EncodedMedia",
     "LabelSpace": "sample.labels:LabelSpace",
     "Mixture": "mixing.mixture:Mixture",
-    "MixtureSource": "mixing.mixture:MixtureSource",
+    "MixtureSource": "mixing.sources:MixtureSource",
     "PvitError": "errors:PvitError",
     "Sample": "sample.sample:Sample",
     "ShardDataset": "reading.dataset:ShardDataset",

@@ -83,7 +83,7 @@ def whole_frame(
     return Geometry(source, (0, 0), source, size, (0, 0), size, flip)
 
 
-def draw(
+def random_view(
     source: tuple[int, int], config: ClipConfig, flip: float, rng: np.random.Generator
 ) -> Geometry:
     """A random training view: a crop of a randomly scaled frame, mirrored with probability `flip`."""

@@ -55,6 +55,7 @@ class SourceSpec(BaseModel):
             "normal": "octahedral"}`.
         role: `"auxiliary"` or `"downstream"`.
         tasks: auxiliary tasks that this source is meant for.
+        sampler: how clips are sampled from its videos (`pvit_data.clips.frames`); "" where it declares none.
         notes: sentences about the conversion.
     """
 
@@ -72,6 +73,7 @@ class SourceSpec(BaseModel):
     encodings: dict[str, str] = Field(default_factory=dict)
     role: str = "auxiliary"
     tasks: tuple[str, ...] = ()
+    sampler: str = ""
     notes: list[str] = Field(default_factory=list)
 
     @field_validator("name")

@@ -106,6 +106,8 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
 def store_source(storage: Storage, source: SourceSpec) -> None:
     """Writes `source.json`, or checks that the one there says the same (but for notes, which the last one wins).
 
+    A key that an older `source.json` lacks counts as equal.
+
     Raises:
         UsageError: if the dataset has this source with other options; the message shows the first difference.
     """
@@ -115,12 +117,11 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
         if storage.read(name) == data:
             return
         stored = read_source(storage, source.name)
+        wanted = parse(SourceSpec, source.model_dump(mode="json"), name)
         for field in SourceSpec.model_fields:
-            old, new = (
-                getattr(stored, field),
-                getattr(parse(SourceSpec, source.model_dump(mode="json"), name), field),
-            )
-            if field != "notes" and old != new:
+            old = getattr(stored, field)
+            new = getattr(wanted, field)
+            if field in stored.model_fields_set - {"notes"} and old != new:
                 raise UsageError(
                     f"{storage.url} has source '{source.name}' with {field} = {short(old)}, not {short(new)}: "
                     "use the same options, another folder, or overwrite it"

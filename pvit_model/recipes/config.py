@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
+from pvit_data.mixing.config import MixtureConfig
 
 
 class Strict(BaseModel):
@@ -36,29 +37,6 @@ class DataConfig(Strict):
     workers: int = Field(default=2, ge=0, description="loader processes per rank")
     on_corrupt: Literal["skip", "raise"] = Field(
         default="skip", description="what a damaged sample does in training"
-    )
-
-
-class MixtureConfig(Strict):
-    """How a global batch is made up of the sources."""
-
-    batch_size: int = Field(
-        default=128,
-        ge=1,
-        description="clips per optimiser step, over all ranks and accumulation steps",
-    )
-    portion: float = Field(
-        default=1.0, ge=0, description="scales the auxiliary share of a batch; 0: none of it"
-    )
-    weights: dict[str, float] = Field(
-        default_factory=dict,
-        description="share of a batch by source; default: 1 for the downstream, 1 for all others together by size",
-    )
-    quotas: dict[str, int] = Field(
-        default_factory=dict, description="least number of clips per batch for a task"
-    )
-    cap: float = Field(
-        default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip"
     )
 
 

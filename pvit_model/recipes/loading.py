@@ -7,7 +7,7 @@ does, so a user's own recipe needs no registration.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,14 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for an unknown recipe, key or value.
     """
-    values: dict[str, Any] = {"name": Path(name).stem}
-    values = merge(values, _mapping(name))
+    values = merge({"name": Path(name).stem}, _mapping(name))
+    return load_values(values, settings, f"recipe '{name}'")
+
+
+def load_values(values: Mapping[str, Any], settings: Sequence[str], where: str) -> TrainConfig:
+    """The configuration of plain values with overrides laid onto them; `where` they are from, for messages."""
     for text in settings:
         change = parse_setting(text)
         check_keys(change, f"--set {text}")
         values = merge(values, change)
-    return load_mapping(values, f"recipe '{name}'")
+    return load_mapping(values, where)

@@ -21,11 +21,11 @@ import pvit_data
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
+from pvit_data.mixing.sources import find_sources, open_split
 from pvit_model.metrics.action import ActionMeter, majority
 from pvit_model.network import losses as loss_functions
 from pvit_model.network.inference import Inference, load_model
 from pvit_model.network.pvit import PViTOutput
-from pvit_model.recipes.plan import find_sources, open_split
 from pvit_model.tasks import LossOptions
 from pvit_model.tasks.constant import ConstantPredictor, beaten
 from pvit_model.tasks.meter import Meter

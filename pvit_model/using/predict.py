@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from pvit_data.clips import frames as clips
-from pvit_data.clips import geometry, transforms
+from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, probe_video
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.looking import pictures as draw
@@ -115,32 +114,21 @@ def make_views(
     """The evaluation views of a video, as the network's own hold-out was seen; the predicted frames of the centre crop
     as people like to see them; and the clip's frame numbers.
     """
-    clip = inference.clip.of_source(inference.clip.downstream)
-    frames = clips.choose(
-        clip.sampler(clip.downstream),
-        info.num_frames,
-        clip.num_frames,
-        rate=clip.rate,
-        fps=info.fps,
-    )
-    distinct, order = np.unique(frames, return_inverse=True)
-    pixels = decode_video(data, distinct)
-    source = (pixels.shape[1], pixels.shape[2])
+    source = inference.clip.downstream
+    viewer = Viewer(inference.clip.of_source(source), inference.clip.sampler(source))
     # The centre crop is always among the views: it is the one whose maps are drawn.
     number = inference.crops if inference.crops % 2 else inference.crops + 1
-    views = [
-        transforms.resize(pixels, geometry.view(source, clip, i, number), clip.antialias)[
-            order.ravel()
-        ]
-        for i in range(number)
-    ]
+    pixels = decode_video(data, viewer.evaluation(info).distinct)
+    info = replace(info, height=pixels.shape[1], width=pixels.shape[2])
+    views = [viewer.evaluation(info, i, (1, number)) for i in range(number)]
+    clips = [clip_of(pixels, view, viewer.config.antialias) for view in views]
     # The same crop, large enough to look at: small networks see few pixels.
-    factor = math.ceil(SHOWN_SIDE / min(clip.size))
-    large = clip.model_copy(update={"size": (clip.size[0] * factor, clip.size[1] * factor)})
-    shown = transforms.resize(pixels, geometry.view(source, large, number // 2, number))[
-        order.ravel()
-    ][:: clip.stride]
-    return np.stack(views), shown, [int(f) for f in frames]
+    height, width = viewer.config.size
+    factor = math.ceil(SHOWN_SIDE / min(height, width))
+    large = viewer.config.model_copy(update={"size": (height * factor, width * factor)})
+    centre = replace(viewer, config=large).evaluation(info, number // 2, (1, number))
+    shown = clip_of(pixels, centre)[:: large.stride]
+    return np.stack(clips), shown, centre.frames.tolist()
 
 
 def normalised(

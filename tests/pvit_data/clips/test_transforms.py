@@ -20,7 +20,7 @@ CONFIG = ClipConfig(size=(32, 32))
 def draws(source: tuple[int, int], number: int = 20, **options: object) -> list[Geometry]:
     config = ClipConfig(size=(32, 32), **options)  # type: ignore[arg-type]
     rng = np.random.default_rng(3)
-    return [geometry.draw(source, config, 0.5, rng) for _ in range(number)]
+    return [geometry.random_view(source, config, 0.5, rng) for _ in range(number)]
 
 
 def test_every_field_of_a_sample_has_a_rule() -> None:
@@ -203,7 +203,7 @@ def test_published_views() -> None:
 def test_short_side_jitter_is_uniform_in_inverse_size() -> None:
     rng = np.random.default_rng(0)
     config = ClipConfig()
-    windows = np.array([geometry.draw((2400, 4270), config, 0, rng).window[0] for _ in range(4000)]) / 2400
+    windows = np.array([geometry.random_view((2400, 4270), config, 0, rng).window[0] for _ in range(4000)]) / 2400
     assert windows.min() >= 224 / 320 - 1e-3
     assert windows.max() <= 224 / 256 + 1e-3
     assert abs(windows.mean() - (0.7 + 0.875) / 2) < 0.003  # 0.0505 / sqrt(4000) = 0.0008 per standard error
@@ -215,7 +215,7 @@ def test_draws_stay_inside_small_frames_and_odd_shapes() -> None:
     for source in [(10, 10), (224, 224), (31, 200), (200, 31)]:
         for config in (ClipConfig(jitter=(0.5, 1.0)), ClipConfig(size=(96, 160)), ClipConfig(area=(0.08, 1))):
             for _ in range(20):
-                draw = geometry.draw(source, config, 0.5, rng)
+                draw = geometry.random_view(source, config, 0.5, rng)
                 for corner, window, full in zip(draw.corner, draw.window, source, strict=True):
                     assert 0 <= corner <= corner + window <= full
 

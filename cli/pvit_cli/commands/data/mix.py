@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,46 +18,59 @@ def register(app: typer.Typer) -> None:
 
     @app.command("mix")
     def mix(
-        config: Annotated[
-            Path,
-            typer.Argument(metavar="CONFIG", help="YAML file: shards, downstream, batch_size, ..."),
+        recipe: Annotated[
+            str,
+            typer.Argument(metavar="RECIPE", help="Recipe: a shipped name, or a YAML file."),
         ],
+        shards: Annotated[
+            list[str] | None,
+            typer.Option("--shards", help="Folder or URL with shards; give one --shards each."),
+        ] = None,
+        downstream: Annotated[
+            str | None,
+            typer.Option(help="Source whose actions are trained; default: the recipe's."),
+        ] = None,
+        settings: Annotated[
+            list[str] | None,
+            typer.Option("--set", help="Override, e.g. mixture.batch_size=64."),
+        ] = None,
         steps: Annotated[
             int | None,
-            typer.Option(help="batches to count; default: an epoch, at most 2000", min=1),
+            typer.Option(help="Batches to count; default: an epoch, at most 2000.", min=1),
         ] = None,
         figure: Annotated[
-            Path | None, typer.Option(help="write the plan as a picture (SVG)")
+            Path | None, typer.Option(help="Write the plan as a picture (SVG).")
         ] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     ) -> None:
         """Print what each batch and epoch will hold: samples per source and task, repeats, what would starve.
 
-        The file names datasets and shares; only `shards` and `downstream` are needed:
+        It is the mixture that `pvit train` would make of the same recipe and shards:
 
-            shards: [data/ssv2, data/synthetic]
+            pvit-data mix pvit --shards data/ssv2 --shards data/synthetic --downstream ssv2
 
-            downstream: ssv2
+            pvit-data mix pvit --shards ... --set mixture.batch_size=64 --set 'mixture.quotas={depth: 8}'
 
-            batch_size: 128
-
-            quotas: {depth: 8, boxes: 4}
-
-        More: split, sources, where, weights, seed, cap, portion, tasks.
+        A YAML file that names its shards itself (shards, downstream, batch_size, quotas, ...) is read, too.
         """
-        from pvit_data.looking.mix_figure import figure as draw
-        from pvit_data.mixing import config as mix_config
+        from pvit_data.looking.mix_figure import figure as mix_figure
         from pvit_data.mixing.plan import survey
+        from pvit_model.recipes.mixtures import recipe_mixture
 
-        plan = survey(mix_config.load(config).build(), steps)
+        changes = [f"clip.downstream={downstream}"] if downstream is not None else []
+        mixture, notes = recipe_mixture(recipe, shards or (), [*(settings or ()), *changes])
+        plan = survey(mixture, steps)
         if figure is not None:
-            figure.write_text(draw(plan))
-        print_json(plan.to_json()) if as_json else _print(plan)
-        if figure is not None and not as_json:
+            figure.write_text(mix_figure(plan))
+        if as_json:
+            print_json(plan.to_json())
+            return
+        _print(plan, notes)
+        if figure is not None:
             print(f"figure: {figure}")
 
 
-def _print(plan: Any) -> None:
+def _print(plan: Any, notes: Sequence[str]) -> None:
     out = console()
     out.print(
         f"[bold]{plan.batch_size} samples a batch[/], {plan.steps_per_epoch:,} batches an epoch; "
@@ -64,6 +78,8 @@ def _print(plan: Any) -> None:
     )
     out.print(_sources(plan))
     out.print(_tasks(plan))
+    for note in notes:
+        out.print(f"note: {note}", highlight=False)
     for warning in plan.warnings:
         out.print(f"[yellow]warning:[/] {warning}", highlight=False)
 

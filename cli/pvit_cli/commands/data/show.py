@@ -77,10 +77,10 @@ def _find(dataset: Any, text: str) -> int:
 def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height: int) -> None:
     from pvit_data.looking.pictures import png
     from pvit_data.looking.sheet import frames_sheet, samples_sheet
-    from pvit_data.looking.stats import spread
+    from pvit_data.looking.stats import spread_rows
 
     if row is None:
-        rows = spread(dataset.column("source"), samples).tolist()[:samples]
+        rows = spread_rows(dataset.column("source"), samples).tolist()[:samples]
         picture = samples_sheet(dataset, rows, height)
     else:
         picture = frames_sheet(dataset, row, samples, height)
@@ -115,7 +115,8 @@ def _picture(out: Any, sample: Any, frame: int) -> None:
     import numpy as np
 
     from pvit_cli.halfblocks import half_blocks
-    from pvit_data.looking.tiles import COLUMNS, tiles
+    from pvit_data.looking.layers import COLUMNS
+    from pvit_data.looking.sheet import tiles
 
     found = tiles(sample, frame, 96)
     pictures = [

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Integer, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from pvit_data.looking import pictures as draw
+from pvit_data.looking import pictures
+from pvit_data.sample.labels import IGNORE_8
+from pvit_data.sample.sample import Sample
 
 QUALITIES = (72, 58, 44, 32, 22)  # of WebP, from the best; the first that fits the budget is taken
 EFFORT = 4  # of WebP's encoder, 0 to 6
@@ -93,42 +95,40 @@ def encode_within(
     return entries, sum(map(len, files.values())) <= budget
 
 
-def clip_sprite(
-    rgb: UInt8[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]
-) -> Sprite:
+def rgb_sprite(sample: Sample, size: tuple[int, int], at: Sequence[int]) -> Sprite:
     """The clip itself."""
-    return Sprite(np.stack([draw.resize(frame, *size) for frame in rgb]), False, at, {})
+    assert isinstance(sample.rgb, np.ndarray)
+    frames = np.stack([pictures.resize(frame, *size) for frame in sample.rgb])
+    return Sprite(frames, False, at, {})
 
 
-def depth_sprite(
-    depth: Float32[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int]
-) -> Sprite:
+def depth_sprite(sample: Sample, size: tuple[int, int], at: Sequence[int]) -> Sprite:
     """Depth in 255 steps between near and far (2nd and 98th percentile of the clip)."""
-    near, far = draw.depth_range(depth)
-    small = _nearest(depth, size)
+    assert sample.depth is not None
+    near, far = pictures.depth_range(sample.depth)
+    small = _nearest(sample.depth, size)
     valid: Bool[np.ndarray, "n h w"] = np.greater(small, 0) & np.isfinite(small)
     level = np.clip((np.where(valid, small, near) - near) / (far - near), 0, 1) * LEVELS
     pixels = np.repeat(np.rint(level).astype(np.uint8)[..., None], 3, -1)
-    return Sprite(
-        _with_alpha(pixels, valid), False, at, {"near": round(near, 3), "far": round(far, 3)}
-    )
+    ends = {"near": round(near, 3), "far": round(far, 3)}
+    return Sprite(_with_alpha(pixels, valid), False, at, ends)
 
 
-def normal_sprite(
-    normal: Float32[np.ndarray, "n h w 3"], size: tuple[int, int], at: Sequence[int]
-) -> Sprite:
+def normal_sprite(sample: Sample, size: tuple[int, int], at: Sequence[int]) -> Sprite:
     """Normals in the customary colours."""
-    small = _nearest(normal, size)
-    pixels = np.stack([draw.normal_picture(frame) for frame in small])
+    assert sample.normal is not None
+    small = _nearest(sample.normal, size)
+    pixels = np.stack([pictures.normal_picture(frame) for frame in small])
     return Sprite(_with_alpha(pixels, np.any(small, -1).astype(bool)), False, at, {})
 
 
-def segm_sprite(
-    segm: Integer[np.ndarray, "n h w"], size: tuple[int, int], at: Sequence[int], ignore: int
-) -> Sprite:
+def segm_sprite(sample: Sample, size: tuple[int, int], at: Sequence[int]) -> Sprite:
     """Ids, low byte in red and high byte in green."""
-    small = _nearest(segm, size)
+    assert sample.segm is not None
+    space = sample.spaces.get("segm")
+    small = _nearest(sample.segm, size)
     pixels = np.stack([small & 255, small >> 8, np.zeros_like(small)], -1).astype(np.uint8)
+    ignore = IGNORE_8 if space is None else space.ignore
     return Sprite(_with_alpha(pixels, np.not_equal(small, ignore)), True, at, {})
 
 
