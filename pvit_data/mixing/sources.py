@@ -12,7 +12,8 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import Sampler
 from pvit_data.codecs.window import Window
 from pvit_data.errors import UsageError
-from pvit_data.reading.open import ShardDataset, open_dataset
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.open import open_dataset
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import every_task, labels, target_spec
