@@ -135,9 +135,9 @@ def train(
             )
         )
         return
-    from pvit_model.training.trainer import train as run_training
+    from pvit_model.training.trainer import run_plan
 
-    run_training(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
+    run_plan(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
 
 
 @app.command(name="eval")
@@ -171,19 +171,17 @@ def evaluate(
     majority class and the binomial standard error at that share. Depth in metres over valid pixels, normals in degrees,
     segmentation as mean IoU, pose in millimetres, boxes as IoU.
     """
-    from pvit_model.using.evaluate import evaluate_run
+    from pvit_model.using.evaluate import evaluate as evaluate_model
 
-    reports = list(
-        evaluate_run(
-            model,
-            shards,
-            source,
-            split,
-            reference_split or None,
-            limit=limit,
-            workers=workers,
-            device=_device(device),
-        )
+    reports = evaluate_model(
+        model,
+        shards,
+        source,
+        split,
+        reference_split or None,
+        limit=limit,
+        workers=workers,
+        device=_device(device),
     )
     document = {"model": model, "reports": [r.to_json() for r in reports]}
     if out is not None:
@@ -299,9 +297,9 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
 def _run_info(model: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from pvit_model.network.inference import load_model, run_facts
     from pvit_model.network.info import describe
     from pvit_model.training.build import parameter_counts
+    from pvit_model.using.loading import load_model, run_facts
 
     network, inference = load_model(model)
     clip = inference.clip
