@@ -50,6 +50,7 @@ class PViT(nn.Module, HubMixin):
         prompts: the parameter (n, C0), in the order of the tasks, a task's own ones side by side.
         head: the linear action head.
         heads: auxiliary heads by task.
+        by_space: tasks with one output per label space.
     """
 
     def __init__(self, config: PViTConfig) -> None:
@@ -57,6 +58,7 @@ class PViT(nn.Module, HubMixin):
         self.config = config
         self.backbone = build_backbone(config.backbone, **config.backbone_options)
         _check_tasks(config.tasks)
+        self.by_space = {task for task in config.tasks if get_task(task).by_space}
         self.dense_layers: tuple[int, ...] = config.dense_layers or self.backbone.dense_layers
         self._check_layers()
         width = self.backbone.dims[-1]
@@ -131,7 +133,7 @@ class PViT(nn.Module, HubMixin):
             spaces = {**self.config.segm_spaces, name: num_ids}
             self.config = self.config.model_copy(update={"segm_spaces": spaces})
             for task in self.heads:
-                if get_task(task).by_space:
+                if task in self.by_space:
                     self._head(task).add_output(name, num_ids)
 
     def forward(
@@ -189,7 +191,7 @@ class PViT(nn.Module, HubMixin):
         found: dict[str, Any] = {}
         for task, reads in given.items():
             outputs = self._head(task).run(reads)
-            found[task] = outputs if get_task(task).by_space else outputs[ONE]
+            found[task] = outputs if task in self.by_space else outputs[ONE]
         return found
 
     def _run_rows(

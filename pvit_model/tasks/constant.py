@@ -6,7 +6,7 @@ over all of them; of classes it is how often each occurs.
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Num
@@ -15,12 +15,14 @@ from torch import Tensor
 from pvit_data.loading.batch import Targets
 
 
-class Constant(Protocol):
+class Constant(ABC):
     """Fitted from targets, predicts in the layout of the network's head."""
 
+    @abstractmethod
     def add(self, value: Num[Tensor, "r ..."], valid: Bool[Tensor, "r ..."]) -> None:
         """Takes in the targets of some rows."""
 
+    @abstractmethod
     def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
         """The constant for each supervised row.
 
@@ -30,7 +32,7 @@ class Constant(Protocol):
         """
 
 
-class MeanConstant:
+class MeanConstant(Constant):
     """The mean target."""
 
     def __init__(self) -> None:
@@ -62,7 +64,7 @@ class MeanConstant:
         return constant.expand(len(like.rows), *self._frames, *constant.shape)
 
 
-class FrequencyConstant:
+class FrequencyConstant(Constant):
     """How often each class occurs, as the log probabilities that a head's scores would be.
 
     Args:

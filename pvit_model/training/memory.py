@@ -58,7 +58,7 @@ class SavedBytes:
         return tensor
 
     def _enter(self, block: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.inputs += inputs[0].numel() * inputs[0].elementmemory_text()
+        self.inputs += inputs[0].numel() * inputs[0].element_size()
 
     @contextlib.contextmanager
     def watching(self, network: PViT) -> Iterator[None]:
