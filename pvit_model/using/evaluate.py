@@ -233,26 +233,28 @@ def evaluate(
             f"no source '{source}' in the shards, which hold {', '.join(sorted(found))}"
         )
     names = [source] if source else sorted(found)
+    how = EvalOptions(workers=workers, device=device)
     reports = []
     for name in names:
-        ds = open_split(found[name], name, split)
         inference = inference.for_source(name, pvit_data.open(found[name]).sources[name].tasks)
-        if ds is None or not inference.targets_of(name):
+        held_out = open_split(found[name], name, split)
+        if held_out is None or not inference.targets_of(name):
             continue
         reference = open_split(found[name], name, reference_split) if reference_split else None
-        constant = (
-            None
-            if reference is None
-            else fit_constant(spread(reference, limit), inference, workers)
-        )
+        constant = None
+        if reference is not None:
+            constant = fit_constant(spread(reference, limit), inference, workers)
         views = inference.crops if name == inference.clip.downstream else 1
-        how = EvalOptions(views=views, workers=workers, device=device)
-        held_out = spread(ds, limit)
-        reports.append(evaluate_source(network, inference, held_out, (name, split), constant, how))
+        clips, own = spread(held_out, limit), replace(how, views=views)
+        reports.append(evaluate_source(network, inference, clips, (name, split), constant, own))
     if not reports:
-        tasks = ([ACTION] if inference.action is not None else []) + list(inference.tasks)
-        raise UsageError(
-            f"nothing to evaluate: {', '.join(names)} have no samples in split '{split}' for the network's tasks "
-            f"({', '.join(tasks) or 'none'})"
-        )
+        raise _nothing(names, split, inference)
     return reports
+
+
+def _nothing(names: Sequence[str], split: str, inference: Inference) -> UsageError:
+    tasks = ([ACTION] if inference.action is not None else []) + list(inference.tasks)
+    return UsageError(
+        f"nothing to evaluate: {', '.join(names)} have no samples in split '{split}' for the network's tasks "
+        f"({', '.join(tasks) or 'none'})"
+    )
