@@ -9,22 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_data.loading.batch import Targets
-from pvit_model.network.pvit import ACTION, PViTOutput
-from pvit_model.tasks.base import LossOptions, LossSum, get_task, masked_sum
-
-__all__ = [
-    "LossOptions",
-    "LossSum",
-    "UncertaintyWeights",
-    "default_weights",
-    "task_losses",
-    "total_loss",
-]
+from pvit_model.network.pvit import PViTOutput
+from pvit_model.tasks import ACTION, LossOptions, LossSum, get_task
 
 
 def task_losses(
@@ -44,18 +34,12 @@ def task_losses(
     for name, prediction in _by_target(out).items():
         found = targets.get(name)
         if found is None or not len(found.rows):
-            losses[name] = LossSum(
-                prediction.float().sum() * 0,
-                torch.zeros((), dtype=torch.long, device=prediction.device),
-            )
+            nothing = torch.zeros((), dtype=torch.long, device=prediction.device)
+            losses[name] = LossSum(prediction.float().sum() * 0, nothing)
             continue
         if not out.packed:
             prediction = prediction[found.rows]
-        cleaned = _cleaned(found)
-        if out.kinds[name] == ACTION:
-            losses[name] = _action_loss(prediction, cleaned, options)
-        else:
-            losses[name] = get_task(out.kinds[name]).loss(prediction, cleaned, options)
+        losses[name] = get_task(name).loss(prediction, _cleaned(found), options.of(name))
     return losses
 
 
@@ -77,20 +61,9 @@ def _cleaned(targets: Targets) -> Targets:
     return Targets(targets.rows, torch.where(valid, targets.value, 0), targets.valid)
 
 
-def _action_loss(logits: Tensor, targets: Targets, options: LossOptions) -> LossSum:
-    loss = F.cross_entropy(
-        logits.float(),
-        targets.value.long(),
-        reduction="none",
-        label_smoothing=options.label_smoothing,
-    )
-    return masked_sum(loss, targets.valid)
-
-
 def default_weights(out: PViTOutput) -> dict[str, float]:
-    """The paper's weight of each target (supplement C): depth .5, normal .5, segm .1, pose3d 3, boxes .1, action 1."""
-    kinds = {name: out.kinds[name] for name in _by_target(out)}
-    return {name: 1.0 if kind == ACTION else get_task(kind).weight for name, kind in kinds.items()}
+    """Each task's own weight (the paper's, supplement C), by target name."""
+    return {name: get_task(name).weight for name in _by_target(out)}
 
 
 def total_loss(losses: Mapping[str, LossSum], weights: Mapping[str, float]) -> Float[Tensor, ""]:

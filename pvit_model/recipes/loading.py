@@ -6,7 +6,6 @@ does, so a user's own recipe needs no registration.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from pvit_data.errors import ConfigError
+from pvit_data.words import did_you_mean
 from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
 
 MAX_BASES = 8
@@ -38,9 +38,8 @@ def _text(name: str) -> str:
             ) from None
     names = recipe_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
         raise ConfigError(
-            f"unknown recipe '{name}'; did you mean '{close[0]}'? `pvit recipes` lists all {len(names)}"
+            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
         )
     return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text()
 
@@ -77,6 +76,16 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     """
     values = merge({"name": Path(name).stem}, _mapping(name))
     return load_values(values, settings, f"recipe '{name}'")
+
+
+def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """A configuration with overrides laid onto it, each `"a.b=c"`.
+
+    Raises:
+        ConfigError: for an unknown key or value.
+    """
+    values = config.model_dump(mode="json", exclude_unset=True)
+    return load_values(values, settings, f"recipe '{config.name}'")
 
 
 def load_values(values: Mapping[str, Any], settings: Sequence[str], where: str) -> TrainConfig:

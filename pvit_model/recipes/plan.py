@@ -13,15 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pvit_data.errors import PvitError, UsageError
+import torch
+
+from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import find_sources, open_split
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import ordered, target_specs
+from pvit_data.tasks.table import ordered, target_spec, target_specs
+from pvit_model.backbones import build_backbone
+from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources
+from pvit_model.tasks import ACTION, target_names
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class SourcePlan:
         train: its training samples.
         val: its held-out samples, or None.
         tasks: auxiliary tasks trained on it.
+        targets: names of the targets that its clips carry.
         per_batch: clips of it in a global batch, on average.
     """
 
@@ -44,6 +51,7 @@ class SourcePlan:
     train: ShardDataset
     val: ShardDataset | None
     tasks: tuple[str, ...]
+    targets: tuple[str, ...]
     per_batch: float
 
 
@@ -57,7 +65,7 @@ class Plan:
         mixture: plans the global batches.
         tasks: auxiliary tasks of the network, in the order of the prompts.
         heads: whether they have heads (not in `baseline`, `np`, `vpt`).
-        segm: label spaces with an output layer, by name.
+        segm: label spaces of dense classes with an output layer, by name.
         action: the downstream's classes, or None.
         num_steps: optimiser steps.
         steps_per_epoch: optimiser steps in which the downstream is passed once.
@@ -78,9 +86,8 @@ class Plan:
     @property
     def targets(self) -> tuple[str, ...]:
         """Target names of the batches, in a fixed order."""
-        tasks = self.tasks if self.heads else ()
-        maps = [f"segm/{name}" for name in self.segm] if "segm" in tasks else []
-        return (*(("action",) if self.action else ()), *(t for t in tasks if t != "segm"), *maps)
+        trained = target_names(self.tasks if self.heads else (), self.segm)
+        return (ACTION, *trained) if self.action else trained
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `create_model`."""
@@ -142,12 +149,15 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     for task in target_specs(tasks):
         if not train.column(f"has_{task.field}").any():
             notes.append(f"no training sample of source '{name}' carries {task.name}")
+    spaces = train.spaces_of(name)
+    named = (spec.target_name(spaces) for spec in target_specs(chosen.config.clip.tasks[name]))
+    targets = tuple(target for target in named if target is not None)
     url = chosen.found[name]
     val = open_split(url, name, "val", chosen.config.data.where.get(name, ""))
     if val is None:
         notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
     per_batch = mixture.samples_per_batch(index)
-    return SourcePlan(name, url, entry.role, train, val, tasks, per_batch)
+    return SourcePlan(name, url, entry.role, train, val, tasks, targets, per_batch)
 
 
 def _finish(
@@ -169,46 +179,78 @@ def _finish(
             "set optim.lr, or --set optim.scale_lr=linear"
         )
     per_epoch = mixture.steps_per_epoch
+    network = make_config(
+        backbone=config.model.name, variant=config.model.variant, **config.model.options
+    )
+    action = _action_space(sources)
     return Plan(
-        config=config,
+        config=_resolved(config, network, (*tasks, *([ACTION] if action else []))),
         sources=sources,
         mixture=mixture,
         tasks=tasks,
-        heads=_has_heads(config),
-        segm=_segm_spaces(sources) if "segm" in tasks else {},
-        action=_action_space(sources),
+        heads=network.heads,
+        segm=_label_spaces(sources, tasks),
+        action=action,
         num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
         steps_per_epoch=per_epoch,
         notes=tuple(notes),
     )
 
 
-def _has_heads(config: TrainConfig) -> bool:
-    """Whether the network's variant has auxiliary heads."""
-    from pvit_model.config import make_config
-
-    return make_config(
-        backbone=config.model.name, variant=config.model.variant, **config.model.options
-    ).heads
+def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) -> TrainConfig:
+    """The configuration with the weights of the losses, and with clips and targets as the backbone takes them."""
+    weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
+    losses = config.losses.model_copy(update={"weights": weights})
+    return config.model_copy(update={"losses": losses, "clip": _clip_for(config.clip, network)})
 
 
-def _segm_spaces(sources: Sequence[SourcePlan]) -> dict[str, LabelSpace]:
+def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+    """Clips with the normalisation, the map size and the temporal stride of the network's backbone.
+
+    Raises:
+        ConfigError: if one of them was chosen otherwise.
+    """
+    options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
+    with torch.device("meta"):
+        backbone = build_backbone(network.backbone, **options)
+    size = backbone.map_size(clip.num_frames, *clip.size)[1:]
+    mean, std = backbone.normalise
+    wanted = {"mean": mean, "std": std, "stride": backbone.stride, "map_size": size}
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if value != (clip.maps if name == "map_size" else getattr(clip, name))
+    }
+    chosen = [n for n in changed if n in clip.model_fields_set and getattr(clip, n) is not None]
+    if chosen:
+        raise ConfigError(
+            f"clip.{chosen[0]} = {getattr(clip, chosen[0])}: the backbone '{network.backbone}' has "
+            f"{wanted[chosen[0]]}; leave it out"
+        )
+    return clip.model_copy(update=changed)
+
+
+def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:
+    """Label spaces of the tasks that have an output for each."""
     found: dict[str, LabelSpace] = {}
     for source in sources:
-        space = source.train.spaces_of(source.name).get("segm")
-        if space is None or "segm" not in source.tasks:
-            continue
-        if found.setdefault(space.name, space).classes != space.classes:
-            raise PvitError(
-                f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
-            )
+        for task in set(source.tasks) & set(tasks):
+            if not target_spec(task).by_space:
+                continue
+            space = source.train.spaces_of(source.name).get(target_spec(task).field)
+            if space is None:
+                continue
+            if found.setdefault(space.name, space).classes != space.classes:
+                raise PvitError(
+                    f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
+                )
     return found
 
 
 def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     for source in sources:
         if source.role == "downstream":
-            space = source.train.spaces_of(source.name).get("action")
+            space = source.train.spaces_of(source.name).get(ACTION)
             if space is None:
                 raise UsageError(
                     f"downstream source '{source.name}' has no action classes; choose another downstream"
@@ -235,11 +277,7 @@ def plan_lines(
     lines = [f"recipe     {config.name}: {config.about}"]
     for s in plan.sources:
         held = len(s.val) if s.val is not None else 0
-        does = (
-            "action" + "".join(f", {t}" for t in s.tasks)
-            if s.role == "downstream"
-            else ", ".join(s.tasks)
-        )
+        does = ", ".join([ACTION, *s.tasks] if s.role == "downstream" else s.tasks)
         share = f"{s.per_batch:.4g} per batch"
         lines.append(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"

@@ -8,24 +8,24 @@ import pytest
 import torch
 
 from pvit_data.loading.batch import Targets
-from pvit_model.network.losses import LossOptions, LossSum, UncertaintyWeights, task_losses, total_loss
+from pvit_model.network.losses import UncertaintyWeights, task_losses, total_loss
 from pvit_model.network.pvit import PViTOutput
+from pvit_model.tasks import LossOptions, LossSum
 from pvit_model.tasks.boxes import giou, match, to_xyxy
 
 R, T, H, W = 3, 2, 4, 5
 
 
-def output(name: str, kind: str, prediction: torch.Tensor) -> PViTOutput:
+def output(name: str, prediction: torch.Tensor) -> PViTOutput:
     tasks = {name: prediction, "action": torch.zeros(0, 3)} if name != "action" else {name: prediction}
-    return PViTOutput(torch.zeros(4, 3), torch.zeros(0), torch.zeros(0), tasks, {name: kind, "action": "action"}, True)
+    return PViTOutput(torch.zeros(4, 3), torch.zeros(0), torch.zeros(0), tasks, True)
 
 
 def loss_of(
     name: str, prediction: torch.Tensor, value: torch.Tensor, valid: torch.Tensor, options: LossOptions | None = None
 ) -> LossSum:
-    kind = name.split("/")[0]
     targets = {name: Targets(torch.arange(len(value)), value, valid)}
-    return task_losses(output(name, kind, prediction), targets, options)[name]
+    return task_losses(output(name, prediction), targets, options)[name]
 
 
 def maps(*channels: int, seed: int = 0) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_normals(kind: str) -> None:
         total = float(((p - n) ** 2).sum() / 3)
     else:
         total = float((1 - (p * n).sum(1) / np.linalg.norm(p, axis=1) / np.linalg.norm(n, axis=1)).sum())
-    options = LossOptions(normal=kind)  # type: ignore[arg-type]
+    options = LossOptions(normal=kind)
     agree(loss_of("normal", prediction, value, valid, options), total, int(valid.sum()))
 
 
@@ -103,7 +103,7 @@ def test_pose(kind: str, literal: bool) -> None:
             total += distance**2 / 2 if distance <= 0.1 else 0.1 * (distance - 0.05)
         else:
             total += distance**2 / 3 / (75 if literal else 1)
-    options = LossOptions(pose3d=kind, literal=literal)  # type: ignore[arg-type]
+    options = LossOptions(pose3d=kind, literal=literal)
     agree(loss_of("pose3d", prediction, value, valid, options), total, int(valid.sum()))
 
 
@@ -208,9 +208,7 @@ def test_invalid_entries_reach_no_gradient(name: str, options: LossOptions) -> N
 def test_losses_of_a_whole_batch_use_the_targets_rows() -> None:
     prediction, value, valid = maps() * 9, maps(seed=1)[:2] * 9, mask(2, T, H, W)
     rows = torch.tensor([0, 2])
-    whole = PViTOutput(
-        torch.zeros(R, 3), torch.zeros(0), torch.zeros(0), {"depth": prediction}, {"depth": "depth", "action": "action"}
-    )
+    whole = PViTOutput(torch.zeros(R, 3), torch.zeros(0), torch.zeros(0), {"depth": prediction})
     got = task_losses(whole, {"depth": Targets(rows, value, valid)})["depth"]
     torch.testing.assert_close(got.mean, loss_of("depth", prediction[rows], value, valid).mean)
 

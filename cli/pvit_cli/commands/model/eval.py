@@ -48,19 +48,17 @@ def evaluate(
     majority class and the binomial standard error at that share. Depth in metres over valid pixels, normals in degrees,
     segmentation as mean IoU, pose in millimetres, boxes as IoU.
     """
-    from pvit_model.using.evaluate import evaluate_run
+    from pvit_model.using.evaluate import evaluate as evaluate_model
 
-    reports = list(
-        evaluate_run(
-            model,
-            shards,
-            source,
-            split,
-            reference_split or None,
-            limit=limit,
-            workers=workers,
-            device=usable_device(device),
-        )
+    reports = evaluate_model(
+        model,
+        shards,
+        source,
+        split,
+        reference_split or None,
+        limit=limit,
+        workers=workers,
+        device=usable_device(device),
     )
     document = {"model": model, "reports": [r.to_json() for r in reports]}
     if out is not None:

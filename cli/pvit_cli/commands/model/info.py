@@ -65,9 +65,9 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
 
 
 def _run_info(model: str, as_json: bool) -> None:
-    from pvit_model.network.inference import load_model, run_facts
     from pvit_model.network.info import describe
     from pvit_model.training.build import parameter_counts
+    from pvit_model.using.loading import load_model, run_facts
 
     network, inference = load_model(model)
     clip = inference.clip

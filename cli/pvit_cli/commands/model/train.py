@@ -61,9 +61,9 @@ def train(
     if dry_run:
         _print_plan(plan, out)
         return
-    from pvit_model.training.trainer import train as run_training
+    from pvit_model.training.trainer import run_plan
 
-    run_training(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
+    run_plan(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
 
 
 def _print_plan(plan: Any, out: Path) -> None:

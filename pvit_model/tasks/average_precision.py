@@ -1,7 +1,6 @@
-"""Box metrics: mean IoU of slot boxes, and COCO average precision by pycocotools.
+"""COCO average precision of boxes that carry scores, by pycocotools.
 
-The network predicts one box per slot and no score, so the IoU of a slot with its own target is the natural metric; AP
-is for detections that carry scores.
+The network's own boxes carry none: it predicts one box per slot, which is measured by its IoU (see `boxes`).
 """
 
 from __future__ import annotations
@@ -12,47 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
-
-from pvit_model.metrics.ratio import ratio
-
-
-def to_xyxy(boxes: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "... 4"]:
-    """Centre, width and height to corners."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
-
-
-def iou(a: Float[np.ndarray, "... 4"], b: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:
-    """Intersection over union of corner boxes, pair by pair; 0 where both are empty."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    common = size[..., 0] * size[..., 1]
-    union = sum(np.clip(x[..., 2:] - x[..., :2], 0, None).prod(axis=-1) for x in (a, b)) - common
-    found: Float[np.ndarray, "..."] = np.divide(
-        common, union, out=np.zeros_like(common), where=union > 0
-    )
-    return found
-
-
-def sums(
-    prediction: Float[np.ndarray, "... 4"],
-    target: Float[np.ndarray, "... 4"],
-    valid: Bool[np.ndarray, "..."],
-) -> Float[np.ndarray, "3"]:
-    """Sums over labelled slots: IoU, boxes with IoU >= 0.5, number.
-
-    Args:
-        prediction, target: cxcywh in [0, 1].
-        valid: labelled slots.
-    """
-    found = iou(to_xyxy(prediction[valid]), to_xyxy(target[valid]))
-    return np.array([found.sum(), float((found >= 0.5).sum()), len(found)])
-
-
-def result(total: Float[np.ndarray, "3"]) -> dict[str, float]:
-    """`iou` (mean) and `recall50`, the share of boxes met with IoU >= 0.5."""
-    return {"iou": ratio(total[0], total[2]), "recall50": ratio(total[1], total[2])}
+from jaxtyping import Float
 
 
 @dataclass(frozen=True)
