@@ -248,12 +248,19 @@ def tables(tree: ast.Module, lines: list[str]) -> Iterator[tuple[int, int]]:
 NAMES = {"rgb", "depth", "normal", "segm", "pose3d", "pose3d_valid", "pose2d", "boxes", "action", "actions", "camera"}
 """Fields of a sample, among them the names of the tasks."""
 TABLES = {
-    "pvit_data/sample/sample.py",
-    "pvit_data/codecs/dense.py",
-    "pvit_data/format/members.py",
-    "pvit_data/clips/transforms.py",
-    "pvit_data/tasks/table.py",
-    "pvit_data/looking/layers.py",
+    "pvit_data/sample/sample.py",  # the fields
+    "pvit_data/sample/schema.py",  # what must hold of them
+    "pvit_data/codecs/dense.py",  # how maps are stored
+    "pvit_data/format/members.py",  # in which files
+    "pvit_data/format/index.py",  # by which of them samples are filtered
+    "pvit_data/format/manifest.py",  # in which units
+    "pvit_data/writing/card.py",  # what other readers see
+    "pvit_data/reading/decode.py",  # who decodes what
+    "pvit_data/clips/transforms.py",  # how each follows geometry
+    "pvit_data/tv.py",  # and in torchvision's transforms
+    "pvit_data/tasks/table.py",  # the order of tasks
+    "pvit_data/looking/layers.py",  # how each is shown
+    "pvit_data/looking/lines.py",  # and described
 }  # fmt: skip
 """Files whose business is a list of fields or tasks: one line for each there, and a new one is one more line."""
 OWN = re.compile(r"pvit_(data|model)/tasks/\w+\.py|converters/pvit_converters/(?!engine|raw|annotations|base|registry)")

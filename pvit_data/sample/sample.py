@@ -20,6 +20,8 @@ from pvit_data.sample.labels import LabelSpace
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
 DENSE_FIELDS = ("depth", "normal", "segm")
+POSE_FIELDS = ("pose3d", "pose3d_valid", "pose2d")
+"""They share their frames and people."""
 """Fields of one map per annotated frame, (n, h, w, ...)."""
 
 Container = Literal["mp4", "webm", "avi", "jpg"]

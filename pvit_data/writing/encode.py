@@ -16,7 +16,7 @@ from pvit_data.format.record import Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
-from pvit_data.sample.sample import DENSE_FIELDS, EncodedMedia, Sample
+from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def _clip(sample: Sample) -> _Clip:
         value = getattr(sample, name)
         if value is not None:
             sizes[name] = _map_size(name, value.shape)
-            if name not in sample.frames:
-                lengths[name] = len(value)
-    if sample.pose3d is not None and "pose3d" not in sample.frames:
-        lengths["pose3d"] = len(sample.pose3d)
+    for name in (*DENSE_FIELDS, POSE_FIELDS[0]):
+        value = getattr(sample, name)
+        if value is not None and name not in sample.frames:
+            lengths[name] = len(value)
     if not lengths and sample.camera is not None:
         lengths["camera"] = len(sample.camera.K)
     if not lengths:

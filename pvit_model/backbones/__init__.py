@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.errors import UsageError
-from pvit_data.plugins import Registry
+from pvit_model.plugins import BACKBONES
 
 if TYPE_CHECKING:
     from pvit_model.backbones.base import Backbone
 
-BACKBONES = Registry("pvit.backbones", "backbone")
 DEFAULT = "mvitv2_s"
 """The paper's."""
 

@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pvit_data.errors import ConfigError, UsageError
+from pvit_data.errors import UsageError
+from pvit_data.tasks.names import in_space
+from pvit_data.tasks.table import target_spec
 from pvit_model.backbones import build_backbone
 from pvit_model.backbones.base import BackboneOutput, Grid
 from pvit_model.config import PViTConfig
 from pvit_model.network.prompts import PromptReader, fresh_prompts
 from pvit_model.network.save import HubMixin
-from pvit_model.tasks import ACTION, get_task, kind_of
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.base import HeadPlan
 from pvit_model.tasks.heads import ONE, Head, HeadInput, take
 
@@ -57,8 +59,7 @@ class PViT(nn.Module, HubMixin):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config.backbone, **config.backbone_options)
-        _check_tasks(config.tasks)
-        self.by_space = {task for task in config.tasks if get_task(task).by_space}
+        self.by_space = {task for task in config.tasks if target_spec(task).by_space}
         self.dense_layers: tuple[int, ...] = config.dense_layers or self.backbone.dense_layers
         self._check_layers()
         width = self.backbone.dims[-1]
@@ -209,16 +210,8 @@ class PViT(nn.Module, HubMixin):
         return found
 
 
-def _check_tasks(tasks: Iterable[str]) -> None:
-    for task in tasks:
-        if task != kind_of(task) and get_task(task).by_space:
-            raise ConfigError(
-                f"'{task}': a further '{kind_of(task)}' is a label space of the one, not a task"
-            )
-
-
 def _target(task: str, output: str) -> str:
-    return f"{task}/{output}" if output else task
+    return in_space(task, output) if output else task
 
 
 def _rows(rows: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.config import MixtureConfig
+from pvit_data.tasks.names import kind_of
 from pvit_data.words import first_problem, nearest
 from pvit_model.backbones import DEFAULT
 
@@ -87,13 +88,19 @@ class LossConfig(Strict):
         Raises:
             UsageError: if there is no such task.
         """
-        kind = target.partition("/")[0]
-        given = self.weights.get(target, self.weights.get(kind))
+        given = self._given(target)
         if given is not None:
             return given
         from pvit_model.tasks import get_task  # recipes are read where there is no torch
 
-        return get_task(kind).weight
+        return get_task(target).weight
+
+    def is_off(self, target: str) -> bool:
+        """Whether a target's loss is switched off; asks no task, so that it needs no torch."""
+        return self._given(target) == 0
+
+    def _given(self, target: str) -> float | None:
+        return self.weights.get(target, self.weights.get(kind_of(target)))
 
 
 class OptimConfig(Strict):

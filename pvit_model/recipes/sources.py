@@ -13,8 +13,10 @@ from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.config import build_mixture
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
+from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import labels
 from pvit_data.words import did_you_mean
+from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig
 
 
@@ -114,10 +116,12 @@ def _tasks_of(ds: SampleSet, name: str, config: TrainConfig) -> tuple[str, ...]:
     is_downstream = name == config.clip.downstream
     declared = () if is_downstream else ds.sources[name].tasks
     named = config.clip.tasks.get(name, declared)
-    allowed = named if config.model.tasks is None else config.model.tasks
+    allowed = config.model.tasks
+    if allowed is None:  # a source may declare tasks that no installed model knows
+        allowed = tuple(task for task in named if kind_of(task) in TASKS)
     kept = [
         task
         for task in named
-        if task in labels() or (task in allowed and config.losses.weight_of(task))
+        if task in labels() or (task in allowed and not config.losses.is_off(task))
     ]
     return trained_tasks(ds, name, {name: kept}, is_downstream)

@@ -9,34 +9,23 @@ from typing import Any
 import pydantic
 
 from pvit_data.errors import ConfigError
-from pvit_data.plugins import Registry
+from pvit_data.tasks.names import in_space, kind_of
+from pvit_data.tasks.table import target_spec
 from pvit_data.words import did_you_mean, first_problem
-from pvit_model.tasks.base import LossSum, Task, kind_of
+from pvit_model.plugins import TASKS
+from pvit_model.tasks.base import LossSum, Task
 
 __all__ = [
     "ACTION",
-    "ORDER",
-    "REGISTRY",
     "LossOptions",
     "LossSum",
     "Task",
     "get_task",
-    "in_order",
-    "kind_of",
     "target_names",
 ]
 
-REGISTRY = Registry("pvit.tasks", "task")
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes")
-"""Order of the built-in tasks wherever all are meant."""
 ACTION = "action"
 """The downstream's task, whose head every network has."""
-
-
-def in_order(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Tasks in the order of their prompts: the built-in ones, then others by name."""
-    wanted = set(tasks)
-    return (*(t for t in ORDER if t in wanted), *sorted(wanted - set(ORDER)))
 
 
 def get_task(name: str) -> Task[Any]:
@@ -50,7 +39,7 @@ def get_task(name: str) -> Task[Any]:
 
 @cache
 def _task(kind: str) -> Task[Any]:
-    task: Task[Any] = REGISTRY.load(kind)()
+    task: Task[Any] = TASKS.load(kind)()
     return task
 
 
@@ -58,8 +47,8 @@ def target_names(tasks: Iterable[str], spaces: Iterable[str]) -> tuple[str, ...]
     """Target names of some tasks: their own, then `task/space` for each label space of those that have several."""
     names, by_space = [], []
     for name in tasks:
-        if get_task(name).by_space:
-            by_space += [f"{name}/{space}" for space in spaces]
+        if target_spec(name).by_space:
+            by_space += [in_space(name, space) for space in spaces]
         else:
             names.append(name)
     return (*names, *by_space)
@@ -85,7 +74,7 @@ class LossOptions:
 
     def _check(self) -> None:
         known: set[str] = set()
-        for name in REGISTRY.names():
+        for name in TASKS.names():
             known |= set(type(self.of(name)).model_fields)
         for name in sorted(set(self.values) - known):
             hint = did_you_mean(name, known) or "."

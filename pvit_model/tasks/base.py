@@ -127,7 +127,6 @@ class Task(ABC, Generic[Own]):
         main: the metric that stands for all of them in a line.
         lower_is_better: metrics of which less is better; the loss always is.
         chance: the metric that says what guessing gives in `main`; "" for none.
-        by_space: whether there is one output and one target per label space, called `task/space`.
     """
 
     options: ClassVar[type[Options]] = Options
@@ -135,7 +134,6 @@ class Task(ABC, Generic[Own]):
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     chance: ClassVar[str] = ""
-    by_space: ClassVar[bool] = False
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:
@@ -185,8 +183,3 @@ class Task(ABC, Generic[Own]):
     def is_lower_better(self, metric: str) -> bool:
         """Whether less of a metric is better."""
         return metric == "loss" or metric in self.lower_is_better
-
-
-def kind_of(target: str) -> str:
-    """The kind of a task or target: `"boxes"` of `"boxes"` and of `"boxes/hands"`, a second task of the same kind."""
-    return target.partition("/")[0]

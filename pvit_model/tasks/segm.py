@@ -27,7 +27,6 @@ class SegmTask(Task[Options]):
 
     weight = 0.1
     main = "miou"
-    by_space = True
 
     def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, K, T', h, w) scores per label space; no output layer where no space is configured."""

@@ -11,12 +11,11 @@ import numpy as np
 from jaxtyping import Integer
 
 from pvit_data.errors import UsageError
-from pvit_data.sample.sample import DENSE_FIELDS, Sample
+from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, Sample
 
 HELP = "annotate these frames only, as START:STOP:STEP, e.g. ::4 (every fourth) or :300; the video stays whole"
 
 _SLICE = re.compile(r"(\d*):(\d*)(?::(\d*))?")
-_POSE = ("pose3d", "pose3d_valid", "pose2d")
 
 
 def parse_frames(text: str) -> slice:
@@ -33,7 +32,7 @@ def parse_frames(text: str) -> slice:
 
 def name_frames(sample: Sample, frames: Integer[np.ndarray, "n"]) -> None:
     """Says of every map and joint which frames its entries belong to, where not every frame has them; in place."""
-    for name in (*DENSE_FIELDS, *_POSE):
+    for name in (*DENSE_FIELDS, *POSE_FIELDS):
         if sample.has(name):
             sample.frames[name] = frames
 
@@ -47,7 +46,7 @@ def keep_frames(sample: Sample, text: str) -> None:
     chosen = np.arange(sample.num_frames)[parse_frames(text)]
     if len(chosen) == sample.num_frames:
         return
-    for names in (*((name,) for name in DENSE_FIELDS), _POSE):
+    for names in (*((name,) for name in DENSE_FIELDS), POSE_FIELDS):
         first = next((name for name in names if sample.has(name)), None)
         if first is None:
             continue

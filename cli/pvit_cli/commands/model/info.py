@@ -49,12 +49,13 @@ def info(
 
 
 def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> None:
+    from pvit_data.tasks.table import target_specs
     from pvit_model.config import make_config
     from pvit_model.network.info import describe
 
-    spaces = (
-        {"nyu40": 41} if "segm" in tasks else {}
-    )  # some space: without one the head has no output to count
+    # Some space: without one, a head with an output per label space has nothing to count.
+    by_space = any(spec.by_space for spec in target_specs(tasks))
+    spaces = {"nyu40": 41} if by_space else {}
     found = describe(
         make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces)
     )
