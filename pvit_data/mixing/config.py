@@ -59,7 +59,7 @@ def build_mixture(
         UsageError: if a source has no sample in the split that passes its filter.
         ConfigError: as `Mixture`.
     """
-    names = [name for name in (downstream,) if name]
+    names = [downstream] if downstream else []
     if config.portion > 0:
         names += sorted(set(found) - {downstream})
     sources = []
