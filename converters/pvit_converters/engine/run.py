@@ -96,6 +96,7 @@ def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
         spaces=converter.spaces(),
         encodings=dict(job.settings.encodings),
         role=info.role,
+        sampler=info.sampler,
         tasks=info.tasks,
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.common import console, print_json
+from pvit_data.storage.files import write_file
 
 BAR = 40  # characters of a full batch
 
@@ -61,7 +62,7 @@ def register(app: typer.Typer) -> None:
         mixture, notes = recipe_mixture(recipe, shards or (), [*(settings or ()), *changes])
         plan = survey(mixture, steps)
         if figure is not None:
-            figure.write_text(mix_figure(plan))
+            write_file(figure, mix_figure(plan))
         if as_json:
             print_json(plan.to_json())
             return
