@@ -63,7 +63,7 @@ class LossOptions:
         ConfigError: for an option that no task has, or a value that it cannot have.
 
     Example:
-        >>> LossOptions(depth="scale-invariant").of("depth").depth_clip
+        >>> LossOptions(depth="scale-invariant").of("depth").depth_clip  # metres
         10.0
     """
 

@@ -46,9 +46,10 @@ def train(
         Interrupted: if a signal asked to stop; a checkpoint was saved, `resume=True` goes on.
 
     Example:
-        >>> result = train("demo", ["SHARDS"], "RUN", settings=["optim.steps=2"])  # doctest: +SKIP
-        >>> result.steps  # doctest: +SKIP
-        2
+        >>> settings = ["optim.steps=2", "data.workers=0", "run.eval_clips=4"]
+        >>> result = train("demo", shards, "RUN", downstream="real", settings=settings)
+        >>> result.steps, [report.source for report in result.reports]
+        (2, ['real', 'people', 'scenes'])
     """
     changes = list(settings)
     if downstream is not None:

@@ -223,8 +223,9 @@ def evaluate(
         UsageError: if there is nothing to evaluate; the message says what there is.
 
     Example:
-        >>> for report in evaluate("RUN", ["SHARDS"]):  # doctest: +SKIP
-        ...     print(report.source, report.metrics)
+        >>> for report in evaluate("RUN", shards, source="real"):
+        ...     print(report.source, sorted(report.metrics["action"]))
+        real ['majority', 'majority_se', 'top1', 'top5', 'videos']
     """
     network, inference = load_model(model, device)
     found = find_sources(shards)

@@ -67,9 +67,9 @@ def load_model(where: str, device: str = "cpu") -> tuple[PViT, Inference]:
         FormatError: if its files cannot be used.
 
     Example:
-        >>> model, inference = load_model("RUN")  # doctest: +SKIP
-        >>> inference.tasks  # doctest: +SKIP
-        ('depth', 'normal')
+        >>> model, inference = load_model("RUN")
+        >>> model.training, inference.clip.num_frames
+        (False, 8)
     """
     folder = find_model(where)
     inference = Inference.load(folder)

@@ -190,8 +190,9 @@ def predict(
         UsageError, FormatError: if the model cannot.
 
     Example:
-        >>> predict("video.mp4", "RUN").actions[0].name  # doctest: +SKIP
-        'Pushing something from left to right'
+        >>> best = predict("video.mp4", "RUN").actions[0]
+        >>> f"{best.name}: {best.probability:.0%}"
+        '...ish: ...%'
     """
     data, info = read_video(video)
     network, inference = load_model(model, device)

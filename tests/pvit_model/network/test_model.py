@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import pvit_model
 from pvit_data.errors import ConfigError, SourceError, UsageError
 from pvit_model import VARIANTS, PViT, backbone_names, create_model, load_backbone_checkpoint
 from pvit_model.network.info import describe
@@ -18,13 +17,6 @@ def small(tasks: list[str] = TASKS, **options: object) -> PViT:
     torch.manual_seed(0)
     settings: dict[str, object] = {"num_classes": 7, "segm_spaces": {"a": 5}, "clip": CLIP}
     return create_model("mvitv2_xxs", tasks, **(settings | options))  # type: ignore[arg-type]
-
-
-def test_public_names() -> None:
-    assert pvit_model.__all__ == dir(pvit_model) == sorted(pvit_model.__all__)
-    assert all(getattr(pvit_model, name).__doc__ for name in pvit_model.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        pvit_model.nothing  # noqa: B018
 
 
 def test_outputs_in_training_and_evaluation() -> None:
