@@ -14,11 +14,11 @@ if _TYPE_CHECKING:
     from pvit_model.config import VARIANTS as VARIANTS
     from pvit_model.config import PViTConfig as PViTConfig
     from pvit_model.network.create import create_model as create_model
-    from pvit_model.network.losses import task_losses as task_losses
     from pvit_model.network.published import LoadReport as LoadReport
     from pvit_model.network.published import load_backbone_checkpoint as load_backbone_checkpoint
     from pvit_model.network.pvit import PViT as PViT
     from pvit_model.network.pvit import PViTOutput as PViTOutput
+    from pvit_model.network.total_loss import task_losses as task_losses
     from pvit_model.tasks import LossOptions as LossOptions
     from pvit_model.tasks import LossSum as LossSum
     from pvit_model.training.train import train as train
@@ -41,7 +41,7 @@ _HOMES = {
     "load_backbone_checkpoint": "network.published",
     "load_model": "using.loading",
     "predict": "using.predict",
-    "task_losses": "network.losses",
+    "task_losses": "network.total_loss",
     "train": "training.train",
 }
 """Where each public name lives."""

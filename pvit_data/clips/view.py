@@ -14,8 +14,9 @@ from jaxtyping import Int64, UInt8
 
 from pvit_data.clips import transforms
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.crops import evaluation_crop, training_crop
 from pvit_data.clips.frames import Sampler, choose
-from pvit_data.clips.geometry import Geometry, random_view, view
+from pvit_data.clips.geometry import Geometry
 from pvit_data.codecs.video import VideoInfo
 
 
@@ -64,7 +65,7 @@ class Viewer:
     ) -> View:
         """Random frames and a random crop, mirrored with probability `flip`; `centre` is the video's key frame."""
         frames = self._frames(video, rng, (0, 1), centre)
-        return View(frames, random_view((video.height, video.width), self.config, flip, rng))
+        return View(frames, training_crop((video.height, video.width), self.config, flip, rng))
 
     def evaluation(
         self,
@@ -77,7 +78,7 @@ class Viewer:
         temporal, spatial = divmod(index, views[1])
         frames = self._frames(video, None, (temporal, views[0]), centre)
         size = (video.height, video.width)
-        return View(frames, view(size, self.config, spatial, views[1]))
+        return View(frames, evaluation_crop(size, self.config, spatial, views[1]))
 
     def _frames(
         self,

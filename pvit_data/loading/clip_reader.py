@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from pvit_data.clips import colour, transforms
+from pvit_data.clips import colour_jitter, transforms
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
@@ -106,7 +106,7 @@ class ClipReader:
         viewer = self._viewers[self.source(row)]
         view = viewer.training(self._video(row), self._flip(row), rng, self._centre(row, viewer))
         clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
-        return replace(clip, rgb=colour.jitter(clip.rgb, viewer.config.colour, rng))
+        return replace(clip, rgb=colour_jitter.jitter(clip.rgb, viewer.config.colour, rng))
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8
 
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import class_colours
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Boxes, Sample
 from pvit_data.words import counted
@@ -154,7 +155,7 @@ def box_text(boxes: Boxes, row: int, space: LabelSpace | None) -> str:
 def box_colours(boxes: Boxes, space: LabelSpace | None) -> UInt8[np.ndarray, "n 3"]:
     """Colours by class, or by track where boxes have no class."""
     numbers = np.where(boxes.class_id >= 0, boxes.class_id, np.maximum(boxes.track, 0))
-    table = pictures.class_colours(space, int(numbers.max(initial=0)) + 1)
+    table = class_colours(space, int(numbers.max(initial=0)) + 1)
     colours: UInt8[np.ndarray, "n 3"] = table[np.minimum(numbers, len(table) - 1)]
     return colours
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import palette
 from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
 from pvit_model.tasks.heads import TokenHead
 from pvit_model.tasks.meter import Meter, ratio
@@ -68,7 +69,7 @@ class BoxesTask(Task[BoxesOptions]):
         keep = np.arange(len(value)) if exists is None else np.flatnonzero(exists)
         names = [SLOTS[i] if i < len(SLOTS) else f"object {i - 1}" for i in keep]
         xyxy = np.clip(_corners(value), 0, 1)
-        colours = pictures.palette(len(value))[keep]
+        colours = palette(len(value))[keep]
         return pictures.draw_boxes(shown.rgb, xyxy[keep], names, colours)
 
     def caption(self, shown: Shown) -> str:

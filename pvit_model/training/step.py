@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pvit_data.loading.batch import Batch, Targets
-from pvit_model.network.losses import UncertaintyWeights, task_losses
+from pvit_model.network.total_loss import UncertaintyWeights, task_losses
 from pvit_model.ranks import all_reduce, whole
 from pvit_model.tasks import LossOptions
 

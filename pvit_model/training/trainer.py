@@ -23,7 +23,7 @@ from pvit_data.loading.batch import Batch
 from pvit_data.loading.loader import loader
 from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
-from pvit_model.network.losses import UncertaintyWeights
+from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.plan import Plan, plan_lines
 from pvit_model.reporting.examples import draw_examples
 from pvit_model.reporting.report import write_report

@@ -21,8 +21,8 @@ from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.mixing.sources import find_sources, open_split
 from pvit_model.network.inference import Inference
-from pvit_model.network.losses import task_losses
 from pvit_model.network.pvit import PViTOutput
+from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce
 from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.meter import Meter

@@ -10,7 +10,7 @@ from typing import Any
 from pvit_data.errors import FormatError
 from pvit_data.format.manifest import CONVENTIONS
 from pvit_data.format.members import FIELDS
-from pvit_data.looking import pictures
+from pvit_data.looking import colours
 from pvit_data.looking.gallery import charts
 from pvit_data.looking.gallery.page import make_page
 from pvit_data.looking.gallery.preview import preview
@@ -78,12 +78,12 @@ def write_gallery(
         "sources": {name: _source(dataset, name) for name in dataset.sources},
         "fields": list(FIELDS),
         "layers": [_layer(layer) for layer in LAYERS if layer.tile is not None],
-        "palette": _hex(pictures.palette(64).tolist()),
-        "ramp": pictures.ramp().ravel().tolist(),
+        "palette": _hex(colours.palette(64).tolist()),
+        "ramp": colours.ramp().ravel().tolist(),
         "joints": {
             "names": NAMES,
             "parents": PARENTS,
-            "colours": _hex([pictures.LEFT, pictures.RIGHT, pictures.MIDDLE]),
+            "colours": _hex([colours.LEFT, colours.RIGHT, colours.MIDDLE]),
         },
         "conventions": CONVENTIONS,
     }
@@ -121,7 +121,7 @@ def _space(space: LabelSpace) -> dict[str, Any]:
         "first": space.first,
         "ignore": space.ignore,
         "classes": space.classes,
-        "colours": _hex(pictures.class_colours(space)[space.first :].tolist()),
+        "colours": _hex(colours.class_colours(space)[space.first :].tolist()),
     }
 
 

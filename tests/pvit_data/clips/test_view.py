@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pvit_data.clips import frames, geometry, transforms
+from pvit_data.clips import crops, frames, transforms
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo
@@ -20,14 +20,14 @@ def test_evaluation_views_count_crops_first() -> None:
         temporal, spatial = index // 3, index % 3
         expected = frames.dense(40, 8, rate=2, fps=30.0, view=(temporal, 2))
         np.testing.assert_array_equal(view.frames, expected)
-        assert view.geometry == geometry.view((24, 36), CONFIG, spatial, 3)
+        assert view.geometry == crops.evaluation_crop((24, 36), CONFIG, spatial, 3)
 
 
 def test_a_training_view_is_drawn_once_and_in_one_order() -> None:
     view = Viewer(CONFIG, "segment").training(VIDEO, 0.5, np.random.default_rng(3))
     rng = np.random.default_rng(3)
     np.testing.assert_array_equal(view.frames, frames.segment(40, 8, rng))
-    assert view.geometry == geometry.random_view((24, 36), CONFIG, 0.5, rng)
+    assert view.geometry == crops.training_crop((24, 36), CONFIG, 0.5, rng)
 
 
 def test_clips_lie_around_the_key_frame() -> None:

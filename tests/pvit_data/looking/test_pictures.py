@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pvit_data.looking import pictures
+from pvit_data.looking import colours, pictures
 from pvit_data.sample.labels import LabelSpace
 
 
@@ -21,11 +21,11 @@ from pvit_data.sample.labels import LabelSpace
     ],
 )
 def test_oklch(lab: tuple[float, float, float], rgb: tuple[int, int, int]) -> None:
-    assert np.abs(pictures.oklch_to_rgb(*map(np.array, lab)).astype(int) - rgb).max() <= 1
+    assert np.abs(colours.oklch_to_rgb(*map(np.array, lab)).astype(int) - rgb).max() <= 1
 
 
 def test_depth_reads_monotonically_in_grey() -> None:
-    grey = pictures.ramp() @ [0.2126, 0.7152, 0.0722]
+    grey = colours.ramp() @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(grey) <= 0.51).all()
     assert grey[0] > 200 > 30 > grey[-1]
 
@@ -33,9 +33,9 @@ def test_depth_reads_monotonically_in_grey() -> None:
 def test_depth_picture_marks_invalid_pixels_and_its_ends() -> None:
     depth = np.array([[1.0, 3.0, 0.0, np.nan, 9.0]], np.float32)
     picture = pictures.depth_picture(depth, (1.0, 3.0))[0]
-    assert picture[0].tolist() == pictures.ramp()[0].tolist()
-    assert picture[1].tolist() == picture[4].tolist() == pictures.ramp()[255].tolist()
-    assert picture[2].tolist() == picture[3].tolist() == list(pictures.INVALID)
+    assert picture[0].tolist() == colours.ramp()[0].tolist()
+    assert picture[1].tolist() == picture[4].tolist() == colours.ramp()[255].tolist()
+    assert picture[2].tolist() == picture[3].tolist() == list(colours.INVALID)
     assert pictures.depth_range(np.zeros((2, 2))) == (0.0, 1.0)
     assert pictures.depth_range(np.full((2, 2), 4.0)) == (4.0, 4.001)
 
@@ -43,19 +43,19 @@ def test_depth_picture_marks_invalid_pixels_and_its_ends() -> None:
 def test_normals_in_customary_colours() -> None:
     facing = np.array([[[0.0, 0.0, -2.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 0.0]]])
     picture = pictures.normal_picture(facing)[0].tolist()
-    assert picture == [[128, 128, 255], [255, 128, 128], [128, 255, 128], list(pictures.INVALID)]
+    assert picture == [[128, 128, 255], [255, 128, 128], [128, 255, 128], list(colours.INVALID)]
 
 
 def test_classes_are_told_apart() -> None:
-    colours = pictures.palette(24).astype(int)
-    distance = np.abs(colours[:, None] - colours[None]).sum(-1)
+    shades = colours.palette(24).astype(int)
+    distance = np.abs(shades[:, None] - shades[None]).sum(-1)
     assert distance[~np.eye(24, dtype=bool)].min() >= 20
 
 
 def test_segmentation_takes_the_spaces_own_colours() -> None:
     space = LabelSpace("two", ("a", "b"), first=1, colours=((9, 8, 7), (1, 2, 3)))
     picture = pictures.segm_picture(np.array([[1, 2, 255, -1, 7]]), space)[0].tolist()
-    assert picture == [[9, 8, 7], [1, 2, 3], list(pictures.INVALID), list(pictures.INVALID), list(pictures.INVALID)]
+    assert picture == [[9, 8, 7], [1, 2, 3], list(colours.INVALID), list(colours.INVALID), list(colours.INVALID)]
 
 
 def test_boxes_are_drawn_on_their_pixels() -> None:
@@ -72,8 +72,8 @@ def test_skeleton_colours_sides() -> None:
     joints = np.full((25, 2), 25.0)
     joints[5], joints[9] = (5, 25), (45, 25)  # left and right elbow
     picture = pictures.draw_skeleton(ground, joints)
-    assert picture[25, 5].tolist() == list(pictures.LEFT)
-    assert picture[25, 45].tolist() == list(pictures.RIGHT)
+    assert picture[25, 5].tolist() == list(colours.LEFT)
+    assert picture[25, 45].tolist() == list(colours.RIGHT)
     nobody = pictures.draw_skeleton(ground, joints, np.zeros(25, bool))
     assert not nobody.any()
 

@@ -15,7 +15,7 @@ PACKAGES = [
     "pvit_model.tasks.heads",
     "pvit_model.network.prompts",
     "pvit_model.network.pvit",
-    "pvit_model.network.losses",
+    "pvit_model.network.total_loss",
     "pvit_model.using.export",
     "pvit_model.network.published",
     "pvit_model.network.create",

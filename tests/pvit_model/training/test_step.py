@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvit_data.loading.batch import Batch, Targets
 from pvit_model import create_model
-from pvit_model.network.losses import UncertaintyWeights
+from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.config import LossConfig, OptimConfig, RunConfig
 from pvit_model.tasks import LossOptions
 from pvit_model.training.engine import make_accelerator, release

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pvit_data.loading.batch import Targets
-from pvit_model.network.losses import UncertaintyWeights, task_losses, total_loss
 from pvit_model.network.pvit import PViTOutput
+from pvit_model.network.total_loss import UncertaintyWeights, task_losses, total_loss
 from pvit_model.tasks import LossOptions, LossSum
 from pvit_model.tasks.boxes import giou, match, to_xyxy
 
