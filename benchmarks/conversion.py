@@ -56,9 +56,9 @@ def read_bare(path: Path) -> None:
     elif suffix == ".json":
         _read_json(path)
     elif suffix == ".hdf5":
-        from pvit_converters.raw.hdf5 import read_array
+        from pvit_converters.raw.hdf5 import read_hdf5
 
-        read_array(path, None)
+        read_hdf5(path, None)
     elif suffix in (".mp4", ".avi"):
         _read_video(path)
     else:

@@ -34,8 +34,8 @@ BATCH = 4
 def phav_like(number: int) -> list[Sample]:
     """Street clips of the simulator, in memory."""
     from pvit_converters.simulate import phav
-    from pvit_converters.simulate.images import srgb
     from pvit_converters.simulate.tree import Size
+    from pvit_converters.simulate.world.film import srgb
     from pvit_converters.simulate.world.render import render
 
     out = []
@@ -56,7 +56,7 @@ def phav_like(number: int) -> list[Sample]:
 
 def hypersim_like(number: int) -> list[Sample]:
     """Rooms of the simulator, in memory, with the noise of a path tracer on them."""
-    from pvit_converters.simulate.images import tonemap
+    from pvit_converters.simulate.world.film import tonemap
     from pvit_converters.simulate.world.render import render
     from pvit_converters.simulate.world.rooms import room, wander
     from pvit_converters.simulate.world.scene import Camera, Scene, pinhole
@@ -213,12 +213,15 @@ def cpu_per_sample(run: Callable[[], int], rounds: int) -> float:
 def bare_decode(ds: Any) -> Callable[[], int]:
     """Decoding the frames that the batch needs, and nothing else."""
     from pvit_data.clips.config import ClipConfig
+    from pvit_data.clips.view import Viewer
     from pvit_data.loading.clip_reader import ClipReader
 
     def run() -> int:
         reader = ClipReader(ds, ClipConfig(), {"ssv2": ()})
+        viewer = Viewer(ClipConfig(), "segment")
         for row in range(len(ds)):
-            ds.read(row, ("rgb",), np.unique(reader._choose(row, np.random.default_rng(row))))
+            view = viewer.training(reader._video(row), 0.0, np.random.default_rng(row))
+            ds.read(row, ("rgb",), view.distinct)
         return len(ds)
 
     return run

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from benchmarks.precision import TASKS, random_targets
 from pvit_model import PViT, create_model, load_backbone_checkpoint, task_losses
 from pvit_model.network.info import saved_bytes
-from pvit_model.network.losses import default_weights, total_loss
+from pvit_model.network.total_loss import default_weights, total_loss
 
 CLIP = (16, 224, 224)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_model import PViT, create_model, task_losses
-from pvit_model.network.losses import default_weights, total_loss
+from pvit_model.network.total_loss import default_weights, total_loss
 
 TASKS = ("depth", "normal", "segm", "pose3d", "boxes")
 TABLES = ("rel_pos", "pos_embed", "cls_token", "prompts")

@@ -38,7 +38,7 @@ SPEED_BARS = {16: 3.5, 8: 4.5}
 
 def rooms(number: int, frames: int = 16, height: int = 256, width: int = 340) -> Iterator[Sample]:
     """Clips of a camera that wanders through furnished rooms; exact depth, RGB with noise and normals with relief."""
-    from pvit_converters.simulate.images import tonemap
+    from pvit_converters.simulate.world.film import tonemap
     from pvit_converters.simulate.world.render import render
     from pvit_converters.simulate.world.rooms import room, wander
     from pvit_converters.simulate.world.scene import Camera, Scene, pinhole

@@ -12,11 +12,11 @@ import numpy as np
 
 import pvit_data
 from pvit_data.looking import pictures as draw
-from pvit_model.network.inference import load_model
 from pvit_model.reporting.examples import draw_examples
-from pvit_model.reporting.report import STYLE, action_lines, curves, data_uri, results_table
+from pvit_model.reporting.report import STYLE, curves, data_uri, result_sentences, results_table
 from pvit_model.runs.log import read_log
-from pvit_model.using.evaluate import SourceReport
+from pvit_model.using.loading import load_model
+from pvit_model.using.source_report import SourceReport
 
 SIDE = 128
 """Height of a picture on the sheets, pixels."""
@@ -86,7 +86,7 @@ def still_sheet(shards: Path, number: int = 4) -> bytes:
 
 def clip_sheet(shards: Path, number: int = 6) -> tuple[bytes, list[str]]:
     """Frames of clips, one clip a row, and the clips' action names."""
-    ds = pvit_data.open(shards, split="train", tasks=["rgb", "action"])
+    ds = pvit_data.open(shards, split="train", fields=["rgb", "action"])
     rows, names = [], []
     for i in np.linspace(0, len(ds) - 1, number).astype(int):
         s = ds[int(i)]
@@ -147,7 +147,7 @@ def write_report(
         "<h2>Samples</h2>"
         + _figure(still_sheet(out / "shards/hypersim"), "hypersim: image, depth, normals, classes"),
         _figure(clips, "ssv2, one clip a row: " + "; ".join(names)),
-        "<h2>Results on held-out data</h2>" + action_lines(found) + results_table(found),
+        "<h2>Results on held-out data</h2>" + result_sentences(found) + results_table(found),
         "<h2>Curves</h2>" + curves(read_log(out / "run")),
         "<h2>Predictions on held-out data</h2>"
         + "".join(_figure(png, text) for text, png in shown),

@@ -1,71 +1,78 @@
 """The PViT shard format: samples, shards, index, mixing, loading.
 
-Names are loaded when they are first used, so that `import pvit_data` stays fast and needs no heavy library.
+What is public is listed in `__all__`, and nothing else: the rooms inside may change. Names are loaded when they are
+first used, so that `import pvit_data` stays fast and needs no heavy library.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pvit_data.clips.config import ClipConfig
-    from pvit_data.errors import PvitError
-    from pvit_data.format.manifest import SourceSpec
-    from pvit_data.loading.loader import eval_loader, loader
-    from pvit_data.mixing.mixture import Mixture, MixtureSource
-    from pvit_data.reading.dataset import ShardDataset
-    from pvit_data.reading.dataset import open_dataset as open
-    from pvit_data.sample.labels import LabelSpace
-    from pvit_data.sample.sample import Actions, Boxes, Camera, EncodedMedia, Sample
-    from pvit_data.writing.writer import ShardWriter
+if TYPE_CHECKING:  # the names of `_HOMES` for type checkers
+    from pvit_data import decoders as decoders
+    from pvit_data import errors as errors
+    from pvit_data import testing as testing
+    from pvit_data import tv as tv
+    from pvit_data import validate as validate
+    from pvit_data.clips.config import ClipConfig as ClipConfig
+    from pvit_data.errors import PvitError as PvitError
+    from pvit_data.format.manifest import SourceSpec as SourceSpec
+    from pvit_data.loading.batch import Batch as Batch
+    from pvit_data.loading.batch import Targets as Targets
+    from pvit_data.loading.loader import eval_loader as eval_loader
+    from pvit_data.loading.loader import loader as loader
+    from pvit_data.mixing.mixture import Mixture as Mixture
+    from pvit_data.mixing.sources import MixtureSource as MixtureSource
+    from pvit_data.reading.dataset import ShardDataset as ShardDataset
+    from pvit_data.reading.open import open_dataset
+    from pvit_data.sample.labels import LabelSpace as LabelSpace
+    from pvit_data.sample.sample import Actions as Actions
+    from pvit_data.sample.sample import Boxes as Boxes
+    from pvit_data.sample.sample import Camera as Camera
+    from pvit_data.sample.sample import EncodedMedia as EncodedMedia
+    from pvit_data.sample.sample import Sample as Sample
+    from pvit_data.storage.cache import Cache as Cache
+    from pvit_data.writing.writer import ShardWriter as ShardWriter
 
-__all__ = [
-    "Actions",
-    "Boxes",
-    "Camera",
-    "ClipConfig",
-    "EncodedMedia",
-    "LabelSpace",
-    "Mixture",
-    "MixtureSource",
-    "PvitError",
-    "Sample",
-    "ShardDataset",
-    "ShardWriter",
-    "SourceSpec",
-    "eval_loader",
-    "loader",
-    "open",
-    "testing",
-]
+    open = open_dataset
 
 _HOMES = {
-    "Actions": "sample.sample",
-    "Boxes": "sample.sample",
-    "Camera": "sample.sample",
-    "ClipConfig": "clips.config",
-    "EncodedMedia": "sample.sample",
-    "LabelSpace": "sample.labels",
-    "Mixture": "mixing.mixture",
-    "MixtureSource": "mixing.mixture",
-    "PvitError": "errors",
-    "Sample": "sample.sample",
-    "ShardDataset": "reading.dataset",
-    "ShardWriter": "writing.writer",
-    "SourceSpec": "format.manifest",
-    "eval_loader": "loading.loader",
-    "loader": "loading.loader",
-    "open": "reading.dataset",
+    "Actions": "sample.sample:Actions",
+    "Batch": "loading.batch:Batch",
+    "Boxes": "sample.sample:Boxes",
+    "Cache": "storage.cache:Cache",
+    "Camera": "sample.sample:Camera",
+    "ClipConfig": "clips.config:ClipConfig",
+    "EncodedMedia": "sample.sample:EncodedMedia",
+    "LabelSpace": "sample.labels:LabelSpace",
+    "Mixture": "mixing.mixture:Mixture",
+    "MixtureSource": "mixing.sources:MixtureSource",
+    "PvitError": "errors:PvitError",
+    "Sample": "sample.sample:Sample",
+    "ShardDataset": "reading.dataset:ShardDataset",
+    "ShardWriter": "writing.writer:ShardWriter",
+    "SourceSpec": "format.manifest:SourceSpec",
+    "Targets": "loading.batch:Targets",
+    "decoders": "decoders",
+    "errors": "errors",
+    "eval_loader": "loading.loader:eval_loader",
+    "loader": "loading.loader:loader",
+    "open": "reading.open:open_dataset",
+    "testing": "testing",
+    "tv": "tv",
+    "validate": "validate",
 }
+"""Where each public name lives: a module, or a name in one."""
+
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":
-        return import_module("pvit_data.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'pvit_data' has no attribute {name!r}")
-    module = import_module(f"pvit_data.{_HOMES[name]}")
-    return getattr(module, "open_dataset" if name == "open" else name)
+    module, _, attribute = _HOMES[name].partition(":")
+    home = import_module(f"pvit_data.{module}")
+    return getattr(home, attribute) if attribute else home
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

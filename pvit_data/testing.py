@@ -24,6 +24,17 @@ def assert_exact_resume(
 
     Raises:
         AssertionError: naming step and field of the first difference.
+
+    Example:
+        >>> import numpy as np, pvit_data
+        >>> with pvit_data.ShardWriter("data", "mine") as writer:
+        ...     for key in "abc":
+        ...         writer.write(pvit_data.Sample(key=key, rgb=np.zeros((4, 48, 64, 3), np.uint8), action=1))
+        >>> source = pvit_data.MixtureSource(pvit_data.open("data"), "downstream")
+        >>> mixture = pvit_data.Mixture([source], batch_size=2, seed=0)
+        >>> def make_loader(step):
+        ...     return pvit_data.loader(mixture, start_step=step)
+        >>> pvit_data.testing.assert_exact_resume(make_loader, steps=3)
     """
     truth = list(itertools.islice(make_loader(0), steps))
     assert len(truth) == steps, f"the loader ended after {len(truth)} of {steps} batches"

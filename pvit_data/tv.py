@@ -1,8 +1,6 @@
 """Samples for torchvision's `transforms.v2`: every annotation as a tv_tensor that follows, or refuses, geometric ops.
 
-    views = pvit_data.tv.to_tv(sample)                       # {"rgb": Video, "depth": DepthMaps, ...}
-    views = v2.RandomHorizontalFlip(1.0)(views)
-
+`to_tv(sample)` gives `{"rgb": Video, "depth": DepthMaps, ...}`, which `v2` transforms take and return.
 For pipelines of one's own; the loader does not pass here (see `transforms`, whose oracle this is). torchvision silently
 leaves alone what it has no kernel for, so each type registers one for every geometric op: to follow it, or to raise.
 """
@@ -185,40 +183,75 @@ def to_tv(sample: Sample) -> dict[str, Any]:
 
     Raises:
         FormatError: if rgb is not decoded.
+
+    Example:
+        >>> from torchvision.transforms import v2
+        >>> import numpy as np, pvit_data
+        >>> depth = np.array([[[1, 2, 3]]], np.float32)
+        >>> views = pvit_data.tv.to_tv(pvit_data.Sample(key="a", height=1, width=3, depth=depth))
+        >>> v2.RandomHorizontalFlip(1.0)(views)["depth"].tolist()
+        [[[3.0, 2.0, 1.0]]]
     """
     size = (sample.height, sample.width)
     out: dict[str, Any] = {}
-    if sample.rgb is not None:
-        if not isinstance(sample.rgb, np.ndarray):
-            raise FormatError(
-                f"sample '{sample.key}': rgb is still encoded; decode it before transforming"
-            )
-        out["rgb"] = tv_tensors.Video(torch.from_numpy(sample.rgb).permute(0, 3, 1, 2))
-    kinds = {
-        "depth": DepthMaps,
-        "pose3d": Joints3D,
-        "pose3d_valid": JointsValid,
-        "pose2d": Joints2D,
-    }
-    for name, kind in kinds.items():
+    for name, views in VIEWS.items():
         if sample.has(name):
-            out[name] = kind(getattr(sample, name), size)
-    if sample.normal is not None:
-        out["normal"] = NormalMaps(torch.from_numpy(sample.normal).permute(0, 3, 1, 2), size)
-    if sample.segm is not None:
-        out["segm"] = SegmMaps(
-            sample.segm.astype(np.int32), size, _pairs(sample.spaces.get("segm"))
-        )
-    if sample.boxes is not None:
-        corners = sample.boxes.xyxy * [size[1], size[0], size[1], size[0]]
-        out["boxes"] = tv_tensors.BoundingBoxes(
-            corners.astype(np.float32), format="XYXY", canvas_size=size
-        )
-        out["class_id"] = Ids(sample.boxes.class_id, size, _pairs(sample.spaces.get("boxes")))
-        out["side"] = Ids(sample.boxes.side, size, ((0, 1),))
-    if sample.camera is not None:
-        out["camera"] = CameraMatrices(sample.camera.K, size)
+            out |= views(name, sample, size)
     return out
+
+
+def _one(kind: type[Annotation]) -> View:
+    return lambda name, sample, size: {name: kind(getattr(sample, name), size)}
+
+
+def _rgb(name: str, sample: Sample, size: tuple[int, int]) -> dict[str, Any]:
+    if not isinstance(sample.rgb, np.ndarray):
+        raise FormatError(
+            f"sample '{sample.key}': rgb is still encoded; decode it before transforming"
+        )
+    return {name: tv_tensors.Video(torch.from_numpy(sample.rgb).permute(0, 3, 1, 2))}
+
+
+def _normal(name: str, sample: Sample, size: tuple[int, int]) -> dict[str, Any]:
+    assert sample.normal is not None
+    return {name: NormalMaps(torch.from_numpy(sample.normal).permute(0, 3, 1, 2), size)}
+
+
+def _segm(name: str, sample: Sample, size: tuple[int, int]) -> dict[str, Any]:
+    assert sample.segm is not None
+    return {name: SegmMaps(sample.segm.astype(np.int32), size, _pairs(sample.spaces.get(name)))}
+
+
+def _boxes(name: str, sample: Sample, size: tuple[int, int]) -> dict[str, Any]:
+    boxes = sample.boxes
+    assert boxes is not None
+    corners = (boxes.xyxy * [size[1], size[0], size[1], size[0]]).astype(np.float32)
+    return {
+        name: tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=size),
+        "class_id": Ids(boxes.class_id, size, _pairs(sample.spaces.get(name))),
+        "side": Ids(boxes.side, size, ((0, 1),)),
+    }
+
+
+def _camera(name: str, sample: Sample, size: tuple[int, int]) -> dict[str, Any]:
+    assert sample.camera is not None
+    return {name: CameraMatrices(sample.camera.K, size)}
+
+
+View = Callable[[str, Sample, tuple[int, int]], dict[str, Any]]
+
+VIEWS: dict[str, View] = {
+    "rgb": _rgb,
+    "depth": _one(DepthMaps),
+    "pose3d": _one(Joints3D),
+    "pose3d_valid": _one(JointsValid),
+    "pose2d": _one(Joints2D),
+    "normal": _normal,
+    "segm": _segm,
+    "boxes": _boxes,
+    "camera": _camera,
+}
+"""How each attribute of `Sample` is shown to torchvision; action labels have no geometry."""
 
 
 def _pairs(space: LabelSpace | None) -> tuple[tuple[int, int], ...]:

@@ -1,22 +1,35 @@
-"""PromptonomyViT: backbones, task prompts, heads, losses, training, evaluation, prediction."""
+"""PromptonomyViT: backbones, task prompts, heads, losses, training, evaluation, prediction.
 
-from __future__ import annotations
+What is named here is public; rooms below it may move. Nothing is loaded before it is used: `import pvit_model` loads no
+torch.
+"""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-if TYPE_CHECKING:
-    from pvit_model.backbones import backbone_names, build_backbone
-    from pvit_model.config import VARIANTS, PViTConfig
-    from pvit_model.network.create import create_model
-    from pvit_model.network.losses import LossOptions, LossSum, task_losses
-    from pvit_model.network.published import LoadReport, load_backbone_checkpoint
-    from pvit_model.network.pvit import PViT, PViTOutput
+if _TYPE_CHECKING:
+    from pvit_model.backbones import backbone_names as backbone_names
+    from pvit_model.backbones import build_backbone as build_backbone
+    from pvit_model.config import VARIANTS as VARIANTS
+    from pvit_model.config import PViTConfig as PViTConfig
+    from pvit_model.network.create import create_model as create_model
+    from pvit_model.network.published import LoadReport as LoadReport
+    from pvit_model.network.published import load_backbone_checkpoint as load_backbone_checkpoint
+    from pvit_model.network.pvit import PViT as PViT
+    from pvit_model.network.pvit import PViTOutput as PViTOutput
+    from pvit_model.network.total_loss import task_losses as task_losses
+    from pvit_model.tasks import LossOptions as LossOptions
+    from pvit_model.tasks import LossSum as LossSum
+    from pvit_model.training.train import train as train
+    from pvit_model.using.evaluate import evaluate as evaluate
+    from pvit_model.using.loading import load_model as load_model
+    from pvit_model.using.predict import predict as predict
 
 _HOMES = {
     "LoadReport": "network.published",
-    "LossOptions": "network.losses",
-    "LossSum": "network.losses",
+    "LossOptions": "tasks",
+    "LossSum": "tasks",
     "PViT": "network.pvit",
     "PViTConfig": "config",
     "PViTOutput": "network.pvit",
@@ -24,28 +37,25 @@ _HOMES = {
     "backbone_names": "backbones",
     "build_backbone": "backbones",
     "create_model": "network.create",
+    "evaluate": "using.evaluate",
     "load_backbone_checkpoint": "network.published",
-    "task_losses": "network.losses",
+    "load_model": "using.loading",
+    "predict": "using.predict",
+    "task_losses": "network.total_loss",
+    "train": "training.train",
 }
+"""Where each public name lives."""
 
-__all__ = [
-    "VARIANTS",
-    "LoadReport",
-    "LossOptions",
-    "LossSum",
-    "PViT",
-    "PViTConfig",
-    "PViTOutput",
-    "backbone_names",
-    "build_backbone",
-    "create_model",
-    "load_backbone_checkpoint",
-    "task_losses",
-]
+__all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded when they are first used: importing the package loads no torch."""
+def __getattr__(name: str) -> _Any:
+    """Public names, loaded when they are first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'pvit_model' has no attribute '{name}'")
-    return getattr(import_module(f"pvit_model.{_HOMES[name]}"), name)
+    return getattr(_import_module(f"pvit_model.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

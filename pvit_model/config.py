@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pvit_data.errors import ConfigError, UsageError
-from pvit_model.tasks.base import kind_of
+from pvit_data.words import did_you_mean, first_problem
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pvit": {},
@@ -31,7 +30,8 @@ class PViTConfig(BaseModel):
         backbone_options: keyword options of that backbone, for example `{"clip": [8, 160, 160], "drop_path": 0.4}`.
         tasks: in the order of their prompts; `"boxes/hands"` is a further task of the kind `boxes`.
         num_classes: of the action head.
-        segm_spaces: number of ids of each segmentation label space; may be filled later, see `PViT.add_segm_space`.
+        segm_spaces: number of ids of each label space of dense classes; may be filled later, see
+            `PViT.add_segm_space`.
         prompts: `"task"` each task its own; `"shared"` one wide token for all (OP): its final state is projected to one
             slice per task; `"none"` heads read the class token (MT).
         prompts_per_task: k; the mean of a task's outputs feeds its head.
@@ -49,7 +49,7 @@ class PViTConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = "mvitv2_s"
+    backbone: str
     backbone_options: dict[str, Any] = Field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     num_classes: int = Field(default=400, ge=1)
@@ -82,10 +82,6 @@ class PViTConfig(BaseModel):
             raise ValueError(
                 f"tasks {names} name one twice; a second task of a kind needs its own name, as 'boxes/hands'"
             )
-        if further := [name for name in names if name != "segm" and kind_of(name) == "segm"]:
-            raise ValueError(
-                f"'{further[0]}': a further segmentation is a label space of 'segm', not a task"
-            )
         if self.prompts == "shared" and self.prompts_per_task > 1:
             raise ValueError(
                 "prompts 'shared' is one token for all tasks; prompts_per_task must be 1"
@@ -111,20 +107,13 @@ def make_config(**options: Any) -> PViTConfig:
     """
     variant = options.pop("variant", "pvit")
     if variant not in VARIANTS:
-        close = difflib.get_close_matches(str(variant), VARIANTS, 1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
-        raise UsageError(f"unknown variant '{variant}': {hint}available: {', '.join(VARIANTS)}")
-    fields = {name: value for name, value in options.items() if name in PViTConfig.model_fields}
-    backbone = {
-        name: value for name, value in options.items() if name not in PViTConfig.model_fields
-    }
-    fields = VARIANTS[variant] | fields
-    fields["backbone_options"] = fields.get("backbone_options", {}) | backbone
+        hint = did_you_mean(str(variant), VARIANTS) or "."
+        raise UsageError(f"unknown variant '{variant}'{hint} Known: {', '.join(VARIANTS)}.")
+    known = PViTConfig.model_fields
+    fields = VARIANTS[variant] | {name: options[name] for name in options if name in known}
+    further = {name: value for name, value in options.items() if name not in known}
+    fields["backbone_options"] = fields.get("backbone_options", {}) | further
     try:
         return PViTConfig(**fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"model option {where or 'combination'}: {first['msg']} (got {first.get('input')!r})"
-        ) from error
+        raise ConfigError(f"model option {first_problem(error)}") from error

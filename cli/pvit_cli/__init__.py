@@ -1,1 +1,3 @@
-"""The commands `pvit-data` and `pvit`: parse, call, print."""
+"""The commands `pvit-data` and `pvit`. They are used from a shell; nothing here is to be imported."""
+
+__all__: list[str] = []

@@ -7,21 +7,23 @@ line shows the traceback as well, `-v` turns on the log. Nothing here knows a co
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from pvit_data.errors import Interrupted, PvitError
+from pvit_data.words import did_you_mean
 
 EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 75
 GLOBAL_FLAGS = {"--debug", "-v", "--verbose"}
@@ -57,6 +59,28 @@ def new_app(help: str, **settings: Any) -> typer.Typer:
         "context_settings": {"help_option_names": ["-h", "--help"]},
     }
     return typer.Typer(**(defaults | settings))
+
+
+def assemble(package: str, commands: Sequence[str], help: str, **settings: Any) -> typer.Typer:
+    """An application whose commands are the modules of a package; each adds itself in its `register(app)`.
+
+    Args:
+        package: its full name.
+        commands: names of its modules, in the order of the help page.
+        help: the text above the list of commands.
+        settings: further arguments of `typer.Typer`.
+    """
+
+    class Ordered(TyperGroup):
+        """Lists commands in their order; typer would put those with sub-commands last."""
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            return sorted(super().list_commands(ctx), key=commands.index)
+
+    app = new_app(help, cls=Ordered, **settings)
+    for name in commands:
+        import_module(f"{package}.{name}").register(app)
+    return app
 
 
 def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
@@ -138,15 +162,12 @@ def _describe_usage(error: Any) -> tuple[str, int]:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else ""
     if (option := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
-        known = (
-            [name for p in context.command.params for name in p.opts + p.secondary_opts]
-            if context
-            else []
-        )
-        message = f"no option '{option}'.{nearest(option, known)}"
+        parameters = context.command.params if context else []
+        known = [name for p in parameters for name in p.opts + p.secondary_opts]
+        message = f"no option '{option}'{did_you_mean(option, known)}"
     else:
         message = str(error.format_message())
-        message += "" if message.endswith((".", "?", "!")) else "."
+    message += "" if message.endswith((".", "?", "!")) else "."
     hint = f" See '{command} --help'." if command else ""
     return f"{message}{hint}", int(getattr(error, "exit_code", EXIT_USAGE))
 
@@ -155,12 +176,6 @@ def _describe_os(error: OSError) -> str:
     cause = _OS_ERRORS.get(error.errno or 0, error.strerror or str(error) or type(error).__name__)
     path = error.filename2 or error.filename
     return f"{os.fspath(path)}: {cause}" if isinstance(path, str | os.PathLike) else cause
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` Nearest: 'x'.` for the known name most like a mistyped one, or nothing."""
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return f" Nearest: '{match[0]}'." if match else ""
 
 
 def console(*, stderr: bool = False) -> Console:

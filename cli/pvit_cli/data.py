@@ -1,18 +1,15 @@
 """The command `pvit-data`: from raw datasets to PViT shards, and everything one does with shards.
 
-To add a command, write a module in `pvit_cli.commands` with a function `register(app)` and add its name below.
+To add a command, write a module in `pvit_cli.commands.data` with a function `register(app)` and add its name below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from pvit_cli.common import new_app, run
+from pvit_cli.common import assemble, run
 
 # In the order of the help page. A module imports what it needs inside its command, so that the help page is quick.
 COMMANDS = (
@@ -38,19 +35,9 @@ Try it without any download:
 """
 
 
-class _Ordered(TyperGroup):
-    """Lists commands in the order of `COMMANDS`; typer would put those with sub-commands last."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=COMMANDS.index)
-
-
 def make_app() -> typer.Typer:
     """The application with all its commands."""
-    app = new_app(HELP, cls=_Ordered, rich_markup_mode="markdown")
-    for name in COMMANDS:
-        import_module(f"pvit_cli.commands.{name}").register(app)
-    return app
+    return assemble("pvit_cli.commands.data", COMMANDS, HELP, rich_markup_mode="markdown")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +34,7 @@ class SourceInfo:
         produces: fields of the samples, for example `("rgb", "depth", "normal")`.
         tasks: the auxiliary tasks the paper trains with this source (supplement, table 7).
         role: `"auxiliary"` (synthetic) or `"downstream"` (real).
+        sampler: clip sampler by which results on this source are published, `""`: none in particular.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SourceInfo:
     produces: tuple[str, ...]
     tasks: tuple[str, ...] = ()
     role: str = "auxiliary"
+    sampler: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,18 @@ class ConverterOptions(BaseModel):
     selects: ClassVar[frozenset[str]] = frozenset()
 
 
-class Converter(ABC):
+OptionsT = TypeVar("OptionsT", bound=ConverterOptions)
+
+
+class Converter(ABC, Generic[OptionsT]):
     """Reads one raw source. Instances are cheap to build and picklable, since every worker builds its own.
+
+    A source is known by its name (`info.name`, under which it is registered) and `version`, wherever its class lives:
+    a conversion continues under the same two only. Raise `version` when the same raw data give other shards.
 
     Args:
         root: folder of the raw data.
-        options: an instance of `Options`.
+        options: an instance of `Options`; `class MyConverter(Converter[MyOptions])` gives it its type.
 
     Raises:
         SourceError: if `root` is missing or is not this source's tree.
@@ -115,7 +123,7 @@ class Converter(ABC):
     version: ClassVar[str] = "1"
     Options: ClassVar[type[ConverterOptions]] = ConverterOptions
 
-    def __init__(self, root: Path, options: ConverterOptions) -> None:
+    def __init__(self, root: Path, options: OptionsT) -> None:
         self.root = Path(root)
         self.options = options
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pvit_data.clips import frames as clips
+from pvit_data.clips.frames import Sampler, published
 
 
 class SourceClip(BaseModel):
@@ -32,7 +32,8 @@ class ClipConfig(BaseModel):
         mean, std: normalisation of rgb in [0, 1], per channel (MViT: 0.45 and 0.225).
         downstream: the source whose action labels are trained; "" takes the mixture's downstream sources.
         tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
-        samplers: clip sampler by source; a source not named has its published one (`clips.BY_SOURCE`), else `fit`.
+        samplers: clip sampler by source; a source not named has the one that its manifest declares, else the
+            published one of its name, else `fit`.
         rate: frame step of the samplers that have one.
         jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
         area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.
@@ -57,7 +58,7 @@ class ClipConfig(BaseModel):
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     downstream: str = ""
     tasks: dict[str, tuple[str, ...]] = {}
-    samplers: dict[str, clips.Sampler] = {}
+    samplers: dict[str, Sampler] = {}
     rate: int = Field(default=4, ge=1)
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     area: tuple[float, float] | None = None
@@ -107,9 +108,9 @@ class ClipConfig(BaseModel):
         """T', target frames of a clip."""
         return -(-self.num_frames // self.stride)
 
-    def sampler(self, source: str) -> clips.Sampler:
-        """The clip sampler of a source."""
-        return self.samplers.get(source) or clips.BY_SOURCE.get(source, "fit")
+    def sampler(self, source: str, declared: str = "") -> Sampler:
+        """The clip sampler of a source, whose manifest declares `declared`."""
+        return self.samplers.get(source) or published(source, declared)
 
     def flip_of(self, source: str) -> float:
         """The flip probability of a source."""

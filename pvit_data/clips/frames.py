@@ -6,7 +6,7 @@ times. Training draws from `rng`; evaluation passes None and gets the published 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from jaxtyping import Int64
@@ -22,7 +22,12 @@ BY_SOURCE: dict[str, Sampler] = {
     "kinetics400": "dense",
     "ava": "keyframe",
 }
-"""The published rule of each downstream dataset; any other source gets `"fit"`."""
+"""The published rule of the downstream datasets, for manifests that declare no sampler."""
+
+
+def published(source: str, declared: str = "") -> Sampler:
+    """The sampler of a source: what its manifest declares, else the published rule of its name, else `"fit"`."""
+    return cast(Sampler, declared) if declared else BY_SOURCE.get(source, "fit")
 
 
 def segment(

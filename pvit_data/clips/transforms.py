@@ -189,7 +189,7 @@ def _boxes(sample: Sample, change: Change) -> Boxes | None:
     moved = replace(boxes, xyxy=xyxy.astype(np.float32))
     if geometry.flip:
         moved = _mirror_box_labels(moved, sample.spaces.get("boxes"))
-    return keep_boxes(moved, (xyxy[:, 2:] > xyxy[:, :2]).all(1))
+    return moved.keep((xyxy[:, 2:] > xyxy[:, :2]).all(1))
 
 
 def _mirror_box_labels(boxes: Boxes, space: LabelSpace | None) -> Boxes:
@@ -197,17 +197,6 @@ def _mirror_box_labels(boxes: Boxes, space: LabelSpace | None) -> Boxes:
     labels = boxes.labels.copy()
     labels[:, 1] = mirrored_ids(labels[:, 1], space)
     return replace(boxes, side=side, class_id=mirrored_ids(boxes.class_id, space), labels=labels)
-
-
-def keep_boxes(boxes: Boxes, keep: np.ndarray) -> Boxes:
-    """The chosen rows of a table; `partner` and `labels` follow their rows, a lost partner becomes -1."""
-    row = np.full(len(boxes) + 1, -1, np.int32)  # the last entry serves partner -1
-    row[:-1][keep] = np.arange(int(keep.sum()))
-    columns = {name: getattr(boxes, name)[keep] for name in Boxes.COLUMNS}
-    columns["partner"] = row[columns["partner"]]
-    labels = boxes.labels[keep[boxes.labels[:, 0]]] if len(boxes.labels) else boxes.labels
-    labels = np.stack([row[labels[:, 0]], labels[:, 1]], 1)
-    return Boxes(boxes.xyxy[keep], labels=labels, **columns)
 
 
 def _action(sample: Sample, change: Change) -> int | float | None:

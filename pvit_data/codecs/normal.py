@@ -7,15 +7,20 @@ Vectors"): at most 0.004 degrees off; each page holds u above v, (2h, w), so tha
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8, UInt16
 
 from pvit_data.codecs import tiff
+from pvit_data.codecs.window import Frames, Told
 from pvit_data.errors import FormatError
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import check_decoded
 
 NAMES = ("xyz8", "octahedral")
 UNIT_TOLERANCE = 1e-2
+XYZ8_TOLERANCE = 0.02  # 1 % that the schema allows, and 0.5 * sqrt(3) / 127 of rounding
 _HALF = 32768
 _STEPS = 32767
 _CHUNK = 1 << 16
@@ -25,12 +30,59 @@ _INVERSE_LENGTH = np.zeros(3 * 128**2 + 1, np.float32)
 _INVERSE_LENGTH[1:-1] = 1 / np.sqrt(np.arange(1, 3 * 128**2))
 
 
+def check_encoding(text: str) -> None:
+    """Refuses an unknown encoding.
+
+    Raises:
+        FormatError: naming the known ones.
+    """
+    if text not in NAMES:
+        raise FormatError(f"normal encoding {text!r}: expected one of {', '.join(NAMES)}")
+
+
+def to_member(
+    normal: Float32[np.ndarray, "n h w 3"], chosen: str, space: LabelSpace | None
+) -> tuple[bytes, dict[str, Any]]:
+    """See `Dense.encode`."""
+    return encode_normal(normal, chosen), {"normal_encoding": chosen}
+
+
+def from_member(data: bytes, told: Told, *picks: Frames | None) -> Float32[np.ndarray, "k r s 3"]:
+    """See `Dense.decode`."""
+    return decode_normal(data, told["normal_encoding"], *picks)
+
+
+def extent(data: bytes, told: Told) -> tuple[int, int, int]:
+    """See `Dense.extent`; an octahedral page is twice as high as its map."""
+    pages, height, width = tiff.extent(data, told)
+    return pages, height // 2 if told["normal_encoding"] == "octahedral" else height, width
+
+
+def problem(data: bytes, told: Told, pages: Frames, space: LabelSpace | None) -> str:
+    """See `Dense.problem`; lengths as stored for `xyz8`, which the decoder would renormalise."""
+    octahedral = told["normal_encoding"] != "xyz8"
+    from_member(data, told, pages if octahedral else pages[:1])
+    if octahedral:  # of unit length by construction
+        return ""
+    stored: UInt8[np.ndarray, "k h w 3"] = tiff.TiffReader(data).read(pages)
+    vector = (stored.astype(np.float32) - 128) / 127
+    length = np.sqrt(np.einsum("nhwc,nhwc->nhw", vector, vector))
+    bad = (np.abs(length - 1) > XYZ8_TOLERANCE) & stored.any(-1)
+    if not bad.any():
+        return ""
+    return (
+        f"normal holds a vector of length {length[bad][0]:.3f} ({int(bad.sum())} such pixels), "
+        "expected 1, or (0, 0, 0) where invalid"
+    )
+
+
 def encode_normal(normal: Float32[np.ndarray, "n h w 3"], encoding: str = "xyz8") -> bytes:
     """Encodes unit vectors; the zero vector = invalid.
 
     Raises:
         FormatError: if a vector is neither zero nor of unit length (within 1 %), or the encoding is unknown.
     """
+    check_encoding(encoding)
     length = np.sqrt(np.einsum("nhwc,nhwc->nhw", normal, normal))
     valid = length > 0
     if not (np.abs(length - valid) <= UNIT_TOLERANCE).all():
@@ -42,9 +94,7 @@ def encode_normal(normal: Float32[np.ndarray, "n h w 3"], encoding: str = "xyz8"
         stored = (128 + np.rint(127 * normal)).clip(1, 255).astype(np.uint8)
         stored[~valid] = 0
         return tiff.write_tiff(stored, tiff.UINT8X3_DELTA)
-    if encoding == "octahedral":
-        return tiff.write_tiff(_fold(normal, valid), tiff.UINT16_DELTA)
-    raise FormatError(f"normal encoding {encoding!r}: expected one of {NAMES}")
+    return tiff.write_tiff(_fold(normal, valid), tiff.UINT16_DELTA)
 
 
 def decode_normal(
@@ -59,8 +109,7 @@ def decode_normal(
     Raises:
         FormatError: if the file is not a normal map of this encoding.
     """
-    if encoding not in NAMES:
-        raise FormatError(f"normal encoding {encoding!r}: expected one of {NAMES}")
+    check_encoding(encoding)
     reader = tiff.TiffReader(data)
     octahedral = encoding == "octahedral"
     if reader.kind != (tiff.UINT16_DELTA if octahedral else tiff.UINT8X3_DELTA) or (

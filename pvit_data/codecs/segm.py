@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from pvit_data.codecs import tiff
+from pvit_data.codecs.window import Frames, Told
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import IGNORE_16, LabelSpace
+
+
+def to_member(
+    segm: Integer[np.ndarray, "n h w"], chosen: str, space: LabelSpace | None
+) -> tuple[bytes, dict[str, Any]]:
+    """See `Dense.encode`."""
+    assert space is not None  # `Dense.spaced`
+    return encode_segm(segm, space), {"segm_space": space.name}
+
+
+def from_member(data: bytes, told: Told, *picks: Frames | None) -> Integer[np.ndarray, "k r s"]:
+    """See `Dense.decode`."""
+    return decode_segm(data, *picks)
+
+
+def problem(data: bytes, told: Told, pages: Frames, space: LabelSpace | None) -> str:
+    """See `Dense.problem`."""
+    segm = decode_segm(data, pages)
+    if space is None:
+        return "segm has no label space in the manifest"
+    bad = _outside(segm, space)
+    if not bad.any():
+        return ""
+    return (
+        f"segm holds id {segm[bad][0]} ({int(bad.sum())} such pixels), "
+        f"expected {space.first}..{space.num_ids - 1} of '{space.name}', or {space.ignore}"
+    )
+
+
+def _outside(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> Bool[np.ndarray, "n h w"]:
+    outside: Bool[np.ndarray, "n h w"] = (segm < space.first) | (segm >= space.num_ids)
+    outside &= segm != space.ignore
+    return outside
 
 
 def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
@@ -20,7 +56,7 @@ def encode_segm(segm: Integer[np.ndarray, "n h w"], space: LabelSpace) -> bytes:
         raise FormatError(
             f"label space '{space.name}' has ids up to {space.num_ids - 1}, 16 bits hold {IGNORE_16 - 1}"
         )
-    outside = ((segm < space.first) | (segm >= space.num_ids)) & (segm != space.ignore)
+    outside = _outside(segm, space)
     if outside.any():
         raise FormatError(
             f"segm holds id {segm[outside][0]}, expected {space.first}..{space.num_ids - 1} of '{space.name}', "

@@ -16,6 +16,7 @@ import deflate
 import numpy as np
 from jaxtyping import Integer, Shaped
 
+from pvit_data.codecs.window import Told
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, check_decoded, check_picture
 
@@ -165,6 +166,16 @@ class TiffReader:
         return np.frombuffer(raw, self.kind.dtype).reshape(shape)
 
 
+def extent(data: bytes, told: Told) -> tuple[int, int, int]:
+    """Pages, height and width of a file, without inflating anything.
+
+    Raises:
+        FormatError: if it is not of the subset.
+    """
+    reader = TiffReader(data)
+    return reader.num_pages, reader.height, reader.width
+
+
 def _difference(page: Shaped[np.ndarray, "h w *c"], kind: Kind) -> Shaped[np.ndarray, "h w *c"]:
     if not kind.predictor:
         return page
@@ -211,9 +222,8 @@ def _blank(kind: Kind, height: int, width: int, num_pages: int) -> tuple[np.ndar
     table["next"][:-1] = len(HEADER) + directory.itemsize * np.arange(1, num_pages)
     if kind.channels == 1:
         return table, b""
-    table["entries"]["value"][:, _BITS] = (
-        len(HEADER) + table.nbytes
-    )  # three SHORTs do not fit into an entry
+    # Three SHORTs do not fit into an entry: it points to a table behind the directories.
+    table["entries"]["value"][:, _BITS] = len(HEADER) + table.nbytes
     return table, np.full(kind.channels, bits, "<u2").tobytes() + b"\x00\x00"
 
 

@@ -5,7 +5,9 @@ Columns are read when they are first asked for, so that opening costs the same f
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
-from pvit_data.writing.encode import Encoded
+from pvit_data.format.record import Record
+from pvit_data.sample.sample import DENSE_FIELDS
+from pvit_data.storage.storage import Storage
 
 TEXT = ("key", "group", "shard", "rgb_encoding")
 REPEATED = TEXT[1:]  # stored as numbers into a dictionary
@@ -24,15 +28,15 @@ NUMBERS = {
     "height": "int32",
     "width": "int32",
     **{f"has_{name}": "bool" for name in FIELDS},
-    "depth_frames": "int32",
-    "normal_frames": "int32",
-    "segm_frames": "int32",
+    **{f"{name}_frames": "int32" for name in DENSE_FIELDS},
     "action": "int32",
     "action_time": "float32",
     "boxes": "int32",
     "people": "int32",
 }
 """Filter columns. `action`, `action_time`, `boxes` (rows) and `people` are -1 where not annotated."""
+
+SAME = ("key", "group", "rgb_encoding", "frames", "fps", "height", "width")  # as in the record
 
 PLACES = {
     f"{member}_{part}": dtype
@@ -51,35 +55,45 @@ def index_name(source: str, split: str) -> str:
     return f"{source}/index/{split}.parquet"
 
 
-def index_row(
-    shard: str, encoded: Encoded, places: dict[str, tuple[int, int, int]]
-) -> dict[str, Any]:
-    """The row of one sample; `places` holds (offset, size, CRC) of each extension."""
-    record = encoded.record
-    row: dict[str, Any] = {
-        "key": record.key,
-        "group": record.group,
-        "shard": shard.rpartition("/")[2],
-        "rgb_encoding": record.rgb_encoding,
-        "frames": record.frames,
-        "fps": record.fps,
-        "height": record.height,
-        "width": record.width,
+def filter_values(record: Record, num_boxes: int) -> dict[str, Any]:
+    """What the index says about a sample for filters: every column but those of its place.
+
+    Args:
+        record: of the sample.
+        num_boxes: rows of its box table.
+    """
+    return {
+        **{name: getattr(record, name) for name in SAME},
         **{f"has_{name}": name in record.fields for name in FIELDS},
-        "depth_frames": len(record.depth_frames),
-        "normal_frames": len(record.normal_frames),
-        "segm_frames": len(record.segm_frames),
+        **{f"{name}_frames": len(getattr(record, f"{name}_frames")) for name in DENSE_FIELDS},
         "action": record.action_id,
         "action_time": record.action_time,
-        "boxes": encoded.num_boxes if "boxes" in record.fields else -1,
+        "boxes": num_boxes if "boxes" in record.fields else -1,
         "people": record.people if record.pose_frames else -1,
     }
+
+
+def index_row(
+    shard: str, record: Record, num_boxes: int, places: Mapping[str, tuple[int, int, int]]
+) -> dict[str, Any]:
+    """The row of one sample.
+
+    Args:
+        shard: path of its shard.
+        record: of the sample.
+        num_boxes: rows of its box table.
+        places: (offset, size, CRC) of each file.
+    """
+    row: dict[str, Any] = {"shard": shard.rpartition("/")[2], **filter_values(record, num_boxes)}
     for member in MEMBERS:
-        row |= {f"{member}_offset": -1, f"{member}_size": 0, f"{member}_crc32": 0}
-    for extension, (offset, size, crc) in places.items():
-        member = MEMBER_OF_EXTENSION[extension]
-        row |= {f"{member}_offset": offset, f"{member}_size": size, f"{member}_crc32": crc}
+        row |= _place(member, -1, 0, 0)
+    for file, place in places.items():
+        row |= _place(MEMBER_OF_EXTENSION[file], *place)
     return row
+
+
+def _place(member: str, offset: int, size: int, crc: int) -> dict[str, int]:
+    return {f"{member}_offset": offset, f"{member}_size": size, f"{member}_crc32": crc}
 
 
 def write_index(columns: dict[str, list[Any]]) -> bytes:
@@ -176,9 +190,8 @@ class Index:
             column = self._file.read([name])[name]
             chunks = column.unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
-            values.validate(
-                full=True
-            )  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
+            # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
+            values.validate(full=True)
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(
                 f"{self._where}: column {name} cannot be decoded: {plain(error)}"
@@ -192,6 +205,35 @@ class Index:
                 f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls"
             )
         return values if name in TEXT else values.to_numpy(zero_copy_only=False)
+
+
+def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows: int) -> Index:
+    """Opens the index that a manifest vouches for; a remote file is fetched once.
+
+    Args:
+        storage: the dataset.
+        name: of the file.
+        expected: its bytes and sha256.
+        num_rows: its rows.
+
+    Raises:
+        CorruptShardError: if it is another one or damaged.
+        StorageError: if it cannot be read.
+    """
+    data = storage.read(name) if storage.root is None else b""
+    found = (
+        storage.hash(name)
+        if storage.root is not None
+        else (len(data), hashlib.sha256(data).hexdigest())
+    )
+    if found != expected:
+        raise CorruptShardError(
+            f"{name} is not the file that the manifest lists: run 'pvit-data finish'"
+        )
+    index = Index(data if storage.root is None else storage.root / name, name)
+    if index.num_rows != num_rows:
+        raise CorruptShardError(f"{name} has {index.num_rows} rows, the manifest says {num_rows}")
+    return index
 
 
 def plain(error: Exception) -> str:

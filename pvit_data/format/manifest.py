@@ -18,6 +18,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.record import parse_json
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.storage import Storage
+from pvit_data.words import first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -54,6 +55,7 @@ class SourceSpec(BaseModel):
             "normal": "octahedral"}`.
         role: `"auxiliary"` or `"downstream"`.
         tasks: auxiliary tasks that this source is meant for.
+        sampler: how clips are sampled from its videos (`pvit_data.clips.frames`); "" where it declares none.
         notes: sentences about the conversion.
     """
 
@@ -71,6 +73,7 @@ class SourceSpec(BaseModel):
     encodings: dict[str, str] = Field(default_factory=dict)
     role: str = "auxiliary"
     tasks: tuple[str, ...] = ()
+    sampler: str = ""
     notes: list[str] = Field(default_factory=list)
 
     @field_validator("name")
@@ -92,6 +95,11 @@ class ShardInfo(BaseModel):
     samples: int
     bytes: int
     sha256: str
+
+    @property
+    def number(self) -> int:
+        """Its number in the split."""
+        return int(self.name.rpartition("-")[2].removesuffix(".tar"))
 
     @field_validator("name")
     @classmethod
@@ -221,8 +229,4 @@ def parse(model: type[Model], values: Any, where: str | Path) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FormatError(
-            f"{where}: {place}: {first['msg']} ({error.error_count()} problem(s))"
-        ) from error
+        raise FormatError(f"{where}: {first_problem(error)}") from error

@@ -23,6 +23,7 @@ from pvit_data.format.manifest import (
 )
 from pvit_data.format.record import parse_json
 from pvit_data.storage.storage import Storage
+from pvit_data.words import short
 
 
 class Skip(NamedTuple):
@@ -105,6 +106,8 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
 def store_source(storage: Storage, source: SourceSpec) -> None:
     """Writes `source.json`, or checks that the one there says the same (but for notes, which the last one wins).
 
+    A key that an older `source.json` lacks counts as equal.
+
     Raises:
         UsageError: if the dataset has this source with other options; the message shows the first difference.
     """
@@ -114,14 +117,13 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
         if storage.read(name) == data:
             return
         stored = read_source(storage, source.name)
+        wanted = parse(SourceSpec, source.model_dump(mode="json"), name)
         for field in SourceSpec.model_fields:
-            old, new = (
-                getattr(stored, field),
-                getattr(parse(SourceSpec, source.model_dump(mode="json"), name), field),
-            )
-            if field != "notes" and old != new:
+            old = getattr(stored, field)
+            new = getattr(wanted, field)
+            if field in stored.model_fields_set - {"notes"} and old != new:
                 raise UsageError(
-                    f"{storage.url} has source '{source.name}' with {field} = {_short(old)}, not {_short(new)}: "
+                    f"{storage.url} has source '{source.name}' with {field} = {short(old)}, not {short(new)}: "
                     "use the same options, another folder, or overwrite it"
                 )
     storage.write(name, data)
@@ -135,8 +137,3 @@ def read_source(storage: Storage, source: str) -> SourceSpec:
     """
     name = f"{source}/receipts/source.json"
     return parse(SourceSpec, parse_json(storage.read(name), name), name)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."

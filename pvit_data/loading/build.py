@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.loading.clip_reader import Clip, ClipReader
+from pvit_data.loading.options import Options
 from pvit_data.loading.transfer import Built, empty_bytes, labels
 from pvit_data.mixing.mixture import Draw, Mixture
-from pvit_data.mixing.sources import SampleSet
-from pvit_data.tasks.table import of_source
+from pvit_data.mixing.sources import SampleSet, trained_tasks
 from pvit_data.tasks.target import Target, pack
 
-OnCorrupt = Literal["raise", "skip"]
 Note = Callable[[str], None]
+Skipped = list[tuple[str, str]]
 MAX_IN_A_ROW = 100
 """Unreadable samples in a row at which skipping stops (design, on_corrupt)."""
 
@@ -33,42 +33,28 @@ class TrainingBatches:
     """This rank's slice of the global batches of a mixture."""
 
     def __init__(
-        self,
-        mixture: Mixture,
-        config: ClipConfig,
-        rank: int = 0,
-        world_size: int = 1,
-        on_corrupt: OnCorrupt = "raise",
+        self, mixture: Mixture, config: ClipConfig, options: Options | None = None
     ) -> None:
-        self.mixture, self.config, self.on_corrupt = mixture, config, on_corrupt
-        share = mixture.batch_size // world_size
-        self._slice = slice(rank * share, (rank + 1) * share)
+        self.mixture, self.config, self.options = mixture, config, options or Options()
+        share = mixture.batch_size // self.options.world_size
+        self._slice = slice(self.options.rank * share, (self.options.rank + 1) * share)
+        chosen = {**mixture.tasks, **config.tasks}
         self._readers = []
+        self._empty: dict[str, Target] = {}
         for source in mixture.sources:
-            trained = {
-                name: of_source(source.ds, name, {**mixture.tasks, **config.tasks})
-                for name in source.ds.sources
-            }
-            tasks = {
-                name: _with_action(
-                    names,
-                    config.downstream == name or (not config.downstream and source.is_downstream),
-                )
-                for name, names in trained.items()
-            }
-            self._readers.append(ClipReader(source.ds, config, tasks, mixture.seed))
-        self._empty = {
-            name: nothing for reader in self._readers for name, nothing in reader.empty().items()
-        }
+            tasks = _tasks_by_source(source.ds, config, chosen, source.is_downstream)
+            reader = ClipReader(source.ds, config, tasks, mixture.seed)
+            self._readers.append(reader)
+            self._empty |= reader.empty()
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
-        skipped: list[tuple[str, str]] = []
+        skipped: Skipped = []
         draws = self.mixture.draws(step)[self._slice]
         read = [self._clip(draw, skipped, note) for draw in draws]
         return _built(step, read, self.config, self._empty, (len(draws), skipped))
 
-    def _clip(self, draw: Draw, skipped: list[tuple[str, str]], note: Note) -> Clip:
+    def _clip(self, draw: Draw, skipped: Skipped, note: Note) -> Clip:
         wanted = draw
         for attempt in range(1, MAX_IN_A_ROW + 1):
             reader = self._readers[wanted.source]
@@ -76,7 +62,7 @@ class TrainingBatches:
             try:
                 return reader.train(wanted.row, wanted.epoch)
             except FormatError as error:
-                if self.on_corrupt == "raise":
+                if self.options.on_corrupt == "raise":
                     raise
                 skipped.append((reader.source(wanted.row), str(error)))
             wanted = self.mixture.substitute(draw, attempt)
@@ -95,22 +81,18 @@ class EvaluationBatches:
         batch_size: int,
         tasks: Iterable[str] | None = None,
         views: tuple[int, int] = (1, 1),
-        rank: int = 0,
-        world_size: int = 1,
-        on_corrupt: OnCorrupt = "raise",
+        options: Options | None = None,
     ) -> None:
-        self.config, self.views, self.on_corrupt, self.batch_size = (
-            config,
-            views,
-            on_corrupt,
-            batch_size,
-        )
-        rows = np.flatnonzero(ds.column("has_rgb").astype(bool))[rank::world_size]
-        self._todo = [(int(row), view) for row in rows for view in range(views[0] * views[1])]
-        asked = None if tasks is None else tuple(tasks)
-        self._reader = ClipReader(
-            ds, config, {name: _asked(asked, name, ds, config) for name in ds.sources}
-        )
+        self.config, self.options = config, options or Options()
+        self.batch_size, self.views = batch_size, views
+        rows = np.flatnonzero(ds.column("has_rgb").astype(bool))
+        mine = rows[self.options.rank :: self.options.world_size]
+        self._todo = [(int(row), view) for row in mine for view in range(views[0] * views[1])]
+        if tasks is None:
+            by_source = _tasks_by_source(ds, config, config.tasks, downstream=True)
+        else:
+            by_source = dict.fromkeys(ds.sources, tuple(tasks))
+        self._reader = ClipReader(ds, config, by_source)
         self._empty = self._reader.empty()
 
     def __len__(self) -> int:
@@ -118,29 +100,29 @@ class EvaluationBatches:
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
-        read, skipped = [], []
+        read = []
+        skipped: Skipped = []
         todo = self._todo[step * self.batch_size : (step + 1) * self.batch_size]
         for row, view in todo:
             note(self._reader.key(row))
             try:
                 read.append(self._reader.view(row, view, self.views))
             except FormatError as error:
-                if self.on_corrupt == "raise":
+                if self.options.on_corrupt == "raise":
                     raise
                 skipped.append((self._reader.source(row), str(error)))
         return _built(step, read, self.config, self._empty, (len(todo), skipped))
 
 
-def _asked(
-    asked: Sequence[str] | None, source: str, ds: SampleSet, config: ClipConfig
-) -> tuple[str, ...]:
-    if asked is not None:
-        return tuple(asked)
-    return _with_action(of_source(ds, source, config.tasks), config.downstream in ("", source))
-
-
-def _with_action(tasks: Iterable[str], trained: bool) -> tuple[str, ...]:
-    return (*tasks, *(("action",) if trained else ()))
+def _tasks_by_source(
+    ds: SampleSet, config: ClipConfig, chosen: Mapping[str, Sequence[str]], downstream: bool
+) -> dict[str, tuple[str, ...]]:
+    """What each source trains; a downstream source that the configuration names overrules the role `downstream`."""
+    found = {}
+    for name in ds.sources:
+        is_downstream = config.downstream == name if config.downstream else downstream
+        found[name] = trained_tasks(ds, name, chosen, is_downstream)
+    return found
 
 
 def _built(
@@ -148,7 +130,7 @@ def _built(
     read: Sequence[Clip],
     config: ClipConfig,
     empty: Mapping[str, Target],
-    count: tuple[int, list[tuple[str, str]]],
+    count: tuple[int, Skipped],
 ) -> Built:
     starts = np.cumsum([0, *(len(clip.rgb) for clip in read)])
     frames = empty_bytes((int(starts[-1]), *config.size, 3))

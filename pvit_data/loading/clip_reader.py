@@ -5,20 +5,21 @@ What is drawn at random is a pure function of (seed, epoch, key), so it is the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from pvit_data.clips import colour, geometry, transforms
-from pvit_data.clips import frames as clips
+from pvit_data.clips import colour_jitter, transforms
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.view import View, Viewer
+from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
 from pvit_data.mixing.order import epoch_order, seeded
-from pvit_data.mixing.sources import SampleSet
+from pvit_data.mixing.sources import SampleSet, sampler_of
 from pvit_data.sample.sample import Sample
-from pvit_data.tasks.table import Task, known, target_name
+from pvit_data.tasks.table import TargetSpec, target_specs
 from pvit_data.tasks.target import Target
 
 
@@ -46,7 +47,7 @@ class ClipReader:
     Args:
         ds: the samples.
         config: what a clip is.
-        tasks: tasks of each source of `ds`, by source name; `"action"` among them where it is trained.
+        tasks: tasks of each source of `ds`, by source name; labels of the downstream among them where they are trained.
         seed: of everything drawn.
     """
 
@@ -54,16 +55,24 @@ class ClipReader:
         self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0
     ) -> None:
         self.ds, self.config, self.seed = ds, config, seed
-        # Names, not tasks: a worker that is not forked gets this object pickled, and tasks hold functions.
-        self._names = {
-            source: tuple(task.name for task in known(names)) for source, names in tasks.items()
+        # Names, not specs: a worker that is not forked gets this object pickled, and specs hold functions.
+        self._names = {source: tuple(tasks[source]) for source in ds.sources if source in tasks}
+        self._viewers = {
+            source: Viewer(config.of_source(source), sampler_of(ds, source, config))
+            for source in self._names
         }
-        self._configs = {source: config.of_source(source) for source in tasks}
+        self._never_flipped = {
+            source: [
+                ds.column(f"has_{task.field}")
+                for task in self.tasks(source)
+                if task.never_flipped(config)
+            ]
+            for source in self._names
+        }
         self._key, self._source = ds.column("key"), ds.column("source")
         self._frames, self._fps = ds.column("frames"), ds.column("fps")
         self._height, self._width = ds.column("height"), ds.column("width")
         self._donor_of: dict[tuple[str, str], Int64[np.ndarray, "n"]] = {}
-        self._has_normal = ds.column("has_normal")
 
     def key(self, row: int) -> str:
         """The sample key of a row."""
@@ -73,9 +82,9 @@ class ClipReader:
         """The source name of a row."""
         return str(self._source[row])
 
-    def tasks(self, source: str) -> tuple[Task, ...]:
+    def tasks(self, source: str) -> tuple[TargetSpec, ...]:
         """The tasks of a source."""
-        return known(self._names[source])
+        return target_specs(self._names[source])
 
     def empty(self) -> dict[str, Target]:
         """The packed targets of no rows: every target name that a batch of this dataset can hold."""
@@ -83,8 +92,8 @@ class ClipReader:
         for source in self._names:
             spaces = self.ds.spaces_of(source)
             for task in self.tasks(source):
-                if task.name != "segm" or "segm" in spaces:
-                    out[target_name(task.name, spaces)] = task.empty(self.config)
+                if name := task.target_name(spaces):
+                    out[name] = task.empty(self.config)
         return out
 
     def train(self, row: int, epoch: int) -> Clip:
@@ -94,17 +103,10 @@ class ClipReader:
             FormatError: if the sample cannot be read.
         """
         rng = seeded(self.seed, "clip", epoch, self.key(row))
-        frames, config = self._choose(row, rng), self._configs[self.source(row)]
-        size = int(self._height[row]), int(self._width[row])
-        view = geometry.draw(size, config, self._flip(row), rng)
-        clip = self._read(row, frames, view, self._label_row(row))
-        return Clip(
-            clip.key,
-            clip.source,
-            colour.jitter(clip.rgb, config.colour, rng),
-            clip.order,
-            clip.targets,
-        )
+        viewer = self._viewers[self.source(row)]
+        view = viewer.training(self._video(row), self._flip(row), rng, self._centre(row, viewer))
+        clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
+        return replace(clip, rgb=colour_jitter.jitter(clip.rgb, viewer.config.colour, rng))
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.
@@ -112,103 +114,109 @@ class ClipReader:
         Raises:
             FormatError: if the sample cannot be read.
         """
-        temporal, spatial = divmod(index, views[1])
-        frames = self._choose(row, None, (temporal, views[0]))
-        size = int(self._height[row]), int(self._width[row])
-        return self._read(row, frames, geometry.view(size, self.config, spatial, views[1]), {})
+        return self._clip(row, self._evaluation(row, index, views))
 
-    def _choose(
-        self, row: int, rng: np.random.Generator | None, view: tuple[int, int] = (0, 1)
-    ) -> np.ndarray:
-        config = self._configs[self.source(row)]
-        sampler = config.sampler(self.source(row))
-        centre = self.ds.read(row, ()).meta.get("key_frame") if sampler == "keyframe" else None
-        length, fps = int(self._frames[row]), float(self._fps[row])
-        return clips.choose(
-            sampler,
-            length,
-            config.num_frames,
-            rng,
-            rate=config.rate,
-            fps=fps,
-            view=view,
-            centre=centre,
-        )
+    def _evaluation(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> View:
+        viewer = self._viewers[self.source(row)]
+        return viewer.evaluation(self._video(row), index, views, self._centre(row, viewer))
+
+    def _video(self, row: int) -> VideoInfo:
+        size = int(self._height[row]), int(self._width[row])
+        return VideoInfo(int(self._frames[row]), float(self._fps[row]), *size)
+
+    def _centre(self, row: int, viewer: Viewer) -> int | None:
+        """The key frame of a row, where clips lie around one."""
+        if viewer.sampler != "keyframe":
+            return None
+        centre: int | None = self.ds.read(row, ()).meta.get("key_frame")
+        return centre
 
     def _flip(self, row: int) -> float:
         source = self.source(row)
-        world = self.config.normal_axes == "world" and "normal" in self._names[source]
-        return 0.0 if world and self._has_normal[row] else self.config.flip_of(source)
+        if any(carries[row] for carries in self._never_flipped[source]):
+            return 0.0
+        return self.config.flip_of(source)
 
-    def _read(
-        self, row: int, frames: np.ndarray, view: geometry.Geometry, label_row: Mapping[str, int]
-    ) -> Clip:
-        distinct, order = np.unique(frames, return_inverse=True)
-        supervised, tasks = frames[:: self.config.stride], self.tasks(self.source(row))
-        # One read serves all tasks where the targets' frames are the clip's, as in stills.
-        at_once = not label_row and np.array_equal(np.unique(supervised), distinct)
-        first = [task for task in tasks if at_once or task.kind == "class"]
-        fields = {"rgb", *(name for task in first for name in task.reads)}
-        grid = (
-            view.nearest((int(self._height[row]), int(self._width[row])), self.config.maps)
-            if at_once
-            else None
-        )
-        pixels = self.ds.read(row, fields, distinct, grid, view.cut())
-        if pixels.rgb is None or pixels.frames_of("rgb").tolist() != distinct.tolist():
+    def _supervised(self, view: View) -> Int64[np.ndarray, "s"]:
+        """The frames that targets belong to."""
+        return view.frames[:: self.config.stride]
+
+    def _clip(self, row: int, view: View) -> Clip:
+        if np.array_equal(np.unique(self._supervised(view)), view.distinct):
+            return self._read_at_once(row, view)
+        return self._read_apart(row, view)
+
+    def _read_at_once(self, row: int, view: View) -> Clip:
+        """A still, or a clip of which every frame is supervised: one read serves pixels and annotations."""
+        tasks = self.tasks(self.source(row))
+        fields = {"rgb", *_reads(tasks)}
+        shown = self._pixels(row, fields, view, self._grid(row, view))
+        return self._made(row, view, shown, self._build(shown, tasks, self._supervised(view)))
+
+    def _read_apart(self, row: int, view: View) -> Clip:
+        """A clip of which only some frames are supervised: the annotations are read for these alone."""
+        labels, others = _split(self.tasks(self.source(row)))
+        shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
+        targets = self._build(shown, labels, self._supervised(view))
+        if others:
+            targets |= self._annotations(row, others, view)
+        return self._made(row, view, shown, targets)
+
+    def _shuffled(self, row: int, view: View) -> Clip:
+        """The control with shuffled annotations: each task shows that of another row of the source."""
+        source = self.source(row)
+        labels, others = _split(self.tasks(source))
+        shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
+        targets = self._build(shown, labels, self._supervised(view))
+        for task in others:
+            donor = int(self._donors(source, task.name)[row])
+            theirs = view if donor == row else self._evaluation(donor)
+            targets |= self._annotations(donor, (task,), theirs)
+        return self._made(row, view, shown, targets)
+
+    def _pixels(
+        self,
+        row: int,
+        fields: Collection[str],
+        view: View,
+        grid: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Sample:
+        """The clip's distinct frames as they are seen, with these fields of theirs."""
+        read = self.ds.read(row, fields, view.distinct, grid, view.geometry.cut())
+        if read.rgb is None or read.frames_of("rgb").tolist() != view.distinct.tolist():
             raise FormatError(
                 f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
             )
-        shown = transforms.apply(
-            pixels, view, self.config.maps, self.config.antialias, gathered=True
+        return transforms.apply(
+            read, view.geometry, self.config.maps, self.config.antialias, gathered=True
         )
-        targets = _build(shown, first, supervised, self.config)
-        targets |= self._targets(
-            row, [task for task in tasks if task not in first], supervised, view, label_row
-        )
-        assert isinstance(shown.rgb, np.ndarray)
-        return Clip(pixels.key, self.source(row), shown.rgb, order.ravel(), targets)
 
-    def _targets(
-        self,
-        row: int,
-        tasks: Sequence[Task],
-        frames: np.ndarray,
-        view: geometry.Geometry,
-        label_row: Mapping[str, int],
+    def _annotations(self, row: int, tasks: Sequence[TargetSpec], view: View) -> dict[str, Target]:
+        """Targets from annotations alone, without pixels."""
+        frames = self._supervised(view)
+        read = self.ds.read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
+        shown = transforms.apply(read, view.geometry, self.config.maps, gathered=True)
+        return self._build(shown, tasks, frames)
+
+    def _grid(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """The pixels of stored maps that targets are made of."""
+        size = int(self._height[row]), int(self._width[row])
+        return view.geometry.nearest(size, self.config.maps)
+
+    def _build(
+        self, sample: Sample, tasks: Sequence[TargetSpec], frames: np.ndarray
     ) -> dict[str, Target]:
-        if not tasks:
-            return {}
-        if not label_row:
-            return _build(self._annotations(row, tasks, frames, view), tasks, frames, self.config)
-        out: dict[str, Target] = {}
+        found = {}
         for task in tasks:
-            other = label_row[task.name]
-            theirs = frames if other == row else self._choose(other, None)[:: self.config.stride]
-            size = int(self._height[other]), int(self._width[other])
-            their_view = view if other == row else geometry.view(size, self.config)
-            sample = self._annotations(other, (task,), theirs, their_view)
-            out |= _build(sample, (task,), theirs, self.config)
-        return out
+            target = task.build(sample, frames, self.config)
+            name = task.target_name(sample.spaces)
+            if target is not None and name is not None:
+                found[name] = target
+        return found
 
-    def _annotations(
-        self, row: int, tasks: Sequence[Task], frames: np.ndarray, view: geometry.Geometry
-    ) -> Sample:
-        fields = {name for task in tasks for name in task.reads}
-        size, maps = (int(self._height[row]), int(self._width[row])), self.config.maps
-        sample = self.ds.read(row, fields, np.unique(frames), view.nearest(size, maps))
-        return transforms.apply(sample, view, maps, gathered=True)
-
-    def _label_row(self, row: int) -> dict[str, int]:
-        """For the control with shuffled annotations: the row whose annotation each task shows instead."""
-        if not self.config.shuffle_labels:
-            return {}
-        source = self.source(row)
-        return {
-            t.name: int(self._donors(source, t.name)[row])
-            for t in self.tasks(source)
-            if t.kind != "class"
-        }
+    def _made(self, row: int, view: View, shown: Sample, targets: dict[str, Target]) -> Clip:
+        assert isinstance(shown.rgb, np.ndarray)
+        return Clip(shown.key, self.source(row), shown.rgb, view.order, targets)
 
     def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
         """Row -> the row whose annotation it shows: a fixed permutation of the source's rows."""
@@ -220,12 +228,11 @@ class ClipReader:
         return self._donor_of[source, task]
 
 
-def _build(
-    sample: Sample, tasks: Sequence[Task], frames: np.ndarray, config: ClipConfig
-) -> dict[str, Target]:
-    built = {task.name: task.build(sample, frames, config) for task in tasks}
-    return {
-        target_name(name, sample.spaces): target
-        for name, target in built.items()
-        if target is not None
-    }
+def _reads(tasks: Sequence[TargetSpec]) -> set[str]:
+    return {field for task in tasks for field in task.reads}
+
+
+def _split(tasks: Sequence[TargetSpec]) -> tuple[list[TargetSpec], list[TargetSpec]]:
+    """Labels of the whole clip, which come with its record, and annotations of its frames."""
+    labels = [task for task in tasks if task.downstream_only]
+    return labels, [task for task in tasks if not task.downstream_only]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
-from pvit_data.loading.build import EvaluationBatches, OnCorrupt, TrainingBatches
-from pvit_data.loading.run import Endless, Loader, Options
+from pvit_data.loading.build import EvaluationBatches, TrainingBatches
+from pvit_data.loading.options import OnCorrupt, Options
+from pvit_data.loading.run import Endless, Loader
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import SampleSet
 
@@ -57,7 +58,8 @@ def loader(
         device: move batches there; pixels travel as bytes and are normalised on arrival.
 
     Raises:
-        ConfigError: if the batch cannot be cut into `world_size` equal slices, or a task is unknown.
+        UsageError: if a task is unknown.
+        ConfigError: if the batch cannot be cut into `world_size` equal slices.
     """
     if not 0 <= rank < world_size or mixture.batch_size % world_size:
         raise ConfigError(
@@ -65,10 +67,11 @@ def loader(
         )
     config = clip or ClipConfig()
     steps = Endless(start_step) if num_steps is None else range(start_step, start_step + num_steps)
-    options = Options(workers, prefetch, pin_memory, timeout, device, max_corrupt)
-    return Loader(
-        TrainingBatches(mixture, config, rank, world_size, on_corrupt), steps, config, options
-    )
+    options = Options(
+        rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
+        workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+    )  # fmt: skip
+    return Loader(TrainingBatches(mixture, config, options), steps, config, options)
 
 
 def eval_loader(
@@ -101,6 +104,9 @@ def eval_loader(
         on_corrupt: `"skip"` leaves out each view that cannot be read, and counts it.
     """
     config = clip or ClipConfig()
-    builder = EvaluationBatches(ds, config, batch_size, tasks, views, rank, world_size, on_corrupt)
-    options = Options(workers, prefetch, pin_memory, timeout, device, max_corrupt)
+    options = Options(
+        rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
+        workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+    )  # fmt: skip
+    builder = EvaluationBatches(ds, config, batch_size, tasks, views, options)
     return Loader(builder, range(len(builder)), config, options)

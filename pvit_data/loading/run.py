@@ -16,6 +16,7 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError, PvitError
 from pvit_data.loading import workers as worker_watch
 from pvit_data.loading.build import Builder
+from pvit_data.loading.options import Options
 from pvit_data.loading.pixels import Pixels
 from pvit_data.loading.transfer import Built
 
@@ -28,18 +29,6 @@ KEY_BYTES = 128
 MIN_COUNTED = 1000
 """Samples below which the skipped share is not judged against the limit: it is taken of at least so many."""
 MAX_REMEMBERED = 100
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run; see `pvit_data.loader`."""
-
-    workers: int = 0
-    prefetch: int = 2
-    pin_memory: bool = False
-    timeout: float = 120.0
-    device: torch.device | str | None = None
-    max_corrupt: float = 0.01
 
 
 @dataclass(frozen=True)

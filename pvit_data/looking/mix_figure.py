@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
+from pvit_data.looking import svg
 from pvit_data.mixing.plan import MixPlan
 
-COLOURS = ("#3b6fb6", "#e08a3c", "#5a9e5f", "#b8504c", "#8468a8", "#8c6a56", "#cc7ab5", "#7d7d7d")
+STARVED, FED = "#ef4444", "#10b981"
 SHOWN = 64
 _BAR, _HEIGHT, _LEFT, _TOP, _ROW = 10, 180, 60, 40, 22
 
@@ -17,31 +16,25 @@ def figure(plan: MixPlan) -> str:
     width = max(_LEFT + _BAR * len(batches) + 260, 640)
     below = _TOP + _HEIGHT + 60
     height = below + _ROW * (len(plan.tasks) + 1)
+    title = f"first {len(batches)} batches of {plan.batch_size} samples, by source"
+    second = "supervised samples per batch: average, and fewest to most"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="12" fill="#222">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        _text(
-            _LEFT, 20, f"first {len(batches)} batches of {plan.batch_size} samples, by source", 14
-        ),
+        svg.box(0, 0, width, height, fill="white"),
+        svg.words(title, _LEFT, 20, font_size=14),
         *_columns(plan, batches),
         *_legend(plan, _LEFT + _BAR * len(batches) + 20),
-        _text(_LEFT, below - 14, "supervised samples per batch: average, and fewest to most", 14),
+        svg.words(second, _LEFT, below - 14, font_size=14),
         *_tasks(plan, below, width),
-        "</svg>",
     ]
-    return "\n".join(parts) + "\n"
+    return svg.picture(
+        width, height, *(f"\n{part}" for part in parts), "\n",
+        xmlns="http://www.w3.org/2000/svg", font_family="sans-serif", font_size=12, fill="#222",
+    ) + "\n"  # fmt: skip
 
 
-def _text(x: float, y: float, text: str, size: int = 12) -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}">{escape(text)}</text>'
-
-
-def _rect(x: float, y: float, width: float, height: float, colour: str, title: str) -> str:
-    shape = (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}">'
-    )
-    return f"{shape}<title>{escape(title)}</title></rect>"
+def _bar(x: float, y: float, width: float, height: float, colour: str, tip: str) -> str:
+    title = svg.element("title", svg.escape(tip))
+    return svg.element("rect", title, x=x, y=y, width=width, height=height, fill=colour)
 
 
 def _columns(plan: MixPlan, batches: list[list[int]]) -> list[str]:
@@ -50,12 +43,12 @@ def _columns(plan: MixPlan, batches: list[list[int]]) -> list[str]:
         top = float(_TOP)
         for index, count in enumerate(counts):
             part = _HEIGHT * count / plan.batch_size
-            title = f"batch {step}: {count} of {plan.sources[index].name}"
-            colour = COLOURS[index % len(COLOURS)]
-            out.append(_rect(_LEFT + _BAR * step, top, _BAR - 1, part, colour, title))
+            tip = f"batch {step}: {count} of {plan.sources[index].name}"
+            left = _LEFT + _BAR * step
+            out.append(_bar(left, top, _BAR - 1, part, svg.colour_of(index), tip))
             top += part
     for value in (0, plan.batch_size // 2, plan.batch_size):
-        out.append(_text(20, _TOP + _HEIGHT * (1 - value / plan.batch_size) + 4, str(value)))
+        out.append(svg.words(str(value), 20, _TOP + _HEIGHT * (1 - value / plan.batch_size) + 4))
     return out
 
 
@@ -63,12 +56,9 @@ def _legend(plan: MixPlan, x: float) -> list[str]:
     out = []
     for index, source in enumerate(plan.sources):
         y = _TOP + _ROW * index
-        out.append(_rect(x, y, 12, 12, COLOURS[index % len(COLOURS)], source.name))
-        out.append(
-            _text(
-                x + 18, y + 11, f"{source.name} ({source.role}), {source.repeats:.2g} x per epoch"
-            )
-        )
+        out.append(_bar(x, y, 12, 12, svg.colour_of(index), source.name))
+        label = f"{source.name} ({source.role}), {source.repeats:.2g} x per epoch"
+        out.append(svg.words(label, x + 18, y + 11))
     return out
 
 
@@ -77,19 +67,10 @@ def _tasks(plan: MixPlan, top: float, width: float) -> list[str]:
     unit = (width - _LEFT - 220) / plan.batch_size
     for index, task in enumerate(plan.tasks):
         y = top + _ROW * index
-        out.append(_text(8, y + 11, task.name))
-        out.append(
-            _rect(
-                _LEFT,
-                y,
-                unit * task.per_batch,
-                12,
-                "#b8504c" if task.starved else "#5a9e5f",
-                task.name,
-            )
-        )
-        label = f"{task.per_batch:.1f} ({task.fewest} to {task.most})" + (
-            f", quota {task.quota}" if task.quota else ""
-        )
-        out.append(_text(_LEFT + unit * task.per_batch + 6, y + 11, label))
+        out.append(svg.words(task.name, 8, y + 11))
+        colour = STARVED if task.starved else FED
+        out.append(_bar(_LEFT, y, unit * task.per_batch, 12, colour, task.name))
+        quota = f", quota {task.quota}" if task.quota else ""
+        label = f"{task.per_batch:.1f} ({task.fewest} to {task.most}){quota}"
+        out.append(svg.words(label, _LEFT + unit * task.per_batch + 6, y + 11))
     return out

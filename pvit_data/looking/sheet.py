@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pvit_data.format.record import Record
-from pvit_data.looking import pictures as draw
-from pvit_data.looking.tiles import COLUMNS, Tile, best_frame, tiles
+from pvit_data.looking import pictures
+from pvit_data.looking.layers import COLUMNS, LAYERS, mapped_frames
+from pvit_data.looking.tiles import Tile, ground_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.sample import Sample
 
@@ -27,14 +28,28 @@ class _Line(NamedTuple):
     strip: list[Tile]
 
 
+def tiles(sample: Sample, frame: int, height: int) -> dict[str, Tile]:
+    """Pictures of one frame, by column, all of one size.
+
+    Args:
+        sample: with decoded fields, whole or only this frame.
+        frame: number in the clip.
+        height: of the pictures, pixels.
+    """
+    ground = ground_of(sample, frame, height)
+    found = {}
+    for layer in LAYERS:
+        tile = None if layer.tile is None else layer.tile(sample, frame, ground)
+        if tile is not None:
+            found[layer.name] = tile
+    return found
+
+
 def key_frame(record: Record) -> int:
-    """The frame of a clip that shows most: where dense maps are, else in the middle."""
-    probe = Sample(key=record.key, num_frames=record.frames)
-    for name in ("depth", "normal", "segm"):
-        if frames := getattr(record, f"{name}_frames"):
-            probe.frames[name] = np.array(frames)
-            setattr(probe, name, np.empty((len(frames), 0, 0)))
-    return best_frame(probe)
+    """The frame of a clip that shows most: where most dense maps are, in the middle of several equal ones."""
+    votes = np.bincount(mapped_frames(record), minlength=max(record.frames, 1))
+    best = np.flatnonzero(votes == votes.max())
+    return int(best[len(best) // 2])
 
 
 def read_frame(dataset: ShardDataset, row: int, frame: int | None = None) -> tuple[Sample, int]:
@@ -87,9 +102,7 @@ def frames_sheet(
         CorruptShardError: if the sample is damaged.
     """
     record = dataset.record(row)
-    annotated = sorted(
-        {f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")}
-    )
+    annotated = sorted(set(mapped_frames(record)))
     frames = spaced(annotated or list(range(record.frames)), count)
     lines: list[_Line] = []
     for frame in frames:
@@ -106,7 +119,7 @@ def spaced(values: Sequence[int], count: int) -> list[int]:
 
 def _sheet(lines: Sequence[_Line], height: int) -> UInt8[np.ndarray, "H W 3"]:
     columns = [name for name in COLUMNS if any(name in line.tiles for line in lines)] or ["rgb"]
-    return draw.grid([_row(line, columns, height) for line in lines], GAP)
+    return pictures.grid([_row(line, columns, height) for line in lines], GAP)
 
 
 def _row(line: _Line, columns: list[str], height: int) -> list[UInt8[np.ndarray, "h w 3"]]:
@@ -116,9 +129,9 @@ def _row(line: _Line, columns: list[str], height: int) -> list[UInt8[np.ndarray,
         found = line.strip[: len(columns)]
     else:
         found = [line.tiles.get(name, Tile(blank, f"no {name}")) for name in columns]
+    captions = [tile.caption for tile in found]
+    captions[0] = f"{line.title}   {captions[0]}"
     return [
-        draw.captioned(
-            tile.picture, tile.caption if i else f"{line.title}   {tile.caption}", CAPTION
-        )
-        for i, tile in enumerate(found)
+        pictures.captioned(tile.picture, caption, CAPTION)
+        for tile, caption in zip(found, captions, strict=True)
     ]

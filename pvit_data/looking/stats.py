@@ -13,11 +13,16 @@ from jaxtyping import Float, Integer, Num, Shaped
 
 from pvit_data.errors import FormatError
 from pvit_data.format.members import FIELDS, MEMBERS
+from pvit_data.looking.layers import LAYERS, MAPS
+from pvit_data.looking.tiles import class_name
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.labels import LabelSpace
 
 SCAN = 256
 BINS = 24
+SCANNED = [layer for layer in LAYERS if layer.scanned]
+INDEXED = [layer for layer in LAYERS if layer.classes is not None and not layer.scanned]
+_UNITS = {layer.name: layer.unit for layer in LAYERS}
 _DEPTH_STEP, _DEPTH_STEPS = 0.05, 4000  # metres; up to 200 m, the last bin takes what is farther
 
 
@@ -30,7 +35,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitCounts:
     """One split of one source.
 
     Args:
@@ -87,7 +92,7 @@ class Stats:
         classes: box and segmentation classes in the scanned samples.
     """
 
-    parts: list[Part]
+    parts: list[SplitCounts]
     together: dict[str, dict[str, int]]
     maps: dict[str, int]
     members: dict[str, int]
@@ -142,7 +147,7 @@ def collect(
     stats = Stats(
         parts=table.parts(),
         together=table.together(),
-        maps={name: int(table(f"{name}_frames").sum()) for name in ("depth", "normal", "segm")},
+        maps={layer.name: int(table(f"{layer.name}_frames").sum()) for layer in MAPS},
         members={
             m: total for m in MEMBERS if (total := int(table(f"{m}_size").sum(dtype=np.int64)))
         },
@@ -155,9 +160,11 @@ def collect(
         ),
         people=_most_frequent(str(n) for n in table("people") if n >= 0),
         boxes=histogram(table("boxes")[table("boxes") >= 0]),
-        actions=table.actions(),
+        actions=table.classes(),
     )
-    _scan(dataset, spread(table("source"), scan), stats, progress or (lambda done, total: None))
+    _scan(
+        dataset, spread_rows(table("source"), scan), stats, progress or (lambda done, total: None)
+    )
     return stats
 
 
@@ -173,7 +180,7 @@ class _Table:
             self._columns[name] = self._dataset.column(name)
         return self._columns[name]
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[SplitCounts]:
         source, split = self("source").astype(str), self("split").astype(str)
         sizes = np.sum([self(f"{member}_size").astype(np.int64) for member in MEMBERS], axis=0)
         rate = self("fps").astype(np.float64)
@@ -182,7 +189,7 @@ class _Table:
         for name, kind in sorted({*zip(source.tolist(), split.tolist(), strict=True)}):
             rows = (source == name) & (split == kind)
             parts.append(
-                Part(
+                SplitCounts(
                     source=name,
                     split=kind,
                     samples=int(rows.sum()),
@@ -199,15 +206,17 @@ class _Table:
         has = {name: column for name in FIELDS if (column := self(f"has_{name}")).any()}
         return {a: {b: int((has[a] & has[b]).sum()) for b in has} for a in has}
 
-    def actions(self) -> list[ClassCounts]:
-        """Class counts of each source that has action classes."""
+    def classes(self) -> list[ClassCounts]:
+        """Class counts of what the index holds the class of."""
         found = []
         for source in self._dataset.sources:
-            rows = (self("source") == source) & self("has_action") & (self("action") >= 0)
-            space = self._dataset.spaces_of(source).get("action")
-            if rows.any():
-                counts: Counter[int] = Counter(self("action")[rows].tolist())
-                found.append(_named(source, "action", space, "samples", counts))
+            mine = self("source") == source
+            for layer in INDEXED:
+                rows = mine & self(f"has_{layer.name}") & (self(layer.name) >= 0)
+                space = self._dataset.spaces_of(source).get(layer.name)
+                counts = Counter(self(layer.name)[rows].tolist())
+                if counts:
+                    found.append(_named(source, layer.name, space, layer.unit, counts))
         return found
 
 
@@ -237,7 +246,7 @@ def _round_step(step: float, whole: bool) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def spread(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.ndarray, "k"]:
+def spread_rows(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.ndarray, "k"]:
     """`number` rows with as equal a share for each source as there are samples, evenly spaced; -1 = all rows."""
     if number < 0:
         return np.arange(len(sources))
@@ -264,10 +273,7 @@ def _named(
 ) -> ClassCounts:
     named: Counter[str] = Counter()
     for number, count in sorted(counts.items()):
-        known = space is not None and space.first <= number < space.num_ids
-        named[space.class_name(number) if space is not None and known else f"class {number}"] += (
-            count
-        )
+        named[class_name(number, space) or f"class {number}"] += count
     ordered = dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
     size = 0 if space is None else len(space.classes)
     return ClassCounts(
@@ -281,7 +287,7 @@ def _scan(
     stats: Stats,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Reads one depth map and one segmentation map of each sample, and all of its boxes."""
+    """Reads the scanned layers of each sample: of maps one, of the others all."""
     sources, scan = dataset.column("source"), _Scan()
     for done, row in enumerate(rows.tolist()):
         try:
@@ -293,10 +299,8 @@ def _scan(
     stats.depth, stats.depth_invalid = scan.depth()
     for (source, name), counts in sorted(scan.classes.items()):
         space = dataset.spaces_of(source).get(name)
-        unit = "boxes" if name == "boxes" else "pixels"
-        stats.classes.append(
-            _named(source, name, space, unit, counts, scan.unlabelled[source, name])
-        )
+        unlabelled = scan.unlabelled[source, name]
+        stats.classes.append(_named(source, name, space, _UNITS[name], counts, unlabelled))
 
 
 class _Scan:
@@ -308,23 +312,16 @@ class _Scan:
 
     def add(self, dataset: ShardDataset, row: int, source: str) -> None:
         record = dataset.record(row)
-        for name in ("depth", "segm"):
-            if name in record.fields:
-                frames: list[int] = getattr(record, f"{name}_frames")
-                sample = dataset.read(row, [name], [frames[len(frames) // 2]])
-                if name == "depth" and sample.depth is not None:
-                    self._add_depth(sample.depth)
-                elif sample.segm is not None:
-                    space = sample.spaces.get("segm")
-                    self._add_classes(
-                        source, "segm", sample.segm, -1 if space is None else space.ignore
-                    )
-        if "boxes" in record.fields:
-            boxes = dataset.read(row, ["boxes"]).boxes
-            if boxes is not None:
-                self._add_classes(
-                    source, "boxes", np.concatenate([boxes.class_id, boxes.labels[:, 1]]), -1
-                )
+        for layer in SCANNED:
+            if layer.name not in record.fields:
+                continue
+            frames = layer.frames(record) if layer.is_map else []
+            middle = [frames[len(frames) // 2]] if frames else None
+            sample = dataset.read(row, [layer.name], middle)
+            if layer.classes is not None and (found := layer.classes(sample)) is not None:
+                self._add_classes(source, layer.name, *found)
+            if sample.depth is not None:
+                self._add_depth(sample.depth)
 
     def _add_depth(self, depth: Float[np.ndarray, "n h w"]) -> None:
         valid = depth[(depth > 0) & np.isfinite(depth)]
@@ -333,11 +330,11 @@ class _Scan:
         self._pixels += depth.size
 
     def _add_classes(
-        self, source: str, name: str, ids: Integer[np.ndarray, "..."], ignore: int
+        self, source: str, name: str, ids: Integer[np.ndarray, "..."], nothing: int
     ) -> None:
         values, counts = np.unique(ids, return_counts=True)
         found = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        self.unlabelled[source, name] += found.pop(ignore, 0)
+        self.unlabelled[source, name] += found.pop(nothing, 0)
         self.classes.setdefault((source, name), Counter()).update(found)
 
     def depth(self) -> tuple[Histogram, float]:
@@ -348,9 +345,7 @@ class _Scan:
         last = int(np.searchsorted(np.cumsum(self._depths), 0.995 * total)) + 1
         width = max(1, round(_round_step(last * _DEPTH_STEP / BINS, False) / _DEPTH_STEP))
         bins = -(-last // width)
-        counts = [
-            int(self._depths[i * width : (i + 1) * width if i < bins - 1 else None].sum())
-            for i in range(bins)
-        ]
+        starts = np.arange(bins) * width
+        counts = np.add.reduceat(self._depths, starts).tolist()
         edges = [round(i * width * _DEPTH_STEP, 10) for i in range(bins + 1)]
         return Histogram(edges, counts), 1 - total / self._pixels

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int8, Int64
 
 from pvit_data.errors import ConfigError
 
 PERIOD = 2048
 """Longest period: shares are kept to 1/2048 sample per batch where no shorter period has them exactly."""
 LOOK_AHEAD = 64
+WAIT, MAY, MUST = 0, 1, 2  # ranks of a part in one batch
 
 
 class Schedule:
@@ -70,29 +71,38 @@ def _diffuse(ticks: Int64[np.ndarray, "g"], period: int) -> Int64[np.ndarray, "p
     """
     places = int(ticks.sum()) // period
     out = np.zeros((period, len(ticks)), np.int64)
+    if places == 0:
+        return out
     at = np.arange(period + LOOK_AHEAD + 1)[:, None]
-    need = (
-        np.sign(ticks * (at + 1) - (ticks * at // period + 1) * period).astype(np.int8) + 1
-    )  # 2 sooner, 0 later
+    drift = ticks * (at + 1) - (ticks * at // period + 1) * period
+    need = np.sign(drift).astype(np.int8) + 1
     given = np.zeros(len(ticks), np.int64)
-    for step in range(period if places else 0):
+    for step in range(period):
         behind = ticks * step - given * period
-        ranks = [
-            (2, b"")
-            if b > 0 and n > 0
-            else (0, b"")
-            if b < 0 and n < 2
-            else (1, need[step + 1 : step + 1 + LOOK_AHEAD, g].tobytes())
-            for g, (b, n) in enumerate(zip(behind.tolist(), need[step].tolist(), strict=True))
-        ]
+        coming = need[step : step + 1 + LOOK_AHEAD].T
+        ranks = [_rank(b, needs) for b, needs in zip(behind.tolist(), coming, strict=True)]
         chosen = sorted(range(len(ticks)), key=ranks.__getitem__, reverse=True)[:places]
         out[step, chosen] = 1
         given[chosen] += 1
     return out
 
 
+def _rank(behind: int, needs: Int8[np.ndarray, "a"]) -> tuple[int, bytes]:
+    """How urgent it is to give a part one more sample now: the larger, the sooner.
+
+    Args:
+        behind: how far the part is behind what it should have had by now; negative if it is ahead.
+        needs: how it stands in this batch and in the next ones: 2 sooner, 1 in step, 0 later.
+    """
+    if behind > 0 and needs[0] > 0:
+        return MUST, b""
+    if behind < 0 and needs[0] < 2:
+        return WAIT, b""
+    return MAY, needs[1:].tobytes()
+
+
 @dataclass(frozen=True)
-class Part:
+class MixturePart:
     """One part of a mixture: rows of one source that supervise the same quota tasks.
 
     Args:
@@ -109,7 +119,7 @@ class Part:
 
 
 def shares(
-    parts: Sequence[Part], batch_size: int, quotas: Mapping[str, int], cap: float
+    parts: Sequence[MixturePart], batch_size: int, quotas: Mapping[str, int], cap: float
 ) -> Float[np.ndarray, "g"]:
     """Wanted samples per batch of each part, summing to `batch_size`.
 
@@ -149,7 +159,7 @@ def _reserved(batch_size: int, cap: float, downstream: Bool[np.ndarray, "g"]) ->
 
 
 def _quota_minimum(
-    parts: Sequence[Part], ideal: Float[np.ndarray, "g"], quotas: Mapping[str, int]
+    parts: Sequence[MixturePart], ideal: Float[np.ndarray, "g"], quotas: Mapping[str, int]
 ) -> Int64[np.ndarray, "g"]:
     """Whole samples of each part that together meet the quotas: greedily the part that serves most open quotas."""
     minimum = np.zeros(len(parts), np.int64)

@@ -10,43 +10,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from pvit_data.errors import ConfigError
-from pvit_data.mixing.composition import Part, Schedule, shares
+from pvit_data.mixing.composition import MixturePart, Schedule, shares
 from pvit_data.mixing.order import BLOCK, WINDOW, dealt, epoch_order
-from pvit_data.mixing.sources import SampleSet
-from pvit_data.tasks import table as task_table
-
-
-@dataclass(frozen=True)
-class MixtureSource:
-    """One source of a mixture.
-
-    Args:
-        ds: its samples; filter with `ds.where(...)`.
-        role: `"downstream"`: its action labels are trained and epochs are counted on it; `"auxiliary"`: its other
-            annotations are trained.
-        weight: share of the batch relative to the other sources. Default: 1 for a downstream source; auxiliary
-            sources without a weight share the downstream's total by their sizes, which gives the paper's half and half.
-    """
-
-    ds: SampleSet
-    role: Literal["downstream", "auxiliary"] = "downstream"
-    weight: float | None = None
-
-    @property
-    def is_downstream(self) -> bool:
-        """Whether its role is `"downstream"`."""
-        return self.role == "downstream"
-
-    @property
-    def name(self) -> str:
-        """Names of the sources in its dataset."""
-        return "+".join(self.ds.sources)
+from pvit_data.mixing.sources import MixtureSource, SampleSet, auxiliary_tasks
+from pvit_data.tasks.table import target_spec, target_specs
 
 
 class Draw(NamedTuple):
@@ -64,7 +37,7 @@ class _Stratum:
 
     source: int
     rows: Int64[np.ndarray, "n"]
-    part: Part
+    part: MixturePart
     label: str
 
 
@@ -78,10 +51,11 @@ class Mixture:
         quotas: at least this many samples of every batch supervise each task.
         cap: auxiliary samples per downstream sample, at most, in every batch.
         portion: scales the auxiliary sources' weights.
-        tasks: tasks by source name; see `tasks.of_source` for sources not named.
+        tasks: tasks by source name; see `sources.auxiliary_tasks` for sources not named.
         block, window: see `order.epoch_order`.
 
     Raises:
+        UsageError: if a task is unknown.
         ConfigError: if a source is empty, a weight is not positive, or the quotas do not fit.
     """
 
@@ -102,7 +76,7 @@ class Mixture:
         self.quotas = dict(quotas or {})
         self.tasks = {name: tuple(names) for name, names in (tasks or {}).items()}
         self.block, self.window = block, window
-        task_table.known([*self.quotas, *(name for names in self.tasks.values() for name in names)])
+        target_specs([*self.quotas, *(name for names in self.tasks.values() for name in names)])
         if not self.sources or batch_size < 1:
             raise ConfigError(
                 f"a mixture needs sources and a batch size, got {len(self.sources)} and {batch_size}"
@@ -130,14 +104,8 @@ class Mixture:
             stratum = self._strata[index]
             for number in range(first, first + count):
                 epoch, place = divmod(number, len(stratum.rows))
-                out.append(
-                    Draw(
-                        stratum.source,
-                        int(stratum.rows[self._order(index, epoch)[place]]),
-                        epoch,
-                        index,
-                    )
-                )
+                row = int(stratum.rows[self._order(index, epoch)[place]])
+                out.append(Draw(stratum.source, row, epoch, index))
         return [out[i] for i in dealt(list(range(len(out))))]
 
     def _order(self, index: int, epoch: int) -> Int64[np.ndarray, "n"]:
@@ -160,9 +128,8 @@ class Mixture:
     @cached_property
     def steps_per_epoch(self) -> int:
         """Batches in which the downstream sources are passed once (all sources, where there is no downstream one)."""
-        counted = [i for i, s in enumerate(self.sources) if s.is_downstream] or list(
-            range(len(self.sources))
-        )
+        everything = range(len(self.sources))
+        counted = [i for i in everything if self.sources[i].is_downstream] or everything
         rows = sum(len(self._rows[i]) for i in counted)
         return math.ceil(rows / self.samples_per_batch(*counted) - 1e-9)
 
@@ -174,8 +141,8 @@ class Mixture:
         return float(sum(mine))
 
     def tasks_of(self, source: str, ds: SampleSet) -> tuple[str, ...]:
-        """The tasks that a source of a dataset is used for, without `"action"`."""
-        return task_table.of_source(ds, source, self.tasks)
+        """The tasks that a source of a dataset trains in any role."""
+        return auxiliary_tasks(ds, source, self.tasks)
 
     def rows(self, index: int) -> Int64[np.ndarray, "n"]:
         """The rows that are drawn from source `index`."""
@@ -187,11 +154,12 @@ class Mixture:
         return carried
 
     def _carried(self, source: MixtureSource, task: str) -> Bool[np.ndarray, "n"]:
-        if task == "action":
-            return np.asarray((source.ds.column("action") >= 0) & source.is_downstream, bool)
+        spec = target_spec(task)
+        if spec.downstream_only:
+            return _labelled(source.ds, spec.field) & source.is_downstream
         using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
         used = np.isin(source.ds.column("source"), using)
-        return np.asarray(used & _has(source.ds, task_table.known([task])[0].field), bool)
+        return np.asarray(used & _has(source.ds, spec.field), bool)
 
     def _usable_rows(self, source: MixtureSource) -> Int64[np.ndarray, "n"]:
         """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""
@@ -225,7 +193,7 @@ class Mixture:
             mine = rows[kind_of.ravel() == number]
             served = frozenset(task for task, carried in zip(names, kind, strict=True) if carried)
             weight = self._weights[index] * len(mine) / len(rows)
-            part = Part(source.name, weight, source.is_downstream, served)
+            part = MixturePart(source.name, weight, source.is_downstream, served)
             strata.append(
                 _Stratum(index, mine, part, f"{index} {source.name} {'+'.join(sorted(served))}")
             )
@@ -235,6 +203,12 @@ class Mixture:
 def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
     has: Bool[np.ndarray, "n"] = ds.column(f"has_{field}").astype(bool)
     return has
+
+
+def _labelled(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
+    """Which rows have a class; the index has it where there is one for the whole clip."""
+    classes: Bool[np.ndarray, "n"] = ds.column(field) >= 0
+    return classes
 
 
 def _weights(sources: Sequence[MixtureSource], sizes: Sequence[int], portion: float) -> list[float]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.tasks.table import TASKS
+from pvit_data.tasks.table import labels, ordered
 
 MAX_STEPS = 2000
 MANY_REPEATS = 5
@@ -92,13 +92,7 @@ class MixPlan:
 def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
     """Counts the batches of one epoch (at most 2000, or `steps`)."""
     steps = steps or min(mixture.steps_per_epoch, MAX_STEPS)
-    further = {name for tasks in mixture.tasks.values() for name in tasks} - TASKS.keys()
-    every = [*TASKS, *sorted(further)]
-    names = [
-        name
-        for name in every
-        if any(mixture.supervised(i, name).any() for i in range(len(mixture.sources)))
-    ]
+    names = _supervised_tasks(mixture)
     carries = [_by_row(mixture, i, names) for i in range(len(mixture.sources))]
     by_source = np.zeros((steps, len(mixture.sources)), np.int64)
     by_task = np.zeros((steps, len(names)), np.int64)
@@ -116,6 +110,18 @@ def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
         mixture.batch_size, mixture.steps_per_epoch, steps, sources, tasks, by_source[:200].tolist(),
         tuple(_warnings(mixture, sources, tasks)),
     )  # fmt: skip
+
+
+def _supervised_tasks(mixture: Mixture) -> list[str]:
+    used = {*labels(), *mixture.quotas}
+    for source in mixture.sources:
+        used.update(
+            task for name in source.ds.sources for task in mixture.tasks_of(name, source.ds)
+        )
+    indices = range(len(mixture.sources))
+    return [
+        task for task in ordered(used) if any(mixture.supervised(i, task).any() for i in indices)
+    ]
 
 
 def _by_row(mixture: Mixture, index: int, names: list[str]) -> Bool[np.ndarray, "n t"]:

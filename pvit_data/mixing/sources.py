@@ -1,19 +1,31 @@
-"""`SampleSet`: what mixing and loading ask of a dataset. `ShardDataset` is one; any object with these methods does."""
+"""What is mixed: `SampleSet`, `MixtureSource`, where sources are found, and which tasks each of them trains."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import Sampler
 from pvit_data.codecs.window import Window
+from pvit_data.errors import UsageError
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.open import open_dataset
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
+from pvit_data.tasks.table import every_task, labels, target_spec
+
+Role = Literal["downstream", "auxiliary"]
 
 
 class SampleSet(Protocol):
-    """Samples by row number, with an index that answers questions without touching pixels."""
+    """Samples by row number, with an index that answers questions without touching pixels.
+
+    `ShardDataset` is one; any object with these methods does.
+    """
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -37,3 +49,93 @@ class SampleSet(Protocol):
         window: Window | None = None,
     ) -> Sample:
         """One sample: these fields; of per-frame fields these frames, of maps these pixels, of rgb this window."""
+
+
+@dataclass(frozen=True)
+class MixtureSource:
+    """One source of a mixture.
+
+    Args:
+        ds: its samples; filter with `ds.where(...)`.
+        role: `"downstream"`: its action labels are trained and epochs are counted on it; `"auxiliary"`: its other
+            annotations are trained.
+        weight: share of the batch relative to the other sources. Default: 1 for a downstream source; auxiliary
+            sources without a weight share the downstream's total by their sizes, which gives the paper's half and half.
+    """
+
+    ds: SampleSet
+    role: Role = "downstream"
+    weight: float | None = None
+
+    @property
+    def is_downstream(self) -> bool:
+        """Whether its role is `"downstream"`."""
+        return self.role == "downstream"
+
+    @property
+    def name(self) -> str:
+        """Names of the sources in its dataset."""
+        return "+".join(self.ds.sources)
+
+
+def auxiliary_tasks(
+    ds: SampleSet, source: str, chosen: Mapping[str, Iterable[str]]
+) -> tuple[str, ...]:
+    """The tasks that a source trains in any role.
+
+    Those that `chosen` names for it, else those that its `SourceSpec` declares, else every task that some row of it
+    carries; in each case without the labels that only a downstream source trains.
+    """
+    named = chosen[source] if source in chosen else ds.sources[source].tasks or _carried(ds, source)
+    return tuple(task for task in named if not target_spec(task).downstream_only)
+
+
+def trained_tasks(
+    ds: SampleSet, source: str, chosen: Mapping[str, Iterable[str]], downstream: bool
+) -> tuple[str, ...]:
+    """All tasks that a source trains: the auxiliary ones, and as a downstream source its labels."""
+    return (*auxiliary_tasks(ds, source, chosen), *(labels() if downstream else ()))
+
+
+def _carried(ds: SampleSet, source: str) -> list[str]:
+    mine = ds.column("source") == source
+    return [
+        task
+        for task in every_task()
+        if not target_spec(task).downstream_only
+        and ds.column(f"has_{target_spec(task).field}")[mine].any()
+    ]
+
+
+def sampler_of(ds: SampleSet, source: str, config: ClipConfig) -> Sampler:
+    """The clip sampler of a source: the configuration's, else the one it declares, else the published one."""
+    return config.sampler(source, getattr(ds.sources[source], "sampler", ""))
+
+
+def find_sources(urls: Iterable[str]) -> dict[str, str]:
+    """Which folder or URL holds which source, from their manifests.
+
+    Raises:
+        UsageError: if no folder is given, or two hold the same source.
+    """
+    found: dict[str, str] = {}
+    for url in urls:
+        for name in open_dataset(url).sources:
+            if found.setdefault(name, url) != url:
+                raise UsageError(
+                    f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them"
+                )
+    if not found:
+        raise UsageError(
+            "no shards given; pass a folder written by `pvit-data convert` with --shards"
+        )
+    return found
+
+
+def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
+    """One split of one source, or None where it is empty or absent."""
+    whole = open_dataset(url, source=source)
+    ds = whole.select(np.flatnonzero(whole.column("split") == split))
+    if len(ds) and where:
+        ds = ds.where(where)
+    return ds if len(ds) else None

@@ -38,7 +38,8 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
     Raises:
         FormatError: where the archive is damaged, cut off or compressed.
     """
-    position, extended = 0, dict[str, str]()
+    position = 0
+    extended: dict[str, str] = {}
     while any(block := read(BLOCK)):
         header = _Header(block, position)
         position += BLOCK

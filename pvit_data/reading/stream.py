@@ -5,22 +5,14 @@ Without an index there are no checksums; contents that break the format are stil
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, NoReturn
 
-import numpy as np
-from jaxtyping import Integer, Shaped
-
-from pvit_data.codecs.window import Window
-from pvit_data.decoders import decode
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.record import Record
 from pvit_data.format.tar import read_members, split_name
-from pvit_data.reading.dataset import SKIP_GRACE, ShardDataset
-from pvit_data.reading.decode import Grid
-from pvit_data.sample.labels import LabelSpace
+from pvit_data.reading.dataset import SKIP_GRACE
+from pvit_data.reading.decode import decode
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 
@@ -58,12 +50,16 @@ def open_stream(
     return StreamDataset(storage, names, fields, on_corrupt)
 
 
-class _NoLength(UsageError, TypeError):
-    """A TypeError as well, so that list() falls back to iterating."""
+class _NoIndex(UsageError, TypeError, AttributeError):
+    """A TypeError and AttributeError as well, so that list() and hasattr() go on without length and attribute."""
 
 
-class StreamDataset(ShardDataset):
-    """Samples in the order of the shards; can be iterated, and nothing else."""
+class StreamDataset:
+    """Samples in the order of the shards; can be iterated, and nothing else.
+
+    Attributes:
+        skipped: places that iteration skipped as damaged, with the message of each.
+    """
 
     def __init__(
         self,
@@ -72,9 +68,11 @@ class StreamDataset(ShardDataset):
         fields: tuple[str, ...] | None,
         on_corrupt: Literal["raise", "skip"],
     ) -> None:
-        self._storage, self._names = storage, names
-        self._fields, self._on_corrupt = fields, on_corrupt
-        self.skipped = {}
+        self._storage = storage
+        self._names = names
+        self._fields = fields
+        self._on_corrupt = on_corrupt
+        self.skipped: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Sample]:
         """All samples in order; with `skip`, the rest of a shard is left out from where its structure is damaged.
@@ -91,7 +89,8 @@ class StreamDataset(ShardDataset):
 
     def _samples(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         files: dict[str, Any] = {}
-        last, seen = "", set[str]()
+        last = ""
+        seen = set[str]()
         with self._storage.stream(name) as read:
             for member, data in read_members(read):
                 key, extension = split_name(member)
@@ -126,87 +125,26 @@ class StreamDataset(ShardDataset):
                 f"{len(self.skipped)} samples or shards are damaged; last: {error}"
             ) from error
 
-    def __len__(self) -> NoReturn:
-        raise _NoLength(self._refusal())
-
     def __repr__(self) -> str:
         return f"StreamDataset({len(self._names)} shards of {self._storage.url} without index)"
 
-    def read(
-        self,
-        index: int,
-        fields: Collection[str] | None = None,
-        frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
-        grid: Grid | None = None,
-        window: Window | None = None,
-    ) -> Sample:
-        """Not without an index.
+    def __len__(self) -> NoReturn:
+        raise self._refusal()
+
+    def __getitem__(self, index: int) -> NoReturn:
+        raise self._refusal()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Everything that `ShardDataset` has besides needs an index.
 
         Raises:
-            UsageError: always.
+            UsageError: always; an AttributeError as well.
         """
-        raise UsageError(self._refusal())
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise self._refusal()
 
-    def record(self, index: int) -> Record:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def members(self, index: int) -> dict[str, int]:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def files(self, index: int, names: Collection[str] | None = None) -> dict[str, bytes]:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def select(self, rows: Integer[np.ndarray, "n"] | Sequence[int]) -> ShardDataset:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def where(self, text: str) -> ShardDataset:
-        """Not without an index.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    @property
-    def sources(self) -> dict[str, SourceSpec]:
-        """Unknown without a manifest: empty."""
-        return {}
-
-    def spaces_of(self, source: str) -> dict[str, LabelSpace]:
-        """Unknown without a manifest.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(self._refusal())
-
-    def _refusal(self) -> str:
-        return f"{self._storage.url} has no index, so it can only be iterated: run 'pvit-data index' first"
+    def _refusal(self) -> _NoIndex:
+        return _NoIndex(
+            f"{self._storage.url} has no index, so it can only be iterated: run 'pvit-data index' first"
+        )

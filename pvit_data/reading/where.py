@@ -52,7 +52,8 @@ def evaluate(text: str, column: Column, num_rows: int) -> Bool[np.ndarray, "n"]:
 
 class _Parser:
     def __init__(self, text: str, column: Column) -> None:
-        self._text, self._column = text, column
+        self._text = text
+        self._column = column
         self._tokens: list[tuple[str, str]] = []
         if len(text) > MAX_LENGTH:
             raise UsageError(f"filter has {len(text)} characters, at most {MAX_LENGTH}")

@@ -22,6 +22,11 @@ class LabelSpace:
         first: the smallest id (1 for `nyu40`, else 0).
         colours: one (r, g, b) of 0..255 per class, or empty.
         pairs: (left, right) id pairs that a horizontal flip swaps.
+
+    Example:
+        >>> space = LabelSpace("hands", ("left", "right"), first=1, pairs=((1, 2),))
+        >>> space.num_ids, space.class_name(2), space.ignore
+        (3, 'right', 255)
     """
 
     name: str

@@ -10,16 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Bool, Float32, Integer, UInt8
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
 DENSE_FIELDS = ("depth", "normal", "segm")
+POSE_FIELDS = ("pose3d", "pose3d_valid", "pose2d")
+"""They share their frames and people."""
+"""Fields of one map per annotated frame, (n, h, w, ...)."""
+
+Container = Literal["mp4", "webm", "avi", "jpg"]
+CONTAINERS: tuple[Container, ...] = get_args(Container)
+"""What pictures are stored in: videos, and JPEG for stills."""
 
 ROLE_OBJECT, ROLE_ACTIVE, ROLE_HAND, ROLE_PERSON = 0, 1, 2, 3
 SIDE_LEFT, SIDE_RIGHT = 0, 1
@@ -36,7 +43,7 @@ class EncodedMedia:
     """
 
     data: bytes
-    extension: Literal["mp4", "webm", "avi", "jpg"]
+    extension: Container
 
 
 def _unset() -> Integer[np.ndarray, "0"]:
@@ -86,6 +93,41 @@ class Boxes:
 
     def __len__(self) -> int:
         return len(self.xyxy)
+
+    def keep(self, rows: Bool[np.ndarray, "n"] | Integer[np.ndarray, "k"]) -> Boxes:
+        """Some rows as a table of their own; `partner` and `labels` follow their rows.
+
+        A partner that is left out becomes -1, the labels of a row that is left out go with it.
+
+        Args:
+            rows: a mask over the rows, or row numbers in the wanted order, without repeats.
+
+        Raises:
+            FormatError: if a partner or a label refers to a row that the table does not have.
+
+        Example:
+            >>> hands = Boxes([[0, 0, 1, 1], [0, 0, 0.5, 1]], partner=[1, 0], labels=[[1, 7]])
+            >>> kept = hands.keep(np.array([False, True]))
+            >>> len(kept), kept.partner.tolist(), kept.labels.tolist()
+            (1, [-1], [[0, 7]])
+        """
+        self._check_references()
+        picks = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+        place = np.full(len(self) + 1, UNKNOWN, np.int32)  # the last entry serves partner -1
+        place[picks] = np.arange(len(picks))
+        columns = {name: getattr(self, name)[picks] for name in self.COLUMNS}
+        columns["partner"] = place[columns["partner"]]
+        labels = self.labels[place[self.labels[:, 0]] != UNKNOWN].copy()
+        labels[:, 0] = place[labels[:, 0]]
+        return Boxes(self.xyxy[picks], labels=labels, **columns)
+
+    def _check_references(self) -> None:
+        for name, numbers, first in (
+            ("partner", self.partner, UNKNOWN),
+            ("labels", self.labels[:, 0], 0),
+        ):
+            if numbers.size and not first <= numbers.min() <= numbers.max() < len(self):
+                raise FormatError(f"boxes.{name} refers to a row that the table does not have")
 
 
 @dataclass
@@ -164,6 +206,14 @@ class Sample:
         meta: whatever the converter wants to keep; must be JSON.
         source, split, licence: filled by the reader.
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
+
+    Example:
+        >>> import numpy as np, pvit_data
+        >>> sample = pvit_data.Sample(
+        ...     key="take_1", num_frames=8, depth=np.ones((2, 48, 64)), frames={"depth": np.array([0, 4])}
+        ... )
+        >>> sample.has("normal"), sample.frames_of("depth").tolist()
+        (False, [0, 4])
     """
 
     key: str

@@ -5,7 +5,7 @@ Every function raises `FormatError` with the field, what was found and what was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Integer
@@ -14,11 +14,20 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.kinect25 import NAMES
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_FRAMES, check_picture
-from pvit_data.sample.sample import Actions, Boxes, Camera, EncodedMedia, Sample
+from pvit_data.sample.sample import CONTAINERS, EncodedMedia, Sample
 
 UP = ("", "x", "-x", "y", "-y", "z", "-z")
 RIGID_TOLERANCE = 1e-3
 MAX_RATE = 1000.0
+
+JOINTS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "pose3d": ("f", (3,)),
+    "pose2d": ("f", (2,)),
+    "pose3d_valid": ("iu", ()),
+}
+"""Arrays (frames, people, joints, ...): their dtype kind, and what follows the joints."""
+
+Spaces = Mapping[str, LabelSpace]
 
 
 def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None:
@@ -62,37 +71,34 @@ def check_frames(name: str, frames: Integer[np.ndarray, "n"], count: int, num_fr
         )
 
 
-def check_pose(sample: Sample, count: int) -> None:
-    """Joints of `count` frames: finite where valid, validity 0, 1 or 2."""
-    pose, valid, flat = sample.pose3d, sample.pose3d_valid, sample.pose2d
-    known = next((v for v in (pose, flat, valid) if v is not None), None)
-    people = known.shape[1] if known is not None and known.ndim > 1 else None
-    for name, value, tail in (
-        ("pose3d", pose, (3,)),
-        ("pose2d", flat, (2,)),
-        ("pose3d_valid", valid, ()),
-    ):
-        if value is not None:
-            check_array(
-                name,
-                value,
-                (count, people, len(NAMES), *tail),
-                "iu" if name == "pose3d_valid" else "f",
+def check_joints(sample: Sample, num_frames: int, spaces: Spaces) -> None:
+    """Joint arrays of one length: finite, validity 0, 1 or 2, which goes with the joints in 3D."""
+    arrays = {name: value for name in JOINTS if (value := getattr(sample, name)) is not None}
+    if not arrays:
+        return
+    first = next(iter(arrays.values()))
+    people = first.shape[1] if first.ndim > 1 else None
+    for name, value in arrays.items():
+        kinds, tail = JOINTS[name]
+        check_array(name, value, (len(first), people, len(NAMES), *tail), kinds)
+        if not np.isfinite(value).all():
+            raise FormatError(
+                f"{name} holds values that are not finite: use 0 where a joint is absent"
             )
-            if not np.isfinite(value).all():
-                raise FormatError(
-                    f"{name} holds values that are not finite: use 0 where a joint is absent"
-                )
+    valid = sample.pose3d_valid
     if valid is not None and valid.size and valid.max() > 2:
         raise FormatError(
             f"pose3d_valid holds {valid.max()}, expected 0 absent, 1 derived, 2 exact"
         )
-    if (pose is None) != (valid is None):
+    if (sample.pose3d is None) != (valid is None):
         raise FormatError("pose3d and pose3d_valid: expected both or neither")
 
 
-def check_boxes(boxes: Boxes, num_frames: int, space: LabelSpace | None) -> None:
+def check_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     """Corners ordered inside [0, 1], frames inside the clip, ids inside the space, partners inside the table."""
+    boxes = sample.boxes
+    if boxes is None:
+        return
     xyxy = boxes.xyxy
     if not ((xyxy >= 0) & (xyxy <= 1)).all() or (xyxy[:, :2] > xyxy[:, 2:]).any():
         bad = int(
@@ -110,11 +116,13 @@ def check_boxes(boxes: Boxes, num_frames: int, space: LabelSpace | None) -> None
     if boxes.labels.size:
         _inside("boxes.labels row", boxes.labels[:, 0], 0, len(boxes))
     ids = np.concatenate([boxes.class_id[boxes.class_id != -1], boxes.labels[:, 1]])
-    _classes("boxes", ids, space)
+    _classes("boxes", ids, spaces.get("boxes"))
 
 
-def check_actions(sample: Sample, actions: Actions | None, space: LabelSpace | None) -> None:
+def check_actions(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     """Class ids inside the label space; times finite."""
+    actions = sample.actions
+    space = spaces.get("action")
     if isinstance(sample.action, float | np.floating):
         if not 0 <= sample.action < np.inf:
             raise FormatError(f"action time is {sample.action}, expected seconds >= 0")
@@ -126,8 +134,11 @@ def check_actions(sample: Sample, actions: Actions | None, space: LabelSpace | N
             raise FormatError("actions hold times that are not finite: use -1 for the whole clip")
 
 
-def check_camera(camera: Camera, num_frames: int) -> None:
+def check_camera(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     """One camera for all frames or one each; K invertible, poses rigid."""
+    camera = sample.camera
+    if camera is None:
+        return
     count = len(camera.K)
     check_array("camera.K", camera.K, (count, 3, 3), "f")
     if count not in (1, num_frames):
@@ -149,7 +160,16 @@ def check_camera(camera: Camera, num_frames: int) -> None:
         raise FormatError("camera.world_from_camera holds a matrix that is not a rigid transform")
 
 
-def need_space(spaces: Mapping[str, LabelSpace], field: str) -> LabelSpace:
+TABLES: tuple[Callable[[Sample, int, Spaces], None], ...] = (
+    check_joints,
+    check_boxes,
+    check_camera,
+    check_actions,
+)
+"""What must hold of everything but pictures and maps, given the clip's length; a sample may lack any of it."""
+
+
+def need_space(spaces: Spaces, field: str) -> LabelSpace:
     """The label space of a field, which must be declared."""
     if field not in spaces:
         raise FormatError(
@@ -161,9 +181,9 @@ def need_space(spaces: Mapping[str, LabelSpace], field: str) -> LabelSpace:
 def check_rgb(rgb: np.ndarray | EncodedMedia) -> None:
     """A clip is uint8 (t, h, w, 3); encoded media has an allowed extension."""
     if isinstance(rgb, EncodedMedia):
-        if rgb.extension not in ("mp4", "webm", "avi", "jpg"):
+        if rgb.extension not in CONTAINERS:
             raise FormatError(
-                f"rgb has extension {rgb.extension!r}, expected mp4, webm, avi or jpg"
+                f"rgb has extension {rgb.extension!r}, expected one of {', '.join(CONTAINERS)}"
             )
         return
     check_array("rgb", rgb, (None, None, None, 3), "u")

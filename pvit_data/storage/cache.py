@@ -11,12 +11,12 @@ import contextlib
 import hashlib
 import os
 import threading
-import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from pvit_data.errors import UsageError
+from pvit_data.storage.files import temporary
 
 BLOCK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000_000
@@ -34,6 +34,12 @@ class Cache:
 
     Raises:
         UsageError: if the bound does not hold a few blocks.
+
+    Example:
+        >>> import pvit_data
+        >>> cache = pvit_data.Cache("cache", max_bytes=2_000_000_000, block_bytes=1 << 22)
+        >>> cache.read("a file, version 1", 1, 3, lambda start, size: b"bytes of it"[start : start + size])
+        b'yte'
     """
 
     def __init__(
@@ -43,7 +49,9 @@ class Cache:
             raise UsageError(
                 f"a cache of {max_bytes} bytes does not hold four blocks of {block_bytes} bytes"
             )
-        self.folder, self.max_bytes, self.block_bytes = Path(folder), max_bytes, block_bytes
+        self.folder = Path(folder)
+        self.max_bytes = max_bytes
+        self.block_bytes = block_bytes
         self._lock = threading.Lock()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
 
@@ -101,7 +109,7 @@ class Cache:
 
     def _store(self, folder: Path, number: int, block: bytes) -> None:
         """Best effort: a full or read-only disk costs speed, nothing else."""
-        part = folder / f".{number}.part-{uuid.uuid4().hex}"
+        part = temporary(folder / str(number))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             part.write_bytes(block + zlib.crc32(block).to_bytes(_TRAILER, "little"))
@@ -124,7 +132,8 @@ class Cache:
             with contextlib.suppress(OSError):
                 status = path.stat()
                 found.append((status.st_mtime_ns, status.st_size, path))
-        total, bound = sum(size for _, size, _ in found), self.max_bytes - self.max_bytes // _SLACK
+        total = sum(size for _, size, _ in found)
+        bound = self.max_bytes - self.max_bytes // _SLACK
         for _, size, path in sorted(found):
             if total <= bound:
                 break

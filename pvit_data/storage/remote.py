@@ -17,9 +17,9 @@ from pvit_data.storage.hub import HubCommit
 WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 MAX_WAIT = 60.0  # seconds, where the server says how long
 TIMEOUT = 30.0  # seconds without a byte
-PASSING = frozenset(
-    {408, 429, 500, 502, 503, 504}
-)  # HTTP status codes that another try may not meet again
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP status codes that another try may not meet again."""
+
 _VERSION_KEYS = (
     "ETag", "etag", "LastModified", "last_modified", "Last-Modified", "Content-MD5", "Digest", "mtime", "updated",
     "sha256", "blob_id", "lfs",

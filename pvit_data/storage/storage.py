@@ -167,7 +167,8 @@ class Storage:
         Raises:
             StorageError: if it cannot be read.
         """
-        digest, size = hashlib.sha256(), 0
+        digest = hashlib.sha256()
+        size = 0
         with self.stream(name) as read:
             while block := read(1 << 20):
                 digest.update(block)
@@ -244,8 +245,10 @@ class _ReadAhead:
     """A remote file from front to back; one thread fetches the next block, then looks if the file is still the same."""
 
     def __init__(self, storage: Storage, name: str) -> None:
-        self._storage, self._name = storage, name
-        self._identity, self._size = storage.remote.identity(name, again=True), storage.size(name)
+        self._storage = storage
+        self._name = name
+        self._identity = storage.remote.identity(name, again=True)
+        self._size = storage.size(name)
         self._pool = ThreadPoolExecutor(1)
         self._next = 0
         self._block, self._place = b"", 0
@@ -292,7 +295,8 @@ class Writer:
     """A file being written; see `Storage.create`. Counts its bytes and their sha256 on the way."""
 
     def __init__(self, storage: Storage, name: str) -> None:
-        self._storage, self._name = storage, name
+        self._storage = storage
+        self._name = name
         folder, _, base = name.rpartition("/")
         if storage.root is None:
             import tempfile

@@ -1,149 +1,126 @@
-"""The task table: what a task reads, what its target looks like, how it follows geometry and how it is drawn.
+"""The table of tasks, data half: what of a sample a task is trained on. One file per task, found by name.
 
-One entry per task; heads, losses and metrics of the same names live in the model's package. A new task is one more
-`register(Task(...))`, called by whoever brings it.
+A task's file holds a `TargetSpec`, registered as an entry point of the group `pvit.targets`; the built-in ones register
+in the same way. It is imported when its name is looked up. Heads, losses and metrics of the same names live in the
+model's package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cache
 
 import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import ConfigError
-from pvit_data.mixing.sources import SampleSet
+from pvit_data.errors import UsageError
+from pvit_data.plugins import Registry
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
-from pvit_data.tasks import target as targets
+from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action")
+"""The built-in tasks, in their order wherever several are meant; others follow by name."""
+
+REGISTRY = Registry("pvit.targets", "task")
+
 Builder = Callable[[Sample, Int64[np.ndarray, "t"], ClipConfig], Target | None]
-Shapes = Callable[[ClipConfig], tuple[tuple[int, ...], tuple[int, ...]]]
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Task:
-    """One task.
+def map_shapes(*channels: int) -> Callable[[ClipConfig], Shapes]:
+    """Shapes of a map's value and valid: (T', h, w, *channels) and (T', h, w)."""
+
+    def shapes(config: ClipConfig) -> Shapes:
+        grid = (config.num_targets, *config.maps)
+        return (*grid, *channels), grid
+
+    return shapes
+
+
+def _never(config: ClipConfig) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSpec:
+    """What of a sample one task is trained on.
 
     Args:
-        name: its name everywhere.
+        name: of the task, everywhere.
         field: the `Sample` field that holds its annotation; how geometry acts on it is `transforms.RULES[field]`.
-        reads: fields to read for it, those of them that a sample has.
-        kind: `"map"` (one value per cell), `"vector"` (values per frame) or `"class"` (one value per clip).
-        drawing: name of the picture that shows it.
-        build: makes the target of one sample at the given frames.
+        reads: fields to read for it, those of them that a sample has; default: `field`.
+        build: makes the target of one sample at the given frames, (t,) int64; None where nothing is labelled.
         shapes: shapes of value and valid of one row.
         dtype: of the values.
+        by_space: there is one target for each label space of the field (`"segm/nyu40"`).
+        downstream_only: it is the label of a whole clip that only a downstream source trains; it is read with the
+            pixels, and stays where annotations are shuffled.
+        never_flipped: for which configurations a sample with this annotation must not be mirrored.
     """
 
     name: str
     field: str
-    reads: tuple[str, ...]
-    kind: Literal["map", "vector", "class"]
-    drawing: str
+    reads: tuple[str, ...] = ()
     build: Builder
-    shapes: Shapes
+    shapes: Callable[[ClipConfig], Shapes]
     dtype: str = "float32"
+    by_space: bool = False
+    downstream_only: bool = False
+    never_flipped: Callable[[ClipConfig], bool] = _never
+
+    def __post_init__(self) -> None:
+        if not self.reads:
+            object.__setattr__(self, "reads", (self.field,))
 
     def empty(self, config: ClipConfig) -> Target:
         """The packed target of no rows."""
         value, valid = self.shapes(config)
         return Target(np.zeros((0, *value), self.dtype), np.zeros((0, *valid), bool))
 
-
-def _map(*channels: int) -> Shapes:
-    return lambda c: ((c.num_targets, *c.maps, *channels), (c.num_targets, *c.maps))
-
-
-TASKS: dict[str, Task] = {}
-
-
-def register(task: Task) -> None:
-    """Adds a task to the table.
-
-    Raises:
-        ConfigError: if another task has its name.
-    """
-    if TASKS.get(task.name, task) != task:
-        raise ConfigError(f"task '{task.name}' is registered twice; give the new one another name")
-    TASKS[task.name] = task
+    def target_name(self, spaces: Mapping[str, LabelSpace]) -> str | None:
+        """Its target's name in a batch, for samples with these label spaces; None where its space is not declared."""
+        if not self.by_space:
+            return self.name
+        space = spaces.get(self.field)
+        return None if space is None else in_space(self.name, space.name)
 
 
-register(Task("depth", "depth", ("depth",), "map", "depth", targets.depth, _map()))
-register(Task("normal", "normal", ("normal", "camera"), "map", "normal", targets.normal, _map(3)))
-register(Task("segm", "segm", ("segm",), "map", "labels", targets.segm, _map(), "int64"))
-register(
-    Task(
-        "pose3d",
-        "pose3d",
-        ("pose3d", "pose3d_valid", "pose2d"),
-        "vector",
-        "skeleton",
-        targets.pose3d,
-        lambda c: ((c.num_targets, 25, 3), (c.num_targets, 25)),
-    )
-)
-register(
-    Task(
-        "boxes",
-        "boxes",
-        ("boxes",),
-        "vector",
-        "boxes",
-        targets.boxes,
-        lambda c: ((c.num_targets, c.num_boxes, 4), (c.num_targets, c.num_boxes)),
-    )
-)
-register(
-    Task(
-        "action",
-        "action",
-        ("action",),
-        "class",
-        "text",
-        targets.action,
-        lambda c: ((), ()),
-        "int64",
-    )
-)
-
-
-def target_name(task: str, spaces: Mapping[str, LabelSpace]) -> str:
-    """The name of a task's target in a batch: the task's, and for segmentation also its label space's."""
-    return f"segm/{spaces['segm'].name}" if task == "segm" else task
-
-
-def of_source(ds: SampleSet, source: str, chosen: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The tasks that a source is used for, without `"action"`.
-
-    Those that `chosen` names for it, else those that its `SourceSpec` declares, else every task that some row of it
-    carries.
-    """
-    names = chosen[source] if source in chosen else ds.sources[source].tasks
-    if source not in chosen and not names:
-        mine = ds.column("source") == source
-        names = [
-            name
-            for name, task in TASKS.items()
-            if name != "action" and ds.column(f"has_{task.field}")[mine].any()
-        ]
-    return tuple(name for name in names if name != "action")
-
-
-def known(names: Iterable[str]) -> tuple[Task, ...]:
-    """The tasks of the given names; `"boxes/hands"` is a further task of the kind `boxes`, with a target of that name.
+@cache
+def target_spec(task: str) -> TargetSpec:
+    """The entry of a task; `"boxes/hands"` is a further task of the kind `boxes`, with a target of that name.
 
     Raises:
-        ConfigError: if a name is not in the table.
+        UsageError: if there is no such task, or it cannot be imported.
     """
-    found = []
-    for name in names:
-        kind = TASKS.get(name.partition("/")[0])
-        if kind is None or (name != kind.name and kind.name in ("segm", "action")):
-            raise ConfigError(f"unknown task '{name}': expected one of {', '.join(sorted(TASKS))}")
-        found.append(replace(kind, name=name))
-    return tuple(found)
+    kind = kind_of(task)
+    spec = REGISTRY.load(kind)
+    if not isinstance(spec, TargetSpec):
+        raise UsageError(f"task '{kind}': its entry point is {spec!r}, expected a TargetSpec")
+    if task != kind and (spec.by_space or spec.downstream_only):
+        raise UsageError(f"unknown task '{task}': there can be only one of the kind '{kind}'")
+    return replace(spec, name=task)
+
+
+def target_specs(tasks: Iterable[str]) -> tuple[TargetSpec, ...]:
+    """The entries of several tasks; see `target_spec`."""
+    return tuple(target_spec(task) for task in tasks)
+
+
+def ordered(tasks: Iterable[str]) -> tuple[str, ...]:
+    """The tasks without repetition: the built-in ones in their order, then the others by name."""
+    asked = set(tasks)
+    return (*(task for task in ORDER if task in asked), *sorted(asked - set(ORDER)))
+
+
+def every_task() -> tuple[str, ...]:
+    """The names of all tasks, in order."""
+    return ordered(REGISTRY.names())
+
+
+def labels() -> tuple[str, ...]:
+    """The tasks that every downstream source trains."""
+    return tuple(task for task in ORDER if target_spec(task).downstream_only)

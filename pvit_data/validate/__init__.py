@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pvit_data.format import manifest as manifests
-from pvit_data.reading import foreign
+from pvit_data.reading import foreign_index
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.folder import check_folder
 from pvit_data.validate.foreign import check_foreign
@@ -18,10 +18,8 @@ from pvit_data.validate.survey import survey
 
 __all__ = ["KINDS", "WARNINGS", "Problem", "ValidationReport", "validate"]
 
-SMALL_BYTES = {
-    False: 500_000_000,
-    True: 20_000_000,
-}  # by depth: what one process checks while others would start
+SMALL_BYTES = {False: 500_000_000, True: 20_000_000}
+"""By whether everything is decoded: what one process checks while others would start."""
 
 
 def validate(
@@ -49,7 +47,7 @@ def validate(
     start = time.monotonic()
     storage = Storage(out)
     storage.require_folder()
-    if storage.exists(foreign.NAME) and not storage.exists(manifests.NAME):
+    if storage.exists(foreign_index.NAME) and not storage.exists(manifests.NAME):
         return check_foreign(storage, deep, progress)
     found = survey(storage)
     report = ValidationReport(storage.url, deep)

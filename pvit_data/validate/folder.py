@@ -18,9 +18,8 @@ _IN_SOURCE = re.compile(
     r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
     r"|index/(train|val|test)\.parquet)\Z"
 )
-_ENERGON = re.compile(
-    r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z"
-)  # notes of `energon prepare`
+# Notes of `energon prepare`.
+_ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")
 _OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
 DEPTH = 4  # levels of folders that are looked at
 

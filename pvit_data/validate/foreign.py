@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from pvit_data.errors import FormatError, PvitError
-from pvit_data.reading.foreign import NAME, PATTERNS, ForeignPart, foreign_parts
+from pvit_data.reading.foreign_index import NAME, PATTERNS
+from pvit_data.reading.foreign_part import ForeignPart, foreign_parts
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem, ValidationReport
 
@@ -23,7 +24,8 @@ def check_foreign(
         report.add([Problem("foreign-index", NAME, "", str(error))])
         return report
     sizes = parts[0].shards if parts else {}
-    report.shards, report.bytes = len(sizes), sum(sizes.values())
+    report.shards = len(sizes)
+    report.bytes = sum(sizes.values())
     report.samples = sum(part.samples for part in parts)
     report.add(_shards(storage, sizes))
     gone = {p.file for kind in ("shard-missing", "stray-shard") for p in report.of_kind(kind)}

@@ -17,16 +17,14 @@ from pvit_data.codecs.npy import read_npy
 from pvit_data.errors import FormatError, StorageError
 from pvit_data.format.index import NUMBERS, TEXT, index_row
 from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.members import FIELDS, MEMBERS, RECORD, RGB_EXTENSIONS
-from pvit_data.format.record import Record, read_record
+from pvit_data.format.members import FIELDS, MEMBERS, OPTIONAL, RECORD, file_of
+from pvit_data.format.record import TYPES, Record, read_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.values import check_values
-from pvit_data.writing.encode import Encoded
 
-OPTIONAL = ("camera_pose",)  # members that a field may lack
 MAX_UNLISTED = 2000  # blocks looked at in a stretch of unlisted bytes
 
 
@@ -109,14 +107,14 @@ def check_samples(storage: Storage, facts: ShardFacts, deep: bool) -> Iterator[l
 def _places(facts: ShardFacts, row: int) -> list[_Place]:
     """Members of a sample by offset."""
     rows = facts.rows
-    key, encoding = str(rows["key"][row]), str(rows["rgb_encoding"][row])
+    key = str(rows["key"][row])
+    encoding = str(rows["rgb_encoding"][row])
     places = []
-    for member, extensions in MEMBERS.items():
+    for member in MEMBERS:
         offset = int(rows[f"{member}_offset"][row])
         if offset >= 0:
-            extension = RGB_EXTENSIONS.get(encoding, "rgb") if member == "rgb" else extensions[0]
             size, crc = int(rows[f"{member}_size"][row]), int(rows[f"{member}_crc32"][row])
-            places.append(_Place(offset, size, crc, key, extension))
+            places.append(_Place(offset, size, crc, key, file_of(member, encoding)))
     return sorted(places)
 
 
@@ -237,11 +235,10 @@ def _check_contents(
 
 
 def _record_problems(facts: ShardFacts, record: Record) -> Iterator[str]:
-    spaces = facts.spec.spaces
     expected: dict[str, Any] = {"source": facts.spec.name, "split": facts.split}
-    for field in ("segm", "boxes", "action"):
-        if field in record.fields and field in spaces:
-            expected[f"{field}_space"] = spaces[field].name
+    for field, space in sorted(facts.spec.spaces.items()):
+        if field in record.fields and f"{field}_space" in TYPES:
+            expected[f"{field}_space"] = space.name
     for name, value in expected.items():
         if getattr(record, name) != value:
             yield f"{name} is {getattr(record, name)!r}, the manifest says {value!r}"
@@ -267,7 +264,7 @@ def _row_problems(
         num_boxes = len(read_npy(files["boxes.npy"])) if "boxes.npy" in files else 0
     except (FormatError, TypeError):
         num_boxes = 0
-    built = index_row(facts.name, Encoded(record, {}, num_boxes), {})
+    built = index_row(facts.name, record, num_boxes, {})
     for name in (*TEXT, *NUMBERS):
         found, expected = facts.rows[name][row], built[name]
         if NUMBERS.get(name) == "float32":

@@ -131,13 +131,11 @@ class _Split:
     def __init__(
         self, storage: Storage, found: Survey, source: str, split: str, receipts: dict[str, Known]
     ) -> None:
-        self.storage, self.found, self.source, self.split, self.receipts = (
-            storage,
-            found,
-            source,
-            split,
-            receipts,
-        )
+        self.storage = storage
+        self.found = found
+        self.source = source
+        self.split = split
+        self.receipts = receipts
         entry = found.manifest.sources.get(source) if found.manifest else None
         self.info: SplitInfo | None = entry.splits.get(split) if entry else None
         self.spec = entry.spec if entry else self._stored_spec()
@@ -159,7 +157,8 @@ class _Split:
         if self.info is not None and index is not None and trusted:
             self._totals(self.info, index.values())
         for name in sorted({*listed, *self.receipts, *indexed}):
-            known, rows = self.receipts.get(name), indexed.get(name)
+            known = self.receipts.get(name)
+            rows = indexed.get(name)
             if known is not None:
                 self._compare_rows(name, known, rows, trusted)
                 rows = rows if trusted and rows is not None else known.rows
@@ -224,10 +223,9 @@ class _Split:
         found = self.found
         if self.receipts or self.storage.exists(f"{self.source}/receipts/source.json"):
             for name in sorted(listed.keys() - self.receipts.keys()):
-                number = int(name.rpartition("-")[2].removesuffix(".tar"))
                 found.add(
                     "receipt-missing",
-                    receipt_name(self.source, self.split, number),
+                    receipt_name(self.source, self.split, listed[name].number),
                     f"that of {name}",
                 )
         elif listed:

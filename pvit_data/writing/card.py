@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pvit_data.codecs.pictures import STILL
 from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
+from pvit_data.format.members import RECORD
 from pvit_data.format.record import TYPES
+from pvit_data.sample.sample import CONTAINERS
+from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
 
@@ -22,17 +26,17 @@ HUB_LICENCES = frozenset(
 )  # fmt: skip
 _SCALARS = {int: "int64", float: "float64", str: "string"}
 _LISTS = {list[int]: "int64", list[float]: "float64", list[str]: "string"}
-_RANKS = {
-    "boxes": 2,
-    "boxes_id": 2,
-    "boxes_labels": 2,
-    "camera_k": 3,
-    "camera_pose": 3,
-    "pose2d": 4,
-    "pose3d": 4,
-    "pose3d_valid": 3,
+# Data type and rank of the .npy members.
+_ARRAYS = {
+    "boxes": ("float32", 2),
+    "boxes_id": ("int32", 2),
+    "boxes_labels": ("int32", 2),
+    "camera_k": ("float32", 3),
+    "camera_pose": ("float32", 3),
+    "pose2d": ("float32", 4),
+    "pose3d": ("float32", 4),
+    "pose3d_valid": ("uint8", 3),
 }
-_TYPES = {"boxes_id": "int32", "boxes_labels": "int32", "pose3d_valid": "uint8"}
 _RECIPES = """```python
 import pvit_data
 ds = pvit_data.open(URL, source="SOURCE", split="SPLIT")
@@ -90,14 +94,15 @@ def features(entry: SourceEntry) -> list[dict[str, Any]]:
 
 def _feature(member: str) -> dict[str, Any]:
     name, _, extension = member.partition(".")
-    if member == "json":
+    if member == RECORD:
         return {"struct": [{"name": key, **_value(kind)} for key, kind in TYPES.items()]}
-    if extension in ("tif", "jpg"):
+    if extension in ("tif", STILL):
         return {"dtype": "image"}
-    if extension in ("mp4", "webm", "avi"):
+    if extension in CONTAINERS:
         return {"dtype": {"video": {"decode": False}}}
-    feature: Any = _TYPES.get(name, "float32")
-    for _ in range(_RANKS[name]):
+    feature: Any
+    feature, rank = _ARRAYS[name]
+    for _ in range(rank):
         feature = {"list": feature}
     return dict(feature)
 
@@ -148,7 +153,7 @@ def _row(entry: SourceEntry) -> list[str]:
     for name in _splits(entry):
         split = entry.splits[name]
         fields = ", ".join(f"{field} ({count})" for field, count in sorted(split.fields.items()))
-        size = f"{split.bytes / 2**20:.1f} MiB"
+        size = size_text(split.bytes)
         rows.append(
             f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}"
         )

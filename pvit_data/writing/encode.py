@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-from jaxtyping import Integer
-
-from pvit_data.codecs.depth import DepthEncoding, encode_depth
-from pvit_data.codecs.normal import encode_normal
-from pvit_data.codecs.npy import write_npy
-from pvit_data.codecs.segm import encode_segm
+from pvit_data.codecs.dense import encode_maps
+from pvit_data.codecs.pictures import encode_pictures
+from pvit_data.codecs.tables import ENCODERS
 from pvit_data.errors import FormatError
-from pvit_data.format.members import RECORD, RGB_EXTENSIONS
+from pvit_data.format.members import FIELDS, RECORD, RGB_EXTENSIONS
 from pvit_data.format.record import Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
-from pvit_data.sample.sample import DENSE_FIELDS, EncodedMedia, Sample
-
-POSE_FIELDS = ("pose3d", "pose2d", "pose3d_valid")
+from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
 
 
 @dataclass(frozen=True)
@@ -31,25 +26,22 @@ class Encoding:
     Args:
         source, split, licence: written into each record.
         spaces: label spaces by field.
-        depth: how depth is stored.
-        normal: `"xyz8"` or `"octahedral"`.
+        chosen: encodings by field, where not by default; see `SourceSpec.encodings`.
     """
 
     source: str = ""
     split: str = ""
     licence: str = ""
-    spaces: Mapping[str, LabelSpace] | None = None
-    depth: DepthEncoding = field(default_factory=DepthEncoding)
-    normal: str = "xyz8"
+    spaces: Mapping[str, LabelSpace] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample as it lies in a shard: its record, its files by extension in shard order, and two counts."""
+    """One sample as it lies in a shard: its record, and its files by name in shard order."""
 
     record: Record
     files: dict[str, bytes]
-    num_boxes: int
 
 
 @dataclass(frozen=True)
@@ -74,42 +66,43 @@ def encode_sample(sample: Sample, encoding: Encoding) -> Encoded:
 
 
 def _encode(sample: Sample, encoding: Encoding) -> Encoded:
-    spaces = encoding.spaces or {}
     clip = _clip(sample)
-    record = Record(
-        key=sample.key,
-        group=sample.group,
-        source=encoding.source,
-        split=encoding.split,
-        licence=sample.licence or encoding.licence,
-        frames=clip.num_frames,
-        height=clip.height,
-        width=clip.width,
-        fps=float(clip.fps),
-        meta=_meta(sample),
-    )
-    if sample.frame_times is not None:
-        record.frame_times = [float(t) for t in sample.frame_times]
-    files: dict[str, bytes] = {}
-    if clip.rgb is not None:
-        record.rgb_encoding = clip.rgb.extension
-        files[RGB_EXTENSIONS[clip.rgb.extension]] = clip.rgb.data
-    _dense(sample, encoding, spaces, record, files)
-    _pose(sample, record, files)
-    num_boxes = _boxes(sample, spaces, record, files)
-    _action(sample, spaces, record)
-    _camera(sample, record, files)
-    record.fields = sorted(_annotated(sample, clip))
+    extent = (clip.num_frames, clip.height, clip.width)
+    head = _head(sample, clip, encoding)
+    files = {} if clip.rgb is None else {RGB_EXTENSIONS[clip.rgb.extension]: clip.rgb.data}
+    told: dict[str, Any] = {}
+    for more, said in (
+        encode_maps(sample, extent, encoding.spaces, encoding.chosen),
+        *(encode(sample, clip.num_frames, encoding.spaces) for encode in ENCODERS),
+    ):
+        files |= more
+        told |= said
+    record = Record(**head, **told)
     files[RECORD] = write_record(record)
-    for extension, data in files.items():
+    for name, data in files.items():
         if len(data) > MAX_MEMBER_BYTES:
-            raise FormatError(f"{extension} has {len(data)} bytes, at most {MAX_MEMBER_BYTES}")
-    return Encoded(record, dict(sorted(files.items())), num_boxes)
+            raise FormatError(f"{name} has {len(data)} bytes, at most {MAX_MEMBER_BYTES}")
+    return Encoded(record, dict(sorted(files.items())))
 
 
-def _annotated(sample: Sample, clip: _Clip) -> list[str]:
-    fields = ("depth", "normal", "segm", "pose3d", "pose2d", "boxes", "action", "actions", "camera")
-    return [name for name in fields if sample.has(name)] + (["rgb"] if clip.rgb is not None else [])
+def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:
+    """What the record says about the sample as a whole."""
+    times = sample.frame_times
+    return {
+        "key": sample.key,
+        "group": sample.group,
+        "source": encoding.source,
+        "split": encoding.split,
+        "licence": sample.licence or encoding.licence,
+        "fields": sorted(name for name in FIELDS if sample.has(name)),
+        "frames": clip.num_frames,
+        "height": clip.height,
+        "width": clip.width,
+        "fps": float(clip.fps),
+        "frame_times": [] if times is None else [float(t) for t in times],
+        "rgb_encoding": "" if clip.rgb is None else clip.rgb.extension,
+        "meta": _meta(sample),
+    }
 
 
 def _clip(sample: Sample) -> _Clip:
@@ -123,154 +116,39 @@ def _clip(sample: Sample) -> _Clip:
     schema.check_rate(fps)
     if sample.rgb is not None:
         schema.check_rgb(sample.rgb)
-        media, length, sizes["rgb"], rate = _media(sample.rgb, fps)
-        lengths["rgb"], fps = length, fps or rate
+        media, found = encode_pictures(sample.rgb, fps)
+        lengths["rgb"] = found.num_frames
+        sizes["rgb"] = (found.height, found.width)
+        fps = fps or found.fps
     for name in DENSE_FIELDS:
         value = getattr(sample, name)
         if value is not None:
-            if value.ndim < 3:
-                raise FormatError(
-                    f"{name} has shape {value.shape}, expected (frames, height, width, ...)"
-                )
-            sizes[name] = (value.shape[1], value.shape[2])
-            if name not in sample.frames:
-                lengths[name] = len(value)
-    if sample.pose3d is not None and "pose3d" not in sample.frames:
-        lengths["pose3d"] = len(sample.pose3d)
+            sizes[name] = _map_size(name, value.shape)
+    for name in (*DENSE_FIELDS, POSE_FIELDS[0]):
+        value = getattr(sample, name)
+        if value is not None and name not in sample.frames:
+            lengths[name] = len(value)
     if not lengths and sample.camera is not None:
         lengths["camera"] = len(sample.camera.K)
-    for told, what in ((lengths, "number of frames"), (sizes, "(height, width)")):
-        if len(set(told.values())) > 1:
-            raise FormatError(
-                f"fields disagree about the {what}: "
-                + ", ".join(f"{k} {v}" for k, v in told.items())
-            )
     if not lengths:
         raise FormatError("nothing tells the number of frames: set num_frames")
-    height, width = next(iter(sizes.values()), (-1, -1))
-    schema.check_size(sample, next(iter(lengths.values())), height, width)
-    return _Clip(next(iter(lengths.values())), height, width, fps, media)
+    num_frames = _agreed(lengths, "number of frames")
+    height, width = _agreed(sizes, "(height, width)") if sizes else (-1, -1)
+    schema.check_size(sample, num_frames, height, width)
+    return _Clip(num_frames, height, width, fps, media)
 
 
-def _media(
-    rgb: np.ndarray | EncodedMedia, fps: float
-) -> tuple[EncodedMedia, int, tuple[int, int], float]:
-    from pvit_data.codecs.still import encode_still, probe_still
-
-    if isinstance(rgb, EncodedMedia):
-        if rgb.extension == "jpg":
-            still = probe_still(rgb.data)
-            return rgb, 1, (still.height, still.width), 0.0
-        from pvit_data.codecs.video import storable
-
-        data, video = storable(rgb.data)
-        kept = rgb if data is rgb.data else EncodedMedia(data, "mp4")
-        return kept, video.num_frames, (video.height, video.width), video.fps
-    if len(rgb) == 0:
-        raise FormatError("rgb has no frames")
-    if len(rgb) == 1:
-        return EncodedMedia(encode_still(rgb[0]), "jpg"), 1, rgb.shape[1:3], 0.0
-    from pvit_data.codecs.video import encode_video
-
-    return EncodedMedia(encode_video(rgb, fps), "mp4"), len(rgb), rgb.shape[1:3], 0.0
+def _map_size(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    if len(shape) < 3:
+        raise FormatError(f"{name} has shape {shape}, expected (frames, height, width, ...)")
+    return shape[1], shape[2]
 
 
-def _dense(
-    sample: Sample,
-    encoding: Encoding,
-    spaces: Mapping[str, LabelSpace],
-    record: Record,
-    files: dict[str, bytes],
-) -> None:
-    size = (None, record.height, record.width)
-    if sample.depth is not None:
-        schema.check_array("depth", sample.depth, size, "f")
-        record.depth_frames = _frames(sample, "depth", len(sample.depth), record.frames)
-        record.depth_encoding, record.depth_scale = encoding.depth.name, encoding.depth.scale
-        files["depth.tif"] = encode_depth(
-            sample.depth.astype(np.float32, copy=False), encoding.depth
-        )
-    if sample.normal is not None:
-        schema.check_array("normal", sample.normal, (*size, 3), "f")
-        record.normal_frames = _frames(sample, "normal", len(sample.normal), record.frames)
-        record.normal_encoding = encoding.normal
-        files["normal.tif"] = encode_normal(
-            sample.normal.astype(np.float32, copy=False), encoding.normal
-        )
-    if sample.segm is not None:
-        schema.check_array("segm", sample.segm, size, "iu")
-        record.segm_frames = _frames(sample, "segm", len(sample.segm), record.frames)
-        space = schema.need_space(spaces, "segm")
-        record.segm_space = space.name
-        files["segm.tif"] = encode_segm(sample.segm, space)
-
-
-def _pose(sample: Sample, record: Record, files: dict[str, bytes]) -> None:
-    arrays = {
-        name: getattr(sample, name) for name in POSE_FIELDS if getattr(sample, name) is not None
-    }
-    if not arrays:
-        return
-    name, first = next(iter(arrays.items()))
-    record.pose_frames = _frames(sample, name, len(first), record.frames)
-    schema.check_pose(sample, len(first))
-    record.people = first.shape[1]
-    for name, value in arrays.items():
-        dtype = np.uint8 if name == "pose3d_valid" else np.float32
-        files[f"{name}.npy"] = write_npy(value.astype(dtype))
-
-
-def _boxes(
-    sample: Sample, spaces: Mapping[str, LabelSpace], record: Record, files: dict[str, bytes]
-) -> int:
-    boxes = sample.boxes
-    if boxes is None:
-        return 0
-    space = spaces.get("boxes")
-    schema.check_boxes(boxes, record.frames, space)
-    record.boxes_space = "" if space is None else space.name
-    columns = [getattr(boxes, name) for name in boxes.COLUMNS]
-    files["boxes.npy"] = write_npy(boxes.xyxy)
-    files["boxes_id.npy"] = write_npy(np.stack(columns, 1).astype(np.int32))
-    files["boxes_labels.npy"] = write_npy(boxes.labels)
-    return len(boxes)
-
-
-def _action(sample: Sample, spaces: Mapping[str, LabelSpace], record: Record) -> None:
-    space = spaces.get("action")
-    schema.check_actions(sample, sample.actions, space)
-    record.action_space = "" if space is None else space.name
-    if isinstance(sample.action, float | np.floating):
-        record.action_time = float(sample.action)
-    elif sample.action is not None:
-        record.action_id = int(sample.action)
-    if sample.actions is not None:
-        record.actions_id = [int(i) for i in sample.actions.class_id]
-        record.actions_start = [float(t) for t in sample.actions.start]
-        record.actions_end = [float(t) for t in sample.actions.end]
-
-
-def _camera(sample: Sample, record: Record, files: dict[str, bytes]) -> None:
-    camera = sample.camera
-    if camera is None:
-        return
-    schema.check_camera(camera, record.frames)
-    record.camera_up = camera.up
-    files["camera_k.npy"] = write_npy(camera.K.astype(np.float32))
-    if camera.world_from_camera is not None:
-        files["camera_pose.npy"] = write_npy(camera.world_from_camera.astype(np.float32))
-
-
-def _frames(sample: Sample, name: str, count: int, num_frames: int) -> list[int]:
-    frames: Integer[np.ndarray, "n"] = np.asarray(sample.frames.get(name, np.arange(count)))
-    schema.check_frames(name, frames, count, num_frames)
-    if count == 0:
-        raise FormatError(f"{name} has no frames: leave it None where it is not annotated")
-    if name not in sample.frames and count != num_frames:
-        raise FormatError(
-            f"{name} has {count} frames of {num_frames}: give their numbers in frames['{name}']"
-        )
-    return [int(f) for f in frames]
+def _agreed(told: dict[str, Any], what: str) -> Any:
+    if len(set(told.values())) > 1:
+        listed = ", ".join(f"{name} {value}" for name, value in told.items())
+        raise FormatError(f"fields disagree about the {what}: {listed}")
+    return next(iter(told.values()))
 
 
 def _meta(sample: Sample) -> str:

@@ -10,7 +10,7 @@ from pvit_data.errors import FormatError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import COLUMNS, index_name, write_index
 from pvit_data.format.manifest import SPLITS, FileInfo, Manifest, SourceEntry, SplitInfo
-from pvit_data.format.members import FIELDS, MEMBERS
+from pvit_data.format.members import FIELDS, MEMBERS, RGB, file_of
 from pvit_data.format.receipts import Receipt, read_receipt, read_source
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME, write_card
@@ -31,7 +31,7 @@ def read_receipts(out: str | Path | Storage) -> list[Receipt]:
     return sorted(receipts, key=lambda r: (r.source, SPLITS.index(r.split), r.number))
 
 
-def build(out: str | Path) -> Manifest:
+def write_manifest(out: str | Path) -> Manifest:
     """Writes index files, card and, last, the manifest.
 
     Args:
@@ -84,13 +84,12 @@ def _split(storage: Storage, source: str, split: str, receipts: list[Receipt]) -
     }
     data = write_index(columns)
     storage.write(index_name(source, split), data)
-    extensions = {name: extensions[0] for name, extensions in MEMBERS.items()}
-    present = [
-        extensions[name]
-        for name in MEMBERS
-        if max(columns[f"{name}_offset"], default=-1) >= 0 and name != "rgb"
-    ]
-    present += [f"rgb.{kind}" for kind in set(columns["rgb_encoding"]) if kind]
+    present = {
+        file_of(member, kind)
+        for kind in set(columns["rgb_encoding"])
+        for member in MEMBERS
+        if max(columns[f"{member}_offset"], default=-1) >= 0
+    } - {RGB}  # what samples without pictures have
     return SplitInfo(
         samples=len(columns["key"]),
         frames=sum(columns["frames"]),

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import deflate
 
-from pvit_data.codecs.depth import DepthEncoding
+from pvit_data.codecs.dense import check_choices
 from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.format.index import COLUMNS, index_row
 from pvit_data.format.manifest import SPLITS, SourceSpec
@@ -36,22 +36,8 @@ def encoding_of(source: SourceSpec, split: str) -> Encoding:
     """
     if split not in SPLITS:
         raise UsageError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    if unknown := sorted(source.encodings.keys() - {"depth", "normal"}):
-        raise UsageError(f"encoding of {unknown[0]!r} cannot be chosen: expected depth or normal")
-    normal = source.encodings.get("normal", "xyz8")
-    if normal not in ("xyz8", "octahedral"):
-        raise UsageError(f"normal encoding {normal!r}: expected xyz8 or octahedral")
-    try:
-        depth = DepthEncoding.parse(source.encodings.get("depth", "float16"))
-    except FormatError as error:
-        raise UsageError(str(error)) from error
-    return Encoding(source.name, split, source.licence, source.spaces, depth, normal)
-
-
-class _Written(NamedTuple):
-    rows: list[dict[str, Any]]
-    size: int
-    sha256: str
+    check_choices(source.encodings)
+    return Encoding(source.name, split, source.licence, source.spaces, source.encodings)
 
 
 class ShardFile:
@@ -68,7 +54,10 @@ class ShardFile:
     """
 
     def __init__(self, storage: Storage, source: SourceSpec, split: str, number: int) -> None:
-        self.storage, self.source, self.split, self.number = storage, source, split, number
+        self.storage = storage
+        self.source = source
+        self.split = split
+        self.number = number
         self.name = shard_name(source.name, split, number)
         self._encoding = encoding_of(source, split)
         self._rows: list[dict[str, Any]] = []
@@ -92,6 +81,7 @@ class ShardFile:
             raise FormatError(
                 f"sample '{sample.key}' is in {self.name} already: keys must be unique"
             )
+        num_boxes = 0 if sample.boxes is None else len(sample.boxes)
         try:
             encoded = encode_sample(sample, self._encoding)
         except PvitError:
@@ -99,7 +89,7 @@ class ShardFile:
         except Exception as error:  # of whatever library: one sample must not end a conversion
             message = f"sample '{sample.key}': cannot be encoded ({type(error).__name__}: {error})"
             raise FormatError(message) from error
-        self._append(encoded)
+        self._append(encoded, num_boxes)
 
     def seal(self) -> None:
         """Ends the archive and closes the file, still under its temporary name.
@@ -140,7 +130,7 @@ class ShardFile:
         """Removes the temporary file."""
         self._writer.discard()
 
-    def _append(self, encoded: Encoded) -> None:
+    def _append(self, encoded: Encoded, num_boxes: int) -> None:
         key = encoded.record.key
         places: dict[str, tuple[int, int, int]] = {}
         blocks = []
@@ -151,7 +141,7 @@ class ShardFile:
             position += BLOCK + padded(len(data))
         self._writer.write(b"".join(blocks))
         self._keys.add(key)
-        self._rows.append(index_row(self.name, encoded, places))
+        self._rows.append(index_row(self.name, encoded.record, num_boxes, places))
 
 
 def write_shard(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.manifest import NAME, SourceSpec, read_manifest
+from pvit_data.format.index import index_name, open_index
+from pvit_data.format.manifest import NAME, SourceSpec, SplitInfo, read_manifest
 from pvit_data.format.receipts import receipt_name, store_source
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
-from pvit_data.writing import finish
+from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
@@ -39,8 +40,14 @@ class ShardWriter:
         UsageError: if a name is wrong, or the dataset has this source with other options.
 
     Example:
-        with ShardWriter(out, source="mine", split="train", licence="CC-BY-4.0", redistributable=True) as w:
-            w.write(Sample(key="a", rgb=clip, depth=depth))
+        >>> import numpy as np, pvit_data
+        >>> sample = pvit_data.Sample(
+        ...     key="a", rgb=np.zeros((4, 48, 64, 3), np.uint8), depth=np.ones((4, 48, 64), np.float32)
+        ... )
+        >>> with pvit_data.ShardWriter("data", source="mine", licence="CC-BY-4.0") as writer:
+        ...     writer.write(sample)
+        >>> pvit_data.open("data")[0].depth.max()
+        np.float32(1.0)
     """
 
     def __init__(
@@ -71,7 +78,10 @@ class ShardWriter:
                 role=role,
                 tasks=tasks,
             )
-        self._out, self._storage, self._source, self._split = out, Storage(out), source, split
+        self._out = out
+        self._storage = Storage(out)
+        self._source = source
+        self._split = split
         self._shard_bytes = shard_bytes
         self._keys, self._first = self._existing()
         self._done: list[ShardFile] = []
@@ -80,21 +90,27 @@ class ShardWriter:
 
     def _existing(self) -> tuple[dict[str, str], int]:
         """Keys of all samples in the dataset, and the number of the first new shard."""
-        keys: dict[str, str] = {}
         if not self._storage.exists(NAME):
-            return keys, 0
-        from pvit_data.reading.dataset import open_dataset
+            return {}, 0
+        sources = read_manifest(self._storage).sources
+        keys = {
+            key: shard
+            for source, entry in sources.items()
+            for split, info in entry.splits.items()
+            for key, shard in self._listed(source, split, info)
+        }
+        own = sources.get(self._source.name)
+        split = own.splits.get(self._split) if own else None
+        shards = split.shards if split else []
+        return keys, max((shard.number for shard in shards), default=-1) + 1
 
-        dataset = open_dataset(self._out)
-        keys = dict(zip(dataset.column("key"), dataset.column("shard"), strict=True))
-        entry = read_manifest(self._storage).sources.get(self._source.name)
-        split = entry.splits.get(self._split) if entry else None
-        numbers = (
-            [int(s.name.rpartition("-")[2].removesuffix(".tar")) for s in split.shards]
-            if split
-            else []
-        )
-        return keys, max(numbers, default=-1) + 1
+    def _listed(self, source: str, split: str, info: SplitInfo) -> Iterator[tuple[str, str]]:
+        """Key and shard of every sample of a split."""
+        name = index_name(source, split)
+        expected = (info.index.bytes, info.index.sha256)
+        index = open_index(self._storage, name, expected, info.samples)
+        shards = (f"{source}/{shard}" for shard in index.column("shard"))
+        return zip(index.column("key"), shards, strict=True)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -151,4 +167,4 @@ class ShardWriter:
             number += 1
         for shard in shards:
             shard.publish([], {})
-        finish.build(self._out)
+        write_manifest(self._out)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.errors import UsageError
+from pvit_model.plugins import BACKBONES
 
 if TYPE_CHECKING:
-    from torch import nn
+    from pvit_model.backbones.base import Backbone
 
-GROUP = "pvit.backbones"
+DEFAULT = "mvitv2_s"
+"""The paper's."""
 
 
 def backbone_names() -> list[str]:
     """Names that `build_backbone` knows, sorted."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return BACKBONES.names()
 
 
-def build_backbone(name: str, **options: Any) -> nn.Module:
+def build_backbone(name: str, **options: Any) -> Backbone:
     """A fresh backbone (see `pvit_model.backbones.base.Backbone`).
 
     Args:
         options: keyword options of the backbone's own function, such as `clip=(16, 224, 224)`.
 
     Raises:
-        UsageError: if the name is unknown or an option does not exist.
+        UsageError: if the name is unknown, an option does not exist, or what is registered is no backbone.
     """
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in found:
-        close = difflib.get_close_matches(name, found, 1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
-        raise UsageError(f"unknown backbone '{name}': {hint}available: {', '.join(sorted(found))}")
+    from pvit_model.backbones.base import Backbone
+
+    make = BACKBONES.load(name)
     try:
-        module: nn.Module = found[name].load()(**options)
+        module = make(**options)
     except TypeError as error:
         raise UsageError(f"backbone '{name}' does not take these options ({error})") from error
+    if not isinstance(module, Backbone):
+        raise UsageError(
+            f"backbone '{name}' is a {type(module).__name__}; "
+            "expected a subclass of pvit_model.backbones.base.Backbone"
+        )
     return module

@@ -1,13 +1,18 @@
-"""What a backbone must do here: a clip and extra tokens in, final tokens and the features of chosen layers out."""
+"""What a backbone must do here: a clip and extra tokens in, final tokens and the features of chosen layers out.
+
+`Backbone` names everything that the rest asks of one; what has a body is a default that most can keep. It is a module
+made by a function of keyword options, among them `clip`, registered under the entry point `pvit.backbones`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 
 Grid = tuple[int, int, int]
 
@@ -29,30 +34,52 @@ class BackboneOutput:
     features: Mapping[int, tuple[Tensor, Grid]] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Backbone(Protocol):
-    """A module registered under the entry point `pvit.backbones`, built by a function of keyword options.
+@dataclass(frozen=True)
+class Costs:
+    """What a network with this backbone costs, for a remark in `pvit info`.
+
+    Args:
+        prompts: number of prompts.
+        head_parameters: of the auxiliary heads.
+        plain, prompted, complete: multiply-adds of one clip: backbone alone, with prompts and actions, with all heads.
+    """
+
+    prompts: int
+    head_parameters: int
+    plain: int
+    prompted: int
+    complete: int
+
+
+class Backbone(nn.Module, ABC):
+    """A video backbone.
 
     Attributes:
+        clip: the nominal (T, H, W); other sizes may be given to `forward`.
         width: width of the patch embedding, which extra tokens for layer 0 must have.
         dims: width of each layer's output; the last is C.
+        blocks: the layers, in order. Layer-wise learning rates, recomputation, shards and the memory estimate go by
+            them: what is registered before them counts as one layer before the first, what follows as the output.
         dense_layers: layers that dense heads tap by default (0-based).
         dense_width: channels of dense heads by default.
+        stride: temporal stride of predictions; prediction t belongs to input frame `stride * t`.
         normalise: (mean, std) per channel of RGB in [0, 1], applied by the loader, never inside `forward`.
     """
 
+    clip: tuple[int, int, int]
     width: int
     dims: tuple[int, ...]
+    blocks: nn.ModuleList
     dense_layers: tuple[int, ...]
-    dense_width: int
-    normalise: tuple[tuple[float, ...], tuple[float, ...]]
+    dense_width: int = 64
+    stride: int = 2
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
 
+    @abstractmethod
     def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
-        """(T', H', W') of each layer's output for a (T, H, W) clip; T is 1 or even, H and W are multiples of 4."""
+        """(T', H', W') of each layer's output for a (T, H, W) clip."""
 
-    def width_at(self, layer: int) -> int:
-        """Width of the tokens that enter a layer."""
-
+    @abstractmethod
     def forward(
         self,
         clip: Float[Tensor, "b 3 t h w"],
@@ -70,6 +97,43 @@ class Backbone(Protocol):
             layers: layers whose output is returned in `features`.
         """
 
-    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A published state dict (container and prefixes removed) under the module's own names; the classifier as
-        `head.weight` and `head.bias`."""
+    def map_size(self, t: int, h: int, w: int) -> Grid:
+        """(T', h, w) of the dense maps for a (T, H, W) clip; by default the grid of the first layer.
+
+        Raises:
+            UsageError: if the backbone takes no clips of this size; the message says which it takes.
+        """
+        return self.grid(t, h, w)[0]
+
+    def width_at(self, layer: int) -> int:
+        """Width of the tokens that enter a layer."""
+        return self.width if layer == 0 else self.dims[layer - 1]
+
+    def undecayed(self) -> frozenset[str]:
+        """Names of own parameters that weight decay spares; vectors and scalars are spared anyway."""
+        return frozenset()
+
+    def use_countable_form(self) -> None:
+        """Switches to operations that FLOP counters know, where others are used: the same function, maybe slower."""
+
+    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """A published state dict (container and prefixes removed) under the module's own names.
+
+        The classifier is called `head.weight` and `head.bias`. None: its names are not known here.
+        """
+        return dict(state)
+
+    def resize(
+        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+    ) -> Shaped[Tensor, "..."] | None:
+        """A published parameter in another shape; None if it cannot be had. By default kernels are repeated in time.
+
+        Repeated, not divided: as SlowFast inflates image models.
+        """
+        if value.ndim == 4 and len(shape) == 5 and value.shape == shape[:2] + shape[3:]:
+            return value.float()[:, :, None].expand(shape)
+        return None
+
+    def remark(self, costs: Costs) -> str:
+        """A sentence on published figures that a reader of `pvit info` should know, or ""."""
+        return ""

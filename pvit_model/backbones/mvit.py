@@ -10,115 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from pvit_model.backbones.attention import Form, Grid, attend, pair_table
-from pvit_model.backbones.base import BackboneOutput
+from pvit_data.errors import UsageError
+from pvit_model.backbones.attention import Grid, attend, pair_table
+from pvit_model.backbones.base import Backbone, BackboneOutput, Costs
 from pvit_model.backbones.mlp import Mlp
+from pvit_model.backbones.mvit_plan import BlockPlan, MViTConfig, patch_grid, plan_blocks, strided
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 from pvit_model.backbones.torchvision_names import from_torchvision
-
-
-@dataclass(frozen=True, kw_only=True)
-class MViTConfig:
-    """What distinguishes one MViT from another. Defaults: MViTv2-S 16x4.
-
-    Args:
-        clip: (T, H, W) that the position tables are made for; other sizes interpolate them.
-        embed_dim, heads: width and heads of the first block; both double at each of `stages`.
-        stages: blocks at which the width doubles and queries are pooled by 2x2.
-        kv_stride: spatial stride of keys and values in the first block; halves at each of `stages`.
-        widen: whether the width grows inside attention (v2) or in the MLP of the block before (v1).
-        relative, absolute: kinds of positions.
-        pool_all_queries: convolve queries also where the stride is 1 (v2).
-        residual_pooling: add the pooled queries to attention's output (v2).
-        drop_path: rate of the last block; linear from 0.
-        dense_layers: blocks that dense heads tap (0-based).
-        dense_width: channels of dense heads by default.
-        init_std: standard deviation of linear weights at the start; None: by width (Glorot), to train from scratch.
-        stem: `"patch"`: one linear patch embedding; `"conv"`: two convolutions with norms, on the same grid, which
-            learn from scratch much earlier.
-        readout: `"cls"`: the class token alone; `"mean"`: plus the mean of the patch tokens.
-        value_scale: factor on the values. Small, it lets the convolved queries (residual pooling) speak before
-            attention knows where to look: from scratch, learning then starts much earlier.
-        extra_pool: `"skip"`: extra tokens pass the pooling untouched; `"svit"`: scaled by what the convolution does
-            to a constant 3x3x3 volume, with residual pooling (SViT's object tokens).
-        attention: form of the attention, see `pvit_model.backbones.attention`.
-    """
-
-    clip: tuple[int, int, int] = (16, 224, 224)
-    embed_dim: int = 96
-    heads: int = 1
-    depth: int = 16
-    stages: tuple[int, ...] = (1, 3, 14)
-    kv_stride: int = 8
-    mlp_ratio: float = 4.0
-    widen: Literal["attention", "mlp"] = "attention"
-    relative: bool = True
-    absolute: bool = False
-    pool_all_queries: bool = True
-    residual_pooling: bool = True
-    drop_path: float = 0.2
-    dense_layers: tuple[int, ...] = (2, 12, 15)
-    dense_width: int = 64
-    init_std: float | None = 0.02
-    stem: Literal["patch", "conv"] = "patch"
-    readout: Literal["cls", "mean"] = "cls"
-    value_scale: float = 1.0
-    extra_pool: Literal["skip", "svit"] = "skip"
-    attention: Form = "auto"
-
-
-@dataclass(frozen=True)
-class _BlockPlan:
-    """One block: widths before, inside attention and after; heads, strides, grid that its queries come from."""
-
-    dim: int
-    dim_attn: int
-    dim_out: int
-    heads: int
-    q_stride: int
-    kv_stride: int
-    grid: Grid
-    drop_path: float
-
-
-def _plan(c: MViTConfig) -> list[_BlockPlan]:
-    level = [sum(s <= i for s in c.stages) for i in range(c.depth + 1)]
-    early = 1 if c.widen == "mlp" else 0
-    out = [c.embed_dim << level[min(i + early, c.depth - 1)] for i in range(c.depth)]
-    grid, plan = patch_grid(*c.clip), []
-    for i in range(c.depth):
-        dim = c.embed_dim if i == 0 else out[i - 1]
-        plan.append(
-            _BlockPlan(
-                dim=dim,
-                dim_attn=out[i] if c.widen == "attention" else dim,
-                dim_out=out[i],
-                heads=c.heads << level[i],
-                q_stride=2 if i in c.stages else 1,
-                kv_stride=max(c.kv_stride >> level[i], 1),
-                grid=grid,
-                drop_path=c.drop_path * i / max(c.depth - 1, 1),
-            )
-        )
-        grid = _strided(grid, plan[-1].q_stride)
-    return plan
-
-
-def patch_grid(t: int, h: int, w: int) -> Grid:
-    """Token grid of a (T, H, W) clip: kernel (3, 7, 7), stride (2, 4, 4), padding (1, 3, 3)."""
-    return (t - 1) // 2 + 1, (h - 1) // 4 + 1, (w - 1) // 4 + 1
-
-
-def _strided(grid: Grid, stride: int) -> Grid:
-    return grid[0], -(-grid[1] // stride), -(-grid[2] // stride)
 
 
 class DropPath(nn.Module):
@@ -139,7 +45,7 @@ class DropPath(nn.Module):
 class PoolingAttention(nn.Module):
     """Multi-head attention over pooled queries, keys and values."""
 
-    def __init__(self, plan: _BlockPlan, config: MViTConfig) -> None:
+    def __init__(self, plan: BlockPlan, config: MViTConfig) -> None:
         super().__init__()
         self.heads, self.config = plan.heads, config
         self.strides = {"q": plan.q_stride, "k": plan.kv_stride, "v": plan.kv_stride}
@@ -153,7 +59,7 @@ class PoolingAttention(nn.Module):
             )
             self.add_module(f"norm_{x}", nn.LayerNorm(width, eps=1e-6))
         if config.relative:
-            finest = max(_strided(plan.grid, s)[i] for s in self.strides.values() for i in (1, 2))
+            finest = max(strided(plan.grid, s)[i] for s in self.strides.values() for i in (1, 2))
             for axis, size in (("h", finest), ("w", finest), ("t", plan.grid[0])):
                 table = nn.init.trunc_normal_(torch.empty(2 * size - 1, width), std=0.02)
                 self.register_parameter(f"rel_pos_{axis}", nn.Parameter(table))
@@ -169,7 +75,7 @@ class PoolingAttention(nn.Module):
         )
         if self.config.value_scale != 1:
             v = v * self.config.value_scale
-        q_grid, k_grid = (_strided(grid, self.strides[name]) for name in "qk")
+        q_grid, k_grid = (strided(grid, self.strides[name]) for name in "qk")
         tables = None
         if self.config.relative:
             axes = zip("thw", q_grid, k_grid, strict=True)
@@ -210,7 +116,7 @@ class PoolingAttention(nn.Module):
 class Block(nn.Module):
     """Pooling attention and MLP, each behind a LayerNorm and beside a skip path."""
 
-    def __init__(self, plan: _BlockPlan, config: MViTConfig) -> None:
+    def __init__(self, plan: BlockPlan, config: MViTConfig) -> None:
         super().__init__()
         self.plan = plan
         self.norm1 = nn.LayerNorm(plan.dim, eps=1e-6)
@@ -228,7 +134,7 @@ class Block(nn.Module):
         x = self._pool_skip(skip, grid) + self.drop_path(self.attn(y, grid))
         y = self.norm2(x)
         skip = x if self.plan.dim_attn == self.plan.dim_out else self.proj(y).to(x.dtype)
-        return skip + self.drop_path(self.mlp(y)), _strided(grid, self.plan.q_stride)
+        return skip + self.drop_path(self.mlp(y)), strided(grid, self.plan.q_stride)
 
     def _pool_skip(self, x: Tensor, grid: Grid) -> Tensor:
         if self.plan.q_stride == 1:
@@ -259,15 +165,34 @@ def _stem(c: MViTConfig) -> nn.Module:
     )
 
 
-class MViT(nn.Module):
-    """A multiscale vision transformer (see `pvit_model.backbones.base.Backbone` for the interface)."""
+TABLES = ("pos_embed", "cls_token", "rel_pos")
+
+PAPER_NOTE = (
+    "The paper's table 4a prints 38.2 M parameters and 70.6 GFLOPs for 'MViTv2'. 70.6 is the figure of MViTv1-B 16x4; "
+    "MViTv2-S 16x4, the backbone that its text names, has 34.5 M and 64.5. No published MViT has 38.2 M."
+)
+PROMPTS_NOTE = (
+    "Its VPT row trains 0.13 M: a 174-way head and 5 prompts of 96, as here. Its PViT row, 45.0 M and 93.9 GFLOPs, "
+    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs. Heads count among "
+    "these (here {with_heads:.1f}, in training only), and so do the 9.3 of its NP row for prompts alone, which some "
+    "hundred more tokens would need than its equation 2 has (here {prompts} cost {cost:.1f})."
+)
+
+
+class MViT(Backbone):
+    """A multiscale vision transformer.
+
+    Attributes:
+        of_the_paper: whether this is the backbone of the paper's tables, on whose figures there is a remark.
+    """
+
+    of_the_paper = False
 
     def __init__(self, config: MViTConfig) -> None:
         super().__init__()
-        self.config = config
-        self.normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
+        self.config, self.clip = config, config.clip
         self.dense_layers, self.dense_width = config.dense_layers, config.dense_width
-        plan = _plan(config)
+        plan = plan_blocks(config)
         self.width, self.dims = config.embed_dim, tuple(p.dim_out for p in plan)
         self.patch_embed = nn.Module()
         self.patch_embed.proj = _stem(config)
@@ -307,13 +232,29 @@ class MViT(nn.Module):
         """(T', H', W') of each block's output for a (T, H, W) clip."""
         grid, grids = patch_grid(t, h, w), []
         for block in self.blocks:
-            grid = _strided(grid, block.plan.q_stride)  # type: ignore[union-attr, arg-type]
+            grid = strided(grid, block.plan.q_stride)  # type: ignore[union-attr, arg-type]
             grids.append(grid)
         return tuple(grids)
 
-    def width_at(self, layer: int) -> int:
-        """Width of the tokens that enter a block."""
-        return self.width if layer == 0 else self.dims[layer - 1]
+    def map_size(self, t: int, h: int, w: int) -> Grid:
+        """A quarter of the image, the resolution of the patch tokens."""
+        if (t > 1 and t % 2) or h % 4 or w % 4:
+            raise UsageError(
+                "clips must have 1 or an even number of frames and sides that are multiples of 4, "
+                f"not {t}x{h}x{w}"
+            )
+        return patch_grid(t, h, w)[0], h // 4, w // 4
+
+    def undecayed(self) -> frozenset[str]:
+        """The class token and the position tables, as `MVIT.ZERO_DECAY_POS_CLS` of SlowFast."""
+        names = (name for name, _ in self.named_parameters())
+        return frozenset(name for name in names if any(word in name for word in TABLES))
+
+    def use_countable_form(self) -> None:
+        """Attention in its textbook form."""
+        for module in self.modules():
+            if isinstance(module, PoolingAttention):
+                module.config = replace(module.config, attention="matmul")
 
     def forward(
         self,
@@ -363,10 +304,47 @@ class MViT(nn.Module):
         return (time[:, :, None] + space[:, None]).flatten(1, 2)
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A published state dict (SlowFast or torchvision naming, detected) under this module's names."""
+        """SlowFast's or torchvision's names, detected."""
         if "conv_proj.weight" in state:
             return from_torchvision(state)
         return {name.replace("head.projection.", "head."): value for name, value in state.items()}
+
+    def resize(
+        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+    ) -> Shaped[Tensor, "..."] | None:
+        """Position tables interpolated along their length; kernels repeated in time."""
+        if value.shape[-1] != shape[-1]:
+            return None
+        value = value.float()
+        if "rel_pos_" in name and value.ndim == 2:
+            return F.interpolate(value.t()[None], size=shape[0], mode="linear")[0].t()
+        if name == "pos_embed_temporal":
+            time = value.transpose(1, 2)
+            return F.interpolate(time, size=shape[1], mode="linear").transpose(1, 2)
+        if name == "pos_embed_spatial":
+            return _resized_square(value, shape[1])
+        return super().resize(name, value, shape)
+
+    def remark(self, costs: Costs) -> str:
+        """What the paper's table 4a says of its backbone, and why it differs; "" of others."""
+        if not self.of_the_paper:
+            return ""
+        more = PROMPTS_NOTE.format(
+            heads=costs.head_parameters / 1e6,
+            with_heads=(costs.complete - costs.prompted) / 1e9,
+            prompts=costs.prompts,
+            cost=(costs.prompted - costs.plain) / 1e9,
+        )
+        return f"{PAPER_NOTE} {more}" if costs.prompts and costs.head_parameters else PAPER_NOTE
+
+
+def _resized_square(table: Float[Tensor, "1 n c"], length: int) -> Tensor | None:
+    """Positions of a square image at another size; None where either is not square."""
+    old, new = math.isqrt(table.shape[1]), math.isqrt(length)
+    if old**2 != table.shape[1] or new**2 != length:
+        return None
+    image = torch.unflatten(table, 1, (old, old)).permute(0, 3, 1, 2)
+    return F.interpolate(image, size=(new, new), mode="bicubic").flatten(2).transpose(1, 2)
 
 
 def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:
@@ -375,7 +353,9 @@ def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:
 
 def mvitv2_s(**options: Any) -> MViT:
     """MViTv2-S 16x4, the paper's backbone: 34.5 M parameters, 64.5 GFLOPs."""
-    return _build(MViTConfig(), options)
+    model = _build(MViTConfig(), options)
+    model.of_the_paper = True
+    return model
 
 
 def mvitv2_b(**options: Any) -> MViT:

@@ -19,8 +19,8 @@ def create_model(
     """A fresh PViT.
 
     Args:
-        name: of the backbone: `"mvitv2_s"`, `"mvitv2_b"`, `"mvitv1_b"`, `"mvitv2_xxs"`, or another package's.
-        tasks: auxiliary tasks, in the order of their prompts: `"depth"`, `"normal"`, `"segm"`, `"pose3d"`, `"boxes"`.
+        name: of the backbone, see `pvit_model.backbone_names`.
+        tasks: auxiliary tasks, in the order of their prompts: `"depth"`, `"normal"`, ...
         num_classes: of the action head.
         segm_spaces: number of ids of each segmentation label space.
         options: `variant="mt"` (see `pvit_model.config.VARIANTS`), fields of `PViTConfig`, options of the backbone.

@@ -8,26 +8,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pvit_model.backbones.base import Grid
+from pvit_model.backbones.base import Backbone, Costs, Grid
 from pvit_model.config import PViTConfig
 from pvit_model.network.pvit import PViT
-
-PAPER_NOTE = (
-    "The paper's table 4a prints 38.2 M parameters and 70.6 GFLOPs for 'MViTv2'. 70.6 is the figure of MViTv1-B 16x4; "
-    "MViTv2-S 16x4, the backbone that its text names, has 34.5 M and 64.5. No published MViT has 38.2 M."
-)
-PROMPTS_NOTE = (
-    "Its VPT row trains 0.13 M: a 174-way head and 5 prompts of 96, as here. Its PViT row, 45.0 M and 93.9 GFLOPs, "
-    "adds 6.8 M of heads, whose widths it does not state (here {heads:.1f} M), and 23.3 GFLOPs. Heads count among "
-    "these (here {with_heads:.1f}, in training only), and so do the 9.3 of its NP row for prompts alone, which some "
-    "hundred more tokens would need than its equation 2 has (here {prompts} cost {cost:.1f})."
-)
 
 
 @dataclass(frozen=True)
@@ -101,20 +90,22 @@ def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> Mo
         config: of the model.
         clip: (T, H, W); default: the backbone's nominal one.
     """
-    options = config.backbone_options | {"attention": "matmul"}
     with torch.device("meta"):
-        model = PViT(config.model_copy(update={"backbone_options": options})).eval()
-        backbone = cast(Any, model.backbone)
-        size: tuple[int, int, int] = clip or tuple(backbone.config.clip)
+        model = PViT(config).eval()
+        size = clip or model.backbone.clip
         video = torch.empty(1, 3, *size)
+    saved = saved_bytes(list(model.parameters()), lambda: model.train()(video, tasks=()).logits)
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    model.requires_grad_(False)
+    model.eval().requires_grad_(False)
+    model.backbone.use_countable_form()
     heads = sum(p.numel() for part in (model.heads, model.reader) for p in part.parameters())
-    gflops = (
-        multiply_adds(model.backbone, video) / 1e9,
-        multiply_adds(model, video) / 1e9,
-        multiply_adds(model, video, tasks="all") / 1e9,
+    costs = Costs(
+        prompts=len(model.prompts),
+        head_parameters=heads,
+        plain=multiply_adds(model.backbone, video),
+        prompted=multiply_adds(model, video),
+        complete=multiply_adds(model, video, tasks="all"),
     )
     return ModelInfo(
         name=config.backbone,
@@ -122,28 +113,12 @@ def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> Mo
         train_parameters=total,
         test_parameters=total - heads,
         trained_parameters=trained,
-        test_gflops=gflops[1],
-        train_gflops=gflops[2],
-        saved_mib=_saved_mib(config, size),
-        stages=_stages(backbone, size, len(model.prompts)),
-        note=_note(config, heads, gflops, prompts=len(model.prompts)),
+        test_gflops=costs.prompted / 1e9,
+        train_gflops=costs.complete / 1e9,
+        saved_mib=saved / 2**20,
+        stages=_stages(model.backbone, size, len(model.prompts)),
+        note=model.backbone.remark(costs),
     )
-
-
-def _note(config: PViTConfig, heads: int, gflops: tuple[float, float, float], prompts: int) -> str:
-    """What the paper's table 4a says of this backbone, and why it differs; "" for others.
-
-    Args:
-        heads: their parameters.
-        gflops: without prompts and heads, with prompts, with both.
-    """
-    if config.backbone != "mvitv2_s":
-        return ""
-    plain, test, train = gflops
-    more = PROMPTS_NOTE.format(
-        heads=heads / 1e6, with_heads=train - test, prompts=prompts, cost=test - plain
-    )
-    return f"{PAPER_NOTE} {more}" if prompts and heads else PAPER_NOTE
 
 
 def multiply_adds(model: nn.Module, video: Float[Tensor, "b 3 t h w"], **arguments: Any) -> int:
@@ -181,15 +156,7 @@ def saved_bytes(parameters: list[Tensor], run: Any) -> int:
     return total
 
 
-def _saved_mib(config: PViTConfig, size: tuple[int, int, int]) -> float:
-    options = config.backbone_options | {"attention": "blocked"}
-    with torch.device("meta"):
-        model = PViT(config.model_copy(update={"backbone_options": options}))
-        video = torch.empty(1, 3, *size)
-    return saved_bytes(list(model.parameters()), lambda: model(video, tasks=()).logits) / 2**20
-
-
-def _stages(backbone: Any, size: tuple[int, int, int], prompts: int) -> tuple[Stage, ...]:
+def _stages(backbone: Backbone, size: tuple[int, int, int], prompts: int) -> tuple[Stage, ...]:
     grids = backbone.grid(*size)
     layers = Counter(zip(backbone.dims, grids, strict=True))
     stages, first = [], 0

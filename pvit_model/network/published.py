@@ -6,17 +6,16 @@ Nothing is matched silently: see `LoadReport`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pvit_data.errors import ConfigError, SourceError
+from pvit_model.backbones.base import Backbone
 
 PREFIXES = ("module.", "model.", "backbone.")
 CONTAINERS = ("model_state", "state_dict", "model")
@@ -66,74 +65,99 @@ def _some(names: list[str], most: int = 6) -> str:
 
 
 def load_backbone_checkpoint(
-    model: nn.Module, source: str | Path | Mapping[str, Any]
+    model: nn.Module, source: str | Path | Mapping[str, Any], *, allow_partial: bool = False
 ) -> LoadReport:
     """Fill a model's backbone, and its action head where the number of classes agrees, with published weights.
 
     Args:
         model: a `PViT`, or a backbone alone.
         source: a file, or a state dict that is already in memory.
+        allow_partial: also where less than half of the backbone's parameters is filled.
 
     Returns:
         what was loaded, resized, left fresh, and left over; `print` shows it as a table.
 
     Raises:
         SourceError: if the file is missing or holds no state dict.
-        ConfigError: if none of its names belongs to this backbone.
+        ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
     """
     where = "the given state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = _strip(_unwrap(source if isinstance(source, Mapping) else _read(Path(source)), where))
-    backbone: Any = getattr(model, "backbone", model)
+    backbone = cast(Backbone, getattr(model, "backbone", model))
     translated = backbone.translate(state)
+    if translated is None:
+        raise ConfigError(
+            f"{where}: {type(backbone).__name__} knows no published weights; "
+            "start from a run's with model.init_from"
+        )
     own = dict(backbone.named_parameters())
-    targets = dict(own)
     head = getattr(model, "head", None)
-    if isinstance(head, nn.Linear):
-        targets |= {f"head.{name}": parameter for name, parameter in head.named_parameters()}
-    report = LoadReport()
-    for name, parameter in targets.items():
-        _load_one(name, parameter, translated.get(name), report)
-    if not any(name in own for name in report.loaded):
+    named = head.named_parameters() if isinstance(head, nn.Linear) else ()
+    every = own | {f"head.{name}": parameter for name, parameter in named}
+    fitted = {
+        name: _fitted(
+            translated.get(name), parameter.shape, backbone if name in own else None, name
+        )
+        for name, parameter in every.items()
+    }
+    filled = [name for name in own if fitted[name] is not None]
+    if not filled:
         raise ConfigError(
             f"{where} has no parameter of this backbone: its first names are {_some(sorted(state), 3)}; "
             "choose the backbone that the file belongs to"
         )
-    report.unused = sorted(name for name in translated if name not in targets)
+    if not allow_partial:
+        check_share(where, own, filled)
+    report = LoadReport(unused=sorted(name for name in translated if name not in every))
+    for name, parameter in every.items():
+        _load_one(name, parameter, translated.get(name), fitted[name], report)
     return report
 
 
-def _load_one(name: str, parameter: nn.Parameter, value: Tensor | None, report: LoadReport) -> None:
-    if value is None:
+def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) -> None:
+    """Refuses weights that fill less than half of the parameters.
+
+    Args:
+        where: they come from.
+        own: the parameters, by name.
+        filled: names of those that are filled.
+
+    Raises:
+        ConfigError: with the counts.
+    """
+    total = sum(value.numel() for value in own.values())
+    part = sum(own[name].numel() for name in filled)
+    if 2 * part < total:
+        raise ConfigError(
+            f"{where} fills {part:,} of {total:,} parameters ({len(filled)} of {len(own)} tensors), less than half; "
+            "is it another network's? To load it all the same, set model.allow_partial=true (allow_partial=True)"
+        )
+
+
+def _fitted(
+    value: Tensor | None, shape: torch.Size, backbone: Backbone | None, name: str
+) -> Tensor | None:
+    """A published value in the parameter's shape; None where there is none. Only a backbone's own can be resized."""
+    if value is None or value.shape == shape:
+        return value
+    return None if backbone is None else backbone.resize(name, value, shape)
+
+
+def _load_one(
+    name: str,
+    parameter: nn.Parameter,
+    given: Tensor | None,
+    fitted: Tensor | None,
+    report: LoadReport,
+) -> None:
+    if given is None:
         report.fresh.append(name)
-        return
-    fitted = value if value.shape == parameter.shape else _resize(name, value, parameter.shape)
-    if fitted is None:
-        report.fresh.append(f"{name} {tuple(value.shape)} -> {tuple(parameter.shape)}")
-        return
-    with torch.no_grad():
-        parameter.copy_(fitted)
-    (report.loaded if fitted is value else report.resized).append(name)
-
-
-def _resize(name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
-    """Position tables interpolated along their length, 2D kernels repeated in time; None where neither applies."""
-    if name.startswith("head.") or value.shape[-1] != shape[-1]:
-        return None
-    value = value.float()
-    if "rel_pos_" in name and value.ndim == 2:
-        return F.interpolate(value.t()[None], size=shape[0], mode="linear")[0].t()
-    if name == "pos_embed_temporal":
-        return F.interpolate(value.transpose(1, 2), size=shape[1], mode="linear").transpose(1, 2)
-    if name == "pos_embed_spatial":
-        old, new = math.isqrt(value.shape[1]), math.isqrt(shape[1])
-        if old**2 == value.shape[1] and new**2 == shape[1]:
-            image = torch.unflatten(value, 1, (old, old)).permute(0, 3, 1, 2)
-            return F.interpolate(image, size=(new, new), mode="bicubic").flatten(2).transpose(1, 2)
-    if value.ndim == 4 and len(shape) == 5 and value.shape == shape[:2] + shape[3:]:
-        return value[:, :, None].expand(
-            shape
-        )  # repeated, not divided: as SlowFast inflates image models
-    return None
+    elif fitted is None:
+        report.fresh.append(f"{name} {tuple(given.shape)} -> {tuple(parameter.shape)}")
+    else:
+        with torch.no_grad():
+            parameter.copy_(fitted)
+        (report.loaded if fitted is given else report.resized).append(name)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -11,15 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
+from pvit_data.tasks.names import in_space
+from pvit_data.tasks.table import target_spec
 from pvit_model.backbones import build_backbone
 from pvit_model.backbones.base import BackboneOutput, Grid
 from pvit_model.config import PViTConfig
 from pvit_model.network.prompts import PromptReader, fresh_prompts
 from pvit_model.network.save import HubMixin
-from pvit_model.tasks.base import get_task, kind_of
-from pvit_model.tasks.heads import DenseHead
-
-ACTION = "action"
+from pvit_model.tasks import ACTION, get_task
+from pvit_model.tasks.base import HeadPlan
+from pvit_model.tasks.heads import ONE, Head, HeadInput, take
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,6 @@ class PViTOutput:
             `"segm/<space>"`, ...), for those rows only. Else by task, for every row: depth (B, T', h, w) metres; normal
             (B, T', h, w, 3), not normalised; segm {space: (B, K, T', h, w)} scores; pose3d (B, T', 25, 3) metres,
             relative to the pelvis; boxes (B, T', O, 4) cxcywh in [0, 1]. Prediction t belongs to input frame 2t.
-        kinds: kind of each target name (`"segm"` for `"segm/<space>"`).
         packed: whether `tasks` holds the given rows only.
     """
 
@@ -42,7 +42,6 @@ class PViTOutput:
     prompts: Float[Tensor, "b e c"]
     tokens: Float[Tensor, "b n c"]
     tasks: dict[str, Any] = field(default_factory=dict)
-    kinds: Mapping[str, str] = field(default_factory=dict)
     packed: bool = False
 
 
@@ -53,51 +52,52 @@ class PViT(nn.Module, HubMixin):
         prompts: the parameter (n, C0), in the order of the tasks, a task's own ones side by side.
         head: the linear action head.
         heads: auxiliary heads by task.
-        kinds: kind of each task by its name (`"boxes"` of `"boxes/hands"`).
+        by_space: tasks with one output per label space.
     """
 
     def __init__(self, config: PViTConfig) -> None:
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config.backbone, **config.backbone_options)
-        backbone = cast(Any, self.backbone)
-        width = backbone.dims[-1]
-        self.kinds: dict[str, str] = {task: kind_of(task) for task in config.tasks}
-        self.dense_layers: tuple[int, ...] = config.dense_layers or backbone.dense_layers
-        if config.prompt_layer >= len(backbone.dims) or max(self.dense_layers) >= len(
-            backbone.dims
-        ):
-            raise UsageError(
-                f"prompt_layer and dense_layers must be below {len(backbone.dims)}, the backbone's depth"
-            )
-        self.prompts = fresh_prompts(config.num_prompts, backbone.width_at(config.prompt_layer))
+        self.by_space = {task for task in config.tasks if target_spec(task).by_space}
+        self.dense_layers: tuple[int, ...] = config.dense_layers or self.backbone.dense_layers
+        self._check_layers()
+        width = self.backbone.dims[-1]
+        entered = self.backbone.width_at(config.prompt_layer)
+        self.prompts = fresh_prompts(config.num_prompts, entered)
         self.reader = PromptReader(config, width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, config.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
-        widths = tuple(backbone.dims[layer] for layer in self.dense_layers)
-        frames = self.map_size(*backbone.config.clip)[0]
-        kinds = self.kinds if config.heads else {}
-        hidden = config.dense_width or backbone.dense_width
-        self.heads = nn.ModuleDict(
-            {
-                name: get_task(kind).head(config, widths, width, hidden, frames)
-                for name, kind in kinds.items()
-            }
+        plan = HeadPlan(
+            config=config,
+            widths=tuple(self.backbone.dims[layer] for layer in self.dense_layers),
+            width=width,
+            hidden=config.dense_width or self.backbone.dense_width,
+            frames=self.map_size(*self.backbone.clip)[0],
         )
+        tasks = config.tasks if config.heads else ()
+        self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in tasks})
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
+
+    def _check_layers(self) -> None:
+        depth = len(self.backbone.dims)
+        if max(self.config.prompt_layer, *self.dense_layers) >= depth:
+            raise UsageError(
+                f"prompt_layer and dense_layers must be below {depth}, the backbone's depth"
+            )
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks, in the order of their prompts."""
-        return tuple(self.kinds)
+        return self.config.tasks
 
     @property
     def normalise(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """(mean, std) that clips in [0, 1] must have been normalised with."""
-        return cast(Any, self.backbone).normalise  # type: ignore[no-any-return]
+        return self.backbone.normalise
 
     def train(self, mode: bool = True) -> PViT:
         """As in PyTorch; a frozen backbone stays in evaluation mode."""
@@ -107,16 +107,20 @@ class PViT(nn.Module, HubMixin):
         return self
 
     def map_size(self, t: int, h: int, w: int) -> Grid:
-        """(T', h, w) of the dense maps for a (T, H, W) clip: T' of the tokens, a quarter of the image."""
-        grid = cast(Any, self.backbone).grid(t, h, w)[0]
-        return grid[0], h // 4, w // 4
+        """(T', h, w) of the dense maps for a (T, H, W) clip.
+
+        Raises:
+            UsageError: if the backbone takes no clips of this size.
+        """
+        return self.backbone.map_size(t, h, w)
 
     def target_names(self) -> list[str]:
         """Names of the targets that this model has an output for."""
-        return [ACTION, *(name for task in self.heads for name in self._outputs(task))]
+        outputs = ((task, self._head(task).output_names()) for task in self.heads)
+        return [ACTION, *(_target(task, name) for task, names in outputs for name in names)]
 
     def add_segm_space(self, name: str, num_ids: int) -> None:
-        """Give the segmentation heads an output layer for a further label space; one that exists is left alone.
+        """Give heads with an output per label space one for a further space; one that exists is left alone.
 
         Raises:
             UsageError: if the space exists with another number of ids.
@@ -129,9 +133,9 @@ class PViT(nn.Module, HubMixin):
         if known is None:
             spaces = {**self.config.segm_spaces, name: num_ids}
             self.config = self.config.model_copy(update={"segm_spaces": spaces})
-            for task, head in self.heads.items():
-                if self.kinds[task] == "segm":
-                    cast(DenseHead, head).add_output(name, num_ids)
+            for task in self.heads:
+                if task in self.by_space:
+                    self._head(task).add_output(name, num_ids)
 
     def forward(
         self,
@@ -150,9 +154,9 @@ class PViT(nn.Module, HubMixin):
         Raises:
             UsageError: if a task or the clip's size does not fit the model.
         """
-        self._check(video)
+        size = self.map_size(*video.shape[2:])
         wanted = list(self.heads) if rows is not None else self._wanted(tasks)
-        dense = any(isinstance(self.heads[task], DenseHead) for task in wanted)
+        dense = any(self._head(task).is_dense for task in wanted)
         out: BackboneOutput = self.backbone(
             video,
             self.prompts.expand(len(video), -1, -1) if len(self.prompts) else None,
@@ -161,100 +165,55 @@ class PViT(nn.Module, HubMixin):
         )
         logits = self.head(self.dropout(out.cls))
         read = self.reader(out.cls, out.extra) if wanted else {}
-        size = self.map_size(*video.shape[2:])
-        predictions: dict[str, Any] = (
-            {} if rows is None else {ACTION: _take(logits, _rows(rows, ACTION, logits))}
-        )
-        kinds = {ACTION: ACTION}
-        for task in wanted:
-            found: dict[str, Any] = self._run(task, read[task], out, size, rows)
-            kinds |= dict.fromkeys(found, self.kinds[task])
-            if rows is None and _per_space(self.heads[task]):
-                found = {task: {name.split("/", 1)[1]: value for name, value in found.items()}}
-            predictions |= found
-        return PViTOutput(logits, out.extra, out.tokens, predictions, kinds, rows is not None)
-
-    def _check(self, video: Tensor) -> None:
-        t, h, w = video.shape[2:]
-        if (t > 1 and t % 2) or h % 4 or w % 4:
-            raise UsageError(
-                f"clips must have 1 or an even number of frames and sides that are multiples of 4, not {t}x{h}x{w}"
-            )
+        features = [out.features[layer] for layer in self.dense_layers] if dense else []
+        given = {task: HeadInput(read[task], features, size) for task in wanted}
+        if rows is None:
+            predictions = self._run(given)
+        else:
+            predictions = {ACTION: take(logits, _rows(rows, ACTION, logits))}
+            predictions |= self._run_rows(given, rows)
+        return PViTOutput(logits, out.extra, out.tokens, predictions, rows is not None)
 
     def _wanted(self, tasks: str | Iterable[str] | None) -> list[str]:
         if tasks is None:
             return list(self.heads) if self.training else []
-        names = (
-            list(self.heads)
-            if tasks == "all"
-            else [tasks]
-            if isinstance(tasks, str)
-            else list(tasks)
-        )
+        if tasks == "all":
+            return list(self.heads)
+        names = [tasks] if isinstance(tasks, str) else list(tasks)
         if unknown := [name for name in names if name not in self.heads]:
             raise UsageError(f"this model has no head for {unknown}; it has {list(self.heads)}")
         return names
 
-    def _outputs(self, task: str) -> dict[str, str]:
-        """Output layer of each of a task's target names."""
-        head = self.heads[task]
-        if _per_space(head):
-            return {f"{task}/{space}": space for space in cast(DenseHead, head).outputs}
-        return {task: ""}
+    def _head(self, task: str) -> Head:
+        return cast(Head, self.heads[task])
 
-    def _run(
-        self,
-        task: str,
-        prompt: Tensor,
-        out: BackboneOutput,
-        size: Grid,
-        rows: Mapping[str, Tensor] | None,
+    def _run(self, given: Mapping[str, HeadInput]) -> dict[str, Any]:
+        """Every row's predictions by task; by label space under it where the task has several."""
+        found: dict[str, Any] = {}
+        for task, reads in given.items():
+            outputs = self._head(task).run(reads)
+            found[task] = outputs if task in self.by_space else outputs[ONE]
+        return found
+
+    def _run_rows(
+        self, given: Mapping[str, HeadInput], rows: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """One head's predictions by target name."""
-        head, outputs = self.heads[task], self._outputs(task)
-        if not isinstance(head, DenseHead):
-            return {
-                task: head(
-                    prompt if rows is None else _take(prompt, _rows(rows, task, prompt)), size[0]
-                )
+        """The supervised rows' predictions by target name."""
+        found: dict[str, Tensor] = {}
+        for task, reads in given.items():
+            head = self._head(task)
+            picked = {
+                name: _rows(rows, _target(task, name), reads.prompt) for name in head.output_names()
             }
-        if rows is None:
-            maps = (
-                head.trunk([out.features[i] for i in self.dense_layers], prompt, size)
-                if outputs
-                else prompt
-            )
-            return {name: head.finish(maps, layer) for name, layer in outputs.items()}
-        picked = [_rows(rows, name, prompt) for name in outputs]
-        every = torch.cat([_rows({}, "", prompt), *picked])
-        take = (
-            _take if len(outputs) == 1 else torch.Tensor.__getitem__
-        )  # rows of several spaces are not in order
-        features = [
-            (take(tokens, every), grid)
-            for tokens, grid in (out.features[i] for i in self.dense_layers)
-        ]
-        maps = head.trunk(features, take(prompt, every), size)
-        if (
-            not outputs
-        ):  # no label space yet: the empty maps keep the head's parameters in the graph
-            return {task: maps}
-        parts = torch.split(maps, [len(p) for p in picked])
-        return {
-            name: head.finish(part, layer)
-            for (name, layer), part in zip(outputs.items(), parts, strict=True)
-        }
+            outputs = head.run_rows(reads, picked)
+            found |= {_target(task, name): value for name, value in outputs.items()}
+        return found
 
 
-def _per_space(head: nn.Module) -> bool:
-    return isinstance(head, DenseHead) and head.per_space
+def _target(task: str, output: str) -> str:
+    return in_space(task, output) if output else task
 
 
 def _rows(rows: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
     found = rows.get(name)
     return torch.zeros(0, dtype=torch.long, device=like.device) if found is None else found
-
-
-def _take(x: Tensor, rows: Tensor) -> Tensor:
-    """The given rows; ascending row numbers, so as many as there are rows means all of them, without a copy."""
-    return x if len(rows) == len(x) else x[rows]

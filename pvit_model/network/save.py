@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pvit_data.errors import ConfigError, SourceError
+from pvit_data.storage.files import replacing, write_file
+from pvit_data.words import first_problem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,10 +33,9 @@ class HubMixin:
             name: value.detach().cpu().contiguous()
             for name, value in cast("nn.Module", self).state_dict().items()
         }
-        partial = folder / f".{WEIGHTS}.partial"
-        save_file(state, partial, metadata={"format": "pt"})
-        partial.replace(folder / WEIGHTS)
-        (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
+        with replacing(folder / WEIGHTS) as part:
+            save_file(state, part, metadata={"format": "pt"})
+        write_file(folder / CONFIG, self.config.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def from_pretrained(
@@ -86,9 +87,10 @@ def _read_config(path: Path) -> PViTConfig:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         return PViTConfig(**content)
-    except (ValueError, TypeError, ValidationError) as error:
-        first = str(error).replace("\n", " ")[:200]
-        raise ConfigError(f"'{path}' is no model configuration ({first})") from error
+    except ValidationError as error:
+        raise ConfigError(f"'{path}' is no model configuration: {first_problem(error)}") from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"'{path}' is no model configuration: not readable as JSON") from error
 
 
 def _download(name: str, revision: str | None, token: str | None) -> Path:

@@ -6,16 +6,19 @@ the recipes' business; the defaults here are those of `paper.md` where it states
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
+from pvit_data.mixing.config import MixtureConfig
+from pvit_data.tasks.names import kind_of
+from pvit_data.words import first_problem, nearest
+from pvit_model.backbones import DEFAULT
 
 
 class Strict(BaseModel):
@@ -39,33 +42,10 @@ class DataConfig(Strict):
     )
 
 
-class MixtureConfig(Strict):
-    """How a global batch is made up of the sources."""
-
-    batch_size: int = Field(
-        default=128,
-        ge=1,
-        description="clips per optimiser step, over all ranks and accumulation steps",
-    )
-    portion: float = Field(
-        default=1.0, ge=0, description="scales the auxiliary share of a batch; 0: none of it"
-    )
-    weights: dict[str, float] = Field(
-        default_factory=dict,
-        description="share of a batch by source; default: 1 for the downstream, 1 for all others together by size",
-    )
-    quotas: dict[str, int] = Field(
-        default_factory=dict, description="least number of clips per batch for a task"
-    )
-    cap: float = Field(
-        default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip"
-    )
-
-
 class ModelConfig(Strict):
     """Which network is trained."""
 
-    name: str = Field(default="mvitv2_s", description="backbone, by its entry-point name")
+    name: str = Field(default=DEFAULT, description="backbone, by its entry-point name")
     variant: str = Field(
         default="pvit", description="pvit, baseline, mt, op, np, vpt or pvit-vpt (paper, table 4a)"
     )
@@ -79,28 +59,20 @@ class ModelConfig(Strict):
     init_from: str = Field(
         default="", description="run or exported folder whose weights to start from"
     )
+    allow_partial: bool = Field(
+        default=False, description="start also from weights that fill less than half of the network"
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of create_model"
     )
-
-
-LOSS_WEIGHTS = {
-    "action": 1.0,
-    "depth": 0.5,
-    "normal": 0.5,
-    "segm": 0.1,
-    "pose3d": 3.0,
-    "boxes": 0.1,
-}
-"""The paper's weights (supplement, section C)."""
 
 
 class LossConfig(Strict):
     """How the tasks' losses are weighted (supplement, section C) and computed."""
 
     weights: dict[str, float] = Field(
-        default_factory=lambda: dict(LOSS_WEIGHTS),
-        description="weight of each task's loss, where it is not the paper's; 0 switches a task's loss off",
+        default_factory=dict,
+        description="weight of each task's loss, where it is not the task's own; 0 switches a task's loss off",
     )
     learned: bool = Field(
         default=False,
@@ -111,13 +83,24 @@ class LossConfig(Strict):
     )
 
     def weight_of(self, target: str) -> float:
-        """The weight of a target's loss: its own, else its kind's (that of `boxes` for `boxes/hands`)."""
-        return self.weights.get(target, self.weights.get(target.partition("/")[0], 0.0))
+        """The weight of a target's loss: its own, else its kind's (that of `boxes` for `boxes/hands`), else the task's.
 
-    @field_validator("weights")
-    @classmethod
-    def _keep_the_others(cls, value: dict[str, float]) -> dict[str, float]:
-        return LOSS_WEIGHTS | value
+        Raises:
+            UsageError: if there is no such task.
+        """
+        given = self._given(target)
+        if given is not None:
+            return given
+        from pvit_model.tasks import get_task  # recipes are read where there is no torch
+
+        return get_task(target).weight
+
+    def is_off(self, target: str) -> bool:
+        """Whether a target's loss is switched off; asks no task, so that it needs no torch."""
+        return self._given(target) == 0
+
+    def _given(self, target: str) -> float | None:
+        return self.weights.get(target, self.weights.get(kind_of(target)))
 
 
 class OptimConfig(Strict):
@@ -251,10 +234,7 @@ def _nearest(path: str) -> str:
     last = path.rsplit(".", 1)[-1]
     if last in tails:
         return tails[last]
-    close = difflib.get_close_matches(path, known, n=1, cutoff=0.3) or difflib.get_close_matches(
-        last, tails, 1, 0.3
-    )
-    found = close[0] if close else known[0]
+    found = nearest(path, known, 0.3) or nearest(last, tails, 0.3) or known[0]
     return tails.get(found, found)
 
 
@@ -297,11 +277,7 @@ def load_mapping(values: Mapping[str, Any], where: str = "configuration") -> Tra
     try:
         return TrainConfig.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{where}: '{path}' = {first['input']!r}: {first['msg'].lower()}"
-        ) from None
+        raise ConfigError(f"{where}: {first_problem(error)}") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,7 @@ does, so a user's own recipe needs no registration.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from pvit_data.errors import ConfigError
+from pvit_data.words import did_you_mean
 from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
 
 MAX_BASES = 8
@@ -38,9 +38,8 @@ def _text(name: str) -> str:
             ) from None
     names = recipe_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
         raise ConfigError(
-            f"unknown recipe '{name}'; did you mean '{close[0]}'? `pvit recipes` lists all {len(names)}"
+            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
         )
     return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text()
 
@@ -75,10 +74,24 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for an unknown recipe, key or value.
     """
-    values: dict[str, Any] = {"name": Path(name).stem}
-    values = merge(values, _mapping(name))
+    values = merge({"name": Path(name).stem}, _mapping(name))
+    return load_values(values, settings, f"recipe '{name}'")
+
+
+def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """A configuration with overrides laid onto it, each `"a.b=c"`.
+
+    Raises:
+        ConfigError: for an unknown key or value.
+    """
+    values = config.model_dump(mode="json", exclude_unset=True)
+    return load_values(values, settings, f"recipe '{config.name}'")
+
+
+def load_values(values: Mapping[str, Any], settings: Sequence[str], where: str) -> TrainConfig:
+    """The configuration of plain values with overrides laid onto them; `where` they are from, for messages."""
     for text in settings:
         change = parse_setting(text)
         check_keys(change, f"--set {text}")
         values = merge(values, change)
-    return load_mapping(values, f"recipe '{name}'")
+    return load_mapping(values, where)

@@ -6,28 +6,28 @@ found here.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import torch
 
-import pvit_data
+from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError, PvitError, UsageError
-from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.mixing.mixture import Mixture
+from pvit_data.mixing.sources import find_sources, open_split
+from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import known
+from pvit_data.tasks.table import ordered, target_spec, target_specs
+from pvit_model.backbones import build_backbone
+from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
 from pvit_model.recipes.config import TrainConfig
-
-if TYPE_CHECKING:
-    from pvit_data.reading.dataset import ShardDataset
-
-AUXILIARY = ("depth", "normal", "segm", "pose3d", "boxes")
+from pvit_model.recipes.sources import Chosen, choose_sources
+from pvit_model.tasks import ACTION, target_names
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class SourcePlan:
         train: its training samples.
         val: its held-out samples, or None.
         tasks: auxiliary tasks trained on it.
+        targets: names of the targets that its clips carry.
         per_batch: clips of it in a global batch, on average.
     """
 
@@ -50,6 +51,7 @@ class SourcePlan:
     train: ShardDataset
     val: ShardDataset | None
     tasks: tuple[str, ...]
+    targets: tuple[str, ...]
     per_batch: float
 
 
@@ -63,7 +65,7 @@ class Plan:
         mixture: plans the global batches.
         tasks: auxiliary tasks of the network, in the order of the prompts.
         heads: whether they have heads (not in `baseline`, `np`, `vpt`).
-        segm: label spaces with an output layer, by name.
+        segm: label spaces of dense classes with an output layer, by name.
         action: the downstream's classes, or None.
         num_steps: optimiser steps.
         steps_per_epoch: optimiser steps in which the downstream is passed once.
@@ -84,9 +86,8 @@ class Plan:
     @property
     def targets(self) -> tuple[str, ...]:
         """Target names of the batches, in a fixed order."""
-        tasks = self.tasks if self.heads else ()
-        maps = [f"segm/{name}" for name in self.segm] if "segm" in tasks else []
-        return (*(("action",) if self.action else ()), *(t for t in tasks if t != "segm"), *maps)
+        trained = target_names(self.tasks if self.heads else (), self.segm)
+        return (ACTION, *trained) if self.action else trained
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `create_model`."""
@@ -125,150 +126,38 @@ def _manifest_hash(url: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
-    """One split of one source, or None where it is empty or absent."""
-    whole = pvit_data.open(url, source=source)
-    ds = whole.select(np.flatnonzero(whole.column("split") == split))
-    if len(ds) and where:
-        ds = ds.where(where)
-    return ds if len(ds) else None
-
-
-def find_sources(urls: Sequence[str]) -> dict[str, str]:
-    """Which folder holds which source, from the folders' manifests.
-
-    Raises:
-        UsageError: if no folder is given, or two hold the same source.
-    """
-    found: dict[str, str] = {}
-    if not urls:
-        raise UsageError(
-            "no shards given; pass a folder written by `pvit-data convert` with --shards"
-        )
-    for url in urls:
-        for name in pvit_data.open(url).sources:
-            if name in found and found[name] != url:
-                raise UsageError(
-                    f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them"
-                )
-            found[name] = url
-    return found
-
-
 def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     """Resolves a configuration against shards.
 
     Raises:
         UsageError, ConfigError: if they don't fit each other; the message says what to change.
     """
-    found = find_sources(urls)
-    downstream = config.clip.downstream
-    _check_sources(config, found)
-    notes: list[str] = []
-    names = [downstream] if downstream else []
-    if config.mixture.portion > 0:
-        names += [name for name in sorted(found) if name != downstream]
-    elif len(found) > len(names):
-        notes.append(
-            f"mixture.portion is 0: {', '.join(n for n in sorted(found) if n != downstream)} not used"
-        )
-    specs = {name: pvit_data.open(found[name]).sources[name] for name in names}
-    wanted = {
-        name: _tasks_of(name, specs[name].tasks, config, name == downstream) for name in names
-    }
-    used = [name for name in names if name == downstream or wanted[name]]
-    notes += [
-        f"source '{n}' trains none of the recipe's tasks and is left out"
-        for n in names
-        if n not in used
-    ]
-    if not used:
-        raise ConfigError(
-            f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
-            "name a downstream source with --downstream, or set data and model.tasks to match"
-        )
-    config = config.model_copy(update={"clip": config.clip.model_copy(update={"tasks": wanted})})
-    return _assemble(config, used, found, notes)
-
-
-def _check_sources(config: TrainConfig, found: Mapping[str, str]) -> None:
-    listed = ", ".join(sorted(found))
-    downstream = config.clip.downstream
-    if downstream and downstream not in found:
-        raise UsageError(
-            f"downstream source '{downstream}' is not in the shards, which hold {listed}; "
-            "add its folder with --shards, or name another with --downstream"
-        )
-    mentioned = {
-        *config.mixture.weights,
-        *config.data.where,
-        *config.clip.tasks,
-        *config.clip.samplers,
-        *config.clip.per_source,
-    }
-    for name in sorted(mentioned - set(found)):
-        close = difflib.get_close_matches(name, found, n=1, cutoff=0.6)
-        if close:  # a recipe may mention sources that this user does not have, but not misspell one that is there
-            raise UsageError(
-                f"source '{name}' is not in the shards, which hold {listed}; did you mean '{close[0]}'?"
-            )
-
-
-def _tasks_of(
-    name: str, listed: Sequence[str], config: TrainConfig, is_downstream: bool
-) -> tuple[str, ...]:
-    """Tasks trained on a source: the recipe's own list, else the manifest's; both cut to the model's tasks."""
-    tasks = config.clip.tasks.get(name, tuple(listed))
-    allowed = (
-        [t for t in tasks if t != "action"] if config.model.tasks is None else config.model.tasks
-    )
-    if is_downstream and name not in config.clip.tasks:
-        return ("action",)
-    kept = tuple(t for t in tasks if t in allowed and config.losses.weight_of(t))
-    return (*kept, "action") if is_downstream else kept
-
-
-def _assemble(
-    config: TrainConfig, used: Sequence[str], found: Mapping[str, str], notes: list[str]
-) -> Plan:
-    downstream = config.clip.downstream
-    opened: dict[str, tuple[ShardDataset, ShardDataset | None]] = {}
-    for name in used:
-        where = config.data.where.get(name, "")
-        train = open_split(found[name], name, "train", where)
-        if train is None:
-            filtered = f" that pass the filter {where!r}" if where else ""
-            raise UsageError(
-                f"source '{name}' in '{found[name]}' has no training samples{filtered}"
-            )
-        val = open_split(found[name], name, "val", where)
-        opened[name] = (train, val)
-        for task in known(t for t in config.clip.tasks[name] if t != "action"):
-            if not train.column(f"has_{task.field}").any():
-                notes.append(f"no training sample of source '{name}' carries {task.name}")
-        if val is None:
-            notes.append(
-                f"source '{name}' has no held-out samples (split val): it is not validated"
-            )
-    entries = [
-        MixtureSource(
-            ds, "downstream" if n == downstream else "auxiliary", config.mixture.weights.get(n)
-        )
-        for n, (ds, _) in opened.items()
-    ]
-    mix = config.mixture
-    mixture = Mixture(
-        entries, mix.batch_size, config.run.seed, mix.quotas, mix.cap,
-        portion=mix.portion or 1.0, tasks=config.clip.tasks,
-    )  # fmt: skip
+    chosen = choose_sources(config, find_sources(urls))
+    mixture = chosen.mixture()
+    notes = list(chosen.notes)
     sources = tuple(
-        SourcePlan(
-            name, found[name], entries[i].role, *opened[name],
-            tuple(t for t in config.clip.tasks[name] if t != "action"), mixture.samples_per_batch(i),
-        )
-        for i, name in enumerate(used)
-    )  # fmt: skip
-    return _finish(config, sources, mixture, notes)
+        _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
+    )
+    return _finish(chosen.config, sources, mixture, notes)
+
+
+def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str]) -> SourcePlan:
+    entry = mixture.sources[index]
+    name, train = entry.name, entry.ds
+    assert isinstance(train, ShardDataset)
+    tasks = mixture.tasks_of(name, train)
+    for task in target_specs(tasks):
+        if not train.column(f"has_{task.field}").any():
+            notes.append(f"no training sample of source '{name}' carries {task.name}")
+    spaces = train.spaces_of(name)
+    named = (spec.target_name(spaces) for spec in target_specs(chosen.config.clip.tasks[name]))
+    targets = tuple(target for target in named if target is not None)
+    url = chosen.found[name]
+    val = open_split(url, name, "val", chosen.config.data.where.get(name, ""))
+    if val is None:
+        notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
+    per_batch = mixture.samples_per_batch(index)
+    return SourcePlan(name, url, entry.role, train, val, tasks, targets, per_batch)
 
 
 def _finish(
@@ -276,7 +165,7 @@ def _finish(
 ) -> Plan:
     supervised = {task for s in sources for task in s.tasks}
     wanted = supervised if config.model.tasks is None else config.model.tasks
-    tasks = (*(t for t in AUXILIARY if t in wanted), *sorted(set(wanted) - set(AUXILIARY)))
+    tasks = ordered(wanted)
     unsupervised = [t for t in tasks if t not in supervised]
     if unsupervised:
         notes.append(
@@ -290,46 +179,78 @@ def _finish(
             "set optim.lr, or --set optim.scale_lr=linear"
         )
     per_epoch = mixture.steps_per_epoch
+    network = make_config(
+        backbone=config.model.name, variant=config.model.variant, **config.model.options
+    )
+    action = _action_space(sources)
     return Plan(
-        config=config,
+        config=_resolved(config, network, (*tasks, *([ACTION] if action else []))),
         sources=sources,
         mixture=mixture,
         tasks=tasks,
-        heads=_has_heads(config),
-        segm=_segm_spaces(sources) if "segm" in tasks else {},
-        action=_action_space(sources),
+        heads=network.heads,
+        segm=_label_spaces(sources, tasks),
+        action=action,
         num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
         steps_per_epoch=per_epoch,
         notes=tuple(notes),
     )
 
 
-def _has_heads(config: TrainConfig) -> bool:
-    """Whether the network's variant has auxiliary heads."""
-    from pvit_model.config import make_config
-
-    return make_config(
-        backbone=config.model.name, variant=config.model.variant, **config.model.options
-    ).heads
+def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) -> TrainConfig:
+    """The configuration with the weights of the losses, and with clips and targets as the backbone takes them."""
+    weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
+    losses = config.losses.model_copy(update={"weights": weights})
+    return config.model_copy(update={"losses": losses, "clip": _clip_for(config.clip, network)})
 
 
-def _segm_spaces(sources: Sequence[SourcePlan]) -> dict[str, LabelSpace]:
+def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+    """Clips with the normalisation, the map size and the temporal stride of the network's backbone.
+
+    Raises:
+        ConfigError: if one of them was chosen otherwise.
+    """
+    options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
+    with torch.device("meta"):
+        backbone = build_backbone(network.backbone, **options)
+    size = backbone.map_size(clip.num_frames, *clip.size)[1:]
+    mean, std = backbone.normalise
+    wanted = {"mean": mean, "std": std, "stride": backbone.stride, "map_size": size}
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if value != (clip.maps if name == "map_size" else getattr(clip, name))
+    }
+    chosen = [n for n in changed if n in clip.model_fields_set and getattr(clip, n) is not None]
+    if chosen:
+        raise ConfigError(
+            f"clip.{chosen[0]} = {getattr(clip, chosen[0])}: the backbone '{network.backbone}' has "
+            f"{wanted[chosen[0]]}; leave it out"
+        )
+    return clip.model_copy(update=changed)
+
+
+def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:
+    """Label spaces of the tasks that have an output for each."""
     found: dict[str, LabelSpace] = {}
     for source in sources:
-        space = source.train.spaces_of(source.name).get("segm")
-        if space is None or "segm" not in source.tasks:
-            continue
-        if found.setdefault(space.name, space).classes != space.classes:
-            raise PvitError(
-                f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
-            )
+        for task in set(source.tasks) & set(tasks):
+            if not target_spec(task).by_space:
+                continue
+            space = source.train.spaces_of(source.name).get(target_spec(task).field)
+            if space is None:
+                continue
+            if found.setdefault(space.name, space).classes != space.classes:
+                raise PvitError(
+                    f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
+                )
     return found
 
 
 def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     for source in sources:
         if source.role == "downstream":
-            space = source.train.spaces_of(source.name).get("action")
+            space = source.train.spaces_of(source.name).get(ACTION)
             if space is None:
                 raise UsageError(
                     f"downstream source '{source.name}' has no action classes; choose another downstream"
@@ -356,11 +277,7 @@ def plan_lines(
     lines = [f"recipe     {config.name}: {config.about}"]
     for s in plan.sources:
         held = len(s.val) if s.val is not None else 0
-        does = (
-            "action" + "".join(f", {t}" for t in s.tasks)
-            if s.role == "downstream"
-            else ", ".join(s.tasks)
-        )
+        does = ", ".join([ACTION, *s.tasks] if s.role == "downstream" else s.tasks)
         share = f"{s.per_batch:.4g} per batch"
         lines.append(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 
+from pvit_data.looking import svg
+
 Points = Sequence[tuple[float, float]]
-COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#eab308", "#06b6d4", "#84705b")
+Box = tuple[float, float, float, float]
+"""What is shown: x from and to, y from and to."""
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 230, 54, 12, 26, 26
 
 
@@ -52,76 +54,66 @@ def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | 
     xs = [x for p in kept.values() for x, _ in p]
     ys = [y for p in kept.values() for _, y in p] + list(levels.values())
     box = _box(xs, ys)
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title, quote=True)}">',
-        f'<text x="{LEFT}" y="16" class="title">{html.escape(title)}</text>',
+    return svg.picture(
+        WIDTH,
+        HEIGHT,
+        svg.words(title, LEFT, 16, class_="title"),
         *_axes(box),
         *_lines(kept, box),
         *_marks(levels, box),
-        "</svg>",
-    ]
-    return "".join(parts)
+        class_="chart",
+        role="img",
+        aria_label=title,
+    )
 
 
-def _box(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
+def _box(xs: Sequence[float], ys: Sequence[float]) -> Box:
     x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
     x1 = x1 if x1 > x0 else x0 + 1
     pad = 0.06 * (y1 - y0) or 0.5 * abs(y1) or 0.5
     return x0, x1, (0.0 if 0 <= y0 < 0.35 * y1 else y0 - pad), y1 + pad
 
 
-def _place(x: float, y: float, box: tuple[float, float, float, float]) -> tuple[float, float]:
+def _place(x: float, y: float, box: Box) -> tuple[float, float]:
     x0, x1, y0, y1 = box
     across = LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
     down = HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
     return across, down
 
 
-def _axes(box: tuple[float, float, float, float]) -> list[str]:
+def _axes(box: Box) -> list[str]:
     parts = []
     for value in ticks(box[2], box[3]):
         _, y = _place(box[0], value, box)
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
-        )
-        parts.append(
-            f'<text x="{LEFT - 6}" y="{y + 3:.1f}" class="tick" text-anchor="end">{value:g}</text>'
-        )
+        parts.append(svg.line(LEFT, y, WIDTH - RIGHT, y, class_="grid"))
+        parts.append(svg.words(f"{value:g}", LEFT - 6, y + 3, class_="tick", text_anchor="end"))
     for value in ticks(box[0], box[1]):
         x, _ = _place(value, box[2], box)
-        parts.append(
-            f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="tick" text-anchor="middle">{value:g}</text>'
-        )
+        parts.append(svg.words(f"{value:g}", x, HEIGHT - 8, class_="tick", text_anchor="middle"))
     return parts
 
 
-def _lines(lines: Mapping[str, Points], box: tuple[float, float, float, float]) -> list[str]:
+def _lines(lines: Mapping[str, Points], box: Box) -> list[str]:
     parts = []
     for i, (name, points) in enumerate(lines.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (_place(x, y, box) for x, y in points))
-        if len(points) == 1:
-            a, b = _place(*points[0], box)
-            parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>')
+        colour = svg.colour_of(i)
+        places = [_place(x, y, box) for x, y in points]
+        if len(places) == 1:
+            a, b = places[0]
+            parts.append(svg.element("circle", cx=a, cy=b, r=3, fill=colour))
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
         parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
+            svg.element("polyline", points=path, fill="none", stroke=colour, stroke_width=1.8)
         )
-        y = TOP + 10 + 13 * i
-        parts.append(
-            f'<text x="{WIDTH - RIGHT - 4}" y="{y}" class="key" fill="{colour}" text-anchor="end">'
-        )
-        parts.append(f"{html.escape(name)}</text>")
+        x, y = WIDTH - RIGHT - 4, TOP + 10 + 13 * i
+        parts.append(svg.words(name, x, y, class_="key", fill=colour, text_anchor="end"))
     return parts
 
 
-def _marks(marks: Mapping[str, float], box: tuple[float, float, float, float]) -> list[str]:
+def _marks(marks: Mapping[str, float], box: Box) -> list[str]:
     parts = []
     for name, value in marks.items():
         _, y = _place(box[0], value, box)
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="mark"/>'
-        )
-        parts.append(
-            f'<text x="{LEFT + 4}" y="{y - 3:.1f}" class="tick">{html.escape(name)}</text>'
-        )
+        parts.append(svg.line(LEFT, y, WIDTH - RIGHT, y, class_="mark"))
+        parts.append(svg.words(name, LEFT + 4, y - 3, class_="tick"))
     return parts

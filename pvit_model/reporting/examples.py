@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,16 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pvit_data.loading.batch import Batch
+from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.looking import pictures as draw
 from pvit_model.network.inference import Inference
-from pvit_model.tasks.pictures import Canvas, caption
-from pvit_model.using.predict import first_outputs
+from pvit_model.network.pvit import PViT
+from pvit_model.tasks import ACTION, get_task
+from pvit_model.using.predict import first_outputs, shown_frame
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset
-    from pvit_model.network.pvit import PViT
 
 SIDE = 128
 """Least side of a panel, pixels."""
@@ -77,42 +78,43 @@ def frames_of(batch: Batch, inference: Inference) -> UInt8[np.ndarray, "t h w 3"
 def _strip(
     batch: Batch, tasks: Mapping[str, Any], inference: Inference
 ) -> UInt8[np.ndarray, "h w 3"]:
-    shown = frames_of(batch, inference)
-    middle = len(shown) // 2
-    guesses = first_outputs(tasks)
-    truths = {n: t for n, t in batch.targets.items() if len(t.rows)}
-    depths = [t.value[0].cpu().numpy() for n, t in truths.items() if n == "depth"] or [
-        guesses.get("depth", np.zeros(1))
+    rgb = frames_of(batch, inference)
+    middle = len(rgb) // 2
+    # What a clip shows takes three of its frames to guess, what a frame shows one.
+    acts = ACTION in batch.targets and len(batch.targets[ACTION].rows)
+    tiles = [
+        draw.captioned(rgb[t], "input" if t == middle else "")
+        for t in ([0, middle, len(rgb) - 1] if acts else [middle])
     ]
-    canvas = Canvas(
-        shown,
-        draw.depth_range(depths[0]),
-        inference.clip.normal_axes == "camera",
-        dict(inference.segm),
-    )
-    ends = [0, middle, len(shown) - 1] if "action" in truths else [middle]
-    tiles = [draw.captioned(shown[t], "input" if t == middle else "") for t in ends]
-    for name, guess in guesses.items():
-        valid = None
-        if name in truths:
-            truth, valid = (
-                x[0, middle].cpu().numpy() for x in (truths[name].value, truths[name].valid)
-            )
-            tiles.append(
-                draw.captioned(
-                    canvas.picture(name, truth, middle, valid), f"true {caption(name, canvas)}"
-                )
-            )
-        slots = (
-            valid if name == "boxes" else None
-        )  # maps are drawn whole; of boxes, only the slots that exist
-        text = "predicted" if name in truths else caption(name, canvas)
-        tiles.append(draw.captioned(canvas.picture(name, guess[middle], middle, slots), text))
+    for name, guess in first_outputs(tasks).items():
+        truth = batch.targets.get(name)
+        tiles += _panels(name, guess, truth, rgb, inference)
     return draw.grid([tiles])
 
 
+def _panels(
+    name: str,
+    guess: np.ndarray,
+    truth: Targets | None,
+    rgb: UInt8[np.ndarray, "t h w 3"],
+    inference: Inference,
+) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """A task's prediction for the middle frame, behind its target where there is one; both on one scale."""
+    task, middle = get_task(name), len(rgb) // 2
+    predicted = shown_frame(inference, name, guess, rgb, middle)
+    if truth is None or not len(truth.rows):
+        return [draw.captioned(task.picture(predicted), task.caption(predicted))]
+    values, valid = truth.value[0].cpu().numpy(), truth.valid[0, middle].cpu().numpy()
+    true = replace(shown_frame(inference, name, values, rgb, middle), valid=valid)
+    predicted = replace(predicted, whole=values, beside=valid)
+    return [
+        draw.captioned(task.picture(true), f"true {task.caption(true)}"),
+        draw.captioned(task.picture(predicted), "predicted"),
+    ]
+
+
 def _title(batch: Batch, logits: Tensor, inference: Inference) -> str:
-    action = batch.targets.get("action")
+    action = batch.targets.get(ACTION)
     if action is None or not len(action.rows) or inference.action is None:
         return batch.keys[0]
     guess = inference.action.class_name(int(logits.argmax()))

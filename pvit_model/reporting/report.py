@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pvit_data.storage.files import write_file
 from pvit_model.recipes.plan import Plan
 from pvit_model.reporting.curves import chart, smooth
 from pvit_model.runs.log import read_log
-from pvit_model.using.evaluate import LOWER_IS_BETTER, SourceReport
+from pvit_model.tasks import get_task
+from pvit_model.using.source_report import SourceReport
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #777; }
@@ -48,21 +50,12 @@ def _number(value: float) -> str:
 
 def results_table(reports: Sequence[SourceReport]) -> str:
     """Every metric of every source, beside the constant predictor's."""
-    rows = []
-    for report in reports:
-        ratios = report.ratios()
-        for target, values in report.metrics.items():
-            fixed = report.constant.get(target, {})
-            for name, value in values.items():
-                ratio = ratios.get(target, {}).get(name, math.nan)
-                mark = f' class="{"good" if ratio < 1 else "bad"}"' if math.isfinite(ratio) else ""
-                times = f"{ratio:.3f}x" if math.isfinite(ratio) else ""
-                constant = _number(fixed[name]) if name in fixed else ""
-                arrow = "↓" if name in LOWER_IS_BETTER else ""
-                rows.append(
-                    f"<tr><td>{html.escape(report.source)}</td><td>{html.escape(target)} {name} {arrow}</td>"
-                    f"<td>{_number(value)}</td><td>{constant}</td><td{mark}>{times}</td><td>{report.clips}</td></tr>"
-                )
+    rows = [
+        _row(report, target, name)
+        for report in reports
+        for target, values in report.metrics.items()
+        for name in values
+    ]
     head = (
         "<tr><th>source</th><th>metric</th><th>value</th>"
         "<th>constant predictor</th><th>ratio</th><th>clips</th></tr>"
@@ -70,20 +63,30 @@ def results_table(reports: Sequence[SourceReport]) -> str:
     return f"<table>{head}{''.join(rows)}</table>"
 
 
-def action_lines(reports: Sequence[SourceReport]) -> str:
-    """Accuracy against the majority class, in a sentence."""
-    parts = []
-    for report in reports:
-        if "action" not in report.metrics:
-            continue
-        m = report.metrics["action"]
-        excess = (m["top1"] - m["majority"]) / m["majority_se"] if m["majority_se"] else math.nan
-        parts.append(
-            f"<p><b>{html.escape(report.source)}</b>: top-1 {100 * m['top1']:.2f} %, top-5 {100 * m['top5']:.2f} % on "
-            f"{m['videos']:.0f} held-out clips; the majority class alone gives {100 * m['majority']:.2f} %, so this is "
-            f"{excess:.1f} binomial standard errors above it.</p>"
-        )
-    return "".join(parts)
+def _row(report: SourceReport, target: str, name: str) -> str:
+    fixed = report.constant.get(target, {})
+    constant = _number(fixed[name]) if name in fixed else ""
+    ratio = report.ratios().get(target, {}).get(name, math.nan)
+    mark, times = "", ""
+    if math.isfinite(ratio):
+        mark = f' class="{"good" if ratio < 1 else "bad"}"'
+        times = f"{ratio:.3f}x"
+    arrow = "↓" if get_task(target).is_lower_better(name) else ""
+    return (
+        f"<tr><td>{html.escape(report.source)}</td><td>{html.escape(target)} {name} {arrow}</td>"
+        f"<td>{_number(report.metrics[target][name])}</td><td>{constant}</td>"
+        f"<td{mark}>{times}</td><td>{report.clips}</td></tr>"
+    )
+
+
+def result_sentences(reports: Sequence[SourceReport]) -> str:
+    """What tasks say of their results in a sentence, such as accuracy against the majority class."""
+    said = [
+        (report.source, get_task(target).result_sentence(values))
+        for report in reports
+        for target, values in report.metrics.items()
+    ]
+    return "".join(f"<p><b>{html.escape(source)}</b>: {text}</p>" for source, text in said if text)
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -107,17 +110,22 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> str:
     charts += [
         chart(f"{n} loss (training)", {n: smooth(p, window)}) for n, p in sorted(losses.items())
     ]
-    for name, points in sorted(evals.items()):
-        if name.endswith("/top1"):
-            chance = evals.get(name.replace("/top1", "/majority"), [(0.0, math.nan)])[-1][1]
-            charts.append(chart(f"{name} (held out)", {"top1": points}, {"majority class": chance}))
-        elif name.endswith("/loss_of_constant"):
-            title = name.removesuffix("/loss_of_constant")
-            charts.append(
-                chart(f"{title}: held-out loss / constant", {"ratio": points}, {"constant": 1.0})
-            )
+    charts += [_held_out(name, evals) for name in sorted(evals)]
     charts.append(chart("learning rate", {"lr": general["lr"]}))
     return f'<div class="charts">{"".join(c for c in charts if c)}</div>'
+
+
+def _held_out(name: str, evals: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """The chart of one metric of the validations: of main ones beside guessing, and of losses over the constant's."""
+    place, _, metric = name.rpartition("/")
+    if metric == "loss_of_constant":
+        title = f"{place}: held-out loss / constant"
+        return chart(title, {"ratio": evals[name]}, {"constant": 1.0})
+    task = get_task(place.partition("/")[2])
+    if not task.chance or metric != task.main:
+        return ""
+    guessed = evals.get(f"{place}/{task.chance}", [(0.0, math.nan)])[-1][1]
+    return chart(f"{name} (held out)", {metric: evals[name]}, {task.chance: guessed})
 
 
 def write_report(
@@ -142,7 +150,7 @@ def write_report(
     body = [
         f"<h1>PViT run “{name}”</h1><p class='soft'>{html.escape(plan.config.about)}</p>",
         "<h2>Results on held-out clips</h2>",
-        action_lines(reports),
+        result_sentences(reports),
         results_table(reports),
         "<h2>Curves</h2>",
         curves(read_log(out)),
@@ -155,9 +163,9 @@ def write_report(
         f"<h3>environment.json</h3><pre>{_file(out / 'environment.json')}</pre>",
     ]
     page = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT {name}</title><style>{STYLE}</style>"
-    (out / "report.html").write_text(page + "".join(body) + "</html>\n")
+    write_file(out / "report.html", page + "".join(body) + "</html>\n")
     values = {"recipe": plan.config.name, "reports": [r.to_json() for r in reports]}
-    (out / "report.json").write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
+    write_file(out / "report.json", json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def _file(path: Path) -> str:

@@ -19,17 +19,17 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pvit_data.errors import FormatError
-from pvit_model.training.optim import names_of
-from pvit_model.training.sharded import like, whole
+from pvit_data.storage.files import sync, write_file
+from pvit_model.ranks import like, whole
 
 VERSION = 1
 SEPARATOR = "//"
@@ -41,17 +41,15 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_json(path: Path, value: object) -> None:
     """Writes JSON with sorted keys, so equal values give equal bytes."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
+    write_file(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=True) + "\n")
+
+
+def names_of(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
+    """(name, parameter) pairs in the optimiser's own order."""
+    for group in optimizer.param_groups:
+        yield from zip(group["names"], group["params"], strict=True)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -123,7 +121,7 @@ def save_checkpoint(
             shutil.rmtree(shadow, ignore_errors=True)
             final.rename(shadow)
         temporary.rename(final)
-        _sync(folder)
+        sync(folder)
         shutil.rmtree(shadow, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -134,11 +132,9 @@ def save_checkpoint(
 def _seal(folder: Path) -> None:
     files = sorted(p for p in folder.iterdir() if p.is_file())
     for path in files:
-        _sync(path)
+        sync(path)
     entries = {p.name: {"sha256": _sha256(p), "bytes": p.stat().st_size} for p in files}
     write_json(folder / "manifest.json", {"version": VERSION, "files": entries})
-    _sync(folder / "manifest.json")
-    _sync(folder)
 
 
 def damage(folder: Path) -> str:

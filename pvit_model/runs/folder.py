@@ -17,9 +17,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -27,13 +27,12 @@ from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch
+from pvit_data.storage.files import write_file
+from pvit_model.network.pvit import PViT
+from pvit_model.recipes.config import LossConfig, TrainConfig
 from pvit_model.recipes.plan import Plan
 from pvit_model.runs.checkpoint import write_json
 from pvit_model.runs.environment import environment
-from pvit_model.training.step import StepResult
-
-if TYPE_CHECKING:
-    from pvit_model.network.pvit import PViT
 
 FREE_TO_CHANGE = ("about", "name", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
@@ -62,8 +61,8 @@ def prepare(out: Path, resume: bool, is_main: bool) -> None:
 
 def describe(out: Path, plan: Plan, lines: list[str]) -> None:
     """Writes what the run is made of."""
-    (out / "config.yaml").write_text(plan.config.to_yaml())
-    (out / "plan.txt").write_text("\n".join(lines) + "\n")
+    write_file(out / "config.yaml", plan.config.to_yaml())
+    write_file(out / "plan.txt", "\n".join(lines) + "\n")
     write_json(out / "data.json", plan.data_hashes())
     write_json(out / "environment.json", environment())
 
@@ -85,10 +84,21 @@ def check_same(plan: Plan, state: Mapping[str, Any]) -> None:
     Raises:
         UsageError: naming the first difference.
     """
-    for path, old, new in differences(state["identity"], identity(plan)):
+    old, new = (_comparable(values, plan) for values in (state["identity"], identity(plan)))
+    for path, was, now in differences(old, new):
         raise UsageError(
-            f"--resume: {path} was {old!r} and is now {new!r}; undo that change, or start a new run"
+            f"--resume: {path} was {was!r} and is now {now!r}; undo that change, or start a new run"
         )
+
+
+def _comparable(identity: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """An identity with settings that are newer than it at their defaults, and the weights of the plan's losses only."""
+    sections = {k: v for k, v in identity.items() if k in TrainConfig.model_fields}
+    config = TrainConfig.model_validate(sections)
+    values = config.model_dump(mode="json", include=set(sections))
+    losses: LossConfig = config.losses
+    values["losses"]["weights"] = {target: losses.weight_of(target) for target in plan.targets}
+    return {**identity, **values}
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -136,9 +146,10 @@ def export_best(out: Path, step: int) -> None:
     temporary.rename(target)
 
 
-def debug_bundle(out: Path, step: int, batch: Batch, result: StepResult, rank: int) -> Path:
+def debug_bundle(
+    path: Path, batch: Batch, losses: Mapping[str, float], nonfinite: Sequence[str]
+) -> Path:
     """Keeps a batch that gave a non-finite loss: tensors as safetensors, names and losses as JSON."""
-    path = out / "debug" / f"step-{step:08d}-rank-{rank}"
     path.mkdir(parents=True, exist_ok=True)
     tensors = {"video": batch.video}
     for name, t in batch.targets.items():
@@ -150,11 +161,9 @@ def debug_bundle(out: Path, step: int, batch: Batch, result: StepResult, rank: i
         "step": batch.step,
         "keys": batch.keys,
         "sources": batch.sources,
-        "losses": result.losses,
+        "losses": dict(losses),
+        "nonfinite": list(nonfinite),
+        "finite_input": bool(torch.isfinite(batch.video).all()),
     }
-    finite_input = bool(torch.isfinite(batch.video).all())
-    write_json(
-        path / "info.json",
-        facts | {"nonfinite": list(result.nonfinite), "finite_input": finite_input},
-    )
+    write_json(path / "info.json", facts)
     return path

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from pvit_data.storage.files import write_file
+
 FILE = "metrics.jsonl"
 
 
@@ -43,9 +45,8 @@ class MetricsLog:
         from torch.utils.tensorboard import SummaryWriter
 
         kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
-        self._file = (run / FILE).open("w")
-        for line in kept:
-            self._file.write(json.dumps(line) + "\n")
+        write_file(run / FILE, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = (run / FILE).open("a")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

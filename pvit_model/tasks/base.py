@@ -1,28 +1,31 @@
-"""What a task is: a head, a loss on packed targets, and the names of its metric and its picture.
+"""What a task is: its head, its loss and their options, its metric, its constant predictor, its picture, its weight.
 
-A task is registered under the entry point `pvit.tasks`. Its targets are described in `pvit_data.loading.batch.Targets`.
+A subclass of `Task` in a file of its own, registered under the entry point `pvit.tasks`, is all that the network, the
+loop, the evaluation, the report and `pvit predict` need to know. What of a sample it is trained on is the business of
+its other half in `pvit_data.tasks`; targets are described in `pvit_data.loading.batch.Targets`.
 """
 
 from __future__ import annotations
 
-import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Shaped, UInt8
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
 
-from pvit_data.errors import UsageError
+from pvit_data.clips.config import ClipConfig
 from pvit_data.loading.batch import Targets
-
-if TYPE_CHECKING:
-    from pvit_model.config import PViTConfig
-
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes")
-"""Order of the built-in tasks wherever all are meant."""
+from pvit_data.looking import pictures
+from pvit_data.sample.labels import LabelSpace
+from pvit_model.config import PViTConfig
+from pvit_model.tasks.constant import Constant, MeanConstant
+from pvit_model.tasks.heads import Head
+from pvit_model.tasks.meter import Meter
 
 
 @dataclass(frozen=True)
@@ -43,89 +46,140 @@ class LossSum:
         return self.sum / self.count.clamp(min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossOptions:
-    """How losses are computed; the defaults are the paper's (supplement C, and `docs/paper`).
-
-    Args:
-        depth_clip: metres above which depths count as this depth.
-        depth_scale: metres per unit of the depth loss: target = min(z, clip) / scale - 1.
-        literal: divide map losses by h * w and the pose loss by 75 once more, as equations 3 to 6 print them.
-        depth: `"mse"`, or `"scale-invariant"` (Eigen et al. 2014: variance of the log error, half its mean kept).
-        normal: `"mse"`, or `"cosine"` (1 - cosine of the angle).
-        pose3d: `"mse"`, or `"huber"` (per joint, on the distance, `pose_delta` metres).
-        pose_delta: where the Huber loss turns linear, metres.
-        boxes: which prediction answers for which target: `"slot"` (same index), or `"hungarian"` (cheapest matching).
-        label_smoothing: of the action's cross-entropy.
-    """
-
-    depth_clip: float = 10.0
-    depth_scale: float = 5.0
-    literal: bool = False
-    depth: Literal["mse", "scale-invariant"] = "mse"
-    normal: Literal["mse", "cosine"] = "mse"
-    pose3d: Literal["mse", "huber"] = "mse"
-    pose_delta: float = 0.1
-    boxes: Literal["slot", "hungarian"] = "slot"
-    label_smoothing: float = 0.0
-
-
-@runtime_checkable
-class Task(Protocol):
-    """One auxiliary task.
-
-    Attributes:
-        name: as in recipes and in `create_model(tasks=[...])`.
-        weight: of its loss in the total, from the paper.
-        metric: name of its metric.
-        picture: name of its visualisation.
-    """
-
-    name: str
-    weight: float
-    metric: str
-    picture: str
-
-    def head(
-        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
-    ) -> nn.Module:
-        """A fresh head (see `pvit_model.tasks.heads`).
-
-        Args:
-            widths: of the tapped layers.
-            width: of the prompt after the final norm.
-            hidden: channels of a dense head.
-            frames: T' of the model's nominal clip.
-        """
-
-    def loss(
-        self, prediction: Float[Tensor, "r ..."], targets: Targets, options: LossOptions
-    ) -> LossSum:
-        """The loss of the packed predictions: `prediction[i]` belongs to `targets.rows[i]`."""
-
-
 def masked_sum(value: Float[Tensor, "*n"], valid: Bool[Tensor, "*n"]) -> LossSum:
     """The sum of `value` where `valid`, and how many entries that is. Invalid entries may hold NaN."""
     kept = torch.where(valid, value.float(), torch.zeros((), device=value.device))
     return LossSum(kept.sum(), valid.sum())
 
 
-@cache
-def get_task(name: str) -> Task:
-    """The task registered under a name.
+class Options(BaseModel):
+    """Options of a task's loss. Subclasses add their own; tasks may share a name, as they share `literal`.
 
-    Raises:
-        UsageError: if there is none.
+    Args:
+        literal: divide where the paper's equations 3 to 6 print a further division, which its weights do not mean.
     """
-    found = {entry.name: entry for entry in entry_points(group="pvit.tasks")}
-    if name not in found:
-        close = difflib.get_close_matches(name, found, 1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
-        raise UsageError(f"unknown task '{name}': {hint}available: {', '.join(sorted(found))}")
-    task: Task = found[name].load()()
-    return task
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    literal: bool = False
 
 
-def kind_of(task: str) -> str:
-    """The kind of a task or target: `"boxes"` of `"boxes"` and of `"boxes/hands"`, a second task of the same kind."""
-    return task.partition("/")[0]
+Own = TypeVar("Own", bound=Options)
+
+
+@dataclass(frozen=True)
+class HeadPlan:
+    """What a head is made for.
+
+    Args:
+        config: of the network.
+        widths: of the tapped layers.
+        width: of the prompt after the final norm.
+        hidden: channels of a dense head.
+        frames: T' of the network's nominal clip.
+    """
+
+    config: PViTConfig
+    widths: tuple[int, ...]
+    width: int
+    hidden: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One frame of a target or an answer, and what is needed to draw it.
+
+    Args:
+        target: its name.
+        value: that frame's value, in the layout of the target.
+        valid: which entries exist; None: all.
+        beside: of an answer that is drawn beside its target: which entries the target has.
+        whole: the values of all frames of the clip, from which a scale is taken that does not flicker.
+        rgb: the frame.
+        clip: how the clip was made.
+        space: label space of the classes, where the target has one.
+    """
+
+    target: str
+    value: Shaped[np.ndarray, "..."]
+    valid: Bool[np.ndarray, "..."] | None = None
+    beside: Bool[np.ndarray, "..."] | None = None
+    whole: Shaped[np.ndarray, "t ..."]
+    rgb: UInt8[np.ndarray, "h w 3"]
+    clip: ClipConfig
+    space: LabelSpace | None = None
+
+    def fitted(
+        self, picture: UInt8[np.ndarray, "a b 3"], smooth: bool = True
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture at the frame's size."""
+        height, width = self.rgb.shape[:2]
+        return pictures.resize(picture, height, width, smooth=smooth)
+
+
+class Task(ABC, Generic[Own]):
+    """One task; `Task[Options]`, or with a subclass of `Options` that has the options of its loss.
+
+    Attributes:
+        options: model of the options of its loss.
+        weight: of its loss in the total, where a recipe names none.
+        main: the metric that stands for all of them in a line.
+        lower_is_better: metrics of which less is better; the loss always is.
+        chance: the metric that says what guessing gives in `main`; "" for none.
+    """
+
+    options: ClassVar[type[Options]] = Options
+    weight: ClassVar[float] = 1.0
+    main: ClassVar[str] = "loss"
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    chance: ClassVar[str] = ""
+
+    @abstractmethod
+    def head(self, plan: HeadPlan) -> Head:
+        """A fresh head (see `pvit_model.tasks.heads`).
+
+        Raises:
+            UsageError: if the network has the task's head anyway.
+        """
+
+    @abstractmethod
+    def loss(self, prediction: Float[Tensor, "r ..."], targets: Targets, options: Own) -> LossSum:
+        """The loss of packed predictions: `prediction[i]` belongs to `targets.rows[i]`; options are the task's own."""
+
+    @abstractmethod
+    def meter(self, num_ids: int, views: int) -> Meter:
+        """A fresh meter of one target.
+
+        Args:
+            num_ids: of the target's label space; 0 where it has none.
+            views: of each clip in an evaluation.
+        """
+
+    @abstractmethod
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """A target or an answer as a picture of the frame's size."""
+
+    def caption(self, shown: Shown) -> str:
+        """What the picture shows, in a few words."""
+        return shown.target
+
+    def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
+        """A prediction in the layout of the target: what is measured and drawn."""
+        return prediction
+
+    def constant(self, num_ids: int, options: Own) -> Constant | None:
+        """A fresh constant predictor of one target; None where comparing with one says nothing."""
+        return MeanConstant()
+
+    def result_line(self, values: Mapping[str, float]) -> str:
+        """The metrics of a validation in one line: the main one."""
+        return f"{self.main} {values[self.main]:.4g}"
+
+    def result_sentence(self, values: Mapping[str, float]) -> str:
+        """What the metrics mean, to stand above the table of a report; "" for nothing."""
+        return ""
+
+    def is_lower_better(self, metric: str) -> bool:
+        """Whether less of a metric is better."""
+        return metric == "loss" or metric in self.lower_is_better

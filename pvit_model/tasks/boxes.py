@@ -1,34 +1,50 @@
-"""Boxes: a fixed number of objects per predicted frame, cxcywh in [0, 1]."""
+"""Boxes: a fixed number of objects per predicted frame, cxcywh in [0, 1].
+
+The network predicts one box per slot and no score, so the IoU of a slot with its own target is the natural metric.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
 
 from pvit_data.loading.batch import Targets
-from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
-from pvit_model.tasks.heads import BoxHead
+from pvit_data.looking import pictures
+from pvit_data.looking.colours import palette
+from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.heads import TokenHead
+from pvit_model.tasks.meter import Meter, ratio
 
-if TYPE_CHECKING:
-    from pvit_model.config import PViTConfig
+SLOTS = ("left hand", "right hand")
 
 
-class BoxesTask:
+class BoxesOptions(Options):
+    """Options of the box loss.
+
+    Args:
+        boxes: which prediction answers for which target: `"slot"` (same index), or `"hungarian"` (cheapest matching).
+    """
+
+    boxes: Literal["slot", "hungarian"] = "slot"
+
+
+class BoxesTask(Task[BoxesOptions]):
     """L1 on cxcywh plus 1 - GIoU on xyxy (paper eq. 7, whose printed + GIoU would reward disjoint boxes)."""
 
-    name, weight, metric, picture = "boxes", 0.1, "boxes", "boxes"
+    options = BoxesOptions
+    weight = 0.1
+    main = "iou"
 
-    def head(
-        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
-    ) -> nn.Module:
+    def head(self, plan: HeadPlan) -> TokenHead:
         """Gives (R, T', O, 4)."""
-        return BoxHead(width, frames, (config.num_boxes, 4))
+        return BoxHead(plan.width, plan.frames, (plan.config.num_boxes, 4))
 
     def loss(
-        self, prediction: Float[Tensor, "r t o 4"], targets: Targets, options: LossOptions
+        self, prediction: Float[Tensor, "r t o 4"], targets: Targets, options: BoxesOptions
     ) -> LossSum:
         """Over labelled boxes: the sum of four absolute differences, plus 1 - GIoU."""
         prediction = prediction.float()
@@ -41,6 +57,32 @@ class BoxesTask:
             - giou(to_xyxy(prediction), to_xyxy(targets.value))
         )
         return masked_sum(cost, targets.valid)
+
+    def meter(self, num_ids: int = 0, views: int = 1) -> Meter:
+        """Mean IoU of the slots, and the share that is met."""
+        return Meter(3, sums, result)
+
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """Boxes on the frame; beside a target only in the slots that it has."""
+        value = shown.value
+        exists = shown.valid if shown.valid is not None else shown.beside
+        keep = np.arange(len(value)) if exists is None else np.flatnonzero(exists)
+        names = [SLOTS[i] if i < len(SLOTS) else f"object {i - 1}" for i in keep]
+        xyxy = np.clip(_corners(value), 0, 1)
+        colours = palette(len(value))[keep]
+        return pictures.draw_boxes(shown.rgb, xyxy[keep], names, colours)
+
+    def caption(self, shown: Shown) -> str:
+        """With the further name of a second task of the kind."""
+        return shown.target.replace("/", " ")
+
+
+class BoxHead(TokenHead):
+    """Boxes in [0, 1]."""
+
+    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n 4"]:
+        """cxcywh."""
+        return super().forward(prompt, frames).sigmoid()
 
 
 def to_xyxy(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
@@ -80,3 +122,40 @@ def match(
     columns = [linear_sum_assignment(frame)[1].tolist() for frame in frames]
     order = torch.tensor(columns, device=prediction.device) if columns else valid.long()
     return order.reshape(valid.shape)
+
+
+def iou(a: Float[np.ndarray, "... 4"], b: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "..."]:
+    """Intersection over union of corner boxes, pair by pair; 0 where both are empty."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    common = size[..., 0] * size[..., 1]
+    union = sum(np.clip(x[..., 2:] - x[..., :2], 0, None).prod(axis=-1) for x in (a, b)) - common
+    found: Float[np.ndarray, "..."] = np.divide(
+        common, union, out=np.zeros_like(common), where=union > 0
+    )
+    return found
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def sums(
+    prediction: Float[np.ndarray, "... 4"],
+    target: Float[np.ndarray, "... 4"],
+    valid: Bool[np.ndarray, "..."],
+) -> Float[np.ndarray, "3"]:
+    """Sums over labelled slots: IoU, boxes with IoU >= 0.5, number.
+
+    Args:
+        prediction, target: cxcywh in [0, 1].
+        valid: labelled slots.
+    """
+    found = iou(_corners(prediction[valid]), _corners(target[valid]))
+    return np.array([found.sum(), float((found >= 0.5).sum()), len(found)])
+
+
+def result(total: Float[np.ndarray, "3"]) -> dict[str, float]:
+    """`iou` (mean) and `recall50`, the share of boxes met with IoU >= 0.5."""
+    return {"iou": ratio(total[0], total[2]), "recall50": ratio(total[1], total[2])}

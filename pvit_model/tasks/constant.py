@@ -1,111 +1,90 @@
 """The best constant predictor of a training set: what a network must beat before its task counts as learned.
 
-Depth and normals: the mean of each pixel over clips and frames; segmentation: the class frequencies; pose: the mean of
-each joint; boxes: the mean of each slot; actions: the class frequencies. Where a pixel, joint or slot is never labelled
-in the training set, the mean over all of them stands in.
+Of numbers it is the mean of each pixel, joint or slot over clips and frames, and where one is never labelled the mean
+over all of them; of classes it is how often each occurs.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, Int, Num
 from torch import Tensor
 
-from pvit_data.loading.batch import Batch, Targets
-
-CLIPPED = "depth/clipped"
-VALUE_AXES = {"depth": 0, "normal": 1, "pose3d": 1, "boxes": 1}
-"""Trailing axes of a value that are one thing (a vector), by task."""
+from pvit_data.loading.batch import Targets
 
 
-class ConstantPredictor:
-    """Fits constants from batches and predicts them in the layout of the network's heads.
+class Constant(ABC):
+    """Fitted from targets, predicts in the layout of the network's head."""
 
-    Args:
-        num_ids: number of ids by target name, for segmentation and actions.
-        depth_clip: metres at which the depth loss clips its target; the best constant for the loss is the mean of the
-            clipped depths, that for the metrics the mean of the depths.
-    """
+    @abstractmethod
+    def add(self, value: Num[Tensor, "r ..."], valid: Bool[Tensor, "r ..."]) -> None:
+        """Takes in the targets of some rows."""
 
-    def __init__(self, num_ids: Mapping[str, int], depth_clip: float = math.inf) -> None:
-        self.num_ids, self.depth_clip = num_ids, depth_clip
-        self.clips = 0
-        self._sum: dict[str, Tensor] = {}
-        self._count: dict[str, Tensor] = {}
-        self._frames: dict[str, int] = {}
-
-    def fit(self, batches: Iterable[Batch]) -> ConstantPredictor:
-        """Takes in batches; may be called again."""
-        for batch in batches:
-            self.clips += len(batch.keys)
-            for name, targets in batch.targets.items():
-                if len(targets.rows):
-                    self._add(name, targets)
-                if name == "depth" and len(targets.rows):
-                    self._add(
-                        CLIPPED, replace(targets, value=targets.value.clamp(max=self.depth_clip))
-                    )
-        return self
-
-    def _add(self, name: str, t: Targets) -> None:
-        task = name.partition("/")[0]
-        value, valid = t.value.cpu(), t.valid.cpu()
-        if task in ("segm", "action"):
-            ids = value[valid]
-            total = torch.bincount(ids.flatten(), minlength=self.num_ids[name]).double()
-            count = torch.tensor(float(len(ids)), dtype=torch.float64)
-        else:
-            weight = valid.double()
-            while weight.ndim < value.ndim:
-                weight = weight[..., None]
-            total, count = (value.double() * weight).sum((0, 1)), weight.sum((0, 1))
-        self._frames[name] = value.shape[1] if value.ndim > 1 else 1
-        self._sum[name] = self._sum[name] + total if name in self._sum else total
-        self._count[name] = self._count[name] + count if name in self._count else count
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._sum
-
-    def frequencies(self, name: str) -> Float64[Tensor, "k"]:
-        """Share of each id, float64; ids that never occur get half an occurrence, so that their log is finite."""
-        counts = self._sum[name]
-        smoothed = torch.where(counts > 0, counts, torch.full_like(counts, 0.5))
-        return smoothed / smoothed.sum()
-
-    def mean(self, name: str) -> Float64[Tensor, "..."]:
-        """The mean target, without clip and frame axes."""
-        total, count = self._sum[name], self._count[name]
-        axes = tuple(range(total.ndim - VALUE_AXES[name.partition("/")[0]]))
-        overall = total.sum(axes, keepdim=True) / count.sum(axes, keepdim=True).clamp_min(1)
-        return torch.where(count > 0, total / count.clamp_min(1), overall)
-
-    def predict(self, name: str, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
-        """The constant for each supervised row, laid out as the network's head would.
+    @abstractmethod
+    def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
+        """The constant for each supervised row.
 
         Args:
-            name: target name.
             like: gives the number of rows.
             for_loss: the constant that is best for the loss rather than for the metrics.
         """
-        name = CLIPPED if for_loss and name == "depth" else name
-        rows, frames = len(like.rows), self._frames[name]
-        task = name.partition("/")[0]
-        if task == "action":
-            return self.frequencies(name).log().float().expand(rows, -1)
-        if task == "segm":
-            logits = self.frequencies(name).log().float()
-            shape = like.value.shape[1:]
-            return logits.view(1, -1, *(1,) * len(shape)).expand(rows, -1, *shape)
-        constant = self.mean(name).float()
-        return constant.expand(rows, frames, *constant.shape)
 
 
-def beaten(value: float, constant: float) -> float:
-    """`value / constant`, "x of the constant predictor"; nan where either is missing or the constant is 0."""
-    if not (math.isfinite(value) and math.isfinite(constant)) or constant == 0:
-        return math.nan
-    return value / constant
+class MeanConstant(Constant):
+    """The mean target."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | float = 0.0
+        self._count: Tensor | float = 0.0
+        self._frames: tuple[int, ...] = ()
+        self._vector = 0
+
+    def add(self, value: Float[Tensor, "r ..."], valid: Bool[Tensor, "r ..."]) -> None:
+        """Takes in the targets of some rows; trailing axes that `valid` lacks are one thing, a vector."""
+        weight = valid.double().reshape(valid.shape + (1,) * (value.ndim - valid.ndim))
+        axes = tuple(range(min(2, valid.ndim)))  # clips, and frames where there are any
+        self._frames, self._vector = tuple(value.shape[1 : len(axes)]), value.ndim - valid.ndim
+        self._sum = self._sum + (value.double() * weight).sum(axes)
+        self._count = self._count + weight.sum(axes)
+
+    def mean(self) -> Float64[Tensor, "..."]:
+        """The mean target, without clip and frame axes."""
+        total, count = torch.as_tensor(self._sum), torch.as_tensor(self._count)
+        axes = tuple(range(total.ndim - self._vector))
+        if not axes:
+            return total / count.clamp_min(1)
+        overall = total.sum(axes, keepdim=True) / count.sum(axes, keepdim=True).clamp_min(1)
+        return torch.where(count > 0, total / count.clamp_min(1), overall)
+
+    def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
+        """The mean for every row and frame."""
+        constant = self.mean().float()
+        return constant.expand(len(like.rows), *self._frames, *constant.shape)
+
+
+class FrequencyConstant(Constant):
+    """How often each class occurs, as the log probabilities that a head's scores would be.
+
+    Args:
+        num_ids: of the label space.
+    """
+
+    def __init__(self, num_ids: int) -> None:
+        self._counts = torch.zeros(num_ids, dtype=torch.float64)
+
+    def add(self, value: Int[Tensor, "r ..."], valid: Bool[Tensor, "r ..."]) -> None:
+        """Takes in the class ids of some rows."""
+        self._counts += torch.bincount(value[valid].flatten(), minlength=len(self._counts))
+
+    def frequencies(self) -> Float64[Tensor, "k"]:
+        """Share of each id; ids that never occur get half an occurrence, so that their log is finite."""
+        counts = torch.where(self._counts > 0, self._counts, 0.5)
+        return counts / counts.sum()
+
+    def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r k ..."]:
+        """The same scores everywhere."""
+        places = like.value.shape[1:]
+        scores = self.frequencies().log().float().view(1, -1, *(1,) * len(places))
+        return scores.expand(len(like.rows), -1, *places)

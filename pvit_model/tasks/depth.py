@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from pvit_data.loading.batch import Targets
-from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
+from pvit_data.looking import pictures
+from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.constant import MeanConstant
 from pvit_model.tasks.heads import DenseHead
+from pvit_model.tasks.meter import Meter, ratio
 
-if TYPE_CHECKING:
-    from pvit_model.config import PViTConfig
+LEAST = 1e-3
+"""Metres; smaller predictions count as this, so that ratios stay finite, and are drawn as very near, not as invalid."""
 
 
-class DepthTask:
+class DepthOptions(Options):
+    """Options of the depth loss.
+
+    Args:
+        depth: `"mse"`, or `"scale-invariant"` (Eigen et al. 2014: variance of the log error, half its mean kept).
+        depth_clip: metres above which depths count as this depth.
+        depth_scale: metres per unit of the loss: target = min(z, clip) / scale - 1.
+    """
+
+    depth: Literal["mse", "scale-invariant"] = "mse"
+    depth_clip: float = 10.0
+    depth_scale: float = 5.0
+
+
+class DepthTask(Task[DepthOptions]):
     """MSE of min(z, 10 m) / 5 - 1 (paper eq. 3: large depths clipped)."""
 
-    name, weight, metric, picture = "depth", 0.5, "depth", "depth"
+    options = DepthOptions
+    weight = 0.5
+    main = "rmse"
+    lower_is_better = frozenset({"rmse", "absrel"})
 
-    def head(
-        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
-    ) -> nn.Module:
+    def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, T', h, w) metres."""
-        return DepthHead(widths, width, hidden, config.dense_dropout, config.depth_scale)
+        config = plan.config
+        return DepthHead(
+            plan.widths, plan.width, plan.hidden, config.dense_dropout, config.depth_scale
+        )
 
     def loss(
-        self, prediction: Float[Tensor, "r t h w"], targets: Targets, options: LossOptions
+        self, prediction: Float[Tensor, "r t h w"], targets: Targets, options: DepthOptions
     ) -> LossSum:
         """Over labelled pixels; targets in metres."""
         truth = targets.value.clamp(max=options.depth_clip)
@@ -37,6 +60,26 @@ class DepthTask:
         loss = masked_sum(((prediction - truth) / options.depth_scale).square(), targets.valid)
         h, w = prediction.shape[-2:]
         return LossSum(loss.sum / (h * w), loss.count) if options.literal else loss
+
+    def meter(self, num_ids: int = 0, views: int = 1) -> Meter:
+        """RMSE (m), AbsRel, delta < 1.25 to the power of 1 to 3."""
+        return Meter(6, sums, result)
+
+    def constant(self, num_ids: int, options: DepthOptions) -> DepthConstant:
+        """The mean depth of each pixel."""
+        return DepthConstant(options.depth_clip)
+
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """On one colour ramp for the whole clip."""
+        value, valid = shown.value, shown.valid
+        seen = np.maximum(value, LEAST) if valid is None else np.where(valid, value, 0)
+        coloured = pictures.depth_picture(seen, pictures.depth_range(shown.whole))
+        return shown.fitted(coloured, smooth=valid is None)
+
+    def caption(self, shown: Shown) -> str:
+        """With the ends of the ramp."""
+        near, far = pictures.depth_range(shown.whole)
+        return f"{shown.target} {near:.1f}-{far:.1f} m"
 
 
 class DepthHead(DenseHead):
@@ -53,6 +96,27 @@ class DepthHead(DenseHead):
         return (super().finish(maps, layer)[..., 0].float() + 1) * self.scale
 
 
+class DepthConstant(MeanConstant):
+    """The mean depths; for the loss, which clips its target, the mean of the clipped ones.
+
+    Args:
+        clip: metres.
+    """
+
+    def __init__(self, clip: float) -> None:
+        super().__init__()
+        self.clip, self.clipped = clip, MeanConstant()
+
+    def add(self, value: Float[Tensor, "r t h w"], valid: Bool[Tensor, "r t h w"]) -> None:
+        """Takes in the targets of some rows, in metres."""
+        super().add(value, valid)
+        self.clipped.add(value.clamp(max=self.clip), valid)
+
+    def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r t h w"]:
+        """The mean for every row and frame."""
+        return self.clipped.predict(like) if for_loss else super().predict(like)
+
+
 def _scale_invariant(prediction: Tensor, truth: Tensor, valid: Tensor) -> LossSum:
     """Eigen et al. 2014, equation 4 with lambda = 0.5: per frame, mean(d^2) - mean(d)^2 / 2 with d the log error.
 
@@ -64,3 +128,32 @@ def _scale_invariant(prediction: Tensor, truth: Tensor, valid: Tensor) -> LossSu
     number = valid.sum((-2, -1))
     squares, total = d.square().sum((-2, -1)), d.sum((-2, -1))
     return LossSum((squares - total.square() / (2 * number.clamp(min=1))).sum(), number.sum())
+
+
+def sums(
+    prediction: Float[np.ndarray, "..."],
+    target: Float[np.ndarray, "..."],
+    valid: Bool[np.ndarray, "..."],
+) -> Float[np.ndarray, "6"]:
+    """Sums over valid pixels: squared error, relative error, three deltas, number (Eigen et al. 2014, section 4.2).
+
+    Args:
+        prediction, target: planar z, metres.
+        valid: pixels that count.
+    """
+    p = np.maximum(np.asarray(prediction, np.float64)[valid], LEAST)
+    t = np.asarray(target, np.float64)[valid]
+    factor = np.maximum(p / t, t / p)
+    deltas = [float((factor < 1.25**k).sum()) for k in (1, 2, 3)]
+    return np.array([((p - t) ** 2).sum(), (np.abs(p - t) / t).sum(), *deltas, len(t)])
+
+
+def result(total: Float[np.ndarray, "6"]) -> dict[str, float]:
+    """`rmse` (m), `absrel`, `delta1` to `delta3` (shares)."""
+    n = float(total[5])
+    names = ("delta1", "delta2", "delta3")
+    return {
+        "rmse": math.sqrt(ratio(total[0], n)) if n else math.nan,
+        "absrel": ratio(total[1], n),
+        **{name: ratio(value, n) for name, value in zip(names, total[2:5], strict=True)},
+    }

@@ -5,20 +5,66 @@ Heads see supervised rows only. With no row they run on an empty batch, so that 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from pvit_model.backbones.base import Grid
 
 Features = Sequence[tuple[Tensor, Grid]]
+ONE = ""
+"""What the output of a head with only one is called."""
 
 
-class DenseHead(nn.Module):
+@dataclass(frozen=True)
+class HeadInput:
+    """What a head reads of a batch.
+
+    Args:
+        prompt: the vector of its task, of every row.
+        features: patch tokens and grid of the tapped layers.
+        size: (T', h, w) of maps.
+    """
+
+    prompt: Float[Tensor, "b c"]
+    features: Features
+    size: Grid
+
+
+class Head(nn.Module, ABC):
+    """A task's head.
+
+    Attributes:
+        is_dense: whether it reads the features of tapped layers.
+    """
+
+    is_dense: ClassVar[bool] = False
+
+    def output_names(self) -> list[str]:
+        """Its outputs: one of no name, or those of the label spaces."""
+        return [ONE]
+
+    @abstractmethod
+    def run(self, given: HeadInput) -> dict[str, Tensor]:
+        """Predictions for every row, by output."""
+
+    @abstractmethod
+    def run_rows(self, given: HeadInput, rows: Mapping[str, Int[Tensor, "_"]]) -> dict[str, Tensor]:
+        """Predictions by output, each for the rows given for it, ascending."""
+
+    def add_output(self, name: str, channels: int) -> None:
+        """One more output; only heads of tasks by label space are asked for one."""
+        raise NotImplementedError(f"{type(self).__name__} has one output")
+
+
+class DenseHead(Head):
     """LayerNorm and 3x3x3 convolution of each layer at its own grid, upsampling, dropout, MLP with the prompt.
 
     The MLP's first layer acts on [features, prompt] at every position; since it is linear, the prompt's part is
@@ -31,8 +77,7 @@ class DenseHead(nn.Module):
         outputs: channels of each output layer, by name; a head with one output names it "".
     """
 
-    per_space = False
-    """Whether there is one output layer per label space."""
+    is_dense = True
 
     def __init__(
         self,
@@ -57,6 +102,27 @@ class DenseHead(nn.Module):
         """One more output layer on the shared hidden maps."""
         device = self.mix.weight.device
         self.outputs[name or "map"] = nn.Linear(self.hidden, channels, device=device)
+
+    def run(self, given: HeadInput) -> dict[str, Tensor]:
+        """Maps of every row; nothing where there is no output layer yet."""
+        names = self.output_names()
+        if not names:
+            return {}
+        maps = self.trunk(given.features, given.prompt, given.size)
+        return {name: self.finish(maps, name) for name in names}
+
+    def run_rows(self, given: HeadInput, rows: Mapping[str, Int[Tensor, "_"]]) -> dict[str, Tensor]:
+        """Maps of the given rows: the trunk runs on the rows of all outputs together."""
+        names = self.output_names()
+        picked = [rows[name] for name in names]
+        every = torch.cat([torch.zeros(0, dtype=torch.long, device=given.prompt.device), *picked])
+        pick = take if len(names) == 1 else Tensor.__getitem__  # rows of several are not in order
+        features = [(pick(tokens, every), grid) for tokens, grid in given.features]
+        maps = self.trunk(features, pick(given.prompt, every), given.size)
+        if not names:  # no label space yet: the empty maps keep the parameters in the graph
+            return {ONE: maps}
+        parts = torch.split(maps, [len(p) for p in picked])
+        return {name: self.finish(part, name) for name, part in zip(names, parts, strict=True)}
 
     def trunk(
         self, features: Features, prompt: Float[Tensor, "r c"], size: Grid
@@ -111,7 +177,12 @@ def drop(x: Float[Tensor, "*n"], rate: float) -> Float[Tensor, "*n"]:
     return torch.where(keep, x, 0)
 
 
-class TokenHead(nn.Module):
+def take(x: Shaped[Tensor, "b ..."], rows: Int[Tensor, "_"]) -> Shaped[Tensor, "r ..."]:
+    """The given rows; ascending row numbers, so as many as there are rows means all of them, without a copy."""
+    return x if len(rows) == len(x) else x[rows]
+
+
+class TokenHead(Head):
     """One linear layer on the prompt; its time axis is interpolated for clips of another length.
 
     Args:
@@ -125,6 +196,14 @@ class TokenHead(nn.Module):
         self.frames, self.shape = frames, shape
         self.linear = nn.Linear(width, frames * shape[0] * shape[1])
 
+    def run(self, given: HeadInput) -> dict[str, Tensor]:
+        """The output of every row."""
+        return {ONE: self(given.prompt, given.size[0])}
+
+    def run_rows(self, given: HeadInput, rows: Mapping[str, Int[Tensor, "_"]]) -> dict[str, Tensor]:
+        """The output of the given rows."""
+        return {ONE: self(take(given.prompt, rows[ONE]), given.size[0])}
+
     def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n d"]:
         """The output for each of `frames` predicted frames."""
         x: Tensor = torch.unflatten(self.linear(prompt).float(), 1, (self.frames, -1))
@@ -133,11 +212,3 @@ class TokenHead(nn.Module):
         elif frames != self.frames:
             x = x.mean(1, keepdim=True).expand(-1, frames, -1)
         return torch.unflatten(x, 2, self.shape)
-
-
-class BoxHead(TokenHead):
-    """Boxes in [0, 1]."""
-
-    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n 4"]:
-        """cxcywh."""
-        return super().forward(prompt, frames).sigmoid()

@@ -1,36 +1,52 @@
-"""3D pose: 25 Kinect v2 joints of one person per predicted frame, metres, relative to the pelvis, camera axes."""
+"""3D pose: 25 Kinect v2 joints of one person per predicted frame, metres, relative to the pelvis, camera axes.
+
+Measured by the mean per-joint position error, without alignment.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from pvit_data.loading.batch import Targets
-from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
+from pvit_data.looking import pictures
+from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
 from pvit_model.tasks.heads import TokenHead
-
-if TYPE_CHECKING:
-    from pvit_model.config import PViTConfig
+from pvit_model.tasks.meter import Meter, ratio
 
 NUM_JOINTS = 25
 
 
-class Pose3dTask:
+class Pose3dOptions(Options):
+    """Options of the pose loss.
+
+    Args:
+        pose3d: `"mse"`, or `"huber"` (per joint, on the distance).
+        pose_delta: where the Huber loss turns linear, metres.
+    """
+
+    pose3d: Literal["mse", "huber"] = "mse"
+    pose_delta: float = 0.1
+
+
+class Pose3dTask(Task[Pose3dOptions]):
     """MSE over labelled joints (paper eq. 6)."""
 
-    name, weight, metric, picture = "pose3d", 3.0, "pose3d", "pose3d"
+    options = Pose3dOptions
+    weight = 3.0
+    main = "mpjpe_mm"
+    lower_is_better = frozenset({"mpjpe_mm"})
 
-    def head(
-        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
-    ) -> nn.Module:
+    def head(self, plan: HeadPlan) -> TokenHead:
         """Gives (R, T', 25, 3) metres."""
-        return TokenHead(width, frames, (NUM_JOINTS, 3))
+        return TokenHead(plan.width, plan.frames, (NUM_JOINTS, 3))
 
     def loss(
-        self, prediction: Float[Tensor, "r t j 3"], targets: Targets, options: LossOptions
+        self, prediction: Float[Tensor, "r t j 3"], targets: Targets, options: Pose3dOptions
     ) -> LossSum:
         """Over labelled joints."""
         error = prediction.float() - targets.value
@@ -39,6 +55,19 @@ class Pose3dTask:
         loss = masked_sum(error.square().mean(-1), targets.valid)
         return LossSum(loss.sum / (NUM_JOINTS * 3), loss.count) if options.literal else loss
 
+    def meter(self, num_ids: int = 0, views: int = 1) -> Meter:
+        """Error in millimetres, and the share of joints within 150 mm."""
+        return Meter(3, sums, result)
+
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """The skeleton from the front."""
+        side = min(shown.rgb.shape[:2])
+        return shown.fitted(pictures.pose_picture(shown.value, side, shown.valid))
+
+    def caption(self, shown: Shown) -> str:
+        """The same for every pose."""
+        return "pose"
+
 
 def _huber(error: Tensor, delta: float) -> Tensor:
     """Of the joint's distance d: d^2 / 2 up to delta, then delta * (d - delta / 2)."""
@@ -46,3 +75,25 @@ def _huber(error: Tensor, delta: float) -> Tensor:
     far = square > delta**2
     distance = torch.where(far, square, torch.ones_like(square)).sqrt()
     return torch.where(far, delta * (distance - delta / 2), square / 2)
+
+
+def sums(
+    prediction: Float[np.ndarray, "... 3"],
+    target: Float[np.ndarray, "... 3"],
+    valid: Bool[np.ndarray, "..."],
+) -> Float[np.ndarray, "3"]:
+    """Sums over labelled joints: distance (m), joints closer than 150 mm, number.
+
+    Args:
+        prediction, target: joints, metres, relative to the root.
+        valid: labelled joints.
+    """
+    error = np.linalg.norm(
+        np.asarray(prediction, np.float64)[valid] - np.asarray(target, np.float64)[valid], axis=-1
+    )
+    return np.array([error.sum(), float((error < 0.15).sum()), len(error)])
+
+
+def result(total: Float[np.ndarray, "3"]) -> dict[str, float]:
+    """`mpjpe_mm`, and `pck150`: the share of joints within 150 mm (Mehta et al. 2017)."""
+    return {"mpjpe_mm": 1000 * ratio(total[0], total[2]), "pck150": ratio(total[1], total[2])}

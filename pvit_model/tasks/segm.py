@@ -1,35 +1,42 @@
-"""Segmentation: class scores per pixel, one output layer per label space on a shared head."""
+"""Segmentation: class scores per pixel, one output layer per label space on a shared head.
+
+Measured by the mean IoU over the classes that occur, and pixel accuracy.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Integer, UInt8
+from torch import Tensor
 
 from pvit_data.loading.batch import Targets
-from pvit_model.tasks.base import LossOptions, LossSum, masked_sum
+from pvit_data.looking import pictures
+from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.constant import FrequencyConstant
 from pvit_model.tasks.heads import DenseHead
-
-if TYPE_CHECKING:
-    from pvit_model.config import PViTConfig
+from pvit_model.tasks.meter import Meter, ratio
 
 
-class SegmTask:
+class SegmTask(Task[Options]):
     """Softmax cross-entropy per pixel (paper eq. 5)."""
 
-    name, weight, metric, picture = "segm", 0.1, "segm", "segm"
+    weight = 0.1
+    main = "miou"
 
-    def head(
-        self, config: PViTConfig, widths: tuple[int, ...], width: int, hidden: int, frames: int
-    ) -> nn.Module:
+    def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, K, T', h, w) scores per label space; no output layer where no space is configured."""
-        return SegmHead(widths, width, hidden, config.dense_dropout, dict(config.segm_spaces))
+        config = plan.config
+        return SegmHead(
+            plan.widths, plan.width, plan.hidden, config.dense_dropout, dict(config.segm_spaces)
+        )
 
     def loss(
-        self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: LossOptions
+        self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: Options
     ) -> LossSum:
         """Over labelled pixels."""
         ids = torch.where(targets.valid, targets.value.long(), 0)
@@ -37,12 +44,71 @@ class SegmTask:
         h, w = prediction.shape[-2:]
         return LossSum(loss.sum / (h * w), loss.count) if options.literal else loss
 
+    def answer(self, prediction: Float[Tensor, "r k t h w"]) -> Integer[Tensor, "r t h w"]:
+        """The ids of the best classes."""
+        return prediction.argmax(dim=1)
+
+    def meter(self, num_ids: int, views: int = 1) -> Meter:
+        """The confusion matrix of a label space."""
+
+        def result_of(total: Float[np.ndarray, "n"]) -> dict[str, float]:
+            return result(total.reshape(num_ids, num_ids))
+
+        return Meter(num_ids * num_ids, functools.partial(sums, num_ids=num_ids), result_of)
+
+    def constant(self, num_ids: int, options: Options) -> FrequencyConstant:
+        """How often each class occurs."""
+        return FrequencyConstant(num_ids)
+
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """Colours of the classes over the frame."""
+        valid = shown.valid
+        seen = shown.value if valid is None else np.where(valid, shown.value, -1)
+        coloured = pictures.segm_picture(seen, shown.space)
+        coloured = shown.fitted(coloured, smooth=False)
+        return pictures.blend(shown.rgb, coloured, 0.6)
+
+    def caption(self, shown: Shown) -> str:
+        """With the label space."""
+        return f"segmentation {shown.target.partition('/')[2]}"
+
 
 class SegmHead(DenseHead):
     """A dense head with class scores first."""
 
-    per_space = True
+    def output_names(self) -> list[str]:
+        """Those of the label spaces."""
+        return list(self.outputs)
 
     def finish(self, maps: Float[Tensor, "r t h w c"], layer: str) -> Float[Tensor, "r k t h w"]:
         """Class scores."""
         return super().finish(maps, layer).movedim(-1, 1)
+
+
+def sums(
+    prediction: Integer[np.ndarray, "..."],
+    target: Integer[np.ndarray, "..."],
+    valid: Bool[np.ndarray, "..."],
+    num_ids: int,
+) -> Float[np.ndarray, "n"]:
+    """The confusion matrix over valid pixels, row by row: entry (i, j) counts pixels of class i predicted as j.
+
+    Args:
+        prediction, target: class ids below `num_ids` at valid pixels.
+        valid: pixels that count.
+        num_ids: `LabelSpace.num_ids`.
+    """
+    t, p = target[valid].astype(np.int64), prediction[valid].astype(np.int64)
+    return np.bincount(t * num_ids + p, minlength=num_ids * num_ids).astype(np.float64)
+
+
+def result(confusion: Float[np.ndarray, "k k"]) -> dict[str, float]:
+    """`miou` over classes with at least one labelled pixel, `accuracy`, `classes` (how many of them)."""
+    hit, labelled = np.diag(confusion), confusion.sum(axis=1)
+    union = labelled + confusion.sum(axis=0) - hit
+    seen = labelled > 0
+    return {
+        "miou": float((hit[seen] / union[seen]).mean()) if seen.any() else math.nan,
+        "accuracy": ratio(hit.sum(), confusion.sum()),
+        "classes": float(seen.sum()),
+    }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from safetensors.torch import load_file
 from torch import nn
 
 from pvit_data.errors import ConfigError, FormatError, UsageError
+from pvit_model.network.create import create_model
+from pvit_model.network.published import LoadReport, check_share, load_backbone_checkpoint
+from pvit_model.network.pvit import PViT
+from pvit_model.network.save import WEIGHTS
 from pvit_model.recipes.plan import Plan
 from pvit_model.training.sharded import recompute_blocks
-
-if TYPE_CHECKING:
-    from pvit_model.network.pvit import PViT
+from pvit_model.using.loading import find_model
 
 
 def build_network(
@@ -28,35 +30,27 @@ def build_network(
         ConfigError: if `model.options` does not fit the network.
         UsageError, FormatError: if weights to start from are missing or unusable.
     """
-    from pvit_model import create_model
-
     config = plan.config.model
     try:
-        network: PViT = create_model(config.name, **plan.model_arguments())
+        network = create_model(config.name, **plan.model_arguments())
     except TypeError as error:  # an option that neither the network nor its backbone has
         raise ConfigError(f"model.options {config.options}: {error}") from None
     if config.init_from and not started:
-        note(_start_from(network, config.init_from))
+        note(_start_from(network, config.init_from, config.allow_partial))
     elif config.checkpoint and not started:
-        from pvit_model import load_backbone_checkpoint
-
-        note(
-            f"weights    {config.checkpoint}: {load_backbone_checkpoint(network, config.checkpoint).line()}"
+        report = load_backbone_checkpoint(
+            network, config.checkpoint, allow_partial=config.allow_partial
         )
+        note(f"weights    {config.checkpoint}: {report.line()}")
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network
 
 
-def _start_from(network: nn.Module, where: str) -> str:
+def _start_from(network: PViT, where: str, allow_partial: bool) -> str:
     """Copies every weight that has the same name and shape; says what did not fit."""
-    from safetensors.torch import load_file
-
-    from pvit_model.network.inference import find_model
-    from pvit_model.network.published import LoadReport
-
     try:
-        given = load_file(find_model(where) / "model.safetensors")
+        given = load_file(find_model(where) / WEIGHTS)
     except UsageError:
         raise
     except Exception as error:
@@ -67,6 +61,8 @@ def _start_from(network: nn.Module, where: str) -> str:
         raise FormatError(
             f"model.init_from '{where}': none of its {len(given)} weights fits this network"
         )
+    if not allow_partial:
+        check_share(f"model.init_from '{where}'", own, fitting)
     network.load_state_dict(fitting, strict=False)
     report = LoadReport(
         sorted(fitting), [], sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pvit_data.words import memory_text
+from pvit_model.network.pvit import PViT
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.plan import Plan
 
@@ -26,10 +28,7 @@ def rows_per_step(plan: Plan, clips: int) -> dict[str, int]:
     found = dict.fromkeys(plan.targets, 0)
     for source in plan.sources:
         share = -(-round(source.per_batch * clips * 1000) // (1000 * total))
-        space = source.train.spaces_of(source.name).get("segm")
-        names = ["action"] if source.role == "downstream" else []
-        names += [f"segm/{space.name}" if t == "segm" and space else t for t in source.tasks]
-        for name in names:
+        for name in source.targets:
             if name in found:
                 found[name] = min(clips, found[name] + share)
     return found
@@ -43,7 +42,7 @@ class SavedBytes:
         inputs: bytes of the blocks' inputs, which recomputed blocks hold.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: PViT) -> None:
         self.total, self.inputs = 0, 0
         self._seen = {
             t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())
@@ -62,9 +61,9 @@ class SavedBytes:
         self.inputs += inputs[0].numel() * inputs[0].element_size()
 
     @contextlib.contextmanager
-    def watching(self, network: nn.Module) -> Iterator[None]:
+    def watching(self, network: PViT) -> Iterator[None]:
         """While a forward pass runs."""
-        blocks = getattr(network.backbone, "blocks", [])
+        blocks = network.backbone.blocks
         handles = [block.register_forward_pre_hook(self._enter) for block in blocks]
         try:
             with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda x: x):
@@ -76,7 +75,7 @@ class SavedBytes:
 
 
 @torch.no_grad()
-def _forward(network: nn.Module, plan: Plan, names: tuple[str, ...]) -> SavedBytes:
+def _forward(network: PViT, plan: Plan, names: tuple[str, ...]) -> SavedBytes:
     """One clip, supervised in the named targets."""
     clip, device = plan.config.clip, next(network.parameters()).device
     video = torch.zeros(1, 3, clip.num_frames, *clip.size, device=device)
@@ -93,7 +92,7 @@ def _forward(network: nn.Module, plan: Plan, names: tuple[str, ...]) -> SavedByt
     return saved
 
 
-def activation_bytes(network: nn.Module, plan: Plan, clips: int) -> int:
+def activation_bytes(network: PViT, plan: Plan, clips: int) -> int:
     """Bytes that autograd keeps for a micro-batch of `clips` on one rank."""
     config = plan.config
     was_training = network.training
@@ -117,7 +116,7 @@ def state_bytes(config: TrainConfig, parameters: int, trained: int, ranks: int) 
     return round(4 * (own + copies))
 
 
-def memory_line(network: nn.Module, plan: Plan, ranks: int = 1) -> str:
+def memory_line(network: PViT, plan: Plan, ranks: int = 1) -> str:
     """The plan's line about memory. An estimate is no reason to fail: a network that cannot be traced says so."""
     clips = max(1, -(-plan.config.mixture.batch_size // (ranks * plan.config.optim.accumulate)))
     counts = [(p.numel(), p.requires_grad) for p in network.parameters()]
@@ -127,12 +126,8 @@ def memory_line(network: nn.Module, plan: Plan, ranks: int = 1) -> str:
     try:
         activations = activation_bytes(network, plan, clips)
     except Exception as error:
-        return f"memory     {_size(state)} weights and optimiser; activations unknown ({type(error).__name__})"
+        return f"memory     {memory_text(state)} weights and optimiser; activations unknown ({type(error).__name__})"
     return (
-        f"memory     about {_size(state + activations)} per rank: {_size(state)} weights and optimiser, "
-        f"{_size(activations)} activations of {clips} clips"
+        f"memory     about {memory_text(state + activations)} per rank: {memory_text(state)} weights and optimiser, "
+        f"{memory_text(activations)} activations of {clips} clips"
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -6,56 +6,68 @@ The schedule is a pure function of the step number, so a resumed run needs nothi
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
 
+from pvit_model.backbones.base import Backbone
 from pvit_model.recipes.config import OptimConfig
 
-NO_DECAY_WORDS = ("prompt", "pos_embed", "cls_token", "rel_pos")
-BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
+BACKBONE = "backbone."
+"""How names of a network's parameters begin that are its backbone's."""
+
+PROMPT = "prompt"
+"""What parameters that belong to prompts have in their names."""
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay acts on a parameter: matrices and kernels do, norms, biases, tokens and positions do not.
+def decays(name: str, parameter: nn.Parameter, spared: Collection[str]) -> bool:
+    """Whether weight decay acts on a parameter: matrices and kernels do, norms, biases, prompts and `spared` do not.
 
     As facebookresearch/SlowFast does with `SOLVER.ZERO_WD_1D_PARAM` and `MVIT.ZERO_DECAY_POS_CLS`; its Kinetics recipes
     leave the latter off and decay the class token and positions, as `optim.decay_all` does here with everything.
     """
-    return parameter.ndim > 1 and not any(word in name for word in NO_DECAY_WORDS)
+    return parameter.ndim > 1 and PROMPT not in name and name not in spared
 
 
-def depth_of(name: str, blocks: int) -> int:
-    """How many blocks of the backbone lie between a parameter and the output: 0 for heads, norm and prompts.
+def depths(backbone: Backbone) -> dict[str, int]:
+    """How many blocks lie between a backbone's parameter and the output: 0 for what follows the last block.
 
-    The patch embedding and the positions count as one block more than the first. Layer-wise decay as in BEiT (Bao et
-    al., 2022); prompts start from nothing and are treated like heads.
+    What comes before the first block (patch embedding, positions) counts as one block more. Layer-wise decay as in BEiT
+    (Bao et al., 2022); prompts start from nothing and are treated like heads.
     """
-    if not name.startswith("backbone.") or name.startswith("backbone.norm."):
-        return 0
-    found = BLOCK.match(name)
-    return blocks - int(found[1]) if found else blocks + 1
+    blocks = list(backbone.blocks)
+    block_of = {p: i for i, block in enumerate(blocks) for p in block.parameters()}
+    found, passed = {}, False
+    for name, parameter in backbone.named_parameters():
+        inside = parameter in block_of
+        passed = passed or inside
+        outside = 0 if passed else len(blocks) + 1
+        found[name] = len(blocks) - block_of[parameter] if inside else outside
+    return found
 
 
 def parameter_groups(
-    named: Iterable[tuple[str, nn.Parameter]], config: OptimConfig
+    model: nn.Module, config: OptimConfig, further: Iterable[tuple[str, nn.Parameter]] = ()
 ) -> list[dict[str, float | str | list[nn.Parameter] | list[str]]]:
     """Trainable parameters grouped by decay and learning-rate factor, in a fixed order.
 
     Returns:
         Groups with `params`, their `names`, `weight_decay`, and `factor` (learning rate over the schedule's).
     """
-    given = list(named)
-    blocks = 1 + max((int(m[1]) for name, _ in given if (m := BLOCK.match(name))), default=-1)
+    spared: set[str] = set()
+    layers: dict[str, int] = {}
+    if isinstance(backbone := getattr(model, "backbone", None), Backbone):
+        spared = {f"{BACKBONE}{name}" for name in backbone.undecayed()}
+        layers = depths(backbone) if config.layer_decay != 1 else {}
     groups: dict[tuple[bool, bool, int], tuple[list[str], list[nn.Parameter]]] = {}
-    for name, parameter in given:
+    for name, parameter in (*model.named_parameters(), *further):
         if not parameter.requires_grad:
             continue
-        decay = config.decay_all or decays(name, parameter)
-        depth = depth_of(name, blocks) if config.layer_decay != 1 else 0
-        names, members = groups.setdefault((decay, name.startswith("backbone."), depth), ([], []))
+        decay = config.decay_all or decays(name, parameter, spared)
+        depth = layers.get(name.removeprefix(BACKBONE), 0) if name.startswith(BACKBONE) else 0
+        key = (decay, name.startswith(BACKBONE), depth)
+        names, members = groups.setdefault(key, ([], []))
         names.append(name)
         members.append(parameter)
     return [
@@ -63,9 +75,9 @@ def parameter_groups(
             "params": members,
             "names": names,
             "weight_decay": config.weight_decay if decay else 0.0,
-            "factor": config.layer_decay**depth * (1.0 if backbone else config.head_lr_factor),
+            "factor": config.layer_decay**depth * (1.0 if inside else config.head_lr_factor),
         }
-        for (decay, backbone, depth), (names, members) in sorted(groups.items(), reverse=True)
+        for (decay, inside, depth), (names, members) in sorted(groups.items(), reverse=True)
     ]
 
 
@@ -73,7 +85,7 @@ def make_optimizer(
     model: nn.Module, config: OptimConfig, further: Iterable[tuple[str, nn.Parameter]] = ()
 ) -> torch.optim.Optimizer:
     """The optimiser over a model's trainable parameters, and over `further` ones by name."""
-    groups = parameter_groups([*model.named_parameters(), *further], config)
+    groups = parameter_groups(model, config, further)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
@@ -104,12 +116,6 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets every group to `lr` times the group's factor."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["factor"]
-
-
-def names_of(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, parameter) pairs in the optimiser's own order."""
-    for group in optimizer.param_groups:
-        yield from zip(group["names"], group["params"], strict=True)
 
 
 class Ema:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pvit_model.using.evaluate import SourceReport
+from pvit_model.using.source_report import SourceReport
 
 
 @dataclass

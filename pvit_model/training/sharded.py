@@ -8,39 +8,21 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Shaped
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pvit_data.errors import ConfigError
+from pvit_model.network.pvit import PViT
+from pvit_model.ranks import like, whole
 from pvit_model.recipes.config import TrainConfig
 
-if TYPE_CHECKING:
-    from pvit_model.network.pvit import PViT
 
-
-def blocks_of(network: nn.Module) -> list[nn.Module]:
-    """The blocks of a network's backbone.
-
-    Raises:
-        ConfigError: if the backbone has no `blocks`.
-    """
-    found = getattr(network.backbone, "blocks", None)
-    if found is None:
-        raise ConfigError(
-            "run.checkpoint_activations and run.strategy=fsdp need a backbone with `blocks`"
-        )
-    return list(cast(Iterable[nn.Module], found))
-
-
-def recompute_blocks(network: nn.Module) -> None:
+def recompute_blocks(network: PViT) -> None:
     """Keeps only the blocks' inputs for the backward pass; the same gradients, bit for bit on a CPU."""
-    for block in blocks_of(network):
+    for block in network.backbone.blocks:
         block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
 
 
@@ -69,25 +51,10 @@ def shard(network: PViT, device: torch.device) -> nn.Module:
 
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     sharded = copy.deepcopy(network).to(device)
-    for block in blocks_of(sharded):
+    for block in sharded.backbone.blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(sharded, mesh=mesh)
     return sharded
-
-
-def whole(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
-    """The full values of a tensor that may be in shards. Every rank must ask."""
-    return cast(Any, tensor).full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def like(value: Shaped[Tensor, "*n"], parameter: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
-    """Values of a parameter's shape, placed (and spread over ranks) as the parameter is."""
-    if not hasattr(parameter, "full_tensor"):
-        return value.to(parameter.device)
-    from torch.distributed.tensor import distribute_tensor
-
-    spread = cast(Any, parameter)
-    return distribute_tensor(value.to(parameter.device), spread.device_mesh, spread.placements)
 
 
 def collect(sharded: nn.Module, network: nn.Module) -> None:

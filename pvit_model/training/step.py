@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
-from jaxtyping import Float
 from torch import Tensor
 
 from pvit_data.loading.batch import Batch, Targets
-from pvit_model.network import losses as loss_functions
-from pvit_model.training.sharded import whole
+from pvit_model.network.total_loss import UncertaintyWeights, task_losses
+from pvit_model.ranks import all_reduce, whole
+from pvit_model.tasks import LossOptions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -55,20 +54,6 @@ def count_targets(targets: Mapping[str, Targets]) -> dict[str, Tensor]:
     return {name: t.valid.sum(dtype=torch.float64) for name, t in targets.items()}
 
 
-def all_reduce(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """The sum of a tensor over all ranks; unchanged outside a process group."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return values
-    shared = values.cuda() if dist.get_backend() == "nccl" else values.clone()
-    dist.all_reduce(shared)
-    return shared.to(values.device)
-
-
-def task_of(target: str) -> str:
-    """The task of a target name: `"segm/nyu40"` belongs to `"segm"`."""
-    return target.partition("/")[0]
-
-
 @dataclass(frozen=True)
 class StepResult:
     """What one step did.
@@ -92,6 +77,25 @@ class StepResult:
     stop: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """How a step is carried out.
+
+    Args:
+        weights: weight of each target's loss, in a fixed order, the same on every rank; 0 leaves it out.
+        losses: options of the loss functions.
+        accumulate: micro-batches per step.
+        clip_norm: largest gradient norm, or None.
+        balance: learned factors on the weights, whose parameter is among the optimiser's; None: there are none.
+    """
+
+    weights: Mapping[str, float]
+    losses: LossOptions | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    balance: UncertaintyWeights | None = None
+
+
 class Stepper:
     """Carries out optimiser steps.
 
@@ -99,12 +103,7 @@ class Stepper:
         model: the (wrapped) network.
         optimizer: over its parameters.
         accelerator: gives device, precision and gradient synchronisation.
-        weights: weight of each task's loss, by task or by target name; 0 leaves it out.
-        targets: target names in a fixed order, the same on every rank.
-        loss_options: passed on to the loss functions.
-        accumulate: micro-batches per step.
-        clip_norm: largest gradient norm, or None.
-        balance: learned factors on the weights, whose parameter is among the optimiser's; None: there are none.
+        options: weights of the losses, accumulation, clipping.
     """
 
     def __init__(
@@ -112,19 +111,12 @@ class Stepper:
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         accelerator: Accelerator,
-        weights: Mapping[str, float],
-        targets: Sequence[str],
-        loss_options: Any,
-        accumulate: int = 1,
-        clip_norm: float | None = None,
-        balance: loss_functions.UncertaintyWeights | None = None,
+        options: StepOptions,
     ) -> None:
         self.model, self.optimizer, self.accelerator = model, optimizer, accelerator
-        given = {t: weights.get(t, weights.get(task_of(t), 0.0)) for t in targets}
-        self.weights = {t: weight for t, weight in given.items() if weight != 0.0}
+        self.options, self.balance = options, options.balance
+        self.weights = {t: weight for t, weight in options.weights.items() if weight != 0.0}
         self.names = list(self.weights)
-        self.loss_options, self.accumulate, self.clip_norm = loss_options, accumulate, clip_norm
-        self.balance = balance
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def step(self, batch: Batch, stop: bool = False) -> StepResult:
@@ -137,7 +129,7 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         counts = self._global_counts(batch)
         sums = torch.zeros(len(self.names), dtype=torch.float64, device=batch.video.device)
-        parts = split_batch(batch, self.accumulate)
+        parts = split_batch(batch, self.options.accumulate)
         for i, part in enumerate(parts):
             sync = i == len(parts) - 1
             with contextlib.nullcontext() if sync else self.accelerator.no_sync(self.model):
@@ -154,23 +146,22 @@ class Stepper:
         targets = {n: part.targets[n] for n in self.names if n in part.targets}
         with self.accelerator.autocast():
             out = self.model(part.video, rows={n: t.rows for n, t in targets.items()})
-            losses = loss_functions.task_losses(out, targets, self.loss_options)
+            losses = task_losses(out, targets, self.options.losses)
         # Ranks are averaged by the gradient synchronisation; the factor turns that mean back into a sum.
         factor = self.accelerator.num_processes
         total = torch.zeros((), device=part.video.device)
         sums = torch.zeros_like(counts)
         for name, loss in losses.items():
-            if (
-                name not in self.weights
-            ):  # not trained: exactly 0, but its parameters must stay in the graph
+            # A target that is not trained adds exactly 0: its parameters must stay in the graph.
+            if name not in self.weights:
                 total = total + loss.sum * 0
                 continue
-            i = self.names.index(
-                name
-            )  # the share stays on the device: nobody waits for the forward pass
+            # The share stays on the device: nobody waits for the forward pass.
+            i = self.names.index(name)
             term = loss.sum * (self.weights[name] * factor / counts[i].clamp_min(1)).float()
             if self.balance is not None:
-                term = self.balance.term(name, term, (counts[i] > 0).float() / self.accumulate)
+                share = (counts[i] > 0).float() / self.options.accumulate
+                term = self.balance.term(name, term, share)
             total = total + term
             sums[i] = loss.sum.detach()
         self.accelerator.backward(total)
@@ -178,51 +169,61 @@ class Stepper:
 
     def _finish(self, sums: Tensor, counts: Tensor, stop: bool) -> StepResult:
         """Agrees over ranks on losses, on whether all is finite, and on stopping; then steps or skips."""
-        if (
-            self.balance is not None and self.balance.log_variance.grad is not None
-        ):  # it is no part of the model
-            shared_grad = all_reduce(self.balance.log_variance.grad)
-            self.balance.log_variance.grad = shared_grad / self.accelerator.num_processes
+        self._share_balance()
         norm = self._clip()
         bad = ~torch.isfinite(torch.cat([sums, norm.double().view(1)]))
         flags = torch.cat([bad, bad.new_tensor([stop])]).double()
         shared = all_reduce(torch.cat([torch.nan_to_num(sums, 0.0, 0.0, 0.0), flags]))
         # The one place where a step waits for the device.
         values = torch.cat([shared, counts, norm.double().view(1)]).tolist()
-        n, scaler = len(self.names), self.accelerator.scaler
-        nonfinite = [
-            name for name, flag in zip(self.names, values[n : 2 * n], strict=True) if flag > 0
-        ]
-        # A scaled fp16 gradient may overflow; its scaler skips that step and lowers the scale by itself, to 1 at least.
-        if not nonfinite and values[2 * n] > 0 and (scaler is None or scaler.get_scale() < 1):
+        n = len(self.names)
+        flagged, counted = (
+            values[n : 2 * n],
+            dict(zip(self.names, values[2 * n + 2 : -1], strict=True)),
+        )
+        nonfinite = [name for name, flag in zip(self.names, flagged, strict=True) if flag > 0]
+        if not nonfinite and values[2 * n] > 0 and not self._scaler_skips():
             nonfinite = ["gradient"]
-        if nonfinite:
-            self.optimizer.zero_grad(set_to_none=True)
-            if scaler is not None:
-                scaler.update()  # it has seen this gradient, and must not take the next one for the same
-        else:
-            self.optimizer.step()
-        counted = dict(zip(self.names, values[2 * n + 2 : -1], strict=True))
+        self._step_or_skip(bool(nonfinite))
         losses = {
             t: values[i] / counted[t]
             for i, t in enumerate(self.names)
             if counted[t] and t not in nonfinite
         }
+        total = math.nan if nonfinite else sum(self.weights[t] * v for t, v in losses.items())
         return StepResult(
             losses=losses | {t: math.nan for t in nonfinite if t in counted},
             counts=counted,
-            total=sum(self.weights[t] * v for t, v in losses.items())
-            if not nonfinite
-            else math.nan,
+            total=total,
             grad_norm=math.nan if nonfinite and nonfinite != ["gradient"] else values[-1],
             skipped=bool(nonfinite) or bool(getattr(self.optimizer, "step_was_skipped", False)),
             nonfinite=tuple(nonfinite),
             stop=values[2 * n + 1] > 0,
         )
 
+    def _share_balance(self) -> None:
+        """Averages the gradient of learned factors over ranks: they are no part of the model."""
+        if self.balance is None or self.balance.log_variance.grad is None:
+            return
+        shared = all_reduce(self.balance.log_variance.grad)
+        self.balance.log_variance.grad = shared / self.accelerator.num_processes
+
+    def _scaler_skips(self) -> bool:
+        """Whether an fp16 scaler skips an overflow by itself: as long as it has a scale to lower, to 1 at least."""
+        scaler = self.accelerator.scaler
+        return scaler is not None and scaler.get_scale() >= 1
+
+    def _step_or_skip(self, skip: bool) -> None:
+        if not skip:
+            self.optimizer.step()
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.update()  # it must not take the next gradient for this one
+
     def _clip(self) -> Tensor:
         """Unscales and clips the gradient; its norm before clipping."""
         if self.accelerator.scaler is not None:
             self.accelerator.unscale_gradients(self.optimizer)
-        limit = math.inf if self.clip_norm is None else self.clip_norm
+        limit = math.inf if self.options.clip_norm is None else self.options.clip_norm
         return whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit))

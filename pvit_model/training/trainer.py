@@ -1,7 +1,5 @@
 """The training loop: batches in, steps, validations, checkpoints and a log out.
 
-    result = train(plan, Path("RUN"), resume=False)
-
 Plain PyTorch; accelerate gives device, precision and gradient synchronisation (one process, or DDP under torchrun).
 Everything random derives from (seed, step, rank), so a checkpoint needs the step number and no generator state, and a
 resumed run is bit-equal to one that never stopped (on CPU).
@@ -25,8 +23,7 @@ from pvit_data.loading.batch import Batch
 from pvit_data.loading.loader import loader
 from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
-from pvit_model.network.inference import load_model
-from pvit_model.network.losses import UncertaintyWeights
+from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.plan import Plan, plan_lines
 from pvit_model.reporting.examples import draw_examples
 from pvit_model.reporting.report import write_report
@@ -39,9 +36,10 @@ from pvit_model.training.engine import make_accelerator, release
 from pvit_model.training.memory import memory_line
 from pvit_model.training.progress import Clock, Progress, TrainResult, seed_all, step_seed
 from pvit_model.training.signals import StopRequest
-from pvit_model.training.step import Stepper, StepResult
+from pvit_model.training.step import StepOptions, Stepper, StepResult
 from pvit_model.training.validate import Validator, best_metric, flatten, report_lines
-from pvit_model.using.evaluate import SourceReport
+from pvit_model.using.loading import load_model
+from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -96,10 +94,17 @@ class Trainer:
         self._restore(resume)
         self.model, self.stepping = self._prepared()
         self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
-        self.stepper = Stepper(
-            self.model, self.stepping, self.accelerator, self.config.losses.weights, plan.targets,
-            self.validator.loss_options, self.config.optim.accumulate, self.config.optim.clip_norm, self.balance,
-        )  # fmt: skip
+        self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
+
+    def _step_options(self) -> StepOptions:
+        optim = self.config.optim
+        return StepOptions(
+            weights={t: self.config.losses.weight_of(t) for t in self.plan.targets},
+            losses=self.validator.inference.losses(),
+            accumulate=optim.accumulate,
+            clip_norm=optim.clip_norm,
+            balance=self.balance,
+        )
 
     def _sharded(self) -> torch.nn.Module | None:
         """The network in shards where the run asks for them and there are several ranks."""
@@ -253,8 +258,9 @@ class Trainer:
 
     def _give_up(self, batch: Batch, result: StepResult) -> None:
         names = ", ".join(result.nonfinite)
+        place = f"step-{self.progress.step:08d}-rank-{self.accelerator.process_index}"
         where = folder.debug_bundle(
-            self.out, self.progress.step, batch, result, self.accelerator.process_index
+            self.out / "debug" / place, batch, result.losses, result.nonfinite
         )
         keys = ", ".join(batch.keys[:4]) + (", ..." if len(batch.keys) > 4 else "")
         raise PvitError(
@@ -400,7 +406,7 @@ class Trainer:
             faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
 
 
-def train(
+def run_plan(
     plan: Plan,
     out: Path,
     console: Console | None = None,

@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from pvit_model.recipes.plan import Plan
-from pvit_model.tasks.constant import ConstantPredictor
-from pvit_model.using.evaluate import (
-    LOWER_IS_BETTER,
-    SourceReport,
-    evaluate_source,
-    fit_constant,
-    spread,
-)
+from pvit_model.tasks import ACTION, get_task
+from pvit_model.using.constant import ConstantPredictor
+from pvit_model.using.evaluate import EvalOptions, evaluate_source, fit_constant, spread
+from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-MAIN_METRIC = {
-    "action": "top1", "depth": "rmse", "normal": "mean_deg", "segm": "miou", "pose3d": "mpjpe_mm", "boxes": "iou",
-}  # fmt: skip
 
 
 class Validator:
@@ -38,7 +30,6 @@ class Validator:
     def __init__(self, plan: Plan, accelerator: Accelerator, limit: int) -> None:
         self.plan, self.accelerator, self.limit = plan, accelerator, limit
         self.inference = plan.inference()
-        self.loss_options = self.inference.losses()
         self._constants: dict[str, ConstantPredictor] = {}
 
     def constant(self, source: str) -> ConstantPredictor:
@@ -47,7 +38,7 @@ class Validator:
             train = next(s.train for s in self.plan.sources if s.name == source)
             workers = self.plan.config.data.workers
             self._constants[source] = fit_constant(
-                train, self.inference, self.loss_options, self.limit, workers
+                spread(train, self.limit), self.inference, workers
             )
         return self._constants[source]
 
@@ -57,13 +48,17 @@ class Validator:
         for source in self.plan.sources:
             if source.val is None or not self.inference.targets_of(source.name):
                 continue
+            how = EvalOptions(
+                workers=self.plan.config.data.workers,
+                device=self.accelerator.device,
+                rank=self.accelerator.process_index,
+                world_size=self.accelerator.num_processes,
+            )
+            held_out, constant = spread(source.val, self.limit), self.constant(source.name)
             with self.accelerator.autocast():
-                report, _ = evaluate_source(
-                    model, self.inference, spread(source.val, self.limit), source.name, "val",
-                    self.loss_options, constant=self.constant(source.name),
-                    workers=self.plan.config.data.workers, device=self.accelerator.device,
-                    rank=self.accelerator.process_index, world_size=self.accelerator.num_processes,
-                )  # fmt: skip
+                report = evaluate_source(
+                    model, self.inference, held_out, (source.name, "val"), constant, how
+                )
             reports.append(report)
         return reports
 
@@ -83,32 +78,11 @@ def flatten(reports: Sequence[SourceReport]) -> dict[str, float]:
 
 def report_lines(reports: Sequence[SourceReport]) -> list[str]:
     """One line per source and target: its main metric, and how it compares."""
-    lines = []
-    for report in reports:
-        for target in report.metrics:
-            lines.append(
-                f"{report.source} ({report.clips} clips)  {target}: {summary(report, target)}"
-            )
-    return lines
-
-
-def summary(report: SourceReport, target: str) -> str:
-    """A target's result in words."""
-    values = report.metrics[target]
-    if target == "action":
-        chance, error = values["majority"], values["majority_se"]
-        return (
-            f"top-1 {100 * values['top1']:.2f}%, top-5 {100 * values['top5']:.2f}% "
-            f"(majority class {100 * chance:.2f}% +- {100 * error:.2f})"
-        )
-    name = MAIN_METRIC[target.partition("/")[0]]
-    text = f"{name} {values[name]:.4g}"
-    if target in report.constant:
-        text += f" (constant predictor {report.constant[target][name]:.4g})"
-        times = report.ratios()[target].get("loss", math.nan)
-        text += f", loss {values['loss']:.4g}"
-        text += f" = {times:.3f}x of the constant predictor's" if math.isfinite(times) else ""
-    return text
+    return [
+        f"{report.source} ({report.clips} clips)  {target}: {report.summary(target)}"
+        for report in reports
+        for target in report.metrics
+    ]
 
 
 def best_metric(
@@ -121,11 +95,13 @@ def best_metric(
             predictor.
     """
     downstream = plan.config.clip.downstream
-    name = asked or (f"{downstream}/action/top1" if downstream else "")
+    name = asked or (f"{downstream}/{ACTION}/{get_task(ACTION).main}" if downstream else "")
     if not name:
         ratios = [v for k, v in found.items() if k.endswith("/loss_of_constant")]
         return "loss_of_constant", (sum(ratios) / len(ratios) if ratios else None), -1
     matching = [k for k in sorted(found) if k == name or k.endswith(f"/{name}")]
-    last = name.rsplit("/", 1)[-1].removesuffix("_of_constant")
-    sign = -1 if last in LOWER_IS_BETTER else 1
-    return name, (found[matching[0]] if matching else None), sign
+    if not matching:
+        return name, None, 1
+    _, target, *_, last = matching[0].split("/")
+    lower = get_task(target).is_lower_better(last.removesuffix("_of_constant"))
+    return name, found[matching[0]], -1 if lower else 1

@@ -1,17 +1,15 @@
 """Evaluation: every task's metrics on one source's held-out clips, next to those of a constant predictor.
 
-    report = evaluate_run("RUN", ["SHARDS"], split="val", reference_split="train")
+    reports = evaluate("RUN", ["SHARDS"], split="val", reference_split="train")
 
-Actions: top-1 and top-5 over the published views of a video, with the share of the majority class and the standard
-error of an accuracy at that share. Auxiliary tasks: loss and metrics, each also as "x of the constant predictor".
+Actions: over the published views of a video. Other tasks: loss and metrics, each also as "x of the constant predictor".
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,70 +19,39 @@ import pvit_data
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
-from pvit_model.metrics.action import ActionMeter, majority
-from pvit_model.network import losses as loss_functions
-from pvit_model.network.inference import Inference, load_model
+from pvit_data.mixing.sources import find_sources, open_split
+from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
-from pvit_model.recipes.plan import find_sources, open_split
-from pvit_model.tasks import LossOptions
-from pvit_model.tasks.constant import ConstantPredictor, beaten
+from pvit_model.network.total_loss import task_losses
+from pvit_model.ranks import all_reduce
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.meter import Meter
-from pvit_model.training.step import all_reduce
+from pvit_model.using.constant import ConstantPredictor
+from pvit_model.using.loading import load_model
+from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset
 
 EVAL_BATCH = 16
-LOWER_IS_BETTER = frozenset({"loss", "rmse", "absrel", "mean_deg", "mpjpe_mm"})
 
 
-@dataclass
-class SourceReport:
-    """Results on one source.
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """How an evaluation is carried out.
 
     Args:
-        source, split: what was evaluated.
-        clips: videos evaluated.
-        metrics: value by metric, by target name.
-        constant: the same of the constant predictor; empty where none was fitted.
-        constant_clips: clips it was fitted on.
+        views: spatial views of each clip.
+        workers: loader processes.
+        device: of the network.
+        rank, world_size: which part of the clips is this process's.
     """
 
-    source: str
-    split: str
-    clips: int
-    metrics: dict[str, dict[str, float]]
-    constant: dict[str, dict[str, float]] = field(default_factory=dict)
-    constant_clips: int = 0
-
-    def ratios(self) -> dict[str, dict[str, float]]:
-        """`metric / constant predictor's` for each metric where lower is better."""
-        return {
-            target: {
-                name: beaten(value, self.constant[target][name])
-                for name, value in values.items()
-                if name in LOWER_IS_BETTER
-            }
-            for target, values in self.metrics.items()
-            if target in self.constant
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values; what was not measured is null."""
-        tables = {"metrics": self.metrics, "constant": self.constant, "of_constant": self.ratios()}
-        return {
-            "source": self.source,
-            "split": self.split,
-            "clips": self.clips,
-            "constant_clips": self.constant_clips,
-            **{name: _finite(table) for name, table in tables.items()},
-        }
-
-
-def _finite(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {
-        t: {k: v if math.isfinite(v) else None for k, v in row.items()} for t, row in table.items()
-    }
+    views: int = 1
+    workers: int = 0
+    device: str | torch.device = "cpu"
+    rank: int = 0
+    world_size: int = 1
 
 
 class SourceEvaluation:
@@ -92,25 +59,23 @@ class SourceEvaluation:
 
     Args:
         names: target names to evaluate, in a fixed order, the same on every rank.
-        num_ids: number of ids by target name, for segmentation and actions.
-        loss_options: as in training.
-        num_views: views per video.
+        inference: gives label spaces and loss options.
+        views: of each clip.
         constant: a fitted constant predictor to compare with, or None.
     """
 
     def __init__(
         self,
         names: Sequence[str],
-        num_ids: Mapping[str, int],
-        loss_options: LossOptions,
-        num_views: int = 1,
+        inference: Inference,
+        views: int = 1,
         constant: ConstantPredictor | None = None,
     ) -> None:
-        self.names, self.num_ids = tuple(names), num_ids
-        self.loss_options, self.constant = loss_options, constant
-        self.actions = ActionMeter(num_views)
-        self.meters: dict[str, Meter] = {}
-        self.baselines: dict[str, Meter] = {}
+        self.names, self.constant = tuple(names), constant
+        self.loss_options = inference.losses()
+        self.meters = {n: get_task(n).meter(inference.num_ids(n), views) for n in names}
+        compared = names if constant is not None else ()
+        self.baselines = {n: get_task(n).meter(inference.num_ids(n), views) for n in compared}
         self.clips: set[str] = set()
 
     @torch.no_grad()
@@ -119,76 +84,57 @@ class SourceEvaluation:
         targets = {n: t for n, t in batch.targets.items() if len(t.rows) and n in self.names}
         out: PViTOutput = model(batch.video, rows={n: t.rows for n, t in targets.items()})
         self.clips.update(batch.keys)
-        if "action" in targets:
-            rows = targets["action"].rows.tolist()
-            logits = out.logits[targets["action"].rows].float().cpu().numpy()
-            self.actions.update(
-                [batch.keys[r] for r in rows], logits, targets["action"].value.cpu().numpy()
-            )
-        dense = {n: t for n, t in targets.items() if n != "action"}
-        predicted = {n: out.tasks[n].float() for n in dense}
-        self._add(self.meters, dense, predicted, predicted, out)
+        predicted = {n: out.tasks[n].float() for n in targets}
+        self._add(self.meters, batch, targets, replace(out, tasks=predicted), predicted)
         if self.constant is not None:
-            known = {n: t for n, t in dense.items() if n in self.constant}
-            device = batch.video.device
+            known = {n: t for n, t in targets.items() if n in self.constant}
             best, for_loss = (
-                {n: self.constant.predict(n, t, flag).to(device) for n, t in known.items()}
+                self._constants(self.constant, known, flag, batch.video.device)
                 for flag in (False, True)
             )
-            self._add(self.baselines, known, best, for_loss, out)
+            self._add(self.baselines, batch, known, replace(out, tasks=for_loss), best)
         return out
+
+    @staticmethod
+    def _constants(
+        constant: ConstantPredictor,
+        targets: Mapping[str, Targets],
+        for_loss: bool,
+        device: torch.device,
+    ) -> dict[str, Tensor]:
+        return {n: constant.predict(n, t, for_loss).to(device) for n, t in targets.items()}
 
     def _add(
         self,
-        meters: dict[str, Meter],
+        meters: Mapping[str, Meter],
+        batch: Batch,
         targets: Mapping[str, Targets],
-        predictions: Mapping[str, Tensor],
-        for_loss: Mapping[str, Tensor],
         out: PViTOutput,
+        predictions: Mapping[str, Tensor],
     ) -> None:
-        if not targets:
-            return
-        losses = loss_functions.task_losses(
-            replace(out, tasks=dict(for_loss)), targets, self.loss_options
-        )
+        """Takes in `predictions`, and the losses of `out`, which may be others."""
+        losses = task_losses(out, targets, self.loss_options) if targets else {}
         for name, t in targets.items():
-            meter = meters.setdefault(name, Meter(name, self.num_ids.get(name, 0)))
-            meter.update(predictions[name], t, losses[name].sum, losses[name].count)
+            keys = [batch.keys[row] for row in t.rows.tolist()]
+            answer = get_task(name).answer(predictions[name])
+            loss = (float(losses[name].sum), float(losses[name].count))
+            meters[name].update(keys, answer, t, loss)
 
     def report(self, source: str, split: str) -> SourceReport:
         """The results, over all ranks."""
-        metrics: dict[str, dict[str, float]] = {}
-        constant: dict[str, dict[str, float]] = {}
-        if "action" in self.names:
-            metrics["action"] = self._action()
-        for name in self.names:
-            for meters, results in ((self.meters, metrics), (self.baselines, constant)):
-                if name == "action" or (meters is self.baselines and self.constant is None):
-                    continue
-                meter = meters.get(name) or Meter(name, self.num_ids.get(name, 0))
-                meter.total = all_reduce(torch.from_numpy(meter.total)).numpy()
-                if meter.total[1]:
-                    results[name] = meter.result()
+        metrics, constant = _results(self.meters), _results(self.baselines)
         clips = int(all_reduce(torch.tensor(float(len(self.clips)), dtype=torch.float64)))
-        return SourceReport(
-            source, split, clips, metrics, constant, self.constant.clips if self.constant else 0
-        )
+        fitted_on = self.constant.clips if self.constant else 0
+        return SourceReport(source, split, clips, metrics, constant, fitted_on)
 
-    def _action(self) -> dict[str, float]:
-        counts = self.actions.counts()
-        labels = self.actions.labels().values()
-        histogram = np.bincount(
-            np.fromiter(labels, np.int64), minlength=self.num_ids["action"]
-        ).astype(np.float64)
-        shared = all_reduce(
-            torch.from_numpy(np.concatenate([list(counts.values()), histogram]))
-        ).numpy()
-        total = dict(zip(counts, shared[: len(counts)].tolist(), strict=True))
-        n = total.pop("videos")
-        everyone = np.repeat(np.arange(len(histogram)), shared[len(counts) :].astype(int))
-        share, error = majority(everyone.tolist())
-        result = {name: value / n if n else math.nan for name, value in total.items()}
-        return result | {"videos": n, "majority": share, "majority_se": error}
+
+def _results(meters: Mapping[str, Meter]) -> dict[str, dict[str, float]]:
+    found = {}
+    for name, meter in meters.items():
+        result = meter.result(all_reduce(torch.from_numpy(meter.total())).numpy())
+        if result is not None:
+            found[name] = result
+    return found
 
 
 def spread(ds: ShardDataset, limit: int) -> ShardDataset:
@@ -198,108 +144,118 @@ def spread(ds: ShardDataset, limit: int) -> ShardDataset:
     return ds.select(np.linspace(0, len(ds) - 1, limit).round().astype(np.int64))
 
 
-def fit_constant(
-    ds: ShardDataset, inference: Inference, loss_options: LossOptions, limit: int, workers: int
-) -> ConstantPredictor:
-    """The constant predictor of a source's training samples, from at most `limit` of them."""
-    predictor = ConstantPredictor(inference.num_ids(), loss_options.depth_clip)
-    return predictor.fit(_batches(spread(ds, limit), inference, workers))
+def fit_constant(ds: ShardDataset, inference: Inference, workers: int) -> ConstantPredictor:
+    """The constant predictor of a source, from its training samples."""
+    return ConstantPredictor(inference).fit(_batches(ds, inference, EvalOptions(workers=workers)))
 
 
-def _batches(
-    ds: ShardDataset,
-    inference: Inference,
-    workers: int,
-    views: int = 1,
-    rank: int = 0,
-    world_size: int = 1,
-    device: str | torch.device = "cpu",
-) -> Iterable[Batch]:
-    away = torch.device(device).type != "cpu"
+def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterable[Batch]:
+    away = torch.device(how.device).type != "cpu"
     return eval_loader(
-        ds, inference.clip, batch_size=EVAL_BATCH, views=(1, views), workers=workers, rank=rank, world_size=world_size,
-        pin_memory=away, device=device if away else None,
-    )  # fmt: skip
+        ds,
+        inference.clip,
+        batch_size=EVAL_BATCH,
+        views=(1, how.views),
+        workers=how.workers,
+        rank=how.rank,
+        world_size=how.world_size,
+        pin_memory=away,
+        device=how.device if away else None,
+    )
 
 
 def evaluate_source(
     model: torch.nn.Module,
     inference: Inference,
     ds: ShardDataset,
-    source: str,
-    split: str,
-    loss_options: LossOptions,
+    name: tuple[str, str],
     constant: ConstantPredictor | None = None,
-    workers: int = 0,
-    views: int = 1,
-    device: str | torch.device = "cpu",
-    rank: int = 0,
-    world_size: int = 1,
-) -> tuple[SourceReport, SourceEvaluation]:
-    """Evaluates one source; every rank takes its part of `ds` and gets the result over all."""
-    evaluation = SourceEvaluation(
-        inference.targets_of(source), inference.num_ids(), loss_options, views, constant
-    )
+    how: EvalOptions | None = None,
+) -> SourceReport:
+    """Evaluates one source; every rank takes its part of `ds` and gets the result over all.
+
+    Args:
+        model: in any mode; it is put back.
+        inference: how to feed it.
+        ds: the samples.
+        name: of the source and of its split.
+        constant: a fitted constant predictor to compare with, or None.
+        how: views, workers, device, rank.
+    """
+    how = how or EvalOptions()
+    source, split = name
+    evaluation = SourceEvaluation(inference.targets_of(source), inference, how.views, constant)
     was_training = model.training
     model.eval()
-    for batch in _batches(ds, inference, workers, views, rank, world_size, device):
+    for batch in _batches(ds, inference, how):
         evaluation.update(model, batch)
     model.train(was_training)
-    return evaluation.report(source, split), evaluation
+    return evaluation.report(source, split)
 
 
-def evaluate_run(
-    where: str,
-    urls: Sequence[str],
+def evaluate(
+    model: str,
+    shards: Sequence[str],
     source: str | None = None,
     split: str = "val",
     reference_split: str | None = "train",
+    *,
     limit: int = 0,
     workers: int = 0,
     device: str = "cpu",
-) -> Iterator[SourceReport]:
+) -> list[SourceReport]:
     """Evaluates a trained network on the sources of some shards.
 
     Args:
-        where: see `pvit_model.network.inference.find_model`.
-        urls: folders with shards.
+        model: a run's folder, an exported folder, or a Hub id `owner/name`.
+        shards: folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split: which samples.
         reference_split: which samples the constant predictor is fitted on; None: no comparison.
         limit: at most so many clips per source (and for fitting); 0: all.
+        workers: loader processes.
+        device: where to compute.
+
+    Returns:
+        one report per source, by name.
 
     Raises:
         UsageError: if there is nothing to evaluate; the message says what there is.
+
+    Example:
+        >>> for report in evaluate("RUN", shards, source="real"):
+        ...     print(report.source, sorted(report.metrics["action"]))
+        real ['majority', 'majority_se', 'top1', 'top5', 'videos']
     """
-    model, inference = load_model(where, device)
-    options = inference.losses()
-    found = find_sources(urls)
+    network, inference = load_model(model, device)
+    found = find_sources(shards)
     if source is not None and source not in found:
         raise UsageError(
             f"no source '{source}' in the shards, which hold {', '.join(sorted(found))}"
         )
     names = [source] if source else sorted(found)
-    done = 0
+    how = EvalOptions(workers=workers, device=device)
+    reports = []
     for name in names:
-        ds = open_split(found[name], name, split)
         inference = inference.for_source(name, pvit_data.open(found[name]).sources[name].tasks)
-        if ds is None or not inference.targets_of(name):
+        held_out = open_split(found[name], name, split)
+        if held_out is None or not inference.targets_of(name):
             continue
-        done += 1
         reference = open_split(found[name], name, reference_split) if reference_split else None
-        constant = (
-            fit_constant(reference, inference, options, limit, workers)
-            if reference is not None
-            else None
-        )
+        constant = None
+        if reference is not None:
+            constant = fit_constant(spread(reference, limit), inference, workers)
         views = inference.crops if name == inference.clip.downstream else 1
-        report, _ = evaluate_source(
-            model, inference, spread(ds, limit), name, split, options,
-            constant=constant, workers=workers, views=views, device=device,
-        )  # fmt: skip
-        yield report
-    if not done:
-        raise UsageError(
-            f"nothing to evaluate: {', '.join(names)} have no samples in split '{split}' for the network's tasks "
-            f"({', '.join(['action'] * (inference.action is not None) + list(inference.tasks)) or 'none'})"
-        )
+        clips, own = spread(held_out, limit), replace(how, views=views)
+        reports.append(evaluate_source(network, inference, clips, (name, split), constant, own))
+    if not reports:
+        raise _nothing(names, split, inference)
+    return reports
+
+
+def _nothing(names: Sequence[str], split: str, inference: Inference) -> UsageError:
+    tasks = ([ACTION] if inference.action is not None else []) + list(inference.tasks)
+    return UsageError(
+        f"nothing to evaluate: {', '.join(names)} have no samples in split '{split}' for the network's tasks "
+        f"({', '.join(tasks) or 'none'})"
+    )

@@ -13,25 +13,25 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from pvit_data.clips import frames as clips
-from pvit_data.clips import geometry, transforms
+from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, survey
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.looking import pictures as draw
-from pvit_model.metrics.action import softmax
-from pvit_model.network.inference import Inference, load_model
-from pvit_model.tasks.pictures import Canvas, caption
-
-if TYPE_CHECKING:
-    from pvit_model.network.pvit import PViT
+from pvit_data.storage.files import write_file
+from pvit_model.network.inference import Inference
+from pvit_model.network.pvit import PViT
+from pvit_model.tasks import get_task
+from pvit_model.tasks.action import softmax
+from pvit_model.tasks.base import Shown
+from pvit_model.using.loading import load_model
 
 MAX_BYTES = 4 << 30
 SHEET_ROWS = 4
@@ -115,32 +115,21 @@ def make_views(
     """The evaluation views of a video, as the network's own hold-out was seen; the predicted frames of the centre crop
     as people like to see them; and the clip's frame numbers.
     """
-    clip = inference.clip.of_source(inference.clip.downstream)
-    frames = clips.choose(
-        clip.sampler(clip.downstream),
-        info.num_frames,
-        clip.num_frames,
-        rate=clip.rate,
-        fps=info.fps,
-    )
-    distinct, order = np.unique(frames, return_inverse=True)
-    pixels = decode_video(data, distinct)
-    source = (pixels.shape[1], pixels.shape[2])
+    source = inference.clip.downstream
+    viewer = Viewer(inference.clip.of_source(source), inference.clip.sampler(source))
     # The centre crop is always among the views: it is the one whose maps are drawn.
     number = inference.crops if inference.crops % 2 else inference.crops + 1
-    views = [
-        transforms.resize(pixels, geometry.view(source, clip, i, number), clip.antialias)[
-            order.ravel()
-        ]
-        for i in range(number)
-    ]
+    pixels = decode_video(data, viewer.evaluation(info).distinct)
+    info = replace(info, height=pixels.shape[1], width=pixels.shape[2])
+    views = [viewer.evaluation(info, i, (1, number)) for i in range(number)]
+    clips = [clip_of(pixels, view, viewer.config.antialias) for view in views]
     # The same crop, large enough to look at: small networks see few pixels.
-    factor = math.ceil(SHOWN_SIDE / min(clip.size))
-    large = clip.model_copy(update={"size": (clip.size[0] * factor, clip.size[1] * factor)})
-    shown = transforms.resize(pixels, geometry.view(source, large, number // 2, number))[
-        order.ravel()
-    ][:: clip.stride]
-    return np.stack(views), shown, [int(f) for f in frames]
+    height, width = viewer.config.size
+    factor = math.ceil(SHOWN_SIDE / min(height, width))
+    large = viewer.config.model_copy(update={"size": (height * factor, width * factor)})
+    centre = replace(viewer, config=large).evaluation(info, number // 2, (1, number))
+    shown = clip_of(pixels, centre)[:: large.stride]
+    return np.stack(clips), shown, centre.frames.tolist()
 
 
 def normalised(
@@ -169,16 +158,19 @@ def run_network(
 
 
 def first_outputs(tasks: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The first clip's predictions by target name, in the layout of their targets; classes instead of scores."""
+    """The first clip's answers by target name, in the layout of their targets."""
     found: dict[str, np.ndarray] = {}
     for name, value in tasks.items():
         if isinstance(value, Mapping):
-            found |= {
-                f"{name}/{space}": v[0].argmax(dim=0).cpu().numpy() for space, v in value.items()
-            }
+            found |= {f"{name}/{space}": _answer(name, maps) for space, maps in value.items()}
         else:
-            found[name] = value[0].float().cpu().numpy()
+            found[name] = _answer(name, value)
     return found
+
+
+def _answer(task: str, prediction: torch.Tensor) -> np.ndarray:
+    found = get_task(task).answer(prediction[:1].float())[0].cpu()
+    return found.numpy()
 
 
 def predict(
@@ -196,6 +188,11 @@ def predict(
     Raises:
         SourceError: if the video cannot be read.
         UsageError, FormatError: if the model cannot.
+
+    Example:
+        >>> best = predict("video.mp4", "RUN").actions[0]
+        >>> f"{best.name}: {best.probability:.0%}"
+        '...ish: ...%'
     """
     data, info = read_video(video)
     network, inference = load_model(model, device)
@@ -220,45 +217,60 @@ def _ranked(scores: Float[np.ndarray, "k"], inference: Inference, top: int) -> l
 
 def write_prediction(prediction: Prediction, inference: Inference, out: Path) -> None:
     """Writes predictions.json, overlay.mp4 and overlay.png."""
-    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(prediction.to_json(), indent=1, ensure_ascii=False)
-    (out / "predictions.json").write_text(text + "\n")
+    write_file(out / "predictions.json", text + "\n")
     frames = overlay_frames(prediction, inference)
     span = (
         prediction.info.num_frames / prediction.info.fps if prediction.info.fps else len(frames) / 2
     )
     # As long as the video (so that motion keeps its pace), but never a blur.
     rate = float(np.clip(len(frames) / span, 1.0, 12.0))
-    (out / "overlay.mp4").write_bytes(encode_video(np.stack(frames), fps=rate))
+    write_file(out / "overlay.mp4", encode_video(np.stack(frames), fps=rate))
     rows = np.unique(np.linspace(0, len(frames) - 1, SHEET_ROWS).round().astype(int))
-    (out / "overlay.png").write_bytes(draw.png(np.concatenate([frames[i] for i in rows])))
+    write_file(out / "overlay.png", draw.png(np.concatenate([frames[i] for i in rows])))
 
 
 def overlay_frames(
     prediction: Prediction, inference: Inference
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
     """One picture per predicted frame: input and outputs side by side, with captions; all of one even size."""
-    shown = prediction.shown
-    depth = prediction.outputs.get("depth")
-    canvas = Canvas(
-        shown,
-        draw.depth_range(depth) if depth is not None else (0.0, 1.0),
-        inference.clip.normal_axes == "camera",
-        dict(inference.segm),
-    )
+    rgb = prediction.shown
     best = prediction.actions[0] if prediction.actions else None
     title = f"{100 * best.probability:.1f}% {best.name}" if best else ""
     pictures = []
-    for t in range(len(shown)):
+    for t in range(len(rgb)):
         number = prediction.frames[t * inference.clip.stride]
-        tiles = [draw.captioned(shown[t], f"input, frame {number}", STRIP)]
-        for name, value in prediction.outputs.items():
-            tiles.append(
-                draw.captioned(canvas.picture(name, value[t], t), caption(name, canvas), STRIP)
-            )
+        tiles = [draw.captioned(rgb[t], f"input, frame {number}", STRIP)]
+        for name, values in prediction.outputs.items():
+            task, shown = get_task(name), shown_frame(inference, name, values, rgb, t)
+            tiles.append(draw.captioned(task.picture(shown), task.caption(shown), STRIP))
         strip = draw.grid([tiles])
         pictures.append(_even(draw.captioned(strip, title, STRIP + 4) if title else strip))
     return pictures
+
+
+def shown_frame(
+    inference: Inference,
+    target: str,
+    values: Shaped[np.ndarray, "t ..."],
+    rgb: UInt8[np.ndarray, "t h w 3"],
+    frame: int,
+) -> Shown:
+    """One frame of a clip's answers, or of its target, to be drawn.
+
+    Args:
+        values: of all predicted frames.
+        rgb: those frames.
+        frame: which of them.
+    """
+    return Shown(
+        target=target,
+        value=values[frame],
+        whole=values,
+        rgb=rgb[frame],
+        clip=inference.clip,
+        space=inference.space_of(target),
+    )
 
 
 def _even(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -56,7 +56,10 @@ def test_errors_are_one_line_with_their_exit_code(kind: str, capsys: pytest.Capt
     ("argv", "parts"),
     [
         (["wrok"], ["No such command 'wrok'", "'work'", "tool --help"]),
-        (["work", "--shard-sise", "3"], ["no option '--shard-sise'", "Nearest: '--shard-size'", "tool work --help"]),
+        (
+            ["work", "--shard-sise", "3"],
+            ["no option '--shard-sise'", "mean '--shard-size'?", "tool work --help"],
+        ),
         (["work", "--shard-size", "big"], ["--shard-size", "integer. See"]),
         (["work", "--shard-size"], ["--shard-size"]),
         (["fail"], ["Missing argument", "'kind'"]),

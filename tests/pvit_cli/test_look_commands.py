@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +76,7 @@ def test_show(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     code, out, _ = run(capsys, "show", shards, keys[0], "--out", tmp_path / "one.png")
     assert code == 0
     for argv, text in (
-        ([keys[0][:-1] + "x"], "Nearest: 'hypersim-ai"),
+        ([keys[0][:-1] + "x"], "did you mean 'hypersim-ai"),
         (["999"], "numbers go from 0 to"),
         ([keys[0], "--frame", "7"], "has frames 0 to 0"),
         (["--where", "frames > 1000"], "no sample fulfils"),
@@ -110,3 +112,15 @@ def test_half_blocks() -> None:
     assert text.plain == ("▀" * 8 + "\n") * 2
     styles = {(str(span.style.color.triplet.hex), str(span.style.bgcolor.triplet.hex)) for span in text.spans}
     assert styles == {("#ff0000", "#000000")}
+
+
+def test_looking_needs_no_converter(shards: Path, tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["pvit_converters"] = sys.modules["pvit_model"] = sys.modules["torch"] = None
+from pvit_cli.data import main
+for command in ("validate", "stats", "show"):
+    assert main([command, {str(shards)!r}]) == 0, command
+assert main(["gallery", {str(shards)!r}, "--out", {str(tmp_path / "page.html")!r}, "--samples", "2"]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -12,7 +12,7 @@ from PIL import Image
 import pvit_data
 from pvit_cli.data import main
 from pvit_converters import registry
-from pvit_converters.simulate.film import encode
+from pvit_converters.simulate.files.video import encode
 
 PAGE = Path(__file__).parents[2] / "docs/add-a-source.md"
 DEPTH = np.arange(3 * 24 * 32).reshape(3, 24, 32).astype(np.uint16)

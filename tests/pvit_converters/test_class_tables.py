@@ -3,7 +3,7 @@
 import pytest
 
 from pvit_converters.hypersim.nyu40 import NYU40
-from pvit_converters.surreact.actions import ACTIONS, NTU60, UESTC40
+from pvit_converters.surreact.classes import ACTIONS, NTU60, UESTC40
 
 NTU = """
 0 drink water | 1 eat meal/snack | 2 brushing teeth | 3 brushing hair | 4 drop | 5 pickup | 6 throw |

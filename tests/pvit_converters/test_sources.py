@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from pvit_cli.data import main
-from pvit_converters import registry
-from pvit_converters.simulate import SOURCES
+from pvit_converters import registry, simulate
 
 AUXILIARY = ("ehoi", "hypersim", "phav", "surreact", "synadl")
 PAPER_TASKS = {
@@ -29,7 +28,7 @@ def test_declarations(name: str) -> None:
     assert "@" in info.citation
     assert all((info.title, info.licence, info.obtain, info.tree))
     assert "\n" not in info.obtain, "error messages end with it and are one line"
-    assert name in SOURCES
+    assert name in simulate.names()
 
 
 @pytest.mark.parametrize("name", AUXILIARY)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from pvit_data.clips.transforms import keep_boxes
 from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
@@ -92,7 +91,7 @@ class MemorySet:
             if name == "pose3d" and out.pose3d_valid is not None:
                 out.pose3d_valid = out.pose3d_valid[picks]
         if out.boxes is not None:
-            out.boxes = keep_boxes(out.boxes, np.isin(out.boxes.frame, frames))
+            out.boxes = out.boxes.keep(np.isin(out.boxes.frame, frames))
         return out
 
 

@@ -103,8 +103,8 @@ def run_folder(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.Tem
     """A finished run of the tiny recipe."""
     from pvit_model.recipes.loading import load_recipe
     from pvit_model.recipes.plan import make_plan
-    from pvit_model.training.trainer import train
+    from pvit_model.training.trainer import run_plan
 
     out = tmp_path_factory.mktemp("runs") / "run"
-    train(make_plan(load_recipe(tiny_recipe), shards), out)
+    run_plan(make_plan(load_recipe(tiny_recipe), shards), out)
     return out

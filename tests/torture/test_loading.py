@@ -20,7 +20,8 @@ import pytest
 import pvit_data
 from pvit_data.clips.config import ClipConfig
 from pvit_data.loading.batch import Batch
-from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.mixing.mixture import Mixture
+from pvit_data.mixing.sources import MixtureSource
 from pvit_data.testing import assert_exact_resume
 from tests.pvit_data.memory_set import real, still, synthetic
 

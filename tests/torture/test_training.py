@@ -223,7 +223,7 @@ from pvit_data.errors import PvitError
 from pvit_model.recipes.plan import make_plan
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.training.step import Stepper
-from pvit_model.training.trainer import Trainer, train
+from pvit_model.training.trainer import Trainer, run_plan
 kind, rank = {kind!r}, int(os.environ["RANK"])
 said = open({out!r} + ".rank" + str(rank), "w")  # two ranks' lines on one pipe may run into each other
 clip = Stepper._clip
@@ -250,7 +250,7 @@ def poisoned(self, batch, stop):
 Trainer._step = poisoned
 settings = ["run.max_nonfinite=3", "run.timeout_s=15", "run.log_every=1"]
 try:
-    train(make_plan(load_recipe({recipe!r}, settings), {shards!r}), Path({out!r}))
+    run_plan(make_plan(load_recipe({recipe!r}, settings), {shards!r}), Path({out!r}))
 except PvitError as error:
     print("stopped", error, file=said, flush=True)
 """

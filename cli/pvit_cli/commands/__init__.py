@@ -1,1 +1,1 @@
-"""The commands of `pvit-data`, one module each with a function `register(app)`."""
+"""The commands of `pvit-data` and of `pvit`, one module each; a module has a function `register(app)`."""

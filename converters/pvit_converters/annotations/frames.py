@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from jaxtyping import Integer
 
 from pvit_data.errors import UsageError
-from pvit_data.sample.sample import Sample
+from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, Sample
 
 HELP = "annotate these frames only, as START:STOP:STEP, e.g. ::4 (every fourth) or :300; the video stays whole"
 
 _SLICE = re.compile(r"(\d*):(\d*)(?::(\d*))?")
-_DENSE = ("depth", "normal", "segm")
-_POSE = ("pose3d", "pose3d_valid", "pose2d")
 
 
 def parse_frames(text: str) -> slice:
@@ -26,14 +25,16 @@ def parse_frames(text: str) -> slice:
         UsageError: if it is no such text.
     """
     match = _SLICE.fullmatch(text or ":")
-    parts = (
-        [int(part) if part else None for part in match.groups(default="")]
-        if match
-        else [None, None, 0]
-    )
-    if parts[2] == 0:
+    if match is None or int(match[3] or 1) == 0:
         raise UsageError(f"--frames {text}: expected START:STOP:STEP, such as ::4 or :300")
-    return slice(*parts)
+    return slice(*(int(part) if part else None for part in match.groups()))
+
+
+def name_frames(sample: Sample, frames: Integer[np.ndarray, "n"]) -> None:
+    """Says of every map and joint which frames its entries belong to, where not every frame has them; in place."""
+    for name in (*DENSE_FIELDS, *POSE_FIELDS):
+        if sample.has(name):
+            sample.frames[name] = frames
 
 
 def keep_frames(sample: Sample, text: str) -> None:
@@ -45,7 +46,7 @@ def keep_frames(sample: Sample, text: str) -> None:
     chosen = np.arange(sample.num_frames)[parse_frames(text)]
     if len(chosen) == sample.num_frames:
         return
-    for names in (*((name,) for name in _DENSE), _POSE):
+    for names in (*((name,) for name in DENSE_FIELDS), POSE_FIELDS):
         first = next((name for name in names if sample.has(name)), None)
         if first is None:
             continue
@@ -58,17 +59,4 @@ def keep_frames(sample: Sample, text: str) -> None:
         if kept.any():
             sample.frames.update(dict.fromkeys((n for n in names if sample.has(n)), places[kept]))
     if sample.boxes is not None:
-        _keep_boxes(sample, chosen)
-
-
-def _keep_boxes(sample: Sample, chosen: np.ndarray) -> None:
-    boxes = sample.boxes
-    assert boxes is not None
-    kept = np.isin(boxes.frame, chosen)
-    place = np.append(
-        np.where(kept, np.cumsum(kept) - 1, -1), -1
-    )  # the last one is for "no partner"
-    boxes.xyxy, partner = boxes.xyxy[kept], place[boxes.partner[kept]]
-    for name in boxes.COLUMNS:
-        setattr(boxes, name, getattr(boxes, name)[kept].astype(np.int32))
-    boxes.partner = partner.astype(np.int32)
+        sample.boxes = sample.boxes.keep(np.isin(sample.boxes.frame, chosen))

@@ -110,7 +110,9 @@ def read_coco(path: Path) -> Coco:
 
 @lru_cache(maxsize=8)
 def _remembered(path: Path, _time: int) -> Coco:
-    out, categories, place = Coco(), dict[Any, int | None](), _Places()
+    out = Coco()
+    categories: dict[Any, int | None] = {}
+    place = _Places()
     early = [0]  # annotations that stand before the images or categories
 
     def add_category(c: Any) -> None:
@@ -265,7 +267,8 @@ def _add_links(out: Coco, path: Path, classes: list[int], place: _Places) -> Non
             link = Link(classes[number], box)
             if row.get("id") is not None:
                 out.links[row["id"]] = link
-            hand, position = to_box(row.get("bbox")), place.of(row.get("image_id"))
+            hand = to_box(row.get("bbox"))
+            position = place.of(row.get("image_id"))
             if hand is not None and position is not None:
                 out.links_by_box.setdefault(position, []).append((hand, link))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

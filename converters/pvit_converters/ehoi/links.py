@@ -41,9 +41,11 @@ def find_partner(coco: Coco, position: int, hand: int, diagonal: float) -> Partn
     """
     rows = coco.rows[position]
     by_offset = _by_offset(rows, hand, diagonal)
-    found, way = _by_id(rows, hand), "id"
+    way = "id"
+    found = _by_id(rows, hand)
     if found < 0:
-        found, way = _by_box(coco, position, hand), "box"
+        way = "box"
+        found = _by_box(coco, position, hand)
     if found < 0:
         return Partner(by_offset, "offset" if by_offset >= 0 else "")
     return Partner(found, way, None if rows[hand].offset is None else by_offset == found)
@@ -54,14 +56,10 @@ def _by_id(rows: list[Row], hand: int) -> int:
     if wanted is None or wanted == -1:
         return -1
     ids = [row.id for row in rows]
+    if wanted in ids:
+        return ids.index(wanted)
     texts = [str(i) for i in ids]
-    return (
-        ids.index(wanted)
-        if wanted in ids
-        else texts.index(str(wanted))
-        if str(wanted) in texts
-        else -1
-    )
+    return texts.index(str(wanted)) if str(wanted) in texts else -1
 
 
 def _by_box(coco: Coco, position: int, hand: int) -> int:
@@ -73,13 +71,10 @@ def _by_box(coco: Coco, position: int, hand: int) -> int:
         for box, link in coco.links_by_box.get(position, [])
         if max(abs(a - b) for a, b in zip(box, rows[hand].box, strict=True)) <= TOLERANCE
     ]
-    for link in [
-        *sorted(same, key=lambda link: link is not by_id),
-        *([] if by_id is None else [by_id]),
-    ]:
-        scores = [
-            overlap(row.box, link.box) if row.class_id == link.class_id else 0.0 for row in rows
-        ]
+    links = sorted(same, key=lambda link: link is not by_id)
+    links += [] if by_id is None else [by_id]
+    for link in links:
+        scores = [overlap(row.box, link.box) * (row.class_id == link.class_id) for row in rows]
         best = int(np.argmax(scores))
         if scores[best] >= MIN_OVERLAP:
             return best

@@ -91,11 +91,9 @@ def runs_of(value: dict[str, Any], height: int, width: int) -> list[int] | None:
     try:
         if [int(v) for v in value.get("size", [])] != [height, width]:
             return None
-        runs = (
-            unpack(counts.encode() if isinstance(counts, str) else counts)
-            if isinstance(counts, str | bytes)
-            else counts
-        )
+        if isinstance(counts, str):
+            counts = counts.encode()
+        runs = unpack(counts) if isinstance(counts, bytes) else counts
         out = [int(v) for v in runs or []]
     except (TypeError, ValueError):
         return None

@@ -144,7 +144,7 @@ def _key_in_work(task: Task) -> str:
     """What the dead worker was at; taken away, so that it is not counted again for a death before the next sample."""
     with suppress(OSError):
         if task.marker is not None:
-            key = task.marker.read_text()
+            key = task.marker.read_text(encoding="utf-8")
             task.marker.unlink()
             return key
     return ""

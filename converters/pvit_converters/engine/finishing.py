@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pvit_converters.engine import plan as plans
 from pvit_converters.engine.place import remove_leftovers
+from pvit_converters.engine.plan_file import load_plan
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
 from pvit_data.errors import SourceError, UsageError
@@ -28,7 +28,7 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
         raise UsageError(f"{out}: no conversion to finish there")
     reports = []
     for source in sources:
-        plan = plans.load(source, storage)
+        plan = load_plan(source, storage)
         assert plan is not None
         receipts = finished_shards(plan, storage)
         ordered = [
@@ -43,7 +43,7 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
             )
         remove_leftovers(storage, source)
         reports.append(report)
-    finish.build(out)
+    finish.write_manifest(out)
     for report in reports:
         save(report, storage)
     return reports

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
-from pvit_converters.engine.plan import plan_name
-from pvit_converters.engine.report import size_text
+from pvit_converters.engine.plan_file import plan_name
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.storage.files import PART
 from pvit_data.storage.storage import Storage
+from pvit_data.words import size_text
 from pvit_data.writing import finish
 
 SPACE_MARGIN = 1.1
@@ -64,7 +64,7 @@ def overwrite(storage: Storage, source: str) -> None:
     """
     remove_source(storage, source)
     if finish.read_receipts(storage):
-        finish.build(storage.url)
+        finish.write_manifest(storage.url)
     else:
         storage.remove(MANIFEST)
 

@@ -8,22 +8,15 @@ and new groups can be appended without touching finished shards.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from pvit_converters.base import Converter, Item, Listing
+from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import SPLITS
-from pvit_data.storage.storage import Storage
-
-PLAN_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -96,49 +89,11 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make_identity(converter: Converter, settings: Settings) -> dict[str, Any]:
-    """What must be equal for a conversion to continue an earlier one."""
-    return {
-        "plan": PLAN_VERSION,
-        "source": converter.info.name,
-        "converter": f"{type(converter).__module__}:{type(converter).__qualname__}",
-        "converter_version": converter.version,
-        "options": portable_options(converter.options),
-        "shard_bytes": settings.shard_bytes,
-        "holdout": settings.holdout,
-        "limit": settings.limit,
-        "filters": list(settings.filters),
-        "encodings": dict(sorted(settings.encodings.items())),
-    }
-
-
-def portable_options(options: BaseModel) -> dict[str, Any]:
-    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's."""
-    values = options.model_dump(mode="json")
-    for name in type(options).model_fields:
-        if isinstance(value := getattr(options, name), Path):
-            values[name] = _content_of(value)
-    return values
-
-
-def _content_of(path: Path) -> str:
-    if path.is_dir():
-        listing = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
-        return f"folder:{digest(json.dumps(listing))[:16]}"
-    if path.is_file():
-        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    return f"missing:{path.name}"
-
-
-def make_plan(converter: Converter, settings: Settings, listing: Listing) -> Plan:
-    """Plans all shards of a listing."""
+def make_plan(identity: dict[str, Any], settings: Settings, listing: Listing) -> Plan:
+    """Plans all shards of a listing; `identity` says of which conversion."""
     items = select(listing.items, settings)
-    return Plan(
-        make_identity(converter, settings),
-        _shards(items, settings, {}),
-        listing.absent,
-        tuple(listing.notes),
-    )
+    shards = _shards(items, settings, {})
+    return Plan(identity, shards, listing.absent, tuple(listing.notes))
 
 
 def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, list[str]]:
@@ -226,90 +181,3 @@ def _groups(items: list[Item]) -> list[list[Item]]:
     for item in items:
         groups.setdefault(item.group, []).append(item)
     return list(groups.values())
-
-
-# ---- on disk ---------------------------------------------------------------------------------------------------------
-
-
-def plan_name(source: str) -> str:
-    """Where a source's plan lies in the dataset."""
-    return f"{source}/plan.json"
-
-
-def save(plan: Plan, storage: Storage) -> None:
-    """Stores a plan; the same bytes for the same plan."""
-    shards = [
-        {
-            "split": shard.split,
-            "number": shard.number,
-            "items": [[i.key, i.group, i.split, i.ref, i.size] for i in shard.items],
-        }
-        for shard in plan.shards
-    ]
-    value = {
-        "identity": plan.identity,
-        "absent": plan.absent,
-        "notes": plan.notes,
-        "shards": shards,
-    }
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    storage.write(plan_name(plan.identity["source"]), text.encode())
-
-
-def load(source: str, storage: Storage) -> Plan | None:
-    """A stored plan, or None.
-
-    Raises:
-        FormatError: if it is damaged.
-    """
-    name = plan_name(source)
-    if not storage.exists(name):
-        return None
-    try:
-        value = json.loads(storage.read(name))
-        shards = tuple(
-            ShardPlan(s["split"], s["number"], tuple(Item(*fields) for fields in s["items"]))
-            for s in value["shards"]
-        )
-        return Plan(value["identity"], shards, value["absent"], tuple(value["notes"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        where = f"{storage.url}/{name}"
-        raise FormatError(
-            f"{where}: damaged ({error!r}); --overwrite converts the source again"
-        ) from error
-
-
-def require_equal(
-    old: Mapping[str, Any], new: Mapping[str, Any], where: str, ignoring: Collection[str] = ()
-) -> None:
-    """Refuses to continue a conversion under other settings.
-
-    Args:
-        old, new: identities of the plans.
-        where: the dataset, for the message.
-        ignoring: settings and options that may differ.
-
-    Raises:
-        UsageError: naming every setting that differs, with both values.
-    """
-    differences = [
-        f"{name}: {a!r} there, {b!r} now"
-        for name, a, b in _differences(old, new)
-        if name not in ignoring
-    ]
-    if differences:
-        raise UsageError(
-            f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
-            "--overwrite to convert the source again"
-        )
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
-    for name in sorted({*old, *new}):
-        a, b = old.get(name), new.get(name)
-        if a == b:
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from _differences(a, b)
-        else:
-            yield name, a, b

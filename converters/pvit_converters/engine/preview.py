@@ -8,12 +8,14 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from pvit_converters.base import Unwanted
-from pvit_converters.engine import plan as plans
-from pvit_converters.engine.report import size_text
+from pvit_converters.engine.identity import make_identity
+from pvit_converters.engine.plan import Plan, make_plan
 from pvit_converters.engine.run import Job, source_spec
 from pvit_converters.engine.task import load_checked
+from pvit_converters.evenly import evenly
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.format.tar import BLOCK, padded
+from pvit_data.words import size_text
 from pvit_data.writing.encode import encode_sample
 from pvit_data.writing.shard import encoding_of
 
@@ -52,13 +54,9 @@ def preview(job: Job) -> Preview:
     """
     converter = job.converter(job.root, job.options)
     encoding = encoding_of(source_spec(job, converter), "train")
-    plan = plans.make_plan(converter, job.settings, converter.list_items())
+    plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())
     items = [item for shard in plan.shards for item in shard.items]
-    picked = (
-        [items[i * len(items) // NUM_TRIED] for i in range(NUM_TRIED)]
-        if len(items) > NUM_TRIED
-        else items
-    )
+    picked = evenly(items, NUM_TRIED)
     estimated = measured = count = 0
     failures = []
     for item in picked:
@@ -88,7 +86,7 @@ def preview(job: Job) -> Preview:
     )
 
 
-def _splits(plan: plans.Plan) -> Counter[str]:
+def _splits(plan: Plan) -> Counter[str]:
     return Counter(shard.split for shard in plan.shards)
 
 

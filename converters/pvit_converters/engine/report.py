@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pvit_converters.engine.plan import Plan
 from pvit_data.format.receipts import Receipt
 from pvit_data.storage.storage import Storage
+from pvit_data.words import size_text
 
 MAX_EXAMPLES = 10
 
@@ -142,15 +143,6 @@ def as_text(report: Report) -> str:
         lines.append(f"  ... and {more} more in {report_name(report.source)}")
     lines += [f"  note: {note}" for note in report.notes]
     return "\n".join(lines)
-
-
-def size_text(size: float) -> str:
-    """Bytes for people: `1.4 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def to_json(report: Report, **more: Any) -> dict[str, Any]:

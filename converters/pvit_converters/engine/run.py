@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pvit_converters.base import Converter, ConverterOptions
-from pvit_converters.engine import plan as plans
 from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
+from pvit_converters.engine.identity import (
+    fingerprint,
+    make_identity,
+    portable_options,
+    require_equal,
+)
 from pvit_converters.engine.place import (
     overwrite,
     remove_leftovers,
@@ -19,8 +24,9 @@ from pvit_converters.engine.place import (
     require_free,
     require_space,
 )
-from pvit_converters.engine.plan import Plan, Settings
-from pvit_converters.engine.report import Report, make_report, save
+from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
+from pvit_converters.engine.plan_file import load_plan, save_plan
+from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
 from pvit_data.errors import PvitError, SourceError, UsageError
@@ -54,7 +60,7 @@ class Job:
         check_space: refuse to start where the estimate does not fit on the disk.
     """
 
-    converter: type[Converter]
+    converter: type[Converter[Any]]
     root: Path
     out: str
     options: ConverterOptions
@@ -75,7 +81,7 @@ class Job:
         return self.converter.info.name
 
 
-def source_spec(job: Job, converter: Converter) -> SourceSpec:
+def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     """The declaration of the source that goes into the manifest."""
     info = converter.info
     return SourceSpec(
@@ -84,12 +90,13 @@ def source_spec(job: Job, converter: Converter) -> SourceSpec:
         licence=info.licence,
         redistributable=info.redistributable,
         citation=info.citation,
-        converter=f"{type(converter).__module__}:{type(converter).__qualname__}",
+        converter=info.name,
         converter_version=converter.version,
-        options=plans.portable_options(converter.options),
+        options=portable_options(converter.options),
         spaces=converter.spaces(),
         encodings=dict(job.settings.encodings),
         role=info.role,
+        sampler=info.sampler,
         tasks=info.tasks,
     )
 
@@ -120,48 +127,48 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         )
     with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
         converter = job.converter(job.root, job.options)
-        encoding_of(
-            source_spec(job, converter), "train"
-        )  # refuses unknown encodings before any work
+        spec = source_spec(job, converter)
+        encoding_of(spec, "train")  # refuses unknown encodings before any work
         storage = Storage(job.out)
         plan, notes = _plan(job, converter, storage)
-        # After --append with another selection, the options of the first time stand for the source.
-        kept = {"options": plan.identity["options"], "notes": list(plan.notes)}
-        spec = source_spec(job, converter).model_copy(update=kept)
+        # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
+        kept = {name: plan.identity[name] for name in ("converter", "options")}
+        spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
         notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
         return _finish(job, plan, storage, notes)
 
 
-def _plan(job: Job, converter: Converter, storage: Storage) -> tuple[Plan, list[str]]:
+def _plan(job: Job, converter: Converter[Any], storage: Storage) -> tuple[Plan, list[str]]:
     """The stored plan if there is one, else a new one."""
-    plan = None if job.overwrite else plans.load(job.source, storage)
+    plan = None if job.overwrite else load_plan(job.source, storage)
     if plan is None:
         return _new_plan(job, converter, storage), []
-    identity = plans.make_identity(converter, job.settings)
+    identity = make_identity(converter, job.settings)
     ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
-    plans.require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
+    require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
     notes: list[str] = []
     if job.append:
-        plan, notes = plans.append_to(plan, job.settings, converter.list_items())
-        plans.save(plan, storage)
+        plan, notes = append_to(plan, job.settings, converter.list_items())
+        save_plan(plan, storage)
     return plan, notes
 
 
-def _new_plan(job: Job, converter: Converter, storage: Storage) -> Plan:
-    plan = plans.make_plan(converter, job.settings, converter.list_items())
+def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
+    plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
     if job.overwrite:  # only now that there is something to take its place
         overwrite(storage, job.source)
     else:
         require_free(storage, job.source)
-    plans.save(plan, storage)
+    save_plan(plan, storage)
     return plan
 
 
 def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
     """Receipts of the plan's finished shards, by split and number."""
-    source, name = plan.identity["source"], fingerprint(plan)
+    source = plan.identity["source"]
+    name = fingerprint(plan.identity)
     planned = {(shard.split, shard.number) for shard in plan.shards}
     found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
     return {
@@ -172,11 +179,6 @@ def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Recei
         and storage.exists(receipt.name)
         and storage.size(receipt.name) == receipt.bytes
     }
-
-
-def fingerprint(plan: Plan) -> str:
-    """Hash of a plan's identity."""
-    return plans.digest(json.dumps(plan.identity, sort_keys=True))[:16]
 
 
 def _write_shards(
@@ -194,7 +196,8 @@ def _write_shards(
         return []
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    root, name = job.root.resolve(), fingerprint(plan)
+    root = job.root.resolve()
+    name = fingerprint(plan.identity)
     tasks = [Task(job.converter, root, job.options, job.out, spec, shard, name) for shard in todo]
     notes = _execute(job, tasks, count)
     if job.num_tasks == 1:
@@ -204,9 +207,8 @@ def _write_shards(
 
 def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
     workers = min(job.workers or _worthwhile(tasks), len(tasks))
-    execute = (
-        run_here if workers <= 1 and job.scheduler is None else on_dask(workers, job.scheduler)
-    )
+    is_alone = workers <= 1 and job.scheduler is None
+    execute = run_here if is_alone else on_dask(workers, job.scheduler)
     tried = failed = 0
     notes = []
     for task, result in execute(tasks, count):
@@ -227,14 +229,9 @@ def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
 
 def _worthwhile(tasks: list[Task]) -> int:
     """One process per core, or this one alone where the work is less than starting them."""
-    is_small = sum(task.shard.size for task in tasks) < SMALL_JOB
-    return (
-        1
-        if is_small
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if sum(task.shard.size for task in tasks) < SMALL_JOB:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_open(job: Job, receipt: Receipt | None) -> bool:
@@ -273,11 +270,26 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
             reason=first.reason,
         )
     if report.complete:
-        finish.build(job.out)
+        finish.write_manifest(job.out)
     save(report, storage)
     return report
 
 
-def exceeds(report: Report, max_failed: float) -> bool:
-    """Whether more samples failed than allowed."""
-    return report.failed_fraction > max_failed
+def require_success(job: Job, report: Report) -> None:
+    """Refuses a conversion that did not do its part; what is finished stays.
+
+    Raises:
+        SourceError: if more samples failed than `job.max_failed`, or shards of this run could not be written.
+    """
+    if report.failed_fraction > job.max_failed:
+        where = f"{job.out.rstrip('/')}/{report_name(job.source)}"
+        raise SourceError(
+            f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
+            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept, the list is in {where}; "
+            f"first: {report.failures[0].message}"
+        )
+    if not report.complete and job.num_tasks == 1:
+        missing = report.planned_shards - report.shards
+        raise SourceError(
+            f"{missing} of {report.planned_shards} shards could not be written: {report.notes[-1]}"
+        )

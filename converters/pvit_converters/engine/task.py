@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.plan import ShardPlan
@@ -40,7 +40,7 @@ class Task:
         poison: keys of samples that killed their process before; they are skipped.
     """
 
-    converter: type[Converter]
+    converter: type[Converter[Any]]
     root: Path
     options: ConverterOptions
     out: str
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _converter(kind: type[Converter], root: Path, options: ConverterOptions) -> Converter:
+def _converter(kind: type[Converter[Any]], root: Path, options: ConverterOptions) -> Converter[Any]:
     return kind(root, options)
 
 
@@ -128,7 +128,7 @@ def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sampl
         tick(1)
 
 
-def load_checked(converter: Converter, item: Item) -> Sample:
+def load_checked(converter: Converter[Any], item: Item) -> Sample:
     """`Converter.load`, with unexpected errors of decoders turned into `SourceError`.
 
     Raises:
@@ -160,4 +160,4 @@ def _mark(task: Task, item: Item) -> None:
     if task.marker is not None:
         with suppress(OSError):  # the marker only helps to name a culprit
             task.marker.parent.mkdir(parents=True, exist_ok=True)
-            task.marker.write_text(item.key)
+            task.marker.write_text(item.key, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Reading the files of one frame, and insisting that they belong together.
+"""One frame: its files, which must belong together, and the view from which it was rendered.
 
 Any image size is legal as long as all files of a frame agree.
 """
@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Float32, Integer
 
-from pvit_converters.hypersim.layout import FILES, Trajectory
+from pvit_converters.hypersim import camera as cam
+from pvit_converters.hypersim.layout import FILES, Trajectory, scale_of_scene
 from pvit_converters.hypersim.nyu40 import is_legal
-from pvit_converters.raw.hdf5 import read_array
+from pvit_converters.hypersim.tables import Tables
+from pvit_converters.raw.hdf5 import read_hdf5
 from pvit_data.errors import SourceError
 from pvit_data.sample.sample import EncodedMedia
 
@@ -62,7 +65,7 @@ class Frame:
         """
         path = self.trajectory.path(self.number, name)
         shape = (None, None, 3) if name in _VECTORS else (None, None)
-        array = read_array(path, shape, "f" if name in _FLOATS else "iu")
+        array = read_hdf5(path, shape, "f" if name in _FLOATS else "iu")
         self._agree(path, array.shape[0], array.shape[1])
         return array
 
@@ -82,8 +85,8 @@ class Frame:
         """
         labels: Integer[np.ndarray, "h w"] = self.read("semantic")
         if not is_legal(labels):
-            path, found = self.trajectory.path(self.number, "semantic"), np.unique(labels)
-            odd = [int(x) for x in found if x != -1 and not 1 <= x <= 40][:5]
+            path = self.trajectory.path(self.number, "semantic")
+            odd = [int(x) for x in np.unique(labels) if x != -1 and not 1 <= x <= 40][:5]
             raise SourceError(
                 f"{path}: labels {odd}, expected -1 or 1..40 (NYU40)", reason="bad-label"
             )
@@ -127,3 +130,72 @@ class Frame:
                 f"{path}: {width} x {height} pixels, but {self._sized_by} has {self._size[1]} x {self._size[0]}",
                 reason="size-mismatch",
             )
+
+
+@dataclass(frozen=True)
+class View:
+    """How a frame was seen.
+
+    Args:
+        m: viewing direction (OpenGL camera axes) from (u, v, 1); see `camera`.
+        is_known: the scene's camera is in the tables; else it is taken as a plain pinhole.
+        scale: metres per asset unit; 0: unknown.
+        rays: unit viewing rays, OpenCV camera axes.
+        has_pose: the pose's files are there.
+        rotation: world from OpenGL camera axes; None without a pose, or where it is no rotation.
+        centre: optical centre in asset units; None without a pose.
+    """
+
+    m: Float[np.ndarray, "3 3"]
+    is_known: bool
+    scale: float
+    rays: Float32[np.ndarray, "h w 3"]
+    has_pose: bool
+    rotation: Float[np.ndarray, "3 3"] | None
+    centre: Float[np.ndarray, "3"] | None
+
+
+def view_of(frame: Frame, tables: Tables) -> View:
+    """The view of a frame of which a file was read, so that its size is known.
+
+    Raises:
+        SourceError: if a file of the camera is damaged.
+    """
+    height, width = frame.size
+    known = tables.cameras.get(frame.trajectory.folder.name)
+    scale = scale_of_scene(frame.trajectory.folder) or (known.scale if known else 0.0)
+    # Only reached under --assume-pinhole: unknown scenes are not listed otherwise.
+    m = known.m if known else cam.standard_m(height, width)
+    pose = _pose(frame)
+    return View(
+        m=m,
+        is_known=known is not None,
+        scale=scale,
+        rays=_cached_rays(m.tobytes(), height, width),
+        has_pose=pose is not None,
+        rotation=None if pose is None else cam.clean_rotation(pose[0]),
+        centre=None if pose is None else pose[1],
+    )
+
+
+def _pose(frame: Frame) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]] | None:
+    """World from camera rotation and optical centre (asset units); None if a file is not there."""
+    rotations, centres = frame.trajectory.orientations, frame.trajectory.positions
+    if not (rotations.is_file() and centres.is_file()):
+        return None
+    all_rotations = _cached_array(rotations, (None, 3, 3))
+    all_centres = _cached_array(centres, (None, 3))
+    if frame.number >= min(len(all_rotations), len(all_centres)):
+        raise SourceError(f"{rotations}: holds no frame {frame.number}", reason="wrong-shape")
+    return all_rotations[frame.number], all_centres[frame.number]
+
+
+@lru_cache(maxsize=4)
+def _cached_rays(m: bytes, height: int, width: int) -> Float32[np.ndarray, "h w 3"]:
+    return cam.unit_rays(np.frombuffer(m).reshape(3, 3), height, width)
+
+
+@lru_cache(maxsize=16)
+def _cached_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
+    array: Float[np.ndarray, "..."] = read_hdf5(path, shape, "f").astype(np.float64)
+    return array

@@ -1,4 +1,4 @@
-"""Hypersim's tables: which frames were released in which split, and each scene's camera.
+"""Hypersim's tables: which frames were released in which split, which are broken, and each scene's camera.
 
 They are not in the downloaded archives. They come from the official CSV files (a metadata folder), or from the compact
 copy that ships with this package; each of the three CSVs is optional and falls back to the compact copy on its own.
@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,6 +31,28 @@ ATTRIBUTION = (
     "https://github.com/apple/ml-hypersim), licence CC BY-SA 3.0 Unported; this derived table has the same licence."
 )
 SPLITS = ("train", "val", "test")
+BROKEN = (
+    "ai_003_001/cam_00",  # colour is black
+    "ai_004_009/cam_01",  # colour is black
+    "ai_013_001/*",
+    "ai_015_006/*",
+    "ai_023_004/cam_01",
+    "ai_023_006/*",
+    "ai_023_008/cam_01",
+    "ai_023_009/*",
+    "ai_026_013/*",
+    "ai_026_018/*",
+    "ai_026_020/*",
+    "ai_038_007/*",
+    "ai_046_001/*",
+    "ai_048_004/*",
+    "ai_053_005/*",
+)
+"""Released trajectories with broken textures, lighting or labels, or without usable colour: 2,200 released images.
+
+Sources: apple/ml-hypersim issue 22, and the list of TUI-NICR/nicr-scene-analysis-datasets.
+"""
+
 _PLACES = (
     "",
     "evermotion_dataset/analysis",
@@ -67,6 +90,11 @@ class Tables:
     frames: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     rooms: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def is_broken(scene: str, camera: str) -> bool:
+    """Whether a trajectory is on the list of broken ones."""
+    return any(fnmatchcase(f"{scene}/{camera}", pattern) for pattern in BROKEN)
 
 
 def has_tables(folder: Path) -> bool:

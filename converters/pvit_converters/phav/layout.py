@@ -22,7 +22,8 @@ NAME = re.compile(
 )
 """Name of a video folder (spec, section 4)."""
 
-MODALITIES = ("rgb", "depth", "semantic", "instance", "flow_x", "flow_y", "raw")
+MAPS = ("depth", "semantic", "instance")
+MODALITIES = ("rgb", *MAPS, "flow_x", "flow_y", "raw")
 _FILE = re.compile(
     r"^(?P<prefix>.*?)[_-]?(?P<index>\d{4,6})\.(?P<ext>png|jpg|jpeg)$", re.IGNORECASE
 )
@@ -79,11 +80,7 @@ def _has_actions(folder: Path) -> bool:
 def sample_key(relative: str, name: str) -> str:
     """`phav-` and the video's own id, or a hash of its relative path where its name does not parse."""
     match = NAME.match(name)
-    return (
-        f"phav-{match['id']}"
-        if match
-        else f"phav-{hashlib.sha256(relative.encode()).hexdigest()[:32]}"
-    )
+    return f"phav-{match['id'] if match else hashlib.sha256(relative.encode()).hexdigest()[:32]}"
 
 
 def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
@@ -181,20 +178,7 @@ def _choose(out: VideoFiles, found: dict[tuple[str, str], dict[int, Path]]) -> N
     for modality in MODALITIES:
         prefixes = {prefix: files for (kind, prefix), files in found.items() if kind == modality}
         if modality == "rgb" and len(prefixes) > 1:
-            named = [p for p in prefixes if p in ("img", "rgb") or p.startswith("post")]
-            jpegs = [
-                p
-                for p, files in prefixes.items()
-                if next(iter(files.values())).suffix.lower() != ".png"
-            ]
-            chosen = (
-                named
-                if len(named) == 1
-                else jpegs
-                if len(jpegs) == 1 and not named
-                else list(prefixes)
-            )
-            prefixes = {p: prefixes[p] for p in chosen}
+            prefixes = _finished_rgb(prefixes)
         if len(prefixes) > 1:
             names = [next(iter(files.values())) for files in prefixes.values()]
             line = f'phav: {{{modality}: "{sorted(prefixes)[0]}_{{:05d}}{names[0].suffix}"}}'
@@ -207,3 +191,15 @@ def _choose(out: VideoFiles, found: dict[tuple[str, str], dict[int, Path]]) -> N
             out.paths[modality] = files
     if "rgb" not in out.paths and "raw" in out.paths:
         out.paths["rgb"], out.is_raw = out.paths.pop("raw"), True
+
+
+def _finished_rgb(prefixes: dict[str, dict[int, Path]]) -> dict[str, dict[int, Path]]:
+    """Of several sets of RGB files the one whose name says that it is finished, else the only one of JPEGs."""
+    named = [p for p in prefixes if p in ("img", "rgb") or p.startswith("post")]
+    if len(named) == 1:
+        return {p: prefixes[p] for p in named}
+    firsts = {p: next(iter(files.values())) for p, files in prefixes.items()}
+    jpegs = [p for p, path in firsts.items() if path.suffix.lower() != ".png"]
+    if len(jpegs) == 1 and not named:
+        return {p: prefixes[p] for p in jpegs}
+    return prefixes

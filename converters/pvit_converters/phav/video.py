@@ -14,7 +14,7 @@ from jaxtyping import Float32, Integer, Shaped, UInt8
 from pvit_converters.phav import boxes as instance_boxes
 from pvit_converters.phav.classes import FIRST_PART, HUMAN
 from pvit_converters.phav.colours import Rows, Unknown, is_swapped, rows_at, to_classes
-from pvit_converters.phav.layout import VideoFiles
+from pvit_converters.phav.layout import MAPS, VideoFiles
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.raw.images import read_image
 from pvit_data.errors import SourceError
@@ -52,11 +52,7 @@ class Video:
 
     def __post_init__(self) -> None:
         rgb = list(self.files.of("rgb"))
-        maps = {
-            i + self.offset
-            for name in ("depth", "semantic", "instance")
-            for i in self.files.of(name)
-        }
+        maps = {i + self.offset for name in MAPS for i in self.files.of(name)}
         numbers = rgb or sorted(maps)
         if not numbers:
             raise SourceError(
@@ -83,10 +79,8 @@ class Video:
             image = read_image(path)
             image = image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
             if out is None:
-                out, self.size = (
-                    np.empty((len(paths), *image.shape), np.uint8),
-                    (image.shape[0], image.shape[1]),
-                )
+                out = np.empty((len(paths), *image.shape), np.uint8)
+                self.size = (image.shape[0], image.shape[1])
             if image.shape != out.shape[1:] or image.dtype != np.uint8:
                 raise SourceError(
                     f"{path}: {image.dtype} {image.shape}, but {paths[0].name} has {out.shape[1:]}",
@@ -138,7 +132,8 @@ class Video:
         frames, paths = self._maps("semantic")
         if not paths:
             return None
-        unknown, maps = Unknown({}, 0), []
+        unknown = Unknown({}, 0)
+        maps = []
         for path in paths:
             image = read_image(path)
             if image.ndim != 3:

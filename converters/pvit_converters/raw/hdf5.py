@@ -20,7 +20,7 @@ MAX_BYTES = 256 << 20
 _BUILT_IN_FILTERS = {1, 2, 3}
 
 
-def read_array(
+def read_hdf5(
     path: Path,
     shape: Sequence[int | None] | None,
     kinds: str = "fiu",

@@ -117,7 +117,7 @@ class MatFile:
                 reason="missing-variable",
             )
         if self._names_hdf5 is not None:
-            return safe_hdf5.read_array(self.path, None, name=name, max_bytes=max_bytes).T
+            return safe_hdf5.read_hdf5(self.path, None, name=name, max_bytes=max_bytes).T
         variable = self._variables[name]
         if variable.size > max_bytes:
             message = f"{self.path}: '{name}' claims {variable.size} bytes, more than the limit of {max_bytes}"

@@ -1,63 +1,42 @@
 """The embedded simulator: short procedural scenes with exact truth, written in each source's real raw layout.
 
 It is the quickstart's data, the tests' truth and the study's benchmark. It imports no converter and shares no parsing
-code with them. Everything follows from the seed, and any clip can be made alone.
+code with them. Everything follows from the seed, and any clip can be made alone. Third parties register a raw layout
+under the entry-point group `pvit.simulators`; the built-in ones do the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.simulate.tree import Job, Progress, Tree
+from pvit_converters.simulate.tree import Job, Progress, Simulator, Tree
 from pvit_data.errors import UsageError
+from pvit_data.plugins import Registry
 
 PRESETS = ("tiny", "small", "format")
+_SIMULATORS = Registry("pvit.simulators", "source")
 
-__all__ = ["PRESETS", "SOURCES", "Progress", "Simulation", "Tree", "simulate"]
+__all__ = ["PRESETS", "Job", "Progress", "Simulator", "Tree", "load", "names", "simulate"]
 
 
-@dataclass(frozen=True)
-class Simulation:
-    """A raw layout that the simulator can write.
+def names() -> list[str]:
+    """Names of all sources that can be simulated, sorted; imports none of them."""
+    return _SIMULATORS.names()
 
-    Args:
-        module: module with `simulate(job, **options) -> Tree`.
-        about: one line for a list of sources.
+
+def load(name: str) -> Simulator:
+    """The writer of a source's raw layout.
+
+    Raises:
+        UsageError: if there is none of that name, or it cannot be imported or is not a `Simulator`.
     """
-
-    module: str
-    about: str
-
-    def load(self) -> Callable[..., Tree]:
-        """Imports the writer."""
-        function: Callable[..., Tree] = import_module(self.module).simulate
-        return function
-
-
-_HERE = "pvit_converters.simulate"
-SOURCES = {
-    "hypersim": Simulation(
-        f"{_HERE}.hypersim",
-        "rooms: depth, normals, NYU40 classes, boxes (plain, tilted, shifted cameras)",
-    ),
-    "surreact": Simulation(
-        f"{_HERE}.surreact", "people over stills: SMPL joints, body parts; depth on request"
-    ),
-    "phav": Simulation(
-        f"{_HERE}.phav", "street clips: depth in centimetres, class and instance colours"
-    ),
-    "synadl": Simulation(
-        f"{_HERE}.synadl", "people in rooms: OpenPose and Kinect joints in 2D and 3D"
-    ),
-    "ehoi": Simulation(
-        f"{_HERE}.ehoi", "a workbench with tools and hands: COCO boxes, masks and contacts"
-    ),
-    "ssv2": Simulation(f"{_HERE}.ssv2", "real-looking action clips: only a label"),
-}
+    simulator = _SIMULATORS.load(name)
+    if not isinstance(simulator, Simulator):
+        raise UsageError(
+            f"source '{name}': {simulator!r} is not a pvit_converters.simulate.Simulator"
+        )
+    return simulator
 
 
 def simulate(
@@ -74,7 +53,7 @@ def simulate(
     """Writes a simulated raw tree.
 
     Args:
-        source: a key of `SOURCES`.
+        source: one of `names()`.
         out: a folder that does not exist yet or is empty.
         samples: number of videos or images; default: the preset's.
         seed: everything follows from it; the bytes do not depend on `workers`.
@@ -87,17 +66,17 @@ def simulate(
     Raises:
         UsageError: for an unknown source, preset or option, or an output folder that is not empty.
     """
-    if source not in SOURCES:
-        raise UsageError(f"simulate: unknown source '{source}'. Known: {', '.join(SOURCES)}.")
+    simulator = load(source)
     if preset not in PRESETS:
         raise UsageError(f"simulate: unknown preset '{preset}'. Known: {', '.join(PRESETS)}.")
     if samples is not None and samples < 1:
         raise UsageError(f"simulate: cannot make {samples} samples; give a number of at least 1.")
-    write = SOURCES[source].load()
-    known = set(write.__kwdefaults__ or {})
-    if unknown := sorted(set(options) - known):
+    known = simulator.options
+    if unknown := sorted(set(options) - set(known)):
         raise UsageError(
             f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}."
         )
     where = None if truth is None else Path(truth)
-    return write(Job(Path(out), samples, seed, preset, workers, progress, where), **options)
+    return simulator.simulate(
+        Job(Path(out), samples, seed, preset, workers, progress, where), **options
+    )

@@ -6,16 +6,27 @@ Hands touch objects or not; the offset to the active object is in the annotation
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pvit_converters.simulate.images import boxes_of, jpeg, png, srgb
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
-from pvit_converters.simulate.world.outlines import outlines
+from pvit_converters.simulate.ehoi_tables import (
+    BENCH,
+    HAND,
+    Hand,
+    Row,
+    Shown,
+    annotate,
+    categories,
+    dump,
+    linked,
+)
+from pvit_converters.simulate.files.images import jpeg, png
+from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.film import srgb
+from pvit_converters.simulate.world.outlines import boxes_of
 from pvit_converters.simulate.world.render import Render, render
 from pvit_converters.simulate.world.rooms import pattern
 from pvit_converters.simulate.world.scene import (
@@ -41,15 +52,7 @@ PRESETS = {
 }
 """Default number of images and their size."""
 
-CLASSES = (
-    "power supply", "oscilloscope", "welder station", "electric screwdriver", "screwdriver", "pliers",
-    "welder probe tip", "oscilloscope probe tip", "low voltage board", "high voltage board", "register",
-    "electric screwdriver battery", "working area", "welder base", "socket", "left red button", "left green button",
-    "right red button", "right green button", "hand",
-)  # fmt: skip
-"""Category names in id order (spec, section 3)."""
-
-HAND, BENCH = CLASSES.index("hand"), CLASSES.index("working area")
+SPLITS = ("train", "val")
 
 TRAPS = (
     "train: image ids are file names, one category is called 'screwdriver,', numbers of the offset may be texts",
@@ -76,12 +79,15 @@ class ImageTask:
         """File name; one is a JPEG."""
         return f"camera_{self.number}.{'jpg' if self.number == 3 else 'png'}"
 
+    @property
+    def image_id(self) -> str | int:
+        """In the annotations: the file's name in `train`, the number in `val`."""
+        return self.name if self.split == "train" else self.number
 
-@dataclass(frozen=True)
-class _Hand:
-    side: int
-    instance: int
-    partner: int
+    @property
+    def has_traps(self) -> bool:
+        """Whether its annotations are odd; see `TRAPS`."""
+        return self.number == 0
 
 
 def _object(rng: np.random.Generator, class_id: int, at: Array, instance: int) -> Primitive:
@@ -127,7 +133,7 @@ def _hand(
     ]
 
 
-def _scene(task: ImageTask) -> tuple[Scene, list[_Hand], dict[int, int]]:
+def _scene(task: ImageTask) -> tuple[Scene, list[Hand], dict[int, int]]:
     """The scene, its hands, and the class of every instance."""
     rng = rng_of(task.seed, 60, task.number)
     bench = Primitive(
@@ -166,7 +172,7 @@ def _scene(task: ImageTask) -> tuple[Scene, list[_Hand], dict[int, int]]:
         instance = len(classes)
         solid += _hand(rng, tip, side, instance, (tone, tone * 0.7, tone * 0.55))
         classes[instance] = HAND
-        hands.append(_Hand(side, instance, -1 if touched is None else touched.instance))
+        hands.append(Hand(side, instance, -1 if touched is None else touched.instance))
     eye = np.array([[rng.uniform(-0.1, 0.1), -0.55, 0.65]])
     size = task.size
     camera = Camera(
@@ -179,23 +185,32 @@ def _scene(task: ImageTask) -> tuple[Scene, list[_Hand], dict[int, int]]:
     return Scene(tuple(solid), camera, light, 1, (0.3, 0.3, 0.3)), hands, classes
 
 
-def _draw(task: ImageTask) -> tuple[Render, list[_Hand], dict[int, int]]:
-    """The picture, with hands and links of which something is visible."""
+def _draw(task: ImageTask) -> tuple[Render, Shown]:
+    """The picture, and what its annotations say: hands, links and things of which something is visible."""
     scene, hands, classes = _scene(task)
     picture = render(scene)
-    seen = set(np.unique(picture.ids("instance")[0]).tolist()) - {-1}
+    instance = picture.ids("instance")[0]
+    seen = set(np.unique(instance).tolist()) - {-1}
     classes = {i: c for i, c in classes.items() if i in seen}
-    hands = [
-        replace(h, partner=h.partner if h.partner in seen else -1)
-        for h in hands
-        if h.instance in seen
-    ]
-    return picture, hands, classes
+    tools = (i for i, c in classes.items() if c not in (HAND, BENCH))
+    return picture, Shown(
+        image_id=task.image_id,
+        instance=instance,
+        classes=classes,
+        hands=[
+            replace(hand, partner=hand.partner if hand.partner in seen else -1)
+            for hand in hands
+            if hand.instance in seen
+        ],
+        lost=next(tools, -1) if task.has_traps else -1,
+        has_traps=task.has_traps,
+        as_text=task.number % 2 == 1,
+    )
 
 
 def write_image(task: ImageTask) -> int:
     """Renders and writes one image, its depth map and its truth."""
-    picture, hands, classes = _draw(task)
+    picture, shown = _draw(task)
     frame = srgb(picture.radiance[0], 0.9)
     path = task.root / "images" / task.name
     path.write_bytes(jpeg(frame) if path.suffix == ".jpg" else png(frame))
@@ -205,46 +220,26 @@ def write_image(task: ImageTask) -> int:
             png(near.astype(np.uint8))
         )
     if task.truth is not None:
-        _write_truth(task, picture, hands, classes)
+        _write_truth(task, task.truth, picture, shown)
     return 1
 
 
-def _no_mask(task: ImageTask, classes: dict[int, int]) -> int:
-    """The instance that loses its segmentation in image 0: the first tool; -1 elsewhere."""
-    return (
-        next((i for i, c in classes.items() if c not in (HAND, BENCH)), -1)
-        if task.number == 0
-        else -1
-    )
-
-
-def _write_truth(
-    task: ImageTask, picture: Render, hands: list[_Hand], classes: dict[int, int]
-) -> None:
-    assert task.truth is not None
-    instance = picture.ids("instance")[0]
+def _write_truth(task: ImageTask, folder: Path, picture: Render, shown: Shown) -> None:
+    instance, classes = shown.instance, shown.classes
     table = np.zeros(max(classes, default=0) + 2, np.uint8)
     for i, c in classes.items():
         table[i] = c + 1
     segm = np.where(instance >= 0, table[instance], 0)
     boxes = boxes_of(instance)
-    if (lost := _no_mask(task, classes)) >= 0:
-        x0, y0, x1, y1 = boxes[lost]
-        segm[instance == lost] = 0
+    if shown.lost >= 0:
+        x0, y0, x1, y1 = boxes[shown.lost]
+        segm[instance == shown.lost] = 0
         window = segm[y0:y1, x0:x1]
         window[window == 0] = 255
-    by_instance = {h.instance: h for h in hands}
-    rows = [
-        (
-            i,
-            classes[i],
-            by_instance[i].side if i in by_instance else -1,
-            by_instance[i].partner if i in by_instance else -1,
-        )
-        for i in boxes
-    ]
+    links = {hand.instance: (hand.side, hand.partner) for hand in shown.hands}
+    rows = [(i, classes[i], *links.get(i, (-1, -1))) for i in boxes]
     np.savez(
-        task.truth / f"camera_{task.number}.npz",
+        folder / f"camera_{task.number}.npz",
         segm=segm,
         depth=np.where(picture.surface[0], picture.depth[0], 0).astype(np.float32),
         xyxy=np.array(list(boxes.values()), np.int32).reshape(-1, 4),
@@ -253,128 +248,18 @@ def _write_truth(
     )
 
 
-def _runs(mask: Array) -> dict[str, Any]:
-    """Uncompressed COCO run lengths (column-major, starting with background)."""
-    flat = np.concatenate([[0], mask.T.ravel().astype(int), [0]])
-    change = np.nonzero(np.diff(flat))[0]
-    ends = np.concatenate([[0], change, [mask.size]])
-    counts = np.diff(ends)
-    if len(change) and change[-1] == mask.size:
-        counts = counts[:-1]
-    return {"size": [int(s) for s in mask.shape], "counts": [int(c) for c in counts]}
-
-
-def _annotate(task: ImageTask, first: int) -> list[dict[str, Any]]:
-    """COCO annotations of one image, ids counting from `first`; `_instance` and `_partner` are dropped when written."""
-    picture, hands, classes = _draw(task)
-    instance, size = picture.ids("instance")[0], task.size
-    boxes, by_instance = boxes_of(instance), {h.instance: h for h in hands}
-    out: list[dict[str, Any]] = []
-    lost = _no_mask(task, classes)
-    for i, (x0, y0, x1, y1) in boxes.items():
-        mask = instance == i
-        polygons = outlines(mask)
-        beyond = 1 if x1 == size.width else 0
-        row: dict[str, Any] = {
-            "id": first + len(out),
-            "category_id": classes[i],
-            "iscrowd": 0,
-            "area": int(mask.sum()),
-        }
-        row["image_id"] = task.name if task.split == "train" else task.number
-        row["bbox"] = [x0, y0, x1 - x0 + beyond, y1 - y0]
-        row["segmentation"] = (
-            _runs(mask) if polygons is None or (task.number == 0 and i == BENCH) else polygons
-        )
-        if i == lost:
-            row["segmentation"] = []
-        if i in by_instance:
-            row |= _contact(task, by_instance[i], boxes)
-        out.append(row | {"_instance": i})
-    if task.number == 0:
-        out.append(
-            {
-                **out[-1],
-                "id": first + len(out),
-                "bbox": [5, 5, 0, 7],
-                "category_id": 4,
-                "segmentation": [],
-                "_instance": -1,
-            }
-        )
-        for name in ("hand_side", "contact_state", "dx", "dy", "magnitude", "keypoints"):
-            out[-1].pop(name, None)
-    return out
-
-
-def _centre(box: tuple[int, int, int, int]) -> Array:
-    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-
-
-def _contact(
-    task: ImageTask, hand: _Hand, boxes: dict[int, tuple[int, int, int, int]]
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "hand_side": hand.side,
-        "contact_state": int(hand.partner >= 0),
-        "keypoints": [],
-    }
-    if hand.partner >= 0:
-        way = _centre(boxes[hand.partner]) - _centre(boxes[hand.instance])
-        length = float(np.hypot(*way))
-        unit = way / max(length, 1e-9)
-        values = {"dx": float(unit[0]), "dy": float(unit[1]), "magnitude": length}
-        row |= {k: f"{v:.6f}" if task.number % 2 else v for k, v in values.items()}
-    return row | {"_partner": hand.partner}
-
-
-def _categories(split: str) -> list[dict[str, Any]]:
-    names = list(CLASSES)
-    if split == "train":
-        names[4] = "screwdriver,"
+def _write_annotations(root: Path, split: str, tasks: Sequence[ImageTask], size: Size) -> None:
+    rows: list[Row] = []
+    for task in tasks:
+        rows += annotate(_draw(task)[1], len(rows))
+    images: list[Row] = [
+        {"id": t.image_id, "file_name": t.name, "width": size.width, "height": size.height}
+        for t in tasks
+    ]
+    dump(root / f"annotations/{split}_coco.json", images, categories(split), rows)
     if split == "val":
-        names[HAND] = "mano"
-    return [{"id": i, "name": n, "supercategory": ""} for i, n in enumerate(names)]
-
-
-def _dump(
-    path: Path,
-    images: list[dict[str, Any]],
-    categories: list[dict[str, Any]],
-    rows: list[dict[str, Any]],
-) -> None:
-    clean = [{k: v for k, v in r.items() if not k.startswith("_")} for r in rows]
-    value = {
-        "info": {},
-        "licenses": {},
-        "images": images,
-        "categories": categories,
-        "annotations": clean,
-    }
-    path.write_text(json.dumps(value))
-
-
-def _linked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of `*_hands.json`: hands with the box and class of what they touch."""
-    out = []
-    for hand in rows:
-        if "hand_side" not in hand:
-            continue
-        touched = [
-            r
-            for r in rows
-            if (r["image_id"], r["_instance"]) == (hand["image_id"], hand["_partner"])
-        ]
-        row = {k: hand[k] for k in ("id", "image_id", "bbox", "area", "hand_side", "contact_state")}
-        row |= {"category_id": 0, "category_id_obj": -1, "bbox_obj": [], "area_obj": 0}
-        if touched:
-            row |= {
-                "category_id_obj": touched[0]["category_id"],
-                "bbox_obj": touched[0]["bbox"],
-                "area_obj": touched[0]["area"],
-            }
-        out.append(row)
-    return out
+        hand = {"id": 0, "name": "hand"}
+        dump(root / "annotations/val_coco_hands.json", images, [hand], linked(rows))
 
 
 def _real(root: Path, seed: int, size: Size) -> None:
@@ -384,14 +269,14 @@ def _real(root: Path, seed: int, size: Size) -> None:
     (root / "images" / name).write_bytes(
         jpeg(rng.integers(0, 255, (size.height, size.width, 3), dtype=np.uint8))
     )
-    image = {
+    image: Row = {
         "id": name,
         "file_name": name,
         "width": size.width,
         "height": size.height,
         "coco_url": "",
     }
-    rows = [
+    rows: list[Row] = [
         {
             "id": 0,
             "image_id": name,
@@ -402,7 +287,7 @@ def _real(root: Path, seed: int, size: Size) -> None:
         }
     ]
     rows[0] |= {"segmentation": [], "hand_side": 1, "contact_state": 0}
-    _dump(root / "annotations/r_test_coco.json", [image], _categories("test"), rows)
+    dump(root / "annotations/r_test_coco.json", [image], categories("test"), rows)
 
 
 def simulate(
@@ -430,24 +315,12 @@ def simulate(
         ImageTask(i, "val" if i % 4 == 3 else "train", root, job.seed, size, job.truth)
         for i in range(total)
     ]
-    for split in ("train", "val"):
-        rows: list[dict[str, Any]] = []
-        images = []
-        for task in (t for t in tasks if t.split == split):
-            rows += _annotate(task, len(rows))
-            key = task.name if split == "train" else task.number
-            images.append(
-                {"id": key, "file_name": task.name, "width": size.width, "height": size.height}
-            )
-        _dump(root / f"annotations/{split}_coco.json", images, _categories(split), rows)
-        if split == "val":
-            _dump(
-                root / "annotations/val_coco_hands.json",
-                images,
-                [{"id": 0, "name": "hand"}],
-                _linked(rows),
-            )
+    for split in SPLITS:
+        _write_annotations(root, split, [t for t in tasks if t.split == split], size)
     _real(root, job.seed, size)
     spread(write_image, tasks, job)
-    splits = {s: sum(t.split == s for t in tasks) for s in ("train", "val")}
+    splits = {s: sum(t.split == s for t in tasks) for s in SPLITS}
     return Tree(root, total, splits, TRAPS)
+
+
+SIMULATOR = Simulator("a workbench with tools and hands: COCO boxes, masks and contacts", simulate)

@@ -15,8 +15,11 @@ import numpy as np
 from jaxtyping import Float
 
 from pvit_converters.simulate import hypersim_tables as tables
-from pvit_converters.simulate.images import boxes_of, jpeg, tonemap, write_hdf5
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.files.arrays import write_hdf5
+from pvit_converters.simulate.files.images import jpeg
+from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.world.film import tonemap
+from pvit_converters.simulate.world.outlines import boxes_of
 from pvit_converters.simulate.world.render import Render, rays_of, render
 from pvit_converters.simulate.world.rooms import Room, room, wander
 from pvit_converters.simulate.world.scene import Camera, Scene
@@ -230,3 +233,8 @@ def simulate(
     spread(write_scene, tasks, job)
     splits = {s: sum(p.present for p in plans if p.split == s) for s in ("train", "val", "test")}
     return Tree(root, sum(splits.values()), splits, TRAPS if traps else ())
+
+
+SIMULATOR = Simulator(
+    "rooms: depth, normals, NYU40 classes, boxes (plain, tilted, shifted cameras)", simulate
+)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from pvit_converters.simulate.images import write_hdf5
+from pvit_converters.simulate.files.arrays import write_hdf5
 from pvit_converters.simulate.tree import rng_of
 from pvit_converters.simulate.world.rooms import Room
 from pvit_converters.simulate.world.scene import Primitive
@@ -27,6 +27,10 @@ ROWS = 100
 
 BAD_TRAJECTORY = "OUTSIDE VIEWING AREA (BAD TRAJECTORY)"
 FLAGGED = "CONTENT FLAGGED FOR REMOVAL"
+_TRAJECTORY_COLUMNS = (
+    "Animation", "Rendering job (geometry)", "Instance type (geometry)", "Rendering job (pre)", "Instance type (pre)",
+    "Rendering job (final)", "Instance type (final)", "Scene type", "Notes", "Any good views of scene?",
+)  # fmt: skip
 ROOM_TYPES = ("Living room", "Kitchen", "Bedroom", "Office", "Hall")
 
 
@@ -61,7 +65,9 @@ class ScenePlan:
 
 
 def _split(number: int) -> str:
-    return "val" if number % 5 == 4 else "test" if number % 10 == 7 else "train"
+    if number % 5 == 4:
+        return "val"
+    return "test" if number % 10 == 7 else "train"
 
 
 def plan(samples: int, seed: int, traps: bool) -> list[ScenePlan]:
@@ -118,7 +124,7 @@ def projection(m: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -126,16 +132,28 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 def write_metadata(folder: Path, plans: Sequence[ScenePlan], height: int, width: int) -> None:
     """The official tables (spec hypersim, section 7), with the camera table's columns that matter."""
+    _write_frames(folder, plans)
+    _write_cameras(folder / "metadata_camera_parameters.csv", plans, height, width)
+    kinds = [
+        (f"{p.name}_{camera}", ROOM_TYPES[p.number % len(ROOM_TYPES)])
+        for p in plans
+        for camera in p.cameras
+    ]
+    path = folder / "metadata_camera_trajectories.csv"
+    blank = [""] * (_TRAJECTORY_COLUMNS.index("Scene type") - 1)
+    _write_csv(path, _TRAJECTORY_COLUMNS, [[name, *blank, kind, "", ""] for name, kind in kinds])
+
+
+def _write_frames(folder: Path, plans: Sequence[ScenePlan]) -> None:
+    """Which frames were released, without and with their splits."""
     rows: list[list[object]] = []
     for p in plans:
         for camera in [*p.cameras, *p.excluded]:
             released = set(p.cameras.get(camera, ()))
             reason = FLAGGED if camera in p.excluded else BAD_TRAJECTORY
             for i in range(ROWS):
-                ok = i in released
-                rows.append(
-                    [p.name, camera, i, str(ok), "" if ok else reason, p.split if ok else ""]
-                )
+                told = ["True", "", p.split] if i in released else ["False", reason, ""]
+                rows.append([p.name, camera, i, *told])
     header = [
         "scene_name",
         "camera_name",
@@ -143,51 +161,22 @@ def write_metadata(folder: Path, plans: Sequence[ScenePlan], height: int, width:
         "included_in_public_release",
         "exclude_reason",
     ]
-    _write_csv(folder / "metadata_images.csv", header, [r[:-1] for r in rows])
-    _write_csv(
-        folder / "metadata_images_split_scene_v1.csv", [*header, "split_partition_name"], rows
-    )
+    _write_csv(folder / "metadata_images.csv", header, [row[:-1] for row in rows])
+    header.append("split_partition_name")
+    _write_csv(folder / "metadata_images_split_scene_v1.csv", header, rows)
+
+
+def _write_cameras(path: Path, plans: Sequence[ScenePlan], height: int, width: int) -> None:
     cells = [f"M_cam_from_uv_{i}{j}" for i in range(3) for j in range(3)]
     cells += [f"M_proj_{i}{j}" for i in range(4) for j in range(4)]
-    lens_rows = []
-    for p in plans:
-        m = camera_matrix(p.lens, height, width)
-        values = [*m.ravel(), *projection(m).ravel()]
-        lens_rows.append(
-            [
-                p.name,
-                float(height),
-                float(width),
-                p.scale,
-                "False",
-                *(repr(float(v)) for v in values),
-            ]
-        )
     header = ["scene_name", "settings_output_img_height", "settings_output_img_width"]
     header += ["settings_units_info_meters_scale", "use_camera_physical", *cells]
-    _write_csv(folder / "metadata_camera_parameters.csv", header, lens_rows)
-    header = [
-        "Animation",
-        "Rendering job (geometry)",
-        "Instance type (geometry)",
-        "Rendering job (pre)",
-    ]
-    header += [
-        "Instance type (pre)",
-        "Rendering job (final)",
-        "Instance type (final)",
-        "Scene type",
-        "Notes",
-    ]
-    header += ["Any good views of scene?"]
-    kinds = [
-        [f"{p.name}_{c}", ROOM_TYPES[p.number % len(ROOM_TYPES)]] for p in plans for c in p.cameras
-    ]
-    _write_csv(
-        folder / "metadata_camera_trajectories.csv",
-        header,
-        [[a, "", "", "", "", "", "", kind, "", ""] for a, kind in kinds],
-    )
+    rows = []
+    for p in plans:
+        m = camera_matrix(p.lens, height, width)
+        values = [repr(float(v)) for v in (*m.ravel(), *projection(m).ravel())]
+        rows.append([p.name, float(height), float(width), p.scale, "False", *values])
+    _write_csv(path, header, rows)
 
 
 def write_detail(folder: Path, p: ScenePlan, room: Room) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from pvit_converters.simulate.images import jpeg, png, srgb
+from pvit_converters.simulate.files.images import jpeg, png
 from pvit_converters.simulate.phav_tables import (
     ACTIONS,
     CLASSES,
@@ -21,8 +21,9 @@ from pvit_converters.simulate.phav_tables import (
     UNKNOWN_COLOUR,
     write_colours,
 )
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
 from pvit_converters.simulate.world.body import body, clothes, solids
+from pvit_converters.simulate.world.film import srgb
 from pvit_converters.simulate.world.people import DEEDS, perform
 from pvit_converters.simulate.world.render import Render, render
 from pvit_converters.simulate.world.rooms import paint, pattern
@@ -59,14 +60,10 @@ TRAPS = (
     "stray .DS_Store files; flow without its last frame; the RGB numbers start at 1, the maps' at 0 unless asked",
 )
 
-_ENVIRONMENTS, _PHASES = (
-    ("Urban", "GreenCity", "Lake", "Stadium", "Middle"),
-    ("Dawn", "Day", "Dusk"),
-)
-_WEATHER, _PEOPLE = (
-    ("Clear", "Cloudy", "Foggy", "Rainy"),
-    ("Civilian_Female01", "Vincent", "Justin", "Model_Girl", "Joan"),
-)
+_ENVIRONMENTS = ("Urban", "GreenCity", "Lake", "Stadium", "Middle")
+_PHASES = ("Dawn", "Day", "Dusk")
+_WEATHER = ("Clear", "Cloudy", "Foggy", "Rainy")
+_PEOPLE = ("Civilian_Female01", "Vincent", "Justin", "Model_Girl", "Joan")
 
 
 @dataclass(frozen=True)
@@ -194,7 +191,7 @@ def _numbers(task: VideoTask) -> tuple[list[int], dict[int, int]]:
 
 def _write_tables(folder: Path, names: dict[int, str]) -> None:
     rows = [f"{name} {i * 40 + 30} {200 - i * 60} 90\n" for i, name in names.items()]
-    (folder / "instances.txt").write_text("Name r g b\n" + "".join(rows))
+    (folder / "instances.txt").write_text("Name r g b\n" + "".join(rows), encoding="utf-8")
 
 
 def _colours(ids: Array, nothing: tuple[int, int, int], table: Array) -> Array:
@@ -306,3 +303,6 @@ def simulate(
     write_colours(root / "colors.txt")
     spread(write_video, tasks, job)
     return Tree(root, len(tasks), {}, TRAPS)
+
+
+SIMULATOR = Simulator("street clips: depth in centimetres, class and instance colours", simulate)

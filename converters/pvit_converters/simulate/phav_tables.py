@@ -87,4 +87,4 @@ def write_colours(path: Path) -> None:
     rows = [
         f"{name} {r} {g} {b}\n" for name, (r, g, b) in zip(CLASSES, COLOURS.tolist(), strict=True)
     ]
-    path.write_text("Category r g b\n" + "".join(rows))
+    path.write_text("Category r g b\n" + "".join(rows), encoding="utf-8")

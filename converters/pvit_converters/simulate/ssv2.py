@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from pvit_converters.simulate.film import Container, develop, encode
-from pvit_converters.simulate.tree import Job, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.files.video import Container, encode
+from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
 from pvit_converters.simulate.world.actions import (
     GROUP_ONE,
     OTHER_VERBS,
@@ -25,6 +25,7 @@ from pvit_converters.simulate.world.actions import (
     Style,
     action_clip,
 )
+from pvit_converters.simulate.world.film import develop
 from pvit_converters.simulate.world.render import render
 from pvit_data.errors import UsageError
 
@@ -129,7 +130,7 @@ def _row(truth: ClipTruth) -> dict[str, object]:
 
 
 def _dump(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...]) -> None:
@@ -143,7 +144,7 @@ def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...])
     answers = [
         f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]
     ]
-    (folder / "test-answers.csv").write_text("".join(answers))
+    (folder / "test-answers.csv").write_text("".join(answers), encoding="utf-8")
 
 
 def _shapes(verb: str, split: str, compositional: bool) -> tuple[str, ...] | None:
@@ -227,3 +228,6 @@ def simulate(
         _dump(job.truth / "clips.json", [asdict(t) for t in truths])
     spread(write_clip, tasks, job)
     return Tree(root, len(tasks), counts)
+
+
+SIMULATOR = Simulator("real-looking action clips: only a label", simulate)

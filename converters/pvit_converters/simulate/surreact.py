@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pvit_converters.simulate.film import encode
-from pvit_converters.simulate.images import savemat, srgb
-from pvit_converters.simulate.skeletons import write_ntu, write_uestc
-from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.files.arrays import write_mat
+from pvit_converters.simulate.files.skeletons import write_ntu, write_uestc
+from pvit_converters.simulate.files.video import encode
+from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread
 from pvit_converters.simulate.world.body import KINECT, SMPL, Body, body, clothes, solids
+from pvit_converters.simulate.world.film import srgb
 from pvit_converters.simulate.world.people import DEEDS, perform
 from pvit_converters.simulate.world.render import Render, rays_of, render
 from pvit_converters.simulate.world.scene import Camera, Light, Scene, pose
@@ -230,7 +231,7 @@ def _maps(task: ClipTask, clip: _Clip, stem: str, folder: Path) -> int:
     length = frames - 1 if short and (task.number, task.view) == (0, VIEWS[1]) else frames
     part = picture.ids("part", 0).astype(np.uint8)
     if not lacks:
-        savemat(folder / f"{stem}_segm.mat", {f"segm_{i + 1}": part[i] for i in range(length)})
+        write_mat(folder / f"{stem}_segm.mat", {f"segm_{i + 1}": part[i] for i in range(length)})
     if task.look.maps:
         depth = picture.depth
         if task.look.depth_kind == "distance":
@@ -238,8 +239,10 @@ def _maps(task: ClipTask, clip: _Clip, stem: str, folder: Path) -> int:
             depth = depth * np.sqrt(1 + (rays * rays).sum(-1))
         depth = np.where(picture.surface, depth, BACKGROUND_DEPTH).astype(np.float32)
         world = (picture.normal @ clip.R).astype(np.float32)
-        savemat(folder / f"{stem}_depth.mat", {f"depth_{i + 1}": depth[i] for i in range(frames)})
-        savemat(folder / f"{stem}_normal.mat", {f"normal_{i + 1}": world[i] for i in range(frames)})
+        write_mat(folder / f"{stem}_depth.mat", {f"depth_{i + 1}": depth[i] for i in range(frames)})
+        write_mat(
+            folder / f"{stem}_normal.mat", {f"normal_{i + 1}": world[i] for i in range(frames)}
+        )
     return frames if lacks else length
 
 
@@ -254,7 +257,7 @@ def write_clip(task: ClipTask) -> int:
         alone = np.where(clip.picture.surface[..., None], clip.frames, 0).astype(np.uint8)
         (folder / f"{stem}_fg.mp4").write_bytes(encode(alone, FPS, "mp4"))
     info, info_length = _info(task, clip)
-    savemat(folder / f"{stem}_info.mat", info)
+    write_mat(folder / f"{stem}_info.mat", info)
     length = min(_maps(task, clip, stem, folder), info_length, task.frames)
     if task.look.skeletons and task.view == 0:
         _write_skeleton(task, clip)
@@ -356,3 +359,6 @@ def simulate(
     spread(write_clip, tasks, job)
     splits = {s: sum(t.split == s for t in tasks) for s in ("train", "test")}
     return Tree(root, len(tasks), splits, TRAPS)
+
+
+SIMULATOR = Simulator("people over stills: SMPL joints, body parts; depth on request", simulate)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pvit_converters.simulate.film import encode
-from pvit_converters.simulate.images import srgb
-from pvit_converters.simulate.tree import Job, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.files.video import encode
+from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread
 from pvit_converters.simulate.world.body import BODY25, KINECT, Body, body, clothes, solids
+from pvit_converters.simulate.world.film import srgb
 from pvit_converters.simulate.world.people import DEEDS, perform
 from pvit_converters.simulate.world.render import render
 from pvit_converters.simulate.world.rooms import room
@@ -180,7 +180,7 @@ def _write_json(
         stored[2, 0, 7] = np.nan
     for kind, values in (("2DJ", uv), ("3DJ", stored)):
         path = task.root / folder / kind / f"{task.stem}.json"
-        path.write_text(json.dumps(_skeleton(task, kinect, values, scores)))
+        path.write_text(json.dumps(_skeleton(task, kinect, values, scores)), encoding="utf-8")
 
 
 def simulate(
@@ -205,7 +205,8 @@ def simulate(
         UsageError: for actions that do not exist, or for more videos than there are file names.
     """
     count, length, shrink = PRESETS[job.preset]
-    total, most = job.samples or count, len(CAMERAS) * len(actions) * PEOPLE * TAKES
+    total = job.samples or count
+    most = len(CAMERAS) * len(actions) * PEOPLE * TAKES
     if not actions or not set(actions) <= set(range(1, 56)):
         raise UsageError(f"simulate synadl: actions must be numbers from 1 to 55, not {actions}.")
     if total > most:
@@ -237,3 +238,6 @@ def simulate(
     ]
     spread(write_clip, tasks, job)
     return Tree(root, total, {}, TRAPS)
+
+
+SIMULATOR = Simulator("people in rooms: OpenPose and Kinect joints in 2D and 3D", simulate)

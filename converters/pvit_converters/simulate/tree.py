@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -64,6 +64,25 @@ class Tree:
     samples: int
     splits: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A raw layout that can be simulated; registered under the entry-point group `pvit.simulators`.
+
+    Args:
+        about: one line for a list of sources.
+        simulate: writes a tree, `simulate(job, **options) -> Tree`. Its keyword-only parameters become flags of the
+            command, the `Args:` of its docstring their help.
+    """
+
+    about: str
+    simulate: Callable[..., Tree]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Names and defaults of the source's own options."""
+        return dict(self.simulate.__kwdefaults__ or {})
 
 
 def rng_of(*parts: int) -> np.random.Generator:

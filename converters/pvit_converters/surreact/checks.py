@@ -1,4 +1,4 @@
-"""The self-check of spec surreact, section 6.3: which geometry the user's files really have.
+"""The self-check of a set (spec surreact, section 6.3): geometry, orientation, sides, kind of depth.
 
 Joints in 3D, seen by the camera, must fall on the stored joints in 2D; the map of body parts must lie below them, left
 on left. One clip cannot decide (a centred person fits several hypotheses), so clips of a set are pooled.
@@ -6,16 +6,29 @@ on left. One clip cannot decide (a centred person fits several hypotheses), so c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from pvit_converters.evenly import evenly
+from pvit_converters.surreact import maps
 from pvit_converters.surreact.camera import HEIGHT, WIDTH, View, project, view_of
-from pvit_converters.surreact.person import Info
+from pvit_converters.surreact.layout import Clip
+from pvit_converters.surreact.options import SurreactOptions
+from pvit_converters.surreact.person import Info, read_info
+from pvit_data.errors import SourceError
+
+T = TypeVar("T")
+
+MIN_AGREEMENT = 0.95
+"""Overlap of body parts and depth, below which they come from different renderings (spec surreact, section 10)."""
+
+DEPTH_CLIPS = 8
 
 CLIPS = 50
 """Clips that are looked at per set."""
@@ -210,3 +223,92 @@ def _compare_arms(
         own, cross = (float(np.hypot(*(centre - middles[p]))) for p in (part, other))
         out.straight += own <= cross
         out.crossed += own > cross
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What holds for all clips of a set.
+
+    Args:
+        outcome: of the check of joints and maps.
+        is_distance: depth is the distance to the camera's centre, not planar.
+        notes: sentences for the report.
+    """
+
+    outcome: Outcome
+    is_distance: bool
+    notes: list[str]
+
+
+def examine_set(root: Path, name: str, clips: Sequence[Clip], options: SurreactOptions) -> SetFacts:
+    """The self-check of a set: geometry, orientation, sides, kind of depth."""
+    with_info = [clip for clip in clips if "info" in clip.files]
+    if not with_info:
+        unpack = f"{name}: no _info.mat, so no joints; unpack the archive of the set again"
+        return SetFacts(Outcome(), False, [unpack])
+    outcome = examine(_readable(evenly(with_info, CLIPS), lambda clip: _evidence(root, clip)))
+    with_depth = [clip for clip in with_info if "depth" in clip.files]
+    is_distance, kind = _depth_kind(root, with_depth, outcome, options.depth_kind)
+    origin = _origin_of_depth(root, [clip for clip in with_depth if "segm" in clip.files])
+    notes = [f"{name}: {text}" for text in (kind, origin) if text]
+    return SetFacts(outcome, is_distance, [outcome.sentence(name), *notes])
+
+
+def _readable(clips: Iterable[Clip], look: Callable[[Clip], T]) -> list[T]:
+    """What is seen in each clip that can be read; the conversion will report the others."""
+    out = []
+    for clip in clips:
+        try:
+            out.append(look(clip))
+        except SourceError:
+            continue
+    return out
+
+
+def _evidence(root: Path, clip: Clip) -> Evidence:
+    info = read_info(root / clip.files["info"])
+    if "segm" not in clip.files:
+        return Evidence(info, clip.view, info.length, None)
+    series = maps.Series.open(root / clip.files["segm"], "segm")
+    frames = min(info.length, series.length)
+    return Evidence(info, clip.view, frames, maps.read_parts(series, 1)[0])
+
+
+def _depth_kind(
+    root: Path, clips: Sequence[Clip], outcome: Outcome, choice: str
+) -> tuple[bool, str]:
+    """Whether depth is a distance, by the normals or the user's word."""
+    if not clips:
+        return False, ""
+    if choice != "auto":
+        return choice == "distance", f"depth is taken as {choice} (--depth-kind)"
+
+    def errors(clip: Clip) -> tuple[float, float]:
+        turn = outcome.flips_maps
+        depth = maps.Series.open(root / clip.files["depth"], "depth", turn)
+        normal = maps.Series.open(root / clip.files["normal"], "normal", turn)
+        view = outcome.geometry.view(read_info(root / clip.files["info"]), clip.view)
+        frame = min(depth.length, normal.length) // 2
+        return maps.angle_errors(depth.read(frame), maps.camera_normals(normal.read(frame), view))
+
+    with_normals = [clip for clip in clips if "normal" in clip.files]
+    return maps.decide_kind(_readable(evenly(with_normals, DEPTH_CLIPS), errors))
+
+
+def _origin_of_depth(root: Path, clips: Sequence[Clip]) -> str:
+    """Whether depth belongs to the released maps; clips whose depth doesn't are converted without it."""
+
+    def overlap(clip: Clip) -> float:
+        segm = maps.Series.open(root / clip.files["segm"], "segm")
+        depth = maps.Series.open(root / clip.files["depth"], "depth")
+        frames = min(segm.length, depth.length, 1)
+        return maps.agreement(maps.read_parts(segm, frames), maps.read_depth(depth, frames, False))
+
+    shares = _readable(evenly(clips, min(DEPTH_CLIPS, 1 + len(clips) // CLIPS)), overlap)
+    if not shares:
+        return ""
+    foreign = sum(share < MIN_AGREEMENT for share in shares)
+    text = f"people in depth and body parts overlap by {min(shares):.0%} at least ({len(shares)} clips)"
+    if foreign:
+        text += f"; {foreign} OF THEM ARE OF ANOTHER RENDERING, such depth is left out"
+    return text

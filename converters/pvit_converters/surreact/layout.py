@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,8 +140,7 @@ def _add(
     if kind is None:
         return
     folders = relative.split("/")[:-1]
-    told = _ESTIMATOR.findall("/".join(folders)) or _ESTIMATOR.findall("/".join(above))
-    name = estimator if estimator != "auto" else told[-1].lower() if told else ""
+    name = _estimator_of(folders, above) if estimator == "auto" else estimator
     if not name:
         raise SourceError(
             f"{root / relative}: no folder name says vibe or hmmr; unpack into a folder such as surreact/ntu/vibe, or "
@@ -161,6 +160,12 @@ def _add(
         found.doubled += 1
         return
     clip.files[kind], clip.size[kind] = relative, size
+
+
+def _estimator_of(folders: Sequence[str], above: Sequence[str]) -> str:
+    """What the innermost folder name says that says anything; "" where none does."""
+    told = _ESTIMATOR.findall("/".join(folders)) or _ESTIMATOR.findall("/".join(above))
+    return told[-1].lower() if told else ""
 
 
 def missing_sets(

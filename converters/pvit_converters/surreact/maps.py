@@ -27,6 +27,9 @@ MAX_ANGLE = 15.0
 MAX_PART = 24
 _INTERIOR = 0.05  # metres of depth change to a neighbour, above which it is another surface
 
+SHAPES = {"segm": (HEIGHT, WIDTH), "depth": (HEIGHT, WIDTH), "normal": (HEIGHT, WIDTH, 3)}
+"""Of one map of each kind of file."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -34,7 +37,7 @@ class Series:
 
     Args:
         path: the file.
-        name: `"segm"`, `"depth"` or `"normal"`.
+        name: one of `SHAPES`.
         upside_down: rows are stored from the bottom.
     """
 
@@ -74,7 +77,7 @@ class Series:
             SourceError: if it has another size or type than (240, 320).
         """
         array = self.file.array(f"{self.name}_{frame + 1}")
-        shape = (HEIGHT, WIDTH, 3) if self.name == "normal" else (HEIGHT, WIDTH)
+        shape = SHAPES[self.name]
         if array.shape != shape:
             found = f"{self.name}_{frame + 1} has shape {array.shape}, expected {shape}"
             raise SourceError(f"{self.path}: {found}", reason="wrong-shape")

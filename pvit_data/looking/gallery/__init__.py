@@ -9,14 +9,17 @@ from typing import Any
 
 from pvit_data.errors import FormatError
 from pvit_data.format.manifest import CONVENTIONS
-from pvit_data.looking import pictures as draw
+from pvit_data.format.members import FIELDS
+from pvit_data.looking import colours
 from pvit_data.looking.gallery import charts
 from pvit_data.looking.gallery.page import make_page
 from pvit_data.looking.gallery.preview import preview
-from pvit_data.looking.stats import Stats, collect, spread
+from pvit_data.looking.layers import LAYERS, Layer
+from pvit_data.looking.stats import ClassCounts, Stats, collect, spread_rows
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.kinect25 import NAMES, PARENTS
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.words import size_text
 
 SAMPLES = 200
 TOP = 20  # bars of a class chart
@@ -56,7 +59,7 @@ def write_gallery(
     Raises:
         UsageError: if the dataset has no index.
     """
-    rows = spread(dataset.column("source"), samples)[:samples].tolist()
+    rows = spread_rows(dataset.column("source"), samples)[:samples].tolist()
     entries: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     for done, row in enumerate(rows):
@@ -73,12 +76,14 @@ def write_gallery(
         "total": len(dataset),
         "samples": entries,
         "sources": {name: _source(dataset, name) for name in dataset.sources},
-        "palette": _hex(draw.palette(64).tolist()),
-        "ramp": draw.ramp().ravel().tolist(),
+        "fields": list(FIELDS),
+        "layers": [_layer(layer) for layer in LAYERS if layer.tile is not None],
+        "palette": _hex(colours.palette(64).tolist()),
+        "ramp": colours.ramp().ravel().tolist(),
         "joints": {
             "names": NAMES,
             "parents": PARENTS,
-            "colours": _hex([draw.LEFT, draw.RIGHT, draw.MIDDLE]),
+            "colours": _hex([colours.LEFT, colours.RIGHT, colours.MIDDLE]),
         },
         "conventions": CONVENTIONS,
     }
@@ -86,6 +91,15 @@ def write_gallery(
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(text)
     return GalleryReport(len(entries), len(text), skipped)
+
+
+def _layer(layer: Layer) -> dict[str, str]:
+    return {
+        "name": layer.name,
+        "title": layer.title or layer.name,
+        "key": layer.key,
+        "coloured": layer.coloured,
+    }
 
 
 def _source(dataset: ShardDataset, name: str) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def _space(space: LabelSpace) -> dict[str, Any]:
         "first": space.first,
         "ignore": space.ignore,
         "classes": space.classes,
-        "colours": _hex(draw.class_colours(space)[space.first :].tolist()),
+        "colours": _hex(colours.class_colours(space)[space.first :].tolist()),
     }
 
 
@@ -134,29 +148,22 @@ def figures(stats: Stats) -> list[str]:
     if stats.depth.counts:
         share = f"{100 * stats.depth_invalid:.1f} % of the pixels are invalid"
         found.append(charts.columns(f"Valid depth in metres ({share})", stats.depth, " m"))
-    for classes in (*stats.actions, *stats.classes):
-        total = sum(classes.counts.values()) or 1
-        as_share = classes.unit == "pixels"
-        rows = [
-            (n, k, f"{100 * k / total:.1f} %" if as_share else f"{k:,}")
-            for n, k in classes.counts.items()
-        ]
-        occur = (
-            f"{len(rows)} of {classes.classes} occur" if classes.classes else f"{len(rows)} occur"
-        )
-        more = f"; the {TOP} most frequent" if len(rows) > TOP else ""
-        found.append(
-            charts.bars(
-                f"{classes.source}: {classes.field} classes, counted in {classes.unit} ({occur}{more})",
-                rows[:TOP],
-            )
-        )
-    return found
+    return found + [_class_chart(classes) for classes in (*stats.actions, *stats.classes)]
+
+
+def _class_chart(classes: ClassCounts) -> str:
+    total = sum(classes.counts.values()) or 1
+    as_share = classes.unit == "pixels"
+    rows = [
+        (name, number, f"{100 * number / total:.1f} %" if as_share else f"{number:,}")
+        for name, number in classes.counts.items()
+    ]
+    occur = f"{len(rows)} of {classes.classes} occur" if classes.classes else f"{len(rows)} occur"
+    more = f"; the {TOP} most frequent" if len(rows) > TOP else ""
+    title = f"{classes.source}: {classes.field} classes, counted in {classes.unit} ({occur}{more})"
+    return charts.bars(title, rows[:TOP])
 
 
 def _sizes(members: dict[str, int]) -> list[tuple[str, float, str]]:
     ordered = sorted(members.items(), key=lambda pair: -pair[1])
-    return [
-        (name, size, f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB")
-        for name, size in ordered
-    ]
+    return [(name, size, size_text(size)) for name, size in ordered]

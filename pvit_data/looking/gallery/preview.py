@@ -6,22 +6,21 @@ import json
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
 
 from pvit_data.format.record import Record
+from pvit_data.looking import sprites
 from pvit_data.looking.facts import facts
-from pvit_data.looking.gallery import sprites
+from pvit_data.looking.layers import LAYERS, mapped_frames
 from pvit_data.looking.sheet import spaced
-from pvit_data.looking.tiles import joints_of
+from pvit_data.looking.tiles import class_name
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.sample.sample import Sample
 
 SHORT_SIDE, LONG_SIDE = 128, 256  # pixels
 FRAMES = (16, 8, 4, 1)  # previewed per sample; fewer where they do not fit
-MAX_BOXES, MAX_PEOPLE = 40, 6  # per frame
 BUDGET = 58_000  # characters of JSON per sample, so that 500 samples stay under 30 MB
-SCALE = 1000  # of coordinates that are stored as whole numbers
 MIN_CLASS_SHARE = 0.002  # of the pixels that a class must cover to be found by the filter
+NUMBERS = [layer.numbers for layer in LAYERS if layer.numbers is not None]
 
 
 def preview(dataset: ShardDataset, row: int) -> dict[str, Any]:
@@ -59,15 +58,13 @@ def _entry(
         "fps": record.fps,
         "at": at,
         "size": [size[1], size[0]],
-        "boxes": _boxes(sample, at),
-        "joints": _joints(sample, at),
+        **{key: numbers(sample, at) for key, numbers in NUMBERS},
         "label": _label(sample),
         "classes": _classes(sample),
         "facts": facts(dataset, row, sample, record),
     }
-    room = (
-        (BUDGET - len(json.dumps(entry, ensure_ascii=False))) * 3 // 4
-    )  # base64 takes four characters for three bytes
+    # base64 takes four characters for three bytes.
+    room = (BUDGET - len(json.dumps(entry, ensure_ascii=False))) * 3 // 4
     entry["layers"], fits = sprites.encode_within(_sprites(sample, at, size), room)
     return entry, fits
 
@@ -77,9 +74,7 @@ def preview_frames(record: Record, count: int = FRAMES[0]) -> list[int]:
     everything = list(range(record.frames))
     if record.frames <= count:
         return everything
-    dense = sorted(
-        {f for name in ("depth", "normal", "segm") for f in getattr(record, f"{name}_frames")}
-    )
+    dense = sorted(set(mapped_frames(record)))
     chosen = spaced(dense, count)
     rest = sorted(set(everything) - set(chosen))
     return sorted(chosen + spaced(rest, count - len(chosen)))
@@ -95,92 +90,33 @@ def preview_size(record: Record) -> tuple[int, int]:
 
 
 def _sprites(sample: Sample, at: list[int], size: tuple[int, int]) -> dict[str, sprites.Sprite]:
-    found: dict[str, sprites.Sprite] = {}
-    for name in ("rgb", "depth", "normal", "segm"):
-        value = getattr(sample, name)
-        if value is None or len(value) == 0:
-            continue
-        places = [at.index(int(frame)) for frame in sample.frames_of(name)]
-        if name == "rgb":
-            found[name] = sprites.clip_sprite(value, size, places)
-        elif name == "depth":
-            found[name] = sprites.depth_sprite(value, size, places)
-        elif name == "normal":
-            found[name] = sprites.normal_sprite(value, size, places)
-        else:
-            space = sample.spaces.get("segm")
-            found[name] = sprites.segm_sprite(
-                value, size, places, 255 if space is None else space.ignore
-            )
+    found = {}
+    for layer in LAYERS:
+        value = None if layer.sprite is None else getattr(sample, layer.name)
+        if layer.sprite is not None and value is not None and len(value):
+            places = [at.index(int(frame)) for frame in sample.frames_of(layer.name)]
+            found[layer.name] = layer.sprite(sample, size, places)
     return found
-
-
-def _boxes(sample: Sample, at: list[int]) -> list[list[list[int]]] | None:
-    """Per preview frame: rows of x1, y1, x2, y2 (thousandths), class, track, role, side, contact; largest first."""
-    boxes = sample.boxes
-    if boxes is None:
-        return None
-    return [_box_rows(boxes, np.flatnonzero(boxes.frame == frame)) for frame in at]
-
-
-def _box_rows(boxes: Boxes, rows: Integer[np.ndarray, "n"]) -> list[list[int]]:
-    area = (boxes.xyxy[rows, 2] - boxes.xyxy[rows, 0]) * (boxes.xyxy[rows, 3] - boxes.xyxy[rows, 1])
-    kept = rows[np.argsort(-area, kind="stable")[:MAX_BOXES]]
-    corners = np.rint(boxes.xyxy[kept] * SCALE).astype(int)
-    columns = [
-        getattr(boxes, name)[kept] for name in ("class_id", "track", "role", "side", "contact")
-    ]
-    table: list[list[int]] = np.concatenate([corners, np.stack(columns, 1)], 1).tolist()
-    return table
-
-
-def _joints(sample: Sample, at: list[int]) -> dict[str, Any] | None:
-    """Per preview frame: people as 25 pairs of thousandths of width and height; [-9, -9] = unknown."""
-    found = [joints_of(sample, frame) for frame in at]
-    if all(joints is None for joints in found):
-        return None
-    size = np.array([max(sample.width, 1), max(sample.height, 1)])
-    people = []
-    for joints in found:
-        rows = []
-        for xy, valid in zip(joints.xy, joints.valid, strict=True) if joints is not None else ():
-            if valid.any():
-                places = np.rint(np.clip(xy / size, -9, 9) * SCALE).astype(int)
-                places[~valid] = -9 * SCALE
-                rows.append(places.ravel().tolist())
-        people.append(rows[:MAX_PEOPLE])
-    return {"placed": all(joints is None or joints.placed for joints in found), "people": people}
 
 
 def _label(sample: Sample) -> str:
     """The action in words, or nothing."""
-    space = sample.spaces.get("action")
-    if (
-        isinstance(sample.action, int)
-        and space is not None
-        and space.first <= sample.action < space.num_ids
-    ):
-        return space.class_name(sample.action)
-    return "" if sample.action is None else f"action {sample.action}"
+    if sample.action is None:
+        return ""
+    if isinstance(sample.action, int):
+        name = class_name(sample.action, sample.spaces.get("action"))
+        return name or f"action {sample.action}"
+    return f"action {sample.action}"
 
 
 def _classes(sample: Sample) -> dict[str, list[int]]:
-    """Ids that occur, by field, for the filter."""
-    found: dict[str, list[int]] = {}
-    if sample.segm is not None and sample.segm.size:
-        ids, counts = np.unique(sample.segm, return_counts=True)
-        space = sample.spaces.get("segm")
-        ignore = 255 if space is None else space.ignore
-        found["segm"] = [
-            int(i)
-            for i, n in zip(ids, counts, strict=True)
-            if i != ignore and n >= MIN_CLASS_SHARE * sample.segm.size
-        ]
-    if sample.boxes is not None:
-        ids = np.unique(np.concatenate([sample.boxes.class_id, sample.boxes.labels[:, 1]]))
-        found["boxes"] = [int(i) for i in ids if i >= 0]
-    if isinstance(sample.action, int):
-        found["action"] = [sample.action]
-    elif sample.actions is not None:
-        found["action"] = sorted({int(i) for i in sample.actions.class_id})
+    """Ids that occur, by field, for the filter; of maps only those that cover enough."""
+    found = {}
+    for layer in LAYERS:
+        occurring = None if layer.classes is None else layer.classes(sample)
+        if occurring is not None:
+            values, nothing = occurring
+            ids, counts = np.unique(values, return_counts=True)
+            least = MIN_CLASS_SHARE * values.size if layer.unit == "pixels" else 0
+            found[layer.name] = ids[(ids != nothing) & (counts >= least)].tolist()
     return found

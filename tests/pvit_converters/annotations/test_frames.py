@@ -38,6 +38,13 @@ def test_every_fourth_frame() -> None:
     assert sample.num_frames == 10
 
 
+def test_boxes_keep_their_further_labels() -> None:
+    sample = make()
+    sample.boxes.labels = np.array([[0, 7], [1, 8], [3, 9]], np.int32)
+    keep_frames(sample, "::4")
+    assert sample.boxes.labels.tolist() == [[0, 7], [2, 9]]
+
+
 def test_a_range_and_nothing() -> None:
     sample = make()
     keep_frames(sample, ":3")

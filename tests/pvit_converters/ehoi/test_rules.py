@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 
 from pvit_converters.ehoi import EHOI_BOXES, EHOI_SEGM, EhoiConverter, EhoiOptions
 from pvit_converters.ehoi.classes import OBJECTS, class_of
-from pvit_converters.ehoi.converter import is_real, split_of
+from pvit_converters.ehoi.layout import is_real, split_of
 from pvit_converters.ehoi.links import overlap
 from pvit_converters.ehoi.masks import runs_of, unpack
 from pvit_converters.engine.preview import preview

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pvit_converters.base import Item, Listing
-from pvit_converters.engine import plan as plans
-from pvit_converters.engine.plan import Settings, append_to, holdout_split, make_plan
+from pvit_converters.engine.identity import make_identity, require_equal
+from pvit_converters.engine.plan import Plan, Settings, append_to, holdout_split, make_plan
+from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.storage.storage import Storage
 
@@ -17,9 +18,10 @@ def items(groups: int, each: int, split: str = "", size: int = 100) -> list[Item
     return [Item(f"k{g}-{n}", f"g{g}", split, {"n": n}, size) for g in range(groups) for n in range(each)]
 
 
-def plan_of(toy: Any, listing: list[Item], **settings: Any) -> plans.Plan:
+def plan_of(toy: Any, listing: list[Item], **settings: Any) -> Plan:
     converter = toy.ToyConverter(".", toy.ToyOptions())
-    return make_plan(converter, Settings(**settings), Listing(listing))
+    chosen = Settings(**settings)
+    return make_plan(make_identity(converter, chosen), chosen, Listing(listing))
 
 
 def test_order_of_the_listing_does_not_matter(toy: Any) -> None:
@@ -86,16 +88,16 @@ def test_append_leaves_planned_shards_alone(toy: Any) -> None:
 def test_plans_are_stored_and_read(toy: Any, tmp_path: Any) -> None:
     storage = Storage(tmp_path)
     plan = plan_of(toy, items(5, 4), shard_bytes=900)
-    plans.save(plan, storage)
+    save_plan(plan, storage)
     first = (tmp_path / "toy/plan.json").read_bytes()
-    assert plans.load("toy", storage) == plan
-    plans.save(plan, storage)
+    assert load_plan("toy", storage) == plan
+    save_plan(plan, storage)
     assert (tmp_path / "toy/plan.json").read_bytes() == first
     (tmp_path / "toy/plan.json").write_bytes(first[:-20])
     with pytest.raises(FormatError, match=r"plan\.json: damaged"):
-        plans.load("toy", storage)
+        load_plan("toy", storage)
 
 
 def test_differences_are_named() -> None:
     with pytest.raises(UsageError, match=r"options \(limit: 0 there, 5 now; every: 1 there, 2 now\)"):
-        plans.require_equal({"limit": 0, "options": {"every": 1}}, {"limit": 5, "options": {"every": 2}}, "out/x")
+        require_equal({"limit": 0, "options": {"every": 1}}, {"limit": 5, "options": {"every": 2}}, "out/x")

@@ -4,6 +4,7 @@ import json
 import resource
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pvit_converters.engine.finishing import finish_dataset
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.preview import preview
 from pvit_converters.engine.report import Report, as_text
-from pvit_converters.engine.run import Job, convert, exceeds
+from pvit_converters.engine.run import Job, convert, require_success
 from pvit_data.errors import Interrupted, SourceError, StorageError, UsageError
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -52,11 +53,14 @@ def test_same_bytes_for_workers_order_and_repetition(toy: Any, tmp_path: Path, f
 
 
 def test_failures_are_counted_listed_and_bounded(toy: Any, tmp_path: Path) -> None:
-    report = run(toy, tmp_path / "out", fail=("toy-1-1",), unwanted=("toy-2-0", "toy-2-1"))
+    options = toy.ToyOptions(fail=("toy-1-1",), unwanted=("toy-2-0", "toy-2-1"))
+    job = Job(toy.ToyConverter, Path("."), str(tmp_path / "out"), options, SMALL, 1)
+    report = convert(job)
     assert (report.converted, report.failed, report.unwanted) == (15, {"corrupt-png": 1}, {"too dull": 2})
     assert [(f.key, f.message) for f in report.failures] == [("toy-1-1", "toy-1-1.png: damaged")]
-    assert not exceeds(report, 0.1)
-    assert exceeds(report, 0.05)
+    require_success(job, report)
+    with pytest.raises(SourceError, match=r"1 of 16 samples of toy failed, more than --max-failed 5 percent;.*toy-1-1"):
+        require_success(replace(job, max_failed=0.05), report)
     text = as_text(report)
     assert "15 samples converted" in text
     assert "failed: 1 x corrupt-png" in text
@@ -66,7 +70,7 @@ def test_failures_are_counted_listed_and_bounded(toy: Any, tmp_path: Path) -> No
 def test_too_many_failures_end_early_and_keep_shards(toy: Any, tmp_path: Path) -> None:
     failing = tuple(f"toy-{g}-{n}" for g in range(6) for n in range(2))
     report = run(toy, tmp_path / "out", fail=failing)
-    assert exceeds(report, 0.1)
+    assert report.failed_fraction > 0.1
     assert not report.complete
     assert report.converted > 0
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pvit_converters.hypersim import camera
-from pvit_converters.hypersim.exclude import is_broken
 from pvit_converters.hypersim.nyu40 import NYU40
 from pvit_converters.hypersim.tables import (
     CAMERA_CSV,
     Tables,
     format_ranges,
+    is_broken,
     load_tables,
     parse_ranges,
     read_cameras,

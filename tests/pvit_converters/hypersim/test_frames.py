@@ -204,7 +204,7 @@ def test_self_check_is_told_before_the_conversion(
     make_hypersim: Make, write_array: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = make_hypersim(frames=3)
-    monkeypatch.setattr("pvit_converters.hypersim.converter.FRAMES_PER_CHECK", 1)
+    monkeypatch.setattr("pvit_converters.hypersim.listing.FRAMES_PER_CHECK", 1)
     write_positions(raw, write_array, "ai_901_001", 1, 0.0)
     (note,) = HypersimConverter(raw.root, HypersimOptions()).list_items().notes
     assert re.fullmatch(

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pvit_converters.raw.hdf5 import read_array
+from pvit_converters.raw.hdf5 import read_hdf5
 from pvit_data.errors import SourceError
 
 pytestmark = pytest.mark.torture
@@ -16,7 +16,7 @@ def refuse(
     path: Path, reason: str, part: str, shape: tuple[int | None, ...] = (None, None), kinds: str = "fiu"
 ) -> None:
     with pytest.raises(SourceError, match=part) as error:
-        read_array(path, shape, kinds)
+        read_hdf5(path, shape, kinds)
     assert error.value.reason == reason
     assert path.name in str(error.value)
 
@@ -25,7 +25,7 @@ def test_plain_arrays_are_read(tmp_path: Path) -> None:
     array = np.arange(12, dtype=np.float16).reshape(3, 4)
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file.create_dataset("dataset", data=array, chunks=(2, 2), compression="gzip", shuffle=True, fletcher32=True)
-    np.testing.assert_array_equal(read_array(tmp_path / "a.hdf5", (None, 4), "f"), array)
+    np.testing.assert_array_equal(read_hdf5(tmp_path / "a.hdf5", (None, 4), "f"), array)
 
 
 def test_external_storage_is_refused(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_damage_never_escapes_as_another_error(tmp_path: Path) -> None:
         bad[rng.integers(len(bad))] ^= 1 << rng.integers(8)
         path.write_bytes(bytes(bad[: rng.integers(1, len(bad))]) if rng.random() < 0.4 else bytes(bad))
         try:
-            array = read_array(path, (None, None), "f")
+            array = read_hdf5(path, (None, None), "f")
         except SourceError:
             continue
         assert array.ndim == 2

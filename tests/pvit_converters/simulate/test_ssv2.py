@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.film import develop
 from pvit_converters.simulate.world.actions import ACTOR, OTHER_VERBS, PARTNER, SHAPES_A, STYLES, VERBS, action_clip
+from pvit_converters.simulate.world.film import develop
 from pvit_converters.simulate.world.render import Render, render
 from pvit_data.errors import UsageError
 

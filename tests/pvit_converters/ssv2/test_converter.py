@@ -14,7 +14,7 @@ from PIL import Image
 import pvit_data
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
-from pvit_converters.ssv2.converter import SSv2Converter, SSv2Options
+from pvit_converters.ssv2 import SSv2Converter, SSv2Options
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.sample.sample import EncodedMedia, Sample
 

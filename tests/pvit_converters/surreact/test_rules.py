@@ -14,10 +14,9 @@ from pvit_converters.engine.preview import preview
 from pvit_converters.engine.run import Job
 from pvit_converters.simulate import simulate
 from pvit_converters.surreact import SMPL14, SMPL24, SurreactConverter, SurreactOptions, maps
-from pvit_converters.surreact.actions import ACTIONS, NTU60, UESTC40, action_of
 from pvit_converters.surreact.camera import project, view_of
+from pvit_converters.surreact.classes import ACTIONS, NTU60, TO_14, UESTC40, action_of
 from pvit_converters.surreact.layout import FILE, PAPER, PUBLISHED
-from pvit_converters.surreact.parts import TO_14
 from pvit_converters.surreact.person import to_joints, to_pose
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.sample.sample import Sample

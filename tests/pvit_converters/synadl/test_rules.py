@@ -14,7 +14,7 @@ import pytest
 from pvit_converters.engine.preview import preview
 from pvit_converters.engine.run import Job
 from pvit_converters.raw.zips import members, read_place
-from pvit_converters.simulate.film import encode
+from pvit_converters.simulate.files.video import encode
 from pvit_converters.synadl import SynadlConverter, SynadlOptions
 from pvit_converters.synadl import geometry as geo
 from pvit_data.errors import SourceError, UsageError

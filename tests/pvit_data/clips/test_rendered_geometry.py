@@ -18,7 +18,8 @@ from pvit_converters.simulate.world.scene import Camera as SceneCamera
 from pvit_converters.simulate.world.scene import Scene
 from pvit_data.clips import transforms
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.geometry import Geometry, draw
+from pvit_data.clips.crops import training_crop
+from pvit_data.clips.geometry import Geometry
 from pvit_data.sample.kinect25 import NAMES
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Boxes, Camera, Sample
@@ -71,7 +72,7 @@ def views(seed: int, number: int = 3) -> list[Geometry]:
     """Random crops at the original scale, mirrored and not."""
     rng = np.random.default_rng(seed)
     config = ClipConfig(size=(48, 48))
-    drawn = [draw((HEIGHT, WIDTH), config, 0.0, rng) for _ in range(number)]
+    drawn = [training_crop((HEIGHT, WIDTH), config, 0.0, rng) for _ in range(number)]
     return [replace(d, resized=d.window, size=d.window, flip=flip) for d in drawn for flip in (False, True)]
 
 
@@ -133,7 +134,7 @@ def test_sampling_while_decoding_equals_sampling_the_whole_map() -> None:
     ds = MemorySet([synthetic("s", height=40, width=60)])
     rng = np.random.default_rng(0)
     for _ in range(10):
-        view = draw((40, 60), ClipConfig(size=(32, 32)), 0.5, rng)
+        view = training_crop((40, 60), ClipConfig(size=(32, 32)), 0.5, rng)
         whole = transforms.apply(ds.read(0), view, (8, 8))
         part = transforms.apply(ds.read(0, grid=view.nearest((40, 60), (8, 8))), view, (8, 8), gathered=True)
         for name in ("depth", "normal", "segm"):

@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from pvit_data.clips import colour, geometry, transforms
+from pvit_data.clips import colour_jitter, crops, transforms
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.geometry import Geometry
+from pvit_data.clips.geometry import Geometry, whole_frame
 from pvit_data.errors import FormatError
 from pvit_data.sample.kinect25 import NAMES
 from pvit_data.sample.sample import Boxes, EncodedMedia, Sample
@@ -20,7 +20,7 @@ CONFIG = ClipConfig(size=(32, 32))
 def draws(source: tuple[int, int], number: int = 20, **options: object) -> list[Geometry]:
     config = ClipConfig(size=(32, 32), **options)  # type: ignore[arg-type]
     rng = np.random.default_rng(3)
-    return [geometry.draw(source, config, 0.5, rng) for _ in range(number)]
+    return [crops.training_crop(source, config, 0.5, rng) for _ in range(number)]
 
 
 def test_every_field_of_a_sample_has_a_rule() -> None:
@@ -91,7 +91,7 @@ def test_pixels_lie_where_the_matrix_says() -> None:
     u = np.broadcast_to(np.arange(60) * 4, (40, 60))
     v = np.broadcast_to(np.arange(40)[:, None] * 4, (40, 60))
     sample = Sample(key="r", rgb=np.stack([u, v, u], -1)[None].astype(np.uint8), num_frames=1)
-    views = [geometry.view((40, 60), CONFIG, i, 3) for i in range(3)]
+    views = [crops.evaluation_crop((40, 60), CONFIG, i, 3) for i in range(3)]
     for draw in [*draws((40, 60)), *views]:
         rgb = transforms.apply(sample, draw, antialias=False).rgb
         assert isinstance(rgb, np.ndarray)
@@ -147,7 +147,7 @@ def test_a_flip_exchanges_left_and_right_everywhere() -> None:
         np.float32([[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.9, 1.0]]), side=[0, -1], class_id=[2, 0], partner=[1, 0]
     )  # type: ignore[arg-type]
     sample.spaces = {"segm": SEGM, "boxes": SEGM, "action": ACTION}
-    out = transforms.apply(sample, geometry.whole_frame((40, 60), flip=True))
+    out = transforms.apply(sample, whole_frame((40, 60), flip=True))
     assert out.boxes is not None
     assert out.camera is not None
     assert out.segm is not None
@@ -164,7 +164,7 @@ def test_a_flip_exchanges_left_and_right_everywhere() -> None:
 
 def test_flipping_twice_gives_the_sample_back() -> None:
     sample = synthetic("k")
-    flip = geometry.whole_frame((40, 60), flip=True)
+    flip = whole_frame((40, 60), flip=True)
     twice = transforms.apply(transforms.apply(sample, flip), flip)
     for name in ("rgb", "depth", "segm", "pose3d_valid"):
         np.testing.assert_array_equal(getattr(twice, name), getattr(sample, name))
@@ -190,20 +190,20 @@ def test_boxes_outside_the_crop_go_and_their_partners_and_labels_follow() -> Non
 def test_published_views() -> None:
     """ssv2.md section 5: short side exactly 224, long side floor(long / short * 224), offsets 0, ceil, L - 224."""
     config = ClipConfig()
-    wide = [geometry.view((240, 427), config, i, 3) for i in range(3)]
+    wide = [crops.evaluation_crop((240, 427), config, i, 3) for i in range(3)]
     assert [v.resized for v in wide] == [(224, 398)] * 3
     assert [v.offset for v in wide] == [(0, 0), (0, 87), (0, 174)]
-    tall = [geometry.view((427, 240), config, i, 3) for i in range(3)]
+    tall = [crops.evaluation_crop((427, 240), config, i, 3) for i in range(3)]
     assert [v.offset for v in tall] == [(0, 0), (87, 0), (174, 0)]
-    assert geometry.view((240, 427), config).offset == (0, 87)  # one view is the centre, not the left
-    kinetics = geometry.view((256, 340), ClipConfig(eval_scale=256 / 224))
+    assert crops.evaluation_crop((240, 427), config).offset == (0, 87)  # one view is the centre, not the left
+    kinetics = crops.evaluation_crop((256, 340), ClipConfig(eval_scale=256 / 224))
     assert (kinetics.resized, kinetics.offset) == ((256, 340), (16, 58))
 
 
 def test_short_side_jitter_is_uniform_in_inverse_size() -> None:
     rng = np.random.default_rng(0)
     config = ClipConfig()
-    windows = np.array([geometry.draw((2400, 4270), config, 0, rng).window[0] for _ in range(4000)]) / 2400
+    windows = np.array([crops.training_crop((2400, 4270), config, 0, rng).window[0] for _ in range(4000)]) / 2400
     assert windows.min() >= 224 / 320 - 1e-3
     assert windows.max() <= 224 / 256 + 1e-3
     assert abs(windows.mean() - (0.7 + 0.875) / 2) < 0.003  # 0.0505 / sqrt(4000) = 0.0008 per standard error
@@ -215,15 +215,15 @@ def test_draws_stay_inside_small_frames_and_odd_shapes() -> None:
     for source in [(10, 10), (224, 224), (31, 200), (200, 31)]:
         for config in (ClipConfig(jitter=(0.5, 1.0)), ClipConfig(size=(96, 160)), ClipConfig(area=(0.08, 1))):
             for _ in range(20):
-                draw = geometry.draw(source, config, 0.5, rng)
+                draw = crops.training_crop(source, config, 0.5, rng)
                 for corner, window, full in zip(draw.corner, draw.window, source, strict=True):
                     assert 0 <= corner <= corner + window <= full
 
 
 def test_colour_jitter_is_off_at_zero_and_never_moves_pixels() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3), np.uint8)
-    assert colour.jitter(rgb, 0, np.random.default_rng(1)) is rgb
-    out = colour.jitter(rgb, 1, np.random.default_rng(1))
+    assert colour_jitter.jitter(rgb, 0, np.random.default_rng(1)) is rgb
+    out = colour_jitter.jitter(rgb, 1, np.random.default_rng(1))
     for channel in range(3):
         order = np.argsort(rgb[..., channel], axis=None, kind="stable")
         assert (np.diff(out[..., channel].ravel()[order].astype(int)) >= 0).all()
@@ -232,6 +232,6 @@ def test_colour_jitter_is_off_at_zero_and_never_moves_pixels() -> None:
 def test_errors_name_the_cause() -> None:
     encoded = Sample(key="e", rgb=EncodedMedia(b"", "mp4"), num_frames=1)
     with pytest.raises(FormatError, match="sample 'e': rgb is still encoded"):
-        transforms.apply(encoded, geometry.whole_frame((4, 4)))
+        transforms.apply(encoded, whole_frame((4, 4)))
     with pytest.raises(FormatError, match=r"frames are \(5, 5\), the geometric draw was made for \(4, 4\)"):
-        transforms.cut(np.zeros((1, 5, 5, 3), np.uint8), geometry.whole_frame((4, 4)))
+        transforms.cut(np.zeros((1, 5, 5, 3), np.uint8), whole_frame((4, 4)))

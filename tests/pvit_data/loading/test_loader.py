@@ -21,7 +21,8 @@ from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.loading.batch import Batch
 from pvit_data.loading.build import TrainingBatches
 from pvit_data.loading.clip_reader import ClipReader
-from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.mixing.mixture import Mixture
+from pvit_data.mixing.sources import MixtureSource
 from pvit_data.testing import assert_equal_batches, assert_exact_resume
 from tests.pvit_data.memory_set import MemorySet, real, still, synthetic
 

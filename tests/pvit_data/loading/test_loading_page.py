@@ -8,7 +8,8 @@ import pytest
 from pvit_data.loading.loader import loader
 from pvit_data.mixing import order
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.tasks.table import TASKS
+from pvit_data.tasks.table import ORDER
+from pvit_model.recipes.loading import load_recipe
 
 PAGE = (Path(__file__).parents[3] / "docs/loading.md").read_text()
 
@@ -29,4 +30,12 @@ def test_the_numbers_are_the_defaults() -> None:
     assert loader.__kwdefaults__["max_corrupt"] == 0.01
     assert loader.__kwdefaults__["on_corrupt"] == "raise"
     assert Mixture.__init__.__defaults__ == (0, None, 3.0)
-    assert all(name in PAGE for name in TASKS)
+    assert all(name in PAGE for name in ORDER)
+
+
+def test_the_recipe_of_the_page_is_one(tmp_path: Path) -> None:
+    code = re.search(r"```yaml\n(.*?)```", PAGE, re.S)
+    assert code
+    (tmp_path / "mine.yaml").write_text(code[1])
+    config = load_recipe(str(tmp_path / "mine.yaml"))
+    assert (config.mixture.batch_size, config.mixture.quotas) == (64, {"depth": 4})

@@ -20,11 +20,11 @@ from PIL import Image
 
 import pvit_data
 from pvit_data.format.record import Record
+from pvit_data.looking.colours import class_colours, ramp
 from pvit_data.looking.gallery import write_gallery
 from pvit_data.looking.gallery.charts import bars, columns, matrix
 from pvit_data.looking.gallery.page import safe_json
 from pvit_data.looking.gallery.preview import BUDGET, preview, preview_frames, preview_size
-from pvit_data.looking.pictures import class_colours, ramp
 from pvit_data.looking.stats import Histogram
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Boxes, Sample

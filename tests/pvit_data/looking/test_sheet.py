@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import pvit_data
+from pvit_data.looking.colours import INVALID, LEFT, RIGHT, class_colours
 from pvit_data.looking.facts import facts
-from pvit_data.looking.pictures import INVALID, LEFT, RIGHT, class_colours
-from pvit_data.looking.sheet import CAPTION, GAP, frames_sheet, key_frame, read_frame, samples_sheet, spaced
-from pvit_data.looking.tiles import box_text, joints_of, tiles
+from pvit_data.looking.sheet import CAPTION, GAP, frames_sheet, key_frame, read_frame, samples_sheet, spaced, tiles
+from pvit_data.looking.tiles import box_text, joints_of
 from pvit_data.sample.sample import Boxes, Camera, Sample
 from tests.pvit_data.samples import SPACES, H, T, W, bare_sample, full_sample
 

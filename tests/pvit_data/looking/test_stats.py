@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pvit_data
-from pvit_data.looking.stats import collect, histogram, spread
+from pvit_data.looking.stats import collect, histogram, spread_rows
 from pvit_data.sample.sample import Boxes, Sample
 from tests.pvit_data.samples import SPACES, H, T, W, bare_sample, full_sample
 
@@ -98,8 +98,8 @@ def test_histogram(values: list[float], edges: list[float], counts: list[int]) -
 
 def test_spread() -> None:
     sources = np.array(["a"] * 90 + ["b"] * 10 + ["c"], object)
-    rows = spread(sources, 12)
+    rows = spread_rows(sources, 12)
     assert [int((sources[rows] == name).sum()) for name in "abc"] == [6, 5, 1]
     assert len(set(rows)) == len(rows)
-    assert len(spread(sources, 0)) == 0
-    assert len(spread(sources, -1)) == 101
+    assert len(spread_rows(sources, 0)) == 0
+    assert len(spread_rows(sources, -1)) == 101

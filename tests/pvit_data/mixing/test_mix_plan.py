@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import pvit_data
-from pvit_data.errors import ConfigError
+from pvit_data.errors import UsageError
 from pvit_data.looking.mix_figure import figure
-from pvit_data.mixing import config as mix_config
-from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.plan import survey
+from pvit_data.mixing.sources import MixtureSource
 from pvit_data.sample.sample import Sample
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.recipes.mixtures import recipe_mixture
+from pvit_model.recipes.plan import make_plan
 from tests.pvit_data.memory_set import MemorySet, real, synthetic
 
 TINY = np.zeros((1, 1, 1, 3), np.uint8)
@@ -86,32 +89,51 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_mixture_from_a_file(shards: Path) -> None:
-    (shards / "mix.yaml").write_text("shards: [real, synth]\ndownstream: real\nbatch_size: 6\nquotas: {pose3d: 2}\n")
-    mixture = mix_config.load(shards / "mix.yaml").build()
+FLAT = "shards: [real, synth]\ndownstream: real\nbatch_size: 6\nquotas: {pose3d: 2}\n"
+SETTINGS = ["clip.downstream=real", "mixture.batch_size=6", "mixture.quotas={pose3d: 2}"]
+
+
+def test_the_mixture_of_a_recipe_is_the_one_that_is_trained(shards: Path) -> None:
+    folders = [str(shards / name) for name in ("real", "synth")]
+    mixture, notes = recipe_mixture("demo", folders, SETTINGS)
+    trained = make_plan(load_recipe("demo", SETTINGS), folders).mixture
+    assert notes == ()
     assert [source.name for source in mixture.sources] == ["real", "synth"]
     assert mixture.wanted.tolist() == [3, 3]
+    assert [mixture.plan(step) for step in range(20)] == [trained.plan(step) for step in range(20)]
     assert [t.name for t in survey(mixture).tasks] == ["depth", "pose3d", "action"]
+
+
+def test_a_file_of_the_flat_form_says_the_same(shards: Path) -> None:
+    (shards / "mix.yaml").write_text(FLAT + "seed: 3\nweights: {synth: 2}\nsplit: train\nsources: [synth]\n")
+    mixture, _ = recipe_mixture(str(shards / "mix.yaml"))
+    folders = [str(shards / name) for name in ("real", "synth")]
+    expected, _ = recipe_mixture("demo", folders, [*SETTINGS, "run.seed=3", "mixture.weights={synth: 2}"])
+    assert [mixture.plan(step) for step in range(20)] == [expected.plan(step) for step in range(20)]
+    assert mixture.wanted.tolist() == [2, 4]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("shards: [real]\ndownstream: real\nbatchsize: 3\n", "unknown key 'batchsize'; did you mean 'batch_size'"),
-        ("shards: [real]\ndownstream: ssv2\n", "no source 'ssv2' in .*there is real"),
-        ("shards: [real, real]\ndownstream: real\n", "source 'real' is in .* and in .*"),
-        ("shards: []\ndownstream: real\n", "shards: Tuple should have at least 1 item"),
-        ("- 1\n", "expected keys and values"),
-        ("a: [\n", "not YAML"),
+        ("shards: [real]\ndownstream: ssv2\n", "downstream source 'ssv2' is not in the shards, which hold real"),
+        ("shards: [real, ./real/../real]\ndownstream: real\n", "source 'real' is in both .* and "),
+        ("shards: [real]\ndownstream: real\nsources: [boat]\n", "no source 'boat' in the shards, which hold real"),
+        ("shards: []\ndownstream: real\n", "no shards given"),
+        ("shards: real\ndownstream: real\n", "shards is 'real', expected a list"),
+        ("shards: [real]\ndownstream: real\nbatch_size: many\n", "'mixture.batch_size' = 'many'"),
+        ("- 1\n", "expected sections"),
+        ("a: [\n", "not readable as YAML"),
     ],
 )
 def test_unusable_files_are_refused_in_one_line(shards: Path, text: str, message: str) -> None:
     (shards / "bad.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message) as caught:
-        mix_config.load(shards / "bad.yaml").build()
+    with pytest.raises(UsageError, match=message) as caught:
+        recipe_mixture(str(shards / "bad.yaml"))
     assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        mix_config.load(shards / "none.yaml")
+    with pytest.raises(UsageError, match=r"none\.yaml': No such file"):
+        recipe_mixture(str(shards / "none.yaml"))
 
 
 def test_the_command(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,3 +151,21 @@ def test_the_command(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["steps"] == 5
     assert main(["mix", str(shards / "none.yaml")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_takes_recipes_and_needs_no_torch(shards: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom pvit_cli.data import main\ncode = main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules\nsys.exit(code)"
+    )
+    folders = [word for name in ("real", "synth") for word in ("--shards", str(shards / name))]
+    options = [*folders, "--downstream", "real", "--set", "mixture.batch_size=6", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, "mix", "demo", *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert [source["name"] for source in plan["sources"]] == ["real", "synth"]
+    assert [source["per_batch"] for source in plan["sources"]] == [3, 3]

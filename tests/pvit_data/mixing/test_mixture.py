@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pvit_data.errors import ConfigError
-from pvit_data.mixing.composition import Part, Schedule, shares
-from pvit_data.mixing.mixture import Mixture, MixtureSource
+from pvit_data.errors import ConfigError, UsageError
+from pvit_data.mixing.composition import MixturePart, Schedule, shares
+from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.order import dealt, epoch_order
+from pvit_data.mixing.sources import MixtureSource
 from pvit_data.sample.sample import Sample
 from tests.pvit_data.memory_set import MemorySet
 
@@ -136,7 +137,7 @@ def test_quotas_that_do_not_fit_name_the_arithmetic() -> None:
         three(8, quotas={"pose3d": 4, "depth": 4})
     with pytest.raises(ConfigError, match="quota boxes=1: no source of the mixture supervises 'boxes'"):
         three(8, quotas={"boxes": 1})
-    with pytest.raises(ConfigError, match="unknown task 'flow'"):
+    with pytest.raises(UsageError, match="unknown task 'flow'"):
         three(8, quotas={"flow": 1})
 
 
@@ -199,5 +200,5 @@ def test_shuffling_reads_few_blocks_at_a_time_and_still_mixes_well() -> None:
 
 
 def test_shares_are_exact_where_weights_are() -> None:
-    parts = [Part("a", 1, True), Part("b", 1, False), Part("c", 1, False)]
+    parts = [MixturePart("a", 1, True), MixturePart("b", 1, False), MixturePart("c", 1, False)]
     np.testing.assert_allclose(shares(parts, 10, {}, 3.0), [10 / 3] * 3)

@@ -1,5 +1,6 @@
 """Random damage: never a crash, never a wrong sample, and every undamaged sample still delivered."""
 
+import copy
 import os
 import random
 import shutil
@@ -110,9 +111,18 @@ def test_undamaged_shard_without_index_streams(folder: Path, tmp_path: Path) -> 
     shutil.copy(folder / "mine/train-00000.tar", tmp_path)
     stream = pvit_data.open(tmp_path)
     assert all(same(a, b) for a, b in zip(stream, pvit_data.open(folder), strict=True))
-    for action in (lambda: stream[0], lambda: stream.column("key"), lambda: stream.where("has_depth")):
-        with pytest.raises(UsageError, match="no index"):
+    for action in (
+        lambda: stream[0],
+        lambda: len(stream),
+        lambda: stream.column("key"),
+        lambda: stream.where("has_depth"),
+        lambda: stream.sources,
+    ):
+        with pytest.raises(UsageError, match="no index, so it can only be iterated: run 'pvit-data index'"):
             action()
+    assert not isinstance(stream, pvit_data.ShardDataset)
+    assert not hasattr(stream, "select")
+    assert [s.key for s in copy.deepcopy(stream)] == [s.key for s in stream]
 
 
 def test_missing_shard_and_limit(folder: Path, tmp_path: Path) -> None:

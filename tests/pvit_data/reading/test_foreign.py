@@ -16,7 +16,7 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.reading.foreign import NAME, index_foreign
+from pvit_data.reading.foreign_index import NAME, index_foreign
 from pvit_data.validate import validate
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, clip, full_sample

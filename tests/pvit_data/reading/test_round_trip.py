@@ -77,12 +77,24 @@ def test_only_asked_fields_and_frames(folder: Path) -> None:
     assert part.boxes.frame.tolist() == [5]
     assert part.boxes.labels.tolist() == [[0, 0]]
     assert dataset.read(3, ["boxes"], [0]).boxes.partner.tolist() == [1, 0]
-    assert pvit_data.open(folder, tasks=["depth"])[3].rgb is None
+    assert pvit_data.open(folder, fields=["depth"])[3].rgb is None
     rows, columns = np.arange(0, 46, 5), np.arange(59, 0, -7)
     coarse = dataset.read(3, ["depth", "normal", "segm"], [2, 5], (rows, columns))
     for name in ("depth", "normal", "segm"):
         picks = np.searchsorted(whole.frames_of(name), [2, 5])
         np.testing.assert_array_equal(getattr(coarse, name), getattr(whole, name)[picks][:, rows][:, :, columns])
+
+
+def test_fields_by_their_former_name(folder: Path) -> None:
+    with pytest.warns(DeprecationWarning, match=r"tasks=.* is called fields=") as caught:
+        dataset = pvit_data.open(folder, tasks=["depth"])
+    assert caught[0].filename == __file__
+    assert dataset[3].depth is not None
+    assert dataset[3].rgb is None
+    with pytest.raises(UsageError, match="give fields only"):
+        pvit_data.open(folder, fields=["rgb"], tasks=["depth"])
+    with pytest.raises(UsageError, match=r"unknown field 'dept': .*did you mean 'depth'"):
+        pvit_data.open(folder, fields=["dept"])
 
 
 def test_annotated_but_empty_differs_from_not_annotated(tmp_path: Path) -> None:
@@ -133,7 +145,10 @@ def test_append_and_second_source(folder: Path, tmp_path: Path) -> None:
     shards = ["train-00000.tar", "train-00000.tar", "train-00001.tar", "val-00000.tar"]
     assert list(dataset.column("shard")) == shards
     assert len(pvit_data.open(tmp_path, source="two")) == 1
-    with pytest.raises(FormatError, match="'mine-0004' is in val-00000"), pvit_data.ShardWriter(tmp_path, "one") as w:
+    with (
+        pytest.raises(FormatError, match="'mine-0004' is in two/val-00000"),
+        pvit_data.ShardWriter(tmp_path, "one") as w,
+    ):
         w.write(bare_sample(4))
     with pytest.raises(UsageError, match="licence"), pvit_data.ShardWriter(tmp_path, "one", licence="MIT") as w:
         w.write(bare_sample(5))

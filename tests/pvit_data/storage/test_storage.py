@@ -17,7 +17,7 @@ import pvit_data
 from pvit_data.errors import FormatError, StorageError, UsageError
 from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, write_index
 from pvit_data.format.manifest import SourceSpec, read_manifest
-from pvit_data.reading.foreign import index_foreign
+from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.sample import Boxes, Sample
 from pvit_data.storage.storage import Storage
@@ -75,7 +75,7 @@ def test_full_disk_leaves_finished_shards_and_nothing_else(tmp_path: Path, small
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
         "source.json", "train-00000.json", "train-00000.tar",
     ]  # fmt: skip
-    assert finish.build(tmp_path).sources["mine"].splits["train"].samples == 1
+    assert finish.write_manifest(tmp_path).sources["mine"].splits["train"].samples == 1
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
@@ -91,19 +91,19 @@ def test_finish_depends_on_receipts_alone(folder: Path, tmp_path: Path) -> None:
     for out, order in zip(outs, ([0, 1, 2], [2, 0, 1]), strict=True):
         for number in order:
             write_shard(out, source, "train", number, [bare_sample(number)])
-        finish.build(out)
+        finish.write_manifest(out)
     a, b = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in outs)
     assert a == b
-    with pytest.raises(UsageError, match="role = auxiliary, not downstream"):
+    with pytest.raises(UsageError, match="role = 'auxiliary', not 'downstream'"):
         write_shard(outs[0], source.model_copy(update={"role": "downstream"}), "train", 3, [bare_sample(3)])
     write_shard(outs[0], source, "val", 0, [bare_sample(1)])
     with pytest.raises(FormatError, match=r"'mine-0001' is in mine/train-00001\.tar and in mine/val-00000\.tar"):
-        finish.build(outs[0])
+        finish.write_manifest(outs[0])
     (outs[1] / "mine/train-00002.tar").write_bytes(b"short")
     with pytest.raises(FormatError, match=r"train-00002\.tar has 5 bytes"):
-        finish.build(outs[1])
+        finish.write_manifest(outs[1])
     with pytest.raises(FormatError, match="no finished shard"):
-        finish.build(tmp_path / "nothing")
+        finish.write_manifest(tmp_path / "nothing")
 
 
 def test_card_declares_every_member(folder: Path) -> None:

@@ -25,7 +25,7 @@ from pvit_data.validate import KINDS, Problem, run, validate
 from pvit_data.validate.run import run_workers, tasks_of
 from pvit_data.validate.survey import survey
 from pvit_data.writing.encode import encode_sample
-from pvit_data.writing.finish import build
+from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile, encoding_of, write_shard
 from tests.pvit_data.samples import SPACES, H, W, bare_sample, full_sample
 
@@ -259,9 +259,9 @@ def lie(out: Path, changes: dict[str, Any] | None = None, key: str = "", **files
             contents |= {name.replace("__", "."): data for name, data in files.items()}
             kept = {name: data for name, data in sorted(contents.items()) if data is not None}
             encoded = replace(encoded, record=record, files=kept)
-        shard._append(encoded)
+        shard._append(encoded, num_boxes=3)
     shard.publish([], {})
-    build(out)
+    write_manifest(out)
     return out
 
 
@@ -384,7 +384,7 @@ def test_a_split_whose_samples_all_failed_is_sound(tmp_path: Path) -> None:
     """Its shard is empty and so is its index: with receipts and without them."""
     write_shard(tmp_path, SourceSpec(name="mine"), "train", 0, [bare_sample(0)])
     write_shard(tmp_path, SourceSpec(name="mine"), "val", 0, [Skip("mine-0002", "missing-file", "gone")])
-    build(tmp_path)
+    write_manifest(tmp_path)
     assert validate(tmp_path, deep=True).problems == []
     assert [s.key for s in pvit_data.open(tmp_path)] == ["mine-0000"]
     assert list(pvit_data.open(tmp_path, split="val")) == []

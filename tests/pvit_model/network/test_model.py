@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import pvit_model
 from pvit_data.errors import ConfigError, SourceError, UsageError
 from pvit_model import VARIANTS, PViT, backbone_names, create_model, load_backbone_checkpoint
 from pvit_model.network.info import describe
@@ -18,13 +17,6 @@ def small(tasks: list[str] = TASKS, **options: object) -> PViT:
     torch.manual_seed(0)
     settings: dict[str, object] = {"num_classes": 7, "segm_spaces": {"a": 5}, "clip": CLIP}
     return create_model("mvitv2_xxs", tasks, **(settings | options))  # type: ignore[arg-type]
-
-
-def test_public_names() -> None:
-    assert pvit_model.__all__ == sorted(pvit_model.__all__, key=lambda n: (not n.isupper(), n[0].islower(), n))
-    assert all(hasattr(pvit_model, name) for name in pvit_model.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        pvit_model.nothing  # noqa: B018
 
 
 def test_outputs_in_training_and_evaluation() -> None:
@@ -120,7 +112,6 @@ def test_a_further_task_of_a_kind_has_its_own_prompt_and_head() -> None:
     out = model(torch.randn(1, 3, *CLIP))
     assert model.tasks == ("boxes", "boxes/hands")
     assert model.prompts.shape == (2, 32)
-    assert out.kinds["boxes/hands"] == "boxes"
     assert not torch.allclose(out.tasks["boxes"], out.tasks["boxes/hands"])
 
 
@@ -153,11 +144,11 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"variant": "vtp"}, "unknown variant 'vtp': did you mean 'vpt'"),
-        ({"tasks": ["dept"]}, "unknown task 'dept': did you mean 'depth'"),
+        ({"variant": "vtp"}, "unknown variant 'vtp'; did you mean 'vpt'"),
+        ({"tasks": ["dept"]}, "unknown task 'dept'. Nearest: 'depth'"),
         ({"tasks": ["depth", "depth"]}, "name one twice"),
-        ({"tasks": ["segm/more"]}, "a further segmentation is a label space of 'segm', not a task"),
-        ({"dropout": 2.0}, "model option dropout"),
+        ({"tasks": ["segm/more"]}, "a further 'segm' is a label space of the one, not a task"),
+        ({"dropout": 2.0}, "model option 'dropout' = 2.0"),
         ({"depht": 3}, "does not take these options"),
         ({"prompt_layer": 9}, "must be below 5"),
     ],
@@ -168,7 +159,7 @@ def test_mistakes_are_named(options: dict[str, object], message: str) -> None:
 
 
 def test_unknown_backbone() -> None:
-    with pytest.raises(UsageError, match="unknown backbone 'mvit2_s': did you mean 'mvitv2_s'"):
+    with pytest.raises(UsageError, match=r"unknown backbone 'mvit2_s'\. Nearest: 'mvitv2_s'"):
         create_model("mvit2_s")
     assert {"mvitv1_b", "mvitv2_b", "mvitv2_s", "mvitv2_xxs"} <= set(backbone_names())
 

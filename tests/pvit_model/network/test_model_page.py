@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pvit_model import VARIANTS, create_model
+from pvit_model import VARIANTS, PViTConfig, create_model
 from pvit_model.config import make_config
 from pvit_model.network.info import describe
 
@@ -44,4 +44,4 @@ def test_variants_and_fields_exist() -> None:
     named = set(re.findall(r"`([a-z_-]+)`", section))
     fields = {"prompts", "prompts_per_task", "prompt_layer", "heads", "freeze_backbone", "dense_layers"}
     assert named == set(VARIANTS) | fields
-    assert fields <= set(type(make_config()).model_fields)
+    assert fields <= set(PViTConfig.model_fields)

@@ -15,8 +15,8 @@ PACKAGES = [
     "pvit_model.tasks.heads",
     "pvit_model.network.prompts",
     "pvit_model.network.pvit",
-    "pvit_model.network.losses",
-    "pvit_model.using.deploy",
+    "pvit_model.network.total_loss",
+    "pvit_model.using.export",
     "pvit_model.network.published",
     "pvit_model.network.create",
 ]
@@ -25,7 +25,7 @@ with install_import_hook(PACKAGES, "beartype.beartype"):
     from pvit_data.loading.batch import Targets
     from pvit_model import LossOptions, create_model, task_losses
     from pvit_model.backbones.attention import attend
-    from pvit_model.using.deploy import Classifier
+    from pvit_model.using.export import Classifier
 
 TASKS = ["depth", "normal", "segm", "pose3d", "boxes"]
 CLIP = (4, 32, 48)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pvit_data.errors import FormatError
-from pvit_model.metrics import boxes, depth, normal, pose3d, segm
-from pvit_model.metrics.action import ActionMeter, majority
+from pvit_model.tasks import average_precision as ap_of
+from pvit_model.tasks import boxes, depth, normal, pose3d, segm
+from pvit_model.tasks.action import ActionMeter, majority
 
 
 def test_depth_by_hand() -> None:
@@ -33,7 +34,7 @@ def test_nothing_measured_is_nan_and_no_error() -> None:
     none = np.zeros(3, bool)
     assert math.isnan(depth.result(depth.sums(np.ones(3), np.ones(3), none))["rmse"])
     assert math.isnan(normal.result(normal.sums(np.ones((3, 3)), np.ones((3, 3)), none))["mean_deg"])
-    assert math.isnan(segm.result(segm.sums(np.zeros(3, int), np.zeros(3, int), none, 4))["miou"])
+    assert math.isnan(segm.result(segm.sums(np.zeros(3, int), np.zeros(3, int), none, 4).reshape(4, 4))["miou"])
     assert math.isnan(pose3d.result(pose3d.sums(np.ones((3, 3)), np.ones((3, 3)), none))["mpjpe_mm"])
     assert math.isnan(boxes.result(boxes.sums(np.ones((3, 4)), np.ones((3, 4)), none))["iou"])
 
@@ -58,7 +59,7 @@ def test_miou_by_sets() -> None:
     rng = np.random.default_rng(1)
     target, prediction = rng.integers(0, 4, (2, 500))  # class 4 of 5 never occurs and must not count
     valid = rng.random(500) < 0.8
-    found = segm.result(segm.sums(prediction, target, valid, 5))
+    found = segm.result(segm.sums(prediction, target, valid, 5).reshape(5, 5))
     places = [i for i in range(500) if valid[i]]
     ious = []
     for c in range(4):
@@ -91,7 +92,7 @@ def test_iou_of_slots() -> None:
     assert boxes.iou(np.zeros(4), np.zeros(4)) == 0
 
 
-def naive_ap50(found: list[boxes.Detections], truth: list[boxes.Detections]) -> float:
+def naive_ap50(found: list[ap_of.Detections], truth: list[ap_of.Detections]) -> float:
     """AP at IoU 0.5 of one class, 101 recall points, greedy matching, written from the definition."""
     order = sorted(((s, i, k) for i, d in enumerate(found) for k, s in enumerate(d.score)), key=lambda row: -row[0])
     used: set[tuple[int, int]] = set()
@@ -119,47 +120,46 @@ def test_average_precision_against_the_definition() -> None:
     for _ in range(6):
         corner = rng.uniform(0, 0.6, (3, 2))
         xyxy = np.concatenate([corner, corner + rng.uniform(0.2, 0.4, (3, 2))], axis=1)
-        truth.append(boxes.Detections(xyxy, [7] * 3))
+        truth.append(ap_of.Detections(xyxy, [7] * 3))
         false = rng.uniform(0, 0.4, (2, 4)) + np.array([0, 0, 0.4, 0.4])
         noisy = np.concatenate([xyxy + rng.normal(0, 0.03, (3, 4)), false])
-        found.append(boxes.Detections(noisy, [7] * 5, rng.random(5).tolist()))
-    ap = boxes.average_precision(found, truth)
+        found.append(ap_of.Detections(noisy, [7] * 5, rng.random(5).tolist()))
+    ap = ap_of.average_precision(found, truth)
     assert ap["ap50"] == pytest.approx(naive_ap50(found, truth), abs=1e-9)
     assert 0 < ap["ap"] <= ap["ap50"] < 1
-    assert math.isnan(boxes.average_precision(found, [boxes.Detections(np.zeros((0, 4)), [])] * 6)["ap"])
-    assert boxes.average_precision([boxes.Detections(np.zeros((0, 4)), [])] * 6, truth)["ap"] == 0
+    assert math.isnan(ap_of.average_precision(found, [ap_of.Detections(np.zeros((0, 4)), [])] * 6)["ap"])
+    assert ap_of.average_precision([ap_of.Detections(np.zeros((0, 4)), [])] * 6, truth)["ap"] == 0
 
 
 def test_views_are_summed_as_probabilities() -> None:
     """Two views vote 0 weakly, one votes 1 strongly: mean logits would say 1, summed probabilities say 0."""
-    meter = ActionMeter(num_views=3)
+    meter = ActionMeter(3, views=3)
     views = [[1.0, 0.0, -9.0], [1.0, 0.0, -9.0], [-4.0, 9.0, -9.0]]
     for logits in views:
-        meter.update(["a"], np.array([logits]), np.array([0]))
+        meter.add(["a"], np.array([logits]), np.array([0]))
     scores = sum(np.exp(v) / np.exp(v).sum() for v in np.array(views))
-    assert meter.predictions()["a"] == pytest.approx(scores / 3)
     assert meter.counts((1, 2)) == {"videos": 1.0, "top1": float(scores.argmax() == 0), "top2": 1.0}
 
 
 def test_topk_counts_each_video_once() -> None:
-    meter = ActionMeter()
-    meter.update(["a", "b"], np.array([[3.0, 2, 1, 0, 0, 0], [0, 1.0, 2, 3, 4, 5]]), np.array([1, 0]))
+    meter = ActionMeter(6)
+    meter.add(["a", "b"], np.array([[3.0, 2, 1, 0, 0, 0], [0, 1.0, 2, 3, 4, 5]]), np.array([1, 0]))
     assert meter.counts() == {"videos": 2.0, "top1": 0.0, "top5": 1.0}
 
 
 def test_a_missing_or_extra_view_is_an_error() -> None:
-    meter = ActionMeter(num_views=2)
-    meter.update(["a"], np.zeros((1, 3)), np.array([0]))
+    meter = ActionMeter(3, views=2)
+    meter.add(["a"], np.zeros((1, 3)), np.array([0]))
     with pytest.raises(FormatError, match="1 of 1 videos got other than 2 views, first 'a'"):
         meter.counts()
-    meter.update(["a"], np.zeros((1, 3)), np.array([0]))
+    meter.add(["a"], np.zeros((1, 3)), np.array([0]))
     with pytest.raises(FormatError, match="more than the 2 views"):
-        meter.update(["a"], np.zeros((1, 3)), np.array([0]))
+        meter.add(["a"], np.zeros((1, 3)), np.array([0]))
     with pytest.raises(FormatError, match="label 1 in one view, 0 in another"):
-        meter.update(["a"], np.zeros((1, 3)), np.array([1]))
+        meter.add(["a"], np.zeros((1, 3)), np.array([1]))
 
 
 def test_majority_share() -> None:
-    share, error = majority([3] * 30 + [1] * 70)
+    share, error = majority(np.array([0.0, 70.0, 0.0, 30.0]))
     assert share == 0.7
     assert error == pytest.approx(math.sqrt(0.7 * 0.3 / 100))

@@ -20,7 +20,7 @@ from pvit_converters.simulate import simulate
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.log import read_log
-from pvit_model.training.trainer import train
+from pvit_model.training.trainer import run_plan
 
 FILE = Path(__file__).parent / "golden/demo-50-steps.txt"
 STEPS = 50
@@ -48,7 +48,7 @@ def curve(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     for name in ("hypersim", "ssv2"):
         assert main(["convert", name, str(root / "raw" / name), str(root / "shards" / name), "--workers", "1"]) == 0
     shards = [str(root / "shards" / name) for name in ("hypersim", "ssv2")]
-    train(make_plan(load_recipe("demo", SETTINGS), shards), root / "run")
+    run_plan(make_plan(load_recipe("demo", SETTINGS), shards), root / "run")
     return [x["loss"] for x in read_log(root / "run") if x["kind"] == "train"]
 
 

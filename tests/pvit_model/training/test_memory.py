@@ -16,6 +16,7 @@ class TwoLayers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.Module()
+        self.backbone.blocks = []
         self.one, self.two = nn.Linear(10, 20), nn.Linear(20, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

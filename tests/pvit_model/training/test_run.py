@@ -21,7 +21,7 @@ from pvit_model.recipes.plan import Plan, make_plan
 from pvit_model.reporting.view import make_view
 from pvit_model.runs.log import read_log
 from pvit_model.training.build import build_network
-from pvit_model.training.trainer import Trainer, train
+from pvit_model.training.trainer import Trainer, run_plan
 
 
 def plan_of(recipe: str, shards: list[str], *settings: str) -> Plan:
@@ -65,14 +65,14 @@ EVERYTHING = ("run.precision=bf16", "optim.ema=0.9", "optim.accumulate=2", "loss
 def test_stopped_and_resumed_is_bit_equal(
     settings: tuple[str, ...], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:
-    train(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
+    run_plan(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
     out = tmp_path / "parts"
     for step in (1, 3):
         with pytest.MonkeyPatch.context() as patch:
             stop_at(patch, step)
             with pytest.raises(Interrupted, match=f"stopped at step {step + 2} of 6 and saved; continue with --resume"):
-                train(plan_of(tiny_recipe, shards, *settings), out, resume=step > 1)
-    train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
+                run_plan(plan_of(tiny_recipe, shards, *settings), out, resume=step > 1)
+    run_plan(plan_of(tiny_recipe, shards, *settings), out, resume=True)
     assert_same_run(tmp_path / "whole", out)
     if settings:  # the averaged weights are what is handed out
         ema = load_file(out / "checkpoints/step-00000006/ema.safetensors")
@@ -84,14 +84,14 @@ def test_stopped_and_resumed_is_bit_equal(
 def test_a_stop_takes_no_validation_away(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     """Stopped at the very step that a validation is due at: it is made up for after resuming."""
     settings = ("run.eval_every=2", "run.checkpoint_every=0")
-    train(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
+    run_plan(plan_of(tiny_recipe, shards, *settings), tmp_path / "whole")
     out = tmp_path / "parts"
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 0)
         with pytest.raises(Interrupted, match="stopped at step 2 of 6"):
-            train(plan_of(tiny_recipe, shards, *settings), out)
+            run_plan(plan_of(tiny_recipe, shards, *settings), out)
     assert [x for x in read_log(out) if x["kind"] == "eval"] == []
-    train(plan_of(tiny_recipe, shards, *settings), out, resume=True)
+    run_plan(plan_of(tiny_recipe, shards, *settings), out, resume=True)
     assert_same_run(tmp_path / "whole", out)
     assert [x["step"] for x in read_log(out) if x["kind"] == "eval"] == [2, 4, 6]
 
@@ -104,7 +104,7 @@ def test_killed_and_resumed_is_bit_equal(run_folder: Path, shards: list[str], ti
     with (out / "metrics.jsonl").open("a") as log:
         log.write('{"kind": "train", "st')
     (out / "checkpoints/.step-00000004.99.tmp").mkdir()
-    train(plan_of(tiny_recipe, shards), out, resume=True)
+    run_plan(plan_of(tiny_recipe, shards), out, resume=True)
     assert_same_run(run_folder, out)
     assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["step-00000003", "step-00000006"]
 
@@ -119,7 +119,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before(
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     with pytest.warns(UserWarning, match="step-00000006 is damaged .optimizer.safetensors differs"):
-        train(plan_of(tiny_recipe, shards), out, resume=True)
+        run_plan(plan_of(tiny_recipe, shards), out, resume=True)
     assert_same_run(run_folder, out)
 
 
@@ -186,8 +186,8 @@ def test_a_compiled_run_is_the_same_run(
     """Traced and split into graphs, but not translated, which takes minutes; dropout is off: its draws are others."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     same = ("optim.steps=2", "model.options.dropout=0", "model.options.dense_dropout=0", "model.tasks=[depth]")
-    train(plan_of(tiny_recipe, shards, *same), tmp_path / "eager")
-    train(plan_of(tiny_recipe, shards, *same, "run.compile=true"), tmp_path / "compiled")
+    run_plan(plan_of(tiny_recipe, shards, *same), tmp_path / "eager")
+    run_plan(plan_of(tiny_recipe, shards, *same, "run.compile=true"), tmp_path / "compiled")
     one, two = ([x for _, x, _ in losses(tmp_path / name)] for name in ("eager", "compiled"))
     assert one == pytest.approx(two, rel=1e-4)
     assert weights(tmp_path / "compiled", 2).keys() == weights(tmp_path / "eager", 2).keys()
@@ -195,9 +195,9 @@ def test_a_compiled_run_is_the_same_run(
 
 def test_changed_configuration_is_not_resumed(run_folder: Path, shards: list[str], tiny_recipe: str) -> None:
     with pytest.raises(UsageError, match=r"--resume: optim.lr was 0.003 and is now 0.1; undo that change"):
-        train(plan_of(tiny_recipe, shards, "optim.lr=0.1"), run_folder, resume=True)
+        run_plan(plan_of(tiny_recipe, shards, "optim.lr=0.1"), run_folder, resume=True)
     with pytest.raises(UsageError, match="already holds a run; continue it with --resume"):
-        train(plan_of(tiny_recipe, shards), run_folder)
+        run_plan(plan_of(tiny_recipe, shards), run_folder)
 
 
 def test_non_finite_loss_changes_nothing_and_stops_with_names(
@@ -220,7 +220,7 @@ def test_non_finite_loss_changes_nothing_and_stops_with_names(
     with pytest.raises(
         PvitError, match=r"step 5: 3 steps in a row had a non-finite loss \(depth\); last samples train-"
     ):
-        train(plan_of(tiny_recipe, shards, "run.max_nonfinite=3"), out)
+        run_plan(plan_of(tiny_recipe, shards, "run.max_nonfinite=3"), out)
     after = seen["network"].state_dict()
     assert all(torch.equal(v, after[k]) for k, v in seen["before"].items())
     events = [x["step"] for x in read_log(out) if x["kind"] == "event"]
@@ -233,26 +233,26 @@ def test_non_finite_loss_changes_nothing_and_stops_with_names(
 def test_auxiliary_only_and_downstream_only(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     only = plan_of(tiny_recipe, shards, "clip.downstream=''", "optim.steps=2")
     assert only.targets == ("depth", "normal", "pose3d", "boxes", "segm/things")
-    assert train(only, tmp_path / "aux").best_step == 2
+    assert run_plan(only, tmp_path / "aux").best_step == 2
     alone = plan_of(
         tiny_recipe, shards, "mixture.portion=0", "model.variant=baseline", "model.tasks=[]", "optim.steps=2"
     )
     assert [s.name for s in alone.sources] == ["real"]
     assert alone.targets == ("action",)
-    assert train(alone, tmp_path / "real").steps == 2
+    assert run_plan(alone, tmp_path / "real").steps == 2
 
 
 @pytest.mark.parametrize("variant", ["mt", "op", "np", "vpt", "pvit-vpt"])
 def test_variants_take_a_step(variant: str, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     plan = plan_of(tiny_recipe, shards, f"model.variant={variant}", "run.eval_clips=2")
-    result = train(plan, tmp_path / "run", fast_dev_run=True)
+    result = run_plan(plan, tmp_path / "run", fast_dev_run=True)
     assert result.steps == 2
     assert (plan.targets == ("action",)) == (variant in ("np", "vpt"))
 
 
 def test_init_from_a_run(run_folder: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     plan = plan_of(tiny_recipe, shards, f"model.init_from={run_folder}", "optim.lr=1e-30", "optim.weight_decay=0")
-    train(plan, tmp_path / "run", fast_dev_run=True)
+    run_plan(plan, tmp_path / "run", fast_dev_run=True)
     given = load_file(run_folder / "model/model.safetensors")
     assert all(torch.allclose(v, given[k]) for k, v in weights(tmp_path / "run", 2).items())
     said = (tmp_path / "run/plan.txt").read_text()
@@ -264,7 +264,7 @@ def test_published_weights_are_reported_in_the_plan(shards: list[str], tiny_reci
     backbone = build_network(plan).backbone.state_dict()
     strange = {name: value for name, value in backbone.items() if name != "norm.bias"} | {"head_old": torch.zeros(2)}
     torch.save({"model_state": strange}, tmp_path / "w.pyth")
-    train(plan_of(tiny_recipe, shards, f"model.checkpoint={tmp_path}/w.pyth"), tmp_path / "run", fast_dev_run=True)
+    run_plan(plan_of(tiny_recipe, shards, f"model.checkpoint={tmp_path}/w.pyth"), tmp_path / "run", fast_dev_run=True)
     said = (tmp_path / "run/plan.txt").read_text()
     counts = f"{len(backbone) - 1} loaded, 0 resized, 3 fresh (norm.bias, head.weight, head.bias), 1 unused (head_old)"
     assert f"weights    {tmp_path}/w.pyth: {counts}" in said
@@ -277,9 +277,9 @@ def test_given_weights_are_needed_once(run_folder: Path, shards: list[str], tiny
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 1)
         with pytest.raises(Interrupted):
-            train(plan, tmp_path / "run")
+            run_plan(plan, tmp_path / "run")
     shutil.rmtree(tmp_path / "given")
-    assert train(plan, tmp_path / "run", resume=True).steps == 6
+    assert run_plan(plan, tmp_path / "run", resume=True).steps == 6
 
 
 def test_a_further_task_of_a_kind_is_configuration(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_further_task_of_a_kind_is_configuration(shards: list[str], tiny_recip
     plan = plan_of(tiny_recipe, shards, "clip.tasks={people: [pose3d, boxes, boxes/real], real: [boxes/real]}")
     assert plan.tasks == ("depth", "normal", "segm", "pose3d", "boxes", "boxes/real")
     assert "no training sample of source 'real' carries boxes/real" in plan.notes
-    result = train(plan, tmp_path / "run", fast_dev_run=True)
+    result = run_plan(plan, tmp_path / "run", fast_dev_run=True)
     people = next(r for r in result.reports if r.source == "people")
     assert set(people.metrics) == {"pose3d", "boxes", "boxes/real"}
     first = losses(tmp_path / "run")[0][2]
@@ -311,7 +311,7 @@ def test_an_accelerator_gets_pinned_bytes(shards: list[str], tiny_recipe: str) -
 
 def test_learned_factors_move_and_are_kept(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(plan_of(tiny_recipe, shards, "losses.learned=true"), out)
+    run_plan(plan_of(tiny_recipe, shards, "losses.learned=true"), out)
     factors = [x["factors"] for x in read_log(out) if x["kind"] == "train"]
     assert set(factors[-1]) == {"action", "depth", "normal", "pose3d", "boxes", "segm/things"}
     assert all(v != 1.0 for v in factors[-1].values())
@@ -325,8 +325,8 @@ def test_learned_factors_move_and_are_kept(shards: list[str], tiny_recipe: str, 
         (["clip.downstream=reel"], "downstream source 'reel' is not in the shards, which hold people, real, scenes"),
         (["mixture.weights.scene=2"], "source 'scene' is not in the shards, .* did you mean 'scenes'"),
         (["model.name=mvitv3"], "mvitv3"),
-        (["model.tasks=[dept]", "clip.downstream=real"], "unknown task 'dept': did you mean 'depth'"),
-        (["model.variant=mtt"], "unknown variant 'mtt': did you mean 'mt'"),
+        (["model.tasks=[dept]", "clip.downstream=real"], r"unknown task 'dept'\. Nearest: 'depth'"),
+        (["model.variant=mtt"], "unknown variant 'mtt'; did you mean 'mt'"),
         (["model.options.wings=2"], "wings"),
         (["data.where.real=frames >= 99"], "has no training samples that pass the filter"),
         (["losses.options.depht=mse"], "losses.options has no 'depht'"),

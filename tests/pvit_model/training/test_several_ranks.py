@@ -15,7 +15,7 @@ from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.log import read_log
 from pvit_model.training.sharded import check_sharding
-from pvit_model.training.trainer import train
+from pvit_model.training.trainer import run_plan
 
 RANKS = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 QUIET = ("run.log_every=1", "run.predictions=0", "run.timeout_s=20")
@@ -48,14 +48,14 @@ def test_shards_train_like_one_process(shards: list[str], tiny_recipe: str, tmp_
     same = ("optim.steps=4", "optim.name=sgd", "optim.lr=0.01", "optim.clip_norm=1", "run.checkpoint_every=2")
     same += ("model.options.dense_dropout=0", "model.options.dropout=0", "optim.layer_decay=0.7")
     one, two = tmp_path / "one", tmp_path / "two"
-    train(make_plan(load_recipe(tiny_recipe, [*QUIET, *same]), shards), one)
+    run_plan(make_plan(load_recipe(tiny_recipe, [*QUIET, *same]), shards), one)
     more = ("run.strategy=fsdp", "run.checkpoint_activations=true")
     done = run(torchrun(two, shards, tiny_recipe, *same, *more))
     assert done.returncode == 0, done.stderr[:6000]
     assert "memory     about" in (two / "plan.txt").read_text()
     assert_close(one, two, 4)
     shutil.rmtree(two / "checkpoints/step-00000004")
-    train(make_plan(load_recipe(tiny_recipe, [*QUIET, *same]), shards), two, resume=True)
+    run_plan(make_plan(load_recipe(tiny_recipe, [*QUIET, *same]), shards), two, resume=True)
     assert_close(one, two, 4)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,16 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvit_data.loading.batch import Batch, Targets
 from pvit_model import create_model
-from pvit_model.network.losses import UncertaintyWeights
+from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.config import LossConfig, OptimConfig, RunConfig
 from pvit_model.tasks import LossOptions
 from pvit_model.training.engine import make_accelerator, release
 from pvit_model.training.optim import make_optimizer
-from pvit_model.training.step import Stepper, split_batch
+from pvit_model.training.step import StepOptions, Stepper, split_batch
 
 NAMES = ("action", "depth", "boxes", "segm/things")
 ROWS = {"action": [0, 1, 2, 3], "depth": [0, 2], "boxes": [6, 7], "segm/things": [5]}
 """Boxes and segmentation are supervised in the second half of the batch only."""
+WEIGHTS = {name: LossConfig().weight_of(name) for name in NAMES}
 
 
 def make_batch() -> Batch:
@@ -54,11 +56,8 @@ def make_stepper(
     learned = [("loss_balance", balance.log_variance)] if balance else []
     optimizer = make_optimizer(model, OptimConfig(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0), learned)
     wrapped, stepping = accelerator.prepare(model, optimizer)
-    weights = LossConfig().weights
-    stepper = Stepper(
-        wrapped, stepping, accelerator, weights, NAMES, LossOptions(), accumulate, balance=balance
-    )  # fmt: skip
-    return stepper, model
+    settings = StepOptions(weights=WEIGHTS, losses=LossOptions(), accumulate=accumulate, balance=balance)
+    return Stepper(wrapped, stepping, accelerator, settings), model
 
 
 def difference(model: torch.nn.Module, start: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -107,8 +106,7 @@ def test_learned_factors_get_their_own_gradient() -> None:
     plain, losses = take_step(1)
     for accumulate in (1, 4):
         gradient, _ = take_step(accumulate, learned=True)
-        weights = LossConfig().weights
-        expected = [1 - weights[name.partition("/")[0]] * losses[name] for name in NAMES]
+        expected = [1 - WEIGHTS[name] * losses[name] for name in NAMES]
         assert gradient.pop("balance").tolist() == pytest.approx([*expected, 0.0], rel=1e-4)
         assert_equal_gradients(plain, gradient)
 
@@ -117,11 +115,12 @@ def test_the_gradient_is_clipped_as_a_whole() -> None:
     """Plain SGD at rate 1 moves by the clipped gradient: in its direction, as far as the limit."""
     whole, _ = take_step(1)
     stepper, model = make_stepper()
-    stepper.clip_norm = 0.5 * float(torch.cat([g.flatten() for g in whole.values()]).norm())
+    limit = 0.5 * float(torch.cat([g.flatten() for g in whole.values()]).norm())
+    stepper.options = replace(stepper.options, clip_norm=limit)
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     result = stepper.step(make_batch())
     release(stepper.accelerator)
-    assert result.grad_norm == pytest.approx(2 * stepper.clip_norm, rel=1e-5)  # before clipping
+    assert result.grad_norm == pytest.approx(2 * limit, rel=1e-5)  # before clipping
     moved = torch.cat([x.flatten() for x in difference(model, start).values()])
     expected = torch.cat([0.5 * x.flatten() for x in whole.values()])
     assert float((moved - expected).norm() / expected.norm()) < 1e-5
@@ -288,8 +287,7 @@ def test_scaled_gradients_step_and_skip() -> None:
         backward=lambda loss: scaler.scale(loss).backward(),
         unscale_gradients=lambda _: scaler.unscale_(optimizer.optimizer),
     )  # fmt: skip
-    weights = LossConfig().weights
-    stepper = Stepper(model, optimizer, accelerator, weights, NAMES, LossOptions())  # type: ignore[arg-type]
+    stepper = Stepper(model, optimizer, accelerator, StepOptions(weights=WEIGHTS))  # type: ignore[arg-type]
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     bad = make_batch()
     poison_target(bad)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pvit_model import PViT, create_model
-from pvit_model.using.deploy import export_onnx, export_program
+from pvit_model.using.export import export_onnx, export_program
 
 CLIP = (4, 32, 32)
 

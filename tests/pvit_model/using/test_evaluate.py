@@ -7,17 +7,20 @@ import pytest
 import torch
 
 from pvit_data import open as open_shards
+from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
-from pvit_model.network.inference import load_model
-from pvit_model.tasks.constant import ConstantPredictor
-from pvit_model.using.evaluate import SourceReport, evaluate_run
+from pvit_model.network.inference import Inference
+from pvit_model.using.constant import ConstantPredictor
+from pvit_model.using.evaluate import EvalOptions, evaluate, evaluate_source
+from pvit_model.using.loading import load_model
+from pvit_model.using.source_report import SourceReport
 
 
 @pytest.fixture(scope="module")
 def reports(run_folder: Path, shards: list[str]) -> dict[str, SourceReport]:
-    return {r.source: r for r in evaluate_run(str(run_folder), shards)}
+    return {r.source: r for r in evaluate(str(run_folder), shards)}
 
 
 def maps(shards: list[str], run: Path, split: str) -> list[Batch]:
@@ -81,11 +84,11 @@ def test_accuracy_by_hand(run_folder: Path, shards: list[str], reports: dict[str
 
 
 def test_three_views_of_a_square_clip_agree_with_one(run_folder: Path, shards: list[str]) -> None:
-    from pvit_model.using.evaluate import evaluate_source
-
     model, inference = load_model(str(run_folder))
     ds = open_shards(shards[0], source="real", split="val")
-    one, three = (evaluate_source(model, inference, ds, "real", "val", inference.losses(), views=v)[0] for v in (1, 3))
+    one, three = (
+        evaluate_source(model, inference, ds, ("real", "val"), how=EvalOptions(views=views)) for views in (1, 3)
+    )
     assert one.metrics == three.metrics
 
 
@@ -95,7 +98,7 @@ def test_unlabelled_pixels_take_the_overall_mean() -> None:
     batch = Batch(
         0, ["a", "b"], ["s", "s"], torch.zeros(2, 3, 1, 1, 1), {"depth": Targets(torch.arange(2), value, valid)}
     )
-    constant = ConstantPredictor({}).fit([batch]).predict("depth", batch.targets["depth"])
+    constant = ConstantPredictor(Inference(clip=ClipConfig())).fit([batch]).predict("depth", batch.targets["depth"])
     assert constant.tolist() == [[[[2.0, 2.0]]], [[[2.0, 2.0]]]]
 
 
@@ -103,13 +106,13 @@ def test_depth_constants_of_loss_and_metric_differ_beyond_the_clip() -> None:
     value = torch.tensor([2.0, 30.0]).view(2, 1, 1, 1)
     targets = {"depth": Targets(torch.arange(2), value, torch.ones(2, 1, 1, 1, dtype=torch.bool))}
     batch = Batch(0, ["a", "b"], ["s", "s"], torch.zeros(2, 3, 1, 1, 1), targets)
-    predictor = ConstantPredictor({}, depth_clip=10.0).fit([batch])
+    predictor = ConstantPredictor(Inference(clip=ClipConfig(), loss_options={"depth_clip": 10.0})).fit([batch])
     assert float(predictor.predict("depth", targets["depth"])[0]) == 16.0
     assert float(predictor.predict("depth", targets["depth"], for_loss=True)[0]) == 6.0
 
 
 def test_nothing_to_evaluate_says_what_there_is(run_folder: Path, shards: list[str]) -> None:
     with pytest.raises(UsageError, match="no source 'rael' in the shards, which hold people, real, scenes"):
-        list(evaluate_run(str(run_folder), shards, source="rael"))
+        evaluate(str(run_folder), shards, source="rael")
     with pytest.raises(UsageError, match="no samples in split 'test' for the network's tasks"):
-        list(evaluate_run(str(run_folder), shards, split="test"))
+        evaluate(str(run_folder), shards, split="test")

@@ -12,8 +12,9 @@ from pvit_data import open as open_shards
 from pvit_data.codecs.video import decode_video, encode_video
 from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.loading.loader import eval_loader
-from pvit_model.network.inference import Inference, find_model, load_model
+from pvit_model.network.inference import Inference
 from pvit_model.using.export import export_model
+from pvit_model.using.loading import find_model, load_model
 from pvit_model.using.predict import make_views, normalised, predict, read_video
 from tests.pvit_data import odd_videos as odd
 
@@ -146,7 +147,7 @@ def test_what_is_no_model(tmp_path: Path, run_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"no model in '\./nothing'"):
         find_model("./nothing")
     (tmp_path / "inference.json").write_text("{}")
-    with pytest.raises(FormatError, match=r"inference.json: clip: field required"):
+    with pytest.raises(FormatError, match=r"inference.json: 'clip': field required"):
         Inference.load(tmp_path)
     with pytest.raises(FormatError, match="expected a folder written by `pvit train`"):
         Inference.load(tmp_path / "none")

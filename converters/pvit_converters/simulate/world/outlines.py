@@ -1,12 +1,12 @@
-"""Outlines of pixel masks as COCO polygons that rasterise to exactly the same pixels.
+"""Pixels as boxes, and as COCO polygons that rasterise to exactly the same pixels.
 
-The outline follows pixel edges, so its corners are whole numbers. A mask with holes has no such polygon.
+An outline follows pixel edges, so its corners are whole numbers. A mask with holes has no such polygon.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 Point = tuple[int, int]
 
@@ -60,4 +60,18 @@ def outlines(mask: Bool[np.ndarray, "h w"]) -> list[list[int]] | None:
         corner = [p for a, p, b in zip([points[-1], *points[:-1]], points, [*points[1:], points[0]], strict=True)
                   if (p[0] - a[0]) * (b[1] - p[1]) != (p[1] - a[1]) * (b[0] - p[0])]  # fmt: skip
         out.append([v for p in corner for v in p])
+    return out
+
+
+def boxes_of(ids: Int[np.ndarray, "h w"]) -> dict[int, tuple[int, int, int, int]]:
+    """Half-open pixel box (x0, y0, x1, y1) of the pixels of every id >= 0."""
+    out = {}
+    for i in np.unique(ids[ids >= 0]):
+        rows, columns = np.nonzero(ids == i)
+        out[int(i)] = (
+            int(columns.min()),
+            int(rows.min()),
+            int(columns.max()) + 1,
+            int(rows.max()) + 1,
+        )
     return out

@@ -376,10 +376,8 @@ def wander(rng: Rng, room: Room, count: int) -> Float[np.ndarray, "n 4 4"]:
     """world_from_camera of a random walk: about 1 m a step, looking at random points, rolled a little."""
     w, d, h = room.size
     eyes = np.empty((count, 3))
-    low, high = (
-        np.array([-w / 2 + 0.4, -d / 2 + 0.4, 0.6]),
-        np.array([w / 2 - 0.4, d / 2 - 0.4, min(h - 0.4, 2.1)]),
-    )
+    low = np.array([-w / 2 + 0.4, -d / 2 + 0.4, 0.6])
+    high = np.array([w / 2 - 0.4, d / 2 - 0.4, min(h - 0.4, 2.1)])
     solid = [p for p in room.primitives if p.kind != "room" and not p.void]
     centres = np.stack([p.pose[0, :3, 3] for p in solid])
     sizes = np.stack([p.half[0].max() if p.kind != "capsule" else p.half[0].sum() for p in solid])

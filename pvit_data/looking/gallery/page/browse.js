@@ -1,7 +1,7 @@
 /* Browsing: filters, the grid of samples, tabs, keys, and the address that remembers what is shown. */
 
 const MARKS = { depth: "depth", normal: "norm", segm: "segm", pose3d: "pose", boxes: "boxes", action: "action" };
-const FIELDS = ["rgb", "depth", "normal", "segm", "pose3d", "pose2d", "boxes", "action", "actions", "camera"];
+const FIELDS = DATA.fields;
 const TABS = ["samples", "statistics", "sources"];
 
 const controls = { search: byId("search"), source: byId("source"), split: byId("split"), class: byId("class") };
@@ -122,7 +122,7 @@ function shortKey(sample) {
 }
 
 function pictureOf(sample) {
-  return ["rgb", "depth", "normal", "segm"].find((name) => sample.layers[name]);
+  return ORDER.find((name) => sample.layers[name]);
 }
 
 async function thumbnail(tile) {

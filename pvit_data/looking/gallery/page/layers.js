@@ -2,9 +2,10 @@
    data, so that what lies under the pointer can be named. */
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const ORDER = ["rgb", "depth", "normal", "segm", "boxes", "pose"];
-const TITLES = { rgb: "clip", depth: "depth", normal: "normals", segm: "segmentation", boxes: "boxes", pose: "pose" };
-const KEYS = { d: "depth", n: "normal", s: "segm", b: "boxes", p: "pose" };
+const ORDER = DATA.layers.map((layer) => layer.name);
+const TITLES = Object.fromEntries(DATA.layers.map((layer) => [layer.name, layer.title]));
+const KEYS = Object.fromEntries(DATA.layers.filter((layer) => layer.key).map((layer) => [layer.key, layer.name]));
+const COLOURED = Object.fromEntries(DATA.layers.map((layer) => [layer.name, layer.coloured]));
 const COORDINATES = 1000;
 const UNKNOWN = -9 * COORDINATES;
 
@@ -49,7 +50,7 @@ async function loadLayer(sample, name) {
   const columns = Math.ceil(Math.sqrt(entry.at.length));
   const [width, height] = sample.size;
   const layer = { name, at: entry.at, sheet: image, raw: null, columns, width, height, entry };
-  if (name === "depth" || name === "segm") colourNumbers(layer, spaceOf(sample, "segm"));
+  if (COLOURED[name]) colourNumbers(layer, spaceOf(sample, name));
   return layer;
 }
 
@@ -60,7 +61,7 @@ function colourNumbers(layer, space) {
   const picture = context.getImageData(0, 0, sheet.width, sheet.height);
   layer.raw = { pixels: picture.data.slice(), width: sheet.width };
   const pixels = picture.data;
-  const table = layer.name === "segm" ? segmTable(space) : null;
+  const table = COLOURED[layer.name] === "classes" ? segmTable(space) : null;
   for (let i = 0; i < pixels.length; i += 4) {
     if (table) {
       const colour = table(pixels[i] + 256 * pixels[i + 1]);
@@ -92,7 +93,7 @@ function tileAt(layer, index) {
 function drawTile(context, layer, index, width, height) {
   const corner = tileAt(layer, index);
   if (!corner) return false;
-  context.imageSmoothingEnabled = layer.name !== "segm";
+  context.imageSmoothingEnabled = COLOURED[layer.name] !== "classes";
   context.drawImage(layer.sheet, ...corner, layer.width, layer.height, 0, 0, width, height);
   return true;
 }

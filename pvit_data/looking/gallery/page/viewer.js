@@ -131,7 +131,7 @@ class Viewer {
     const rgb = this.loaded.get("rgb");
     if (rgb) drawTile(context, rgb, index, canvas.width, canvas.height);
     const missing = [];
-    for (const name of ["depth", "normal", "segm"]) {
+    for (const name of ORDER.filter((name) => name !== "rgb" && sample.layers[name])) {
       const layer = this.loaded.get(name);
       if (!layer || !this.on.has(name)) continue;
       context.globalAlpha = rgb ? this.opacity : 1;

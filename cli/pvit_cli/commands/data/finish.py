@@ -1,0 +1,37 @@
+"""`pvit-data finish`: the manifest, index and card of shards that the tasks of a job array wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pvit_cli.common import print_json
+from pvit_cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("finish")(finish)
+
+
+def finish(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="folder of the dataset")],
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="build from the finished shards although others are missing"
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build manifest, index and card from finished shards, after the tasks of a job array have run."""
+    from pvit_converters.engine.finishing import finish_dataset
+    from pvit_converters.engine.report import as_text, to_json
+
+    reports = finish_dataset(out, partial=partial)
+    if as_json:
+        print_json([to_json(report) for report in reports])
+    else:
+        print("\n".join(as_text(report) for report in reports))
+        print(f"{out.rstrip('/')}/manifest.json is up to date")

@@ -1,0 +1,120 @@
+"""`pvit-data mix`: the plan of a mixture, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.common import console, print_json
+from pvit_data.storage.files import write_file
+
+BAR = 40  # characters of a full batch
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("mix")
+    def mix(
+        recipe: Annotated[
+            str,
+            typer.Argument(metavar="RECIPE", help="Recipe: a shipped name, or a YAML file."),
+        ],
+        shards: Annotated[
+            list[str] | None,
+            typer.Option("--shards", help="Folder or URL with shards; give one --shards each."),
+        ] = None,
+        downstream: Annotated[
+            str | None,
+            typer.Option(help="Source whose actions are trained; default: the recipe's."),
+        ] = None,
+        settings: Annotated[
+            list[str] | None,
+            typer.Option("--set", help="Override, e.g. mixture.batch_size=64."),
+        ] = None,
+        steps: Annotated[
+            int | None,
+            typer.Option(help="Batches to count; default: an epoch, at most 2000.", min=1),
+        ] = None,
+        figure: Annotated[
+            Path | None, typer.Option(help="Write the plan as a picture (SVG).")
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    ) -> None:
+        """Print what each batch and epoch will hold: samples per source and task, repeats, what would starve.
+
+        It is the mixture that `pvit train` would make of the same recipe and shards:
+
+            pvit-data mix pvit --shards data/ssv2 --shards data/synthetic --downstream ssv2
+
+            pvit-data mix pvit --shards ... --set mixture.batch_size=64 --set 'mixture.quotas={depth: 8}'
+
+        A YAML file that names its shards itself (shards, downstream, batch_size, quotas, ...) is read, too.
+        """
+        from pvit_data.looking.mix_figure import figure as mix_figure
+        from pvit_data.mixing.plan import survey
+        from pvit_model.recipes.mixtures import recipe_mixture
+
+        changes = [f"clip.downstream={downstream}"] if downstream is not None else []
+        mixture, notes = recipe_mixture(recipe, shards or (), [*(settings or ()), *changes])
+        plan = survey(mixture, steps)
+        if figure is not None:
+            write_file(figure, mix_figure(plan))
+        if as_json:
+            print_json(plan.to_json())
+            return
+        _print(plan, notes)
+        if figure is not None:
+            print(f"figure: {figure}")
+
+
+def _print(plan: Any, notes: Sequence[str]) -> None:
+    out = console()
+    out.print(
+        f"[bold]{plan.batch_size} samples a batch[/], {plan.steps_per_epoch:,} batches an epoch; "
+        f"counted over {plan.steps:,} batches\n"
+    )
+    out.print(_sources(plan))
+    out.print(_tasks(plan))
+    for note in notes:
+        out.print(f"note: {note}", highlight=False)
+    for warning in plan.warnings:
+        out.print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+
+def _table(*titles: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="left" if index == 0 or not title else "right")
+    return table
+
+
+def _sources(plan: Any) -> Any:
+    table = _table("source", "role", "samples", "per batch", "from-to", "per epoch", "repeats", "")
+    for source in plan.sources:
+        table.add_row(
+            source.name, source.role, f"{source.rows:,}", f"{source.per_batch:.2f}", f"{source.fewest}-{source.most}",
+            f"{source.per_epoch:,.0f}", f"{source.repeats:.2f}", _bar(source.per_batch / plan.batch_size),
+        )  # fmt: skip
+    return table
+
+
+def _tasks(plan: Any) -> Any:
+    table = _table(
+        "\ntask", "\nper batch", "\nfrom-to", "\nquota", "\nbatches without", "\nsources", "\n"
+    )
+    for task in plan.tasks:
+        table.add_row(
+            task.name, f"{task.per_batch:.2f}", f"{task.fewest}-{task.most}", str(task.quota or ""),
+            f"{task.starved:.0%}", ", ".join(task.sources), _bar(task.per_batch / plan.batch_size),
+        )  # fmt: skip
+    return table
+
+
+def _bar(share: float) -> str:
+    return "█" * round(BAR * share)

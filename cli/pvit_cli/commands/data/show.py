@@ -1,0 +1,127 @@
+"""`pvit-data show`: one sample in the terminal, or a contact sheet as a PNG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.common import console, print_json
+from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_data.errors import UsageError
+from pvit_data.storage.files import write_file
+from pvit_data.words import did_you_mean
+
+LABEL = 12  # columns of the names of facts
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("show")(show)
+
+
+def show(
+    out: Dataset,
+    sample: Annotated[
+        str | None, typer.Argument(metavar="[KEY|ROW]", help="key of a sample, or its number")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="write a contact sheet: of this sample's frames, or of several samples",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="lines of the contact sheet", min=1, max=100)] = 8,
+    frame: Annotated[
+        int | None, typer.Option(help="frame to show; default: one with annotations", min=0)
+    ] = None,
+    source: OnlySource = None,
+    split: OnlySplit = None,
+    where: Where = None,
+    height: Annotated[
+        int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)
+    ] = 168,
+    as_json: Json = False,
+) -> None:
+    """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out)."""
+    import pvit_data
+
+    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    if len(dataset) == 0:
+        raise UsageError(f"{out}: no sample fulfils the filter")
+    row = None if sample is None else _find(dataset, sample)
+    if sheet is not None:
+        _write_sheet(dataset, row, sheet, samples, height)
+    else:
+        _show(dataset, row or 0, frame, as_json)
+        if sample is None and not as_json:
+            print(
+                f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png"
+            )
+
+
+def _find(dataset: Any, text: str) -> int:
+    keys = dataset.column("key")
+    found = [int(i) for i in (keys == text).nonzero()[0]]
+    if found:
+        return found[0]
+    if text.isdecimal():
+        if int(text) < len(dataset):
+            return int(text)
+        raise UsageError(f"no sample {text}: numbers go from 0 to {len(dataset) - 1}")
+    raise UsageError(f"no sample '{text}'{did_you_mean(text, keys[:20_000].tolist())}")
+
+
+def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height: int) -> None:
+    from pvit_data.looking.pictures import png
+    from pvit_data.looking.sheet import frames_sheet, samples_sheet
+    from pvit_data.looking.stats import spread_rows
+
+    if row is None:
+        rows = spread_rows(dataset.column("source"), samples).tolist()[:samples]
+        picture = samples_sheet(dataset, rows, height)
+    else:
+        picture = frames_sheet(dataset, row, samples, height)
+    write_file(path, png(picture))
+    print(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels")
+
+
+def _show(dataset: Any, row: int, frame: int | None, as_json: bool) -> None:
+    from pvit_data.looking.facts import facts
+    from pvit_data.looking.sheet import read_frame
+
+    record = dataset.record(row)
+    if frame is not None and frame >= record.frames:
+        raise UsageError(
+            f"--frame {frame}: sample '{record.key}' has frames 0 to {record.frames - 1}"
+        )
+    sample, chosen = read_frame(dataset, row, frame)
+    pairs = facts(dataset, row, sample, record)
+    if as_json:
+        print_json(dict(pairs) | {"row": row, "frame": chosen, "meta": sample.meta})
+        return
+    out = console()
+    if out.is_terminal:
+        _picture(out, sample, chosen)
+    for name, text in pairs:
+        lines = text.splitlines() or [""]
+        out.print(f"[bold]{name:{LABEL}}[/] ", end="")
+        out.print(f"\n{' ' * (LABEL + 1)}".join(lines), markup=False)
+
+
+def _picture(out: Any, sample: Any, frame: int) -> None:
+    import numpy as np
+
+    from pvit_cli.halfblocks import half_blocks
+    from pvit_data.looking.layers import COLUMNS
+    from pvit_data.looking.sheet import tiles
+
+    found = tiles(sample, frame, 96)
+    pictures = [
+        np.pad(found[name].picture, ((0, 0), (0, 4), (0, 0))) for name in COLUMNS if name in found
+    ]
+    if pictures:
+        strip = np.concatenate(pictures[: max(1, out.width // 24)], axis=1)
+        out.print(half_blocks(strip, min(out.width, 40 * len(pictures))))

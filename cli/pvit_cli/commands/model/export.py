@@ -1,0 +1,38 @@
+"""`pvit export`: a model as a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvit_cli.options import Model
+from pvit_data.words import size_text
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("export")(export)
+
+
+def export(
+    model: Model,
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder to write config.json, inference.json and model.safetensors to."
+        ),
+    ],
+    drop_heads: Annotated[
+        bool, typer.Option(help="Leave out the auxiliary heads: prompts and actions only.")
+    ] = False,
+) -> None:
+    """Write a model as a folder of its own, without optimiser and log: what `--model` takes, ready to share.
+
+    With --drop-heads the network is the paper's test-time one: prompts kept, auxiliary heads gone.
+    """
+    from pvit_model.using.export import export_model
+
+    size = export_model(model, out, drop_heads=drop_heads)
+    print(f"wrote {out} ({size_text(size)})")

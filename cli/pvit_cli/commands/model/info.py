@@ -1,0 +1,110 @@
+"""`pvit info`: what a model is and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.common import print_json
+from pvit_cli.options import Json
+from pvit_data.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("info")(info)
+
+
+def info(
+    name: Annotated[str, typer.Argument(help="A backbone's name, or what --model takes.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id.")
+    ] = "",
+    classes: Annotated[
+        int, typer.Option(min=1, help="Action classes of a backbone given by name.")
+    ] = 400,
+    tasks: Annotated[
+        str,
+        typer.Option(help="Tasks of a backbone given by name: depth,normal,segm (of 41 ids),..."),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what a model is and costs: parameters, GFLOPs, memory, token grids; of a run also how it ended.
+
+    Examples: pvit info mvitv2_s --tasks depth,normal,segm,pose3d,boxes; pvit info RUN.
+    """
+    from pvit_model.backbones import backbone_names
+
+    where = model or name
+    if not where:
+        raise UsageError(
+            f"pvit info needs a model: a run's folder, or one of {', '.join(backbone_names())}"
+        )
+    if where in backbone_names():
+        _backbone_info(where, classes, [task for task in tasks.split(",") if task], as_json)
+    else:
+        _run_info(where, as_json)
+
+
+def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> None:
+    from pvit_data.tasks.table import target_specs
+    from pvit_model.config import make_config
+    from pvit_model.network.info import describe
+
+    # Some space: without one, a head with an output per label space has nothing to count.
+    by_space = any(spec.by_space for spec in target_specs(tasks))
+    spaces = {"nyu40": 41} if by_space else {}
+    found = describe(
+        make_config(backbone=name, num_classes=classes, tasks=tuple(tasks), segm_spaces=spaces)
+    )
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print(found)
+
+
+def _run_info(model: str, as_json: bool) -> None:
+    from pvit_model.network.info import describe
+    from pvit_model.training.build import parameter_counts
+    from pvit_model.using.loading import load_model, run_facts
+
+    network, inference = load_model(model)
+    clip = inference.clip
+    costs = describe(network.config, (clip.num_frames, *clip.size))
+    facts: dict[str, Any] = {
+        "recipe": inference.recipe,
+        "backbone": network.config.backbone,
+        "clip": {
+            "frames": clip.num_frames,
+            "size": list(clip.size),
+            "sampler": clip.sampler(clip.downstream),
+        },
+        "tasks": list(inference.tasks),
+        "downstream": clip.downstream,
+        "classes": len(inference.action.classes) if inference.action else 0,
+        "label_spaces": {name: len(space.classes) for name, space in inference.segm.items()},
+        "parameters": parameter_counts(network),
+        **run_facts(model),
+    }
+    if as_json:
+        print_json({**facts, "costs": asdict(costs)})
+        return
+    for name, value in facts.items():
+        if name != "report":
+            print(f"{name:<14} {_plain(value)}")
+    for report in facts.get("report", {}).get("reports", []):
+        print(f"{'result':<14} {report['source']} {report['split']}, {report['clips']} clips")
+        for target, metrics in report["metrics"].items():
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
+            print(f"{'':<16} {target}: {shown}")
+    print(costs)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,49 @@
+"""`pvit recipes`: the training recipes, or one of them in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pvit_cli.common import console, print_json
+from pvit_cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("recipes")(recipes)
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe in full, as YAML, ready to edit.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the training recipes, or show one.
+
+    A recipe is one YAML file; `pvit recipes pvit > mine.yaml` starts your own, used with --recipe mine.yaml. A file may
+    say `base: pvit` and state only what differs.
+    """
+    from pvit_model.recipes.loading import load_recipe, recipe_names
+
+    if name is not None:
+        config = load_recipe(name)
+        print_json(config.model_dump(mode="json")) if as_json else print(config.to_yaml(), end="")
+        return
+    found = {n: load_recipe(n) for n in recipe_names()}
+    if as_json:
+        print_json({n: c.about for n, c in found.items()})
+        return
+    _print({n: c.about for n, c in found.items()})
+
+
+def _print(abouts: dict[str, str]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for name, about in abouts.items():
+        table.add_row(f"[bold]{name}[/bold]", escape(about))
+    console().print(table)

@@ -1,0 +1,77 @@
+"""`pvit train`: train a model, or print the plan of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.common import console
+from pvit_cli.options import Shards
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("train")(train)
+
+
+def train(
+    shards: Shards,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the run: configuration, log, checkpoints, model, report.html."
+        ),
+    ],
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe (`pvit recipes`), or a YAML file.")
+    ] = "pvit",
+    downstream: Annotated[
+        str | None,
+        typer.Option(
+            help="Source whose actions are learned; all others are auxiliary. Default: the recipe's."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one value of the recipe, e.g. --set optim.lr=1e-4."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Continue the run in --out from its last good checkpoint.")
+    ] = False,
+    fast_dev_run: Annotated[
+        bool, typer.Option(help="Two steps and tiny validations: does everything work?")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print the plan and stop.")] = False,
+) -> None:
+    """Train a model on the sources of one or more shard folders.
+
+    The folders' manifests say which sources there are and what each is annotated with; the plan is printed first.
+    Ctrl-C or SIGTERM saves a checkpoint and exits with 75; the same command with --resume goes on exactly there.
+    Several GPUs: torchrun --nproc-per-node 8 -m pvit_cli.model train ...
+    """
+    from pvit_model.recipes.loading import load_recipe
+    from pvit_model.recipes.plan import make_plan
+
+    changes = list(settings or [])
+    if downstream is not None:
+        changes.append(f"clip.downstream={downstream}")
+    plan = make_plan(load_recipe(recipe, changes), shards)
+    if dry_run:
+        _print_plan(plan, out)
+        return
+    from pvit_model.training.trainer import run_plan
+
+    run_plan(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
+
+
+def _print_plan(plan: Any, out: Path) -> None:
+    from pvit_model.recipes.plan import plan_lines
+    from pvit_model.training.build import build_network, parameter_counts
+    from pvit_model.training.memory import memory_line
+
+    weights: list[str] = []
+    network = build_network(plan, weights.append)
+    memory = memory_line(network, plan)
+    print("\n".join(plan_lines(plan, parameter_counts(network), out, memory, weights)))

@@ -1,0 +1,102 @@
+"""What a conversion is: everything that decides its shards, and must be equal for a conversion to continue another.
+
+The converter counts by its name and version, wherever its class lives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pvit_converters.base import Converter
+from pvit_converters.engine.plan import Settings, digest
+from pvit_data.errors import UsageError
+
+PLAN_VERSION = 1
+
+
+def make_identity(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
+    """What must be equal for a conversion to continue an earlier one."""
+    return {
+        "plan": PLAN_VERSION,
+        "source": converter.info.name,
+        "converter": converter.info.name,
+        "converter_version": converter.version,
+        "options": portable_options(converter.options),
+        "shard_bytes": settings.shard_bytes,
+        "holdout": settings.holdout,
+        "limit": settings.limit,
+        "filters": list(settings.filters),
+        "encodings": dict(sorted(settings.encodings.items())),
+    }
+
+
+def portable_options(options: BaseModel) -> dict[str, Any]:
+    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's."""
+    values = options.model_dump(mode="json")
+    for name in type(options).model_fields:
+        if isinstance(value := getattr(options, name), Path):
+            values[name] = _content_of(value)
+    return values
+
+
+def _content_of(path: Path) -> str:
+    if path.is_dir():
+        listing = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
+        return f"folder:{digest(json.dumps(listing))[:16]}"
+    if path.is_file():
+        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    return f"missing:{path.name}"
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Hash of an identity as it stands in the plan; receipts carry it."""
+    return digest(json.dumps(identity, sort_keys=True))[:16]
+
+
+def require_equal(
+    old: Mapping[str, Any], new: Mapping[str, Any], where: str, ignoring: Collection[str] = ()
+) -> None:
+    """Refuses to continue a conversion under other settings.
+
+    Args:
+        old, new: identities of the plans.
+        where: the dataset, for the message.
+        ignoring: settings and options that may differ.
+
+    Raises:
+        UsageError: naming every setting that differs, with both values.
+    """
+    differences = [
+        f"{name}: {a!r} there, {b!r} now"
+        for name, a, b in _differences(_renamed(old), _renamed(new))
+        if name not in ignoring
+    ]
+    if differences:
+        raise UsageError(
+            f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
+            "--overwrite to convert the source again"
+        )
+
+
+def _renamed(identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the converter's name in place of the class (`module:Class`) that older plans hold."""
+    if ":" not in str(identity.get("converter", "")):
+        return identity
+    return {**identity, "converter": identity.get("source")}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if a == b:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b)
+        else:
+            yield name, a, b

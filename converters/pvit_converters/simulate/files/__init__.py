@@ -1,0 +1,1 @@
+"""Files of the kinds that raw datasets consist of, written with the same bytes every time."""

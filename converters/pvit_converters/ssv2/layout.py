@@ -1,0 +1,88 @@
+"""Where things lie in a Something-Something V2 tree: the videos, in either of two layouts, and the label files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pvit_converters.ssv2.info import INFO
+from pvit_data.errors import SourceError
+
+VIDEO_FOLDERS = ("20bn-something-something-v2", "videos", "frames")
+_PACKAGE = "20bn-something-something-download-package-labels"
+LABEL_FOLDERS = ("labels", "annotations", "", _PACKAGE, f"{_PACKAGE}/labels")
+_PREFIXES = ("", "something-something-v2-")
+FILES = {"train": "train", "val": "validation", "test": "test"}
+"""Label file of each split."""
+
+_VIDEO = re.compile(r"(\d{1,9})\.(webm|mp4)\Z")
+_PART = re.compile(r"20bn-something-something-v2-\w\w\Z|.*\.zip\Z")
+_FRAMES_BYTES = 200_000
+"""Of a clip made from frames; its 40 to 200 files are not listed before the conversion."""
+
+
+def find_videos(root: Path) -> Path:
+    """The folder that holds the videos, or folders of frames.
+
+    Raises:
+        SourceError: if there is none; the message names what was looked for.
+    """
+    if not root.is_dir():
+        raise SourceError(
+            f"{root}: no such folder; give the folder that holds the videos and labels of SSv2"
+        )
+    there = [root / name for name in VIDEO_FOLDERS if (root / name).is_dir()]
+    if there:
+        return next((folder for folder in there if _holds_clips(folder)), there[0])
+    if any(_VIDEO.match(entry.name) for entry in os.scandir(root)):
+        return root
+    folders = " or ".join(f"{name}/" for name in VIDEO_FOLDERS[:2])
+    raise SourceError(
+        f"{root}: not an SSv2 tree: no folder {folders} with videos such as 1.webm{leftovers(root)}. {INFO.obtain}"
+    )
+
+
+def _holds_clips(folder: Path) -> bool:
+    return any(_VIDEO.match(entry.name) or entry.name.isdecimal() for entry in os.scandir(folder))
+
+
+def present_videos(root: Path, folder: Path) -> dict[str, tuple[str, int]]:
+    """File name (relative to the root) and bytes by video id."""
+    found = {}
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        name = os.path.relpath(entry.path, root)
+        if match := _VIDEO.match(entry.name):
+            found[str(int(match[1]))] = (name, entry.stat().st_size)
+        elif entry.name.isdecimal() and entry.is_dir():
+            found.setdefault(str(int(entry.name)), (name, _FRAMES_BYTES))
+    return found
+
+
+def label_file(root: Path, name: str) -> Path | None:
+    """A label file such as `labels` or `validation`, wherever the release or its users put it."""
+    paths = (root / f / f"{prefix}{name}.json" for f in LABEL_FOLDERS for prefix in _PREFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def no_labels(root: Path, names: str) -> str:
+    """The sentence on label files that are not there."""
+    up = f"; give the folder above it, {root.parent}" if root.name in VIDEO_FOLDERS else ""
+    return (
+        f"{root}: no labels of SSv2: no {names} (or something-something-v2-...) in labels/, annotations/ or "
+        f"the folder itself{up}. {INFO.obtain}"
+    )
+
+
+def leftovers(*places: Path) -> str:
+    """What to do about archives that were not unpacked, as the end of a sentence."""
+    parts = sorted(
+        {e.name for p in set(places) for e in os.scandir(p) if _PART.match(e.name) and e.is_file()}
+    )
+    if not parts:
+        return ""
+    how = "unzip them first, then: " if any(name.endswith(".zip") for name in parts) else ""
+    return (
+        f"; archives that are not unpacked lie there ({parts[0]}, {len(parts)} in all): {how}"
+        "cat 20bn-something-something-v2-?? | tar zx"
+    )

@@ -1,0 +1,99 @@
+"""Which videos of Something-Something V2 there are: the rows of the label files whose videos are in the tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pvit_converters.base import Item, Listing
+from pvit_converters.ssv2.labels import Labels, read_table
+from pvit_converters.ssv2.layout import FILES, label_file, leftovers, no_labels, present_videos
+from pvit_converters.ssv2.options import SSv2Options
+from pvit_data.errors import SourceError, UsageError
+
+_SPLITS = {"trainval": ("train", "val"), "all": ("train", "val", "test")}
+_ABSENT = "video not present"
+_EXCLUDED = "on the list of videos without boxes (--val-list no-empty-boxes)"
+_RECORD_BYTES = 2048
+
+
+def list_videos(root: Path, videos: Path, options: SSv2Options, labels: Labels) -> Listing:
+    """The listed videos that are there.
+
+    Args:
+        root: of the tree.
+        videos: folder of the videos.
+        options: of the converter.
+        labels: of the tree.
+
+    Raises:
+        SourceError: if label files or all videos are missing.
+        UsageError: if an option needs another one.
+    """
+    present = present_videos(root, videos)
+    excluded = _excluded(options)
+    items, absent = [], Counter[str]()
+    for split in _splits(root, options.split):
+        for row in labels.rows(split):
+            video = str(row["id"])
+            if video in excluded:
+                absent[_EXCLUDED] += 1
+            elif video not in present:
+                absent[_ABSENT] += 1
+            else:
+                items.append(_item(row, video, split, labels, *present[video]))
+    hint = leftovers(root, videos)
+    if not items:
+        raise SourceError(f"{videos}: none of the {absent.total()} listed videos is here{hint}")
+    notes = [f"{absent[_ABSENT]} listed videos are absent{hint}"] if hint else []
+    return Listing(items, dict(absent), [*notes, _which_list(items, options)])
+
+
+def _splits(root: Path, choice: str) -> list[str]:
+    wanted = _SPLITS.get(choice, (choice,))
+    there = [split for split in wanted if label_file(root, FILES[split])]
+    if not there:
+        names = " or ".join(f"{FILES[split]}.json" for split in wanted)
+        raise SourceError(no_labels(root, names))
+    return there
+
+
+def _excluded(options: SSv2Options) -> set[str]:
+    folder = options.empty_boxes
+    if options.val_list == "official":
+        return set()
+    if folder is None:
+        raise UsageError(
+            "--val-list no-empty-boxes needs --empty-boxes FOLDER with empty_bbox_train.json and "
+            "empty_bbox_val.json, which are in data/ssv2 of https://github.com/eladb3/SViT"
+        )
+    paths = [folder / f"empty_bbox_{name}.json" for name in ("train", "val")]
+    return {str(video) for path in paths for video in read_table(path)}
+
+
+def _item(
+    row: dict[str, Any], video: str, split: str, labels: Labels, file: str, size: int
+) -> Item:
+    ref: dict[str, Any] = {"file": file, "video_id": video}
+    if "template" in row:
+        ref |= {
+            "label": str(row.get("label") or ""),
+            "template": str(row["template"]),
+            "placeholders": [str(p) for p in row.get("placeholders") or []],
+            "action": labels.action(row["template"], split),
+        }
+    elif "action" in row:
+        ref["action"] = row["action"]
+    return Item(f"ssv2-{int(video):06d}", video, split, ref, size + _RECORD_BYTES)
+
+
+def _which_list(items: list[Item], options: SSv2Options) -> str:
+    counts = Counter(item.split for item in items)
+    here = ", ".join(f"{n:,} {split}" for split, n in counts.items())
+    if options.val_list == "official":
+        return f"official lists ({here} here): results on all 24,777 validation videos compare with others'"
+    return (
+        f"lists without the videos that have no boxes ({here} here): "
+        "say so beside results, 22,660 of 24,777 count"
+    )

@@ -1,0 +1,39 @@
+"""What a user can choose about Something-Something V2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from pvit_converters.base import ConverterOptions
+
+
+class SSv2Options(ConverterOptions):
+    """Options of the Something-Something V2 converter."""
+
+    selects: ClassVar[frozenset[str]] = frozenset({"split"})
+
+    split: Literal["trainval", "train", "val", "test", "all"] = Field(
+        "trainval",
+        description="splits to convert; the official test split has no labels and is left out by default",
+    )
+    val_list: Literal["official", "no-empty-boxes"] = Field(
+        "official",
+        description="official: every video; no-empty-boxes: without the videos of --empty-boxes, in all splits "
+        "(157,389 training and 22,660 validation videos, which the paper most likely used)",
+    )
+    empty_boxes: Path | None = Field(
+        None,
+        description="folder with empty_bbox_train.json and empty_bbox_val.json (from eladb3/SViT, data/ssv2)",
+    )
+    copy_video: bool = Field(False, description="copy every video as it is, whatever its codec")
+    frame_rate: float = Field(
+        0.0,
+        ge=0,
+        description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg",
+    )
+    verify: bool = Field(
+        True, description="keep what a damaged video holds before its damage; else leave it out"
+    )

@@ -1,0 +1,26 @@
+"""`Options`: how batches are read and handed out; what is in them is the mixture's and the clip's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+OnCorrupt = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """See `pvit_data.loader` for each."""
+
+    rank: int = 0
+    world_size: int = 1
+    on_corrupt: OnCorrupt = "raise"
+    max_corrupt: float = 0.01
+    workers: int = 0
+    prefetch: int = 2
+    pin_memory: bool = False
+    timeout: float = 120.0
+    device: torch.device | str | None = None

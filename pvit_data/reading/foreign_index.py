@@ -1,0 +1,287 @@
+"""The index of foreign WebDataset tars, which gives random access to every member: making it, and reading it.
+
+`webdataset.parquet` beside the shards holds one row per sample: the filter columns of our own index, and the name,
+place and CRC of every member, whatever it is. Records of the PViT format are read as such; of others, videos and JPEG
+pictures become `rgb`, `cls` an action, `json` the metadata. Everything else is reached with `ShardDataset.files`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pvit_data.codecs.pictures import probe_pictures
+from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.format import manifest as manifests
+from pvit_data.format.index import NUMBERS, PLACES, ROW_GROUP, TEXT, VIRTUAL, filter_values, plain
+from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
+from pvit_data.format.record import MAX_INTEGER, Record, parse_json, read_record
+from pvit_data.reading.foreign_tar import Entry, scan
+from pvit_data.sample.sample import CONTAINERS, Container, EncodedMedia
+from pvit_data.storage.storage import Storage
+
+NAME = "webdataset.parquet"
+VERSION = "pvit-foreign-index 1"
+PATTERNS = ("*.tar", "*/*.tar", "*/*/*.tar")
+MEMBERS = ("names", "offsets", "sizes", "crcs")  # list columns
+UNDERSTOOD = ("action", RGB)  # fields of samples that are of no declared format
+_CONTAINERS: dict[str, Container] = {**{kind: kind for kind in CONTAINERS}, "jpeg": "jpg"}
+
+
+@dataclass
+class ForeignSummary:
+    """What was indexed: shards, samples, members by extension, and what was left out by kind."""
+
+    shards: int = 0
+    samples: int = 0
+    members: Counter[str] = field(default_factory=Counter)
+    fields: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def index_foreign(
+    url: str | Path, progress: Callable[[int, int], None] | None = None
+) -> ForeignSummary:
+    """Reads every shard once and writes `webdataset.parquet` beside them.
+
+    Args:
+        url: folder or URL of the tars.
+        progress: called with (shards done, shards in all).
+
+    Raises:
+        UsageError: if there is no tar, or the folder is a PViT dataset with its own index.
+        FormatError: if a tar is damaged or compressed.
+        StorageError: if something cannot be read or written.
+    """
+    storage = Storage(url)
+    storage.require_folder()
+    if storage.exists(manifests.NAME):
+        raise UsageError(
+            f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again"
+        )
+    shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
+    if not shards:
+        raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
+    import pyarrow as pa
+
+    summary = ForeignSummary(shards=len(shards))
+    sizes = {shard: storage.size(shard) for shard in shards}
+    tables: list[Any] = []
+    for number, shard in enumerate(shards):
+        tables.append(_shard_table(storage, shard, summary))
+        if progress is not None:
+            progress(number + 1, len(shards))
+    table = pa.concat_tables(tables)
+    summary.samples = table.num_rows
+    carried = {name: int(np.sum(table[f"has_{name}"].to_numpy())) for name in FIELDS}
+    summary.fields.update({name: count for name, count in carried.items() if count})
+    storage.write(NAME, _write(table, sizes))
+    return summary
+
+
+def _shard_table(storage: Storage, shard: str, summary: ForeignSummary) -> Any:
+    """The rows of a shard in Arrow's form, which is far smaller than dictionaries."""
+    import pyarrow as pa
+
+    try:
+        rows = list(_shard_rows(storage, shard, summary))
+    except FormatError as error:
+        raise FormatError(f"{shard}: {error}") from error
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
+    )
+
+
+def _shard_rows(storage: Storage, shard: str, summary: ForeignSummary) -> Iterator[dict[str, Any]]:
+    """Members with the same name up to the first dot, one after the other, are a sample (as in WebDataset)."""
+    with storage.stream(shard) as read:
+        current = ""
+        group: list[Entry] = []
+        for entry in scan(read, summary.left_out):
+            key, _ = split_foreign(entry.name)
+            if key != current and group:
+                yield _row(shard, current, group, summary)
+                group = []
+            current = key
+            group.append(entry)
+        if group:
+            yield _row(shard, current, group, summary)
+
+
+def split_foreign(name: str) -> tuple[str, str]:
+    """Key and extension: at the first dot of the last part of the name; without a dot the extension is empty."""
+    folder, slash, base = name.removeprefix("./").rpartition("/")
+    stem, _, extension = base.partition(".")
+    return f"{folder}{slash}{stem}", extension.lower()
+
+
+def container_of(extension: str) -> Container | None:
+    """The container of pictures that the end of an extension names, or None."""
+    return _CONTAINERS.get(extension.rpartition(".")[2])
+
+
+def _row(shard: str, key: str, entries: list[Entry], summary: ForeignSummary) -> dict[str, Any]:
+    named: dict[str, Entry] = {}
+    for entry in entries:
+        extension = split_foreign(entry.name)[1]
+        summary.members[extension or "(none)"] += 1
+        named[extension if extension not in named else f"{extension}#{len(named)}"] = entry
+    record = _own_record(named) or _guess(named)
+    record.key = record.group = key
+    return {
+        **filter_values(record, num_boxes=-1),
+        "shard": shard,
+        "names": list(named),
+        "offsets": [e.offset for e in named.values()],
+        "sizes": [len(e.data) for e in named.values()],
+        "crcs": [zlib.crc32(e.data) for e in named.values()],
+    }
+
+
+def _own_record(files: dict[str, Entry]) -> Record | None:
+    try:
+        return read_record(files[RECORD].data)
+    except (KeyError, FormatError):
+        return None
+
+
+def _guess(files: dict[str, Entry]) -> Record:
+    """What a sample of no declared format holds."""
+    record = Record(key="", group="")
+    for name, entry in files.items():
+        container = container_of(name)
+        if container is None or record.rgb_encoding:
+            continue
+        try:
+            found = probe_pictures(EncodedMedia(entry.data, container))
+        except FormatError:  # reachable as it is, but no picture
+            continue
+        record.rgb_encoding = container
+        record.frames = found.num_frames
+        record.fps = found.fps
+        record.height, record.width = found.height, found.width
+    text = files["cls"].data[:20].strip() if "cls" in files else b""
+    if text.isdigit() and int(text) <= MAX_INTEGER:
+        record.action_id = int(text)
+    told = (record.action_id >= 0, bool(record.rgb_encoding))
+    record.fields = [name for name, found in zip(UNDERSTOOD, told, strict=True) if found]
+    return record
+
+
+def _write(table: Any, sizes: dict[str, int]) -> bytes:
+    import pyarrow.parquet as pq
+
+    head = json.dumps({"version": VERSION, "shards": sizes}, sort_keys=True)
+    table = table.replace_schema_metadata({"pvit": head})
+    buffer = io.BytesIO()
+    pq.write_table(
+        table, buffer, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True
+    )
+    return buffer.getvalue()
+
+
+def _schema() -> dict[str, Any]:
+    import pyarrow as pa
+
+    numbers = {
+        name: getattr(pa, {"bool": "bool_"}.get(kind, kind))() for name, kind in NUMBERS.items()
+    }
+    lists = dict(zip(MEMBERS, (pa.string(), pa.int64(), pa.int64(), pa.uint32()), strict=True))
+    return {
+        **{n: pa.string() for n in TEXT},
+        **numbers,
+        **{n: pa.list_(kind) for n, kind in lists.items()},
+    }
+
+
+class ForeignIndex:
+    """The opened index.
+
+    Args:
+        storage: the folder of the shards.
+
+    Raises:
+        CorruptShardError: if the file is damaged or no such index.
+        StorageError: if it cannot be read.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        data = storage.read(NAME)
+        try:
+            self.table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+            self.table.validate(full=True)
+            head = parse_json((self.table.schema.metadata or {}).get(b"pvit", b""), NAME)
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise CorruptShardError(
+                f"{NAME} is damaged, run 'pvit-data index' again: {plain(error)}"
+            ) from error
+        version = head.get("version") if isinstance(head, dict) else None
+        schema = {f.name: f.type for f in self.table.schema}
+        if (
+            version != VERSION
+            or schema != _schema()
+            or any(self.table[n].null_count for n in schema)
+        ):
+            raise CorruptShardError(
+                f"{NAME} is {version!r}, expected {VERSION!r}: run 'pvit-data index' again"
+            )
+        sizes = head.get("shards")
+        if not isinstance(sizes, dict) or not all(type(size) is int for size in sizes.values()):
+            raise CorruptShardError(f"{NAME} lists no shards: run 'pvit-data index' again")
+        self.shards: dict[str, int] = sizes
+        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """All values of a filter column.
+
+        Raises:
+            UsageError: if there is no such column.
+        """
+        if name in PLACES and name not in self._columns:
+            self._columns |= self._places()
+        elif name not in (*TEXT, *NUMBERS, *PLACES):
+            raise UsageError(
+                f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
+            )
+        if name not in self._columns:
+            self._columns[name] = np.asarray(self.table[name].to_numpy(zero_copy_only=False))
+        return self._columns[name]
+
+    def _places(self) -> dict[str, Shaped[np.ndarray, "n"]]:
+        """The columns that our own index has for each member, of what is understood."""
+        found = {
+            n: np.full(len(self.table), -1 if n.endswith("_offset") else 0, kind)
+            for n, kind in PLACES.items()
+        }
+        for row in range(len(self.table)):
+            for name, place in self.members(row).items():
+                member = MEMBER_OF_EXTENSION.get(name) or (RGB if container_of(name) else None)
+                if member is not None and found[f"{member}_offset"][row] < 0:
+                    for part, value in zip(("offset", "size", "crc32"), place, strict=True):
+                        found[f"{member}_{part}"][row] = value
+        return found
+
+    def members(self, row: int) -> dict[str, tuple[int, int, int]]:
+        """(offset, size, CRC) of each member of a sample, by extension.
+
+        Raises:
+            CorruptShardError: if the row does not agree with itself.
+        """
+        names, *places = (self.table[name][row].as_py() for name in MEMBERS)
+        if len({len(names), *map(len, places)}) != 1 or len(set(names)) != len(names):
+            raise CorruptShardError(
+                f"{NAME}: row {row} does not agree with itself: run 'pvit-data index' again"
+            )
+        return dict(zip(names, zip(*places, strict=True), strict=True))

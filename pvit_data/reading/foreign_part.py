@@ -1,0 +1,204 @@
+"""Samples of indexed foreign tars: records of ours as such; of others pictures, a class, and the metadata.
+
+Everything else is reached by its name with `ShardDataset.files`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pvit_data.codecs.window import Grid, Window
+from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.format.index import NUMBERS, SAME, VIRTUAL
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB, file_of
+from pvit_data.format.record import Record, parse_json, read_record
+from pvit_data.reading.decode import decode_sample
+from pvit_data.reading.foreign_index import NAME, UNDERSTOOD, ForeignIndex, container_of
+from pvit_data.sample.sample import KEY_PATTERN, Sample
+from pvit_data.storage.storage import Storage
+
+_SPLITS = (("train", "train"), ("val", "val"), ("dev", "val"), ("test", "test"))
+_NO_SAMPLE = re.compile(r"[^a-z0-9_-]")
+
+
+def place_of(shard: str) -> tuple[str, str]:
+    """Source and split that a shard is counted to: its folder, and the first word of its name that says so."""
+    folder, _, base = shard.rpartition("/")
+    name = _NO_SAMPLE.sub("_", folder.lower())[:40] or "webdataset"
+    words = (
+        split for word, split in _SPLITS if word in re.split(r"[^a-z]+", f"{folder}/{base}".lower())
+    )
+    named = (split for word, split in _SPLITS if word in base.lower())
+    return name, next(words, None) or next(named, "train")
+
+
+class ForeignPart:
+    """The samples of one source and split of an indexed folder; see `DatasetPart`."""
+
+    def __init__(
+        self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
+    ) -> None:
+        self.storage = storage
+        self._index = index
+        self._rows = np.array(rows, np.int64)
+        self.spec = SourceSpec(name=place[0])
+        self.split = place[1]
+
+    @property
+    def samples(self) -> int:
+        """Their number."""
+        return len(self._rows)
+
+    @property
+    def shards(self) -> dict[str, int]:
+        """Bytes of every shard of the folder when it was indexed."""
+        return self._index.shards
+
+    def key(self, row: int) -> str:
+        """The key as the archive has it."""
+        return str(self._index.table["key"][int(self._rows[row])].as_py())
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """A column of the index."""
+        if name in VIRTUAL:
+            return np.full(self.samples, self.spec.name if name == "source" else self.split, object)
+        return self._index.column(name)[self._rows]
+
+    def members(self, row: int) -> dict[str, int]:
+        """Bytes of every member by extension."""
+        return {
+            name: size for name, (_, size, _) in self._index.members(int(self._rows[row])).items()
+        }
+
+    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
+        """Contents of members, compared with their CRC.
+
+        Raises:
+            UsageError: if there is no such member.
+            CorruptShardError: if one differs from what was indexed.
+        """
+        number = int(self._rows[row])
+        places = self._index.members(number)
+        shard = str(self._index.table["shard"][number].as_py())
+        if shard not in self._index.shards:
+            raise CorruptShardError(
+                f"{NAME} names the shard {shard[:100]!r}, which it does not list"
+            )
+        out = {}
+        for name in places if names is None else names:
+            if name not in places:
+                raise UsageError(
+                    f"sample {self.key(row)!r} has no member {name!r}: it has {', '.join(places)}"
+                )
+            offset, size, crc = places[name]
+            out[name] = self.storage.read_range(shard, offset, size)
+            remote = self.storage.root is None
+            if zlib.crc32(out[name]) != crc and remote:  # damaged on the way, or in the cache
+                out[name] = self.storage.read_range(shard, offset, size, again=True)
+            if len(out[name]) != size or zlib.crc32(out[name]) != crc:
+                raise CorruptShardError(
+                    f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed"
+                )
+        return out
+
+    def record(self, row: int) -> Record:
+        """The record of a sample of ours, or one made from the index."""
+        return self._record(row, self._head(row))
+
+    def _head(self, row: int) -> bytes | None:
+        """The JSON member, ours or not."""
+        return self.files(row, [RECORD])[RECORD] if RECORD in self.members(row) else None
+
+    def _record(self, row: int, head: bytes | None) -> Record:
+        if head is not None:
+            with suppress(FormatError):
+                return read_record(head)
+        table = self._index.table
+        number = int(self._rows[row])
+        values = {name: table[name][number].as_py() for name in (*SAME, *NUMBERS)}
+        key = values["key"]
+        meta = _meta(head)
+        return Record(
+            **{name: values[name] for name in SAME}
+            | {"key": plain_key(key), "group": plain_key(key)},
+            fields=[name for name in UNDERSTOOD if values[f"has_{name}"]],
+            action_id=values["action"],
+            meta=json.dumps(meta if KEY_PATTERN.match(key) else {**meta, "key": key}),
+        )
+
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None,
+        frames: Integer[np.ndarray, "n"] | None,
+        grid: Grid | None,
+        window: Window | None,
+    ) -> Sample:
+        """Decodes a sample; see `ShardDataset.read`."""
+        record = self._record(row, self._head(row))
+        record.source, record.split = self.spec.name, self.split
+        wanted = [f for f in record.fields if fields is None or f in fields]
+        members = self.members(row)
+        known = {MEMBER_OF_EXTENSION[name]: name for name in members if name in MEMBER_OF_EXTENSION}
+        names = {known[m]: known[m] for f in wanted for m in FIELDS.get(f, ()) if m in known}
+        if RGB in wanted and RGB not in known:
+            alike = [n for n in members if container_of(n) == record.rgb_encoding]
+            names |= {file_of(RGB, record.rgb_encoding): name for name in alike[:1]}
+        contents = self.files(row, list(names.values()))
+        files = {extension: contents[name] for extension, name in names.items()}
+        return decode_sample(record, files, fields, frames, {}, grid, window, checked=False)
+
+
+def _meta(head: bytes | None) -> dict[str, Any]:
+    """The JSON member of a sample that is not ours, as metadata."""
+    if head is None:
+        return {}
+    try:
+        found = parse_json(head, RECORD)
+    except FormatError:
+        found = head[:10000].decode("utf-8", "replace")
+    return found if isinstance(found, dict) else {RECORD: found}
+
+
+def plain_key(key: str) -> str:
+    """A foreign key in the characters of ours; changed ones get a piece of their hash, so that they stay unique."""
+    if KEY_PATTERN.match(key):
+        return key
+    return f"{_NO_SAMPLE.sub('_', key.lower())[-63:]}-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:12]}"
+
+
+def foreign_parts(
+    storage: Storage, source: str | None = None, split: str | None = None
+) -> list[ForeignPart]:
+    """The parts of an indexed folder, by source and split; only those asked for.
+
+    Raises:
+        UsageError: if there is no such part.
+        CorruptShardError: if the index is damaged.
+    """
+    index = ForeignIndex(storage)
+    places: dict[tuple[str, str], list[int]] = {}
+    split_of = {shard: place_of(shard) for shard in index.shards}
+    for row, shard in enumerate(index.column("shard")):
+        places.setdefault(split_of.get(shard) or place_of(shard), []).append(row)
+    found = {
+        p: rows
+        for p, rows in sorted(places.items())
+        if source in (None, p[0]) and split in (None, p[1])
+    }
+    if places and not found:
+        known = ", ".join("/".join(place) for place in sorted(places))
+        raise UsageError(
+            f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}"
+        )
+    return [ForeignPart(storage, index, place, rows) for place, rows in found.items()]

@@ -1,0 +1,250 @@
+"""One split of one source: rows of its index, and the members of a row by byte range.
+
+Every member is compared with its CRC before it is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+import deflate
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pvit_data.codecs.window import Grid, Window
+from pvit_data.errors import CorruptShardError, StorageError, UsageError
+from pvit_data.format import manifest as manifests
+from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
+from pvit_data.format.manifest import SourceSpec, SplitInfo
+from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
+from pvit_data.format.record import Record, read_record
+from pvit_data.reading.decode import decode_sample
+from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
+
+MAX_GAP = 1 << 20  # unwanted bytes between two members that are still fetched with them from a URL
+
+Place = tuple[int, int, int]
+"""Offset, size and CRC of a member."""
+
+
+class DatasetPart(Protocol):
+    """What a dataset is made of: the samples of one split of one source, by row.
+
+    Attributes:
+        spec: the source.
+        split: its split.
+    """
+
+    spec: SourceSpec
+    split: str
+
+    @property
+    def samples(self) -> int:
+        """Their number."""
+
+    def key(self, row: int) -> str:
+        """The key of a sample."""
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """A column of the index."""
+
+    def members(self, row: int) -> dict[str, int]:
+        """Bytes of each file of a sample."""
+
+    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
+        """Contents of files of a sample, compared with their CRC; None = all."""
+
+    def record(self, row: int) -> Record:
+        """The record of a sample."""
+
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None,
+        frames: Integer[np.ndarray, "n"] | None,
+        grid: Grid | None,
+        window: Window | None,
+    ) -> Sample:
+        """Decodes a sample; see `ShardDataset.read`."""
+
+
+class SplitPart:
+    """One split of one source of ours, with its index, read when first needed.
+
+    Args:
+        storage: the dataset.
+        spec: the source.
+        split: its split.
+        info: the split's entry in the manifest.
+        manifest: checksum of that manifest.
+    """
+
+    def __init__(
+        self, storage: Storage, spec: SourceSpec, split: str, info: SplitInfo, manifest: str
+    ) -> None:
+        self.storage = storage
+        self.spec = spec
+        self.split = split
+        self.info = info
+        self.manifest = manifest
+        self._index: Index | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None}
+
+    @property
+    def index(self) -> Index:
+        """The opened index.
+
+        Raises:
+            CorruptShardError: if it is not the one that the manifest lists.
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        if self._index is None:
+            name = index_name(self.spec.name, self.split)
+            expected = (self.info.index.bytes, self.info.index.sha256)
+            try:
+                self._index = open_index(self.storage, name, expected, self.info.samples)
+            except CorruptShardError:
+                self._require_same_dataset()
+                raise
+        return self._index
+
+    @property
+    def samples(self) -> int:
+        """See `DatasetPart`."""
+        return self.info.samples
+
+    def key(self, row: int) -> str:
+        """See `DatasetPart`."""
+        return self.index.text("key", row)
+
+    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+        """See `DatasetPart`."""
+        if name in VIRTUAL:
+            value = self.spec.name if name == "source" else self.split
+            return np.full(self.info.samples, value, object)
+        return self.index.column(name)
+
+    def members(self, row: int) -> dict[str, int]:
+        """See `DatasetPart`."""
+        return {file: size for file, (_, (_, size, _)) in self._files(row).items()}
+
+    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
+        """See `DatasetPart`."""
+        found = self._files(row)
+        if unknown := sorted(set(names or ()) - found.keys()):
+            raise UsageError(
+                f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {', '.join(found)}"
+            )
+        wanted = {name: found[name] for name in (found if names is None else names)}
+        contents = self._fetch(row, dict(wanted.values()))
+        return {name: contents[member] for name, (member, _) in wanted.items()}
+
+    def _files(self, row: int) -> dict[str, tuple[str, Place]]:
+        """Member and place of each file."""
+        encoding = self.index.text("rgb_encoding", row)
+        places = {member: self._place(member, row) for member in MEMBERS}
+        return {
+            file_of(member, encoding): (member, place)
+            for member, place in places.items()
+            if place is not None
+        }
+
+    def record(self, row: int) -> Record:
+        """See `DatasetPart`."""
+        place = self._place(RECORD, row)
+        if place is None:
+            raise CorruptShardError(f"sample '{self.key(row)}' has no JSON member")
+        return read_record(self._fetch(row, {RECORD: place})[RECORD])
+
+    def read(
+        self,
+        row: int,
+        fields: Collection[str] | None,
+        frames: Integer[np.ndarray, "n"] | None,
+        grid: Grid | None,
+        window: Window | None,
+    ) -> Sample:
+        """See `DatasetPart`."""
+        wanted = [
+            f
+            for f in FIELDS
+            if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]
+        ]
+        members = dict.fromkeys([RECORD, *(m for f in wanted for m in FIELDS[f])])
+        places = {m: place for m in members if (place := self._place(m, row)) is not None}
+        contents = self._fetch(row, places)
+        record = read_record(contents.pop(RECORD, b""))
+        key = self.key(row)
+        if record.key != key:
+            raise CorruptShardError(f"sample '{key}' of the index is '{record.key}' in its shard")
+        files = {file_of(m, record.rgb_encoding): data for m, data in contents.items()}
+        record.source, record.split = self.spec.name, self.split
+        record.licence = record.licence or self.spec.licence
+        return decode_sample(record, files, fields, frames, self.spec.spaces, grid, window)
+
+    def _place(self, member: str, row: int) -> Place | None:
+        offset = int(self.index.column(f"{member}_offset")[row])
+        if offset < 0:
+            return None
+        return (
+            offset,
+            int(self.index.column(f"{member}_size")[row]),
+            int(self.index.column(f"{member}_crc32")[row]),
+        )
+
+    def _fetch(self, row: int, places: Mapping[str, Place]) -> dict[str, bytes]:
+        """The contents of members, each compared with its CRC."""
+        shard = f"{self.spec.name}/{self.index.text('shard', row)}"
+        out: dict[str, bytes] = {}
+        for run in _runs(places, -1 if self.storage.root is not None else MAX_GAP):
+            found, damaged = self._fetch_run(shard, run)
+            if damaged and self.storage.root is None:  # on the way, or in the cache
+                found, damaged = self._fetch_run(shard, run, again=True)
+            if damaged:
+                self._require_same_dataset()
+                raise CorruptShardError(
+                    f"{shard}: member {damaged} of sample '{self.key(row)}' is damaged (wrong length or CRC)"
+                )
+            out |= found
+        return out
+
+    def _fetch_run(
+        self, shard: str, places: Mapping[str, Place], again: bool = False
+    ) -> tuple[dict[str, bytes], str]:
+        """The contents of neighbouring members, and the first one that is damaged."""
+        start = min(offset for offset, _, _ in places.values())
+        end = max(offset + size for offset, size, _ in places.values())
+        block = self.storage.read_range(shard, start, end - start, again=again)
+        out: dict[str, bytes] = {}
+        for member, (offset, size, crc) in places.items():
+            out[member] = block[offset - start : offset - start + size]
+            if len(out[member]) != size or deflate.crc32(out[member]) != crc:
+                return out, member
+        return out, ""
+
+    def _require_same_dataset(self) -> None:
+        """Tells a dataset that was replaced while it was being read from a damaged one.
+
+        Raises:
+            StorageError: if the manifest is gone or another one now.
+        """
+        if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
+            raise StorageError(
+                f"{self.storage.url}: was changed while it was being read: open it again"
+            )
+
+
+def _runs(places: Mapping[str, Place], gap: int) -> list[dict[str, Place]]:
+    """Members that are fetched together: those with at most `gap` bytes between them, in file order."""
+    runs: list[dict[str, Place]] = []
+    end = 0
+    for member, place in sorted(places.items(), key=lambda item: item[1][0]):
+        if not runs or place[0] - end > gap:
+            runs.append({})
+        runs[-1][member] = place
+        end = place[0] + place[1]
+    return runs

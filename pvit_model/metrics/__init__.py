@@ -1,1 +1,0 @@
-"""Metrics: small functions and accumulators per task; none of them knows the network."""

@@ -1,0 +1,192 @@
+"""Actions: one class per clip, the downstream's task; its head is the network's own.
+
+Accuracy as the official SSv2 evaluation counts it: softmax per view, summed over the views of a video
+(facebookresearch/SlowFast `slowfast/utils/meters.py`, TestMeter); averaging logits would rank differently. A video that
+did not get exactly its views is an error, never a score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.loading.batch import Targets
+from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.heads import Head
+from pvit_model.tasks.meter import Meter
+
+TOP = (1, 5)
+
+
+class ActionOptions(Options):
+    """Options of the action's loss.
+
+    Args:
+        label_smoothing: of the cross-entropy.
+    """
+
+    label_smoothing: float = 0.0
+
+
+class ActionTask(Task[ActionOptions]):
+    """Softmax cross-entropy. What guessing gives, the share of the most frequent class, is one of its metrics."""
+
+    options = ActionOptions
+    main = "top1"
+    chance = "majority"
+
+    def head(self, plan: HeadPlan) -> Head:
+        """There is none to make."""
+        raise UsageError(
+            "actions are no auxiliary task: every network has their head; leave the name out"
+        )
+
+    def loss(
+        self, prediction: Float[Tensor, "r k"], targets: Targets, options: ActionOptions
+    ) -> LossSum:
+        """Over labelled clips."""
+        loss = F.cross_entropy(
+            prediction.float(),
+            targets.value.long(),
+            reduction="none",
+            label_smoothing=options.label_smoothing,
+        )
+        return masked_sum(loss, targets.valid)
+
+    def meter(self, num_ids: int, views: int = 1) -> ActionMeter:
+        """Accuracies over videos."""
+        return ActionMeter(num_ids, views)
+
+    def constant(self, num_ids: int, options: ActionOptions) -> None:
+        """The majority class is among the metrics."""
+        return None
+
+    def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
+        """The frame: a class is said in words."""
+        return shown.rgb
+
+    def result_line(self, values: Mapping[str, float]) -> str:
+        """Accuracies beside the majority class."""
+        top1, top5, share, error = (
+            100 * values[name] for name in ("top1", "top5", "majority", "majority_se")
+        )
+        return f"top-1 {top1:.2f}%, top-5 {top5:.2f}% (majority class {share:.2f}% +- {error:.2f})"
+
+    def result_sentence(self, values: Mapping[str, float]) -> str:
+        """How far above the majority class the accuracy is."""
+        error = values["majority_se"]
+        excess = (values["top1"] - values["majority"]) / error if error else math.nan
+        return (
+            f"top-1 {100 * values['top1']:.2f} %, top-5 {100 * values['top5']:.2f} % on {values['videos']:.0f} "
+            f"held-out clips; the majority class alone gives {100 * values['majority']:.2f} %, so this is "
+            f"{excess:.1f} binomial standard errors above it."
+        )
+
+
+def softmax(logits: Float[np.ndarray, "b k"]) -> Float[np.ndarray, "b k"]:
+    """Rows turned into probabilities, in float64."""
+    shifted = np.asarray(logits, np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+    scores: Float[np.ndarray, "b k"] = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores
+
+
+class ActionMeter(Meter):
+    """Collects the logits of views and gives accuracies over videos.
+
+    Args:
+        num_ids: number of classes.
+        views: views per video (temporal clips x spatial crops).
+    """
+
+    def __init__(self, num_ids: int, views: int = 1) -> None:
+        self.num_ids, self.views = num_ids, views
+        self._scores: dict[str, Float[np.ndarray, "k"]] = {}
+        self._seen: dict[str, int] = {}
+        self._labels: dict[str, int] = {}
+
+    def update(
+        self,
+        keys: Sequence[str],
+        answer: Float[Tensor, "b k"],
+        targets: Targets,
+        loss: tuple[float, float],
+    ) -> None:
+        """Takes in one view of each key.
+
+        Raises:
+            FormatError: if a key comes with two different labels, or too often.
+        """
+        self.add(keys, answer.detach().float().cpu().numpy(), targets.value.cpu().numpy())
+
+    def add(
+        self,
+        keys: Sequence[str],
+        logits: Float[np.ndarray, "b k"],
+        labels: Integer[np.ndarray, "b"],
+    ) -> None:
+        """The same as arrays."""
+        for key, score, label in zip(keys, softmax(logits), labels.tolist(), strict=True):
+            if self._labels.setdefault(key, label) != label:
+                raise FormatError(
+                    f"sample '{key}': label {label} in one view, {self._labels[key]} in another"
+                )
+            self._scores[key] = self._scores[key] + score if key in self._scores else score
+            self._seen[key] = self._seen.get(key, 0) + 1
+            if self._seen[key] > self.views:
+                raise FormatError(
+                    f"sample '{key}' came with more than the {self.views} views of this evaluation"
+                )
+
+    def counts(self, ks: Iterable[int] = TOP) -> dict[str, float]:
+        """Number of videos (`"videos"`) and of videos whose label is among the best k (`"top1"`, ...).
+
+        Raises:
+            FormatError: if a video did not get exactly its views.
+        """
+        short = [key for key, n in self._seen.items() if n != self.views]
+        if short:
+            raise FormatError(
+                f"{len(short)} of {len(self._seen)} videos got other than {self.views} views, first '{short[0]}': "
+                "evaluate again with on_corrupt='raise' to see what is unreadable"
+            )
+        found = {"videos": float(len(self._scores))} | {f"top{k}": 0.0 for k in ks}
+        for key, score in self._scores.items():
+            order = np.argsort(-score, kind="stable")
+            for k in ks:
+                found[f"top{k}"] += float(self._labels[key] in order[:k])
+        return found
+
+    def total(self) -> Float[np.ndarray, "n"]:
+        """The counts, then how many videos each class has."""
+        labels = np.fromiter(self._labels.values(), np.int64)
+        histogram = np.bincount(labels, minlength=self.num_ids)
+        return np.concatenate([list(self.counts().values()), histogram.astype(np.float64)])
+
+    def result(self, total: Float[np.ndarray, "n"]) -> dict[str, float] | None:
+        """`top1`, `top5`, `videos`, `majority` and `majority_se`, of added totals; None where there are no videos."""
+        videos, *hits = total[: 1 + len(TOP)].tolist()
+        if not videos:
+            return None
+        share, error = majority(total[1 + len(TOP) :])
+        accuracies = {f"top{k}": hit / videos for k, hit in zip(TOP, hits, strict=True)}
+        return {**accuracies, "videos": videos, "majority": share, "majority_se": error}
+
+
+def majority(histogram: Float[np.ndarray, "k"]) -> tuple[float, float]:
+    """Share of the most frequent class, and the binomial standard error of an accuracy at that share.
+
+    >>> majority(np.array([2.0, 1.0, 1.0]))
+    (0.5, 0.25)
+    """
+    number = float(histogram.sum())
+    if not number:
+        return math.nan, math.nan
+    share = float(histogram.max()) / number
+    return share, math.sqrt(share * (1 - share) / number)

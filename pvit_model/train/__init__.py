@@ -1,1 +1,0 @@
-"""Training: configuration and recipes, the loop, checkpoints, logs and the final report."""

@@ -1,0 +1,62 @@
+"""Training by a recipe's name: `pvit_model.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.loading import load_recipe, with_settings
+from pvit_model.recipes.plan import make_plan
+from pvit_model.training.progress import TrainResult
+from pvit_model.training.trainer import run_plan
+
+
+def train(
+    recipe: str | TrainConfig,
+    shards: Sequence[str],
+    out: str | Path,
+    *,
+    downstream: str | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    fast_dev_run: bool = False,
+    console: Console | None = None,
+) -> TrainResult:
+    """Trains a model on the sources of one or more folders of shards.
+
+    Args:
+        recipe: name of a recipe, path of a YAML file, or a configuration.
+        shards: folders or URLs, as written by `pvit-data convert`.
+        out: folder of the run: configuration, log, checkpoints, the best model, report.html.
+        downstream: source whose actions are learned; default: the recipe's.
+        settings: changes to the recipe, each `"a.b=c"`.
+        resume: continue from the newest checkpoint in `out`.
+        fast_dev_run: two steps and tiny validations, to see that everything works.
+        console: where progress is shown; default: nowhere.
+
+    Returns:
+        steps done, the best step, and the last validation: one report per source.
+
+    Raises:
+        ConfigError: if the recipe has an unknown key or an unusable value.
+        UsageError: if recipe and shards do not fit each other, or `out` holds another run.
+        Interrupted: if a signal asked to stop; a checkpoint was saved, `resume=True` goes on.
+
+    Example:
+        >>> settings = ["optim.steps=2", "data.workers=0", "run.eval_clips=4"]
+        >>> result = train("demo", shards, "RUN", downstream="real", settings=settings)
+        >>> result.steps, [report.source for report in result.reports]
+        (2, ['real', 'people', 'scenes'])
+    """
+    changes = list(settings)
+    if downstream is not None:
+        changes.append(f"clip.downstream={downstream}")
+    config = (
+        with_settings(recipe, changes)
+        if isinstance(recipe, TrainConfig)
+        else load_recipe(recipe, changes)
+    )
+    return run_plan(make_plan(config, shards), Path(out), console, resume, fast_dev_run)

@@ -1,0 +1,93 @@
+"""Pictures: colour maps with known properties, geometry of boxes, skeletons and grids."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pvit_data.looking import colours, pictures
+from pvit_data.sample.labels import LabelSpace
+
+
+@pytest.mark.parametrize(
+    ("lab", "rgb"),
+    [
+        ((1.0, 0.0, 0.0), (255, 255, 255)),
+        ((0.0, 0.0, 0.0), (0, 0, 0)),
+        ((0.627955, 0.257683, 29.2339), (255, 0, 0)),  # sRGB red, green, blue in OKLCh (CSS Color 4, sample values)
+        ((0.866440, 0.294827, 142.4953), (0, 255, 0)),
+        ((0.452014, 0.313214, 264.0520), (0, 0, 255)),
+    ],
+)
+def test_oklch(lab: tuple[float, float, float], rgb: tuple[int, int, int]) -> None:
+    assert np.abs(colours.oklch_to_rgb(*map(np.array, lab)).astype(int) - rgb).max() <= 1
+
+
+def test_depth_reads_monotonically_in_grey() -> None:
+    grey = colours.ramp() @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(grey) <= 0.51).all()
+    assert grey[0] > 200 > 30 > grey[-1]
+
+
+def test_depth_picture_marks_invalid_pixels_and_its_ends() -> None:
+    depth = np.array([[1.0, 3.0, 0.0, np.nan, 9.0]], np.float32)
+    picture = pictures.depth_picture(depth, (1.0, 3.0))[0]
+    assert picture[0].tolist() == colours.ramp()[0].tolist()
+    assert picture[1].tolist() == picture[4].tolist() == colours.ramp()[255].tolist()
+    assert picture[2].tolist() == picture[3].tolist() == list(colours.INVALID)
+    assert pictures.depth_range(np.zeros((2, 2))) == (0.0, 1.0)
+    assert pictures.depth_range(np.full((2, 2), 4.0)) == (4.0, 4.001)
+
+
+def test_normals_in_customary_colours() -> None:
+    facing = np.array([[[0.0, 0.0, -2.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 0.0]]])
+    picture = pictures.normal_picture(facing)[0].tolist()
+    assert picture == [[128, 128, 255], [255, 128, 128], [128, 255, 128], list(colours.INVALID)]
+
+
+def test_classes_are_told_apart() -> None:
+    shades = colours.palette(24).astype(int)
+    distance = np.abs(shades[:, None] - shades[None]).sum(-1)
+    assert distance[~np.eye(24, dtype=bool)].min() >= 20
+
+
+def test_segmentation_takes_the_spaces_own_colours() -> None:
+    space = LabelSpace("two", ("a", "b"), first=1, colours=((9, 8, 7), (1, 2, 3)))
+    picture = pictures.segm_picture(np.array([[1, 2, 255, -1, 7]]), space)[0].tolist()
+    assert picture == [[9, 8, 7], [1, 2, 3], list(colours.INVALID), list(colours.INVALID), list(colours.INVALID)]
+
+
+def test_boxes_are_drawn_on_their_pixels() -> None:
+    ground = np.zeros((40, 80, 3), np.uint8)
+    picture = pictures.draw_boxes(ground, np.array([[0.25, 0.5, 0.5, 1.0]]))
+    rows, columns = np.nonzero(picture.any(-1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 20, 39)
+    assert not ground.any()
+    pictures.draw_boxes(ground, np.array([[0.9, 0.9, 0.1, 0.1]]), ["corners swapped"])
+
+
+def test_skeleton_colours_sides() -> None:
+    ground = np.zeros((50, 50, 3), np.uint8)
+    joints = np.full((25, 2), 25.0)
+    joints[5], joints[9] = (5, 25), (45, 25)  # left and right elbow
+    picture = pictures.draw_skeleton(ground, joints)
+    assert picture[25, 5].tolist() == list(colours.LEFT)
+    assert picture[25, 45].tolist() == list(colours.RIGHT)
+    nobody = pictures.draw_skeleton(ground, joints, np.zeros(25, bool))
+    assert not nobody.any()
+
+
+def test_grid_places_tiles() -> None:
+    red, blue = np.full((4, 6, 3), (255, 0, 0), np.uint8), np.full((2, 3, 3), (0, 0, 255), np.uint8)
+    sheet = pictures.grid([[red, blue], [blue]], gap=1)
+    assert sheet.shape == (4 + 2 + 3, 6 + 3 + 3, 3)
+    assert sheet[1, 1].tolist() == [255, 0, 0]
+    assert sheet[1, 8].tolist() == sheet[6, 1].tolist() == [0, 0, 255]
+
+
+def test_caption_and_png_round_trip() -> None:
+    picture = pictures.captioned(np.zeros((10, 60, 3), np.uint8), "a text far too long for sixty pixels")
+    assert picture.shape == (28, 60, 3)
+    assert picture[:18].max() > 150
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(pictures.png(picture)))), picture)
