@@ -1,4 +1,4 @@
-"""Pages of the documentation as their readers use them: their code as an installed package, its entry points as told."""
+"""Pages of the documentation as readers use them: their code as an installed package, its entry points as told."""
 
 import os
 import re

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.record import Record
-from pvit_data.sample.sample import DENSE_FIELDS
+from pvit_data.sample.sample import DENSE_FIELDS, is_later
 from pvit_data.storage.storage import Storage
 
 TEXT = ("key", "group", "shard", "rgb_encoding")
@@ -182,9 +182,10 @@ class Index:
                 f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
             )
         if name not in self._names:
-            if name not in PLACES:
+            if name not in PLACES and not is_later(name):
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
-            return np.full(self.num_rows, -1 if name.endswith("_offset") else 0, PLACES[name])
+            absent = -1 if name.endswith("_offset") else 0
+            return np.full(self.num_rows, absent, (NUMBERS | PLACES)[name])
         kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
         try:
             column = self._file.read([name])[name]

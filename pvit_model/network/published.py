@@ -96,7 +96,9 @@ def load_backbone_checkpoint(
     named = head.named_parameters() if isinstance(head, nn.Linear) else ()
     every = inside | {f"head.{name}": parameter for name, parameter in named}
     fitted = {
-        name: _fitted(translated.get(name), tensor.shape, backbone if name in inside else None, name)
+        name: _fitted(
+            translated.get(name), tensor.shape, backbone if name in inside else None, name
+        )
         for name, tensor in every.items()
     }
     filled = [name for name in own if fitted[name] is not None]

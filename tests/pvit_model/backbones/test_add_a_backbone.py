@@ -69,7 +69,7 @@ def test_without_prompts_it_is_torchvisions(tmp_path: Path) -> None:
     net, model = theirs(), model_of()
     torch.save(net.state_dict(), tmp_path / "swin.pth")
     report = load_backbone_checkpoint(model, tmp_path / "swin.pth")
-    assert not report.fresh and not report.unused and not report.resized
+    assert report.fresh == report.unused == report.resized == []
     assert len(report.loaded) == len(net.state_dict())
     for size in ((8, 64, 64), (6, 36, 52)):
         video = torch.randn(2, 3, *size)

@@ -52,9 +52,7 @@ def walkers(tmp_path_factory: pytest.TempPathFactory) -> str:
 def sample_of(joints: np.ndarray) -> pvit_data.Sample:
     """Joints in a picture of 40 x 80 pixels."""
     rgb = np.zeros((len(joints), 40, 80, 3), np.uint8)
-    return pvit_data.Sample(
-        key="a", rgb=rgb, pose2d=joints, height=40, width=80, num_frames=len(joints)
-    )
+    return pvit_data.Sample(key="a", rgb=rgb, pose2d=joints, height=40, width=80, num_frames=len(joints))
 
 
 def test_its_target_is_what_the_sample_says() -> None:
@@ -86,7 +84,10 @@ def test_without_torch_the_data_half_is_there(walkers: str, shards: list[str], t
     )
     folders = [word for url in (*shards, walkers) for word in ("--shards", url)]
     done = subprocess.run(
-        [sys.executable, "-c", code, "mix", tiny_recipe, *folders, "--json"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "mix", tiny_recipe, *folders, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "keypoints" in json.dumps(json.loads(done.stdout))
