@@ -96,6 +96,13 @@ def _place(member: str, offset: int, size: int, crc: int) -> dict[str, int]:
     return {f"{member}_offset": offset, f"{member}_size": size, f"{member}_crc32": crc}
 
 
+def absent(column: str) -> int:
+    """What every row of a file means that lacks a column: no such member, or not annotated."""
+    if column in PLACES:
+        return -1 if column.endswith("_offset") else 0
+    return False if NUMBERS[column] == "bool" else 0
+
+
 def write_index(columns: dict[str, list[Any]]) -> bytes:
     """Encodes an index; columns of members that no sample has are left out."""
     import pyarrow as pa
@@ -184,8 +191,7 @@ class Index:
         if name not in self._names:
             if name not in PLACES and not is_later(name):
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
-            absent = -1 if name.endswith("_offset") else 0
-            return np.full(self.num_rows, absent, (NUMBERS | PLACES)[name])
+            return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
         kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
         try:
             column = self._file.read([name])[name]

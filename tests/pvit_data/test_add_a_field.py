@@ -13,9 +13,13 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import CorruptShardError, FormatError
-from pvit_data.format.index import Index
+from pvit_data.format.index import Index, write_index
+from pvit_data.format.manifest import read_manifest
+from pvit_data.format.receipts import read_receipt
 from pvit_data.format.record import Record, read_record, write_record
 from pvit_data.sample import sample as fields
+from pvit_data.storage.storage import Storage
+from pvit_data.writing.card import features
 
 PACKAGE = Path(pvit_data.__file__).parent
 PAGE = PACKAGE.parent / "docs/add-a-field.md"
@@ -81,3 +85,24 @@ def test_columns_of_later_fields_may_be_absent(monkeypatch: pytest.MonkeyPatch) 
         column = index.column(name)
         assert column.dtype == dtype
         np.testing.assert_array_equal(column, [value] * table.num_rows)
+
+
+def test_columns_of_later_fields_may_be_absent_from_receipts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "old/receipts/train-00000.json"
+    values = json.loads((OLD / name).read_text())
+    values["rows"] = {key: column for key, column in values["rows"].items() if "depth" not in key}
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(json.dumps(values))
+    with pytest.raises(FormatError, match="does not agree with itself"):
+        read_receipt(Storage(tmp_path), name)
+    monkeypatch.setattr(fields, "LATER_FIELDS", ("depth",))
+    rows = read_receipt(Storage(tmp_path), name).rows
+    assert (rows["has_depth"], rows["depth_frames"], rows["depth_offset"]) == ([False] * 2, [0] * 2, [-1] * 2)
+    write_index(rows)
+
+
+def test_a_card_from_before_a_field_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = read_manifest(Storage(OLD)).sources["old"]
+    monkeypatch.setattr(fields, "LATER_FIELDS", ("camera",))
+    keys = [{key["name"] for key in features(entry, later)[-1]["struct"]} for later in (True, False)]
+    assert keys[0] - keys[1] == {"camera_up"}
