@@ -42,7 +42,9 @@ class Inference(pydantic.BaseModel):
     clip: ClipConfig
     tasks: tuple[str, ...] = ()
     action: LabelSpace | None = None
-    spaces: dict[str, LabelSpace] = pydantic.Field(default={}, alias="segm")
+    spaces: dict[str, LabelSpace] = pydantic.Field(
+        default={}, validation_alias="segm", serialization_alias="segm"
+    )
     crops: int = 1
     loss_options: dict[str, Any] = {}
     recipe: str = ""

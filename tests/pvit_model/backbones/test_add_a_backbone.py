@@ -26,12 +26,12 @@ from pvit_model.using.export import export_model, export_program
 from tests.pages import block, entry_points, install
 
 PAGE = "add-a-backbone.md"
-TINY = {"width": 8, "depths": (1, 2), "num_heads": (1, 2), "clip": (8, 64, 64), "drop_path": 0.0}
+TINY = {"width": 8, "depths": (1, 2), "head_width": 8, "clip": (8, 64, 64)}
 RECIPE = """
 about: a recipe for tests
 clip: {downstream: real, num_frames: 8, size: [32, 32], normal_axes: camera}
 mixture: {batch_size: 6}
-model: {name: swin_t, options: {width: 8, depths: [1, 2], num_heads: [1, 2]}}
+model: {name: swin_t, options: {width: 8, depths: [1, 2], head_width: 8}}
 optim: {name: sgd, lr: 0.01, steps: 2, layer_decay: 0.5}
 data: {crops: 1, workers: 0}
 run: {log_every: 1, checkpoint_every: 2, eval_clips: 2, predictions: 1, threads: 1, watchdog_s: 0,
@@ -142,6 +142,7 @@ def test_shards_give_the_same_output_and_gradient() -> None:
     try:
         sharded = shard(model, torch.device("cpu"))
         for network in (model, sharded):
+            torch.manual_seed(0)  # some layers are dropped
             out = network(video)
             (out.logits.square().sum() + out.tasks["depth"].sum()).backward()
         spread = dict(sharded.named_parameters())
