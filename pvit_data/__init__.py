@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the names of `_HOMES` for type checkers
     from pvit_data.loading.batch import Targets as Targets
     from pvit_data.loading.loader import eval_loader as eval_loader
     from pvit_data.loading.loader import loader as loader
+    from pvit_data.looking import pictures as pictures
     from pvit_data.mixing.mixture import Mixture as Mixture
     from pvit_data.mixing.sources import MixtureSource as MixtureSource
     from pvit_data.reading.dataset import ShardDataset as ShardDataset
@@ -31,6 +32,10 @@ if TYPE_CHECKING:  # the names of `_HOMES` for type checkers
     from pvit_data.sample.sample import EncodedMedia as EncodedMedia
     from pvit_data.sample.sample import Sample as Sample
     from pvit_data.storage.cache import Cache as Cache
+    from pvit_data.tasks.table import TargetSpec as TargetSpec
+    from pvit_data.tasks.table import map_shapes as map_shapes
+    from pvit_data.tasks.target import Target as Target
+    from pvit_data.tasks.target import at_frames as at_frames
     from pvit_data.writing.writer import ShardWriter as ShardWriter
 
     open = open_dataset
@@ -51,12 +56,17 @@ _HOMES = {
     "ShardDataset": "reading.dataset:ShardDataset",
     "ShardWriter": "writing.writer:ShardWriter",
     "SourceSpec": "format.manifest:SourceSpec",
+    "Target": "tasks.target:Target",
+    "TargetSpec": "tasks.table:TargetSpec",
     "Targets": "loading.batch:Targets",
+    "at_frames": "tasks.target:at_frames",
     "decoders": "decoders",
     "errors": "errors",
     "eval_loader": "loading.loader:eval_loader",
     "loader": "loading.loader:loader",
+    "map_shapes": "tasks.table:map_shapes",
     "open": "reading.open:open_dataset",
+    "pictures": "looking.pictures",
     "testing": "testing",
     "tv": "tv",
     "validate": "validate",

@@ -10,6 +10,7 @@ import sys
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -323,6 +324,53 @@ def test_the_finder_of_lists_finds_them(code: str, number: int) -> None:
     assert len(list(named(ast.parse(code)))) == number
 
 
+STORED = {"segm"}
+"""A name inside files that were written before."""
+OF_A_BACKBONE = re.compile(r"mvit|blocks\.(\d|N|\{)|h // 4|attention=", re.IGNORECASE)
+
+
+def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Texts that are no docstrings."""
+    told = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.lineno, node.value
+
+
+def test_tasks_are_named_by_their_own_files_only() -> None:
+    """The model and its commands go by the registry, the table of tasks and what each task says of itself."""
+    tasks = set(entry_points(group="pvit.tasks").names)
+    found = []
+    for package, path, tree in modules():
+        where = path.relative_to(ROOT).as_posix()
+        if package not in ("pvit_model", "pvit_cli") or where in {f"pvit_model/tasks/{name}.py" for name in tasks}:
+            continue
+        for line, text in literals(tree):
+            if text.partition("/")[0] in tasks - STORED and (where, text) != ("pvit_model/tasks/__init__.py", "action"):
+                found.append(f"{where}:{line}: {text!r}")
+    assert found == []
+
+
+def test_backbones_are_known_by_themselves_only() -> None:
+    """Code outside `backbones/` asks the backbone: no name of one, no names of its blocks, no share of the image."""
+    found = []
+    for package, path, tree in modules():
+        where = path.relative_to(ROOT).as_posix()
+        if package in ("pvit_model", "pvit_cli") and not where.startswith("pvit_model/backbones/"):
+            code = ast.unparse(without_docstrings(tree))
+            found += [f"{where}: {line.strip()}" for line in code.splitlines() if OF_A_BACKBONE.search(line)]
+    assert found == []
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        for name, body in ast.iter_fields(node):
+            if name == "body" and isinstance(body, list):
+                kept = [n for n in body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+                node.body = kept or [ast.Pass()]
+    return tree
+
+
 def test_public_names_are_documented() -> None:
     missing = []
     for _, path, tree in modules():
@@ -374,12 +422,13 @@ def test_the_project_names_no_machine() -> None:
     "statement",
     [
         "import pvit_data",
+        "import pvit_model; pvit_model.Task, pvit_model.TaskOptions, pvit_model.Shown",
         "import pvit_cli.data as d, contextlib, io\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): d.main(['--help'])",
     ],
 )
 def test_light_imports(statement: str) -> None:
-    """`import pvit_data` and `pvit-data --help` load no heavy library."""
+    """`import pvit_data` and `pvit-data --help` load no heavy library, and a task's file no torch."""
     heavy = ["torch", "datasets", "webdataset", "av", "dask", "distributed"]
     code = f"{statement}\nimport sys\nprint([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.record import Record
-from pvit_data.sample.sample import DENSE_FIELDS
+from pvit_data.sample.sample import DENSE_FIELDS, is_later
 from pvit_data.storage.storage import Storage
 
 TEXT = ("key", "group", "shard", "rgb_encoding")
@@ -94,6 +94,13 @@ def index_row(
 
 def _place(member: str, offset: int, size: int, crc: int) -> dict[str, int]:
     return {f"{member}_offset": offset, f"{member}_size": size, f"{member}_crc32": crc}
+
+
+def absent(column: str) -> int:
+    """What every row of a file means that lacks a column: no such member, or not annotated."""
+    if column in PLACES:
+        return -1 if column.endswith("_offset") else 0
+    return False if NUMBERS[column] == "bool" else 0
 
 
 def write_index(columns: dict[str, list[Any]]) -> bytes:
@@ -182,9 +189,9 @@ class Index:
                 f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
             )
         if name not in self._names:
-            if name not in PLACES:
+            if name not in PLACES and not is_later(name):
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
-            return np.full(self.num_rows, -1 if name.endswith("_offset") else 0, PLACES[name])
+            return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
         kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
         try:
             column = self._file.read([name])[name]

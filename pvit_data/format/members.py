@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvit_data.sample.sample import CONTAINERS
+from pvit_data.sample.sample import CONTAINERS, DENSE_FIELDS
 
 RECORD = "json"
 RGB = "rgb"
@@ -11,9 +11,7 @@ RGB_EXTENSIONS: dict[str, str] = {kind: f"{RGB}.{kind}" for kind in CONTAINERS}
 # Fields of a sample that may be asked for, and the files of each; pictures have one of theirs.
 FILES: dict[str, tuple[str, ...]] = {
     RGB: tuple(RGB_EXTENSIONS.values()),
-    "depth": ("depth.tif",),
-    "normal": ("normal.tif",),
-    "segm": ("segm.tif",),
+    **{name: (f"{name}.tif",) for name in DENSE_FIELDS},
     "pose3d": ("pose3d.npy", "pose3d_valid.npy"),
     "pose2d": ("pose2d.npy",),
     "boxes": ("boxes.npy", "boxes_id.npy", "boxes_labels.npy"),

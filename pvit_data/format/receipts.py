@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import COLUMNS
+from pvit_data.format.index import COLUMNS, absent
 from pvit_data.format.manifest import (
     FORMAT,
     MAJOR,
@@ -22,6 +22,7 @@ from pvit_data.format.manifest import (
     parse,
 )
 from pvit_data.format.record import parse_json
+from pvit_data.sample.sample import is_later
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
 
@@ -93,13 +94,15 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
         raise FormatError(f"{name} is not a receipt")
     check_version(str(values.get("version", "")), name)
     receipt = parse(Receipt, values, name)
-    lengths = {column: len(receipt.rows.get(column, [])) for column in COLUMNS}
+    later = [column for column in COLUMNS if column not in receipt.rows and is_later(column)]
+    lengths = {c: len(receipt.rows.get(c, [])) for c in COLUMNS if c not in later}
     if set(lengths.values()) != {receipt.samples} or name != receipt_name(
         receipt.source, receipt.split, receipt.number
     ):
         raise FormatError(
             f"{name} does not agree with itself: remove it, and convert its shard again"
         )
+    receipt.rows.update({column: [absent(column)] * receipt.samples for column in later})
     return receipt
 
 

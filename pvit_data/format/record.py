@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_JSON_BYTES
+from pvit_data.sample.sample import is_later
 
 RECORD_VERSION = 1
 MAX_INTEGER = (1 << 31) - 1
@@ -89,7 +90,7 @@ def write_record(record: Record) -> bytes:
 
 
 def read_record(data: bytes | memoryview) -> Record:
-    """Decodes and checks key set and types.
+    """Decodes and checks key set and types; keys of later fields may be absent.
 
     Raises:
         FormatError: if the bytes are not such a record.
@@ -101,9 +102,11 @@ def read_record(data: bytes | memoryview) -> Record:
         raise FormatError(
             f"record has format version {version}, this reader knows {RECORD_VERSION}: update pvit-toolkit"
         )
-    if missing := sorted(TYPES.keys() - values.keys()):
+    absent = TYPES.keys() - values.keys()
+    if missing := sorted(name for name in absent if not is_later(name)):
         raise FormatError(f"record lacks the key(s) {', '.join(missing)}")
-    return Record(**{name: _checked(name, values[name], kind) for name, kind in TYPES.items()})
+    given = {name: kind for name, kind in TYPES.items() if name not in absent}
+    return Record(**{name: _checked(name, values[name], kind) for name, kind in given.items()})
 
 
 def parse_json(data: bytes, what: str) -> Any:

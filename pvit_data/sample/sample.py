@@ -20,9 +20,17 @@ from pvit_data.sample.labels import LabelSpace
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
 DENSE_FIELDS = ("depth", "normal", "segm")
+"""Fields of one map per annotated frame, (n, h, w, ...)."""
 POSE_FIELDS = ("pose3d", "pose3d_valid", "pose2d")
 """They share their frames and people."""
-"""Fields of one map per annotated frame, (n, h, w, ...)."""
+LATER_FIELDS: tuple[str, ...] = ()
+"""Fields that format 1.0 does not have: what older files do not say of them is that they are not annotated."""
+
+
+def is_later(name: str) -> bool:
+    """Whether a name in a file (`FIELD_frames`, `has_FIELD`) belongs to a field that format 1.0 does not have."""
+    return any(name == f"has_{field}" or name.startswith(f"{field}_") for field in LATER_FIELDS)
+
 
 Container = Literal["mp4", "webm", "avi", "jpg"]
 CONTAINERS: tuple[Container, ...] = get_args(Container)

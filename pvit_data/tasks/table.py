@@ -42,6 +42,7 @@ def map_shapes(*channels: int) -> Callable[[ClipConfig], Shapes]:
 
 
 def _never(config: ClipConfig) -> bool:
+    """For no configuration."""
     return False
 
 

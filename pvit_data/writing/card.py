@@ -12,7 +12,7 @@ from pvit_data.codecs.pictures import STILL
 from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
 from pvit_data.format.members import RECORD
 from pvit_data.format.record import TYPES
-from pvit_data.sample.sample import CONTAINERS
+from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
@@ -82,20 +82,26 @@ def write_card(manifest: Manifest) -> bytes:
     return f"---\n{front}---\n{_body(manifest)}".encode()
 
 
-def features(entry: SourceEntry) -> list[dict[str, Any]]:
-    """Declared columns of one source, in the notation of `dataset_info.features`."""
+def features(entry: SourceEntry, later: bool = True) -> list[dict[str, Any]]:
+    """Declared columns of one source, in the notation of `dataset_info.features`.
+
+    Args:
+        entry: of the manifest.
+        later: with the record's keys of fields that format 1.0 does not have.
+    """
     members = sorted({member for split in entry.splits.values() for member in split.members})
     return [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
-        *({"name": member, **_feature(member)} for member in members),
+        *({"name": member, **_feature(member, later)} for member in members),
     ]
 
 
-def _feature(member: str) -> dict[str, Any]:
+def _feature(member: str, later: bool) -> dict[str, Any]:
     name, _, extension = member.partition(".")
     if member == RECORD:
-        return {"struct": [{"name": key, **_value(kind)} for key, kind in TYPES.items()]}
+        keys = {key: kind for key, kind in TYPES.items() if later or not is_later(key)}
+        return {"struct": [{"name": key, **_value(kind)} for key, kind in keys.items()]}
     if extension in ("tif", STILL):
         return {"dtype": "image"}
     if extension in CONTAINERS:

@@ -38,6 +38,6 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     if not isinstance(module, Backbone):
         raise UsageError(
             f"backbone '{name}' is a {type(module).__name__}; "
-            "expected a subclass of pvit_model.backbones.base.Backbone"
+            "expected a subclass of pvit_model.Backbone"
         )
     return module

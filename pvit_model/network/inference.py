@@ -31,18 +31,20 @@ class Inference(pydantic.BaseModel):
         clip: how clips were made in training; evaluation uses its published deterministic form.
         tasks: auxiliary tasks with a head.
         action: the downstream's classes, or None.
-        segm: label spaces of dense classes with an output layer, by name.
+        spaces: label spaces that heads have an output for, by name; `segm` in files.
         crops: spatial views per clip.
         loss_options: how losses were computed, see `LossOptions`.
         recipe: name of the recipe, for people.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     clip: ClipConfig
     tasks: tuple[str, ...] = ()
     action: LabelSpace | None = None
-    segm: dict[str, LabelSpace] = {}
+    spaces: dict[str, LabelSpace] = pydantic.Field(
+        default={}, validation_alias="segm", serialization_alias="segm"
+    )
     crops: int = 1
     loss_options: dict[str, Any] = {}
     recipe: str = ""
@@ -57,7 +59,7 @@ class Inference(pydantic.BaseModel):
 
     def space_of(self, target: str) -> LabelSpace | None:
         """The label space of a target; None where it has none."""
-        return self.action if target == ACTION else self.segm.get(target.partition("/")[2])
+        return self.action if target == ACTION else self.spaces.get(target.partition("/")[2])
 
     def num_ids(self, target: str) -> int:
         """Number of ids of a target's label space; 0 where it has none."""
@@ -67,7 +69,7 @@ class Inference(pydantic.BaseModel):
     def targets_of(self, source: str) -> tuple[str, ...]:
         """Target names that a source may supervise, in a fixed order."""
         tasks = self.clip.tasks.get(source, ())
-        trained = target_names((t for t in tasks if t in self.tasks), self.segm)
+        trained = target_names((t for t in tasks if t in self.tasks), self.spaces)
         return (ACTION, *trained) if ACTION in tasks and self.action is not None else trained
 
     def for_source(self, source: str, listed: Sequence[str]) -> Inference:
@@ -79,7 +81,7 @@ class Inference(pydantic.BaseModel):
 
     def save(self, folder: Path) -> None:
         """Writes `inference.json`."""
-        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
         write_file(folder / FILE, text + "\n")
 
     @classmethod
@@ -98,7 +100,7 @@ class Inference(pydantic.BaseModel):
             ) from None
         except pydantic.ValidationError as error:
             raise FormatError(f"{path}: {first_problem(error)}") from None
-        return found.model_copy(update={"segm": {k: _tuples(v) for k, v in found.segm.items()}})
+        return found.model_copy(update={"spaces": {k: _tuples(v) for k, v in found.spaces.items()}})
 
 
 def _tuples(space: LabelSpace) -> LabelSpace:

@@ -23,7 +23,7 @@ CONTAINERS = ("model_state", "state_dict", "model")
 
 @dataclass
 class LoadReport:
-    """What happened to every parameter, by name.
+    """What happened to every parameter and buffer (the statistics of batch norms, say), by name.
 
     Args:
         loaded: taken as they are.
@@ -91,14 +91,15 @@ def load_backbone_checkpoint(
             "start from a run's with model.init_from"
         )
     own = dict(backbone.named_parameters())
+    inside = own | {name: t for name, t in backbone.state_dict().items() if name not in own}
     head = getattr(model, "head", None)
     named = head.named_parameters() if isinstance(head, nn.Linear) else ()
-    every = own | {f"head.{name}": parameter for name, parameter in named}
+    every = inside | {f"head.{name}": parameter for name, parameter in named}
     fitted = {
         name: _fitted(
-            translated.get(name), parameter.shape, backbone if name in own else None, name
+            translated.get(name), tensor.shape, backbone if name in inside else None, name
         )
-        for name, parameter in every.items()
+        for name, tensor in every.items()
     }
     filled = [name for name in own if fitted[name] is not None]
     if not filled:
@@ -109,8 +110,8 @@ def load_backbone_checkpoint(
     if not allow_partial:
         check_share(where, own, filled)
     report = LoadReport(unused=sorted(name for name in translated if name not in every))
-    for name, parameter in every.items():
-        _load_one(name, parameter, translated.get(name), fitted[name], report)
+    for name, tensor in every.items():
+        _load_one(name, tensor, translated.get(name), fitted[name], report)
     return report
 
 
@@ -137,7 +138,7 @@ def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) 
 def _fitted(
     value: Tensor | None, shape: torch.Size, backbone: Backbone | None, name: str
 ) -> Tensor | None:
-    """A published value in the parameter's shape; None where there is none. Only a backbone's own can be resized."""
+    """A published value in the model's shape; None where there is none. Only a backbone's own can be resized."""
     if value is None or value.shape == shape:
         return value
     return None if backbone is None else backbone.resize(name, value, shape)
@@ -145,7 +146,7 @@ def _fitted(
 
 def _load_one(
     name: str,
-    parameter: nn.Parameter,
+    own: Tensor,
     given: Tensor | None,
     fitted: Tensor | None,
     report: LoadReport,
@@ -153,10 +154,10 @@ def _load_one(
     if given is None:
         report.fresh.append(name)
     elif fitted is None:
-        report.fresh.append(f"{name} {tuple(given.shape)} -> {tuple(parameter.shape)}")
+        report.fresh.append(f"{name} {tuple(given.shape)} -> {tuple(own.shape)}")
     else:
         with torch.no_grad():
-            parameter.copy_(fitted)
+            own.copy_(fitted)
         (report.loaded if fitted is given else report.resized).append(name)
 
 

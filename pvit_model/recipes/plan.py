@@ -65,7 +65,7 @@ class Plan:
         mixture: plans the global batches.
         tasks: auxiliary tasks of the network, in the order of the prompts.
         heads: whether they have heads (not in `baseline`, `np`, `vpt`).
-        segm: label spaces of dense classes with an output layer, by name.
+        spaces: label spaces that heads have an output for, by name.
         action: the downstream's classes, or None.
         num_steps: optimiser steps.
         steps_per_epoch: optimiser steps in which the downstream is passed once.
@@ -77,7 +77,7 @@ class Plan:
     mixture: Mixture
     tasks: tuple[str, ...]
     heads: bool
-    segm: Mapping[str, LabelSpace]
+    spaces: Mapping[str, LabelSpace]
     action: LabelSpace | None
     num_steps: int
     steps_per_epoch: int
@@ -86,7 +86,7 @@ class Plan:
     @property
     def targets(self) -> tuple[str, ...]:
         """Target names of the batches, in a fixed order."""
-        trained = target_names(self.tasks if self.heads else (), self.segm)
+        trained = target_names(self.tasks if self.heads else (), self.spaces)
         return (ACTION, *trained) if self.action else trained
 
     def model_arguments(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Plan:
             "variant": self.config.model.variant,
             "tasks": list(self.tasks),
             "num_classes": self.action.num_ids if self.action else 1,
-            "segm_spaces": {name: space.num_ids for name, space in self.segm.items()},
+            "segm_spaces": {name: space.num_ids for name, space in self.spaces.items()},
             "num_boxes": clip.num_boxes,
             "clip": [clip.num_frames, *clip.size],
             **self.config.model.options,
@@ -108,7 +108,7 @@ class Plan:
             clip=self.config.clip,
             tasks=self.tasks if self.heads else (),
             action=self.action,
-            segm=dict(self.segm),
+            spaces=dict(self.spaces),
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
@@ -189,7 +189,7 @@ def _finish(
         mixture=mixture,
         tasks=tasks,
         heads=network.heads,
-        segm=_label_spaces(sources, tasks),
+        spaces=_label_spaces(sources, tasks),
         action=action,
         num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
         steps_per_epoch=per_epoch,

@@ -57,7 +57,7 @@ def target_names(tasks: Iterable[str], spaces: Iterable[str]) -> tuple[str, ...]
 class LossOptions:
     """How losses are computed: options of the tasks' losses by keyword; the defaults are the paper's.
 
-    Each task declares its own in its file, as `Options`; `LossOptions(depth_clip=5)` is known because depth does.
+    Each task declares its own in its file; `LossOptions(depth_clip=5)` is known because depth does.
 
     Raises:
         ConfigError: for an option that no task has, or a value that it cannot have.

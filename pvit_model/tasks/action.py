@@ -17,14 +17,14 @@ from torch import Tensor
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.loading.batch import Targets
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import Head
 from pvit_model.tasks.meter import Meter
 
 TOP = (1, 5)
 
 
-class ActionOptions(Options):
+class ActionOptions(TaskOptions):
     """Options of the action's loss.
 
     Args:

@@ -2,7 +2,8 @@
 
 A subclass of `Task` in a file of its own, registered under the entry point `pvit.tasks`, is all that the network, the
 loop, the evaluation, the report and `pvit predict` need to know. What of a sample it is trained on is the business of
-its other half in `pvit_data.tasks`; targets are described in `pvit_data.loading.batch.Targets`.
+its other half, a `pvit_data.TargetSpec`; targets are described in `pvit_data.Targets`. Both halves may stand in one
+file, so this module loads no torch: where data are only converted and counted there may be none.
 """
 
 from __future__ import annotations
@@ -10,22 +11,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
 from pvit_data.sample.labels import LabelSpace
 from pvit_model.config import PViTConfig
-from pvit_model.tasks.constant import Constant, MeanConstant
-from pvit_model.tasks.heads import Head
-from pvit_model.tasks.meter import Meter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pvit_model.tasks.constant import Constant
+    from pvit_model.tasks.heads import Head
+    from pvit_model.tasks.meter import Meter
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,11 @@ class LossSum:
 
 def masked_sum(value: Float[Tensor, "*n"], valid: Bool[Tensor, "*n"]) -> LossSum:
     """The sum of `value` where `valid`, and how many entries that is. Invalid entries may hold NaN."""
-    kept = torch.where(valid, value.float(), torch.zeros((), device=value.device))
-    return LossSum(kept.sum(), valid.sum())
+    known = value.float()
+    return LossSum(known.where(valid, known.new_zeros(())).sum(), valid.sum())
 
 
-class Options(BaseModel):
+class TaskOptions(BaseModel):
     """Options of a task's loss. Subclasses add their own; tasks may share a name, as they share `literal`.
 
     Args:
@@ -64,7 +67,7 @@ class Options(BaseModel):
     literal: bool = False
 
 
-Own = TypeVar("Own", bound=Options)
+Own = TypeVar("Own", bound=TaskOptions)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Shown:
 
 
 class Task(ABC, Generic[Own]):
-    """One task; `Task[Options]`, or with a subclass of `Options` that has the options of its loss.
+    """One task; `Task[TaskOptions]`, or with a subclass of `TaskOptions` that has the options of its loss.
 
     Attributes:
         options: model of the options of its loss.
@@ -129,7 +132,7 @@ class Task(ABC, Generic[Own]):
         chance: the metric that says what guessing gives in `main`; "" for none.
     """
 
-    options: ClassVar[type[Options]] = Options
+    options: ClassVar[type[TaskOptions]] = TaskOptions
     weight: ClassVar[float] = 1.0
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
@@ -169,7 +172,9 @@ class Task(ABC, Generic[Own]):
         return prediction
 
     def constant(self, num_ids: int, options: Own) -> Constant | None:
-        """A fresh constant predictor of one target; None where comparing with one says nothing."""
+        """A fresh constant predictor of one target, by default its mean; None where comparing with one says nothing."""
+        from pvit_model.tasks.constant import MeanConstant
+
         return MeanConstant()
 
     def result_line(self, values: Mapping[str, float]) -> str:

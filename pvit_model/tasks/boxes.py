@@ -15,14 +15,14 @@ from torch import Tensor
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
 from pvit_data.looking.colours import palette
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import TokenHead
 from pvit_model.tasks.meter import Meter, ratio
 
 SLOTS = ("left hand", "right hand")
 
 
-class BoxesOptions(Options):
+class BoxesOptions(TaskOptions):
     """Options of the box loss.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.constant import MeanConstant
 from pvit_model.tasks.heads import DenseHead
 from pvit_model.tasks.meter import Meter, ratio
@@ -21,7 +21,7 @@ LEAST = 1e-3
 """Metres; smaller predictions count as this, so that ratios stay finite, and are drawn as very near, not as invalid."""
 
 
-class DepthOptions(Options):
+class DepthOptions(TaskOptions):
     """Options of the depth loss.
 
     Args:

@@ -5,6 +5,7 @@ Heads see supervised rows only. With no row they run on an empty batch, so that 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -188,13 +189,13 @@ class TokenHead(Head):
     Args:
         width: of the prompt.
         frames: T' of the model's nominal clip.
-        shape: of one frame's output.
+        shape: of one frame's output; () for a number.
     """
 
-    def __init__(self, width: int, frames: int, shape: tuple[int, int]) -> None:
+    def __init__(self, width: int, frames: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.frames, self.shape = frames, shape
-        self.linear = nn.Linear(width, frames * shape[0] * shape[1])
+        self.linear = nn.Linear(width, frames * math.prod(shape))
 
     def run(self, given: HeadInput) -> dict[str, Tensor]:
         """The output of every row."""
@@ -204,11 +205,11 @@ class TokenHead(Head):
         """The output of the given rows."""
         return {ONE: self(take(given.prompt, rows[ONE]), given.size[0])}
 
-    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t n d"]:
+    def forward(self, prompt: Float[Tensor, "r c"], frames: int) -> Float[Tensor, "r t ..."]:
         """The output for each of `frames` predicted frames."""
         x: Tensor = torch.unflatten(self.linear(prompt).float(), 1, (self.frames, -1))
         if frames != self.frames and len(x):
             x = F.interpolate(x.transpose(1, 2), size=frames, mode="linear").transpose(1, 2)
         elif frames != self.frames:
             x = x.mean(1, keepdim=True).expand(-1, frames, -1)
-        return torch.unflatten(x, 2, self.shape)
+        return torch.unflatten(x, 2, self.shape) if self.shape else x.squeeze(2)

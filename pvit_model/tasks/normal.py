@@ -14,14 +14,14 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import DenseHead
 from pvit_model.tasks.meter import Meter, ratio
 
 THRESHOLDS = (11.25, 22.5, 30.0)
 
 
-class NormalOptions(Options):
+class NormalOptions(TaskOptions):
     """Options of the normals' loss.
 
     Args:

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import TokenHead
 from pvit_model.tasks.meter import Meter, ratio
 
 NUM_JOINTS = 25
 
 
-class Pose3dOptions(Options):
+class Pose3dOptions(TaskOptions):
     """Options of the pose loss.
 
     Args:

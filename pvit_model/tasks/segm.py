@@ -16,13 +16,13 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
-from pvit_model.tasks.base import HeadPlan, LossSum, Options, Shown, Task, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.constant import FrequencyConstant
 from pvit_model.tasks.heads import DenseHead
 from pvit_model.tasks.meter import Meter, ratio
 
 
-class SegmTask(Task[Options]):
+class SegmTask(Task[TaskOptions]):
     """Softmax cross-entropy per pixel (paper eq. 5)."""
 
     weight = 0.1
@@ -36,7 +36,7 @@ class SegmTask(Task[Options]):
         )
 
     def loss(
-        self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: Options
+        self, prediction: Float[Tensor, "r k t h w"], targets: Targets, options: TaskOptions
     ) -> LossSum:
         """Over labelled pixels."""
         ids = torch.where(targets.valid, targets.value.long(), 0)
@@ -56,7 +56,7 @@ class SegmTask(Task[Options]):
 
         return Meter(num_ids * num_ids, functools.partial(sums, num_ids=num_ids), result_of)
 
-    def constant(self, num_ids: int, options: Options) -> FrequencyConstant:
+    def constant(self, num_ids: int, options: TaskOptions) -> FrequencyConstant:
         """How often each class occurs."""
         return FrequencyConstant(num_ids)
 

@@ -93,12 +93,15 @@ def _forward(network: PViT, plan: Plan, names: tuple[str, ...]) -> SavedBytes:
 
 
 def activation_bytes(network: PViT, plan: Plan, clips: int) -> int:
-    """Bytes that autograd keeps for a micro-batch of `clips` on one rank."""
+    """Bytes that autograd keeps for a micro-batch of `clips` on one rank; the network stays as it is."""
     config = plan.config
     was_training = network.training
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
     network.train()
     plain, full = _forward(network, plan, ()), _forward(network, plan, plan.targets)
     network.train(was_training)
+    for buffer, before in kept:
+        buffer.copy_(before)  # batch norms have seen a black clip
     rows = sum(rows_per_step(plan, clips).values()) / max(1, len(plan.targets))
     total = plain.total * clips + (full.total - plain.total) * rows
     if config.run.checkpoint_activations:

@@ -32,7 +32,7 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
     network, inference = load_model(where)
     if drop_heads:
         network = _without_heads(network)
-        inference = inference.model_copy(update={"tasks": (), "segm": {}})
+        inference = inference.model_copy(update={"tasks": (), "spaces": {}})
     out.mkdir(parents=True, exist_ok=True)
     network.save_pretrained(str(out))
     inference.save(out)

@@ -1,8 +1,5 @@
 """docs/add-a-source.md: its code, and nothing else, converts an invented dataset through the entry point."""
 
-import re
-import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +10,15 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_converters import registry
 from pvit_converters.simulate.files.video import encode
+from tests.pages import block, entry_points, install
 
-PAGE = Path(__file__).parents[2] / "docs/add-a-source.md"
+PAGE = "add-a-source.md"
 DEPTH = np.arange(3 * 24 * 32).reshape(3, 24, 32).astype(np.uint16)
-
-
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pip would leave behind: the module, and the entry points of the page's own pyproject.toml."""
-    site = tmp_path / "site"
-    (site / "pantry-1.0.dist-info").mkdir(parents=True)
-    (site / "pantry.py").write_text(block("python"))
-    (site / "pantry-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: pantry\nVersion: 1.0\n")
-    groups = tomllib.loads(block("toml"))["project"]["entry-points"]
-    lines = [
-        line for group, table in groups.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in table.items()))
-    ]
-    (site / "pantry-1.0.dist-info/entry_points.txt").write_text("\n".join(lines))
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.delitem(sys.modules, "pantry", raising=False)
+    install(tmp_path / "site", "pantry", block(PAGE, "python"), entry_points(PAGE), monkeypatch)
 
 
 @pytest.fixture
@@ -88,4 +68,4 @@ def test_the_page_fails_with_a_sentence(raw: Path, tmp_path: Path, capsys: pytes
 
 
 def test_the_converter_is_short_enough_to_read() -> None:
-    assert len(block("python").splitlines()) < 80
+    assert len(block(PAGE, "python").splitlines()) < 80

@@ -147,7 +147,7 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
         ({"variant": "vtp"}, "unknown variant 'vtp'; did you mean 'vpt'"),
         ({"tasks": ["dept"]}, "unknown task 'dept'. Nearest: 'depth'"),
         ({"tasks": ["depth", "depth"]}, "name one twice"),
-        ({"tasks": ["segm/more"]}, "a further 'segm' is a label space of the one, not a task"),
+        ({"tasks": ["segm/more"]}, "unknown task 'segm/more': there can be only one of the kind 'segm'"),
         ({"dropout": 2.0}, "model option 'dropout' = 2.0"),
         ({"depht": 3}, "does not take these options"),
         ({"prompt_layer": 9}, "must be below 5"),

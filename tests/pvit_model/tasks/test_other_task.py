@@ -1,7 +1,4 @@
-"""A task of another package, over boxes: how many hands there are. Its file and entry points are all there is of it.
-
-It trains, is compared with its constant, drawn in the report and in `pvit predict`, and exported.
-"""
+"""A task as a newcomer writes it from docs/add-a-task.md: how many hands there are, of boxes, a number per frame."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,81 +8,79 @@ import pytest
 
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import ConfigError
-from pvit_data.sample.sample import ROLE_HAND, Sample
-from pvit_data.tasks import table
-from pvit_data.tasks.target import Target
-from pvit_model import LossOptions
+from pvit_data.tasks.table import every_task, ordered
+from pvit_model import LossOptions, predict
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
-from pvit_model.tasks import get_task, in_order
+from pvit_model.tasks import get_task
 from pvit_model.training.trainer import run_plan
 from pvit_model.using.export import export_model
-from pvit_model.using.predict import predict
+from tests.pages import install
 
-MODULE = """
+MODULE = '''
+"""The number of hands in each predicted frame."""
+
 import numpy as np
 
-from pvit_model.tasks.base import Options, Task, masked_sum
-from pvit_model.tasks.heads import TokenHead
-from pvit_model.tasks.meter import Meter, ratio
+import pvit_model
+from pvit_data import Target, TargetSpec
+
+HAND = 2
 
 
-class HandsOptions(Options):
+def build(sample, frames, config):
+    if sample.boxes is None:
+        return None
+    hands = sample.boxes.frame[sample.boxes.role == HAND]
+    counts = np.array([(hands == frame).sum() for frame in frames], np.float32)
+    return Target(counts, np.ones(len(frames), bool))
+
+
+TARGET = TargetSpec(
+    name="hands",
+    field="boxes",
+    build=build,
+    shapes=lambda config: ((config.num_targets,), (config.num_targets,)),
+)
+
+
+class HandsOptions(pvit_model.TaskOptions):
     hands_power: int = 2
 
 
-class Hands(Task[HandsOptions]):
+class Hands(pvit_model.Task[HandsOptions]):
     options = HandsOptions
     weight = 0.25
     main = "off_by"
     lower_is_better = frozenset({"off_by"})
 
     def head(self, plan):
-        return TokenHead(plan.width, plan.frames, (1, 1))
+        return pvit_model.TokenHead(plan.width, plan.frames, ())
 
     def loss(self, prediction, targets, options):
         error = (prediction - targets.value).abs() ** options.hands_power
-        return masked_sum(error.flatten(2).mean(-1), targets.valid)
+        return pvit_model.masked_sum(error, targets.valid)
 
     def meter(self, num_ids, views):
         def sums(answer, value, valid):
             error = np.abs(answer - value)[valid]
             return np.array([error.sum(), error.size])
 
-        return Meter(2, sums, lambda total: {"off_by": ratio(total[0], total[1])})
+        return pvit_model.Meter(2, sums, lambda total: {"off_by": total[0] / total[1]})
 
     def picture(self, shown):
-        return np.full_like(shown.rgb, min(255, int(100 * abs(shown.value.item()))))
+        return np.full_like(shown.rgb, min(255, int(100 * abs(shown.value))))
 
     def caption(self, shown):
-        return f"{shown.value.item():.1f} hands"
-"""
-
-
-def count_hands(sample: Sample, frames: np.ndarray, config: object) -> Target | None:
-    """Hands in each frame, (t, 1, 1)."""
-    if sample.boxes is None:
-        return None
-    hands = sample.boxes.frame[sample.boxes.role == ROLE_HAND]
-    counts = np.array([(hands == frame).sum() for frame in frames], np.float32)
-    return Target(counts[:, None, None], np.ones(len(frames), bool))
+        return f"{shown.value:.1f} hands"
+'''
+ENTRIES = {"pvit.targets": {"hands": "hands:TARGET"}, "pvit.tasks": {"hands": "hands:Hands"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The folder of an installed package on the path, and the task's half of the data."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "hands_package.py").write_text(MODULE)
-    info = folder / "hands_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hands-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pvit.tasks]\nhands = hands_package:Hands\n")
-    shapes = lambda clip: ((clip.num_targets, 1, 1), (clip.num_targets,))  # noqa: E731
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        patch.setitem(
-            table.TASKS, "hands", table.Task("hands", "boxes", ("boxes",), "vector", "boxes", count_hands, shapes)
-        )
+        install(tmp_path_factory.mktemp("site"), "hands", MODULE, ENTRIES, patch)
         yield
 
 
@@ -99,7 +94,8 @@ def test_its_options_are_its_own() -> None:
 
 
 def test_names_stand_behind_the_built_in_ones() -> None:
-    assert in_order(["hands", "boxes", "depth"]) == ("depth", "boxes", "hands")
+    assert ordered(["hands", "boxes", "depth"]) == ("depth", "boxes", "hands")
+    assert every_task()[-1] == "hands"
     assert get_task("hands/left") is get_task("hands")
 
 
@@ -121,5 +117,5 @@ def test_it_is_trained_compared_drawn_and_used(shards: list[str], tiny_recipe: s
     frames = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype(np.uint8)
     (tmp_path / "clip.mp4").write_bytes(encode_video(frames, fps=12))
     prediction = predict(str(tmp_path / "clip.mp4"), str(tmp_path / "out"), tmp_path / "shown")
-    assert prediction.outputs["hands"].shape == (4, 1, 1)
+    assert prediction.outputs["hands"].shape == (4,)
     assert (tmp_path / "shown/overlay.mp4").stat().st_size > 0

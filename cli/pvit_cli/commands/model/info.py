@@ -84,7 +84,7 @@ def _run_info(model: str, as_json: bool) -> None:
         "tasks": list(inference.tasks),
         "downstream": clip.downstream,
         "classes": len(inference.action.classes) if inference.action else 0,
-        "label_spaces": {name: len(space.classes) for name, space in inference.segm.items()},
+        "label_spaces": {name: len(space.classes) for name, space in inference.spaces.items()},
         "parameters": parameter_counts(network),
         **run_facts(model),
     }
