@@ -203,7 +203,7 @@ def test_a_million_tiny_members(tmp_path: Path, name: str, message: str) -> None
 
 def test_a_million_members_behind_the_listed_ones(tmp_path: Path) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine") as writer:
-        writer.write(Sample(key="a", num_frames=1, action=1))
+        writer.write(Sample(key="a", num_frames=1, action=1.0))
     shard = tmp_path / "mine/train-00000.tar"
     shard.write_bytes(shard.read_bytes()[: -len(END)])
     append_tiny_members(shard, "b.x")
@@ -314,7 +314,7 @@ def test_only_listed_schemes_are_opened(url: str) -> None:
 @pytest.mark.parametrize("name", ["../up/train-00000.tar", "/etc/passwd", "mine/train-0.tar", "mine/../../x-00000.tar"])
 def test_manifest_cannot_point_outside(tmp_path: Path, name: str) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine") as writer:
-        writer.write(Sample(key="a", num_frames=1, action=1))
+        writer.write(Sample(key="a", num_frames=1, action=1.0))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["sources"]["mine"]["splits"]["train"]["shards"][0]["name"] = name
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
