@@ -10,6 +10,24 @@ from pathlib import Path
 
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
+LITTER = frozenset(
+    {
+        ".ds_store", "__macosx", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd",
+        "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+        "@eadir", "#recycle", "lost+found", ".directory", ".ipynb_checkpoints",
+    }
+)  # fmt: skip
+"""Names, in small letters, of what desktops, file servers, archivers and notebooks leave in any folder."""
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's data.
+
+    >>> is_litter("._train-00000.tar"), is_litter("Thumbs.db"), is_litter(".nv-meta")
+    (True, True, False)
+    """
+    return name.startswith(("._", ".nfs", ".fuse_hidden", ".Trash-")) or name.lower() in LITTER
+
 
 def temporary(path: Path) -> Path:
     """A fresh name beside a file, for what will take its place."""

@@ -28,5 +28,5 @@ def test_tasks_without_a_row(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, "bare", tasks=("depth", "normal")) as writer:
         writer.write(Sample(key="a", rgb=RGB, fps=10))
     config = load_recipe("demo", ["clip.downstream=''", "mixture.batch_size=2"])
-    with pytest.raises(UsageError, match=r"no training sample of bare carries any of the tasks depth, normal"):
+    with pytest.raises(UsageError, match="source 'bare' has no sample with depth or normal"):
         make_plan(config, [str(tmp_path)])
