@@ -140,7 +140,7 @@ def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, PvitError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return "interrupted; run the same command again to continue", EXIT_INTERRUPTED
+        return "interrupted; run the same command again", EXIT_INTERRUPTED
     if hasattr(error, "format_message"):  # typer's own errors; their classes moved between releases
         return _describe_usage(error)
     if isinstance(error, OSError):

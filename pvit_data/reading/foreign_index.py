@@ -24,6 +24,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import NUMBERS, PLACES, ROW_GROUP, TEXT, VIRTUAL, filter_values, plain
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
+from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.record import MAX_INTEGER, Record, parse_json, read_record
 from pvit_data.reading.foreign_names import is_ambiguous, is_member, split_foreign
 from pvit_data.reading.foreign_tar import Entry, scan
@@ -121,6 +122,8 @@ def index_foreign(
         raise UsageError(
             f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again"
         )
+    if unfinished := unfinished_sources(storage):
+        raise UsageError(unfinished_text(storage, unfinished))
     shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
     if not shards:
         raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
