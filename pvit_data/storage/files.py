@@ -50,21 +50,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield part
         sync(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # people know the file, not its temporary name
+            error.filename, error.filename2 = str(path), None
         raise
     sync(path.parent)
 
 
 def write_file(path: str | Path, data: bytes | str) -> None:
-    """Writes a whole file atomically; text as UTF-8.
+    """Writes a whole file atomically; text as `utf8` encodes it.
 
     Raises:
         OSError: if it cannot be written; `path` stays as it was.
     """
     with replacing(path) as part:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        part.write_bytes(utf8(data) if isinstance(data, str) else data)
+
+
+def utf8(text: str) -> bytes:
+    r"""Text as UTF-8. Bytes of file names that are no UTF-8 are written as JSON writes them (`\udcff`), and come back.
+
+    >>> utf8("a\udcff.mp4")
+    b'a\\udcff.mp4'
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def sync(path: Path) -> None:

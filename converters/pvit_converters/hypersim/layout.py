@@ -132,7 +132,7 @@ def scale_of_scene(folder: Path) -> float | None:
     path = folder / "_detail" / "metadata_scene.csv"
     if not path.is_file():
         return None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name, _, value = line.partition(",")
         if name.strip() == "meters_per_asset_unit":
             try:

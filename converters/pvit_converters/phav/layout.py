@@ -15,6 +15,7 @@ from pathlib import Path
 from pvit_converters.phav.classes import action_of
 from pvit_converters.raw.listing import entries, folders
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.storage.files import utf8
 
 NAME = re.compile(
     r"^(?P<key>b\d+)-(?P<environment>[^-]+)-(?P<phase>[^-]+)-(?P<weather>[^-]+)-(?P<motion>[^-]+)-(?P<character>[^-]+)"
@@ -80,7 +81,7 @@ def _has_actions(folder: Path) -> bool:
 def sample_key(relative: str, name: str) -> str:
     """`phav-` and the video's own id, or a hash of its relative path where its name does not parse."""
     match = NAME.match(name)
-    return f"phav-{match['id'] if match else hashlib.sha256(relative.encode()).hexdigest()[:32]}"
+    return f"phav-{match['id'] if match else hashlib.sha256(utf8(relative)).hexdigest()[:32]}"
 
 
 def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
