@@ -68,7 +68,7 @@ def test_every_command_under_every_locale(place: dict[str, str], raw: Path, shar
         ["validate", out],
         ["show", out],
         ["show", out, "mine-0000", "--out", root / "sheet.png"],
-        ["gallery", out, root / "page.html"],
+        ["gallery", out, "--out", root / "page.html"],
         ["sources"],
         ["simulate", "ehoi", root / "ehoi", "--preset", "tiny", "--samples", "1"],
     ):
