@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.hypersim.info import INFO
-from pvit_converters.raw.listing import entries, files, folders
+from pvit_converters.raw.listing import list_entries, list_files, list_folders
 from pvit_data.errors import SourceError
 
 SCENE = re.compile(r"ai_\d{3}_\d{3}\Z")
@@ -50,12 +50,12 @@ def find_scenes_folder(root: Path) -> Path:
         )
     for variant in _VARIANTS:
         folder = root / variant
-        if folder.is_dir() and any(map(SCENE.match, folders(folder))):
+        if folder.is_dir() and any(map(SCENE.match, list_folders(folder))):
             return folder
     place = root.resolve()
     inside = next((p for p in (place, *place.parents) if SCENE.match(p.name)), None)
     hint = "" if inside is None else f"; it is a scene or lies in one: give {inside.parent}"
-    zips = [name for name in files(root) if re.fullmatch(r"ai_\d{3}_\d{3}\.zip", name)]
+    zips = [name for name in list_files(root) if re.fullmatch(r"ai_\d{3}_\d{3}\.zip", name)]
     hint += f"; {zips[0]} is not unzipped" if zips else ""
     raise SourceError(
         f"{root}: not a Hypersim tree: no folder ai_VVV_NNN in it, in scenes/ or in evermotion_dataset/scenes/{hint}. "
@@ -100,7 +100,7 @@ class Trajectory:
             folder = self.folder / "images" / f"scene_{self.camera}_{kind}"
             if not folder.is_dir():
                 continue
-            for entry in entries(folder):
+            for entry in list_entries(folder):
                 match = _FILE.match(entry.name)
                 if match and (name := names.get((kind, match[2]))):
                     found.setdefault(int(match[1]), {})[name] = entry.stat().st_size
@@ -115,9 +115,9 @@ def has_content(files: Mapping[str, int]) -> bool:
 def find_trajectories(folder: Path) -> dict[str, list[str]]:
     """Camera names by scene, for every scene folder that is there."""
     found = {}
-    for scene in filter(SCENE.match, folders(folder)):
+    for scene in filter(SCENE.match, list_folders(folder)):
         images = folder / scene / "images"
-        names = folders(images) if images.is_dir() else []
+        names = list_folders(images) if images.is_dir() else []
         cameras = {m[1] for name in names if (m := re.match(r"scene_(cam_\d{2})_\w+\Z", name))}
         found[scene] = sorted(cameras)
     return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvit_converters.phav.classes import action_of
-from pvit_converters.raw.listing import entries, folders
+from pvit_converters.raw.listing import list_entries, list_folders
 from pvit_data.errors import SourceError, UsageError
 from pvit_data.storage.files import utf8
 
@@ -70,12 +70,12 @@ def find_videos_folder(root: Path) -> Path:
     if named is not None or _has_actions(root):
         return named or root
     # The archives have one folder above the actions, which a user may not have stripped.
-    inner = [root / name for name in folders(root) if _has_actions(root / name)]
+    inner = [root / name for name in list_folders(root) if _has_actions(root / name)]
     return inner[0] if len(inner) == 1 else root
 
 
 def _has_actions(folder: Path) -> bool:
-    return any(action_of(name) is not None for name in folders(folder))
+    return any(action_of(name) is not None for name in list_folders(folder))
 
 
 def sample_key(relative: str, name: str) -> str:
@@ -119,7 +119,7 @@ def scan_video(places: Sequence[Path], patterns: Mapping[str, re.Pattern[str]]) 
     out = VideoFiles(folders=list(places))
     found: dict[tuple[str, str], dict[int, Path]] = {}
     for folder in places:
-        for name in (entry.name for entry in entries(folder) if entry.is_file()):
+        for name in (entry.name for entry in list_entries(folder) if entry.is_file()):
             _classify(folder, name, patterns, out, found)
     _choose(out, found)
     return out

@@ -12,7 +12,7 @@ from pvit_converters.phav.layout import MAPS, NAME, VideoFiles, sample_key
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.phav.tree import Tree
 from pvit_converters.phav.video import PLAUSIBLE
-from pvit_converters.raw.listing import walk
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError
 
 TOTAL = 39_982
@@ -144,7 +144,9 @@ def _notes(
 
 
 def _nothing_found(tree: Tree) -> str:
-    packed = (root / p for root in tree.folders for p, _ in walk(root) if p.endswith(".tar.bz2"))
+    packed = (
+        root / p for root in tree.folders for p, _ in walk_files(root) if p.endswith(".tar.bz2")
+    )
     archive = next(packed, None)
     leftover = f"; {archive} is not unpacked" if archive else ""
     return (

@@ -22,7 +22,7 @@ def is_data(place: str) -> bool:
     return not any(part.startswith(".") or is_litter(part) for part in place.split("/"))
 
 
-def entries(folder: Path | str) -> list[Entry]:
+def list_entries(folder: Path | str) -> list[Entry]:
     """Files and folders in a folder, by name.
 
     Raises:
@@ -39,31 +39,31 @@ def entries(folder: Path | str) -> list[Entry]:
     return sorted(there, key=lambda entry: entry.name)
 
 
-def files(folder: Path | str, ending: str = "") -> list[str]:
+def list_files(folder: Path | str, ending: str = "") -> list[str]:
     """Names of the files in a folder that end so, sorted; none where there is no such folder."""
     if not os.path.isdir(folder):
         return []
-    return [e.name for e in entries(folder) if e.is_file() and e.name.endswith(ending)]
+    return [e.name for e in list_entries(folder) if e.is_file() and e.name.endswith(ending)]
 
 
-def folders(folder: Path | str) -> list[str]:
+def list_folders(folder: Path | str) -> list[str]:
     """Names of the folders in a folder, sorted."""
-    return [entry.name for entry in entries(folder) if entry.is_dir()]
+    return [entry.name for entry in list_entries(folder) if entry.is_dir()]
 
 
-def walk(root: Path) -> Iterator[tuple[str, Entry]]:
+def walk_files(root: Path) -> Iterator[tuple[str, Entry]]:
     """All files below a folder with their places relative to it: those of a folder by name, then those below it.
 
     Links to folders are followed, but not to one that they lie in.
 
     Raises:
-        SourceError: as `entries`.
+        SourceError: as `list_entries`.
     """
     stack = [""]
     while stack:
         place = stack.pop()
         below = []
-        for entry in entries(root / place):
+        for entry in list_entries(root / place):
             relative = f"{place}/{entry.name}" if place else entry.name
             if not entry.is_dir():
                 yield relative, entry

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvit_converters.raw.listing import walk
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError
 
 FILE = re.compile(
@@ -113,7 +113,7 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
         )
     found = Found()
     above = root.resolve().parts
-    for place, entry in walk(root):
+    for place, entry in walk_files(root):
         if match := FILE.match(entry.name):
             _add(found, root, place, match, estimator, above, entry.stat().st_size)
         elif entry.name.endswith((".tar.gz", ".tgz", ".tar")):

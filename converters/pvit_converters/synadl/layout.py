@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_converters.raw import zips as raw_zip
-from pvit_converters.raw.listing import walk
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError, UsageError
 
 STEM = re.compile(r"^A(?P<action>\d{3})_P(?P<person>\d{3})_G(?P<group>\d{3})_C(?P<camera>\d{3})")
@@ -89,7 +89,7 @@ def find_clips(root: Path, folders: Mapping[str, str], *, from_zip: bool) -> Fou
             f"{root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/"
         )
     found = Found()
-    for place, entry in walk(root):
+    for place, entry in walk_files(root):
         if place.lower().endswith(".zip"):
             found.archives.append(place)
             if from_zip:

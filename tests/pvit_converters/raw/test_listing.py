@@ -19,17 +19,17 @@ def test_what_is_listed(tmp_path: Path) -> None:
     (tmp_path / "b/c").mkdir(parents=True)
     for name in ("2.webm", "1.webm", "b/3.webm", "b/c/4.webm"):
         (tmp_path / name).write_bytes(b"x" * int(name[-6]))
-    clean = [(place, entry.stat().st_size) for place, entry in listing.walk(tmp_path)]
+    clean = [(place, entry.stat().st_size) for place, entry in listing.walk_files(tmp_path)]
     assert clean == [("1.webm", 1), ("2.webm", 2), ("b/3.webm", 3), ("b/c/4.webm", 4)]
     scatter(tmp_path)
     (tmp_path / "5.webm").symlink_to("../annex/objects/gone")
     (tmp_path / "b/c/up").symlink_to(tmp_path)
     (tmp_path / "b/back").symlink_to("../b")
-    assert [(place, entry.stat().st_size) for place, entry in listing.walk(tmp_path)] == clean
-    assert listing.files(tmp_path, ".webm") == ["1.webm", "2.webm"]
-    assert listing.files(tmp_path / "none") == []
-    assert listing.folders(tmp_path) == ["b"]
-    assert [entry.name for entry in listing.entries(tmp_path)] == ["1.webm", "2.webm", "b"]
+    assert [(place, entry.stat().st_size) for place, entry in listing.walk_files(tmp_path)] == clean
+    assert listing.list_files(tmp_path, ".webm") == ["1.webm", "2.webm"]
+    assert listing.list_files(tmp_path / "none") == []
+    assert listing.list_folders(tmp_path) == ["b"]
+    assert [entry.name for entry in listing.list_entries(tmp_path)] == ["1.webm", "2.webm", "b"]
 
 
 def test_a_link_to_a_file_or_folder_elsewhere_is_one(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_link_to_a_file_or_folder_elsewhere_is_one(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/set").symlink_to(tmp_path / "disk/set")
     (tmp_path / "raw/2.webm").symlink_to(tmp_path / "disk/set/1.webm")
-    assert [place for place, _ in listing.walk(tmp_path / "raw")] == ["2.webm", "set/1.webm"]
+    assert [place for place, _ in listing.walk_files(tmp_path / "raw")] == ["2.webm", "set/1.webm"]
 
 
 @pytest.mark.parametrize("name", LITTER)
@@ -49,7 +49,7 @@ def test_litter_by_name(name: str) -> None:
 
 def test_what_cannot_be_listed_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone: cannot be listed") as caught:
-        listing.entries(tmp_path / "gone")
+        listing.list_entries(tmp_path / "gone")
     assert caught.value.reason == "missing-file"
 
 
