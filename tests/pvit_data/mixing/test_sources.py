@@ -53,7 +53,7 @@ def test_what_was_written_before_samplers_were_declared_is_continued(tmp_path: P
     assert pvit_data.open(tmp_path).sources["ssv2"].sampler == "segment"
     other = spec.model_copy(update={"sampler": "dense"})
     with (
-        pytest.raises(UsageError, match="source 'ssv2' with sampler = segment, not dense"),
+        pytest.raises(UsageError, match="source 'ssv2' with sampler = 'segment', not 'dense'"),
         pvit_data.ShardWriter(tmp_path, other, split="test") as writer,
     ):
         writer.write(real("last", source=""))
