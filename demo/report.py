@@ -159,5 +159,5 @@ def write_report(
         f"<h2>What was run</h2><table><tr><th>step</th><th>command</th><th>time</th></tr>{rows}</table>",
     ]
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT demo</title><style>{STYLE}</style>"
-    page.write_text(head + "".join(body) + "</html>\n")
+    page.write_text(head + "".join(body) + "</html>\n", encoding="utf-8")
     return lines

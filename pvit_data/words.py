@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -93,3 +94,51 @@ def short(value: object, limit: int = 120) -> str:
     """`repr` of a value, cut where it is long."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def found(value: object) -> str:
+    """What a wrong value is, without its contents: its type, and its shape, length or (where short) its text.
+
+    >>> found(b"..."), found("x.mp4"), found(1.5), found([1, 2])
+    ('3 bytes', "str 'x.mp4'", 'float 1.5', 'list of length 2')
+    """
+    kind = type(value).__name__
+    if getattr(value, "shape", ()):
+        shape = tuple(getattr(value, "shape", ()))
+        return f"{getattr(value, 'dtype', kind)}{shape}" if kind == "ndarray" else f"{kind}{shape}"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value)} bytes"
+    if isinstance(value, str | int | float):
+        return f"{kind} {short(value, 60)}"
+    if isinstance(value, list | tuple | dict | set):
+        return f"{kind} of length {len(value)}"
+    return kind
+
+
+def brief(self: Any) -> str:
+    """A `__repr__` for data classes and named tuples that hold arrays or files: types and shapes, never contents.
+
+    Fields at their defaults are left out.
+    """
+    defaults = {f.name: f.default for f in dataclasses.fields(self)} if _is_data(self) else {}
+    names = tuple(defaults) or self._fields
+    told = []
+    for name in names:
+        value = getattr(self, name)
+        if value is None or (isinstance(value, str | int | float) and value == defaults.get(name)):
+            continue
+        if not (isinstance(value, dict) and not value):
+            told.append(f"{name}={_brief(value)}")
+    return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _is_data(value: object) -> bool:
+    return dataclasses.is_dataclass(value)
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, str | int | float):
+        return short(value, 60)
+    if isinstance(value, dict) and len(value) <= 12:
+        return "{" + ", ".join(f"{short(k, 60)}: {_brief(v)}" for k, v in value.items()) + "}"
+    return repr(value) if _is_data(value) else found(value)

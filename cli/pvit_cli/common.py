@@ -8,6 +8,7 @@ line shows the traceback as well, `-v` turns on the log. Nothing here knows a co
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import os
@@ -91,6 +92,9 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         argv: arguments without the program's name; None for those of the process.
         name: the program's name, as it appears in help and errors.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
+            stream.reconfigure(errors="backslashreplace")
     arguments, flags = _split_flags(sys.argv[1:] if argv is None else list(argv))
     if flags & {"-v", "--verbose"}:
         logging.basicConfig(
@@ -98,6 +102,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         )
     try:
         code = get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing is wrong, and there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -140,7 +145,7 @@ def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, PvitError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return "interrupted; run the same command again to continue", EXIT_INTERRUPTED
+        return "interrupted; run the same command again", EXIT_INTERRUPTED
     if hasattr(error, "format_message"):  # typer's own errors; their classes moved between releases
         return _describe_usage(error)
     if isinstance(error, OSError):
@@ -188,5 +193,6 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Writes one JSON document to stdout, for `--json`."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    as_ascii = not (sys.stdout.encoding or "").lower().startswith("utf")
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=as_ascii, allow_nan=False, default=str)
     sys.stdout.write("\n")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pvit_converters.raw.files import read_json as read_json
     from pvit_converters.raw.hdf5 import read_hdf5 as read_hdf5
     from pvit_converters.raw.images import read_image as read_image
+    from pvit_converters.raw.listing import list_files as list_files
+    from pvit_converters.raw.listing import list_folders as list_folders
+    from pvit_converters.raw.listing import walk_files as walk_files
     from pvit_converters.raw.mat import MatFile as MatFile
     from pvit_converters.raw.video import Clip as Clip
     from pvit_converters.raw.video import read_clip as read_clip
@@ -30,10 +33,13 @@ _HOMES = {
     "MatFile": "raw.mat",
     "SourceInfo": "base",
     "Unwanted": "base",
+    "list_files": "raw.listing",
+    "list_folders": "raw.listing",
     "read_clip": "raw.video",
     "read_hdf5": "raw.hdf5",
     "read_image": "raw.images",
     "read_json": "raw.files",
+    "walk_files": "raw.listing",
 }
 __all__ = sorted(_HOMES)
 

@@ -199,7 +199,7 @@ def _mirror_box_labels(boxes: Boxes, space: LabelSpace | None) -> Boxes:
     return replace(boxes, side=side, class_id=mirrored_ids(boxes.class_id, space), labels=labels)
 
 
-def _action(sample: Sample, change: Change) -> int | float | None:
+def _action(sample: Sample, change: Change) -> int | float | str | None:
     if not change.geometry.flip or not isinstance(sample.action, int):
         return sample.action
     return int(mirrored_ids(np.array([sample.action]), sample.spaces.get("action"))[0])

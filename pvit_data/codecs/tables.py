@@ -17,7 +17,7 @@ from pvit_data.errors import FormatError
 from pvit_data.sample import schema
 from pvit_data.sample.frames import entry_frames, select_frames
 from pvit_data.sample.kinect25 import NAMES
-from pvit_data.sample.sample import Actions, Boxes, Camera, Sample
+from pvit_data.sample.sample import UNKNOWN, Actions, Boxes, Camera, Sample
 from pvit_data.sample.schema import Spaces
 
 Encoded = tuple[dict[str, bytes], dict[str, Any]]
@@ -67,6 +67,8 @@ def encode_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
     if boxes is None:
         return {}, {}
     schema.check_boxes(sample, num_frames, spaces)
+    if len(boxes.labels) or (boxes.class_id != UNKNOWN).any():
+        space = schema.need_space(spaces, "boxes")
     columns = [getattr(boxes, name) for name in boxes.COLUMNS]
     files = {
         "boxes.npy": write_npy(boxes.xyxy),
@@ -97,11 +99,14 @@ def encode_labels(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
     """The action and the list of actions; both live in the record."""
     schema.check_actions(sample, num_frames, spaces)
     space = spaces.get("action")
+    action = schema.stored_action(sample.action, space)
+    if isinstance(action, int) or (sample.actions is not None and len(sample.actions)):
+        space = schema.need_space(spaces, "action")
     told: dict[str, Any] = {"action_space": "" if space is None else space.name}
-    if isinstance(sample.action, float | np.floating):
-        told["action_time"] = float(sample.action)
-    elif sample.action is not None:
-        told["action_id"] = int(sample.action)
+    if isinstance(action, float):
+        told["action_time"] = action
+    elif action is not None:
+        told["action_id"] = action
     if sample.actions is not None:
         told["actions_id"] = [int(i) for i in sample.actions.class_id]
         told["actions_start"] = [float(t) for t in sample.actions.start]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,11 @@ class Index:
         self._where = where
         self._arrays: dict[str, Any] = {}
         try:
-            file = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+            file = (
+                pa.BufferReader(source)
+                if isinstance(source, bytes)
+                else pa.OSFile(os.fsencode(source))
+            )
             self._file = pq.ParquetFile(file, read_dictionary=list(REPEATED))
             self._names = set(self._file.schema_arrow.names)
         except Exception as error:  # a damaged file may raise anything inside the library

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.record import parse_json
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
 
@@ -178,9 +179,9 @@ class Manifest(BaseModel):
 def dump(model: BaseModel) -> bytes:
     """A model as stored JSON: sorted keys, two blanks of indent, final newline."""
     values = model.model_dump(mode="json")
-    return (
+    return utf8(
         json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
+    )
 
 
 def read_manifest(storage: Storage) -> Manifest:

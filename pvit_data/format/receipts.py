@@ -68,6 +68,21 @@ class Receipt(BaseModel):
         return ShardInfo(name=self.name, samples=self.samples, bytes=self.bytes, sha256=self.sha256)
 
 
+def unfinished_sources(storage: Storage) -> list[str]:
+    """Sources whose conversion, or writing, has begun in a folder that has no manifest yet."""
+    found = [*storage.list("*/plan.json"), *storage.list("*/receipts/source.json")]
+    return sorted({name.partition("/")[0] for name in found})
+
+
+def unfinished_text(storage: Storage, sources: list[str]) -> str:
+    """What to do about them, as a sentence."""
+    url = storage.url.rstrip("/")
+    return (
+        f"{url} holds an unfinished conversion of {', '.join(sources)}: run the same 'pvit-data convert' command again "
+        f"to continue it, or 'pvit-data finish {url}' where all shards are written"
+    )
+
+
 def receipt_name(source: str, split: str, number: int) -> str:
     """Path of a receipt in the dataset."""
     return f"{source}/receipts/{split}-{number:05d}.json"

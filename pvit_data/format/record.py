@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.sample.sample import is_later
+from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
 MAX_INTEGER = (1 << 31) - 1
@@ -84,9 +85,11 @@ _ITEMS: dict[Any, type] = {list[int]: int, list[float]: float, list[str]: str}
 def write_record(record: Record) -> bytes:
     """Encodes with sorted keys, UTF-8, no blanks: the same bytes every time."""
     values = dataclasses.asdict(record)
-    return json.dumps(
-        values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    ).encode()
+    return utf8(
+        json.dumps(
+            values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+    )
 
 
 def read_record(data: bytes | memoryview) -> Record:

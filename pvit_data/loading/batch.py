@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pvit_data.words import brief
+
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Bool, Float, Int
@@ -28,6 +30,8 @@ class Targets:
     rows: Int[Tensor, "r"]
     value: Tensor
     valid: Bool[Tensor, "r ..."]
+
+    __repr__ = brief
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
         """The same targets on another device."""
@@ -54,6 +58,8 @@ class Batch:
     sources: list[str]
     video: Float[Tensor, "b 3 t h w"]
     targets: dict[str, Targets] = field(default_factory=dict)
+
+    __repr__ = brief
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""

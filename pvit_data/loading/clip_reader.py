@@ -21,6 +21,7 @@ from pvit_data.mixing.sources import SampleSet, sampler_of
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import TargetSpec, target_specs
 from pvit_data.tasks.target import Target
+from pvit_data.words import brief
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Clip:
     rgb: UInt8[np.ndarray, "n h w 3"]
     order: Int64[np.ndarray, "t"]
     targets: dict[str, Target]
+
+    __repr__ = brief
 
 
 class ClipReader:

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from pvit_data.loading.pixels import Pixels
 from pvit_data.tasks.target import Packed
+from pvit_data.words import brief
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +57,8 @@ class Built:
     places: Mapping[str, Place]
     attempted: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+
+    __repr__ = brief
 
     def pin_memory(self) -> Built:
         """The same in page-locked memory (called by PyTorch's DataLoader)."""

@@ -16,6 +16,7 @@ from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
+from pvit_data.storage.files import utf8
 
 DECODERS: dict[str, Callable[[str, Told, Files, Asked], tables.Decoded]] = {
     RGB: decode_pictures,
@@ -120,7 +121,7 @@ def _head(record: Record) -> dict[str, Any]:
 
 
 def _meta(record: Record) -> dict[str, Any]:
-    meta = parse_json(record.meta.encode(), "meta")
+    meta = parse_json(utf8(record.meta), "meta")
     if not isinstance(meta, dict):
         raise FormatError("meta is not a JSON object")
     return meta

@@ -24,42 +24,96 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import NUMBERS, PLACES, ROW_GROUP, TEXT, VIRTUAL, filter_values, plain
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
+from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.record import MAX_INTEGER, Record, parse_json, read_record
+from pvit_data.reading.foreign_names import is_ambiguous, is_member, split_foreign
 from pvit_data.reading.foreign_tar import Entry, scan
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import CONTAINERS, Container, EncodedMedia
 from pvit_data.storage.storage import Storage
+from pvit_data.words import short
 
 NAME = "webdataset.parquet"
 VERSION = "pvit-foreign-index 1"
 PATTERNS = ("*.tar", "*/*.tar", "*/*/*.tar")
 MEMBERS = ("names", "offsets", "sizes", "crcs")  # list columns
-UNDERSTOOD = ("action", RGB)  # fields of samples that are of no declared format
+CLASS = "action"  # the field that `cls` becomes
+UNDERSTOOD = (CLASS, RGB)  # fields of samples that are of no declared format
 _CONTAINERS: dict[str, Container] = {**{kind: kind for kind in CONTAINERS}, "jpeg": "jpg"}
 
 
 @dataclass
 class ForeignSummary:
-    """What was indexed: shards, samples, members by extension, and what was left out by kind."""
+    """What was indexed.
+
+    Args:
+        shards, samples: totals.
+        members: by extension.
+        fields: samples by what they are understood to carry.
+        left_out: what is no member, by kind.
+        damaged: shards that are left out, with the reason.
+        ambiguous: shards whose names say two splits, and which count to train.
+        repeated: keys that come again, later in their shard or in another one, with the shards of the first two.
+    """
 
     shards: int = 0
     samples: int = 0
     members: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    damaged: dict[str, str] = field(default_factory=dict)
+    ambiguous: list[str] = field(default_factory=list)
+    repeated: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, other: ForeignSummary) -> None:
+        """Counts the members of a shard."""
+        self.members += other.members
+        self.left_out += other.left_out
+
+
+def read_classes(path: str | Path) -> LabelSpace:
+    """The classes that `cls` counts from 0, from a file: a name per line, or JSON: a list, or ids by name.
+
+    Raises:
+        UsageError: if it is no such file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        values = json.loads(text) if path.suffix.lower() == ".json" else text.split("\n")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"--classes {path}: cannot be read ({plain(error)})") from error
+    if isinstance(values, dict):
+        ids = {str(index): name for name, index in values.items()}
+        values = [ids.get(str(index), "") for index in range(len(values))]
+    lines = values if isinstance(values, list) else []
+    names = [" ".join(name.split()) if isinstance(name, str) else "" for name in lines]
+    while names and not names[-1]:
+        names.pop()
+    if not names or not all(names) or len(set(names)) != len(names):
+        raise UsageError(
+            f"--classes {path}: expected a class name per line, each once, or in JSON a list of names or "
+            '{"name": id, ...} with ids from 0'
+        )
+    return LabelSpace(path.stem, tuple(names))
 
 
 def index_foreign(
-    url: str | Path, progress: Callable[[int, int], None] | None = None
+    url: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    classes: LabelSpace | None = None,
 ) -> ForeignSummary:
     """Reads every shard once and writes `webdataset.parquet` beside them.
 
     Args:
         url: folder or URL of the tars.
         progress: called with (shards done, shards in all).
+        classes: what the numbers (or names) of `cls` mean; with it the samples can be trained on.
 
     Raises:
         UsageError: if there is no tar, or the folder is a PViT dataset with its own index.
-        FormatError: if a tar is damaged or compressed.
+        FormatError: if every tar is damaged or compressed, or a `cls` is none of the classes. One damaged tar among
+            others is left out, and told.
         StorageError: if something cannot be read or written.
     """
     storage = Storage(url)
@@ -68,60 +122,89 @@ def index_foreign(
         raise UsageError(
             f"{storage.url} is a PViT dataset and has its index: 'pvit-data finish' builds it again"
         )
+    if unfinished := unfinished_sources(storage):
+        raise UsageError(unfinished_text(storage, unfinished))
     shards = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
     if not shards:
         raise UsageError(f"{storage.url} has no .tar file in it, nor one or two folders below")
     import pyarrow as pa
 
-    summary = ForeignSummary(shards=len(shards))
-    sizes = {shard: storage.size(shard) for shard in shards}
+    summary = ForeignSummary()
+    sizes: dict[str, int] = {}
     tables: list[Any] = []
     for number, shard in enumerate(shards):
-        tables.append(_shard_table(storage, shard, summary))
+        mine = ForeignSummary()
+        try:
+            tables.append(_shard_table(storage, shard, mine, classes))
+        except FormatError as error:
+            if isinstance(error, _WrongClass) or (not tables and number + 1 == len(shards)):
+                raise
+            summary.damaged[shard] = str(error)
+        else:
+            sizes[shard] = storage.size(shard)
+            summary.add(mine)
         if progress is not None:
             progress(number + 1, len(shards))
     table = pa.concat_tables(tables)
+    summary.shards = len(sizes)
     summary.samples = table.num_rows
+    summary.ambiguous = [shard for shard in sizes if is_ambiguous(shard)]
+    summary.repeated = _repeated(table)
     carried = {name: int(np.sum(table[f"has_{name}"].to_numpy())) for name in FIELDS}
     summary.fields.update({name: count for name, count in carried.items() if count})
-    storage.write(NAME, _write(table, sizes))
+    storage.write(NAME, _write(table, sizes, classes))
     return summary
 
 
-def _shard_table(storage: Storage, shard: str, summary: ForeignSummary) -> Any:
+class _WrongClass(FormatError):
+    """A `cls` that the given classes do not have."""
+
+
+def _repeated(table: Any) -> dict[str, tuple[str, str]]:
+    first: dict[str, str] = {}
+    again: dict[str, tuple[str, str]] = {}
+    for key, shard in zip(table["key"].to_pylist(), table["shard"].to_pylist(), strict=True):
+        if key in first:
+            again.setdefault(key, (first[key], shard))
+        else:
+            first[key] = shard
+    return again
+
+
+def _shard_table(
+    storage: Storage, shard: str, summary: ForeignSummary, classes: LabelSpace | None
+) -> Any:
     """The rows of a shard in Arrow's form, which is far smaller than dictionaries."""
     import pyarrow as pa
 
     try:
-        rows = list(_shard_rows(storage, shard, summary))
+        rows = list(_shard_rows(storage, shard, summary, classes))
     except FormatError as error:
-        raise FormatError(f"{shard}: {error}") from error
+        raise type(error)(f"{shard}: {error}") from error
     return pa.table(
         {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
     )
 
 
-def _shard_rows(storage: Storage, shard: str, summary: ForeignSummary) -> Iterator[dict[str, Any]]:
+def _shard_rows(
+    storage: Storage, shard: str, summary: ForeignSummary, classes: LabelSpace | None
+) -> Iterator[dict[str, Any]]:
     """Members with the same name up to the first dot, one after the other, are a sample (as in WebDataset)."""
     with storage.stream(shard) as read:
         current = ""
         group: list[Entry] = []
         for entry in scan(read, summary.left_out):
+            if not is_member(entry.name):
+                summary.left_out["hidden file"] += 1
+                continue
             key, _ = split_foreign(entry.name)
             if key != current and group:
-                yield _row(shard, current, group, summary)
+                yield _row(shard, current, group, summary, classes)
                 group = []
             current = key
             group.append(entry)
         if group:
-            yield _row(shard, current, group, summary)
-
-
-def split_foreign(name: str) -> tuple[str, str]:
-    """Key and extension: at the first dot of the last part of the name; without a dot the extension is empty."""
-    folder, slash, base = name.removeprefix("./").rpartition("/")
-    stem, _, extension = base.partition(".")
-    return f"{folder}{slash}{stem}", extension.lower()
+            yield _row(shard, current, group, summary, classes)
 
 
 def container_of(extension: str) -> Container | None:
@@ -129,13 +212,19 @@ def container_of(extension: str) -> Container | None:
     return _CONTAINERS.get(extension.rpartition(".")[2])
 
 
-def _row(shard: str, key: str, entries: list[Entry], summary: ForeignSummary) -> dict[str, Any]:
+def _row(
+    shard: str,
+    key: str,
+    entries: list[Entry],
+    summary: ForeignSummary,
+    classes: LabelSpace | None,
+) -> dict[str, Any]:
     named: dict[str, Entry] = {}
     for entry in entries:
         extension = split_foreign(entry.name)[1]
         summary.members[extension or "(none)"] += 1
         named[extension if extension not in named else f"{extension}#{len(named)}"] = entry
-    record = _own_record(named) or _guess(named)
+    record = _own_record(named) or _guess(named, key, classes)
     record.key = record.group = key
     return {
         **filter_values(record, num_boxes=-1),
@@ -154,7 +243,7 @@ def _own_record(files: dict[str, Entry]) -> Record | None:
         return None
 
 
-def _guess(files: dict[str, Entry]) -> Record:
+def _guess(files: dict[str, Entry], key: str, classes: LabelSpace | None) -> Record:
     """What a sample of no declared format holds."""
     record = Record(key="", group="")
     for name, entry in files.items():
@@ -169,18 +258,37 @@ def _guess(files: dict[str, Entry]) -> Record:
         record.frames = found.num_frames
         record.fps = found.fps
         record.height, record.width = found.height, found.width
-    text = files["cls"].data[:20].strip() if "cls" in files else b""
-    if text.isdigit() and int(text) <= MAX_INTEGER:
-        record.action_id = int(text)
+    if "cls" in files:
+        record.action_id = _class_of(files["cls"].data[:200], key, classes)
     told = (record.action_id >= 0, bool(record.rgb_encoding))
     record.fields = [name for name, found in zip(UNDERSTOOD, told, strict=True) if found]
     return record
 
 
-def _write(table: Any, sizes: dict[str, int]) -> bytes:
+def _class_of(data: bytes, key: str, classes: LabelSpace | None) -> int:
+    """The id that a `cls` member holds, -1 where it holds none.
+
+    Raises:
+        FormatError: if classes are given and it is none of them.
+    """
+    text = data.decode("utf-8", "replace").strip()
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
+    if classes is None:
+        return number if number <= MAX_INTEGER else -1
+    if text in classes.classes:
+        return classes.classes.index(text)
+    if 0 <= number < classes.num_ids:
+        return number
+    raise _WrongClass(
+        f"sample {short(key)} has cls {short(text, 60)}, expected 0..{classes.num_ids - 1} or a name of --classes"
+    )
+
+
+def _write(table: Any, sizes: dict[str, int], classes: LabelSpace | None) -> bytes:
     import pyarrow.parquet as pq
 
-    head = json.dumps({"version": VERSION, "shards": sizes}, sort_keys=True)
+    told = {} if classes is None else {"classes": {"name": classes.name, "names": classes.classes}}
+    head = json.dumps({"version": VERSION, "shards": sizes, **told}, sort_keys=True)
     table = table.replace_schema_metadata({"pvit": head})
     buffer = io.BytesIO()
     pq.write_table(
@@ -203,8 +311,21 @@ def _schema() -> dict[str, Any]:
     }
 
 
+def _classes_of(told: object) -> LabelSpace | None:
+    if told is None:
+        return None
+    names = told.get("names") if isinstance(told, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CorruptShardError(f"{NAME} lists no classes: run 'pvit-data index' again")
+    return LabelSpace(str(told.get("name")), tuple(names))  # type: ignore[attr-defined]
+
+
 class ForeignIndex:
     """The opened index.
+
+    Attributes:
+        shards: bytes of each when it was indexed.
+        classes: what its classes mean, or None where nobody said.
 
     Args:
         storage: the folder of the shards.
@@ -241,6 +362,7 @@ class ForeignIndex:
         if not isinstance(sizes, dict) or not all(type(size) is int for size in sizes.values()):
             raise CorruptShardError(f"{NAME} lists no shards: run 'pvit-data index' again")
         self.shards: dict[str, int] = sizes
+        self.classes = _classes_of(head.get("classes"))
         self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:

@@ -5,9 +5,7 @@ Everything else is reached by its name with `ShardDataset.files`.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import zlib
 from collections.abc import Collection
 from contextlib import suppress
@@ -23,23 +21,10 @@ from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB, file_of
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.reading.decode import decode_sample
-from pvit_data.reading.foreign_index import NAME, UNDERSTOOD, ForeignIndex, container_of
+from pvit_data.reading.foreign_index import CLASS, NAME, UNDERSTOOD, ForeignIndex, container_of
+from pvit_data.reading.foreign_names import place_of, plain_key
 from pvit_data.sample.sample import KEY_PATTERN, Sample
 from pvit_data.storage.storage import Storage
-
-_SPLITS = (("train", "train"), ("val", "val"), ("dev", "val"), ("test", "test"))
-_NO_SAMPLE = re.compile(r"[^a-z0-9_-]")
-
-
-def place_of(shard: str) -> tuple[str, str]:
-    """Source and split that a shard is counted to: its folder, and the first word of its name that says so."""
-    folder, _, base = shard.rpartition("/")
-    name = _NO_SAMPLE.sub("_", folder.lower())[:40] or "webdataset"
-    words = (
-        split for word, split in _SPLITS if word in re.split(r"[^a-z]+", f"{folder}/{base}".lower())
-    )
-    named = (split for word, split in _SPLITS if word in base.lower())
-    return name, next(words, None) or next(named, "train")
 
 
 class ForeignPart:
@@ -51,7 +36,8 @@ class ForeignPart:
         self.storage = storage
         self._index = index
         self._rows = np.array(rows, np.int64)
-        self.spec = SourceSpec(name=place[0])
+        space = index.classes
+        self.spec = SourceSpec(name=place[0], spaces={} if space is None else {CLASS: space})
         self.split = place[1]
 
     @property
@@ -156,7 +142,9 @@ class ForeignPart:
             names |= {file_of(RGB, record.rgb_encoding): name for name in alike[:1]}
         contents = self.files(row, list(names.values()))
         files = {extension: contents[name] for extension, name in names.items()}
-        return decode_sample(record, files, fields, frames, {}, grid, window, checked=False)
+        return decode_sample(
+            record, files, fields, frames, self.spec.spaces, grid, window, checked=False
+        )
 
 
 def _meta(head: bytes | None) -> dict[str, Any]:
@@ -168,13 +156,6 @@ def _meta(head: bytes | None) -> dict[str, Any]:
     except FormatError:
         found = head[:10000].decode("utf-8", "replace")
     return found if isinstance(found, dict) else {RECORD: found}
-
-
-def plain_key(key: str) -> str:
-    """A foreign key in the characters of ours; changed ones get a piece of their hash, so that they stay unique."""
-    if KEY_PATTERN.match(key):
-        return key
-    return f"{_NO_SAMPLE.sub('_', key.lower())[-63:]}-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
 def foreign_parts(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
+from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.tar import read_members, split_name
 from pvit_data.reading.dataset import SKIP_GRACE
 from pvit_data.reading.decode import decode
@@ -38,10 +39,12 @@ def open_stream(
         names = [name for name in names if name.startswith(f"{source}/")]
     if split is not None:
         names = [name for name in names if name.rpartition("/")[2].startswith(f"{split}-")]
+    unfinished = unfinished_sources(storage)
+    if unfinished and (not names or where is not None):
+        raise UsageError(unfinished_text(storage, unfinished))
     if not names:
         raise UsageError(
-            f"{storage.url} has no {manifests.NAME} and no such shard: it is not a PViT dataset, "
-            "or its conversion is not finished"
+            f"{storage.url} has no {manifests.NAME} and no such shard: it is not a PViT dataset"
         )
     if where is not None:
         raise UsageError(
@@ -145,6 +148,8 @@ class StreamDataset:
         raise self._refusal()
 
     def _refusal(self) -> _NoIndex:
+        if unfinished := unfinished_sources(self._storage):
+            return _NoIndex(unfinished_text(self._storage, unfinished))
         return _NoIndex(
             f"{self._storage.url} has no index, so it can only be iterated: run 'pvit-data index' first"
         )

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Integer, UInt8
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.words import brief, found
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
 DENSE_FIELDS = ("depth", "normal", "segm")
@@ -53,6 +54,30 @@ class EncodedMedia:
     data: bytes
     extension: Container
 
+    __repr__ = brief
+
+
+def numbers(name: str, values: object, dtype: type[np.generic]) -> np.ndarray:
+    """The values as an array of this type, which must hold them: no text, no truth values, no half ids.
+
+    Raises:
+        FormatError: if it does not.
+    """
+    try:
+        given = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):
+        raise FormatError(f"{name} is {found(values)}, expected numbers") from None
+    if given.dtype == dtype:
+        return given
+    if given.size and given.dtype.kind not in "iuf":
+        raise FormatError(f"{name} is {found(values)}, expected numbers")
+    with np.errstate(invalid="ignore", over="ignore"):
+        array = given.astype(dtype)
+    changed = array != given if array.dtype.kind == "i" else np.zeros(0, bool)
+    if changed.any():
+        raise FormatError(f"{name} holds {given[changed][0]}, expected whole numbers of 32 bits")
+    return array
+
 
 def _unset() -> Integer[np.ndarray, "0"]:
     return np.zeros(0, np.int32)
@@ -87,9 +112,12 @@ class Boxes:
     COLUMNS = ("frame", "class_id", "track", "role", "side", "contact", "partner")
 
     def __post_init__(self) -> None:
-        self.xyxy = np.asarray(self.xyxy, np.float32).reshape(-1, 4)
+        xyxy = numbers("boxes.xyxy", self.xyxy, np.float32)
+        if xyxy.size % 4 or xyxy.ndim > 2:
+            raise FormatError(f"boxes.xyxy has shape {xyxy.shape}, expected (n, 4)")
+        self.xyxy = xyxy.reshape(-1, 4)
         for name in self.COLUMNS:
-            column = np.asarray(getattr(self, name), np.int32)
+            column = numbers(f"boxes.{name}", getattr(self, name), np.int32)
             if column.size == 0:
                 column = np.full(len(self), 0 if name == "frame" else UNKNOWN, np.int32)
             if column.shape != (len(self),):
@@ -97,7 +125,12 @@ class Boxes:
                     f"boxes.{name} has shape {column.shape}, expected ({len(self)},) as boxes.xyxy"
                 )
             setattr(self, name, column)
-        self.labels = np.asarray(self.labels, np.int32).reshape(-1, 2)
+        labels = numbers("boxes.labels", self.labels, np.int32)
+        if labels.size % 2 or labels.ndim > 2:
+            raise FormatError(f"boxes.labels has shape {labels.shape}, expected (m, 2)")
+        self.labels = labels.reshape(-1, 2)
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -152,9 +185,9 @@ class Actions:
     end: Float32[np.ndarray, "n"] = field(default_factory=_unset)
 
     def __post_init__(self) -> None:
-        self.class_id = np.asarray(self.class_id, np.int32).reshape(-1)
+        self.class_id = numbers("actions.class_id", self.class_id, np.int32).reshape(-1)
         for name in ("start", "end"):
-            column = np.asarray(getattr(self, name), np.float32)
+            column = numbers(f"actions.{name}", getattr(self, name), np.float32)
             if column.size == 0:
                 column = np.full(len(self), UNKNOWN, np.float32)
             if column.shape != (len(self),):
@@ -162,6 +195,8 @@ class Actions:
                     f"actions.{name} has shape {column.shape}, expected ({len(self)},) as actions.class_id"
                 )
             setattr(self, name, column)
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.class_id)
@@ -180,6 +215,8 @@ class Camera:
     K: Float32[np.ndarray, "t 3 3"]
     world_from_camera: Float32[np.ndarray, "t 4 4"] | None = None
     up: str = ""
+
+    __repr__ = brief
 
     def at(self, frames: Integer[np.ndarray, "n"]) -> Camera:
         """The cameras of the given frames; a single stored camera serves every frame."""
@@ -208,7 +245,8 @@ class Sample:
         pose3d_valid: 0 absent, 1 derived, 2 exact.
         pose2d: joints in pixels; (0, 0) where unknown.
         boxes: a box table, or None where boxes were not annotated.
-        action: class id (int) in `spaces["action"]`, a time in seconds (float), or None.
+        action: class id (int) in `spaces["action"]`, or one of its names when it is written; where the source declares
+            no such space, a time in seconds (float); or None.
         actions: several labels, with times; see `Actions`.
         camera: see `Camera`.
         meta: whatever the converter wants to keep; must be JSON.
@@ -240,7 +278,7 @@ class Sample:
     pose3d_valid: UInt8[np.ndarray, "t p 25"] | None = None
     pose2d: Float32[np.ndarray, "t p 25 2"] | None = None
     boxes: Boxes | None = None
-    action: int | float | None = None
+    action: int | float | str | None = None
     actions: Actions | None = None
     camera: Camera | None = None
     meta: dict[str, Any] = field(default_factory=dict)
@@ -249,10 +287,12 @@ class Sample:
     licence: str = ""
     spaces: Mapping[str, LabelSpace] = field(default_factory=dict)
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
-        if not KEY_PATTERN.match(self.key):
+        if not isinstance(self.key, str) or not KEY_PATTERN.match(self.key):
             raise FormatError(
-                f"sample key {self.key!r}: expected 1 to 80 characters of a-z, 0-9, '_' and '-'"
+                f"sample key is {found(self.key)}: expected 1 to 80 characters of a-z, 0-9, '_' and '-'"
             )
         self.group = self.group or self.key
 

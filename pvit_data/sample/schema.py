@@ -14,7 +14,8 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.kinect25 import NAMES
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_FRAMES, check_picture
-from pvit_data.sample.sample import CONTAINERS, EncodedMedia, Sample
+from pvit_data.sample.sample import CONTAINERS, Actions, Boxes, Camera, EncodedMedia, Sample
+from pvit_data.words import did_you_mean, found
 
 UP = ("", "x", "-x", "y", "-y", "z", "-z")
 RIGID_TOLERANCE = 1e-3
@@ -27,7 +28,56 @@ JOINTS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 """Arrays (frames, people, joints, ...): their dtype kind, and what follows the joints."""
 
+_ARRAY = (np.ndarray, type(None)), "a numpy array"
+_COUNT = (int, np.integer), "a whole number"
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "group": ((str,), "a text"),
+    "rgb": (
+        (np.ndarray, EncodedMedia, type(None)),
+        "a uint8 numpy array (frames, height, width, 3), or EncodedMedia(bytes of a file, container)",
+    ),
+    "num_frames": _COUNT,
+    "height": _COUNT,
+    "width": _COUNT,
+    "fps": ((int, float, np.integer, np.floating), "a number"),
+    "frame_times": _ARRAY,
+    "depth": _ARRAY,
+    "normal": _ARRAY,
+    "segm": _ARRAY,
+    "frames": ((dict,), "frame numbers by field"),
+    "pose3d": _ARRAY,
+    "pose3d_valid": _ARRAY,
+    "pose2d": _ARRAY,
+    "boxes": ((Boxes, type(None)), "Boxes"),
+    "actions": ((Actions, type(None)), "Actions"),
+    "camera": ((Camera, type(None)), "Camera"),
+    "meta": ((dict,), "a dict of JSON values"),
+    "licence": ((str,), "a text"),
+}
+"""What each field of a sample may be; `action` is a rule of its own, see `stored_action`."""
+
 Spaces = Mapping[str, LabelSpace]
+
+
+def check_kinds(sample: Sample) -> None:
+    """Every field is of a type that it may have: no lists, tensors of other libraries or names of files."""
+    for name, (kinds, wanted) in KINDS.items():
+        value = getattr(sample, name)
+        if not isinstance(value, kinds):
+            raise FormatError(f"{name} is {found(value)}, expected {wanted}{_advice(value)}")
+    if sample.camera is not None:
+        for name, matrix in (
+            ("K", sample.camera.K),
+            ("world_from_camera", sample.camera.world_from_camera),
+        ):
+            if not isinstance(matrix, np.ndarray if name == "K" else _ARRAY[0]):
+                raise FormatError(
+                    f"camera.{name} is {found(matrix)}, expected {_ARRAY[1]}{_advice(matrix)}"
+                )
+
+
+def _advice(value: object) -> str:
+    return "; pass .numpy()" if hasattr(value, "numpy") else ""
 
 
 def check_size(sample: Sample, num_frames: int, height: int, width: int) -> None:
@@ -123,15 +173,55 @@ def check_actions(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     """Class ids inside the label space; times finite."""
     actions = sample.actions
     space = spaces.get("action")
-    if isinstance(sample.action, float | np.floating):
-        if not 0 <= sample.action < np.inf:
-            raise FormatError(f"action time is {sample.action}, expected seconds >= 0")
-    elif sample.action is not None:
-        _classes("action", np.array([sample.action]), space)
+    stored_action(sample.action, space)
     if actions is not None:
         _classes("action", actions.class_id, space)
         if not (np.isfinite(actions.start).all() and np.isfinite(actions.end).all()):
             raise FormatError("actions hold times that are not finite: use -1 for the whole clip")
+
+
+def stored_action(action: object, space: LabelSpace | None) -> int | float | None:
+    """The action as a record holds it: a class id, or (where no label space is declared) a time in seconds.
+
+    A name becomes its id. A whole float is an id as well, as tables with gaps give them.
+
+    Raises:
+        FormatError: if it is neither.
+    """
+    if action is None:
+        return None
+    if space is None:
+        return _without_space(action)
+    if isinstance(action, str):
+        if action not in space.classes:
+            raise FormatError(
+                f"action is {found(action)}, expected a class of '{space.name}'"
+                f"{did_you_mean(action, space.classes)}"
+            )
+        return space.first + space.classes.index(action)
+    whole = isinstance(action, int | np.integer | float | np.floating) and action % 1 == 0
+    if isinstance(action, bool) or not whole:
+        raise FormatError(
+            f"action is {found(action)}, expected a class id {space.first}..{space.num_ids - 1} of "
+            f"'{space.name}', or a class name"
+        )
+    _classes("action", np.array([int(action)]), space)  # type: ignore[call-overload]
+    return int(action)  # type: ignore[call-overload, no-any-return]
+
+
+def _without_space(action: object) -> int | float:
+    """An id of a space that no one declares (data sets written before may hold some), or a time."""
+    if isinstance(action, float | np.floating):
+        if not 0 <= action < np.inf:
+            raise FormatError(f"action time is {action}, expected seconds >= 0")
+        return float(action)
+    if isinstance(action, bool) or not isinstance(action, int | np.integer):
+        raise FormatError(
+            f"action is {found(action)}, but no label space is declared for action: "
+            "pass spaces={'action': LabelSpace(...)}"
+        )
+    _classes("action", np.array([int(action)]), None)
+    return int(action)
 
 
 def check_camera(sample: Sample, num_frames: int, spaces: Spaces) -> None:
@@ -181,9 +271,14 @@ def need_space(spaces: Spaces, field: str) -> LabelSpace:
 def check_rgb(rgb: np.ndarray | EncodedMedia) -> None:
     """A clip is uint8 (t, h, w, 3); encoded media has an allowed extension."""
     if isinstance(rgb, EncodedMedia):
+        if not isinstance(rgb.data, bytes | bytearray | memoryview):
+            raise FormatError(
+                f"rgb is EncodedMedia with data = {found(rgb.data)}, expected the bytes of a file: "
+                "EncodedMedia(data, extension)"
+            )
         if rgb.extension not in CONTAINERS:
             raise FormatError(
-                f"rgb has extension {rgb.extension!r}, expected one of {', '.join(CONTAINERS)}"
+                f"rgb has extension {found(rgb.extension)}, expected one of {', '.join(CONTAINERS)}"
             )
         return
     check_array("rgb", rgb, (None, None, None, 3), "u")

@@ -10,6 +10,24 @@ from pathlib import Path
 
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
+LITTER = frozenset(
+    {
+        ".ds_store", "__macosx", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd",
+        "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+        "@eadir", "#recycle", "lost+found", ".directory", ".ipynb_checkpoints",
+    }
+)  # fmt: skip
+"""Names, in small letters, of what desktops, file servers, archivers and notebooks leave in any folder."""
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's data.
+
+    >>> is_litter("._train-00000.tar"), is_litter("Thumbs.db"), is_litter(".nv-meta")
+    (True, True, False)
+    """
+    return name.startswith(("._", ".nfs", ".fuse_hidden", ".Trash-")) or name.lower() in LITTER
+
 
 def temporary(path: Path) -> Path:
     """A fresh name beside a file, for what will take its place."""
@@ -32,21 +50,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield part
         sync(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # people know the file, not its temporary name
+            error.filename, error.filename2 = str(path), None
         raise
     sync(path.parent)
 
 
 def write_file(path: str | Path, data: bytes | str) -> None:
-    """Writes a whole file atomically; text as UTF-8.
+    """Writes a whole file atomically; text as `utf8` encodes it.
 
     Raises:
         OSError: if it cannot be written; `path` stays as it was.
     """
     with replacing(path) as part:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        part.write_bytes(utf8(data) if isinstance(data, str) else data)
+
+
+def utf8(text: str) -> bytes:
+    r"""Text as UTF-8. Bytes of file names that are no UTF-8 are written as JSON writes them (`\udcff`), and come back.
+
+    >>> utf8("a\udcff.mp4")
+    b'a\\udcff.mp4'
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def sync(path: Path) -> None:

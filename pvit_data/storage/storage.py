@@ -22,7 +22,7 @@ from typing import Any
 
 from pvit_data.errors import StorageError, UsageError
 from pvit_data.storage.cache import Cache
-from pvit_data.storage.files import PART, sync, temporary
+from pvit_data.storage.files import PART, is_litter, sync, temporary
 from pvit_data.storage.remote import Remote
 
 SCHEMES = frozenset(
@@ -176,12 +176,15 @@ class Storage:
         return size, digest.hexdigest()
 
     def list(self, pattern: str) -> list[str]:
-        """Names that match a glob, sorted; temporary files left out."""
+        """Names that match a glob, sorted; without temporary files, litter, and links that lead nowhere."""
         if self.root is not None:
-            found = [p.relative_to(self.root).as_posix() for p in self.root.glob(pattern)]
+            there = (path for path in self.root.glob(pattern) if path.exists())
+            found = [path.relative_to(self.root).as_posix() for path in there]
         else:
             found = self.remote.list(pattern)
-        return sorted(name for name in found if PART not in name)
+        return sorted(
+            name for name in found if PART not in name and not any(map(is_litter, name.split("/")))
+        )
 
     def create(self, name: str) -> Writer:
         """Opens a file that appears under its name, complete and flushed, with `Writer.publish` and never before.

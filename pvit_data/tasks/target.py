@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from pvit_data.sample.sample import Sample
+from pvit_data.words import brief
 
 
 class Target(NamedTuple):
@@ -20,6 +21,9 @@ class Target(NamedTuple):
 
     value: np.ndarray
     valid: np.ndarray
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def target_of(value: np.ndarray, valid: np.ndarray) -> Target | None:
@@ -58,6 +62,9 @@ class Packed(NamedTuple):
     rows: np.ndarray
     value: np.ndarray
     valid: np.ndarray
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def pack(rows: Sequence[Mapping[str, Target]], empty: Mapping[str, Target]) -> dict[str, Packed]:

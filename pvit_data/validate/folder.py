@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pvit_data.errors import PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
-from pvit_data.storage.files import PART
+from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
@@ -86,7 +86,7 @@ def _groups(found: Survey) -> Iterator[Problem]:
 def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
     shards = {facts.name for facts in found.shards}
     sources = {facts.spec.name for facts in found.shards}
-    for name in _names(storage):
+    for name in (n for n in _names(storage) if not any(map(is_litter, n.split("/")))):
         folder, _, base = name.rpartition("/")
         if PART in base:
             yield Problem("partial-file", name, "", "a temporary file")
@@ -112,10 +112,4 @@ def _names(storage: Storage) -> list[str]:
         names = {name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))}
         return sorted(name for name in names if _OURS.search(name) or storage.exists(name))
     paths = (path for depth in range(1, DEPTH) for path in storage.root.glob("/".join("*" * depth)))
-    return sorted(
-        {
-            path.relative_to(storage.root).as_posix()
-            for path in paths
-            if path.is_file() or path.is_symlink()
-        }
-    )
+    return sorted({path.relative_to(storage.root).as_posix() for path in paths if path.is_file()})

@@ -7,28 +7,30 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# What each kind of problem means and what to do about it. Kinds are stable names: scripts may count them.
+AGAIN = "remove its receipt and run the same convert command again"
+# What each kind of problem means and what to do about it. The receipt of SOURCE/SPLIT-NUMBER.tar is
+# SOURCE/receipts/SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
 KINDS = {
-    "manifest-missing": "manifest.json is not there: the conversion is unfinished, or run 'pvit-data finish'",
+    "manifest-missing": "manifest.json is not there: run the same convert command again, or 'pvit-data finish'",
     "manifest-damaged": "manifest.json cannot be trusted: build it again with 'pvit-data finish'",
     "manifest-differs": "the manifest disagrees with receipts or index: build it again with 'pvit-data finish'",
     "card-missing": "README.md is not there: 'pvit-data finish' writes it",
     "card-differs": "the card does not declare what load_dataset needs: 'pvit-data finish' writes it again",
-    "receipt-missing": "a shard lacks its receipt, from which manifest and index are made: convert it again",
-    "receipt-damaged": "a receipt cannot be read: remove it and convert its shard again",
-    "receipt-differs": "a receipt disagrees with the manifest: remove it and convert its shard again",
+    "receipt-missing": "a shard lacks its receipt, of which the index is made: run the same convert command again",
+    "receipt-damaged": "a receipt cannot be read: remove it and run the same convert command again",
+    "receipt-differs": "a receipt disagrees with the manifest: remove it and run the same convert command again",
     "index-missing": "an index file is not there: 'pvit-data finish' writes it",
     "index-damaged": "an index file is not the one that was written: build it again with 'pvit-data finish'",
-    "index-differs": "the index says something else than the shard: convert the shard again",
-    "shard-missing": "a shard is not there: fetch it again, or remove its receipt and convert again",
-    "shard-size": "a shard was cut off or grew: fetch it again, or remove its receipt and convert again",
-    "shard-hash": "a shard has other bytes than were written: fetch it again, or remove its receipt and convert again",
-    "shard-layout": "archive structure that plain readers stumble over: fetch the shard again, or convert it again",
-    "member-damaged": "contents of a sample differ from their checksum: fetch the shard again, or convert it again",
-    "member-unlisted": "the archive holds something that the index does not list: convert the shard again",
-    "record": "the JSON member breaks the schema: convert the sample again",
+    "index-differs": f"the index says something else than the shard: {AGAIN}",
+    "shard-missing": f"a shard is not there: fetch it again, or {AGAIN}",
+    "shard-size": f"a shard was cut off or grew: fetch it again, or {AGAIN}",
+    "shard-hash": f"a shard has other bytes than were written: fetch it again, or {AGAIN}",
+    "shard-layout": f"archive structure that plain readers stumble over: fetch the shard again, or {AGAIN}",
+    "member-damaged": f"contents of a sample differ from their checksum: fetch the shard again, or {AGAIN}",
+    "member-unlisted": f"the archive holds something that the index does not list: {AGAIN}",
+    "record": f"the JSON member breaks the schema: {AGAIN}",
     "value": "a value outside its range: repair the source or its converter, and convert again",
-    "undecodable": "a member does not decode to what the record says: convert the sample again",
+    "undecodable": f"a member does not decode to what the record says: {AGAIN}",
     "crash": "decoding ended the process: treat the sample as hostile and remove it from the source",
     "duplicate-key": "two samples share a key: keys are unique in a dataset",
     "stray-shard": "a shard that the manifest does not list, which plain readers would read: remove it",

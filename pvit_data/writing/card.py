@@ -13,6 +13,7 @@ from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
 from pvit_data.format.members import RECORD
 from pvit_data.format.record import TYPES
 from pvit_data.sample.sample import CONTAINERS, is_later
+from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
@@ -79,7 +80,7 @@ def write_card(manifest: Manifest) -> bytes:
         ],
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{front}---\n{_body(manifest)}".encode()
+    return utf8(f"---\n{front}---\n{_body(manifest)}")
 
 
 def features(entry: SourceEntry, later: bool = True) -> list[dict[str, Any]]:

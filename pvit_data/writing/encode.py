@@ -17,6 +17,7 @@ from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
 from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
+from pvit_data.words import brief
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Encoded:
     record: Record
     files: dict[str, bytes]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class _Clip:
@@ -66,6 +69,7 @@ def encode_sample(sample: Sample, encoding: Encoding) -> Encoded:
 
 
 def _encode(sample: Sample, encoding: Encoding) -> Encoded:
+    schema.check_kinds(sample)
     clip = _clip(sample)
     extent = (clip.num_frames, clip.height, clip.width)
     head = _head(sample, clip, encoding)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.index import index_name, open_index
@@ -13,10 +16,18 @@ from pvit_data.format.receipts import receipt_name, store_source
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
+from pvit_data.words import first_problem
 from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
+
+
+def _spec(**values: Any) -> SourceSpec:
+    try:
+        return SourceSpec(**values)
+    except ValidationError as error:
+        raise UsageError(f"source '{values['name']}': {first_problem(error)}") from error
 
 
 class ShardWriter:
@@ -67,7 +78,7 @@ class ShardWriter:
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
         if isinstance(source, str):
-            source = SourceSpec(
+            source = _spec(
                 name=source,
                 licence=licence,
                 redistributable=redistributable,

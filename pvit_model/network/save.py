@@ -85,7 +85,7 @@ def _read_config(path: Path) -> PViTConfig:
     from pvit_model.config import PViTConfig
 
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return PViTConfig(**content)
     except ValidationError as error:
         raise ConfigError(f"'{path}' is no model configuration: {first_problem(error)}") from error

@@ -31,7 +31,7 @@ def recipe_names() -> list[str]:
 def _text(name: str) -> str:
     if name.endswith((".yaml", ".yml")):
         try:
-            return Path(name).read_text()
+            return Path(name).read_text(encoding="utf-8-sig")
         except OSError as error:
             raise ConfigError(
                 f"recipe file '{name}': {error.strerror or error}; give a path or a name"
@@ -41,7 +41,7 @@ def _text(name: str) -> str:
         raise ConfigError(
             f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
         )
-    return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text()
+    return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _mapping(name: str, depth: int = 0) -> dict[str, Any]:

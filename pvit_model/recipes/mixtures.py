@@ -67,7 +67,7 @@ def _flat_form(recipe: str) -> dict[str, Any] | None:
     if not recipe.endswith((".yaml", ".yml")):
         return None
     try:
-        values = yaml.safe_load(Path(recipe).read_text())
+        values = yaml.safe_load(Path(recipe).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None  # the reader of recipes says what is wrong
     return values if isinstance(values, dict) and "shards" in values else None

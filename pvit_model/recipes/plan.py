@@ -138,7 +138,18 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     sources = tuple(
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
+    _check_classes(sources)
     return _finish(chosen.config, sources, mixture, notes)
+
+
+def _check_classes(sources: Sequence[SourcePlan]) -> None:
+    """Refuses a downstream source that names its classes but labels no sample with one."""
+    for source in sources:
+        if source.role == "downstream" and not (source.train.column(ACTION) >= 0).any():
+            raise UsageError(
+                f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
+                "class; choose another with --downstream, or write it again with class ids and their label space"
+            )
 
 
 def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str]) -> SourcePlan:

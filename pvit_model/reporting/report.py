@@ -169,4 +169,4 @@ def write_report(
 
 
 def _file(path: Path) -> str:
-    return html.escape(path.read_text()) if path.is_file() else ""
+    return html.escape(path.read_text(encoding="utf-8")) if path.is_file() else ""

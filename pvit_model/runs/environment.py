@@ -37,7 +37,7 @@ def code_version() -> dict[str, str]:
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=False,
+            cwd=here, capture_output=True, encoding="utf-8", timeout=10, check=False,
         )  # fmt: skip
         if commit.returncode == 0:
             found["commit"] = commit.stdout.strip()

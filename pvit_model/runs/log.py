@@ -25,7 +25,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(text))
         except ValueError:
@@ -46,7 +46,7 @@ class MetricsLog:
 
         kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
         write_file(run / FILE, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = (run / FILE).open("a")
+        self._file = (run / FILE).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

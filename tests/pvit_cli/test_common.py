@@ -14,7 +14,7 @@ ERRORS = {
     "config": (ConfigError("bad recipe"), 2, "error: bad recipe"),
     "source": (SourceError("file.hdf5: truncated\nsecond line"), 1, "error: file.hdf5: truncated second line"),
     "interrupted": (Interrupted("stopped"), 75, "error: stopped"),
-    "ctrl-c": (KeyboardInterrupt(), 75, "error: interrupted; run the same command again to continue"),
+    "ctrl-c": (KeyboardInterrupt(), 75, "error: interrupted; run the same command again"),
     "full": (OSError(errno.ENOSPC, "No space", "out/x.tar"), 1, "error: out/x.tar: no space left on the device"),
     "module": (
         ModuleNotFoundError("No module named 'torch'", name="torch"),

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.torture
 
 
 def replaced(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def other_version(out: Path) -> None:

@@ -19,7 +19,7 @@ def test_nothing_else_is_public() -> None:
 
 
 def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse(Path(inspect.getfile(pvit_data)).read_text())
+    tree = ast.parse(Path(inspect.getfile(pvit_data)).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     homes: dict[str, str] = {}
     for node in block.body:

@@ -15,7 +15,7 @@ from pvit_data.codecs.video import encode_video
 
 def test_all_dir_and_table_agree() -> None:
     assert dir(pvit_model) == pvit_model.__all__ == sorted(pvit_model.__all__)
-    tree = ast.parse(Path(pvit_model.__file__).read_text())
+    tree = ast.parse(Path(pvit_model.__file__).read_text(encoding="utf-8"))
     typed = {a.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for a in node.names}
     assert {name for name in typed if name and not name.startswith("_")} == set(pvit_model.__all__)
     assert {"train", "evaluate", "predict", "load_model"} <= set(pvit_model.__all__)

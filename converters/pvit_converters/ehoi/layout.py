@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.ehoi.info import INFO
+from pvit_converters.raw.listing import list_files, list_folders
 from pvit_data.errors import SourceError
 
 _SPLITS = ("train", "val", "test")
@@ -41,9 +42,10 @@ class Layout:
 
     def annotation_files(self) -> list[Path]:
         """Train, val, test, real ones last; files of other names count as training data."""
-        files = sorted((self.folder / "annotations").glob(f"*{_ENDING}"))
+        folder = self.folder / "annotations"
         return sorted(
-            files, key=lambda p: (is_real(p.name), _SPLITS.index(split_of(p.name)), p.name)
+            map(folder.joinpath, list_files(folder, _ENDING)),
+            key=lambda p: (is_real(p.name), _SPLITS.index(split_of(p.name)), p.name),
         )
 
     def image(self, name: str) -> Path | None:
@@ -76,9 +78,9 @@ def find_layout(root: Path) -> Layout:
         raise SourceError(
             f"{root}: no such folder; give the folder that holds EHOI's annotations/ and images/"
         )
-    inner = sorted(path for path in root.iterdir() if path.is_dir())
+    inner = map(root.joinpath, list_folders(root))
     for folder in (root, root / "egoism-hoi-dataset", *inner):
-        if any((folder / "annotations").glob(f"*{_ENDING}")):
+        if list_files(folder / "annotations", _ENDING):
             return Layout(folder)
     raise SourceError(
         f"{root}: no annotations/*{_ENDING} (train{_ENDING}, ...) in it{_hint(root)}. {INFO.obtain}"
@@ -90,7 +92,7 @@ def _hint(root: Path) -> str:
     place = root.resolve()
     if place.name in ("annotations", "images", "depth_maps"):
         return f"; give the folder above it, {place.parent}"
-    if others := sorted(path.name for path in (root / "annotations").glob("*.json")):
+    if others := list_files(root / "annotations", ".json"):
         return f"; annotations/ holds {', '.join(others[:5])}: rename them if they are such files"
-    zips = [path.name for path in root.iterdir() if path.suffix == ".zip"]
+    zips = list_files(root, ".zip")
     return f"; {zips[0]} is not unpacked" if zips else ""

@@ -15,6 +15,7 @@ from pvit_converters.ehoi.info import INFO
 from pvit_converters.ehoi.layout import Layout, split_of
 from pvit_converters.ehoi.links import find_partner
 from pvit_converters.ehoi.options import EhoiOptions
+from pvit_converters.raw.listing import list_folders
 from pvit_data.errors import SourceError
 
 PAPER_IMAGES = 20_000
@@ -153,8 +154,7 @@ def _notes(folder: Path, options: EhoiOptions, images: int) -> list[str]:
         notes.append(
             f"this looks like EgoISM-HOI ({images:,} images), PViT used the 20,000-image EHOI release"
         )
-    folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    masks = [name for name in folders if re.search("mask|seg", name, re.IGNORECASE)]
+    masks = [name for name in list_folders(folder) if re.search("mask|seg", name, re.IGNORECASE)]
     notes += [f"folder {name}/ is not used" for name in masks]
     if options.depth_scale == 0 and (folder / "depth_maps").is_dir():
         notes.append(

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pvit_converters.base import Converter
 from pvit_converters.engine.plan import Settings, digest
 from pvit_data.errors import UsageError
+from pvit_data.storage.files import is_litter
 
 PLAN_VERSION = 1
 
@@ -47,7 +48,11 @@ def portable_options(options: BaseModel) -> dict[str, Any]:
 
 def _content_of(path: Path) -> str:
     if path.is_dir():
-        listing = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
+        listing = sorted(
+            (p.name, p.stat().st_size)
+            for p in path.iterdir()
+            if p.is_file() and not is_litter(p.name)
+        )
         return f"folder:{digest(json.dumps(listing))[:16]}"
     if path.is_file():
         return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

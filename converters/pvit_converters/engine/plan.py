@@ -17,6 +17,7 @@ from typing import Any
 from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import SPLITS
+from pvit_data.storage.files import utf8
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Plan:
 
 def digest(text: str) -> str:
     """The hash that orders groups and samples."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(utf8(text)).hexdigest()
 
 
 def make_plan(identity: dict[str, Any], settings: Settings, listing: Listing) -> Plan:

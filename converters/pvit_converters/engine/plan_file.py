@@ -7,6 +7,7 @@ import json
 from pvit_converters.base import Item
 from pvit_converters.engine.plan import Plan, ShardPlan
 from pvit_data.errors import FormatError
+from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 
 
@@ -32,7 +33,7 @@ def save_plan(plan: Plan, storage: Storage) -> None:
         "shards": shards,
     }
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    storage.write(plan_name(plan.identity["source"]), text.encode())
+    storage.write(plan_name(plan.identity["source"]), utf8(text))
 
 
 def load_plan(source: str, storage: Storage) -> Plan | None:

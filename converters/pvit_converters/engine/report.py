@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from pvit_converters.engine.plan import Plan
 from pvit_data.format.receipts import Receipt
+from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
 
@@ -117,7 +118,7 @@ def report_name(source: str) -> str:
 def save(report: Report, storage: Storage) -> None:
     """Stores the report."""
     values = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    storage.write(report_name(report.source), (values + "\n").encode())
+    storage.write(report_name(report.source), utf8(values + "\n"))
 
 
 def as_text(report: Report) -> str:

@@ -6,13 +6,13 @@ any frame may be missing, since users download single modalities and some archiv
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.hypersim.info import INFO
+from pvit_converters.raw.listing import list_entries, list_files, list_folders
 from pvit_data.errors import SourceError
 
 SCENE = re.compile(r"ai_\d{3}_\d{3}\Z")
@@ -50,14 +50,12 @@ def find_scenes_folder(root: Path) -> Path:
         )
     for variant in _VARIANTS:
         folder = root / variant
-        if folder.is_dir() and any(
-            SCENE.match(entry.name) and entry.is_dir() for entry in os.scandir(folder)
-        ):
+        if folder.is_dir() and any(map(SCENE.match, list_folders(folder))):
             return folder
     place = root.resolve()
     inside = next((p for p in (place, *place.parents) if SCENE.match(p.name)), None)
     hint = "" if inside is None else f"; it is a scene or lies in one: give {inside.parent}"
-    zips = [path.name for path in root.iterdir() if re.fullmatch(r"ai_\d{3}_\d{3}\.zip", path.name)]
+    zips = [name for name in list_files(root) if re.fullmatch(r"ai_\d{3}_\d{3}\.zip", name)]
     hint += f"; {zips[0]} is not unzipped" if zips else ""
     raise SourceError(
         f"{root}: not a Hypersim tree: no folder ai_VVV_NNN in it, in scenes/ or in evermotion_dataset/scenes/{hint}. "
@@ -102,7 +100,7 @@ class Trajectory:
             folder = self.folder / "images" / f"scene_{self.camera}_{kind}"
             if not folder.is_dir():
                 continue
-            for entry in os.scandir(folder):
+            for entry in list_entries(folder):
                 match = _FILE.match(entry.name)
                 if match and (name := names.get((kind, match[2]))):
                     found.setdefault(int(match[1]), {})[name] = entry.stat().st_size
@@ -117,11 +115,9 @@ def has_content(files: Mapping[str, int]) -> bool:
 def find_trajectories(folder: Path) -> dict[str, list[str]]:
     """Camera names by scene, for every scene folder that is there."""
     found = {}
-    for scene in sorted(
-        entry.name for entry in os.scandir(folder) if SCENE.match(entry.name) and entry.is_dir()
-    ):
+    for scene in filter(SCENE.match, list_folders(folder)):
         images = folder / scene / "images"
-        names = os.listdir(images) if images.is_dir() else []
+        names = list_folders(images) if images.is_dir() else []
         cameras = {m[1] for name in names if (m := re.match(r"scene_(cam_\d{2})_\w+\Z", name))}
         found[scene] = sorted(cameras)
     return found
@@ -136,7 +132,7 @@ def scale_of_scene(folder: Path) -> float | None:
     path = folder / "_detail" / "metadata_scene.csv"
     if not path.is_file():
         return None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name, _, value = line.partition(",")
         if name.strip() == "meters_per_asset_unit":
             try:

@@ -101,7 +101,7 @@ def read_rows(path: Path) -> Rows:
     Raises:
         SourceError: if a row is no such row (`"bad-table"`).
     """
-    text = read_bytes(path, MAX_YAML).decode("utf-8", errors="replace")
+    text = read_bytes(path, MAX_YAML).decode("utf-8-sig", errors="replace")
     rows = []
     for line in text.splitlines()[1:]:
         if not (parts := line.split()):

@@ -7,14 +7,15 @@ its number (spec phav, section 3), unless a YAML file of the user names the patt
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvit_converters.phav.classes import action_of
+from pvit_converters.raw.listing import list_entries, list_folders
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.storage.files import utf8
 
 NAME = re.compile(
     r"^(?P<key>b\d+)-(?P<environment>[^-]+)-(?P<phase>[^-]+)-(?P<weather>[^-]+)-(?P<motion>[^-]+)-(?P<character>[^-]+)"
@@ -69,18 +70,18 @@ def find_videos_folder(root: Path) -> Path:
     if named is not None or _has_actions(root):
         return named or root
     # The archives have one folder above the actions, which a user may not have stripped.
-    inner = [path for path in root.iterdir() if path.is_dir() and _has_actions(path)]
+    inner = [root / name for name in list_folders(root) if _has_actions(root / name)]
     return inner[0] if len(inner) == 1 else root
 
 
 def _has_actions(folder: Path) -> bool:
-    return any(action_of(entry.name) is not None and entry.is_dir() for entry in os.scandir(folder))
+    return any(action_of(name) is not None for name in list_folders(folder))
 
 
 def sample_key(relative: str, name: str) -> str:
     """`phav-` and the video's own id, or a hash of its relative path where its name does not parse."""
     match = NAME.match(name)
-    return f"phav-{match['id'] if match else hashlib.sha256(relative.encode()).hexdigest()[:32]}"
+    return f"phav-{match['id'] if match else hashlib.sha256(utf8(relative)).hexdigest()[:32]}"
 
 
 def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
@@ -109,28 +110,19 @@ def patterns_of(values: object, flag: str) -> dict[str, re.Pattern[str]]:
     return out
 
 
-def scan_video(folders: Sequence[Path], patterns: Mapping[str, re.Pattern[str]]) -> VideoFiles:
+def scan_video(places: Sequence[Path], patterns: Mapping[str, re.Pattern[str]]) -> VideoFiles:
     """Lists a video's folders once and classifies their files.
 
     Raises:
         SourceError: if two sets of files could be the same modality, or a folder is gone.
     """
-    out = VideoFiles(folders=list(folders))
+    out = VideoFiles(folders=list(places))
     found: dict[tuple[str, str], dict[int, Path]] = {}
-    for folder in folders:
-        for name in _names(folder):
+    for folder in places:
+        for name in (entry.name for entry in list_entries(folder) if entry.is_file()):
             _classify(folder, name, patterns, out, found)
     _choose(out, found)
     return out
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-    except OSError as error:
-        raise SourceError(
-            f"{folder}: cannot be listed ({error.strerror})", reason="missing-file"
-        ) from error
 
 
 def _classify(

@@ -12,6 +12,7 @@ from pvit_converters.phav.layout import MAPS, NAME, VideoFiles, sample_key
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.phav.tree import Tree
 from pvit_converters.phav.video import PLAUSIBLE
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError
 
 TOTAL = 39_982
@@ -143,8 +144,11 @@ def _notes(
 
 
 def _nothing_found(tree: Tree) -> str:
-    archives = next((p for root in tree.folders for p in root.glob("**/*.tar.bz2")), None)
-    leftover = f"; {archives} is not unpacked" if archives else ""
+    packed = (
+        root / p for root in tree.folders for p, _ in walk_files(root) if p.endswith(".tar.bz2")
+    )
+    archive = next(packed, None)
+    leftover = f"; {archive} is not unpacked" if archive else ""
     return (
         f"{tree.folders[0]}: no video folder ACTION/VIDEO/ with frames such as BrushHair/b1045-.../img_00001.jpg"
         f"{leftover}. {INFO.obtain}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from pvit_converters.phav.layout import (
 from pvit_converters.phav.options import PhavOptions
 from pvit_converters.phav.video import Video
 from pvit_converters.raw.files import read_yaml
+from pvit_converters.raw.listing import list_files, list_folders
 from pvit_data.errors import SourceError, UsageError
 
 Place = list[Any]
@@ -78,13 +78,13 @@ class Tree:
         for number, folder, action in self._action_folders():
             if wanted and action not in wanted:
                 continue
-            for video in _folders(self.folders[number] / folder):
+            for video in list_folders(self.folders[number] / folder):
                 videos.setdefault((folder, video), []).append([number, f"{folder}/{video}"])
         return videos
 
     def _action_folders(self) -> Iterator[tuple[int, str, int | None]]:
         for number, root in enumerate(self.folders):
-            for folder in _folders(root):
+            for folder in list_folders(root):
                 action = action_of(folder)
                 if action is None and not self.options.allow_unknown_actions:
                     raise SourceError(_unknown_action(root, folder), reason="unknown-action")
@@ -120,13 +120,7 @@ class Tree:
 def _unknown_action(root: Path, folder: str) -> str:
     if NAME.match(folder):
         return f"{root / folder}: a video where an action folder is expected; give {root.parent}"
-    archive = next((root / folder).glob("*.tar.bz2"), None)
-    what = f"{archive.name} in it is not unpacked. {INFO.obtain}" if archive else ""
+    archives = list_files(root / folder, ".tar.bz2")
+    what = f"{archives[0]} in it is not unpacked. {INFO.obtain}" if archives else ""
     what = what or "or --allow-unknown-actions"
     return f"{root / folder}: no action of PHAV; expected folders {', '.join(ACTIONS)} in {root}; {what}"
-
-
-def _folders(folder: Path) -> Iterator[str]:
-    yield from sorted(
-        e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")
-    )

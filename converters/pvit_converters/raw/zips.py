@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pvit_converters.raw.files import read_bytes
+from pvit_converters.raw.listing import is_data
 from pvit_data.errors import SourceError
 
 MARK = ".zip!"
@@ -19,13 +20,13 @@ MAX_MEMBER = 1 << 30
 
 
 def members(path: Path) -> Iterator[tuple[str, int]]:
-    """Names and sizes of all files in an archive.
+    """Names and sizes of all files in an archive, without those that are nobody's data.
 
     Raises:
         SourceError: if it is no complete zip archive (`"corrupt-zip"`).
     """
     for info in _open(path).infolist():
-        if not info.is_dir():
+        if not info.is_dir() and is_data(info.filename):
             yield info.filename, info.file_size
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.simulate.tree import Job, Progress, Simulator, Tree
+from pvit_converters.simulate.tree import UNFINISHED, Job, Progress, Simulator, Tree
 from pvit_data.errors import UsageError
 from pvit_data.plugins import Registry
 
@@ -77,6 +77,8 @@ def simulate(
             f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}."
         )
     where = None if truth is None else Path(truth)
-    return simulator.simulate(
+    tree = simulator.simulate(
         Job(Path(out), samples, seed, preset, workers, progress, where), **options
     )
+    (Path(out) / UNFINISHED).unlink(missing_ok=True)
+    return tree

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pvit_data.errors import UsageError
+
+UNFINISHED = ".simulation-unfinished"
+"""A file that lies in a tree as long as it is being written."""
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -91,16 +95,19 @@ def rng_of(*parts: int) -> np.random.Generator:
 
 
 def fresh(out: Path) -> Path:
-    """The output folder, made.
+    """The output folder, made; what an interrupted simulation left there is removed first.
 
     Raises:
-        UsageError: if it exists and holds something.
+        UsageError: if it exists and holds something else.
     """
+    if (out / UNFINISHED).is_file():
+        shutil.rmtree(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"simulate: '{out}' exists and is not an empty folder. Choose another folder or remove it."
         )
     out.mkdir(parents=True, exist_ok=True)
+    (out / UNFINISHED).touch()
     return out
 
 

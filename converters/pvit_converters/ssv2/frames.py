@@ -6,13 +6,13 @@ Two forms are known: `ID/0001.jpg` at 12 frames per second (Something-Else, ORVi
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 
 from pvit_converters.raw.images import read_image
+from pvit_converters.raw.listing import list_entries
 from pvit_converters.raw.video import Clip
 from pvit_data.errors import SourceError
 
@@ -31,7 +31,7 @@ def read_frames(folder: Path, frame_rate: float = 0.0) -> Clip:
         SourceError: if there is no frame (`"empty-folder"`), one is damaged, or their sizes differ.
     """
     found: dict[int, tuple[Path, bool]] = {}
-    for entry in os.scandir(folder):
+    for entry in list_entries(folder):
         if match := _FRAME.match(entry.name):
             found[int(match["number"])] = (Path(entry.path), match["prefix"] is not None)
     if not found:

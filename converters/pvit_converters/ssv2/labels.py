@@ -7,13 +7,13 @@ slowfast/datasets/ssv2.py.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pvit_converters.raw.files import read_json
 from pvit_converters.ssv2.layout import FILES, LABEL_FOLDERS, label_file, no_labels
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
@@ -93,7 +93,7 @@ class Labels:
         """Labels of the test split by video, where the labels package has them."""
         paths = [self.root / folder / "test-answers.csv" for folder in LABEL_FOLDERS]
         path = next((p for p in paths if p.is_file()), None)
-        lines = path.read_text(encoding="utf-8").splitlines() if path else []
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path else []
         return {video: name for video, _, name in (line.partition(";") for line in lines)}
 
 
@@ -113,12 +113,7 @@ def read_table(path: Path) -> Any:
     Raises:
         SourceError: if it is missing or damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file", reason="missing-file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{path}: cannot be read as JSON ({error})", reason="bad-json") from error
+    return read_json(path)
 
 
 def _mirrored(classes: dict[str, int]) -> tuple[tuple[int, int], ...]:

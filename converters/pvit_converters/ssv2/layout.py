@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from pvit_converters.raw.listing import list_entries, list_files
 from pvit_converters.ssv2.info import INFO
 from pvit_data.errors import SourceError
 
@@ -16,7 +17,7 @@ _PREFIXES = ("", "something-something-v2-")
 FILES = {"train": "train", "val": "validation", "test": "test"}
 """Label file of each split."""
 
-_VIDEO = re.compile(r"(\d{1,9})\.(webm|mp4)\Z")
+_VIDEO = re.compile(r"(\d{1,9})\.(webm|mp4)\Z", re.IGNORECASE)
 _PART = re.compile(r"20bn-something-something-v2-\w\w\Z|.*\.zip\Z")
 _FRAMES_BYTES = 200_000
 """Of a clip made from frames; its 40 to 200 files are not listed before the conversion."""
@@ -35,7 +36,7 @@ def find_videos(root: Path) -> Path:
     there = [root / name for name in VIDEO_FOLDERS if (root / name).is_dir()]
     if there:
         return next((folder for folder in there if _holds_clips(folder)), there[0])
-    if any(_VIDEO.match(entry.name) for entry in os.scandir(root)):
+    if any(map(_VIDEO.match, list_files(root))):
         return root
     folders = " or ".join(f"{name}/" for name in VIDEO_FOLDERS[:2])
     raise SourceError(
@@ -44,13 +45,13 @@ def find_videos(root: Path) -> Path:
 
 
 def _holds_clips(folder: Path) -> bool:
-    return any(_VIDEO.match(entry.name) or entry.name.isdecimal() for entry in os.scandir(folder))
+    return any(_VIDEO.match(entry.name) or entry.name.isdecimal() for entry in list_entries(folder))
 
 
 def present_videos(root: Path, folder: Path) -> dict[str, tuple[str, int]]:
     """File name (relative to the root) and bytes by video id."""
     found = {}
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+    for entry in list_entries(folder):
         name = os.path.relpath(entry.path, root)
         if match := _VIDEO.match(entry.name):
             found[str(int(match[1]))] = (name, entry.stat().st_size)
@@ -77,7 +78,12 @@ def no_labels(root: Path, names: str) -> str:
 def leftovers(*places: Path) -> str:
     """What to do about archives that were not unpacked, as the end of a sentence."""
     parts = sorted(
-        {e.name for p in set(places) for e in os.scandir(p) if _PART.match(e.name) and e.is_file()}
+        {
+            e.name
+            for p in set(places)
+            for e in list_entries(p)
+            if _PART.match(e.name) and e.is_file()
+        }
     )
     if not parts:
         return ""

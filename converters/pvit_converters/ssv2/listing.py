@@ -36,7 +36,7 @@ def list_videos(root: Path, videos: Path, options: SSv2Options, labels: Labels) 
     items, absent = [], Counter[str]()
     for split in _splits(root, options.split):
         for row in labels.rows(split):
-            video = str(row["id"])
+            video = str(int(row["id"]))
             if video in excluded:
                 absent[_EXCLUDED] += 1
             elif video not in present:
@@ -69,7 +69,7 @@ def _excluded(options: SSv2Options) -> set[str]:
             "empty_bbox_val.json, which are in data/ssv2 of https://github.com/eladb3/SViT"
         )
     paths = [folder / f"empty_bbox_{name}.json" for name in ("train", "val")]
-    return {str(video) for path in paths for video in read_table(path)}
+    return {str(video).lstrip("0") for path in paths for video in read_table(path)}
 
 
 def _item(

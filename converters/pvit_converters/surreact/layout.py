@@ -6,12 +6,12 @@ unpacked over each other or side by side.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError
 
 FILE = re.compile(
@@ -113,17 +113,11 @@ def find_clips(root: Path, estimator: str = "auto") -> Found:
         )
     found = Found()
     above = root.resolve().parts
-    stack = [""]
-    while stack:
-        place = stack.pop()
-        for entry in sorted(os.scandir(root / place), key=lambda e: e.name, reverse=True):
-            relative = f"{place}/{entry.name}" if place else entry.name
-            if entry.is_dir():
-                stack.append(relative)
-            elif match := FILE.match(entry.name):
-                _add(found, root, relative, match, estimator, above, entry.stat().st_size)
-            elif entry.name.endswith((".tar.gz", ".tgz", ".tar")):
-                found.archives.append(relative)
+    for place, entry in walk_files(root):
+        if match := FILE.match(entry.name):
+            _add(found, root, place, match, estimator, above, entry.stat().st_size)
+        elif entry.name.endswith((".tar.gz", ".tgz", ".tar")):
+            found.archives.append(place)
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pvit_converters.raw import zips as raw_zip
+from pvit_converters.raw.listing import walk_files
 from pvit_data.errors import SourceError, UsageError
 
 STEM = re.compile(r"^A(?P<action>\d{3})_P(?P<person>\d{3})_G(?P<group>\d{3})_C(?P<camera>\d{3})")
@@ -88,28 +89,16 @@ def find_clips(root: Path, folders: Mapping[str, str], *, from_zip: bool) -> Fou
             f"{root}: no such folder; give the folder that holds RGB/ and Openpose/ or Kinect/"
         )
     found = Found()
-    for place, size in _walk(root):
+    for place, entry in walk_files(root):
         if place.lower().endswith(".zip"):
             found.archives.append(place)
             if from_zip:
                 for member, member_size in raw_zip.members(root / place):
                     _add(found, f"{place}!{member}", member_size, folders)
         else:
-            _add(found, place, size, folders)
+            is_video = entry.name.lower().endswith(_VIDEOS)
+            _add(found, place, entry.stat().st_size if is_video else 0, folders)
     return found
-
-
-def _walk(root: Path) -> Iterator[tuple[str, int]]:
-    stack = [""]
-    while stack:
-        place = stack.pop()
-        for entry in sorted(os.scandir(root / place), key=lambda e: e.name):
-            relative = f"{place}/{entry.name}" if place else entry.name
-            if entry.is_dir():
-                stack.append(relative)
-            else:
-                is_video = entry.name.lower().endswith(_VIDEOS)
-                yield relative, entry.stat().st_size if is_video else 0
 
 
 def _add(found: Found, place: str, size: int, folders: Mapping[str, str]) -> None:

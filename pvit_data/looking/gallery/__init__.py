@@ -19,6 +19,7 @@ from pvit_data.looking.stats import ClassCounts, Stats, collect, spread_rows
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.kinect25 import NAMES, PARENTS
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.storage.files import utf8, write_file
 from pvit_data.words import size_text
 
 SAMPLES = 200
@@ -87,9 +88,8 @@ def write_gallery(
         },
         "conventions": CONVENTIONS,
     }
-    text = make_page(title, data, figures(stats)).encode()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(text)
+    text = utf8(make_page(title, data, figures(stats)))
+    write_file(path, text)
     return GalleryReport(len(entries), len(text), skipped)
 
 

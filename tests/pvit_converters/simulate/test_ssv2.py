@@ -18,7 +18,7 @@ from pvit_data.errors import UsageError
 
 
 def load(path: Path) -> list[dict[str, str]]:
-    value: list[dict[str, str]] = json.loads(path.read_text())
+    value: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     return value
 
 

@@ -22,7 +22,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    value: list[dict[str, Any]] = json.loads(path.read_text())["data"]
+    value: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["data"]
     return value
 
 

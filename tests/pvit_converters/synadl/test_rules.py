@@ -66,7 +66,7 @@ def dump(
     ]
     if change is not None:
         change(frames)
-    path.write_text(json.dumps({"data": frames}))
+    path.write_text(json.dumps({"data": frames}), encoding="utf-8")
 
 
 VIDEO = encode(np.full((6, 36, 64, 3), 90, np.uint8), 20, "avi")

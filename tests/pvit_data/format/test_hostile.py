@@ -40,7 +40,7 @@ def _bounded() -> Iterator[None]:
 
     A quarter of a gigabyte is for the libraries, which in a test's process are other ones than in a reader's.
     """
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far
     before, begun = memory("VmRSS"), time.monotonic()
     yield
     assert time.monotonic() - begun < 10
@@ -49,7 +49,7 @@ def _bounded() -> Iterator[None]:
 
 def memory(what: str) -> int:
     """Bytes that this process has now (VmRSS) or had at most (VmHWM)."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     assert found is not None
     return 1024 * int(found[1])
 
@@ -138,7 +138,7 @@ def bomb(make: Callable[[], object]) -> None:
 
 def bomb_free(make: Callable[[], object]) -> None:
     """Runs with 1.5 GB of address space more than now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1_500_000_000, before[1]))
     try:
@@ -203,7 +203,7 @@ def test_a_million_tiny_members(tmp_path: Path, name: str, message: str) -> None
 
 def test_a_million_members_behind_the_listed_ones(tmp_path: Path) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine") as writer:
-        writer.write(Sample(key="a", num_frames=1, action=1))
+        writer.write(Sample(key="a", num_frames=1, action=1.0))
     shard = tmp_path / "mine/train-00000.tar"
     shard.write_bytes(shard.read_bytes()[: -len(END)])
     append_tiny_members(shard, "b.x")
@@ -314,7 +314,7 @@ def test_only_listed_schemes_are_opened(url: str) -> None:
 @pytest.mark.parametrize("name", ["../up/train-00000.tar", "/etc/passwd", "mine/train-0.tar", "mine/../../x-00000.tar"])
 def test_manifest_cannot_point_outside(tmp_path: Path, name: str) -> None:
     with pvit_data.ShardWriter(tmp_path, "mine") as writer:
-        writer.write(Sample(key="a", num_frames=1, action=1))
+        writer.write(Sample(key="a", num_frames=1, action=1.0))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["sources"]["mine"]["splits"]["train"]["shards"][0]["name"] = name
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))

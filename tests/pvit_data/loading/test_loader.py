@@ -271,7 +271,8 @@ def test_a_failing_worker_is_named_with_its_last_sample_in_time(action: object, 
 def test_workers_survive_the_signals_that_stop_training() -> None:
     batches = iter(pvit_data.loader(mixture(), workers=1, num_steps=6, clip=CLIP))
     next(batches)
-    children = [int(p) for p in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="utf-8")
+    children = [int(p) for p in listed.split()]
     for child in children:
         os.kill(child, signal.SIGINT)
         if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():

@@ -187,7 +187,7 @@ class Links(HTMLParser):
 
 
 def test_page_refers_to_nothing_and_escapes_everything(page: Path) -> None:
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     links = Links()
     links.feed(text)
     assert links.references == ["data:,"]

@@ -18,6 +18,8 @@ from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
 from pvit_data.reading.foreign_index import NAME, index_foreign
 from pvit_data.validate import validate
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.recipes.plan import make_plan
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, clip, full_sample
 
@@ -162,6 +164,7 @@ def test_damaged_archives_are_named(tmp_path: Path, damage: Any, message: str) -
     write(tmp_path, tarfile.USTAR_FORMAT)
     shard = tmp_path / "val-0.tar"
     shard.write_bytes(damage(shard.read_bytes()))
+    (tmp_path / "a/train-0.tar").unlink()
     with pytest.raises(FormatError, match=rf"val-0\.tar: .*({message})"):
         index_foreign(tmp_path)
 
@@ -184,6 +187,130 @@ def test_the_rest_of_the_toolkit_reads_them(folder: Path, capsys: pytest.Capture
     stats = json.loads(capsys.readouterr().out)
     assert stats["samples"] == 6
     assert main(["show", str(folder), "001"]) == 0
+
+
+def tar(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("shard", "split"),
+    [
+        ("train-0.tar", "train"),
+        ("val-0.tar", "val"),
+        ("imagenet_val2017_000.tar", "val"),
+        ("latest-0.tar", "train"),
+        ("retrieval-0.tar", "train"),
+        ("interval.tar", "train"),
+        ("contest-01.tar", "train"),
+        ("validation/0000.tar", "val"),
+        ("data/VALID/0000.tar", "val"),
+        ("dev.0.tar", "val"),
+        ("testing-0.tar", "test"),
+        ("my_test/train-0.tar", "train"),
+        ("train/test-0.tar", "test"),
+        ("train/val2017/0.tar", "val"),
+        ("0000.tar", "train"),
+        ("train_val-0.tar", "train"),
+        ("trainval/0.tar", "train"),
+        ("train-test/0.tar", "train"),
+    ],
+)
+def test_split_from_whole_words(shard: str, split: str, tmp_path: Path) -> None:
+    """The file's name decides, else the folder's; a word is a run of letters."""
+    tar(tmp_path / shard, {"a.txt": b"a"})
+    found = index_foreign(tmp_path)
+    assert pvit_data.open(tmp_path).column("split").tolist() == [split]
+    assert found.ambiguous == ([shard] if shard in ("train_val-0.tar", "train-test/0.tar") else [])
+
+
+def test_hidden_members_and_litter(tmp_path: Path) -> None:
+    """As in WebDataset, names that begin with a dot are of no sample; nor does litter tear one in two."""
+    files = {"./a.jpg": jpeg(8, 9), "._a.jpg": b"x", ".hidden": b"x", "__MACOSX/a.jpg": b"x", "a.cls": b"3"}
+    tar(tmp_path / "train.tar", files)
+    found = index_foreign(tmp_path)
+    assert (found.samples, found.left_out) == (1, {"hidden file": 3})
+    assert pvit_data.open(tmp_path).members(0).keys() == {"jpg", "cls"}
+
+
+def test_keys_that_come_again_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tar(tmp_path / "train-0.tar", {"a.txt": b"1", "b.txt": b"2", "a.cls": b"3", "c.txt": b"4"})
+    tar(tmp_path / "train-1.tar", {"c.txt": b"5", "d.txt": b"6"})
+    found = index_foreign(tmp_path)
+    assert found.samples == 6
+    assert found.repeated == {"a": ("train-0.tar", "train-0.tar"), "c": ("train-0.tar", "train-1.tar")}
+    assert main(["index", str(tmp_path)]) == 0
+    assert "warning: 2 keys come again ('a' twice in train-0.tar)" in capsys.readouterr().err
+
+
+def test_one_truncated_tar_costs_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        tar(tmp_path / f"train-{number}.tar", {f"{number}.jpg": jpeg(8, 9), f"{number}.cls": b"1"})
+    shard = tmp_path / "train-1.tar"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    found = index_foreign(tmp_path)
+    assert (found.shards, found.samples, found.members) == (2, 2, {"jpg": 2, "cls": 2})
+    assert list(found.damaged) == ["train-1.tar"]
+    assert "archive ends inside" in found.damaged["train-1.tar"]
+    assert [s.key for s in pvit_data.open(tmp_path)] == ["0", "2"]
+    assert [(p.kind, p.file) for p in validate(tmp_path).problems] == [("stray-shard", "train-1.tar")]
+    assert main(["index", str(tmp_path)]) == 0
+    assert "warning: left out, damaged: train-1.tar: archive ends inside" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("moves.txt", "walk\nrun\njump\n"),
+        ("moves.txt", "\ufeffwalk\r\nrun\r\njump"),
+        ("moves.json", '["walk", "run", "jump"]'),
+        ("moves.json", '\ufeff{"run": "1", "walk": 0, "jump": 2}'),
+    ],
+)
+def test_classes_make_tars_trainable(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    video = encode_video(clip(np.random.default_rng(0)), 25.0)
+    files = {"a.mp4": video, "a.cls": b"1", "b.mp4": video, "b.cls": b" jump\n", "c.mp4": video}
+    tar(tmp_path / "mine/train-0.tar", files)
+    assert main(["index", str(tmp_path), "--classes", str(tmp_path / name)]) == 0
+    dataset = pvit_data.open(tmp_path)
+    space = dataset.spaces_of("mine")["action"]
+    assert (space.name, space.classes) == ("moves", ("walk", "run", "jump"))
+    assert dataset.column("action").tolist() == [1, 2, -1]
+    assert dataset[1].action == 2
+    assert dataset[1].spaces["action"].class_name(2) == "jump"
+    plan = make_plan(load_recipe("demo", ["clip.downstream=mine", "mixture.batch_size=2"]), [str(tmp_path)])
+    assert plan.action == space
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("walk\nwalk\n", "expected a class name per line, each once"),
+        ("", "expected a class name per line"),
+        ("walk\n\nrun", "expected a class name per line"),
+    ],
+)
+def test_wrong_classes(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.txt").write_text(text)
+    tar(tmp_path / "train-0.tar", {"a.cls": b"1"})
+    assert main(["index", str(tmp_path), "--classes", str(tmp_path / "c.txt")]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["index", str(tmp_path), "--classes", str(tmp_path / "none.txt")]) == 2
+
+
+@pytest.mark.parametrize("cls", [b"2", b"jump", b"-1", b""])
+def test_a_class_that_is_none_of_them_is_named(cls: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.txt").write_text("walk\nrun")
+    tar(tmp_path / "train-0.tar", {"a.cls": b"1"})
+    tar(tmp_path / "train-1.tar", {"b.cls": cls})
+    assert main(["index", str(tmp_path), "--classes", str(tmp_path / "c.txt")]) == 1
+    assert f"train-1.tar: sample 'b' has cls {cls.decode()!r}, expected 0..1 or a name" in capsys.readouterr().err
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.write(full_sample(8))
         writer.write(full_sample(9, rgb=None, boxes=None))
     with pvit_data.ShardWriter(out, "other", "val") as writer:
-        writer.write(Sample(key="other-0", num_frames=2, action=1))
+        writer.write(Sample(key="other-0", num_frames=2, action=1.0))
     return out
 
 

@@ -188,7 +188,7 @@ def test_large_index_opens_fast(tmp_path: Path) -> None:
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.torture

@@ -67,9 +67,9 @@ def test_sound_dataset(folder: Path, deep: bool) -> None:
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     change(values)
-    path.write_text(json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def rewrite_index(out: Path, change: Callable[[dict[str, list[Any]]], None]) -> None:

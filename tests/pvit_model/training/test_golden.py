@@ -36,7 +36,7 @@ def machine_class() -> str:
     """What decides the digits: kernels chosen by version, instruction set and processor."""
     version = ".".join(torch.__version__.split("+")[0].split(".")[:2])
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.*)", info.read_text()) if info.exists() else []
+    names = re.findall(r"model name\s*:\s*(.*)", info.read_text(encoding="utf-8")) if info.exists() else []
     return f"torch {version} {torch.backends.cpu.get_cpu_capability()} {names[0] if names else platform.machine()}"
 
 

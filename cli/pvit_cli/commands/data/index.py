@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pvit_cli.common import print_json
 from pvit_cli.options import Json
 from pvit_cli.progress import progress
+from pvit_data.words import counted
+
+if TYPE_CHECKING:
+    from pvit_data.reading.foreign_index import ForeignSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -20,13 +27,20 @@ def index(
     folder: Annotated[
         str, typer.Argument(metavar="FOLDER", help="folder or URL of .tar files of WebDataset")
     ],
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="what cls means: a class name per line, or JSON (a list, or ids by name)"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Index foreign WebDataset tars, so that pvit_data.open reads any sample and member without scanning."""
-    from pvit_data.reading.foreign_index import NAME, index_foreign
+    from pvit_data.reading.foreign_index import NAME, index_foreign, read_classes
 
+    space = None if classes is None else read_classes(classes)
     with progress("index", "shards") as update:
-        found = index_foreign(folder, update)
+        found = index_foreign(folder, update, space)
     left_out = {kind: n for kind, n in sorted(found.left_out.items()) if n}
     if as_json:
         print_json(
@@ -36,17 +50,36 @@ def index(
                 "members": dict(sorted(found.members.items())),
                 "fields": dict(sorted(found.fields.items())),
                 "left_out": left_out,
+                "damaged": found.damaged,
+                "ambiguous": found.ambiguous,
+                "repeated": len(found.repeated),
             }
         )
         return
-    print(f"{folder.rstrip('/')}/{NAME}: {found.samples:,} samples in {found.shards:,} shards")
-    print("members: " + ", ".join(f"{n:,} x {name}" for name, n in sorted(found.members.items())))
     print(
-        "understood as: "
-        + (", ".join(f"{n:,} x {f}" for f, n in sorted(found.fields.items())) or "nothing")
+        f"{folder.rstrip('/')}/{NAME}: {found.samples:,} samples in {counted(found.shards, 'shard')}"
     )
+    print("members: " + _listed(found.members))
+    print("understood as: " + (_listed(found.fields) or "nothing"))
     if left_out:
-        print(
-            "left out, no regular files: "
-            + ", ".join(f"{n:,} x {kind}" for kind, n in left_out.items())
-        )
+        print("left out, no members: " + _listed(left_out))
+    for line in _warnings(found):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} x {name}" for name, n in sorted(counts.items()))
+
+
+def _warnings(found: ForeignSummary) -> Iterator[str]:
+    for message in list(found.damaged.values())[:10]:
+        yield f"left out, damaged: {message}"
+    if len(found.damaged) > 10:
+        yield f"left out, damaged: {counted(len(found.damaged) - 10, 'more shard')}"
+    if found.ambiguous:
+        number = counted(len(found.ambiguous), "shard name says", "shard names say")
+        yield f"{number} two splits ({found.ambiguous[0]}): counted to train"
+    for key, (first, second) in list(found.repeated.items())[:1]:
+        place = f"in {first} and {second}" if first != second else f"twice in {first}"
+        number = counted(len(found.repeated), "key comes", "keys come")
+        yield f"{number} again ({key!r} {place}): each time it is a sample of its own"
