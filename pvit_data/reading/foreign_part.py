@@ -68,6 +68,14 @@ class ForeignPart:
         """The key as the archive has it."""
         return str(self._index.table["key"][int(self._rows[row])].as_py())
 
+    def digest(self) -> dict[str, Any]:
+        """See `DatasetPart`: keys, members and their CRCs of its samples."""
+        table = self._index.table
+        found = hashlib.sha256()
+        for batch in table.take(self._rows).to_batches(max_chunksize=4096):
+            found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
+        return {"index": found.hexdigest()}
+
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """A column of the index."""
         if name in VIRTUAL:

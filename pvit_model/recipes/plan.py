@@ -6,10 +6,9 @@ found here.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import find_sources, open_split
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.open import open_dataset
+from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import ordered, target_spec, target_specs
 from pvit_model.backbones import build_backbone
@@ -109,21 +110,64 @@ class Plan:
             tasks=self.tasks if self.heads else (),
             action=self.action,
             segm=dict(self.segm),
+            spaces=_further_spaces(self.sources),
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
         )
 
     def data_hashes(self) -> dict[str, str]:
-        """sha256 of each dataset's manifest, by URL."""
-        return {url: _manifest_hash(url) for url in sorted({s.url for s in self.sources})}
+        """sha256 of each source's index, shards and label spaces, by its name."""
+        return {s.name: open_dataset(s.url, source=s.name).digest_of(s.name) for s in self.sources}
+
+    def in_spaces_of(self, known: Inference, strict: bool = True) -> Plan:
+        """The same with the class ids of a network that exists: the same class has the same name.
+
+        Args:
+            known: the network's.
+            strict: refuse classes that it lacks; else such labels are left out.
+
+        Raises:
+            UsageError: naming the first class of the samples that the network lacks.
+        """
+        sources = tuple(_in_spaces(source, known, strict) for source in self.sources)
+        trained = {source.name: source.train for source in sources}
+        return replace(
+            self,
+            sources=sources,
+            mixture=self.mixture.with_datasets(lambda source: trained[source.name]),
+            segm={name: known.segm.get(name, space) for name, space in self.segm.items()},
+            action=self.action and known.action,
+        )
 
 
-def _manifest_hash(url: str) -> str:
-    import fsspec
+def _in_spaces(source: SourcePlan, known: Inference, strict: bool) -> SourcePlan:
+    given = source.train.spaces_of(source.name)
+    wanted = {f: w for f, s in given.items() if (w := known.space_like(f, s)) is not None}
+    action = target_spec(ACTION).field
+    if source.role != "downstream":
+        wanted.pop(action, None)
+    predicted = (action, *(spec.field for spec in target_specs(source.tasks) if spec.by_space))
+    refused = [field for field in predicted if strict and field in wanted]
+    datasets = [ds for ds in (source.train, source.val) if ds is not None]
+    if action in refused:
+        table = Renumbering(action, given[action], wanted[action])
+        for name in (name for ds in datasets for name in table.lost(ds.column(action))):
+            raise UsageError(lost_text(f"source '{source.name}'", action, name, wanted[action]))
+    train, *val = (ds.with_spaces(source.name, wanted, refused) for ds in datasets)
+    return replace(source, train=train, val=val[0] if val else None)
 
-    with fsspec.open(f"{url.rstrip('/')}/manifest.json", "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+
+def _further_spaces(sources: Sequence[SourcePlan]) -> dict[str, dict[str, LabelSpace]]:
+    """Label spaces of fields that are trained without predicting their ids, by field and name."""
+    found: dict[str, dict[str, LabelSpace]] = {}
+    for source in sources:
+        spaces = source.train.spaces_of(source.name)
+        for spec in target_specs(source.tasks):
+            if spec.field in spaces and not spec.by_space:
+                space = spaces[spec.field]
+                found.setdefault(spec.field, {}).setdefault(space.name, space)
+    return found
 
 
 def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
@@ -138,7 +182,10 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     sources = tuple(
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
-    return _finish(chosen.config, sources, mixture, notes)
+    plan = _finish(chosen.config, sources, mixture, notes)
+    return plan.in_spaces_of(
+        plan.inference()
+    )  # sources that share a label space may number it otherwise
 
 
 def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str]) -> SourcePlan:
@@ -240,7 +287,7 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
             space = source.train.spaces_of(source.name).get(target_spec(task).field)
             if space is None:
                 continue
-            if found.setdefault(space.name, space).classes != space.classes:
+            if not set(space.classes) <= set(found.setdefault(space.name, space).classes):
                 raise PvitError(
                     f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
                 )

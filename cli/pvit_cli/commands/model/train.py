@@ -40,6 +40,9 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Continue the run in --out from its last good checkpoint.")
     ] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option(help="Resume although a source was changed since the run began.")
+    ] = False,
     fast_dev_run: Annotated[
         bool, typer.Option(help="Two steps and tiny validations: does everything work?")
     ] = False,
@@ -63,7 +66,7 @@ def train(
         return
     from pvit_model.training.trainer import run_plan
 
-    run_plan(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
+    run_plan(plan, out, console(), resume, fast_dev_run, allow_changed_data)
 
 
 def _print_plan(plan: Any, out: Path) -> None:
