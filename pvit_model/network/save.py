@@ -57,7 +57,7 @@ class HubMixin:
                 raise SourceError(
                     f"model '{source}' has no {name}; expected a folder written by save_pretrained"
                 )
-        model = cls(_read_config(folder / CONFIG))  # type: ignore[call-arg]
+        model = cls(read_config(folder))  # type: ignore[call-arg]
         try:
             state = load_file(folder / WEIGHTS)
         except Exception as error:
@@ -79,11 +79,17 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
         ) from error
 
 
-def _read_config(path: Path) -> PViTConfig:
+def read_config(folder: Path) -> PViTConfig:
+    """The configuration of a network's folder.
+
+    Raises:
+        ConfigError: if it is none of ours.
+    """
     from pydantic import ValidationError
 
     from pvit_model.config import PViTConfig
 
+    path = folder / CONFIG
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         return PViTConfig(**content)

@@ -206,7 +206,7 @@ def evaluate(
     allow_other_classes: bool = False,
     note: Callable[[str], object] = lambda text: None,
 ) -> list[SourceReport]:
-    """Evaluates a trained network on the sources of some shards.
+    """Evaluates a trained network on the sources of some shards; one report per source, by name.
 
     Classes are matched by their names: a source may have them in another order, or only some of them.
 
@@ -218,9 +218,6 @@ def evaluate(
         workers, device: loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         note: told in a sentence what was left out, and why.
-
-    Returns:
-        one report per source, by name.
 
     Raises:
         UsageError: if there is nothing to evaluate, or a class is none of the network's; the message says why.
@@ -238,9 +235,8 @@ def evaluate(
     how = EvalOptions(workers=workers, device=device)
     reports, reasons = [], []
     for name in [source] if source else sorted(found):
-        asked = source is not None
         matched = match(
-            inference, found[name], name, split, asked=asked, allow_other=allow_other_classes
+            inference, found[name], name, split, asked=bool(source), allow_other=allow_other_classes
         )
         held_out = matched.open(split) if matched.targets else None
         if held_out is None:
@@ -248,8 +244,8 @@ def evaluate(
             continue
         reasons += matched.left_out
         constant = _reference(matched, reference_split, limit, workers)
-        clips = spread(held_out, limit)
-        reports.append(_report(network, matched, (clips, split), constant, how))
+        clips = spread(held_out, limit), split
+        reports.append(_report(network, matched, clips, constant, how))
     if not reports:
         raise UsageError(f"nothing to evaluate: {'; '.join(reasons)}")
     for reason in reasons:
