@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import choose
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import find_sources, open_split
+from pvit_data.mixing.sources import find_sources, open_split, sampler_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset
 from pvit_data.reading.renumbered import Renumbering, lost_text
@@ -330,6 +332,7 @@ def plan_lines(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"
         )
     lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
+    lines.append(f"sampler    {'; '.join(_sampling(source, clip) for source in plan.sources)}")
     rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
     lines.append(
         f"optimiser  {optim.name}, lr {rate:g}, weight decay {optim.weight_decay:g}, batch {config.mixture.batch_size}"
@@ -347,6 +350,19 @@ def plan_lines(
     lines += [*weights, *([memory] if memory else [])]
     lines.append(f"results    {out}")
     return lines + [f"note       {note}" for note in plan.notes]
+
+
+def _sampling(source: SourcePlan, clip: ClipConfig) -> str:
+    """How clips are cut from a source's videos, and how long one of a middling video is."""
+    own, sampler = clip.of_source(source.name), sampler_of(source.train, source.name, clip)
+    frames = int(np.median(source.train.column("frames")))
+    fps = float(np.median(source.train.column("fps")))
+    if frames < 2:
+        return f"{source.name} stills"
+    shown = choose(sampler, frames, own.num_frames, rate=own.rate, fps=fps)
+    span = int(shown[-1] - shown[0]) + 1
+    length = f"{span / fps:.2g} s" if fps > 0 else "of unknown rate"
+    return f"{source.name} {sampler}, {span} of {frames} frames, {length}"
 
 
 def _scaled(config: TrainConfig) -> bool:

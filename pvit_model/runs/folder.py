@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
@@ -32,12 +31,13 @@ from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import write_file
 from pvit_data.storage.storage import Storage
 from pvit_model.network.pvit import PViT
+from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
 from pvit_model.recipes.plan import Plan
 from pvit_model.runs.checkpoint import write_json
 from pvit_model.runs.environment import environment
 
-FREE_TO_CHANGE = ("about", "name", "data", "run")
+FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
 
 
@@ -230,9 +230,8 @@ def debug_bundle(
     tensors = {"video": batch.video}
     for name, t in batch.targets.items():
         tensors |= {f"{name}.rows": t.rows, f"{name}.value": t.value, f"{name}.valid": t.valid}
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path / "batch.safetensors"
-    )
+    cpu = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_tensors(path / "batch.safetensors", cpu)
     facts = {
         "step": batch.step,
         "keys": batch.keys,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -17,7 +17,9 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.published import check_share, fill, fitted_to, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS, read_config
-from pvit_model.recipes.plan import Plan
+from pvit_model.recipes.plan import Plan, plan_lines
+from pvit_model.training.engine import known_faults
+from pvit_model.training.memory import memory_line
 from pvit_model.training.optim import BACKBONE
 from pvit_model.training.sharded import recompute_blocks
 from pvit_model.using.loading import find_model
@@ -48,6 +50,11 @@ def build_network(
             network, config.checkpoint, allow_partial=config.allow_partial, classes=plan.action
         )
         note(f"weights    {config.checkpoint}: {report.line()}")
+    elif plan.config.pretrained and not started:
+        note(
+            f"weights    NONE GIVEN: starts from RANDOM weights, but the recipe means {plan.config.pretrained}; "
+            "give model.checkpoint=FILE or model.init_from=RUN"
+        )
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network
@@ -100,6 +107,22 @@ def _rows(network: PViT, plan: Plan, folder: Path) -> dict[str, RowNames]:
 def _prompt_rows(config: PViTConfig) -> LabelSpace:
     each = range(config.prompts_per_task)
     return LabelSpace("prompts", tuple(f"{task}.{i}" for task in config.tasks for i in each))
+
+
+def announcement(
+    network: PViT, plan: Plan, out: Path, weights: Sequence[str], ranks: int = 1
+) -> list[str]:
+    """What a run is about to do, in lines, with what to beware of.
+
+    Args:
+        out: the run's folder.
+        weights: what `build_network` noted.
+        ranks: processes.
+    """
+    faults = known_faults(plan.config.run.precision)
+    memory = memory_line(network, plan, ranks)
+    lines = plan_lines(plan, parameter_counts(network), out, memory, weights)
+    return lines + [f"WARNING    {fault}" for fault in faults]
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:

@@ -26,16 +26,15 @@ from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
 from pvit_model.network.inference import Inference
 from pvit_model.network.losses import UncertaintyWeights
-from pvit_model.recipes.plan import Plan, plan_lines
+from pvit_model.recipes.plan import Plan
 from pvit_model.reporting.examples import draw_examples
 from pvit_model.reporting.report import write_report
 from pvit_model.reporting.view import View, make_view
 from pvit_model.runs import checkpoint, folder
 from pvit_model.runs.log import MetricsLog
 from pvit_model.training import optim, sharded
-from pvit_model.training.build import build_network, parameter_counts
+from pvit_model.training.build import announcement, build_network
 from pvit_model.training.engine import make_accelerator, release
-from pvit_model.training.memory import memory_line
 from pvit_model.training.progress import Clock, Progress, TrainResult, seed_all, step_seed
 from pvit_model.training.signals import StopRequest
 from pvit_model.training.step import StepOptions, Stepper, StepResult
@@ -195,15 +194,10 @@ class Trainer:
         )
 
     def _announce(self, view: View) -> None:
-        memory = (
-            memory_line(self.network, self.plan, self.accelerator.num_processes)
-            if self.is_main
-            else ""
-        )
-        lines = plan_lines(
-            self.plan, parameter_counts(self.network), self.out, memory, self.started_from
-        )
+        lines = []
         if self.is_main:
+            ranks = self.accelerator.num_processes
+            lines = announcement(self.network, self.plan, self.out, self.started_from, ranks)
             folder.describe(self.out, self.plan, lines)
         for line in lines:
             view.note(line)
