@@ -27,7 +27,8 @@ def assert_exact_resume(
 
     Example:
         >>> import numpy as np, pvit_data
-        >>> with pvit_data.ShardWriter("data", "mine") as writer:
+        >>> spaces = {"action": pvit_data.LabelSpace("verbs", ("open", "close"))}
+        >>> with pvit_data.ShardWriter("data", "mine", spaces=spaces) as writer:
         ...     for key in "abc":
         ...         writer.write(pvit_data.Sample(key=key, rgb=np.zeros((4, 48, 64, 3), np.uint8), action=1))
         >>> source = pvit_data.MixtureSource(pvit_data.open("data"), "downstream")

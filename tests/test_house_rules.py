@@ -269,6 +269,7 @@ TABLES = {
     "pvit_data/format/manifest.py",  # in which units
     "pvit_data/writing/card.py",  # what other readers see
     "pvit_data/reading/decode.py",  # who decodes what
+    "pvit_data/reading/renumbered.py",  # where its class ids stand
     "pvit_data/clips/transforms.py",  # how each follows geometry
     "pvit_data/tv.py",  # and in torchvision's transforms
     "pvit_data/tasks/table.py",  # the order of tasks

@@ -6,9 +6,10 @@ resuming is remembering s. Composition: `composition.py`; order of the rows of a
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -91,6 +92,12 @@ class Mixture:
         self.wanted = wanted[wanted > 0]
         self._schedule = Schedule(self.wanted)
         self._orders: dict[tuple[int, int], Int64[np.ndarray, "n"]] = {}
+
+    def with_datasets(self, of: Callable[[MixtureSource], SampleSet]) -> Mixture:
+        """The same mixture of the same rows, read through other views of its sources' datasets."""
+        other = copy.copy(self)
+        other.sources = [replace(source, ds=of(source)) for source in self.sources]
+        return other
 
     def plan(self, step: int) -> list[tuple[int, int]]:
         """Global batch `step`: (index of the source, row of its dataset) of each sample."""

@@ -5,7 +5,10 @@ What is damaged raises, or is skipped and counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
@@ -16,6 +19,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.record import Record
 from pvit_data.reading.part import DatasetPart
+from pvit_data.reading.renumbered import RenumberedPart
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
@@ -68,6 +72,44 @@ class ShardDataset(Sequence[Sample]):
         if source not in self.sources:
             raise UsageError(f"no source {source!r}: there is {', '.join(self.sources)}")
         return dict(self.sources[source].spaces)
+
+    def with_spaces(
+        self, source: str, spaces: Mapping[str, LabelSpace], refused: Collection[str] = ()
+    ) -> ShardDataset:
+        """The same samples with the class ids of other label spaces, matched by the classes' names.
+
+        Args:
+            source: whose samples.
+            spaces: the wanted space by field, of fields in which the source has one.
+            refused: fields of which reading a class that the wanted space lacks is an error; of others such labels
+                are left out.
+
+        Example:
+            >>> import numpy as np, pvit_data
+            >>> writer = pvit_data.ShardWriter("d", "s", spaces={"action": pvit_data.LabelSpace("a", ("run", "sit"))})
+            >>> with writer:
+            ...     writer.write(pvit_data.Sample(key="k", action=1, rgb=np.zeros((1, 8, 8, 3), np.uint8)))
+            >>> dataset = pvit_data.open("d").with_spaces("s", {"action": pvit_data.LabelSpace("b", ("sit", "run"))})
+            >>> dataset[0].action
+            0
+        """
+        parts = [
+            RenumberedPart(part, spaces, refused)
+            if part.spec.name == source and any(part.spec.spaces[f] != s for f, s in spaces.items())
+            else part
+            for part in self._parts
+        ]
+        return ShardDataset(parts, self._rows, self._fields, self._on_corrupt, self._skip_limit)
+
+    def digest_of(self, source: str) -> str:
+        """sha256 over a source's index, shards and label spaces: what training on it depends on.
+
+        Cards, notes, and other sources in the same folder don't change it.
+        """
+        mine = [part for part in self._parts if part.spec.name == source]
+        spaces = {field: asdict(space) for field, space in self.spaces_of(source).items()}
+        values = {"spaces": spaces, "splits": {part.split: part.digest() for part in mine}}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         """Reads and decodes one sample; negative numbers count from the end.

@@ -5,6 +5,7 @@ Everything else is reached by its name with `ShardDataset.files`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Collection
@@ -53,6 +54,14 @@ class ForeignPart:
     def key(self, row: int) -> str:
         """The key as the archive has it."""
         return str(self._index.table["key"][int(self._rows[row])].as_py())
+
+    def digest(self) -> dict[str, Any]:
+        """See `DatasetPart`: keys, members and their CRCs of its samples."""
+        table = self._index.table
+        found = hashlib.sha256()
+        for batch in table.take(self._rows).to_batches(max_chunksize=4096):
+            found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
+        return {"index": found.hexdigest()}
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """A column of the index."""

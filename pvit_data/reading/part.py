@@ -47,6 +47,9 @@ class DatasetPart(Protocol):
     def key(self, row: int) -> str:
         """The key of a sample."""
 
+    def digest(self) -> dict[str, Any]:
+        """Hashes of its index and shards as JSON values: equal where its samples are, whatever stands beside them."""
+
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """A column of the index."""
 
@@ -120,6 +123,10 @@ class SplitPart:
     def key(self, row: int) -> str:
         """See `DatasetPart`."""
         return self.index.text("key", row)
+
+    def digest(self) -> dict[str, Any]:
+        """See `DatasetPart`."""
+        return {"index": self.info.index.sha256, "shards": [s.sha256 for s in self.info.shards]}
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """See `DatasetPart`."""

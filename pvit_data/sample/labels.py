@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from jaxtyping import Int64
+
 IGNORE_8 = 255
 IGNORE_16 = 65535
 
@@ -56,3 +59,18 @@ class LabelSpace:
                 f"label space '{self.name}' has ids {self.first}..{self.num_ids - 1}, not {index}"
             )
         return self.classes[index - self.first]
+
+
+def renumbering(given: LabelSpace, wanted: LabelSpace) -> Int64[np.ndarray, "k"]:
+    """By id of `given`: the id that `wanted` gives the class of the same name, -1 where it has none.
+
+    >>> renumbering(LabelSpace("a", ("cat", "dog", "cow")), LabelSpace("b", ("dog", "cat"), first=1))
+    array([ 2,  1, -1])
+    """
+    ids = {name: wanted.first + i for i, name in reversed(list(enumerate(wanted.classes)))}
+    return np.array([-1] * given.first + [ids.get(name, -1) for name in given.classes], np.int64)
+
+
+def is_same(given: LabelSpace, wanted: LabelSpace) -> bool:
+    """Whether every id means the same class in both."""
+    return (given.first, tuple(given.classes)) == (wanted.first, tuple(wanted.classes))

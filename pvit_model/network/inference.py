@@ -7,7 +7,7 @@ repository is enough for `pvit predict` and `pvit eval`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.files import write_file
+from pvit_data.tasks.table import target_spec, target_specs
 from pvit_data.words import first_problem
 from pvit_model.tasks import ACTION, LossOptions, target_names
 
@@ -32,6 +33,8 @@ class Inference(pydantic.BaseModel):
         tasks: auxiliary tasks with a head.
         action: the downstream's classes, or None.
         spaces: label spaces that heads have an output for, by name; `segm` in files.
+        further_spaces: label spaces of fields that the network was trained on without predicting their ids (box
+            classes), by field and name.
         crops: spatial views per clip.
         loss_options: how losses were computed, see `LossOptions`.
         recipe: name of the recipe, for people.
@@ -45,6 +48,7 @@ class Inference(pydantic.BaseModel):
     spaces: dict[str, LabelSpace] = pydantic.Field(
         default={}, validation_alias="segm", serialization_alias="segm"
     )
+    further_spaces: dict[str, dict[str, LabelSpace]] = {}
     crops: int = 1
     loss_options: dict[str, Any] = {}
     recipe: str = ""
@@ -79,6 +83,39 @@ class Inference(pydantic.BaseModel):
         tasks = {**self.clip.tasks, source: tuple(t for t in listed if t in self.tasks)}
         return self.model_copy(update={"clip": self.clip.model_copy(update={"tasks": tasks})})
 
+    def as_downstream(self, source: str, keep_clips: bool = False) -> Inference:
+        """The same with another source in the downstream's place: its clips are made as the downstream's are.
+
+        Args:
+            keep_clips: it was trained on, so its clips are made as they were.
+        """
+        clip, old = self.clip, self.clip.downstream
+        if source == old:
+            return self
+        own = clip.tasks.get(source, ())
+        changed: dict[str, Any] = {
+            "downstream": source,
+            "tasks": {**clip.tasks, source: (*own, *(() if ACTION in own else (ACTION,)))},
+        }
+        if not keep_clips:
+            changed["samplers"] = {**clip.samplers, source: clip.sampler(old)}
+            others = {name: clip.per_source[name] for name in clip.per_source if name != source}
+            like = {source: clip.per_source[old]} if old in clip.per_source else {}
+            changed["per_source"] = {**others, **like}
+        return self.model_copy(update={"clip": clip.model_copy(update=changed)})
+
+    def space_like(self, field: str, space: LabelSpace) -> LabelSpace | None:
+        """The network's label space for a source's: the one of its name, else the first that has all of its classes."""
+        known = self._known(field)
+        same = [s for s in known.values() if set(space.classes) <= set(s.classes)]
+        return known.get(space.name) or next(iter(same), None)
+
+    def _known(self, field: str) -> Mapping[str, LabelSpace]:
+        if field == target_spec(ACTION).field:
+            return {} if self.action is None else {self.action.name: self.action}
+        predicted = (spec.field for spec in target_specs(self.tasks) if spec.by_space)
+        return self.spaces if field in predicted else self.further_spaces.get(field, {})
+
     def save(self, folder: Path) -> None:
         """Writes `inference.json`."""
         text = json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
@@ -100,8 +137,9 @@ class Inference(pydantic.BaseModel):
             ) from None
         except pydantic.ValidationError as error:
             raise FormatError(f"{path}: {first_problem(error)}") from None
-        return found.model_copy(update={"spaces": {k: _tuples(v) for k, v in found.spaces.items()}})
+        further = {field: _tuples(named) for field, named in found.further_spaces.items()}
+        return found.model_copy(update={"spaces": _tuples(found.spaces), "further_spaces": further})
 
 
-def _tuples(space: LabelSpace) -> LabelSpace:
-    return replace(space, classes=tuple(space.classes))
+def _tuples(spaces: Mapping[str, LabelSpace]) -> dict[str, LabelSpace]:
+    return {name: replace(s, classes=tuple(s.classes)) for name, s in spaces.items()}

@@ -1,7 +1,6 @@
-"""Load published backbone weights: container and naming are detected, shapes adapted, and everything reported.
+"""Load published backbone weights: naming is detected, shapes adapted, and everything reported.
 
-Files: SlowFast (`{"model_state": ...}`), `{"state_dict": ...}`, plain state dicts (torchvision), `.safetensors`.
-Nothing is matched silently: see `LoadReport`.
+Nothing is matched silently: see `LoadReport`. Which files there are says `state_file`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from pvit_data.errors import ConfigError, SourceError
+from pvit_data.sample.labels import LabelSpace
 from pvit_model.backbones.base import Backbone
-
-PREFIXES = ("module.", "model.", "backbone.")
-CONTAINERS = ("model_state", "state_dict", "model")
+from pvit_model.network.class_rows import RowNames, published_classes, rows_by_name
+from pvit_model.network.state_file import StateFile, open_state
 
 
 @dataclass
@@ -27,7 +26,7 @@ class LoadReport:
 
     Args:
         loaded: taken as they are.
-        resized: interpolated or inflated to another shape.
+        resized: interpolated or inflated to another shape, or taken class by class.
         fresh: of the model, not in the file (or of a size that cannot be adapted): left as initialised.
         unused: of the file (its own names), not in the model.
     """
@@ -65,29 +64,35 @@ def _some(names: list[str], most: int = 6) -> str:
 
 
 def load_backbone_checkpoint(
-    model: nn.Module, source: str | Path | Mapping[str, Any], *, allow_partial: bool = False
+    model: nn.Module,
+    source: str | Path | Mapping[str, Any],
+    *,
+    allow_partial: bool = False,
+    classes: LabelSpace | None = None,
 ) -> LoadReport:
-    """Fill a model's backbone, and its action head where the number of classes agrees, with published weights.
+    """Fill a model's backbone with published weights, and its action head where its classes are known to be the same.
 
     Args:
         model: a `PViT`, or a backbone alone.
         source: a file, or a state dict that is already in memory.
         allow_partial: also where less than half of the backbone's parameters is filled.
+        classes: what the model's classes are. The file's head is then taken class by class, by the names that the file
+            gives; of a file without names where they are classes of Kinetics-400 or SSv2 and it has as many as these;
+            else it is left fresh. Default: a head of the same size is taken as it is.
 
     Returns:
         what was loaded, resized, left fresh, and left over; `print` shows it as a table.
 
     Raises:
-        SourceError: if the file is missing or holds no state dict.
+        SourceError: if the file is missing, holds no state dict, or a weight that is no finite number.
         ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
     """
-    where = "the given state dict" if isinstance(source, Mapping) else f"'{source}'"
-    state = _strip(_unwrap(source if isinstance(source, Mapping) else _read(Path(source)), where))
+    file = open_state(source)
     backbone = cast(Backbone, getattr(model, "backbone", model))
-    translated = backbone.translate(state)
+    translated = backbone.translate(file.tensors)
     if translated is None:
         raise ConfigError(
-            f"{where}: {type(backbone).__name__} knows no published weights; "
+            f"{file.where}: {type(backbone).__name__} knows no published weights; "
             "start from a run's with model.init_from"
         )
     own = dict(backbone.named_parameters())
@@ -95,24 +100,40 @@ def load_backbone_checkpoint(
     head = getattr(model, "head", None)
     named = head.named_parameters() if isinstance(head, nn.Linear) else ()
     every = inside | {f"head.{name}": parameter for name, parameter in named}
+    rows = _head_rows(file, translated, classes)
     fitted = {
-        name: _fitted(
-            translated.get(name), tensor.shape, backbone if name in inside else None, name
+        name: fitted_to(
+            name,
+            translated.get(name),
+            tensor,
+            backbone if name in inside else None,
+            rows.get(name),
         )
         for name, tensor in every.items()
+        if name in inside or name in translated
     }
     filled = [name for name in own if fitted[name] is not None]
     if not filled:
         raise ConfigError(
-            f"{where} has no parameter of this backbone: its first names are {_some(sorted(state), 3)}; "
+            f"{file.where} has no parameter of this backbone: its first names are {_some(sorted(file.tensors), 3)}; "
             "choose the backbone that the file belongs to"
         )
     if not allow_partial:
-        check_share(where, own, filled)
-    report = LoadReport(unused=sorted(name for name in translated if name not in every))
-    for name, tensor in every.items():
-        _load_one(name, tensor, translated.get(name), fitted[name], report)
-    return report
+        check_share(file.where, own, filled)
+    return fill(file.where, every, translated, fitted)
+
+
+def _head_rows(
+    file: StateFile, given: Mapping[str, Tensor], classes: LabelSpace | None
+) -> dict[str, RowNames]:
+    """What the rows of the head's parameters stand for; nothing where the caller does not say what the model's do."""
+    if classes is None or "head.weight" not in given:
+        return {}
+    number = len(given["head.weight"])
+    theirs = published_classes(number, classes.classes)
+    if len(file.classes) == number:
+        theirs = LabelSpace("file", file.classes)
+    return {"head.weight": (theirs, classes), "head.bias": (theirs, classes)}
 
 
 def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) -> None:
@@ -135,74 +156,63 @@ def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) 
         )
 
 
-def _fitted(
-    value: Tensor | None, shape: torch.Size, backbone: Backbone | None, name: str
-) -> Tensor | None:
-    """A published value in the model's shape; None where there is none. Only a backbone's own can be resized."""
-    if value is None or value.shape == shape:
-        return value
-    return None if backbone is None else backbone.resize(name, value, shape)
-
-
-def _load_one(
+def fitted_to(
     name: str,
-    own: Tensor,
     given: Tensor | None,
-    fitted: Tensor | None,
-    report: LoadReport,
-) -> None:
+    own: Tensor,
+    backbone: Backbone | None = None,
+    rows: RowNames | None = None,
+) -> Tensor | None:
+    """Given weights in the shape of a parameter; None where they cannot be had.
+
+    Args:
+        name: the backbone's own, for what it can resize.
+        given: the weights; None: there are none.
+        own: the parameter.
+        backbone: whose parameter it is, which may resize it; None: of no backbone.
+        rows: classes of the given rows and of its own, where rows are classes.
+    """
     if given is None:
-        report.fresh.append(name)
-    elif fitted is None:
-        report.fresh.append(f"{name} {tuple(given.shape)} -> {tuple(own.shape)}")
-    else:
+        return None
+    if rows is not None:
+        return rows_by_name(own, given, rows)
+    if given.shape == own.shape:
+        return given
+    return None if backbone is None else backbone.resize(name, given, own.shape)
+
+
+def fill(
+    where: str,
+    every: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    fitted: Mapping[str, Tensor | None],
+) -> LoadReport:
+    """Copies fitted weights into parameters.
+
+    Args:
+        where: they come from.
+        every: the parameters.
+        given, fitted: the weights as they are, and in the parameters' shape.
+
+    Raises:
+        SourceError: naming the first one that holds what is no finite number; nothing is copied.
+    """
+    for name, value in fitted.items():
+        if value is not None and not bool(torch.isfinite(value).all()):
+            bad = int((~torch.isfinite(value)).sum())
+            raise SourceError(
+                f"{where}: tensor '{name}' holds {bad:,} values that are not finite; download it again, or use another"
+            )
+    report = LoadReport(unused=sorted(name for name in given if name not in every))
+    for name, parameter in every.items():
+        value = fitted.get(name)
+        if value is None:
+            size = (
+                f" {tuple(given[name].shape)} -> {tuple(parameter.shape)}" if name in given else ""
+            )
+            report.fresh.append(name + size)
+            continue
         with torch.no_grad():
-            own.copy_(fitted)
-        (report.loaded if fitted is given else report.resized).append(name)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise SourceError(
-            f"checkpoint '{path}' does not exist; give the path of a downloaded file",
-            reason="missing-file",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).splitlines()[0][:200]
-        raise SourceError(
-            f"checkpoint '{path}' cannot be read as tensors ({first}); download it again"
-        ) from error
-    if not isinstance(found, Mapping):
-        raise SourceError(
-            f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict"
-        )
-    return found
-
-
-def _unwrap(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    for key in CONTAINERS:
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not state:
-        raise SourceError(
-            f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}"
-        )
-    return state
-
-
-def _strip(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefixes of wrappers, in any order and number."""
-    out = {}
-    for name, value in state.items():
-        while name.startswith(PREFIXES):
-            name = name.split(".", 1)[1]
-        out[name] = value
-    return out
+            parameter.copy_(value)
+        (report.loaded if value is given[name] else report.resized).append(name)
+    return report

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pvit_data.errors import ConfigError, SourceError
-from pvit_data.storage.files import replacing, write_file
+from pvit_data.storage.files import write_file
 from pvit_data.words import first_problem
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class HubMixin:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the weights and the configuration; existing ones are replaced."""
-        from safetensors.torch import save_file
+        from pvit_model.network.tensor_file import save_tensors
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,8 +33,7 @@ class HubMixin:
             name: value.detach().cpu().contiguous()
             for name, value in cast("nn.Module", self).state_dict().items()
         }
-        with replacing(folder / WEIGHTS) as part:
-            save_file(state, part, metadata={"format": "pt"})
+        save_tensors(folder / WEIGHTS, state, {"format": "pt"})
         write_file(folder / CONFIG, self.config.model_dump_json(indent=2) + "\n")
 
     @classmethod
@@ -57,7 +56,7 @@ class HubMixin:
                 raise SourceError(
                     f"model '{source}' has no {name}; expected a folder written by save_pretrained"
                 )
-        model = cls(_read_config(folder / CONFIG))  # type: ignore[call-arg]
+        model = cls(read_config(folder))  # type: ignore[call-arg]
         try:
             state = load_file(folder / WEIGHTS)
         except Exception as error:
@@ -79,11 +78,17 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
         ) from error
 
 
-def _read_config(path: Path) -> PViTConfig:
+def read_config(folder: Path) -> PViTConfig:
+    """The configuration of a network's folder.
+
+    Raises:
+        ConfigError: if it is none of ours.
+    """
     from pydantic import ValidationError
 
     from pvit_model.config import PViTConfig
 
+    path = folder / CONFIG
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return PViTConfig(**content)

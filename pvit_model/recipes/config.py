@@ -193,10 +193,11 @@ class RunConfig(Strict):
 
 
 class TrainConfig(Strict):
-    """A whole run. `name` and `about` describe the recipe it came from."""
+    """A whole run. `name` and `about` describe the recipe it came from, `pretrained` the weights that it means."""
 
     name: str = "custom"
     about: str = ""
+    pretrained: str = ""
     clip: ClipConfig = ClipConfig()
     data: DataConfig = DataConfig()
     mixture: MixtureConfig = MixtureConfig()

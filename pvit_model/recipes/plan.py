@@ -6,20 +6,23 @@ found here.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import choose
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import find_sources, open_split
+from pvit_data.mixing.sources import find_sources, open_split, sampler_of
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.open import open_dataset
+from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import ordered, target_spec, target_specs
 from pvit_model.backbones import build_backbone
@@ -109,21 +112,64 @@ class Plan:
             tasks=self.tasks if self.heads else (),
             action=self.action,
             spaces=dict(self.spaces),
+            further_spaces=_further_spaces(self.sources),
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
         )
 
     def data_hashes(self) -> dict[str, str]:
-        """sha256 of each dataset's manifest, by URL."""
-        return {url: _manifest_hash(url) for url in sorted({s.url for s in self.sources})}
+        """sha256 of each source's index, shards and label spaces, by its name."""
+        return {s.name: open_dataset(s.url, source=s.name).digest_of(s.name) for s in self.sources}
+
+    def in_spaces_of(self, known: Inference, strict: bool = True) -> Plan:
+        """The same with the class ids of a network that exists: the same class has the same name.
+
+        Args:
+            known: the network's.
+            strict: refuse classes that it lacks; else such labels are left out.
+
+        Raises:
+            UsageError: naming the first class of the samples that the network lacks.
+        """
+        sources = tuple(_in_spaces(source, known, strict) for source in self.sources)
+        trained = {source.name: source.train for source in sources}
+        return replace(
+            self,
+            sources=sources,
+            mixture=self.mixture.with_datasets(lambda source: trained[source.name]),
+            spaces={name: known.spaces.get(name, space) for name, space in self.spaces.items()},
+            action=self.action and known.action,
+        )
 
 
-def _manifest_hash(url: str) -> str:
-    import fsspec
+def _in_spaces(source: SourcePlan, known: Inference, strict: bool) -> SourcePlan:
+    given = source.train.spaces_of(source.name)
+    wanted = {f: w for f, s in given.items() if (w := known.space_like(f, s)) is not None}
+    action = target_spec(ACTION).field
+    if source.role != "downstream":
+        wanted.pop(action, None)
+    predicted = (action, *(spec.field for spec in target_specs(source.tasks) if spec.by_space))
+    refused = [field for field in predicted if strict and field in wanted]
+    datasets = [ds for ds in (source.train, source.val) if ds is not None]
+    if action in refused:
+        table = Renumbering(action, given[action], wanted[action])
+        for name in (name for ds in datasets for name in table.lost(ds.column(action))):
+            raise UsageError(lost_text(f"source '{source.name}'", action, name, wanted[action]))
+    train, *val = (ds.with_spaces(source.name, wanted, refused) for ds in datasets)
+    return replace(source, train=train, val=val[0] if val else None)
 
-    with fsspec.open(f"{url.rstrip('/')}/manifest.json", "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+
+def _further_spaces(sources: Sequence[SourcePlan]) -> dict[str, dict[str, LabelSpace]]:
+    """Label spaces of fields that are trained without predicting their ids, by field and name."""
+    found: dict[str, dict[str, LabelSpace]] = {}
+    for source in sources:
+        spaces = source.train.spaces_of(source.name)
+        for spec in target_specs(source.tasks):
+            if spec.field in spaces and not spec.by_space:
+                space = spaces[spec.field]
+                found.setdefault(spec.field, {}).setdefault(space.name, space)
+    return found
 
 
 def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
@@ -139,7 +185,9 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
     _check_classes(sources)
-    return _finish(chosen.config, sources, mixture, notes)
+    plan = _finish(chosen.config, sources, mixture, notes)
+    # Sources that share a label space may number it otherwise.
+    return plan.in_spaces_of(plan.inference())
 
 
 def _check_classes(sources: Sequence[SourcePlan]) -> None:
@@ -251,7 +299,7 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
             space = source.train.spaces_of(source.name).get(target_spec(task).field)
             if space is None:
                 continue
-            if found.setdefault(space.name, space).classes != space.classes:
+            if not set(space.classes) <= set(found.setdefault(space.name, space).classes):
                 raise PvitError(
                     f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
                 )
@@ -294,6 +342,7 @@ def plan_lines(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"
         )
     lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
+    lines.append(f"sampler    {'; '.join(_sampling(source, clip) for source in plan.sources)}")
     rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
     lines.append(
         f"optimiser  {optim.name}, lr {rate:g}, weight decay {optim.weight_decay:g}, batch {config.mixture.batch_size}"
@@ -311,6 +360,19 @@ def plan_lines(
     lines += [*weights, *([memory] if memory else [])]
     lines.append(f"results    {out}")
     return lines + [f"note       {note}" for note in plan.notes]
+
+
+def _sampling(source: SourcePlan, clip: ClipConfig) -> str:
+    """How clips are cut from a source's videos, and how long one of a middling video is."""
+    own, sampler = clip.of_source(source.name), sampler_of(source.train, source.name, clip)
+    frames = int(np.median(source.train.column("frames")))
+    fps = float(np.median(source.train.column("fps")))
+    if frames < 2:
+        return f"{source.name} stills"
+    shown = choose(sampler, frames, own.num_frames, rate=own.rate, fps=fps)
+    span = int(shown[-1] - shown[0]) + 1
+    length = f"{span / fps:.2g} s" if fps > 0 else "of unknown rate"
+    return f"{source.name} {sampler}, {span} of {frames} frames, {length}"
 
 
 def _scaled(config: TrainConfig) -> bool:

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pvit_data.errors import FormatError
 from pvit_data.storage.files import sync, write_file
+from pvit_model.network.tensor_file import save_tensors
 from pvit_model.ranks import like, whole
 
 VERSION = 1
@@ -110,11 +111,10 @@ def save_checkpoint(
     try:
         save_model(temporary)
         slots = optimizer if isinstance(optimizer, Mapping) else optimizer_tensors(optimizer)
-        save_file(dict(slots), temporary / "optimizer.safetensors")
+        save_tensors(temporary / "optimizer.safetensors", slots)
         if ema is not None:
-            save_file(
-                {k: v.cpu().contiguous() for k, v in ema.items()}, temporary / "ema.safetensors"
-            )
+            averaged = {k: v.cpu().contiguous() for k, v in ema.items()}
+            save_tensors(temporary / "ema.safetensors", averaged)
         write_json(temporary / "state.json", {**state, "step": step, "version": VERSION})
         _seal(temporary)
         if final.exists():  # saved again: the old one stays loadable until the new one is there

@@ -3,7 +3,7 @@
 RUN/
     config.yaml        the resolved configuration
     plan.txt           the plan as it was printed
-    data.json          sha256 of each dataset's manifest
+    data.json          where each source is, and the sha256 of its index, shards and label spaces
     environment.json   code version, libraries, machine
     metrics.jsonl, tensorboard/
     checkpoints/step-*/
@@ -15,27 +15,44 @@ RUN/
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import write_file
+from pvit_data.storage.storage import Storage
 from pvit_model.network.pvit import PViT
+from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
 from pvit_model.recipes.plan import Plan
 from pvit_model.runs.checkpoint import write_json
 from pvit_model.runs.environment import environment
 
-FREE_TO_CHANGE = ("about", "name", "data", "run")
+FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A source whose data are others than when the run began.
+
+    Args:
+        source: its name.
+        old, new: hashes; "" where there was, or is, none.
+    """
+
+    source: str
+    old: str
+    new: str
 
 
 def prepare(out: Path, resume: bool, is_main: bool) -> None:
@@ -63,8 +80,62 @@ def describe(out: Path, plan: Plan, lines: list[str]) -> None:
     """Writes what the run is made of."""
     write_file(out / "config.yaml", plan.config.to_yaml())
     write_file(out / "plan.txt", "\n".join(lines) + "\n")
-    write_json(out / "data.json", plan.data_hashes())
+    write_json(out / "data.json", data_record(plan))
     write_json(out / "environment.json", environment())
+
+
+def data_record(plan: Plan) -> dict[str, Any]:
+    """What `data.json` says: URL and hash of each source."""
+    hashes = plan.data_hashes()
+    return {"sources": {s.name: {"url": s.url, "sha256": hashes[s.name]} for s in plan.sources}}
+
+
+def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
+    """Which sources are not those that a run began with, and sentences about what cannot be told.
+
+    Runs of earlier versions recorded the sha256 of each folder's manifest, which says less: these are compared.
+    """
+    if not (out / "data.json").is_file():
+        return [], ["this run has no data.json: whether its data are the same cannot be told"]
+    old = json.loads((out / "data.json").read_bytes())
+    if "sources" not in old:
+        return _changed_manifests(old, plan)
+    hashes = plan.data_hashes()
+    before = {name: entry["sha256"] for name, entry in old["sources"].items()}
+    changes = [
+        Change(name, before.get(name, ""), hashes.get(name, ""))
+        for name in sorted({*before, *hashes})
+        if before.get(name) != hashes.get(name)
+    ]
+    return changes, []
+
+
+def _changed_manifests(old: Mapping[str, str], plan: Plan) -> tuple[list[Change], list[str]]:
+    changes, unknown = [], []
+    for source in plan.sources:
+        if source.url not in old:
+            unknown.append(
+                f"source '{source.name}' was elsewhere when this run began: whether it is the same cannot be told"
+            )
+            continue
+        found = hashlib.sha256(Storage(source.url).read("manifest.json")).hexdigest()
+        if found != old[source.url]:
+            changes.append(Change(source.name, old[source.url], found))
+    return changes, unknown
+
+
+def check_data(changes: Sequence[Change]) -> None:
+    """Refuses data that changed.
+
+    Raises:
+        UsageError: naming the first source.
+    """
+    for change in changes:
+        what = "is new" if not change.old else "is gone" if not change.new else "was changed"
+        raise UsageError(
+            f"--resume: source '{change.source}' {what} since the run began (sha256 {change.old[:12] or 'none'}, now "
+            f"{change.new[:12] or 'none'}); give the data it had, start a new run, or go on with --allow-changed-data"
+        )
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -78,13 +149,18 @@ def identity(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def check_same(plan: Plan, state: Mapping[str, Any]) -> None:
+def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False) -> None:
     """Compares a checkpoint's identity with the plan's.
+
+    Args:
+        changed_data: the samples may be others, so their numbers are not compared.
 
     Raises:
         UsageError: naming the first difference.
     """
     old, new = (_comparable(values, plan) for values in (state["identity"], identity(plan)))
+    if changed_data:
+        old["rows"] = new["rows"]
     for path, was, now in differences(old, new):
         raise UsageError(
             f"--resume: {path} was {was!r} and is now {now!r}; undo that change, or start a new run"
@@ -154,9 +230,8 @@ def debug_bundle(
     tensors = {"video": batch.video}
     for name, t in batch.targets.items():
         tensors |= {f"{name}.rows": t.rows, f"{name}.value": t.value, f"{name}.valid": t.valid}
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path / "batch.safetensors"
-    )
+    cpu = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_tensors(path / "batch.safetensors", cpu)
     facts = {
         "step": batch.step,
         "keys": batch.keys,

@@ -44,6 +44,7 @@ class MetricsLog:
     def __init__(self, run: Path, resume_step: int | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        self._run = run
         kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
         write_file(run / FILE, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = (run / FILE).open("a", encoding="utf-8")
@@ -61,9 +62,14 @@ class MetricsLog:
         self._board.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Flushes and closes both."""
-        self._file.close()
-        self._board.close()
+        """Flushes and closes both; what a full disk left empty goes."""
+        try:
+            self._file.close()
+            self._board.close()
+        finally:
+            for path in (self._run / FILE, *(self._run / "tensorboard").glob("events*")):
+                if path.is_file() and not path.stat().st_size:
+                    path.unlink()
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import nn
 
-from pvit_data.errors import ConfigError, FormatError, UsageError
+from pvit_data.errors import ConfigError, FormatError
+from pvit_data.sample.labels import LabelSpace
+from pvit_model.config import PViTConfig
+from pvit_model.network.class_rows import RowNames
 from pvit_model.network.create import create_model
-from pvit_model.network.published import LoadReport, check_share, load_backbone_checkpoint
+from pvit_model.network.inference import Inference
+from pvit_model.network.published import check_share, fill, fitted_to, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
-from pvit_model.network.save import WEIGHTS
-from pvit_model.recipes.plan import Plan
+from pvit_model.network.save import WEIGHTS, read_config
+from pvit_model.recipes.plan import Plan, plan_lines
+from pvit_model.training.engine import known_faults
+from pvit_model.training.memory import memory_line
+from pvit_model.training.optim import BACKBONE
 from pvit_model.training.sharded import recompute_blocks
 from pvit_model.using.loading import find_model
 
@@ -36,38 +44,85 @@ def build_network(
     except TypeError as error:  # an option that neither the network nor its backbone has
         raise ConfigError(f"model.options {config.options}: {error}") from None
     if config.init_from and not started:
-        note(_start_from(network, config.init_from, config.allow_partial))
+        note(_start_from(network, plan))
     elif config.checkpoint and not started:
         report = load_backbone_checkpoint(
-            network, config.checkpoint, allow_partial=config.allow_partial
+            network, config.checkpoint, allow_partial=config.allow_partial, classes=plan.action
         )
         note(f"weights    {config.checkpoint}: {report.line()}")
+    elif plan.config.pretrained and not started:
+        note(
+            f"weights    NONE GIVEN: starts from RANDOM weights, but the recipe means {plan.config.pretrained}; "
+            "give model.checkpoint=FILE or model.init_from=RUN"
+        )
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network
 
 
-def _start_from(network: PViT, where: str, allow_partial: bool) -> str:
-    """Copies every weight that has the same name and shape; says what did not fit."""
+def _start_from(network: PViT, plan: Plan) -> str:
+    """Copies every weight that fits: class by class, task by task, positions resized; says what did not."""
+    config = plan.config.model
+    where = f"model.init_from '{config.init_from}'"
+    folder = find_model(config.init_from)
     try:
-        given = load_file(find_model(where) / WEIGHTS)
-    except UsageError:
-        raise
+        given = load_file(folder / WEIGHTS)
     except Exception as error:
-        raise FormatError(f"model.init_from '{where}': weights are unreadable ({error})") from None
+        raise FormatError(f"{where}: weights are unreadable ({error})") from None
     own = network.state_dict()
-    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    if not fitting:
-        raise FormatError(
-            f"model.init_from '{where}': none of its {len(given)} weights fits this network"
+    rows = _rows(network, plan, folder)
+    fitted = {
+        name: fitted_to(
+            name.removeprefix(BACKBONE),
+            given.get(name),
+            value,
+            network.backbone if name.startswith(BACKBONE) else None,
+            rows.get(name),
         )
-    if not allow_partial:
-        check_share(f"model.init_from '{where}'", own, fitting)
-    network.load_state_dict(fitting, strict=False)
-    report = LoadReport(
-        sorted(fitting), [], sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))
-    )
-    return f"weights    {where}: {report.line()}"
+        for name, value in own.items()
+    }
+    filled = [name for name, value in fitted.items() if value is not None]
+    if not filled:
+        raise FormatError(f"{where}: none of its {len(given)} weights fits this network")
+    if not config.allow_partial:
+        backbone = {name: value for name, value in own.items() if name.startswith(BACKBONE)}
+        check_share(where, backbone, [name for name in filled if name in backbone])
+    return f"weights    {config.init_from}: {fill(where, own, given, fitted).line()}"
+
+
+def _rows(network: PViT, plan: Plan, folder: Path) -> dict[str, RowNames]:
+    """What the rows of parameters stand for, in the given network and in this one: classes, or tasks."""
+    theirs, config = Inference.load(folder), read_config(folder)
+    found = dict.fromkeys(("head.weight", "head.bias"), (theirs.action, plan.action))
+    heads = tuple(f"heads.{task}." for task in network.by_space)
+    for name in network.state_dict():
+        for space in plan.spaces:
+            if name.startswith(heads) and f".{space}." in name:
+                found[name] = theirs.spaces.get(space), plan.spaces[space]
+    if network.config.num_prompts and network.config.prompts == config.prompts == "task":
+        found["prompts"] = _prompt_rows(config), _prompt_rows(network.config)
+    return found
+
+
+def _prompt_rows(config: PViTConfig) -> LabelSpace:
+    each = range(config.prompts_per_task)
+    return LabelSpace("prompts", tuple(f"{task}.{i}" for task in config.tasks for i in each))
+
+
+def announcement(
+    network: PViT, plan: Plan, out: Path, weights: Sequence[str], ranks: int = 1
+) -> list[str]:
+    """What a run is about to do, in lines, with what to beware of.
+
+    Args:
+        out: the run's folder.
+        weights: what `build_network` noted.
+        ranks: processes.
+    """
+    faults = known_faults(plan.config.run.precision)
+    memory = memory_line(network, plan, ranks)
+    lines = plan_lines(plan, parameter_counts(network), out, memory, weights)
+    return lines + [f"WARNING    {fault}" for fault in faults]
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:

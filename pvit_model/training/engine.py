@@ -32,8 +32,7 @@ def make_accelerator(run: RunConfig) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-    if run.precision == "fp16" and not torch.cuda.is_available():
-        raise ConfigError("run.precision = 'fp16' needs an accelerator; use bf16 or fp32 on a CPU")
+    check_precision(run)
     # A few operations have no deterministic form on an accelerator: they warn, they don't end the run.
     torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
     if run.deterministic:
@@ -48,6 +47,45 @@ def make_accelerator(run: RunConfig) -> Accelerator:
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
         ],
     )
+
+
+def check_precision(run: RunConfig) -> None:
+    """Refuses what the machine cannot compute in.
+
+    Raises:
+        ConfigError: for fp16 without an accelerator.
+    """
+    if run.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("run.precision = 'fp16' needs an accelerator; use bf16 or fp32 on a CPU")
+
+
+def known_faults(precision: str, version: str | None = None, cudnn: int | None = None) -> list[str]:
+    """Sentences about faults of this PyTorch and cuDNN that a run on an accelerator would meet.
+
+    Args:
+        precision: of the run.
+        version: of PyTorch; default: the one that runs.
+        cudnn: its cuDNN, 90800 for 9.8.0; 0: none. Default: the one in use, where there is an accelerator.
+
+    Example:
+        >>> len(known_faults("bf16", "2.9.0+cu128", 91002)), known_faults("fp32", "2.9.0", 91002)
+        (2, [])
+    """
+    if cudnn is None:
+        cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else 0  # type: ignore[no-untyped-call]
+    version = torch.__version__ if version is None else version
+    found = []
+    if precision == "bf16" and cudnn and version.split("+")[0] == "2.9.0":
+        found.append(
+            "PyTorch 2.9.0 computes bf16 3D convolutions without cuDNN, 4 times slower and with 3 to 17 times the "
+            "memory (pytorch issues 166122, 166643, 174051); take another version, or run.precision=fp32"
+        )
+    if precision == "bf16" and 90800 <= (cudnn or 0) < 91100:
+        found.append(
+            f"cuDNN {cudnn // 10000}.{cudnn // 100 % 100} gives wrong bf16 3D convolutions without an error, as all "
+            "from 9.8 to 9.10 (pytorch issue 163539); take another version, or run.precision=fp32"
+        )
+    return found
 
 
 def join_ranks(timeout: timedelta) -> None:

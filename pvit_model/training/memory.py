@@ -1,13 +1,14 @@
 """How much memory a training step needs, estimated before anything is trained or allocated.
 
 One clip runs forward on the device of the run, without labels and with all of them, and what autograd keeps for the
-backward pass is added up; weights, gradients and optimiser state are counted. Workspace of kernels, the allocator's
-fragments and, with recomputed activations, the block at work come on top.
+backward pass is added up; weights, gradients and optimiser state are counted, and on a CPU what it takes to work with
+them. With recomputed activations the block at work comes on top.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,11 @@ from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.plan import Plan
 
 SLOTS = {"adam": 2, "adamw": 2, "sgd": 1}
+PROCESS = 65 << 20
+"""Bytes that a run on a CPU needs whatever its size, beyond what its libraries take when they are imported."""
+WORKSPACE = 1.6
+"""What kernels, gradients of activations and the allocator's gaps take on a CPU, as a multiple of the activations:
+between the 0.8 of the demo and the 2.4 of MViTv2-S, so that the peak of both is met within a factor of 1.5."""
 
 
 def rows_per_step(plan: Plan, clips: int) -> dict[str, int]:
@@ -130,7 +136,22 @@ def memory_line(network: PViT, plan: Plan, ranks: int = 1) -> str:
         activations = activation_bytes(network, plan, clips)
     except Exception as error:
         return f"memory     {memory_text(state)} weights and optimiser; activations unknown ({type(error).__name__})"
-    return (
-        f"memory     about {memory_text(state + activations)} per rank: {memory_text(state)} weights and optimiser, "
+    device = next(network.parameters()).device
+    working = round(PROCESS + WORKSPACE * activations) if device.type == "cpu" else 0
+    total = state + activations + working
+    line = (
+        f"memory     about {memory_text(total)} per rank: {memory_text(state)} weights and optimiser, "
         f"{memory_text(activations)} activations of {clips} clips"
+        + (f", {memory_text(working)} to work with" if working else "")
     )
+    there = machine_bytes(device)
+    if total <= there:
+        return line
+    return f"{line}; MORE THAN THERE IS HERE ({memory_text(there)}): see 'When memory is short' in docs/training.md"
+
+
+def machine_bytes(device: torch.device) -> int:
+    """Memory of a device in bytes, free or not."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -23,6 +23,7 @@ def train(
     settings: Sequence[str] = (),
     resume: bool = False,
     fast_dev_run: bool = False,
+    allow_changed_data: bool = False,
     console: Console | None = None,
 ) -> TrainResult:
     """Trains a model on the sources of one or more folders of shards.
@@ -35,6 +36,7 @@ def train(
         settings: changes to the recipe, each `"a.b=c"`.
         resume: continue from the newest checkpoint in `out`.
         fast_dev_run: two steps and tiny validations, to see that everything works.
+        allow_changed_data: resume although a source was changed since the run began; logged with both hashes.
         console: where progress is shown; default: nowhere.
 
     Returns:
@@ -59,4 +61,5 @@ def train(
         if isinstance(recipe, TrainConfig)
         else load_recipe(recipe, changes)
     )
-    return run_plan(make_plan(config, shards), Path(out), console, resume, fast_dev_run)
+    plan = make_plan(config, shards)
+    return run_plan(plan, Path(out), console, resume, fast_dev_run, allow_changed_data)

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,17 +24,17 @@ from pvit_data.loading.batch import Batch
 from pvit_data.loading.loader import loader
 from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
+from pvit_model.network.inference import Inference
 from pvit_model.network.total_loss import UncertaintyWeights
-from pvit_model.recipes.plan import Plan, plan_lines
+from pvit_model.recipes.plan import Plan
 from pvit_model.reporting.examples import draw_examples
 from pvit_model.reporting.report import write_report
 from pvit_model.reporting.view import View, make_view
 from pvit_model.runs import checkpoint, folder
 from pvit_model.runs.log import MetricsLog
 from pvit_model.training import optim, sharded
-from pvit_model.training.build import build_network, parameter_counts
+from pvit_model.training.build import announcement, build_network
 from pvit_model.training.engine import make_accelerator, release
-from pvit_model.training.memory import memory_line
 from pvit_model.training.progress import Clock, Progress, TrainResult, seed_all, step_seed
 from pvit_model.training.signals import StopRequest
 from pvit_model.training.step import StepOptions, Stepper, StepResult
@@ -57,6 +58,7 @@ class Trainer:
         console: where progress is shown.
         resume: continue from the newest checkpoint in `out`.
         fast_dev_run: two steps and two clips per validation, to see that everything works.
+        allow_changed_data: resume although a source's data are others than when the run began.
     """
 
     def __init__(
@@ -66,7 +68,13 @@ class Trainer:
         console: Console,
         resume: bool = False,
         fast_dev_run: bool = False,
+        allow_changed_data: bool = False,
     ) -> None:
+        self.changes: list[folder.Change] = []
+        self.remarks: list[str] = []
+        found = checkpoint.newest(out / "checkpoints") if resume else None
+        if found is not None:
+            plan = self._same_data(plan, out, found, allow_changed_data)
         self.plan, self.out, self.config, self.console = plan, out, plan.config, console
         run = self.config.run
         if run.threads:
@@ -75,8 +83,7 @@ class Trainer:
         self.num_steps = min(plan.num_steps, 2) if fast_dev_run else plan.num_steps
         seed_all(step_seed(run.seed, -1, 0))  # the same initial weights on every rank
         self.started_from: list[str] = []
-        started = resume and bool(checkpoint.checkpoints(out / "checkpoints"))
-        self.network = build_network(plan, self.started_from.append, started)
+        self.network = build_network(plan, self.started_from.append, started=found is not None)
         self.shards = self._sharded()
         self.balance = self._balance()
         learned = (
@@ -91,10 +98,21 @@ class Trainer:
         self.progress = Progress()
         self.reports: list[SourceReport] = []
         # Before `prepare`: it moves parameters to the device in place and wraps, but never copies on one device.
-        self._restore(resume)
+        self._restore(resume, found)
         self.model, self.stepping = self._prepared()
         self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
         self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
+
+    def _same_data(self, plan: Plan, out: Path, found: Path, allow: bool) -> Plan:
+        """The plan in the class ids of the run that goes on, whose data must be the same.
+
+        Raises:
+            UsageError: if a source was changed and that is not allowed, or the network lacks one of its classes.
+        """
+        self.changes, self.remarks = folder.changed_data(out, plan)
+        if not allow:
+            folder.check_data(self.changes)
+        return plan.in_spaces_of(Inference.load(found))
 
     def _step_options(self) -> StepOptions:
         optim = self.config.optim
@@ -133,16 +151,15 @@ class Trainer:
         """Whether this rank writes files and speaks."""
         return bool(self.accelerator.is_main_process)
 
-    def _restore(self, resume: bool) -> None:
+    def _restore(self, resume: bool, found: Path | None) -> None:
         folder.prepare(self.out, resume, self.is_main)
         self.accelerator.wait_for_everyone()
-        found = checkpoint.newest(self.out / "checkpoints") if resume else None
         if found is None:
             return
         state = checkpoint.restore(
             found, self.network, self.optimizer, self.ema.tensors if self.ema else None
         )
-        folder.check_same(self.plan, state)
+        folder.check_same(self.plan, state, bool(self.changes))
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
         self.progress = Progress(**state["progress"])
@@ -163,6 +180,7 @@ class Trainer:
         try:
             with StopRequest() as stop:
                 self._announce(view)
+                self._tell_changes(view, log)
                 self._loop(view, log, stop)
                 self._finish(view, log)
         finally:
@@ -176,20 +194,26 @@ class Trainer:
         )
 
     def _announce(self, view: View) -> None:
-        memory = (
-            memory_line(self.network, self.plan, self.accelerator.num_processes)
-            if self.is_main
-            else ""
-        )
-        lines = plan_lines(
-            self.plan, parameter_counts(self.network), self.out, memory, self.started_from
-        )
+        lines = []
         if self.is_main:
+            ranks = self.accelerator.num_processes
+            lines = announcement(self.network, self.plan, self.out, self.started_from, ranks)
             folder.describe(self.out, self.plan, lines)
         for line in lines:
             view.note(line)
         if self.progress.step:
             view.note(f"resumed    at step {self.progress.step}")
+
+    def _tell_changes(self, view: View, log: MetricsLog | None) -> None:
+        """What of the data is not, or may not be, what the run began with."""
+        for remark in self.remarks:
+            view.note(f"note       {remark}")
+        for change in self.changes:
+            view.note(
+                f"data       '{change.source}' was {change.old or 'absent'}, now {change.new or 'absent'}"
+            )
+            if log is not None:
+                log.write("event", self.progress.step, {"event": "changed data", **asdict(change)})
 
     def _loader(self) -> Loader:
         device = self.accelerator.device if self.accelerator.device.type == "cuda" else None
@@ -412,6 +436,8 @@ def run_plan(
     console: Console | None = None,
     resume: bool = False,
     fast_dev_run: bool = False,
+    allow_changed_data: bool = False,
 ) -> TrainResult:
     """Trains a plan to its end in `out`. See `Trainer`."""
-    return Trainer(plan, out, console or Console(quiet=True), resume, fast_dev_run).run()
+    quiet = console or Console(quiet=True)
+    return Trainer(plan, out, quiet, resume, fast_dev_run, allow_changed_data).run()

@@ -7,7 +7,7 @@ Actions: over the published views of a video. Other tasks: loss and metrics, eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import pvit_data
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
-from pvit_data.mixing.sources import find_sources, open_split
+from pvit_data.mixing.sources import find_sources
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce
-from pvit_model.tasks import ACTION, get_task
+from pvit_model.tasks import get_task
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor
 from pvit_model.using.loading import load_model
+from pvit_model.using.matching import Matched, match, why_not
 from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
@@ -203,24 +203,24 @@ def evaluate(
     limit: int = 0,
     workers: int = 0,
     device: str = "cpu",
+    allow_other_classes: bool = False,
+    note: Callable[[str], object] = lambda text: None,
 ) -> list[SourceReport]:
-    """Evaluates a trained network on the sources of some shards.
+    """Evaluates a trained network on the sources of some shards; one report per source, by name.
+
+    Classes are matched by their names: a source may have them in another order, or only some of them.
 
     Args:
-        model: a run's folder, an exported folder, or a Hub id `owner/name`.
-        shards: folders or URLs with shards.
+        model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
-        split: which samples.
-        reference_split: which samples the constant predictor is fitted on; None: no comparison.
+        split, reference_split: which samples; which the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source (and for fitting); 0: all.
-        workers: loader processes.
-        device: where to compute.
-
-    Returns:
-        one report per source, by name.
+        workers, device: loader processes, and where to compute.
+        allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
+        note: told in a sentence what was left out, and why.
 
     Raises:
-        UsageError: if there is nothing to evaluate; the message says what there is.
+        UsageError: if there is nothing to evaluate, or a class is none of the network's; the message says why.
 
     Example:
         >>> for report in evaluate("RUN", shards, source="real"):
@@ -230,32 +230,47 @@ def evaluate(
     network, inference = load_model(model, device)
     found = find_sources(shards)
     if source is not None and source not in found:
-        raise UsageError(
-            f"no source '{source}' in the shards, which hold {', '.join(sorted(found))}"
-        )
-    names = [source] if source else sorted(found)
+        listed = ", ".join(sorted(found))
+        raise UsageError(f"no source '{source}' in the shards, which hold {listed}")
     how = EvalOptions(workers=workers, device=device)
-    reports = []
-    for name in names:
-        inference = inference.for_source(name, pvit_data.open(found[name]).sources[name].tasks)
-        held_out = open_split(found[name], name, split)
-        if held_out is None or not inference.targets_of(name):
+    reports, reasons = [], []
+    for name in [source] if source else sorted(found):
+        matched = match(
+            inference, found[name], name, split, asked=bool(source), allow_other=allow_other_classes
+        )
+        held_out = matched.open(split) if matched.targets else None
+        if held_out is None:
+            reasons.append(why_not(matched, split))
             continue
-        reference = open_split(found[name], name, reference_split) if reference_split else None
-        constant = None
-        if reference is not None:
-            constant = fit_constant(spread(reference, limit), inference, workers)
-        views = inference.crops if name == inference.clip.downstream else 1
-        clips, own = spread(held_out, limit), replace(how, views=views)
-        reports.append(evaluate_source(network, inference, clips, (name, split), constant, own))
+        reasons += matched.left_out
+        constant = _reference(matched, reference_split, limit, workers)
+        clips = spread(held_out, limit), split
+        reports.append(_report(network, matched, clips, constant, how))
     if not reports:
-        raise _nothing(names, split, inference)
+        raise UsageError(f"nothing to evaluate: {'; '.join(reasons)}")
+    for reason in reasons:
+        note(f"left out: {reason}")
     return reports
 
 
-def _nothing(names: Sequence[str], split: str, inference: Inference) -> UsageError:
-    tasks = ([ACTION] if inference.action is not None else []) + list(inference.tasks)
-    return UsageError(
-        f"nothing to evaluate: {', '.join(names)} have no samples in split '{split}' for the network's tasks "
-        f"({', '.join(tasks) or 'none'})"
-    )
+def _report(
+    network: torch.nn.Module,
+    matched: Matched,
+    clips: tuple[ShardDataset, str],
+    constant: ConstantPredictor | None,
+    how: EvalOptions,
+) -> SourceReport:
+    inference, (ds, split) = matched.inference, clips
+    views = inference.crops if matched.name == inference.clip.downstream else 1
+    name = (matched.name, split)
+    return evaluate_source(network, inference, ds, name, constant, replace(how, views=views))
+
+
+def _reference(
+    matched: Matched, split: str | None, limit: int, workers: int
+) -> ConstantPredictor | None:
+    """The constant predictor of a source, fitted on a split of it."""
+    reference = matched.open(split, strict=False) if split else None
+    if reference is None:
+        return None
+    return fit_constant(spread(reference, limit), matched.inference, workers)

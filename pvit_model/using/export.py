@@ -5,6 +5,7 @@ Prompts always stay. Programs and ONNX files classify; auxiliary heads are left 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
+from pvit_data.storage.files import temporary
 from pvit_model.network.pvit import PViT
 from pvit_model.using.loading import load_model
 
@@ -26,6 +28,7 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
 
     Raises:
         UsageError: if `out` is not empty, or there is no such model.
+        OSError: if it cannot be written; nothing is left behind.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"'{out}' is not empty; choose a new folder")
@@ -33,9 +36,16 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
     if drop_heads:
         network = _without_heads(network)
         inference = inference.model_copy(update={"tasks": (), "spaces": {}})
-    out.mkdir(parents=True, exist_ok=True)
-    network.save_pretrained(str(out))
-    inference.save(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary(out)
+    try:
+        part.mkdir()
+        network.save_pretrained(str(part))
+        inference.save(part)
+        part.replace(out)
+    except BaseException:  # a full disk, Ctrl-C: nothing is left that looks like a model
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     return sum(p.stat().st_size for p in out.iterdir())
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from pvit_data import LabelSpace, Sample, ShardWriter
+from pvit_data.sample.labels import renumbering
 from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND, Boxes
 
 SIZE, FRAMES = 32, 6
 COLOURS = LabelSpace("colours", ("reddish", "greenish", "bluish"))
 THINGS = LabelSpace("things", ("ground", "box", "ball"))
+HELD = LabelSpace("held", ("tool", "hand"))
 
 
 def clip(rng: np.random.Generator, colour: int) -> np.ndarray:
@@ -20,19 +22,24 @@ def clip(rng: np.random.Generator, colour: int) -> np.ndarray:
     return frames
 
 
-def write_actions(out: Path, split: str, number: int, seed: int) -> None:
+def write_actions(
+    out: Path, split: str, number: int, seed: int, space: LabelSpace = COLOURS, source: str = "real"
+) -> None:
+    ids = renumbering(COLOURS, space)
     rng = np.random.default_rng(seed)
     with ShardWriter(
-        out, "real", split, licence="CC0-1.0", spaces={"action": COLOURS}, role="downstream", tasks=()
+        out, source, split, licence="CC0-1.0", spaces={"action": space}, role="downstream", tasks=()
     ) as writer:
         for i in range(number):
-            writer.write(Sample(key=f"{split}-{i:03d}", rgb=clip(rng, i % 3), fps=12.0, action=i % 3))
+            writer.write(Sample(key=f"{split}-{i:03d}", rgb=clip(rng, i % 3), fps=12.0, action=int(ids[i % 3])))
 
 
-def write_scenes(out: Path, split: str, number: int, seed: int) -> None:
+def write_scenes(out: Path, split: str, number: int, seed: int, space: LabelSpace = THINGS) -> None:
+    ids = np.full(256, 255, np.uint8)
+    ids[:3] = renumbering(THINGS, space)
     rng = np.random.default_rng(seed)
     with ShardWriter(
-        out, "scenes", split, licence="CC0-1.0", spaces={"segm": THINGS}, tasks=("depth", "normal", "segm")
+        out, "scenes", split, licence="CC0-1.0", spaces={"segm": space}, tasks=("depth", "normal", "segm")
     ) as writer:
         for i in range(number):
             depth = np.full((FRAMES, SIZE, SIZE), 1.0 + 3 * rng.random(), np.float32)
@@ -42,20 +49,23 @@ def write_scenes(out: Path, split: str, number: int, seed: int) -> None:
             segm = np.zeros((FRAMES, SIZE, SIZE), np.uint8)
             segm[:, 8:20, 4:28] = 1 + i % 2
             segm[:, :2] = 255
-            sample = Sample(key=f"{split}-s{i:03d}", rgb=clip(rng, i % 3), depth=depth, normal=normal, segm=segm)
+            sample = Sample(key=f"{split}-s{i:03d}", rgb=clip(rng, i % 3), depth=depth, normal=normal, segm=ids[segm])
             sample.normal = None if i % 3 == 2 else normal
             writer.write(sample)
 
 
-def write_people(out: Path, split: str, number: int, seed: int) -> None:
+def write_people(out: Path, split: str, number: int, seed: int, space: LabelSpace = HELD) -> None:
+    ids = renumbering(HELD, space)
     rng = np.random.default_rng(seed)
-    with ShardWriter(out, "people", split, licence="CC0-1.0", tasks=("pose3d", "boxes")) as writer:
+    spaces = {"boxes": space}
+    with ShardWriter(out, "people", split, licence="CC0-1.0", spaces=spaces, tasks=("pose3d", "boxes")) as writer:
         for i in range(number):
             joints = rng.normal(0, 0.4, (FRAMES, 1, 25, 3)).astype(np.float32)
             joints[..., 2] += 3
             corner = rng.uniform(0, 0.5, (2 * FRAMES, 2))
             boxes = Boxes(
                 np.concatenate([corner, corner + 0.3], 1).astype(np.float32),
+                class_id=np.tile(ids[[1, 0]], FRAMES),
                 frame=np.repeat(np.arange(FRAMES), 2),
                 role=np.tile([ROLE_HAND, ROLE_ACTIVE], FRAMES),
                 side=np.tile([0, -1], FRAMES),
@@ -67,16 +77,32 @@ def write_people(out: Path, split: str, number: int, seed: int) -> None:
             )
 
 
+def write_all(
+    root: Path, colours: LabelSpace = COLOURS, things: LabelSpace = THINGS, held: LabelSpace = HELD
+) -> list[str]:
+    real, synthetic = root / "real", root / "synthetic"
+    for split, number, seed in (("train", 18, 0), ("val", 9, 100)):
+        write_actions(real, split, number, seed, colours)
+        write_scenes(synthetic, split, number, seed + 1, things)
+        write_people(synthetic, split, number, seed + 2, held)
+    return [str(real), str(synthetic)]
+
+
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Folders: one with the downstream source, one with two auxiliary sources; train and val of each."""
-    root = tmp_path_factory.mktemp("shards")
-    real, synthetic = root / "real", root / "synthetic"
-    for split, number, seed in (("train", 18, 0), ("val", 9, 100)):
-        write_actions(real, split, number, seed)
-        write_scenes(synthetic, split, number, seed + 1)
-        write_people(synthetic, split, number, seed + 2)
-    return [str(real), str(synthetic)]
+    return write_all(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(scope="session")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same samples whose classes have other numbers."""
+    return write_all(
+        tmp_path_factory.mktemp("turned"),
+        LabelSpace("colours", ("bluish", "reddish", "greenish")),
+        LabelSpace("things", ("ball", "ground", "box")),
+        LabelSpace("held", ("hand", "tool")),
+    )
 
 
 TINY = """

@@ -140,7 +140,8 @@ def test_the_folder_tells_everything(run_folder: Path, tiny_recipe: str) -> None
     assert page.count("<svg") >= 8
     assert page.count("data:image/png;base64,") == 3  # one held-out clip of each source
     assert "binomial standard errors above it" in page
-    assert all(len(v) == 64 for v in json.loads((run_folder / "data.json").read_text()).values())
+    data = json.loads((run_folder / "data.json").read_text())["sources"]
+    assert {name: len(entry["sha256"]) for name, entry in data.items()} == dict.fromkeys(saved.clip.tasks, 64)
     last = [x for x in read_log(run_folder) if x["kind"] == "eval"][-1]
     assert {"real/action/top1", "scenes/depth/rmse_of_constant", "people/boxes/iou", "scenes/segm/things/miou"} <= set(
         last
@@ -338,3 +339,32 @@ def test_unusable_plans_say_why(
     with pytest.raises((UsageError, ConfigError), match=message) as caught:
         Trainer(plan_of(tiny_recipe, shards, *settings), tmp_path / "run", Console(quiet=True))
     assert "\n" not in str(caught.value)
+
+
+def test_init_from_goes_by_names(run_folder: Path, turned: list[str], tiny_recipe: str) -> None:
+    """The same classes and tasks in another order: each row of a head, each prompt, is the one of its name."""
+    order = "model.tasks=[segm, depth, boxes, pose3d, normal]"
+    plan = plan_of(tiny_recipe, turned, f"model.init_from={run_folder}", order)
+    notes: list[str] = []
+    own = build_network(plan, notes.append).state_dict()
+    given = load_file(run_folder / "model/model.safetensors")
+    assert torch.equal(own["head.weight"], given["head.weight"][[2, 0, 1]])
+    assert torch.equal(own["head.bias"], given["head.bias"][[2, 0, 1]])
+    layer = "heads.segm.outputs.things.weight"
+    assert torch.equal(own[layer], given[layer][[2, 0, 1]])
+    was = ["depth", "normal", "segm", "pose3d", "boxes"]
+    now = list(plan.tasks)
+    assert torch.equal(own["prompts"], given["prompts"][[was.index(task) for task in now]])
+    assert "0 fresh" in notes[0]
+
+
+def test_init_from_another_clip_size(run_folder: Path, shards: list[str], tiny_recipe: str) -> None:
+    notes: list[str] = []
+    larger = ("clip.num_frames=16", "clip.size=[64, 64]", f"model.init_from={run_folder}")
+    own = build_network(plan_of(tiny_recipe, shards, *larger), notes.append).state_dict()
+    given = load_file(run_folder / "model/model.safetensors")
+    time = given["backbone.pos_embed_temporal"].transpose(1, 2)
+    longer = torch.nn.functional.interpolate(time, size=8, mode="linear").transpose(1, 2)
+    assert torch.equal(own["backbone.pos_embed_temporal"], longer)
+    assert "0 resized" not in notes[0]
+    assert not [name for name in own if name.startswith("backbone.") and name in notes[0].partition("fresh (")[2]]

@@ -37,6 +37,9 @@ def evaluate(
     ] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Loader processes.")] = 0,
     device: Device = "auto",
+    allow_other_classes: Annotated[
+        bool, typer.Option(help="Leave out labels of classes that the model lacks.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Also write the JSON document to this file.")
     ] = None,
@@ -50,6 +53,7 @@ def evaluate(
     """
     from pvit_model.using.evaluate import evaluate as evaluate_model
 
+    notes: list[str] = []
     reports = evaluate_model(
         model,
         shards,
@@ -59,8 +63,10 @@ def evaluate(
         limit=limit,
         workers=workers,
         device=usable_device(device),
+        allow_other_classes=allow_other_classes,
+        note=notes.append,
     )
-    document = {"model": model, "reports": [r.to_json() for r in reports]}
+    document = {"model": model, "reports": [r.to_json() for r in reports], "notes": notes}
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if as_json:
@@ -68,6 +74,8 @@ def evaluate(
         return
     for report in reports:
         console().print(_table(report))
+    for note in notes:
+        print(note)
 
 
 def _table(report: Any) -> Any:

@@ -40,6 +40,9 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Continue the run in --out from its last good checkpoint.")
     ] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option(help="Resume although a source was changed since the run began.")
+    ] = False,
     fast_dev_run: Annotated[
         bool, typer.Option(help="Two steps and tiny validations: does everything work?")
     ] = False,
@@ -59,19 +62,21 @@ def train(
         changes.append(f"clip.downstream={downstream}")
     plan = make_plan(load_recipe(recipe, changes), shards)
     if dry_run:
-        _print_plan(plan, out)
+        _print_plan(plan, out, resume)
         return
     from pvit_model.training.trainer import run_plan
 
-    run_plan(plan, out, console(), resume=resume, fast_dev_run=fast_dev_run)
+    run_plan(plan, out, console(), resume, fast_dev_run, allow_changed_data)
 
 
-def _print_plan(plan: Any, out: Path) -> None:
-    from pvit_model.recipes.plan import plan_lines
-    from pvit_model.training.build import build_network, parameter_counts
-    from pvit_model.training.memory import memory_line
+def _print_plan(plan: Any, out: Path, resume: bool) -> None:
+    """The plan; refuses what the run would refuse."""
+    from pvit_model.runs.folder import prepare
+    from pvit_model.training.build import announcement, build_network
+    from pvit_model.training.engine import check_precision
 
+    prepare(out, resume, is_main=False)
+    check_precision(plan.config.run)
     weights: list[str] = []
-    network = build_network(plan, weights.append)
-    memory = memory_line(network, plan)
-    print("\n".join(plan_lines(plan, parameter_counts(network), out, memory, weights)))
+    network = build_network(plan, weights.append, started=resume)
+    print("\n".join(announcement(network, plan, out, weights)))

@@ -1,0 +1,130 @@
+"""What a network can be asked about a source, and in which ids: classes are matched by their names, not by numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvit_data.errors import UsageError
+from pvit_data.mixing.sources import auxiliary_tasks, open_split
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.open import open_dataset
+from pvit_data.reading.renumbered import Renumbering, lost_text
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.tasks.table import target_spec, target_specs
+from pvit_model.network.inference import Inference
+from pvit_model.tasks import ACTION
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A source as a network knows it.
+
+    Args:
+        name, url: of the source.
+        inference: with the source's tasks that the network has an output for.
+        spaces: the network's label space by field of the source.
+        refused: fields of which a class that the network lacks is an error.
+        left_out: why something of the source is not evaluated, in sentences' ends.
+    """
+
+    name: str
+    url: str
+    inference: Inference
+    spaces: dict[str, LabelSpace]
+    refused: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets to evaluate."""
+        return self.inference.targets_of(self.name)
+
+    def open(self, split: str, strict: bool = True) -> ShardDataset | None:
+        """A split of it in the network's ids; None where it has no sample in it.
+
+        Args:
+            strict: refuse classes that the network lacks; else such labels are left out.
+        """
+        ds = open_split(self.url, self.name, split)
+        refused = self.refused if strict else ()
+        return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
+
+
+def match(
+    inference: Inference, url: str, name: str, split: str, *, asked: bool, allow_other: bool
+) -> Matched:
+    """Matches a source with a network.
+
+    Args:
+        url, name: the source.
+        split: to be evaluated.
+        asked: the user named this source: what does not fit is an error, not left out.
+        allow_other: labels of classes that the network lacks are left out.
+
+    Raises:
+        UsageError: naming the first class that samples of the split have and the network lacks.
+    """
+    ds = open_dataset(url, source=name)
+    given, reasons = ds.spaces_of(name), []
+    trained = name in inference.clip.tasks
+    own = name == inference.clip.downstream
+    inference = inference.for_source(name, auxiliary_tasks(ds, name, {}))
+    action = target_spec(ACTION).field
+    spaces = {
+        field: wanted
+        for field, space in given.items()
+        if (wanted := inference.space_like(field, space)) is not None
+    }
+    wrong = "" if allow_other else _actions_that_differ(inference, ds, name, split)
+    if wrong and (own or (asked and not trained)):
+        raise UsageError(wrong)
+    if wrong or inference.action is None or not (own or action in given):
+        spaces.pop(action, None)
+        reasons += [wrong] if wrong and not trained else []
+    else:
+        inference = inference.as_downstream(name, keep_clips=trained)
+    by_space = [spec.field for spec in target_specs(inference.tasks) if spec.by_space]
+    reasons += [
+        f"label space '{given[field].name}' of '{name}' is none of the network's"
+        for field in by_space
+        if field in given and field not in spaces
+    ]
+    refused = () if allow_other else (action, *by_space)
+    return Matched(name, url, inference, spaces, refused, tuple(reasons))
+
+
+def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, split: str) -> str:
+    """What is wrong with a source's classes for a network with actions; "" where they are its own."""
+    field = target_spec(ACTION).field
+    ids = ds.column(field)[ds.column("split") == split]
+    ids = ids[ids >= 0]
+    if inference.action is None or not len(ids):
+        return ""
+    space = ds.spaces_of(name).get(field)
+    if space is None:
+        return (
+            f"source '{name}': its classes have no names, so they cannot be matched with the network's; index it with "
+            "its names ('pvit-data index --classes FILE'), or take its ids as they are with --allow-other-classes"
+        )
+    lost = Renumbering(field, space, inference.action).lost(ids)
+    return lost_text(f"source '{name}'", field, lost[0], inference.action) if lost else ""
+
+
+def why_not(matched: Matched, split: str) -> str:
+    """Why nothing of a source is evaluated."""
+    ds = open_dataset(matched.url, source=matched.name)
+    names, counts = np.unique(ds.column("split").astype(str), return_counts=True)
+    if split not in names:
+        listed = ", ".join(f"{n} ({c})" for n, c in zip(names, counts.tolist(), strict=True))
+        return f"'{matched.name}' has no samples in split '{split}'; it has {listed}"
+    if matched.left_out:
+        return "; ".join(matched.left_out)
+    return f"'{matched.name}' carries nothing that the network predicts ({_predicted(matched.inference)})"
+
+
+def _predicted(inference: Inference) -> str:
+    names: Sequence[str] = ([ACTION] if inference.action else []) + list(inference.tasks)
+    return ", ".join(names) or "nothing"

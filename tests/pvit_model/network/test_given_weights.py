@@ -1,0 +1,118 @@
+"""Weights of other people: wrapped, beside other objects, damaged, with heads of other classes."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pvit_data import LabelSpace
+from pvit_data.errors import SourceError
+from pvit_model import create_model, load_backbone_checkpoint
+from pvit_model.network.class_rows import kinetics400, published_classes, ssv2
+from pvit_model.network.pvit import PViT
+
+SMALL: dict[str, Any] = {"depth": 1, "stages": (), "dense_layers": (0,), "embed_dim": 8, "clip": (4, 32, 32)}
+
+
+def small(num_classes: int, **options: Any) -> PViT:
+    return create_model("mvitv2_xxs", num_classes=num_classes, **(SMALL | options))
+
+
+@pytest.fixture
+def given() -> dict[str, torch.Tensor]:
+    """Backbone and head under their published names."""
+    torch.manual_seed(3)
+    state = small(174).state_dict()
+    names = [n for n in state if n.startswith(("backbone.", "head."))]
+    return {n.removeprefix("backbone."): torch.randn_like(state[n]) for n in names}
+
+
+WRAPPED = {
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "compiled, in parallel": lambda s: {"model_state": {f"module._orig_mod.{k}": v for k, v in s.items()}},
+    "sharded": lambda s: {f"_fsdp_wrapped_module.{k}": v for k, v in s.items()},
+    "sharded by block": lambda s: {k.replace("blocks.0.", "blocks.0._fsdp_wrapped_module."): v for k, v in s.items()},
+    "model_state_dict": lambda s: {"model_state_dict": s, "epoch": 3},
+    "module": lambda s: {"module": s},
+    "twice": lambda s: {"model": {"state_dict": s}},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_wrapped(given: dict[str, torch.Tensor], kind: str, tmp_path: Path) -> None:
+    torch.save(WRAPPED[kind](given), tmp_path / "a.pth")
+    model = small(174)
+    report = load_backbone_checkpoint(model, tmp_path / "a.pth")
+    assert (report.resized, report.fresh, report.unused) == ([], [], [])
+    own = model.state_dict()
+    assert all(torch.equal(own[n if n.startswith("head.") else f"backbone.{n}"], v) for n, v in given.items())
+
+
+def test_other_objects_are_named_and_never_run(given: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    content = {"model_state": given, "args": argparse.Namespace(lr=1), "best": np.float64(0.5)}
+    torch.save(content, path)
+    with pytest.raises(SourceError, match=r"other objects beside its tensors .argparse\.Namespace") as caught:
+        load_backbone_checkpoint(small(174), path)
+    assert "\x1b" not in str(caught.value)
+    command = re.search(r'python -c "(.*)"', str(caught.value))
+    assert command is not None
+    exec(command[1].replace("plain.pth", str(tmp_path / "plain.pth")))
+    assert load_backbone_checkpoint(small(174), tmp_path / "plain.pth").fresh == []
+
+
+def test_damaged_tensors_are_named(given: dict[str, torch.Tensor]) -> None:
+    name = next(n for n in given if n.endswith("mlp.fc1.weight"))
+    model = small(174)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(SourceError, match=f"tensor '{name}' is a single number"):
+        load_backbone_checkpoint(model, given | {name: torch.tensor(1.0)})
+    bad = given[name].clone()
+    bad[0, :3] = torch.nan
+    with pytest.raises(SourceError, match=f"tensor '{name}' holds 3 values that are not finite"):
+        load_backbone_checkpoint(model, given | {name: bad})
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert load_backbone_checkpoint(model, given | {"logit_scale": torch.tensor(1.0)}).unused == ["logit_scale"]
+
+
+def test_tables_are_the_published_ones() -> None:
+    """By published figures: sizes, alphabetical order, the pairs of SSv2 that a flip exchanges."""
+    names = ssv2()
+    assert (len(names), len(kinetics400()), list(names)) == (174, 400, sorted(names))
+    for left, right in ((86, 87), (93, 94)):
+        assert names[left].replace("left to right", "right to left") == names[right]
+    assert (names[166], names[167]) == (names[167].replace("right", "left"), names[166].replace("left", "right"))
+    assert names[173] == "Wiping something off of something"
+
+
+def test_a_head_follows_the_names(given: dict[str, torch.Tensor]) -> None:
+    """The file's head has SSv2's 174 classes in their order; the user has three of them in another."""
+    mine = LabelSpace("mine", (ssv2()[173], ssv2()[0], ssv2()[86]))
+    model = small(3)
+    report = load_backbone_checkpoint(model, given, classes=mine)
+    assert report.resized == ["head.weight", "head.bias"]
+    assert torch.equal(model.head.weight, given["head.weight"][[173, 0, 86]])
+    assert torch.equal(model.head.bias, given["head.bias"][[173, 0, 86]])
+
+
+def test_a_head_of_unknown_classes_is_left_fresh(given: dict[str, torch.Tensor]) -> None:
+    """As many classes as SSv2 are not SSv2's classes."""
+    mine = LabelSpace("mine", tuple(f"class {i}" for i in range(174)))
+    model = small(174)
+    before = model.head.weight.detach().clone()
+    report = load_backbone_checkpoint(model, given, classes=mine)
+    assert [name.split()[0] for name in report.fresh] == ["head.weight", "head.bias"]
+    assert torch.equal(model.head.weight, before)
+    assert published_classes(174, mine.classes) is None
+
+
+def test_names_in_the_file_count(given: dict[str, torch.Tensor]) -> None:
+    theirs = [f"class {i}" for i in range(174)]
+    mine = LabelSpace("mine", tuple(reversed(theirs)))
+    model = small(174)
+    load_backbone_checkpoint(model, {"state_dict": given, "classes": theirs}, classes=mine)
+    assert torch.equal(model.head.weight, given["head.weight"].flip(0))
