@@ -61,6 +61,7 @@ class Prediction:
         outputs: by target name, for the clip's predicted frames: depth (T', h, w) metres, normal (T', h, w, 3),
             `segm/<space>` (T', h, w) ids, pose3d (T', 25, 3), boxes (T', O, 4) cxcywh.
         shown: the frames that predictions belong to: the network's centre crop, at a size to look at.
+        warnings: what was wrong with the video, in sentences.
     """
 
     video: str
@@ -69,6 +70,7 @@ class Prediction:
     actions: list[Ranked]
     outputs: dict[str, np.ndarray]
     shown: UInt8[np.ndarray, "t h w 3"]
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; maps are left to the overlay."""
@@ -78,6 +80,7 @@ class Prediction:
             "frames": self.frames,
             "actions": [asdict(a) for a in self.actions],
             "outputs": {name: list(value.shape) for name, value in self.outputs.items()},
+            "warnings": list(self.warnings),
         }
 
 
@@ -107,6 +110,13 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
         raise SourceError(
             f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode"
         ) from None
+
+
+def _warnings(data: bytes) -> tuple[str, ...]:
+    problem = survey(data).problem  # made by `read_video`, and kept
+    if problem is None or problem.kind != "damaged-video":
+        return ()
+    return (f"the video is damaged: {problem.text}; what comes before was predicted",)
 
 
 def make_views(
@@ -202,7 +212,7 @@ def predict(
         raise SourceError(f"{video}: {error}") from None
     scores, outputs = run_network(network, inference, views, device)
     actions = _ranked(scores, inference, top) if scores is not None else []
-    prediction = Prediction(video, info, frames, actions, outputs, shown)
+    prediction = Prediction(video, info, frames, actions, outputs, shown, _warnings(data))
     if out is not None:
         write_prediction(prediction, inference, out)
     return prediction

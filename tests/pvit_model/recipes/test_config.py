@@ -99,7 +99,8 @@ def test_paper_recipe_is_the_papers() -> None:
     assert (config.optim.name, config.optim.lr, config.optim.weight_decay) == ("adam", 7e-5, 1e-4)
     assert (config.optim.epochs, config.optim.warmup_steps, config.optim.clip_norm) == (100, 0, None)
     assert (config.mixture.batch_size, config.mixture.portion, config.mixture.cap) == (128, 1.0, 3.0)
-    assert config.losses.weights == {
+    weights = {task: config.losses.weight_of(task) for task in ("action", *(config.model.tasks or ()))}
+    assert weights == {
         "action": 1.0, "depth": 0.5, "normal": 0.5, "segm": 0.1, "pose3d": 3.0, "boxes": 0.1,
     }  # fmt: skip
     assert config.clip.flip == 0

@@ -103,6 +103,18 @@ def test_files_that_conversion_cuts_are_predicted_and_those_it_refuses_are_not(
         read_video(str(path))
 
 
+def test_a_damaged_video_is_predicted_up_to_there_and_says_so(run_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    sound = odd.encode("mp4", "libx264", {**odd.SHARP, "g": "12"}, odd.noise(24))
+    path.write_bytes(sound)
+    assert predict(str(path), str(run_folder)).warnings == ()
+    path.write_bytes(odd.flipped(sound, 10, 6))
+    found = predict(str(path), str(run_folder))
+    (warning,) = found.warnings
+    assert warning.startswith("the video is damaged: frame ")
+    assert max(found.frames) < found.info.num_frames < 24
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

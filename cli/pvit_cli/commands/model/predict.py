@@ -36,6 +36,8 @@ def predict(
     if as_json:
         print_json(prediction.to_json())
         return
+    for warning in prediction.warnings:
+        print(f"warning    {warning}")
     for action in prediction.actions:
         print(f"{100 * action.probability:6.2f} %  {action.name}")
     if prediction.outputs:
