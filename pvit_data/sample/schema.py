@@ -14,7 +14,16 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.kinect25 import NAMES
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_FRAMES, check_picture
-from pvit_data.sample.sample import CONTAINERS, Actions, Boxes, Camera, EncodedMedia, Sample
+from pvit_data.sample.sample import (
+    CONTAINERS,
+    DENSE_FIELDS,
+    POSE_FIELDS,
+    Actions,
+    Boxes,
+    Camera,
+    EncodedMedia,
+    Sample,
+)
 from pvit_data.words import did_you_mean, found
 
 UP = ("", "x", "-x", "y", "-y", "z", "-z")
@@ -41,13 +50,8 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "width": _COUNT,
     "fps": ((int, float, np.integer, np.floating), "a number"),
     "frame_times": _ARRAY,
-    "depth": _ARRAY,
-    "normal": _ARRAY,
-    "segm": _ARRAY,
+    **dict.fromkeys((*DENSE_FIELDS, *POSE_FIELDS), _ARRAY),
     "frames": ((dict,), "frame numbers by field"),
-    "pose3d": _ARRAY,
-    "pose3d_valid": _ARRAY,
-    "pose2d": _ARRAY,
     "boxes": ((Boxes, type(None)), "Boxes"),
     "actions": ((Actions, type(None)), "Actions"),
     "camera": ((Camera, type(None)), "Camera"),

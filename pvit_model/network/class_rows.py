@@ -53,10 +53,10 @@ def published_classes(number: int, wanted: Sequence[str]) -> LabelSpace | None:
 def kinetics400() -> tuple[str, ...]:
     """The 400 classes of Kinetics-400 in alphabetical order, as torchvision lists them; none without torchvision."""
     try:
-        from torchvision.models.video import MViT_V2_S_Weights
+        from torchvision.models.video import R3D_18_Weights
     except ImportError:
         return ()
-    return tuple(MViT_V2_S_Weights.KINETICS400_V1.meta["categories"])
+    return tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
 
 
 def ssv2() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from pvit_data.errors import ConfigError, SourceError
@@ -158,11 +159,11 @@ def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) 
 
 def fitted_to(
     name: str,
-    given: Tensor | None,
-    own: Tensor,
+    given: Shaped[Tensor, "..."] | None,
+    own: Shaped[Tensor, "..."],
     backbone: Backbone | None = None,
     rows: RowNames | None = None,
-) -> Tensor | None:
+) -> Shaped[Tensor, "..."] | None:
     """Given weights in the shape of a parameter; None where they cannot be had.
 
     Args:

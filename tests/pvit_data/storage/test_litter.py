@@ -1,5 +1,6 @@
 """Litter in a dataset, and beside receipts, stops nothing: it is read, checked, continued and finished as without."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def test_appended_to(folder: Path) -> None:
 
 
 def test_foreign_tars(folder: Path) -> None:
+    """As another tool leaves tars: no manifest, no receipts."""
     (folder / "manifest.json").unlink()
+    shutil.rmtree(folder / "mine/receipts")
     assert [s.key for s in pvit_data.open(folder)] == ["mine-0000", "mine-0001", "mine-0002"], "as a stream"
     assert index_foreign(folder).shards == 1
     assert len(pvit_data.open(folder)) == 3

@@ -38,6 +38,6 @@ def test_pretrain_then_finetune(shards: list[str], tmp_path: Path) -> None:
     assert start("pretrain", tmp_path / "first", shards) == 0
     assert start("finetune", tmp_path / "second", shards, f"model.init_from={tmp_path}/first") == 0
     said = (tmp_path / "second/plan.txt").read_text()
-    assert "2 fresh (head.bias, head.weight)" in said
+    assert "2 fresh (head.weight (1, 128) -> (3, 128), head.bias (1,) -> (3,))" in said
     losses = [x["losses"] for x in read_log(tmp_path / "second") if x["kind"] == "train"]
     assert all(set(x) == {"action"} for x in losses)

@@ -35,7 +35,7 @@ def test_other_order_same_results(run_folder: Path, turned: list[str], expected:
 def test_box_classes_travel(run_folder: Path, turned: list[str]) -> None:
     """No task of ours predicts them, but who reads them gets the network's numbers."""
     _, inference = load_model(str(run_folder))
-    assert inference.spaces == {"boxes": {"held": LabelSpace("held", ("tool", "hand"))}}
+    assert inference.further_spaces == {"boxes": {"held": LabelSpace("held", ("tool", "hand"))}}
     found = match(inference, turned[1], "people", "val", asked=True, allow_other=False).open("val")
     assert found is not None
     boxes = found[0].boxes
