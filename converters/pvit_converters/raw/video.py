@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from pvit_converters.raw.files import read_bytes
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.sample.sample import EncodedMedia
 
@@ -50,7 +51,7 @@ def read_clip(path: Path, *, copy_video: bool = False, rescue: bool = True) -> C
     Raises:
         SourceError: if the file is missing (`"missing-file"`) or not a playable video (`"corrupt-video"`).
     """
-    return clip_of(_read(path), path, copy_video=copy_video, rescue=rescue)
+    return clip_of(read_bytes(path, MAX_FILE), path, copy_video=copy_video, rescue=rescue)
 
 
 def clip_of(
@@ -88,21 +89,6 @@ def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
         raise FormatError(damage)
     warnings = (f"{kind}-re-encoded",) if kind else ()
     return Clip(frames, len(frames), info.fps, frames.shape[1], frames.shape[2], warnings)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if (size := path.stat().st_size) > MAX_FILE:
-            raise SourceError(
-                f"{path}: {size} bytes, more than the limit of {MAX_FILE}", reason="corrupt-video"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file", reason="missing-file") from error
-    except OSError as error:
-        raise SourceError(
-            f"{path}: cannot be read ({error.strerror})", reason="unreadable"
-        ) from error
 
 
 def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:
