@@ -1,5 +1,7 @@
 """Every container with every codec that PyAV writes into it: frames by number are those of the decoder."""
 
+import io
+
 import av
 import numpy as np
 import pytest
@@ -31,17 +33,35 @@ ENCODERS = {
 }  # fmt: skip
 
 
+def is_written(container: str, codec: str) -> bool:
+    """Whether PyAV puts a codec into a container: it refuses some that FFmpeg would not, such as AV1 in WebM."""
+    with av.open(io.BytesIO(), "w", format=container) as file:
+        try:
+            file.add_stream(codec, rate=25)
+        except ValueError:
+            return False
+    return True
+
+
+PAIRS = [(c, e) for c in CONTAINERS for e, (codec, _) in ENCODERS.items() if is_written(c, codec)]
+
+
+REFUSED = {("webm", e) for e in ENCODERS if e.startswith("av1")}
+"""Streams that PyAV does not copy: it calls AV1 by its decoder's name, which WebM doesn't know."""
+
+
 def written(container: str, encoder: str) -> bytes:
     codec, options = ENCODERS[encoder]
-    try:
-        return odd.encode(container, codec, options, odd.frames())
-    except (av.error.FFmpegError, ValueError) as error:
-        pytest.skip(f"PyAV writes no {encoder} in {container}: {error}")
+    return odd.encode(container, codec, options, odd.frames())
+
+
+def test_most_pairs_exist() -> None:
+    assert len(PAIRS) >= 40
+    assert {encoder for container, encoder in PAIRS if container == "matroska"} == set(ENCODERS)
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(("container", "encoder"), PAIRS)
 def test_every_container_with_every_codec(container: str, encoder: str) -> None:
     data, rng = written(container, encoder), np.random.default_rng(0)
     for n in rng.permutation(odd.COUNT):
@@ -62,15 +82,11 @@ def test_every_container_with_every_codec(container: str, encoder: str) -> None:
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(("container", "encoder"), [p for p in PAIRS if p not in REFUSED])
 def test_packets_timed_by_their_order_in_the_file(container: str, encoder: str) -> None:
     """A careless remux; where there are no B-frames it is right."""
     source = written("avi" if encoder.startswith(("mpeg4", "h264")) else "matroska", encoder)
-    try:
-        data = odd.remuxed(source, container, by_file_order=True)
-    except (av.error.FFmpegError, ValueError) as error:
-        pytest.skip(f"{encoder} does not go into {container}: {error}")
+    data = odd.remuxed(source, container, by_file_order=True)
     expected = list(range(odd.COUNT))
     assert odd.numbers(decode_video(data)) == expected
     for n in np.random.default_rng(0).permutation(odd.COUNT):
