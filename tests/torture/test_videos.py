@@ -46,8 +46,8 @@ def is_written(container: str, codec: str) -> bool:
 PAIRS = [(c, e) for c in CONTAINERS for e, (codec, _) in ENCODERS.items() if is_written(c, codec)]
 
 
-REFUSED = {("webm", e) for e in ENCODERS if e.startswith("av1")}
-"""Streams that PyAV does not copy: it calls AV1 by its decoder's name, which WebM doesn't know."""
+REFUSED = {(c, e) for c in CONTAINERS for e in ENCODERS if e.startswith("av1")}
+"""Streams that PyAV does not copy: it looks for an encoder with the name of AV1's decoder."""
 
 
 def written(container: str, encoder: str) -> bytes:
