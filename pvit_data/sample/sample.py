@@ -301,7 +301,7 @@ class Sample:
         return getattr(self, name) is not None
 
     def frames_of(self, name: str) -> Integer[np.ndarray, "n"]:
-        """Frame indices of a per-frame field: which frames its entries belong to.
+        """Frame indices of a per-frame field: which frames its entries (of `boxes`: its rows) belong to.
 
         Raises:
             KeyError: if the sample does not carry the field.
@@ -309,6 +309,8 @@ class Sample:
         value = getattr(self, name, None)
         if value is None:
             raise KeyError(f"sample '{self.key}' has no {name}")
+        if isinstance(value, Boxes):
+            return value.frame
         if name in self.frames:
             return self.frames[name]
         return np.arange(self.num_frames if isinstance(value, EncodedMedia) else len(value))

@@ -34,7 +34,10 @@ def target_of(value: np.ndarray, valid: np.ndarray) -> Target | None:
 def at_frames(
     sample: Sample, field: str, value: np.ndarray, frames: Int64[np.ndarray, "t"]
 ) -> tuple[np.ndarray, Bool[np.ndarray, "t"]]:
-    """The entries of a per-frame field at the asked frames, and which of these exist (others repeat some entry)."""
+    """The entries of a per-frame field at the asked frames, and which of these exist (others repeat some entry).
+
+    Not for box tables, which hold any number of rows for a frame: see `Boxes.frame`.
+    """
     have = sample.frames_of(field)
     if len(have) == 0:
         return np.zeros((len(frames), *value.shape[1:]), value.dtype), np.zeros(len(frames), bool)

@@ -14,7 +14,7 @@ from pvit_data.mixing.config import build_mixture
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import labels
+from pvit_data.tasks.table import labels, target_specs
 from pvit_data.words import did_you_mean
 from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig
@@ -114,6 +114,7 @@ def _tasks_of(ds: SampleSet, name: str, config: TrainConfig) -> tuple[str, ...]:
     A downstream source that the recipe has no list for trains its labels only.
     """
     is_downstream = name == config.clip.downstream
+    target_specs(config.clip.tasks.get(name, ()))  # refuses what the recipe misspells
     declared = () if is_downstream else ds.sources[name].tasks
     named = config.clip.tasks.get(name, declared)
     allowed = config.model.tasks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pvit_data.errors import FormatError
-from pvit_data.sample.sample import Boxes
+from pvit_data.sample.sample import Boxes, Sample
 
 
 def random_table(rng: np.random.Generator, count: int) -> Boxes:
@@ -54,3 +54,9 @@ def test_the_table_itself_stays_as_it_is() -> None:
 def test_rows_that_are_not_there(columns: dict[str, list[int]], name: str) -> None:
     with pytest.raises(FormatError, match=rf"boxes\.{name} refers to a row"):
         Boxes(np.zeros((2, 4)), **{n: np.array(v) for n, v in columns.items()}).keep(np.array([0]))
+
+
+def test_rows_belong_to_their_frames() -> None:
+    boxes = Boxes(np.zeros((3, 4), np.float32), frame=np.array([0, 2, 2]))
+    sample = Sample(key="a", num_frames=4, height=8, width=8, boxes=boxes)
+    assert sample.frames_of("boxes").tolist() == [0, 2, 2]

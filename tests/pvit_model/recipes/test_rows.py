@@ -30,3 +30,11 @@ def test_tasks_without_a_row(tmp_path: Path) -> None:
     config = load_recipe("demo", ["clip.downstream=''", "mixture.batch_size=2"])
     with pytest.raises(UsageError, match="source 'bare' has no sample with depth or normal"):
         make_plan(config, [str(tmp_path)])
+
+
+def test_a_misspelt_task_of_a_recipe(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, "bare", tasks=("depth",)) as writer:
+        writer.write(Sample(key="a", rgb=RGB, depth=np.ones((4, 32, 32), np.float32), fps=10))
+    config = load_recipe("demo", ["clip.downstream=''", "clip.tasks={bare: [dpeth]}"])
+    with pytest.raises(UsageError, match=r"unknown task 'dpeth'\. Nearest: 'depth'"):
+        make_plan(config, [str(tmp_path)])
