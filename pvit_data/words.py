@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,41 @@ def counted(number: int, one: str, many: str = "") -> str:
     ('1 box', '1,200 samples')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def plain_url(text: str) -> str:
+    """A text with the secrets of its URLs cut out: users, passwords, and what stands behind `?` or `#`.
+
+    >>> plain_url("https://me:secret@host/data?Signature=abc: no answer")
+    'https://host/data: no answer'
+    """
+    return _URL.sub(_plain, text)
+
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
+
+
+def _plain(match: re.Match[str]) -> str:
+    scheme, rest = match.groups()
+    bare = rest.rstrip(":;,.)")
+    # A password may hold what would end the host: then what precedes the last @ is no host with a port.
+    host = re.split(r"[/?#]", bare, maxsplit=1)[0]
+    if "@" in host:
+        place = bare[host.rindex("@") + 1 :]
+    elif re.fullmatch(r"[^:]*(:\d*)?|\[[^]]*\](:\d*)?", host):
+        place = bare
+    else:
+        place = bare.rpartition("@")[2]
+    return scheme + re.split(r"[?#]", place, maxsplit=1)[0] + rest[len(bare) :]
+
+
+def shown(text: str) -> str:
+    r"""A text that comes from data, for a terminal: control and invisible characters are written out.
+
+    >>> shown("red\x1b[31m\u202e")
+    'red\\x1b[31m\\u202e'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

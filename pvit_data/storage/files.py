@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pvit_data.errors import UsageError
 
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
@@ -27,6 +31,67 @@ def is_litter(name: str) -> bool:
     (True, True, False)
     """
     return name.startswith(("._", ".nfs", ".fuse_hidden", ".Trash-")) or name.lower() in LITTER
+
+
+def open_regular(path: str | Path) -> int:
+    """Opens a regular file for reading; links are followed, and nothing is waited for.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: if it cannot be opened, or is a folder, a pipe, a device or a socket.
+    """
+    descriptor = -1
+    try:
+        _require_regular(
+            path, os.stat(path).st_mode
+        )  # before opening: that alone moves some devices
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        _require_regular(path, os.fstat(descriptor).st_mode)
+    except BaseException:
+        if descriptor >= 0:
+            os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_regular(path: str | Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        reason = os.strerror(kind) if kind == errno.EISDIR else "not a regular file"
+        raise OSError(kind, reason, str(path))
+
+
+def read_regular(path: str | Path, limit: int | None = None) -> bytes:
+    """The contents of a regular file, and of nothing else; at most `limit` bytes of it.
+
+    Raises:
+        OSError: if it cannot be read or is no regular file.
+    """
+    with open(open_regular(path), "rb") as file:
+        return file.read(-1 if limit is None else limit)
+
+
+def require_unlinked(root: str | Path, path: str | Path) -> None:
+    """Refuses to write where a link in a folder of ours leads elsewhere.
+
+    Args:
+        root: a folder that the user named; it may be a link itself.
+        path: below it; its own last part may be a link, which writing replaces.
+
+    Raises:
+        UsageError: naming the link and where it leads.
+    """
+    root = Path(root)
+    folder = root
+    for part in Path(path).relative_to(root).parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink():
+            raise UsageError(
+                f"{folder}: is a link to {os.readlink(folder)}; nothing is written through links: "
+                "make it a folder, or choose another place"
+            )
 
 
 def temporary(path: Path) -> Path:

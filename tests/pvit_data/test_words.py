@@ -47,3 +47,18 @@ def test_a_name_unlike_all_others_has_no_neighbour() -> None:
     assert words.nearest("zebra", ["depth", "normal"]) is None
     assert words.did_you_mean("zebra", ["depth"]) == ""
     assert words.did_you_mean("norml", ["depth", "normal"]) == "; did you mean 'normal'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("https://me:se@cret@host:80/a/b@2: no", "https://host:80/a/b@2: no"),
+        ("cannot open 's3://bucket/key?X-Amz-Signature=1&x=2'", "cannot open 's3://bucket/key'"),
+        ("hf://datasets/me/set@main/x", "hf://datasets/me/set@main/x"),
+        ("https://me:pass/word?@host/x", "https://host/x"),
+        ("http://[::1]:80/a#token", "http://[::1]:80/a"),
+        ("no address", "no address"),
+    ],
+)
+def test_addresses_are_told_without_secrets(text: str, plain: str) -> None:
+    assert words.plain_url(text) == plain

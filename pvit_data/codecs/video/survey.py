@@ -142,23 +142,33 @@ class _Notes:
         return next(wrong, len(self.listing.pts) if len(self.pts) > len(self.listing.pts) else None)
 
     def difference(self, container: Any) -> Problem | None:
-        """A frame that is another one when it is read from the key frame before it."""
-        held: deque[Any] = deque(maxlen=HELD)  # so that other memory lies below the next ones
-        for run in reversed(self._runs):  # so that no header is known from the frames before
-            if run.stop > len(self.pts):
-                continue
-            found: dict[int, int] = {}
-            with suppress(av.error.FFmpegError):
-                for number, picture in by_seeking(container, self.listing, list(run)):
-                    found[number] = checksum(picture)
-                    held.append(picture)
-            for number in run:
-                if number not in found or (run.start and found[number] != self._sums[number]):
-                    text = f"frame {number} is not found, or another one, when it is sought"
-                    return Problem("unseekable-video", number, text)
-                if found[number] != self._sums[number]:
-                    text = f"frame {number} is another one each time it is decoded"
-                    return Problem("damaged-video", number, text)
+        """A frame that is another one when it is read from the key frame before it.
+
+        Decoders leave what they do not write as it lies in memory. So the frames of a short file are read twice: the
+        second time none has fresh memory, as all may have had from the start and in the first pass.
+        """
+        runs = [run for run in reversed(self._runs) if run.stop <= len(self.pts)]
+        # Backwards, so that no header is known from the frames before.
+        for _ in range(2 if len(self.pts) <= 2 * HELD else 1):
+            held = deque[Any](maxlen=HELD)  # so that other memory lies below the next ones
+            for run in runs:
+                if problem := self._difference(container, run, held):
+                    return problem
+        return None
+
+    def _difference(self, container: Any, run: range, held: deque[Any]) -> Problem | None:
+        found: dict[int, int] = {}
+        with suppress(av.error.FFmpegError):
+            for number, picture in by_seeking(container, self.listing, list(run)):
+                found[number] = checksum(picture)
+                held.append(picture)
+        for number in run:
+            if number not in found or (run.start and found[number] != self._sums[number]):
+                text = f"frame {number} is not found, or another one, when it is sought"
+                return Problem("unseekable-video", number, text)
+            if found[number] != self._sums[number]:
+                text = f"frame {number} is another one each time it is decoded"
+                return Problem("damaged-video", number, text)
         return None
 
 

@@ -186,3 +186,11 @@ def test_a_file_cut_at_an_open_group_has_the_frames_that_decode(videos: dict[str
     seen = odd.numbers(decode_sound(cut)[0])
     assert seen == list(range(odd.COUNT - len(seen), odd.COUNT))
     assert odd.numbers(decode_video(cut, np.arange(found.info.num_frames))) == seen
+
+
+def test_a_short_file_with_pixels_that_nothing_writes_is_not_sound() -> None:
+    """VP8 whose data end within the last picture: below lies whatever the memory held, fresh or used."""
+    data = (Path(__file__).parents[1] / "format/fuzz_findings/video-unwritten-memory").read_bytes()
+    found = survey(data).problem
+    assert found is not None
+    assert found.frame == 4

@@ -1,10 +1,18 @@
 """Local files appear whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pvit_data.storage.files import replacing, write_file
+from pvit_data.errors import UsageError
+from pvit_data.storage.files import (
+    open_regular,
+    read_regular,
+    replacing,
+    require_unlinked,
+    write_file,
+)
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -23,3 +31,25 @@ def test_a_folder_in_the_way_is_an_error_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(OSError, match="x"):
         write_file(tmp_path / "x", b"data")
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_regular(tmp_path / "link") == b"abc"
+    assert read_regular(tmp_path / "file", 2) == b"ab"
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"regular file|directory"):
+            open_regular(path)
+
+
+def test_links_below_a_folder_are_refused_and_the_folder_itself_may_be_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").symlink_to("real")
+    (tmp_path / "real/own").mkdir()
+    (tmp_path / "real/away").symlink_to(tmp_path)
+    require_unlinked(tmp_path / "root", tmp_path / "root/own/file")
+    require_unlinked(tmp_path / "root", tmp_path / "root/away")
+    with pytest.raises(UsageError, match=r"away: is a link to .*nothing is written through links"):
+        require_unlinked(tmp_path / "root", tmp_path / "root/away/file")
