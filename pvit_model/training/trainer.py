@@ -100,7 +100,8 @@ class Trainer:
         # Before `prepare`: it moves parameters to the device in place and wraps, but never copies on one device.
         self._restore(resume, found)
         self.model, self.stepping = self._prepared()
-        self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
+        clips = 2 if fast_dev_run else run.eval_clips
+        self.validator = Validator(plan, self.accelerator, clips, out)
         self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
 
     def _same_data(self, plan: Plan, out: Path, found: Path, allow: bool) -> Plan:
