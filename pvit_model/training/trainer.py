@@ -399,10 +399,11 @@ class Trainer:
             self._validate(view, log)
         if self.is_main:
             folder.export_best(self.out, self.progress.best_step or self.progress.step)
+        self.accelerator.wait_for_everyone()
+        if self.is_main:  # nobody waits for the report: there is no more to do together
             write_report(self.out, self.plan, self.reports, self._examples(log))
             view.note(f"done       {self.progress.step} steps; model in {self.out / 'model'}")
             view.note(f"report     {self.out / 'report.html'}")
-        self.accelerator.wait_for_everyone()
 
     def _examples(self, log: MetricsLog | None) -> list[tuple[str, bytes]]:
         """(caption, PNG) of held-out clips, as the exported network sees them."""
