@@ -178,7 +178,7 @@ class Storage:
     def list(self, pattern: str) -> list[str]:
         """Names of files that match a glob, sorted; without temporary files, litter, and links that lead nowhere."""
         if self.root is not None:
-            there = (path for path in self.root.glob(pattern) if path.is_file())
+            there = (path for path in self.root.glob(pattern) if os.path.isfile(path))
             found = [path.relative_to(self.root).as_posix() for path in there]
         else:
             found = self.remote.list(pattern)
