@@ -159,13 +159,14 @@ class Trainer:
 
         Raises:
             Interrupted: if a signal asked to stop; a checkpoint was saved.
-            PvitError: if losses stay non-finite.
+            PvitError: if losses stay non-finite, or the disk is full.
         """
-        log = MetricsLog(self.out, self.progress.step or None) if self.is_main else None
+        log = None
         view = make_view(self.console, self.num_steps, quiet=not self.is_main)
         try:
-            with StopRequest() as stop:
+            with StopRequest() as stop, folder.needing_room(self.out):
                 self._announce(view)
+                log = MetricsLog(self.out, self.progress.step or None) if self.is_main else None
                 self._tell_changes(view, log)
                 self._loop(view, log, stop)
                 self._finish(view, log)
