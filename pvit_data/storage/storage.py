@@ -176,9 +176,9 @@ class Storage:
         return size, digest.hexdigest()
 
     def list(self, pattern: str) -> list[str]:
-        """Names that match a glob, sorted; without temporary files, litter, and links that lead nowhere."""
+        """Names of files that match a glob, sorted; without temporary files, litter, and links that lead nowhere."""
         if self.root is not None:
-            there = (path for path in self.root.glob(pattern) if path.exists())
+            there = (path for path in self.root.glob(pattern) if os.path.isfile(path))
             found = [path.relative_to(self.root).as_posix() for path in there]
         else:
             found = self.remote.list(pattern)

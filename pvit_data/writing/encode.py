@@ -17,6 +17,7 @@ from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
 from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
+from pvit_data.storage.files import utf8
 from pvit_data.words import brief
 
 
@@ -94,7 +95,7 @@ def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:
     times = sample.frame_times
     return {
         "key": sample.key,
-        "group": sample.group,
+        "group": utf8(sample.group).decode(),  # Parquet takes no bytes of file names
         "source": encoding.source,
         "split": encoding.split,
         "licence": sample.licence or encoding.licence,
