@@ -6,10 +6,11 @@ are replaced.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any
@@ -23,7 +24,9 @@ from pvit_converters.engine.signals import signals_held
 from pvit_converters.engine.task import Task, Tick
 from pvit_data.errors import PvitError
 
-MAX_STARTS = 5  # processes in a row that end before they are ready
+MAX_STARTS = 3  # processes in a row that end before they are ready
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What tells NumPy's libraries how many threads to use: in workers one, unless the user said otherwise."""
 POLL = 1.0  # seconds between looks at processes whose pipe stays open beyond their death, in a child of their own
 
 
@@ -53,7 +56,8 @@ class _Worker:
         its_tasks, self._tasks = context.Pipe(duplex=False)
         self.words, its_words = context.Pipe(duplex=False)
         self.process = context.Process(target=serve, args=(its_tasks, its_words), daemon=True)
-        self.process.start()
+        with _one_thread():
+            self.process.start()
         its_tasks.close()  # with the process's own ends alone, its death is an end of file
         its_words.close()
         self.is_ready = False
@@ -176,6 +180,18 @@ class _Pool:
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.process.kill()
             worker.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that start in the block compute in one thread each."""
+    unset = [name for name in ONE_THREAD if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "1"))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
 
 
 def _expected(packed: bytes, text: str) -> PvitError:
