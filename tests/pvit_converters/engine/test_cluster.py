@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,40 +22,39 @@ from pvit_data.errors import UsageError
 Hashes = Callable[[Path], dict[str, str]]
 SMALL = Settings(shard_bytes=6000)
 TOYS = Path(__file__).parents[1] / "toys"
+PAGE = (Path(__file__).parents[3] / "docs/converting.md").read_text(encoding="utf-8")
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate, which is its own authority, and its key."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    kind = ["-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command = ["openssl", "req", *kind, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate and its key, made as the page says."""
+    folder.mkdir()
+    match = re.search(r"openssl req .*?cert\.pem", PAGE, re.DOTALL)
+    assert match is not None
+    subprocess.run(["bash", "-c", match[0]], cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Path]]:
-    """A scheduler and two workers, started as the docs say: address, certificate, key."""
-    folder = tmp_path_factory.mktemp("cluster")
-    cert, key = certificate(folder, "mine")
-    tls = ["--tls-ca-file", str(cert), "--tls-cert", str(cert), "--tls-key", str(key)]
+    """A scheduler and two workers, started as the page says: address, certificate, key."""
+    folder = tmp_path_factory.mktemp("cluster") / "mine"
+    cert, key = certificate(folder)
     where = folder / "scheduler.json"
-    quiet = {
-        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-        "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]",
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True",
-        "PYTHONPATH": str(TOYS),
-        "PYTEST_CURRENT_TEST": "cluster",
-    }
-    common = [*tls, "--scheduler-file", str(where), "--no-dashboard"]
-    scheduler = ["scheduler", "--host", "tls://127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
-    worker = ["worker", "--nworkers", "2", "--nthreads", "1", "--host", "127.0.0.1", "--protocol", "tls"]
-    worker += ["--local-directory", str(folder), "--dashboard-address", "127.0.0.1:0"]
+    match = re.search(r'TLS="(.*)"\nexport (.*)', PAGE)
+    assert match is not None
+    flags = [*match[1].split(), "--dashboard-address", "127.0.0.1:0"]
+    settings = dict(text.split("=") for text in match[2].split())
+    settings |= {"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]", "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    toys = {"PYTHONPATH": str(TOYS), "PYTEST_CURRENT_TEST": "cluster"}
+    scheduler = ["scheduler", "--host", "tls://127.0.0.1", "--port", "0", "--scheduler-file", str(where)]
+    worker = ["worker", "--scheduler-file", str(where), "--protocol", "tls", "--nthreads", "1", "--nworkers", "2"]
     with ExitStack() as stack:
         for words in (scheduler, worker):
             with (folder / f"{words[0]}.log").open("w", encoding="utf-8") as log:
-                command = [sys.executable, "-m", "dask", *words, *common]
-                process = subprocess.Popen(command, env=os.environ | quiet, stdout=log, stderr=log)
+                command = [sys.executable, "-m", "dask", *words, *flags]
+                process = subprocess.Popen(
+                    command, cwd=folder, env=os.environ | settings | toys, stdout=log, stderr=log
+                )
             stack.callback(process.wait)
             stack.callback(process.terminate)
             until = time.monotonic() + 60
@@ -96,7 +96,7 @@ def test_strangers_are_refused(
     from distributed import Client, Security
 
     address, cert, _ = cluster
-    own, key = certificate(tmp_path, "stranger")
+    own, key = certificate(tmp_path / "stranger")
     raw, out = str(tmp_path / "raw"), tmp_path / "out"
     assert main(["simulate", "hypersim", raw, "--preset", "tiny", "--samples", "2"]) == 0
     command = ["convert", "hypersim", raw, str(out), "--scheduler", address]
@@ -142,3 +142,14 @@ def test_without_dask_the_extra_is_named(toy: Any, tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match=r"--scheduler needs Dask: pip install 'pvit-toolkit\[dask\]'"):
         run(toy, tmp_path / "out", Scheduler("tls://127.0.0.1:1"))
     assert run(toy, tmp_path / "out", None).converted == 18
+
+
+def test_the_page_names_options_that_are_there() -> None:
+    from pvit_cli.commands.data.convert import _engine_flags, option_flags
+    from pvit_converters.hypersim import HypersimConverter
+
+    flags = {f"--{flag.name.replace('_', '-')}" for flag in [*_engine_flags(), *option_flags(HypersimConverter)]}
+    commands = re.findall(r"^pvit-data convert (?:.*\\\n)*.*$", PAGE, re.MULTILINE)
+    named = {word for text in commands for word in re.findall(r"--[a-z-]+", text)}
+    assert len(named) > 5
+    assert named <= flags
