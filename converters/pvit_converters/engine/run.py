@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pvit_converters.base import Converter, ConverterOptions
-from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
+from pvit_converters.engine.executors.cluster import Scheduler, on_cluster
+from pvit_converters.engine.executors.deaths import GIVEN_UP
+from pvit_converters.engine.executors.here import Executor, run_here
+from pvit_converters.engine.executors.processes import on_processes
 from pvit_converters.engine.identity import (
     fingerprint,
     make_identity,
@@ -51,7 +55,7 @@ class Job:
         options: of the converter.
         settings: what decides the content of the shards.
         workers: processes; 1 means this one, 0 as many as pay for their start.
-        scheduler: address of a Dask scheduler to use instead of local processes.
+        scheduler: a Dask cluster to use instead of local processes.
         task_index, num_tasks: this run's part of a job array; part `i` of `n` writes every n-th shard.
         max_failed: fraction of the tried samples that may fail.
         append: also plan groups that are new since the plan was made.
@@ -66,7 +70,7 @@ class Job:
     options: ConverterOptions
     settings: Settings = field(default_factory=Settings)
     workers: int = 0
-    scheduler: str | None = None
+    scheduler: Scheduler | None = None
     task_index: int = 0
     num_tasks: int = 1
     max_failed: float = 0.1
@@ -206,25 +210,30 @@ def _write_shards(
 
 
 def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
-    workers = min(job.workers or _worthwhile(tasks), len(tasks))
-    is_alone = workers <= 1 and job.scheduler is None
-    execute = run_here if is_alone else on_dask(workers, job.scheduler)
     tried = failed = 0
     notes = []
-    for task, result in execute(tasks, count):
-        tried += len(task.shard.items)
-        if isinstance(result, SourceError) and result.reason == GIVEN_UP:
-            failed += len(task.shard.items)
-            notes.append(str(result))
-        elif isinstance(result, PvitError):
-            raise result
-        else:
-            failed += len(result.skipped)
-        remaining = sum(len(t.shard.items) for t in tasks) - tried
-        if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
-            return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
+    with closing(_executor(job, tasks)(tasks, count)) as results:
+        for task, result in results:
+            tried += len(task.shard.items)
+            if isinstance(result, SourceError) and result.reason == GIVEN_UP:
+                failed += len(task.shard.items)
+                notes.append(str(result))
+            elif isinstance(result, PvitError):
+                raise result
+            else:
+                failed += len(result.skipped)
+            remaining = sum(len(t.shard.items) for t in tasks) - tried
+            if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
+                return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
     count.complete()
     return notes
+
+
+def _executor(job: Job, tasks: list[Task]) -> Executor:
+    if job.scheduler is not None:
+        return on_cluster(job.scheduler)
+    workers = min(job.workers or _worthwhile(tasks), len(tasks))
+    return run_here if workers <= 1 else on_processes(workers)
 
 
 def _worthwhile(tasks: list[Task]) -> int:
@@ -252,7 +261,7 @@ class _Counter:
             self._progress(self._done, self._total)
 
     def complete(self) -> None:
-        """Messages of workers may come late or, after a death, twice."""
+        """Messages of a cluster's workers may come late or, after a death, twice."""
         self._progress(self._total, self._total)
 
 
