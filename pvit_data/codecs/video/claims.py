@@ -16,11 +16,13 @@ import numpy as np
 from pvit_data.errors import FormatError
 
 MAX_SAMPLES = 1 << 22  # of all tracks together: a day of sound has four million packets
-MAX_SHOWN = 1 << 23  # samples that edit lists show, repeats counted
+MAX_SHOWN = 1 << 18  # samples that lists of several edits go over: an hour of video has a hundred thousand
+_FEW_EDITS = 2  # a delay and the film
 MAX_BOXES = 1 << 20  # a fragment of one second has about ten
 MAX_MISSING = (
     1 << 26
 )  # bytes by which a box in a header may reach beyond the end of a truncated file
+_ANYWHERE = 1 << 62
 _DEPTH = 12  # FFmpeg gives up at 10
 
 _CONTAINERS = frozenset(
@@ -92,9 +94,9 @@ def check_claims(data: bytes) -> None:
         raise FormatError(
             f"video claims {samples} samples in {len(data)} bytes, at most {MAX_SAMPLES}"
         )
-    shown = sum((track.edits + 1) * track.entries for track in tracks)
+    shown = sum(track.edits * track.entries for track in tracks if track.edits > _FEW_EDITS)
     if shown > MAX_SHOWN:
-        raise FormatError(f"video's edit lists show {shown} samples, at most {MAX_SHOWN}")
+        raise FormatError(f"video's edit lists go over {shown} samples, at most {MAX_SHOWN}")
 
 
 class _Tables:
@@ -107,7 +109,7 @@ class _Tables:
 
     def read(self) -> list[_Track]:
         """All tracks, once every table was found to hold what it claims."""
-        stack = [(0, len(self.data), 0, self.tracks[0])]
+        stack = [(0, _ANYWHERE, 0, self.tracks[0])]
         while stack:
             start, end, depth, track = stack.pop()
             for name, first, last in self._boxes(start, end, inside=depth > 0):
@@ -133,7 +135,7 @@ class _Tables:
             first = place + 8
             if size == 1:
                 size, first = int.from_bytes(data[first : first + 8], "big"), first + 8
-            stop = end if size == 0 or place + size > end else place + size
+            stop = min(end, place + size if size else total)  # 0: up to the end of the file
             if stop < first:
                 return
             if stop - total > MAX_MISSING and (inside or name in _READERS):
