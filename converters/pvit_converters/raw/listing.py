@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pvit_converters.raw.places import permitted
 from pvit_data.errors import SourceError
 from pvit_data.storage.files import is_litter
 
@@ -26,8 +27,9 @@ def list_entries(folder: Path | str) -> list[Entry]:
     """Files and folders in a folder, by name.
 
     Raises:
-        SourceError: if it cannot be listed: `"missing-file"` or `"unreadable"`.
+        SourceError: if it cannot be listed: `"missing-file"`, `"unreadable"`, or `"outside-root"` as in `permitted`.
     """
+    permitted(folder)
     try:
         with os.scandir(folder) as found:
             there = [e for e in found if is_data(e.name) and (e.is_file() or e.is_dir())]
