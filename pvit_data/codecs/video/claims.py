@@ -16,7 +16,9 @@ import numpy as np
 from pvit_data.errors import FormatError
 
 MAX_SAMPLES = 1 << 22  # of all tracks together: a day of sound has four million packets
-MAX_SHOWN = 1 << 18  # samples that lists of several edits go over: an hour of video has a hundred thousand
+MAX_SHOWN = (
+    1 << 18
+)  # samples that lists of several edits go over: an hour of video has a hundred thousand
 _FEW_EDITS = 2  # a delay and the film
 MAX_BOXES = 1 << 20  # a fragment of one second has about ten
 MAX_MISSING = (
