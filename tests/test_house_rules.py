@@ -57,7 +57,7 @@ ROOMS = {
         "raw": set(),
         "annotations": {"raw"},
         **{key: {"raw", "annotations"} for key in ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl")},
-        "engine": set(),
+        "engine": {"raw"},
         "simulate": set(),
     },
     "pvit_cli": {"commands": set()},

@@ -7,14 +7,15 @@ restarts the task knows which one was at fault.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.plan import ShardPlan
+from pvit_converters.raw.places import reading_within
 from pvit_data.errors import FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
@@ -38,6 +39,8 @@ class Task:
         shard: what to write.
         fingerprint: hash of the plan's identity, kept in the receipt.
         poison: keys of samples that killed their process before; they are skipped.
+        unlisted: by key why a sample is not read, since the plan names what is not there; they are skipped.
+        follow_links: links in the raw tree may lead out of it.
     """
 
     converter: type[Converter[Any]]
@@ -48,6 +51,8 @@ class Task:
     shard: ShardPlan
     fingerprint: str
     poison: frozenset[str] = frozenset()
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+    follow_links: bool = False
 
 
 class Outcome(NamedTuple):
@@ -86,9 +91,17 @@ def run_task(task: Task, tick: Tick = _ignore, begin: Begin = _ignore) -> Outcom
     """
     extra: dict[str, object] = {"plan": task.fingerprint}
     samples = _samples(task, extra, tick, begin)
-    receipt = write_shard(
-        task.out, task.spec, task.shard.split, task.shard.number, samples, extra, skip_invalid=True
-    )
+    places = task.converter.places(task.root, task.options)
+    with reading_within(places, follow_links=task.follow_links):
+        receipt = write_shard(
+            task.out,
+            task.spec,
+            task.shard.split,
+            task.shard.number,
+            samples,
+            extra,
+            skip_invalid=True,
+        )
     return Outcome(receipt.samples, receipt.bytes, list(receipt.skipped))
 
 
@@ -105,6 +118,10 @@ def _samples(
                 "killed-worker",
                 f"{item.key}: its conversion killed the process, more than once",
             )
+            tick(1)
+            continue
+        if item.key in task.unlisted:
+            yield Skip(item.key, "not-listed", task.unlisted[item.key])
             tick(1)
             continue
         begin(item.key)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pvit_converters.raw.places import permitted
 from pvit_data.errors import SourceError
 from pvit_data.storage.files import is_litter
 
@@ -27,8 +28,9 @@ def list_entries(folder: Path | str) -> list[Entry]:
     """Files and folders in a folder, by name.
 
     Raises:
-        SourceError: if it cannot be listed: `"missing-file"` or `"unreadable"`.
+        SourceError: if it cannot be listed: `"missing-file"`, `"unreadable"`, or `"outside-root"` as in `permitted`.
     """
+    permitted(folder)
     try:
         with os.scandir(folder) as found:
             there = [e for e in found if is_data(e.name) and _leads_somewhere(e)]

@@ -173,7 +173,9 @@ def test_interrupted_conversion_continues(toy: Any, tmp_path: Path, fingerprint:
     done = list((tmp_path / "out").rglob("*.tar"))
     assert len(done) == 1
     stamp = done[0].stat().st_mtime_ns
-    (tmp_path / "out/toy/.train-00001.tar.part-0123").write_bytes(b"left by a killed process")
+    (tmp_path / "out/toy/.train-00001.tar.part-0123456789abcdef0123456789abcdef").write_bytes(
+        b"left by a killed process"
+    )
     run(toy, tmp_path / "out")
     assert done[0].stat().st_mtime_ns == stamp
     assert fingerprint(tmp_path / "out") == fingerprint(tmp_path / "whole")

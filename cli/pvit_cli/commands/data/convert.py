@@ -62,6 +62,7 @@ def _engine_flags() -> list[Flag]:
         Flag("max_failed", str, "10", "percent of the samples that may fail", how),
         Flag("retry_failed", bool, False, "convert shards again in which samples failed", how),
         Flag("check_space", bool, True, "refuse to start on a disk that is too small", how),
+        Flag("follow_links", bool, False, "read what links in ROOT lead to outside of it", how),
         Flag(
             "dry_run",
             bool,
@@ -137,7 +138,9 @@ def _convert(
         filters=values["filter"],
         encodings=parse_encodings(values["encode"]),
     )
-    passed_on = "workers task_index num_tasks append overwrite retry_failed check_space"
+    passed_on = (
+        "workers task_index num_tasks append overwrite retry_failed check_space follow_links"
+    )
     job = Job(
         converter=converter,
         root=root,
