@@ -232,17 +232,17 @@ def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows:
         CorruptShardError: if it is another one or damaged.
         StorageError: if it cannot be read.
     """
-    data = storage.read(name) if storage.root is None else b""
-    found = (
-        storage.hash(name)
-        if storage.root is not None
-        else (len(data), hashlib.sha256(data).hexdigest())
-    )
+    data = b""
+    if storage.root is None:
+        data = storage.read(name, expected[0])
+        found = (len(data), hashlib.sha256(data).hexdigest())
+    else:
+        found = storage.hash(name, expected[0])
     if found != expected:
         raise CorruptShardError(
             f"{name} is not the file that the manifest lists: run 'pvit-data finish'"
         )
-    index = Index(data if storage.root is None else storage.root / name, name)
+    index = Index(storage.path(name) or data, name)
     if index.num_rows != num_rows:
         raise CorruptShardError(f"{name} has {index.num_rows} rows, the manifest says {num_rows}")
     return index

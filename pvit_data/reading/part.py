@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
-from pvit_data.errors import CorruptShardError, StorageError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
 from pvit_data.format.manifest import SourceSpec, SplitInfo
@@ -110,7 +110,7 @@ class SplitPart:
             expected = (self.info.index.bytes, self.info.index.sha256)
             try:
                 self._index = open_index(self.storage, name, expected, self.info.samples)
-            except CorruptShardError:
+            except FormatError:
                 self._require_same_dataset()
                 raise
         return self._index

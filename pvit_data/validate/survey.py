@@ -201,10 +201,8 @@ class _Split:
         trusted = False
         try:
             if self.info is not None:
-                trusted = self.storage.hash(self.index_file) == (
-                    self.info.index.bytes,
-                    self.info.index.sha256,
-                )
+                expected = (self.info.index.bytes, self.info.index.sha256)
+                trusted = self.storage.hash(self.index_file, expected[0]) == expected
                 if not trusted:
                     self.found.add(
                         "index-damaged", self.index_file, "size or sha256 differ from the manifest"

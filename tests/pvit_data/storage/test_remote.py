@@ -11,8 +11,9 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import StorageError, UsageError
+from pvit_data.storage.ahead import STREAM_BYTES
 from pvit_data.storage.cache import Cache
-from pvit_data.storage.storage import STREAM_BYTES, Storage
+from pvit_data.storage.storage import Storage
 from tests.pvit_data.range_server import Traffic, serve
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, full_sample
@@ -55,7 +56,7 @@ def test_a_hundred_bytes_cost_a_hundred(server: Traffic, folder: Path) -> None:
 
 def test_a_server_without_ranges_is_named(server: Traffic) -> None:
     server.ranges = False
-    with pytest.raises(StorageError, match=r"big\.bin: the server ignores byte ranges"):
+    with pytest.raises(StorageError, match=r"big\.bin: the server sends more than the 100 .* ignores byte ranges"):
         Storage(server.url).read_range("big.bin", 5, 100)
 
 
@@ -103,7 +104,7 @@ def test_damaged_or_outdated_blocks_are_fetched_again(server: Traffic, folder: P
     truth = (folder / "big.bin").read_bytes()
     storage = Storage(server.url, tmp_path / "cache")
     assert storage.read_range("big.bin", 100, 50) == truth[100:150]
-    (block,) = (p for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    (block,) = (tmp_path / "cache").glob("*/*")
     data = block.read_bytes()
     for broken in (data[:1000], b"", data[:120] + b"XYZ" + data[123:]):
         block.write_bytes(broken)

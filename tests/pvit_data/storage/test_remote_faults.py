@@ -15,8 +15,9 @@ import pvit_data
 from pvit_cli.common import describe
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.storage import remote
+from pvit_data.storage.ahead import STREAM_BYTES
 from pvit_data.storage.cache import Cache
-from pvit_data.storage.storage import STREAM_BYTES, Storage
+from pvit_data.storage.storage import Storage
 from tests.pvit_data.range_server import Traffic, serve
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, full_sample
