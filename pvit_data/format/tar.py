@@ -99,7 +99,53 @@ def read_header(block: bytes) -> Member | None:
     return Member(name, size)
 
 
-def read_members(read: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:
+class Contents:
+    """The contents of a member in an archive that is read from front to back: loaded before the next one, or skipped.
+
+    Args:
+        read: returns the next bytes, fewer only at the end.
+        name: of the member.
+        size: bytes of it.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], name: str, size: int) -> None:
+        self.size = size
+        self._read = read
+        self._name = name
+        self._passed = False
+
+    def load(self) -> bytes:
+        """The contents, once.
+
+        Raises:
+            FormatError: if the archive is cut off there.
+        """
+        self._passed = True
+        data = self._read(self.size)
+        filling = padded(self.size) - self.size
+        if len(data) != self.size or len(self._read(filling)) != filling:
+            raise self._cut()
+        return data
+
+    def skip(self) -> None:
+        """Goes on to the next member, if that is not done yet.
+
+        Raises:
+            FormatError: if the archive is cut off there.
+        """
+        left = 0 if self._passed else padded(self.size)
+        self._passed = True
+        while left:
+            block = self._read(min(left, 1 << 20))
+            if not block:
+                raise self._cut()
+            left -= len(block)
+
+    def _cut(self) -> FormatError:
+        return FormatError(f"archive ends inside member {self._name[:100]!r}")
+
+
+def read_members(read: Callable[[int], bytes]) -> Iterator[tuple[str, Contents]]:
     """Names and contents of all members of an archive that is read from front to back.
 
     Args:
@@ -109,10 +155,9 @@ def read_members(read: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:
         FormatError: at the first thing that is not a regular file with a flat name, or where the archive is cut off.
     """
     while (member := read_header(read(BLOCK))) is not None:
-        data = read(padded(member.size))
-        if len(data) != padded(member.size):
-            raise FormatError(f"archive ends inside member {member.name!r}")
-        yield member.name, data[: member.size]
+        contents = Contents(read, member.name, member.size)
+        yield member.name, contents
+        contents.skip()
     if read(BLOCK) != bytes(BLOCK):
         raise FormatError("archive does not end with two zero blocks")
 

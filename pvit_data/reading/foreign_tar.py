@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError
-from pvit_data.format.tar import BLOCK, padded
+from pvit_data.format.tar import BLOCK, Contents, padded
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
 
 MAX_NAME_BYTES = 1 << 16  # of a pax or GNU header that holds a name
@@ -21,11 +21,11 @@ _PAX = re.compile(rb"(\d{1,7}) ([^=\n]{1,100})=")
 
 @dataclass(frozen=True)
 class Entry:
-    """A regular file of an archive: its name, where its contents begin, and the contents."""
+    """A regular file of an archive: its name, where its contents begin, and the contents, to be loaded or passed."""
 
     name: str
     offset: int
-    data: bytes
+    contents: Contents
 
 
 def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry]:
@@ -47,7 +47,7 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
         if header.kind in ("x", "L"):
             if size > MAX_NAME_BYTES:
                 raise FormatError(f"a header at byte {position} claims a name of {size} bytes")
-            body = _exactly(read, size, header.name)
+            body = Contents(read, header.name, size).load()
             extended |= (
                 _pax(body)
                 if header.kind == "x"
@@ -60,11 +60,12 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
         if "GNU.sparse.major" in extended or "GNU.sparse.map" in extended:
             kept = "sparse file"
         extended = {}
+        contents = Contents(read, name, size)
         if kept == "file":
-            yield Entry(name, position, _exactly(read, size, name))
+            yield Entry(name, position, contents)
         else:
             left_out[kept] += kept != "folder"
-            _skip(read, padded(size), name)
+        contents.skip()
         position += padded(size)
     if not block:
         left_out["missing end of an archive"] += 1
@@ -135,18 +136,3 @@ def _pax(body: bytes) -> dict[str, str]:
             found[key] = value
         position = end
     return found
-
-
-def _exactly(read: Callable[[int], bytes], size: int, name: str) -> bytes:
-    data = read(padded(size))
-    if len(data) != padded(size):
-        raise FormatError(f"archive ends inside member {name[:100]!r}")
-    return data[:size]
-
-
-def _skip(read: Callable[[int], bytes], size: int, name: str) -> None:
-    while size:
-        block = read(min(size, 1 << 20))
-        if not block:
-            raise FormatError(f"archive ends inside member {name[:100]!r}")
-        size -= len(block)

@@ -66,9 +66,11 @@ def fuzz_npy(data: bytes) -> None:
 def fuzz_tar(data: bytes) -> None:
     """Our strict reader, and the one for foreign archives."""
     if data[:1] < b"\x80":
-        list(read_members(io.BytesIO(data[1:]).read))
+        for _, contents in read_members(io.BytesIO(data[1:]).read):
+            contents.load()
     else:
-        list(scan(io.BytesIO(data[1:]).read, Counter()))
+        for entry in scan(io.BytesIO(data[1:]).read, Counter()):
+            entry.contents.load()
 
 
 def fuzz_record(data: bytes) -> None:
