@@ -57,14 +57,7 @@ def open_parquet(
             raise ValueError("its parts have other rows than the whole")
         if told.num_rows > most_rows:
             raise ValueError(f"{told.num_rows} rows, of which a file of its size holds {most_rows}")
-        numbered = [
-            name
-            for name in texts
-            if name in repeated
-            or any(
-                "DICTIONARY" in kind for chunk in _chunks(told, name) for kind in chunk.encodings
-            )
-        ]
+        numbered = [name for name in texts if _numbered(told, name, name in repeated)]
         return pq.ParquetFile(
             file,
             metadata=told,
@@ -75,13 +68,24 @@ def open_parquet(
         raise CorruptShardError(f"{where} is not a Parquet file: {plain(error)}") from error
 
 
+def _leaves(told: Any, name: str) -> list[int]:
+    """Numbers of the columns that a column consists of."""
+    paths = [told.schema.column(number).path for number in range(len(told.schema))]
+    return [n for n, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
+
+
 def _chunks(told: Any, name: str) -> Iterator[Any]:
-    """What the parts of a file say about a column, or about those inside of it."""
-    schema = told.schema
-    paths = [schema.column(number).path for number in range(len(schema))]
-    inside = [n for n, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
+    """What the parts of a file say about a column."""
+    leaves = _leaves(told, name)
     for group in range(told.num_row_groups):
-        yield from (told.row_group(group).column(number) for number in inside)
+        yield from (told.row_group(group).column(number) for number in leaves)
+
+
+def _numbered(told: Any, name: str, always: bool) -> bool:
+    """Whether a column is there, and to be read as numbers into a dictionary."""
+    if always:
+        return bool(_leaves(told, name))
+    return any("DICTIONARY" in kind for chunk in _chunks(told, name) for kind in chunk.encodings)
 
 
 def require_small(file: Any, name: str) -> None:

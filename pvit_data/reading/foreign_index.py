@@ -8,13 +8,13 @@ pictures become `rgb`, `cls` an action, `json` the metadata. Everything else is 
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import deflate
 import numpy as np
 from jaxtyping import Shaped
 
@@ -205,10 +205,10 @@ def _shard_rows(
     storage: Storage, shard: str, summary: ForeignSummary, classes: LabelSpace | None
 ) -> Iterator[dict[str, Any]]:
     """Members with the same name up to the first dot, one after the other, are a sample (as in WebDataset)."""
-    with storage.stream(shard) as read:
+    with storage.stream(shard) as stream:
         current = ""
         group: list[_File] = []
-        for entry in scan(read, summary.left_out):
+        for entry in scan(stream, summary.left_out):
             if not is_member(entry.name):
                 summary.left_out["hidden file"] += 1
                 continue
@@ -250,7 +250,7 @@ def _row(
         "names": list(named),
         "offsets": [e.offset for e in named.values()],
         "sizes": [len(e.data) for e in named.values()],
-        "crcs": [zlib.crc32(e.data) for e in named.values()],
+        "crcs": [deflate.crc32(e.data) for e in named.values()],
     }
 
 

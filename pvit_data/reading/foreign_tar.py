@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError
 from pvit_data.format.tar import BLOCK, Contents, padded
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.storage.ahead import Stream
 
 MAX_NAME_BYTES = 1 << 16  # of a pax or GNU header that holds a name
 _PAX = re.compile(rb"(\d{1,7}) ([^=\n]{1,100})=")
@@ -28,11 +29,11 @@ class Entry:
     contents: Contents
 
 
-def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry]:
+def scan(stream: Stream, left_out: Counter[str]) -> Iterator[Entry]:
     """Regular files of an archive that is read from front to back.
 
     Args:
-        read: returns the next bytes, fewer only at the end.
+        stream: the archive.
         left_out: counts what is no regular file, or too large, by kind.
 
     Raises:
@@ -40,14 +41,14 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
     """
     position = 0
     extended: dict[str, str] = {}
-    while any(block := read(BLOCK)):
+    while any(block := stream.read(BLOCK)):
         header = _Header(block, position)
         position += BLOCK
         size = int(extended.get("size", header.size))
         if header.kind in ("x", "L"):
             if size > MAX_NAME_BYTES:
                 raise FormatError(f"a header at byte {position} claims a name of {size} bytes")
-            body = Contents(read, header.name, size).load()
+            body = Contents(stream, header.name, size).load()
             extended |= (
                 _pax(body)
                 if header.kind == "x"
@@ -60,7 +61,7 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
         if "GNU.sparse.major" in extended or "GNU.sparse.map" in extended:
             kept = "sparse file"
         extended = {}
-        contents = Contents(read, name, size)
+        contents = Contents(stream, name, size)
         if kept == "file":
             yield Entry(name, position, contents)
         else:

@@ -95,8 +95,8 @@ class StreamDataset:
         files: dict[str, Any] = {}
         last = ""
         seen = set[str]()
-        with self._storage.stream(name) as read:
-            for member, contents in read_members(read):
+        with self._storage.stream(name) as stream:
+            for member, contents in read_members(stream):
                 key, extension = split_name(member)
                 if key != last and files:  # before the next contents are loaded
                     yield last, files

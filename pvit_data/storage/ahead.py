@@ -1,4 +1,4 @@
-"""A remote file from front to back: one thread fetches the next block while the last one is used.
+"""A file from front to back. Of a remote one, a thread fetches the next block while the last one is used.
 
 Behind each block it looks if the file is still the same one.
 """
@@ -11,6 +11,33 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pvit_data.errors import StorageError
 
 STREAM_BYTES = 4 << 20  # fetched at a time
+
+
+class Stream:
+    """A file that is read, or passed over, from front to back.
+
+    Args:
+        read: gives the next bytes, fewer only at the end.
+        seek: goes forward by a number of bytes, also behind the end, where that is possible.
+    """
+
+    def __init__(
+        self, read: Callable[[int], bytes], seek: Callable[[int], object] | None = None
+    ) -> None:
+        self.read = read
+        self._seek = seek
+
+    def skip(self, size: int) -> bool:
+        """Passes over bytes; whether they were there."""
+        if self._seek is not None and size > 1:
+            self._seek(size - 1)
+            size = 1
+        while size:
+            block = self.read(min(size, 1 << 20))
+            if not block:
+                return False
+            size -= len(block)
+        return True
 
 
 class ReadAhead:

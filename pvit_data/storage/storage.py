@@ -14,13 +14,13 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.storage.ahead import ReadAhead
+from pvit_data.storage.ahead import ReadAhead, Stream
 from pvit_data.storage.cache import Cache
 from pvit_data.storage.files import (
     PART,
@@ -183,8 +183,8 @@ class Storage:
         )
 
     @contextmanager
-    def stream(self, name: str) -> Iterator[Callable[[int], bytes]]:
-        """Opens a file for reading from front to back; gives a function that returns the next bytes.
+    def stream(self, name: str) -> Iterator[Stream]:
+        """Opens a file for reading from front to back.
 
         A remote file comes in blocks of `STREAM_BYTES`, the next one while the last is used.
 
@@ -194,10 +194,10 @@ class Storage:
         path = self.path(name)
         if path is None:
             with closing(self._ahead(name)) as ahead:
-                yield ahead.read
+                yield Stream(ahead.read)
             return
         with reported(self.where(name)), open(open_regular(path), "rb") as file:
-            yield file.read
+            yield Stream(file.read, lambda size: file.seek(size, os.SEEK_CUR))
 
     def _ahead(self, name: str) -> ReadAhead:
         return ReadAhead(
@@ -219,8 +219,8 @@ class Storage:
         """
         digest = hashlib.sha256()
         size = 0
-        with self.stream(name) as read:
-            while block := read(min(1 << 20, expected + 1 - size)):
+        with self.stream(name) as stream:
+            while block := stream.read(min(1 << 20, expected + 1 - size)):
                 digest.update(block)
                 size += len(block)
         return size, digest.hexdigest()

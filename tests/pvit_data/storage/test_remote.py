@@ -62,14 +62,14 @@ def test_a_server_without_ranges_is_named(server: Traffic) -> None:
 
 def test_streams_read_ahead_and_move_everything_once(server: Traffic, folder: Path) -> None:
     truth = (folder / "big.bin").read_bytes()
-    with Storage(server.url).stream("big.bin") as read:
-        first = read(10)
-        rest = b"".join(iter(lambda: read(100_000), b""))
+    with Storage(server.url).stream("big.bin") as stream:
+        first = stream.read(10)
+        rest = b"".join(iter(lambda: stream.read(100_000), b""))
     assert first + rest == truth
     assert [size for _, size in server.sent] == [STREAM_BYTES, STREAM_BYTES, 12345]
     server.sent.clear()
-    with Storage(server.url).stream("big.bin") as read:
-        read(10)
+    with Storage(server.url).stream("big.bin") as stream:
+        stream.read(10)
     assert server.bytes <= 2 * STREAM_BYTES  # left early
 
 

@@ -167,11 +167,11 @@ def test_a_file_replaced_midway_ends_its_stream(server: Traffic, folder: Path, e
     rng = np.random.default_rng(0)
     path.write_bytes(rng.bytes(3 * STREAM_BYTES))
     os.utime(path, (1e9, 1e9))
-    with Storage(server.url).stream("big.bin") as read:
-        assert read(100) == path.read_bytes()[:100]
+    with Storage(server.url).stream("big.bin") as stream:
+        assert stream.read(100) == path.read_bytes()[:100]
         path.write_bytes(rng.bytes(3 * STREAM_BYTES))
         with pytest.raises(StorageError, match=r"big\.bin: was changed while it was read"):
-            list(iter(lambda: read(1 << 20), b""))
+            list(iter(lambda: stream.read(1 << 20), b""))
 
 
 @pytest.mark.parametrize("cached", [False, True])
