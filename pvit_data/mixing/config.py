@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pvit_data.errors import UsageError
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import MixtureSource, Role, open_split
+from pvit_data.words import plain_url
 
 
 class MixtureConfig(BaseModel):
@@ -75,7 +76,9 @@ def build_mixture(
         if ds is None:
             filtered = f" that pass the filter {passing!r}" if passing else ""
             kind = "training" if split == "train" else split
-            raise UsageError(f"source '{name}' in '{found[name]}' has no {kind} samples{filtered}")
+            raise UsageError(
+                f"source '{name}' in '{plain_url(found[name])}' has no {kind} samples{filtered}"
+            )
         role: Role = "downstream" if name == downstream else "auxiliary"
         sources.append(MixtureSource(ds, role, config.weights.get(name)))
     return Mixture(

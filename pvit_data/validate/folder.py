@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from pvit_data.errors import PvitError
+from pvit_data.errors import FormatError, PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
 from pvit_data.storage.files import PART, is_litter
@@ -21,6 +22,7 @@ _IN_SOURCE = re.compile(
 # Notes of `energon prepare`.
 _ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")
 _OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
+MAX_CARD_BYTES, MAX_HEAD_BYTES = 1 << 24, 500_000  # YAML takes seconds a megabyte
 DEPTH = 4  # levels of folders that are looked at
 
 
@@ -33,24 +35,50 @@ def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
     yield from _files(storage, found)
 
 
-def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
-    """The declared features of every source: without them `load_dataset` silently loses fields."""
+def read_head(data: bytes) -> Any:
+    """The YAML values at the head of a card.
+
+    Raises:
+        FormatError: if there are none, they are too many, or they refer to each other.
+    """
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        """Values as they stand there: no aliases, of which a few lines become millions of values."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases are not read")
+            return super().compose_node(parent, index)
+
+    parts = data.split(b"---\n", 2)
+    if len(parts) < 3 or len(parts[1]) > MAX_HEAD_BYTES:
+        raise FormatError(f"no YAML of at most {MAX_HEAD_BYTES} bytes between two lines '---'")
+    try:
+        return yaml.load(parts[1].decode(), Plain)
+    except (
+        ValueError,
+        yaml.YAMLError,
+        RecursionError,
+    ) as error:  # ValueError: a date that there is not
+        raise FormatError(f"no plain YAML ({type(error).__name__})") from error
+
+
+def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
+    """The declared features of every source: without them `load_dataset` silently loses fields."""
     if not storage.exists(CARD_NAME):
         yield Problem("card-missing", CARD_NAME, "", "no such file")
         return
     try:
-        head = yaml.safe_load(storage.read(CARD_NAME).decode().split("---\n")[1])
+        head = read_head(storage.read(CARD_NAME, MAX_CARD_BYTES))
         declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
         splits = {
             c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
             for c in head["configs"]
         }
-    except (PvitError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError) as error:
-        yield Problem(
-            "card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}"
-        )
+    except (PvitError, LookupError, TypeError) as error:
+        said = str(error) if isinstance(error, PvitError) else type(error).__name__
+        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {said}")
         return
     for name, entry in manifest.sources.items():
         if declared.get(name) not in (features(entry), features(entry, later=False)):

@@ -35,6 +35,7 @@ from pvit_data.format.record import parse_json, read_record
 from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
+from pvit_data.storage.ahead import Stream
 from pvit_data.writing.encode import Encoding, encode_sample
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
@@ -66,9 +67,11 @@ def fuzz_npy(data: bytes) -> None:
 def fuzz_tar(data: bytes) -> None:
     """Our strict reader, and the one for foreign archives."""
     if data[:1] < b"\x80":
-        list(read_members(io.BytesIO(data[1:]).read))
+        for _, contents in read_members(Stream(io.BytesIO(data[1:]).read)):
+            contents.load()
     else:
-        list(scan(io.BytesIO(data[1:]).read, Counter()))
+        for entry in scan(Stream(io.BytesIO(data[1:]).read), Counter()):
+            entry.contents.load()
 
 
 def fuzz_record(data: bytes) -> None:

@@ -16,7 +16,8 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.reading.foreign_index import NAME, index_foreign
+from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign_table import NAME
 from pvit_data.validate import validate
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
