@@ -9,16 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from pvit_data.errors import UsageError
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import MixtureSource, Role, open_split
+from pvit_data.words import plain_url
 
 
 class MixtureConfig(BaseModel):
     """How a global batch is made up of the sources."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     batch_size: int = Field(
         default=128,
         ge=1,
+        le=1 << 20,
         description="clips per optimiser step, over all ranks and accumulation steps",
     )
     portion: float = Field(
@@ -69,7 +71,9 @@ def build_mixture(
         if ds is None:
             filtered = f" that pass the filter {passing!r}" if passing else ""
             kind = "training" if split == "train" else split
-            raise UsageError(f"source '{name}' in '{found[name]}' has no {kind} samples{filtered}")
+            raise UsageError(
+                f"source '{name}' in '{plain_url(found[name])}' has no {kind} samples{filtered}"
+            )
         role: Role = "downstream" if name == downstream else "auxiliary"
         sources.append(MixtureSource(ds, role, config.weights.get(name)))
     return Mixture(

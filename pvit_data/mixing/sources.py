@@ -17,6 +17,7 @@ from pvit_data.reading.open import open_dataset
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import every_task, labels, target_spec
+from pvit_data.words import plain_url
 
 Role = Literal["downstream", "auxiliary"]
 
@@ -123,7 +124,8 @@ def find_sources(urls: Iterable[str]) -> dict[str, str]:
         for name in open_dataset(url).sources:
             if found.setdefault(name, url) != url:
                 raise UsageError(
-                    f"source '{name}' is in both '{found[name]}' and '{url}'; give one of them"
+                    f"source '{name}' is in both '{plain_url(found[name])}' and '{plain_url(url)}'; "
+                    "give one of them"
                 )
     if not found:
         raise UsageError(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pvit_data.errors import PvitError
+from pvit_data.errors import ConfigError, PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
 from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
+from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
 from pvit_data.writing.card import CARD_NAME, features
@@ -35,19 +36,20 @@ def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
 
 def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     """The declared features of every source: without them `load_dataset` silently loses fields."""
-    import yaml
-
     if not storage.exists(CARD_NAME):
         yield Problem("card-missing", CARD_NAME, "", "no such file")
         return
     try:
-        head = yaml.safe_load(storage.read(CARD_NAME).decode().split("---\n")[1])
+        head = parse_yaml(storage.read(CARD_NAME).decode().split("---\n")[1], CARD_NAME)
         declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
         splits = {
             c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
             for c in head["configs"]
         }
-    except (PvitError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError) as error:
+    except ConfigError as error:
+        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
+        return
+    except (PvitError, UnicodeDecodeError, LookupError, TypeError) as error:
         yield Problem(
             "card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}"
         )
