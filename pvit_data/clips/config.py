@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pvit_data.clips.frames import Sampler, published
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 
+MOST_TASKS = 64  # of a source, or of a network
 RANGES = ("jitter", "area", "aspect")
 
 
@@ -78,6 +79,9 @@ class ClipConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> ClipConfig:
+        for source, tasks in self.tasks.items():
+            if len(tasks) > MOST_TASKS:
+                raise ValueError(f"{len(tasks):,} tasks of source '{source}', at most {MOST_TASKS}")
         for own in (self, *self.per_source.values()):
             for name in RANGES:
                 low, high = getattr(own, name) or (1, 1)

@@ -109,17 +109,19 @@ def _load(text: str | bytes) -> Any:
         loader.dispose()
 
 
-def check_numbers(values: Any, where: str) -> None:
-    """Refuses whole numbers beyond `MAX_NUMBER`, which overflow where they are used.
+def check_numbers(values: Any, where: str, depth: int = 0) -> None:
+    """Refuses whole numbers beyond `MAX_NUMBER`, which overflow where they are used, and values within too many others.
 
     Raises:
         ConfigError: naming the first one.
     """
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{where}: values are nested more than {MAX_DEPTH} deep")
     if isinstance(values, dict):
         values = [*values, *values.values()]
     if isinstance(values, list | tuple):
         for value in values:
-            check_numbers(value, where)
+            check_numbers(value, where, depth + 1)
     elif isinstance(values, int) and abs(values) > MAX_NUMBER:
         raise ConfigError(
             f"{where}: the number {_number(values)} is larger than any setting can be"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.storage.values import parse_yaml
@@ -52,6 +52,7 @@ class ModelConfig(Strict):
     )
     tasks: tuple[str, ...] | None = Field(
         default=None,
+        max_length=MOST_TASKS,
         description="auxiliary tasks with a prompt and a head; default: all that a source trains",
     )
     checkpoint: str = Field(
