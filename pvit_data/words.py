@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,11 @@ def shown(text: str) -> str:
     >>> shown("red\x1b[31m\u202e")
     'red\\x1b[31m\\u202e'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or _is_space(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_space(character: str) -> bool:
+    return unicodedata.category(character) == "Zs"  # such as the wide one of Chinese and Japanese
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

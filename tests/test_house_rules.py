@@ -68,7 +68,7 @@ BELOW = {
     "pvit_data": {"errors", "words", "plugins"},
     "pvit_model": {"config", "plugins", "ranks"},
     "pvit_converters": {"base", "evenly"},
-    "pvit_cli": {"common", "flags", "halfblocks", "options", "progress"},
+    "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "progress"},
 }
 """Files at the top of a package that every room of it may import."""
 ONE_FILE_EACH = {"pvit_data/tasks", "pvit_model/tasks", "pvit_model/backbones", "converters/pvit_converters/simulate"}
