@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,11 @@ def shown(text: str) -> str:
     >>> shown("red\x1b[31m\u202e")
     'red\\x1b[31m\\u202e'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or _is_space(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_space(character: str) -> bool:
+    return unicodedata.category(character) == "Zs"  # such as the wide one of Chinese and Japanese
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -113,6 +118,10 @@ def first_problem(error: ValidationError) -> str:
 
     An unknown key is named with the nearest known one of the same model where that is known from the message's context.
     """
+    return shown(_first_problem(error))
+
+
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     more = f" ({error.error_count()} problems)" if error.error_count() > 1 else ""
@@ -120,10 +129,9 @@ def first_problem(error: ValidationError) -> str:
         return f"unknown key '{place}'{more}"
     said = problem["msg"].removeprefix("Value error, ")
     said = said[:1].lower() + said[1:]
-    shown = (
-        "" if isinstance(problem["input"], dict | list | tuple) else f" = {short(problem['input'])}"
-    )
-    return f"'{place}'{shown}: {said}{more}" if place else f"{said}{more}"
+    has_value = not isinstance(problem["input"], dict | list | tuple)
+    given = f" = {short(problem['input'])}" if has_value else ""
+    return f"'{place}'{given}: {said}{more}" if place else f"{said}{more}"
 
 
 def short(value: object, limit: int = 120) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pvit_data.clips.config import MOST_TASKS
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.words import did_you_mean, first_problem
 
@@ -47,11 +48,11 @@ class PViTConfig(BaseModel):
         extra: anything to keep beside the weights (label spaces, recipe); must be JSON.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str
     backbone_options: dict[str, Any] = Field(default_factory=dict)
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = Field(default=(), max_length=MOST_TASKS)
     num_classes: int = Field(default=400, ge=1)
     segm_spaces: dict[str, int] = Field(default_factory=dict)
     prompts: Literal["task", "shared", "none"] = "task"

@@ -1,4 +1,4 @@
-"""How every command ends: one line per error, one exit code per kind, JSON on request.
+"""How every command ends: one line per error, one exit code per kind.
 
 `run` executes a typer application. Whatever goes wrong becomes `error: ...` on stderr, without traceback or box:
 usage errors exit 2, other `PvitError`s and unexpected errors 1, interruptions 75. `--debug` anywhere on the command
@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import logging
 import os
 import sys
-import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from pvit_cli.output import LogFormatter, print_traceback, safe, say, warn
 from pvit_data.errors import Interrupted, PvitError
 from pvit_data.words import did_you_mean
 
@@ -97,9 +96,17 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments, flags = _split_flags(sys.argv[1:] if argv is None else list(argv))
     if flags & {"-v", "--verbose"}:
-        logging.basicConfig(
-            level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    showing, warnings.showwarning = warnings.showwarning, warn
+    try:
+        return _run(app, arguments, name, debug="--debug" in flags)
+    finally:
+        warnings.showwarning = showing
+
+
+def _run(app: typer.Typer, arguments: list[str], name: str, *, debug: bool) -> int:
     try:
         code = get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -108,9 +115,9 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except (Exception, KeyboardInterrupt) as error:
-        return _report(error, debug="--debug" in flags)
+        return _report(error, debug=debug)
     if code == 130:  # typer's own translation of Ctrl-C
-        return _report(KeyboardInterrupt(), debug="--debug" in flags)
+        return _report(KeyboardInterrupt(), debug=debug)
     return code if isinstance(code, int) else EXIT_OK
 
 
@@ -122,21 +129,21 @@ def _split_flags(argv: list[str]) -> tuple[list[str], set[str]]:
 
 def _report(error: BaseException, *, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
+        print_traceback(error)
     if (
         type(error).__name__ == "NoArgsIsHelpError"
     ):  # a group without a command: its help is the answer
-        print(str(error), file=sys.stderr)
+        say(*str(error).splitlines(), stderr=True)
         return EXIT_USAGE
     message, code = describe(error)
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    say(f"error: {message}", stderr=True)
     return code
 
 
 def describe(error: BaseException) -> tuple[str, int]:
     """What an error says on one line, and the exit code that belongs to it."""
     message, code = _describe(error)
-    return " ".join(message.split()), code
+    return safe(" ".join(message.split())), code
 
 
 def _describe(error: BaseException) -> tuple[str, int]:
@@ -181,18 +188,3 @@ def _describe_os(error: OSError) -> str:
     cause = _OS_ERRORS.get(error.errno or 0, error.strerror or str(error) or type(error).__name__)
     path = error.filename2 or error.filename
     return f"{os.fspath(path)}: {cause}" if isinstance(path, str | os.PathLike) else cause
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A rich console: colours and tables on a terminal, plain unwrapped text in a pipe or log."""
-    stream = sys.stderr if stderr else sys.stdout
-    if stream.isatty():
-        return Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, highlight=False, color_system=None, width=200, soft_wrap=True)
-
-
-def print_json(value: Any) -> None:
-    """Writes one JSON document to stdout, for `--json`."""
-    as_ascii = not (sys.stdout.encoding or "").lower().startswith("utf")
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=as_ascii, allow_nan=False, default=str)
-    sys.stdout.write("\n")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pvit_cli.common import console
+from pvit_cli.output import console, safe, say
 
 LINE_SECONDS = 10.0
 
@@ -36,16 +36,16 @@ def progress(what: str, unit: str = "samples") -> Iterator[Callable[[int, int], 
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, rate="")
+        task = bar.add_task(safe(what), total=None, rate="")
         start, first = time.monotonic(), -1
 
         def update(done: int, total: int) -> None:
@@ -75,10 +75,9 @@ class _Lines:
         rate = (done - self._first) / max(now - self._start, 1e-9)
         left = f", {_clock((total - done) / rate)} left" if rate > 0 else ""
         share = 100 * done / max(total, 1)
-        print(
+        say(
             f"{self._what}: {done:,} of {total:,} {self._unit} ({share:.0f} %), {rate:.1f}/s{left}",
-            file=sys.stderr,
-            flush=True,
+            stderr=True,
         )
 
 

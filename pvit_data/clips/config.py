@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pvit_data.clips.frames import Sampler, published
+from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
+
+MOST_TASKS = 64  # of a source, or of a network
+RANGES = ("jitter", "area", "aspect")
 
 
 class SourceClip(BaseModel):
     """What one source does differently in training (and `rate` in evaluation too); see `ClipConfig` for each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    rate: int | None = Field(default=None, ge=1)
+    rate: int | None = Field(default=None, ge=1, le=MAX_FRAMES)
     jitter: tuple[float, float] | None = None
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] | None = None
@@ -48,45 +53,46 @@ class ClipConfig(BaseModel):
         shuffle_labels: control experiment: each row is given the annotations of another row of its source.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_frames: int = Field(default=16, ge=1)
+    num_frames: int = Field(default=16, ge=1, le=MAX_FRAMES)
     size: tuple[int, int] = (224, 224)
     map_size: tuple[int, int] | None = None
-    stride: int = Field(default=2, ge=1)
+    stride: int = Field(default=2, ge=1, le=MAX_FRAMES)
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     downstream: str = ""
     tasks: dict[str, tuple[str, ...]] = {}
     samplers: dict[str, Sampler] = {}
-    rate: int = Field(default=4, ge=1)
+    rate: int = Field(default=4, ge=1, le=MAX_FRAMES)
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float | dict[str, float] = 0.0
     colour: float = Field(default=0.0, ge=0, le=1)
     per_source: dict[str, SourceClip] = {}
-    eval_scale: float = Field(default=1.0, ge=1)
+    eval_scale: float = Field(default=1.0, ge=1, le=16)
     antialias: bool = True
-    num_boxes: int = Field(default=4, ge=2)
+    num_boxes: int = Field(default=4, ge=2, le=1024)
     normal_axes: Literal["world", "camera"] = "world"
     shuffle_labels: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> ClipConfig:
-        for own in self.per_source.values():
-            self.model_validate(
-                {**self.model_dump(), "per_source": {}, **own.model_dump(exclude_none=True)}
+        for source, tasks in self.tasks.items():
+            if len(tasks) > MOST_TASKS:
+                raise ValueError(f"{len(tasks):,} tasks of source '{source}', at most {MOST_TASKS}")
+        for own in (self, *self.per_source.values()):
+            for name in RANGES:
+                low, high = getattr(own, name) or (1, 1)
+                if not 0 < low <= high:
+                    raise ValueError(
+                        f"{name} ({low}, {high}) is not an ascending range of positive numbers"
+                    )
+        if self.num_frames * max(math.prod(self.size), math.prod(self.maps)) > MAX_PIXELS:
+            raise ValueError(
+                f"{self.num_frames} frames of {self.size} pixels: a clip has at most {MAX_PIXELS:,} pixels in all"
             )
-        for name, (low, high) in (
-            ("jitter", self.jitter),
-            ("area", self.area or (1, 1)),
-            ("aspect", self.aspect),
-        ):
-            if not 0 < low <= high:
-                raise ValueError(
-                    f"{name} ({low}, {high}) is not an ascending range of positive numbers"
-                )
         if min(*self.size, *self.maps) < 1:
             raise ValueError(
                 f"size {self.size} and map_size {self.maps} must be at least one pixel"

@@ -15,11 +15,12 @@ from pvit_data.words import plain_url
 class MixtureConfig(BaseModel):
     """How a global batch is made up of the sources."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     batch_size: int = Field(
         default=128,
         ge=1,
+        le=1 << 20,
         description="clips per optimiser step, over all ranks and accumulation steps",
     )
     portion: float = Field(

@@ -124,7 +124,8 @@ def find_sources(urls: Iterable[str]) -> dict[str, str]:
         for name in open_dataset(url).sources:
             if found.setdefault(name, url) != url:
                 raise UsageError(
-                    f"source '{name}' is in both '{plain_url(found[name])}' and '{plain_url(url)}'; give one of them"
+                    f"source '{name}' is in both '{plain_url(found[name])}' and '{plain_url(url)}'; "
+                    "give one of them"
                 )
     if not found:
         raise UsageError(

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pvit_data.errors import FormatError, PvitError
+from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
 from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
+from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
 from pvit_data.writing.card import CARD_NAME, features
@@ -39,29 +40,15 @@ def read_head(data: bytes) -> Any:
     """The YAML values at the head of a card.
 
     Raises:
-        FormatError: if there are none, they are too many, or they refer to each other.
+        FormatError: if there are none, they are too many, or no plain values.
     """
-    import yaml
-
-    class Plain(yaml.SafeLoader):
-        """Values as they stand there: no aliases, of which a few lines become millions of values."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("aliases are not read")
-            return super().compose_node(parent, index)
-
     parts = data.split(b"---\n", 2)
     if len(parts) < 3 or len(parts[1]) > MAX_HEAD_BYTES:
         raise FormatError(f"no YAML of at most {MAX_HEAD_BYTES} bytes between two lines '---'")
     try:
-        return yaml.load(parts[1].decode(), Plain)
-    except (
-        ValueError,
-        yaml.YAMLError,
-        RecursionError,
-    ) as error:  # ValueError: a date that there is not
-        raise FormatError(f"no plain YAML ({type(error).__name__})") from error
+        return parse_yaml(parts[1].decode(), CARD_NAME)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise FormatError(str(error)) from error
 
 
 def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:

@@ -33,7 +33,7 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     make = BACKBONES.load(name)
     try:
         module = make(**options)
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise UsageError(f"backbone '{name}' does not take these options ({error})") from error
     if not isinstance(module, Backbone):
         raise UsageError(

@@ -8,6 +8,8 @@ from typing import Literal
 from pvit_model.backbones.attention import Form
 from pvit_model.backbones.base import Grid
 
+MAX_DEPTH = 512
+
 
 @dataclass(frozen=True, kw_only=True)
 class MViTConfig:
@@ -57,6 +59,14 @@ class MViTConfig:
     value_scale: float = 1.0
     extra_pool: Literal["skip", "svit"] = "skip"
     attention: Form = "auto"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= MAX_DEPTH or len(self.stages) > self.depth:
+            raise ValueError(
+                f"depth {self.depth}: expected 1 to {MAX_DEPTH} blocks, and at most as many stages"
+            )
+        if min(*self.clip, self.embed_dim, self.heads, self.kv_stride, self.dense_width) < 1:
+            raise ValueError("clip, embed_dim, heads, kv_stride and dense_width must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from typing import Any
 
 import pydantic
 
-from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import FormatError
-from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.labels import IGNORE_16, LabelSpace
 from pvit_data.storage.files import write_file
+from pvit_data.storage.values import read_json
 from pvit_data.tasks.table import target_spec, target_specs
-from pvit_data.words import first_problem
+from pvit_data.words import first_problem, short
 from pvit_model.tasks import ACTION, LossOptions, target_names
 
 FILE = "inference.json"
@@ -43,15 +44,27 @@ class Inference(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     clip: ClipConfig
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = pydantic.Field(default=(), max_length=MOST_TASKS)
     action: LabelSpace | None = None
     spaces: dict[str, LabelSpace] = pydantic.Field(
         default={}, validation_alias="segm", serialization_alias="segm"
     )
     further_spaces: dict[str, dict[str, LabelSpace]] = {}
-    crops: int = 1
+    crops: int = pydantic.Field(default=1, ge=1, le=100)
     loss_options: dict[str, Any] = {}
     recipe: str = ""
+
+    @pydantic.model_validator(mode="after")
+    def _spaces_are_numbered(self) -> Inference:
+        """Ids are those of maps: 16 bits, of which the largest means "not labelled"."""
+        further = (space for named in self.further_spaces.values() for space in named.values())
+        for space in (self.action, *self.spaces.values(), *further):
+            if space is not None and not (space.first >= 0 and space.num_ids <= IGNORE_16):
+                raise ValueError(
+                    f"label space {short(space.name, 60)} has ids {space.first} to {space.num_ids - 1}, "
+                    f"expected 0 to {IGNORE_16 - 1}"
+                )
+        return self
 
     def losses(self) -> LossOptions:
         """The loss options as the loss functions take them.
@@ -130,7 +143,7 @@ class Inference(pydantic.BaseModel):
         """
         path = folder / FILE
         try:
-            found = cls.model_validate_json(path.read_bytes())
+            found = cls.model_validate(read_json(path))
         except OSError as error:
             raise FormatError(
                 f"{path}: {error.strerror}; expected a folder written by `pvit train`"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
-from pvit_data.errors import ConfigError, SourceError
+from pvit_data.errors import ConfigError, FormatError, SourceError
 from pvit_data.storage.files import write_file
+from pvit_data.storage.values import read_json
 from pvit_data.words import first_problem
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from pvit_model.config import PViTConfig
 
@@ -46,7 +46,8 @@ class HubMixin:
             SourceError: if the folder lacks one of the two files, or they do not belong together.
             ConfigError: if the configuration is not one of ours.
         """
-        from safetensors.torch import load_file
+        from pvit_model.network.claims import check_shapes, shapes_of
+        from pvit_model.network.tensor_file import load_tensors, shapes_in
 
         folder = Path(source)
         if not folder.is_dir():
@@ -56,26 +57,17 @@ class HubMixin:
                 raise SourceError(
                     f"model '{source}' has no {name}; expected a folder written by save_pretrained"
                 )
-        model = cls(read_config(folder))  # type: ignore[call-arg]
-        try:
-            state = load_file(folder / WEIGHTS)
-        except Exception as error:
-            raise SourceError(
-                f"'{folder / WEIGHTS}' cannot be read ({error}); save or download it again"
-            ) from error
-        _fill(cast("nn.Module", model), state, folder)
-        cast("nn.Module", model).eval()
-        return model
+        config = read_config(folder)
 
+        def make() -> nn.Module:
+            return cast("nn.Module", cls(config))  # type: ignore[call-arg]
 
-def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise SourceError(
-            f"weights and config.json in '{folder}' do not belong together: {first}"
-        ) from error
+        given = shapes_in(folder / WEIGHTS)
+        wanted = shapes_of(make, f"'{folder / CONFIG}'", len(given))
+        check_shapes(wanted, given, str(folder))
+        model = make()
+        model.load_state_dict(load_tensors(folder / WEIGHTS))
+        return cast("Self", model.eval())
 
 
 def read_config(folder: Path) -> PViTConfig:
@@ -90,12 +82,14 @@ def read_config(folder: Path) -> PViTConfig:
 
     path = folder / CONFIG
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return PViTConfig(**content)
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise FormatError("not a JSON object")
+        return PViTConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"'{path}' is no model configuration: {first_problem(error)}") from error
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"'{path}' is no model configuration: not readable as JSON") from error
+    except FormatError as error:
+        raise ConfigError(f"'{path}' is no model configuration: {error}") from error
 
 
 def _download(name: str, revision: str | None, token: str | None) -> Path:

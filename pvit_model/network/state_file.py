@@ -6,7 +6,9 @@ other (`{"model": {"state_dict": ...}}`), plain state dicts (torchvision), `.saf
 
 from __future__ import annotations
 
+import mmap
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pvit_data.errors import SourceError
+from pvit_data.errors import FormatError, SourceError
+from pvit_model.network.tensor_file import load_tensors
 
 PREFIXES = ("module", "model", "backbone")
 WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -61,16 +64,18 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"checkpoint '{path}' does not exist; give the path of a downloaded file",
             reason="missing-file",
         )
+    if path.suffix == ".safetensors":
+        try:
+            return load_tensors(path)
+        except FormatError as error:
+            raise SourceError(f"checkpoint cannot be read as tensors: {error}") from None
+    check_size(path)
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if strangers := _strangers(path, error):
             raise SourceError(_resave(path, strangers)) from None
-        first = str(error).splitlines()[0][:200]
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(
             f"checkpoint '{path}' cannot be read as tensors ({first}); download it again"
         ) from error
@@ -79,6 +84,45 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict"
         )
     return found
+
+
+def check_size(path: Path) -> None:
+    """Refuses a file of `torch.save` that would take more memory than it has bytes.
+
+    Its members are stored as they are, so a packed one, or more bytes than the file has, is none of PyTorch's. Of the
+    few objects that its pickle may make without running code, an empty byte array of any size is one.
+
+    Raises:
+        SourceError: if it claims more.
+    """
+    size, claims = path.stat().st_size, 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            claims = sum(member.file_size for member in members)
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            pickles = [m for m in members if m.filename.endswith(".pkl")] if claims <= size else []
+            grows = any(GROWING in archive.read(member) for member in pickles)
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError, RuntimeError):
+        packed, grows = (
+            False,
+            _holds(path, GROWING),
+        )  # the form before 2020, or no checkpoint at all
+    if packed or grows or claims > size:
+        raise SourceError(
+            f"checkpoint '{path}' has {size:,} bytes and would take many more to read; it is not as PyTorch saves "
+            "weights: download it again, from a place that you trust"
+        )
+
+
+GROWING = b"bytearray"
+
+
+def _holds(path: Path, word: bytes) -> bool:
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) >= 0
 
 
 def _strangers(path: Path, error: Exception) -> Sequence[str]:
@@ -104,7 +148,13 @@ def _tensors(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """The state dict of a file, in however many containers."""
     while inner := [key for key in CONTAINERS if isinstance(content.get(key), Mapping)]:
         content = content[inner[0]]
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    for name, value in state.items():
+        held = value.untyped_storage().nbytes() if value.layout == torch.strided else 0
+        if value.numel() * value.element_size() > held:
+            raise SourceError(
+                f"{where}: tensor {name!r} claims shape {tuple(value.shape)}, of which only {held:,} bytes are there"
+            )
     if not state:
         raise SourceError(
             f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}"

@@ -1,4 +1,8 @@
-"""Writing tensors to a local file that is complete or not there, readable as the user's other files are."""
+"""Tensors in local safetensors files: written completely or not at all, and read no further than their header is true.
+
+The header tells names, types and shapes before any tensor is read; `shapes_in` gives it, so that what shall take the
+tensors can be compared first.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pvit_data.storage.files import replacing
+from pvit_data.errors import FormatError
+from pvit_data.storage.files import open_regular, replacing
+from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
+from pvit_data.words import short
 
 
 def save_tensors(
@@ -41,3 +48,50 @@ def _system_error(error: Exception, path: Path) -> Exception:
     if number is None:
         return error
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+
+
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a safetensors file, by its header.
+
+    Raises:
+        FormatError: if the file cannot be read, or its header is none.
+    """
+    try:
+        with open(open_regular(path), "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if not 2 <= size <= MAX_JSON_BYTES:
+                raise FormatError(
+                    f"{path}: is no safetensors file: its header would have {size:,} bytes"
+                )
+            header = parse_json(file.read(size), f"{path}: its header")
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror or error}; save or download it again") from None
+    entries = header if isinstance(header, dict) else {"": None}
+    return {name: _shape(name, entry, path) for name, entry in entries.items() if name != _NOTES}
+
+
+_NOTES = "__metadata__"
+
+
+def _shape(name: str, entry: object, path: Path) -> tuple[int, ...]:
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+        raise FormatError(f"{path}: its header gives tensor {short(name, 60)} no shape")
+    return tuple(shape)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU; never more bytes than the file has.
+
+    Raises:
+        FormatError: if it cannot be read, or says other things than it holds.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    shapes_in(path)  # a regular file with a header of bounded size
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FormatError(f"{path}: cannot be read ({first}); save or download it again") from None

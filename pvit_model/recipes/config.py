@@ -13,18 +13,19 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.config import MixtureConfig
+from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
-from pvit_data.words import first_problem, nearest
+from pvit_data.words import first_problem, nearest, short
 from pvit_model.backbones import DEFAULT
 
 
 class Strict(BaseModel):
     """A frozen section without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Strict):
@@ -34,9 +35,9 @@ class DataConfig(Strict):
         default_factory=dict, description="index filter by source, e.g. {ssv2: 'frames >= 16'}"
     )
     crops: int = Field(
-        default=3, ge=1, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
+        default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
     )
-    workers: int = Field(default=2, ge=0, description="loader processes per rank")
+    workers: int = Field(default=2, ge=0, le=4096, description="loader processes per rank")
     on_corrupt: Literal["skip", "raise"] = Field(
         default="skip", description="what a damaged sample does in training"
     )
@@ -51,6 +52,7 @@ class ModelConfig(Strict):
     )
     tasks: tuple[str, ...] | None = Field(
         default=None,
+        max_length=MOST_TASKS,
         description="auxiliary tasks with a prompt and a head; default: all that a source trains",
     )
     checkpoint: str = Field(
@@ -135,8 +137,10 @@ class OptimConfig(Strict):
         le=1,
         description="learning rate of each backbone block over that of the block after it",
     )
-    epochs: float = Field(default=100, gt=0, description="passes over the downstream set")
-    steps: int | None = Field(default=None, ge=1, description="optimiser steps instead of epochs")
+    epochs: float = Field(default=100, gt=0, le=10**9, description="passes over the downstream set")
+    steps: int | None = Field(
+        default=None, ge=1, le=10**12, description="optimiser steps instead of epochs"
+    )
     warmup_steps: int = Field(default=0, ge=0, description="linear warm-up")
     accumulate: int = Field(default=1, ge=1, description="micro-batches per optimiser step")
     clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm")
@@ -260,7 +264,7 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
         if section := _section(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(
-                    f"{where}: '{path}' is a section, expected keys under it, found {value!r}"
+                    f"{where}: '{path}' is a section, expected keys under it, found {short(value)}"
                 )
             _check(value, section, f"{path}.", where)
 
@@ -302,12 +306,14 @@ def parse_setting(text: str) -> dict[str, Any]:
     """
     path, equals, raw = text.partition("=")
     if not equals or not path.strip():
-        raise ConfigError(f"--set {text!r}: expected key=value, for example --set optim.lr=1e-4")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
         raise ConfigError(
-            f"--set {text!r}: the value is not readable; quote it like --set 'a.b=[1, 2]'"
+            f"--set {short(text)}: expected key=value, for example --set optim.lr=1e-4"
+        )
+    try:
+        value = parse_yaml(raw, "the value")
+    except ConfigError as error:
+        raise ConfigError(
+            f"--set {short(text)}: {error}; quote it like --set 'a.b=[1, 2]'"
         ) from None
     if isinstance(value, str):
         value = _number(value)

@@ -11,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pvit_data.errors import ConfigError
-from pvit_data.words import did_you_mean
+from pvit_data.storage.files import read_regular
+from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
+from pvit_data.words import did_you_mean, short
 from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
 
 MAX_BASES = 8
@@ -28,14 +28,24 @@ def recipe_names() -> list[str]:
     )
 
 
+def read_recipe_file(name: str) -> str:
+    """The text of a YAML file, whose size `parse_yaml` bounds.
+
+    Raises:
+        ConfigError: if it cannot be read, or is no text.
+    """
+    try:
+        return read_regular(name, MAX_YAML_BYTES + 1).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"recipe file '{name}': is no text in UTF-8") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"recipe file '{name}': {reason}; give a path or a name") from None
+
+
 def _text(name: str) -> str:
     if name.endswith((".yaml", ".yml")):
-        try:
-            return Path(name).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise ConfigError(
-                f"recipe file '{name}': {error.strerror or error}; give a path or a name"
-            ) from None
+        return read_recipe_file(name)
     names = recipe_names()
     if name not in names:
         raise ConfigError(
@@ -49,15 +59,10 @@ def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
         raise ConfigError(
             f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
         )
-    try:
-        values = yaml.safe_load(_text(name))
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"recipe '{name}': not readable as YAML ({str(error).splitlines()[0]})"
-        ) from None
+    values = parse_yaml(_text(name), f"recipe '{name}'")
     if not isinstance(values, dict):
         raise ConfigError(
-            f"recipe '{name}': expected sections such as data, model, optim; found {values!r}"
+            f"recipe '{name}': expected sections such as data, model, optim; found {short(values)}"
         )
     base = values.pop("base", None)
     check_keys(values, f"recipe '{name}'")

@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pvit_data.errors import ConfigError, UsageError
+from pvit_data.format.manifest import SPLITS
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import find_sources
-from pvit_data.words import did_you_mean
-from pvit_model.recipes.loading import load_recipe, load_values
+from pvit_data.storage.values import parse_yaml
+from pvit_data.words import did_you_mean, short
+from pvit_model.recipes.loading import load_recipe, load_values, read_recipe_file
+from pvit_model.recipes.places import Say, say_opened
 from pvit_model.recipes.sources import choose_sources
 
 SECTION_OF = {
@@ -31,11 +32,15 @@ SECTION_OF = {
     **dict.fromkeys(MixtureConfig.model_fields, "mixture"),
 }
 """The section of a recipe in which each key of the flat form stands."""
-BESIDE = ("shards", "split", "sources")  # keys of the flat form that are no part of a recipe
+BESIDE = {"shards": "folders or URLs", "split": "a name", "sources": "names"}
+"""Keys of the flat form that are no part of a recipe, and what they hold."""
 
 
 def recipe_mixture(
-    recipe: str, shards: Sequence[str] = (), settings: Sequence[str] = ()
+    recipe: str,
+    shards: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    say: Say = lambda text: None,
 ) -> tuple[Mixture, tuple[str, ...]]:
     """The mixture that `pvit train` would make, and sentences about what it leaves out.
 
@@ -43,6 +48,7 @@ def recipe_mixture(
         recipe: a shipped recipe, the path of a YAML file of one, or of a mixture file of the flat form.
         shards: folders or URLs of the data, beside those that a flat file names.
         settings: overrides, each `"a.b=c"`.
+        say: told before a URL is opened that only the file names.
 
     Raises:
         UsageError, ConfigError: if recipe and shards do not fit each other.
@@ -52,24 +58,26 @@ def recipe_mixture(
         chosen = choose_sources(load_recipe(recipe, settings), find_sources(shards))
         return chosen.mixture(), chosen.notes
     config = load_values(_translated(flat, recipe), settings, recipe)
-    found = find_sources([*_folders(flat, recipe), *shards])
-    named = set(flat.get("sources") or found) | {config.clip.downstream}
+    folders = _texts(flat, "shards", recipe)
+    split, wanted = flat.get("split", "train"), _texts(flat, "sources", recipe)
+    if split not in SPLITS:
+        raise ConfigError(f"{recipe}: split is {short(split)}, expected one of {', '.join(SPLITS)}")
+    say_opened(folders, [*shards, *settings], say)
+    found = find_sources([*(_beside(url, recipe) for url in folders), *shards])
+    named = set(wanted or found) | {config.clip.downstream}
     if unknown := sorted(named - found.keys() - {config.clip.downstream}):
         raise UsageError(
             f"{recipe}: no source '{unknown[0]}' in the shards, which hold {', '.join(found)}"
         )
     chosen = choose_sources(config, {name: url for name, url in found.items() if name in named})
-    return chosen.mixture(flat.get("split", "train")), chosen.notes
+    return chosen.mixture(split), chosen.notes
 
 
 def _flat_form(recipe: str) -> dict[str, Any] | None:
     """The contents of a mixture file of the flat form; None for everything else."""
     if not recipe.endswith((".yaml", ".yml")):
         return None
-    try:
-        values = yaml.safe_load(Path(recipe).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None  # the reader of recipes says what is wrong
+    values = parse_yaml(read_recipe_file(recipe), f"recipe '{recipe}'")
     return values if isinstance(values, dict) and "shards" in values else None
 
 
@@ -80,13 +88,17 @@ def _translated(flat: Mapping[str, Any], where: str) -> dict[str, Any]:
         if key in SECTION_OF:
             values.setdefault(SECTION_OF[key], {})[key] = value
         elif key not in BESIDE:
-            hint = did_you_mean(key, (*SECTION_OF, *BESIDE))
-            raise ConfigError(f"{where}: unknown key '{key}'{hint}")
+            hint = did_you_mean(str(key), (*SECTION_OF, *BESIDE))
+            raise ConfigError(f"{where}: unknown key {short(key, 60)}{hint}")
     return values
 
 
-def _folders(flat: Mapping[str, Any], where: str) -> list[str]:
-    shards = flat["shards"]
-    if not isinstance(shards, list) or not all(isinstance(url, str) for url in shards):
-        raise ConfigError(f"{where}: shards is {shards!r}, expected a list of folders or URLs")
-    return [url if "://" in url else str(Path(where).parent / url) for url in shards]
+def _texts(flat: Mapping[str, Any], key: str, where: str) -> list[str]:
+    texts = flat.get(key) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"{where}: {key} is {short(texts)}, expected a list of {BESIDE[key]}")
+    return texts
+
+
+def _beside(url: str, where: str) -> str:
+    return url if "://" in url else str(Path(where).parent / url)

@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pvit_data.words import plain_url, shown
+
 
 class View(Protocol):
     """Anything that can show a run's progress."""
@@ -40,6 +42,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def _safe(text: str) -> Text:
+    """A line with names that come from data: shown, not obeyed."""
+    return Text(shown(plain_url(text)))
+
+
 def _facts(values: Mapping[str, float]) -> list[str]:
     parts = [f"lr {values['lr']:.2e}", f"{values['samples_per_s']:.1f} samples/s"]
     parts.append(f"data wait {100 * values['data_wait']:.0f}%")
@@ -63,11 +70,11 @@ class PlainView:
         terms = " ".join(f"{name} {value:.4g}" for name, value in losses.items())
         facts = ", ".join(_facts(values))
         line = f"step {step}/{self.num_steps}  loss {values['loss']:.4g} ({terms})  {facts}, eta {_eta(values)}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(_safe(line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Prints a line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(_safe(text), soft_wrap=True)
 
     def close(self) -> None:
         """Nothing to tidy."""
@@ -115,7 +122,7 @@ class TerminalView:
             )
         table.add_row("total", f"{values['loss']:.4f}", "")
         for name, value in losses.items():
-            table.add_row(name, f"{value:.4f}", f"{self._first[name]:.4f}")
+            table.add_row(_safe(name), f"{value:.4f}", f"{self._first[name]:.4f}")
         return table
 
     @staticmethod
@@ -124,7 +131,7 @@ class TerminalView:
 
     def note(self, text: str) -> None:
         """Prints a line above the panel."""
-        self._live.console.print(text, highlight=False, markup=False)
+        self._live.console.print(_safe(text))
 
     def close(self) -> None:
         """Stops redrawing; the last panel stays."""

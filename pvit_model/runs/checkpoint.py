@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pvit_data.errors import FormatError
 from pvit_data.storage.files import sync, write_file
-from pvit_model.network.tensor_file import save_tensors
+from pvit_data.storage.values import read_json
+from pvit_model.network.tensor_file import load_tensors, save_tensors
 from pvit_model.ranks import like, whole
 
 VERSION = 1
@@ -72,14 +72,15 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         FormatError: if the saved state belongs to other parameters.
     """
     parameters = dict(names_of(optimizer))
-    strangers = {k.split(SEPARATOR)[0] for k in tensors} - set(parameters)
+    strangers = {k for k in tensors if k.rpartition(SEPARATOR)[0] not in parameters}
     if strangers:
         raise FormatError(
-            f"checkpoint: optimiser state of unknown parameter '{min(strangers)}'; resume with the configuration it had"
+            f"checkpoint: optimiser state of unknown parameter '{min(strangers).split(SEPARATOR)[0]}'; "
+            "resume with the configuration it had"
         )
     optimizer.state.clear()
     for key, value in tensors.items():
-        name, slot = key.split(SEPARATOR)
+        name, _, slot = key.rpartition(SEPARATOR)
         parameter = parameters[name]
         on_device = value.ndim > 0 and value.shape == parameter.shape
         optimizer.state[parameter][slot] = like(value, parameter) if on_device else value.clone()
@@ -140,7 +141,7 @@ def _seal(folder: Path) -> None:
 def damage(folder: Path) -> str:
     """What is wrong with a checkpoint folder, or "" if its bytes are those that were written."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest = read_json(folder / "manifest.json")
         entries = manifest["files"]
         if manifest["version"] != VERSION:
             return f"manifest.json has version {manifest['version']}, this toolkit reads {VERSION}"
@@ -150,7 +151,7 @@ def damage(folder: Path) -> str:
                 return f"{name} is missing"
             if path.stat().st_size != entry["bytes"] or _sha256(path) != entry["sha256"]:
                 return f"{name} differs from its checksum"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, FormatError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"manifest.json is unreadable ({type(error).__name__})"
     missing = {"model.safetensors", "optimizer.safetensors", "state.json"} - set(entries)
     return f"{min(missing)} is not listed in manifest.json" if missing else ""
@@ -186,8 +187,14 @@ def newest(folder: Path) -> Path | None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """`state.json` of a checkpoint."""
-    state: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
+    """`state.json` of a checkpoint.
+
+    Raises:
+        FormatError: if it is none.
+    """
+    state: dict[str, Any] = read_json(folder / "state.json")
+    if not isinstance(state, dict):
+        raise FormatError(f"{folder / 'state.json'}: is no state of a run")
     return state
 
 
@@ -203,15 +210,21 @@ def restore(
         FormatError: if it belongs to another network or optimiser.
     """
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.load_state_dict(load_tensors(folder / "model.safetensors"))
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise FormatError(
             f"checkpoint {folder}: its weights belong to another network ({first})"
         ) from None
-    restore_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
+    restore_optimizer(optimizer, load_tensors(folder / "optimizer.safetensors"))
     if ema is not None and (folder / "ema.safetensors").is_file():
-        for name, value in load_file(folder / "ema.safetensors").items():
+        averaged = load_tensors(folder / "ema.safetensors")
+        own = {name: value.shape for name, value in ema.items()}
+        if own != {name: value.shape for name, value in averaged.items()}:
+            raise FormatError(
+                f"checkpoint {folder}: its averaged weights belong to another network"
+            )
+        for name, value in averaged.items():
             ema[name].copy_(value)
     return read_state(folder)
 

@@ -25,12 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from pvit_data.errors import StorageError, UsageError
+from pvit_data.errors import FormatError, StorageError, UsageError
 from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import write_file
 from pvit_data.storage.storage import Storage
+from pvit_data.words import first_problem
 from pvit_model.network.pvit import PViT
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
@@ -159,6 +161,7 @@ def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False)
     Raises:
         UsageError: naming the first difference.
     """
+    _require_state(state)
     old, new = (_comparable(values, plan) for values in (state["identity"], identity(plan)))
     if changed_data:
         old["rows"] = new["rows"]
@@ -166,6 +169,27 @@ def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False)
         raise UsageError(
             f"--resume: {path} was {was!r} and is now {now!r}; undo that change, or start a new run"
         )
+
+
+class _State(BaseModel):
+    """What must be there before a checkpoint's state is used."""
+
+    progress: dict[str, float | None]
+    identity: dict[str, Any]
+    balance: list[float] = []
+    scaler: dict[str, Any] = {}
+
+
+def _require_state(state: Mapping[str, Any]) -> None:
+    try:
+        _State.model_validate(state)
+        TrainConfig.model_validate(
+            {k: v for k, v in state["identity"].items() if k in TrainConfig.model_fields}
+        )
+    except ValidationError as error:
+        raise FormatError(
+            f"checkpoint: its state.json is not what a run of this toolkit writes: {first_problem(error)}"
+        ) from None
 
 
 def _comparable(identity: Mapping[str, Any], plan: Plan) -> dict[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
-from pvit_data.errors import ConfigError, FormatError
+from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.words import short
 from pvit_model.config import PViTConfig
+from pvit_model.network.claims import check_memory, shapes_of
 from pvit_model.network.class_rows import RowNames
 from pvit_model.network.create import create_model
 from pvit_model.network.inference import Inference
 from pvit_model.network.published import check_share, fill, fitted_to, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS, read_config
+from pvit_model.network.tensor_file import load_tensors
 from pvit_model.recipes.plan import Plan, plan_lines
 from pvit_model.training.engine import known_faults
 from pvit_model.training.memory import memory_line
@@ -39,10 +41,13 @@ def build_network(
         UsageError, FormatError: if weights to start from are missing or unusable.
     """
     config = plan.config.model
-    try:
-        network = create_model(config.name, **plan.model_arguments())
-    except TypeError as error:  # an option that neither the network nor its backbone has
-        raise ConfigError(f"model.options {config.options}: {error}") from None
+    where = f"model.options {short(config.options)}"
+
+    def make() -> PViT:
+        return create_model(config.name, **plan.model_arguments())
+
+    check_memory(shapes_of(make, where), where)
+    network = make()
     if config.init_from and not started:
         note(_start_from(network, plan))
     elif config.checkpoint and not started:
@@ -65,10 +70,7 @@ def _start_from(network: PViT, plan: Plan) -> str:
     config = plan.config.model
     where = f"model.init_from '{config.init_from}'"
     folder = find_model(config.init_from)
-    try:
-        given = load_file(folder / WEIGHTS)
-    except Exception as error:
-        raise FormatError(f"{where}: weights are unreadable ({error})") from None
+    given = load_tensors(folder / WEIGHTS)
     own = network.state_dict()
     rows = _rows(network, plan, folder)
     fitted = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,11 @@ class Progress:
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        """What `to_json` gave; what a newer version added is left out."""
+        return cls(**{name: values[name] for name in values if name in cls.__dataclass_fields__})
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -149,7 +149,7 @@ class Trainer:
         )
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
-        self.progress = Progress(**state["progress"])
+        self.progress = Progress.from_json(state["progress"])
         if self.balance is not None:
             self.balance.log_variance.data.copy_(torch.tensor(state["balance"]))
         if self.accelerator.scaler is not None and state["scaler"]:

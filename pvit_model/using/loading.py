@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from pvit_data.errors import UsageError
-from pvit_model.network.inference import Inference
+from pydantic import BaseModel, ValidationError
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.storage.values import read_json
+from pvit_data.words import first_problem, short
+from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
+from pvit_model.network.save import CONFIG, WEIGHTS
 from pvit_model.runs import checkpoint
 
 
@@ -54,7 +58,7 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(name, allow_patterns=["*.json", "*.safetensors"])
+        folder = snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, FILE])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
@@ -83,7 +87,22 @@ def load_model(where: str, device: str = "cpu") -> tuple[PViT, Inference]:
     folder = find_model(where)
     inference = Inference.load(folder)
     model = PViT.from_pretrained(str(folder))
+    _check_classes(model, inference, folder)
     return model.eval().to(device), inference
+
+
+def _check_classes(model: PViT, inference: Inference, folder: Path) -> None:
+    """Refuses classes that are not as many as the network has outputs for."""
+    config, spaces = model.config, inference.spaces
+    pairs = [(name, spaces[name].num_ids, config.segm_spaces.get(name)) for name in spaces]
+    if inference.action is not None:
+        pairs.append((inference.action.name, inference.action.num_ids, config.num_classes))
+    for name, known, outputs in pairs:
+        if outputs is not None and known != outputs:
+            raise FormatError(
+                f"{folder / FILE}: label space {short(name, 60)} has {known:,} ids, the network has {outputs:,} "
+                "outputs for it; the file belongs to another network"
+            )
 
 
 def run_facts(where: str) -> dict[str, Any]:
@@ -92,7 +111,32 @@ def run_facts(where: str) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name in ("report.json", "environment.json"):
         if (path / name).is_file():
-            facts[name.removesuffix(".json")] = json.loads((path / name).read_bytes())
+            facts[name.removesuffix(".json")] = _checked(name, read_json(path / name), path)
     if "environment" in facts:
         facts["code"] = facts.pop("environment")["code"]
     return facts
+
+
+def _checked(name: str, values: Any, path: Path) -> Any:
+    """What `pvit info` shows of a file, which somebody else may have written."""
+    try:
+        kind = _Report if name == "report.json" else _Environment
+        kind.model_validate(values)
+    except ValidationError as error:
+        raise FormatError(f"{path / name}: {first_problem(error)}") from None
+    return values
+
+
+class _Result(BaseModel):
+    source: str
+    split: str
+    clips: int
+    metrics: dict[str, dict[str, float | None]]
+
+
+class _Report(BaseModel):
+    reports: list[_Result] = []
+
+
+class _Environment(BaseModel):
+    code: dict[str, str]

@@ -6,7 +6,8 @@ from typing import Annotated
 import pytest
 import typer
 
-from pvit_cli.common import new_app, print_json, run
+from pvit_cli.common import new_app, run
+from pvit_cli.output import print_json
 from pvit_data.errors import ConfigError, Interrupted, SourceError, UsageError
 
 ERRORS = {

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import EXIT_OK, print_json
+from pvit_cli.common import EXIT_OK
 from pvit_cli.flags import Flag, make_command, optional, source_group
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.errors import UsageError
 from pvit_data.words import first_problem
@@ -178,7 +179,7 @@ def _preview(job: Any, as_json: bool) -> int:
     from pvit_converters.engine.preview import as_text, preview
 
     found = preview(job)
-    print_json(found.model_dump(mode="json")) if as_json else print(as_text(found))
+    print_json(found.model_dump(mode="json")) if as_json else say(*as_text(found).splitlines())
     return EXIT_OK
 
 
@@ -191,10 +192,10 @@ def _run(job: Any, as_json: bool) -> int:
     if as_json:
         print_json(to_json(report, out=job.out))
     else:
-        print(as_text(report))
+        say(*as_text(report).splitlines())
     require_success(job, report)
     if not as_json:
-        print(_next_step(job, report))
+        say(_next_step(job, report))
     return EXIT_OK
 
 

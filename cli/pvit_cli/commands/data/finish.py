@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.options import Json
+from pvit_cli.output import print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -33,5 +33,5 @@ def finish(
     if as_json:
         print_json([to_json(report) for report in reports])
     else:
-        print("\n".join(as_text(report) for report in reports))
-        print(f"{out.rstrip('/')}/manifest.json is up to date")
+        say(*(line for report in reports for line in as_text(report).splitlines()))
+        say(f"{out.rstrip('/')}/manifest.json is up to date")

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.words import size_text
@@ -63,12 +63,12 @@ def gallery(
 
 
 def _print(report: Any, what: str, closed: list[str], out: str) -> None:
-    print(f"{what}, {size_text(report.bytes)}")
+    say(f"{what}, {size_text(report.bytes)}")
     if closed:
-        print(
+        say(
             f"  not to be published: it holds pictures of {', '.join(closed)}, which may not be redistributed"
         )
     for key, message in list(report.skipped.items())[:5]:
-        print(f"  left out: {key}: {message}")
+        say(f"  left out: {key}: {message}")
     if report.skipped:
-        print(f"  {len(report.skipped):,} samples are damaged: pvit-data validate {out}")
+        say(f"  {len(report.skipped):,} samples are damaged: pvit-data validate {out}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.options import Json
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.words import counted
 
@@ -57,15 +56,15 @@ def index(
             }
         )
         return
-    print(
+    say(
         f"{folder.rstrip('/')}/{NAME}: {found.samples:,} samples in {counted(found.shards, 'shard')}"
     )
-    print("members: " + _listed(found.members))
-    print("understood as: " + (_listed(found.fields) or "nothing"))
+    say("members: " + _listed(found.members))
+    say("understood as: " + (_listed(found.fields) or "nothing"))
     if left_out:
-        print("left out, no members: " + _listed(left_out))
+        say("left out, no members: " + _listed(left_out))
     for line in _warnings(found):
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}", stderr=True)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

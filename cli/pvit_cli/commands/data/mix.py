@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, print_json
+from pvit_cli.output import console, new_table, print_json, say, styled
 from pvit_data.storage.files import write_file
 
 BAR = 40  # characters of a full batch
@@ -59,7 +60,8 @@ def register(app: typer.Typer) -> None:
         from pvit_model.recipes.mixtures import recipe_mixture
 
         changes = [f"clip.downstream={downstream}"] if downstream is not None else []
-        mixture, notes = recipe_mixture(recipe, shards or (), [*(settings or ()), *changes])
+        changes = [*(settings or ()), *changes]
+        mixture, notes = recipe_mixture(recipe, shards or (), changes, partial(say, stderr=True))
         plan = survey(mixture, steps)
         if figure is not None:
             write_file(figure, mix_figure(plan))
@@ -68,34 +70,25 @@ def register(app: typer.Typer) -> None:
             return
         _print(plan, notes)
         if figure is not None:
-            print(f"figure: {figure}")
+            say(f"figure: {figure}")
 
 
 def _print(plan: Any, notes: Sequence[str]) -> None:
     out = console()
-    out.print(
-        f"[bold]{plan.batch_size} samples a batch[/], {plan.steps_per_epoch:,} batches an epoch; "
-        f"counted over {plan.steps:,} batches\n"
-    )
-    out.print(_sources(plan))
-    out.print(_tasks(plan))
+    counts = f", {plan.steps_per_epoch:,} batches an epoch; counted over {plan.steps:,} batches"
+    out.print(styled((f"{plan.batch_size} samples a batch", "bold"), counts))
+    for table in (_sources(plan), _tasks(plan)):
+        out.print()
+        out.print(table)
     for note in notes:
-        out.print(f"note: {note}", highlight=False)
+        out.print(f"note: {note}")
     for warning in plan.warnings:
-        out.print(f"[yellow]warning:[/] {warning}", highlight=False)
-
-
-def _table(*titles: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="left" if index == 0 or not title else "right")
-    return table
+        out.print(styled(("warning:", "yellow"), f" {warning}"))
 
 
 def _sources(plan: Any) -> Any:
-    table = _table("source", "role", "samples", "per batch", "from-to", "per epoch", "repeats", "")
+    titles = ("source", "role", "samples", "per batch", "from-to", "per epoch", "repeats", "")
+    table = new_table(*titles, left=("source", ""))
     for source in plan.sources:
         table.add_row(
             source.name, source.role, f"{source.rows:,}", f"{source.per_batch:.2f}", f"{source.fewest}-{source.most}",
@@ -105,9 +98,8 @@ def _sources(plan: Any) -> Any:
 
 
 def _tasks(plan: Any) -> Any:
-    table = _table(
-        "\ntask", "\nper batch", "\nfrom-to", "\nquota", "\nbatches without", "\nsources", "\n"
-    )
+    titles = ("task", "per batch", "from-to", "quota", "batches without", "sources", "")
+    table = new_table(*titles, left=("task", ""))
     for task in plan.tasks:
         table.add_row(
             task.name, f"{task.per_batch:.2f}", f"{task.fewest}-{task.most}", str(task.quota or ""),

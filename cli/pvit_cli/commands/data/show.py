@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, print_json
 from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.output import console, print_json, say, styled
 from pvit_data.errors import UsageError
 from pvit_data.storage.files import write_file
 from pvit_data.words import did_you_mean
@@ -57,8 +57,9 @@ def show(
     else:
         _show(dataset, row or 0, frame, as_json)
         if sample is None and not as_json:
-            print(
-                f"\nsample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png"
+            say(
+                "",
+                f"sample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png",
             )
 
 
@@ -85,7 +86,7 @@ def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height
     else:
         picture = frames_sheet(dataset, row, samples, height)
     write_file(path, png(picture))
-    print(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels")
+    say(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels")
 
 
 def _show(dataset: Any, row: int, frame: int | None, as_json: bool) -> None:
@@ -106,9 +107,10 @@ def _show(dataset: Any, row: int, frame: int | None, as_json: bool) -> None:
     if out.is_terminal:
         _picture(out, sample, chosen)
     for name, text in pairs:
-        lines = text.splitlines() or [""]
-        out.print(f"[bold]{name:{LABEL}}[/] ", end="")
-        out.print(f"\n{' ' * (LABEL + 1)}".join(lines), markup=False)
+        first, *others = text.splitlines() or [""]
+        out.print(styled((f"{name:{LABEL}}", "bold"), f" {first}"))
+        for line in others:
+            out.print(f"{' ' * (LABEL + 1)}{line}")
 
 
 def _picture(out: Any, sample: Any, frame: int) -> None:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.flags import Flag, make_command, optional, source_group
 from pvit_cli.options import Json
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 
 
@@ -85,7 +85,7 @@ def _simulate(
         )
         return
     splits = ", ".join(f"{n} {split}" for split, n in tree.splits.items())
-    print(f"{tree.root}: {tree.samples} samples{f' ({splits})' if splits else ''}")
+    say(f"{tree.root}: {tree.samples} samples{f' ({splits})' if splits else ''}")
     for note in tree.notes:
-        print(f"  {note}")
-    print(f"next: pvit-data convert {source} {tree.root} OUT")
+        say(f"  {note}")
+    say(f"next: pvit-data convert {source} {tree.root} OUT")

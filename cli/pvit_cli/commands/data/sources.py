@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, print_json
 from pvit_cli.options import Json
+from pvit_cli.output import console, new_table, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -38,11 +38,8 @@ def _values(converter: Any) -> dict[str, Any]:
 
 
 def _table(converters: list[Any]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("source", "gives", "paper trains", "licence", "may be published"):
-        table.add_column(title)
+    titles = ("source", "gives", "paper trains", "licence", "may be published")
+    table = new_table(*titles, left=titles)
     for converter in converters:
         info = converter.info
         trains = " ".join(info.tasks) or info.role
@@ -50,8 +47,9 @@ def _table(converters: list[Any]) -> None:
         table.add_row(info.name, " ".join(info.produces), trains, info.licence, published)
     out = console()
     out.print(table)
+    out.print()
     out.print(
-        "\npvit-data sources NAME tells how to get one; pvit-data simulate NAME makes a small stand-in."
+        "pvit-data sources NAME tells how to get one; pvit-data simulate NAME makes a small stand-in."
     )
 
 
@@ -61,10 +59,17 @@ def _show(converter: Any, as_json: bool) -> None:
         return
     info = converter.info
     published = "may be published" if info.redistributable else "must not be published"
-    print(f"{info.name}: {info.title}\n")
-    print(f"gives:    {', '.join(info.produces)}")
-    print(f"licence:  {info.licence} (converted data {published})")
-    print(f"get it:   {info.obtain}\n\n{info.tree}\n\noptions of pvit-data convert {info.name}:")
+    lines = [
+        f"{info.name}: {info.title}",
+        "",
+        f"gives:    {', '.join(info.produces)}",
+        f"licence:  {info.licence} (converted data {published})",
+        *f"get it:   {info.obtain}".splitlines(),
+        "",
+        *info.tree.splitlines(),
+        "",
+        f"options of pvit-data convert {info.name}:",
+    ]
     for name, field in converter.Options.model_fields.items():
-        print(f"  --{name.replace('_', '-'):20} {field.description}")
-    print(f"\n{info.citation}")
+        lines.append(f"  --{name.replace('_', '-'):20} {field.description}")
+    say(*lines, "", *info.citation.splitlines())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, print_json
 from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.output import console, new_table, print_json, styled
 from pvit_cli.progress import progress
 from pvit_data.words import size_text
 
@@ -48,22 +49,31 @@ def stats(
 def _print(stats: Any, top: int) -> None:
     out = console()
     hours = f"{stats.hours:.1f} hours" if stats.hours >= 1 else f"{60 * stats.hours:.1f} minutes"
-    out.print(f"[bold]{stats.samples:,} samples[/], {hours}, {size_text(stats.bytes)}\n")
-    out.print(_parts(stats))
-    out.print(_together(stats))
+    out.print(
+        styled((f"{stats.samples:,} samples", "bold"), f", {hours}, {size_text(stats.bytes)}")
+    )
+    tables = [_parts(stats), _together(stats), *_charts(stats, top)]
+    for each in tables:
+        out.print()
+        out.print(each)
+    damaged = f", {stats.unreadable} of them damaged" if stats.unreadable else ""
+    out.print(
+        f"Depths, boxes and segmentation: from {stats.scanned:,} of {stats.samples:,} samples{damaged}."
+    )
+
+
+def _charts(stats: Any, top: int) -> Iterator[Any]:
     total = max(stats.bytes, 1)
     rows = [
         (name, n, f"{size_text(n)}  {100 * n / total:.0f} %") for name, n in stats.members.items()
     ]
-    out.print(_bars("bytes by member", sorted(rows, key=lambda row: -row[1])))
-    out.print(_bars("frames per sample", _ranges(stats.frames, whole=True)))
-    out.print(
-        _bars("picture size", [(name, n, f"{n:,}") for name, n in [*stats.sizes.items()][:top]])
-    )
+    yield _bars("bytes by member", sorted(rows, key=lambda row: -row[1]))
+    yield _bars("frames per sample", _ranges(stats.frames, whole=True))
+    yield _bars("picture size", [(name, n, f"{n:,}") for name, n in [*stats.sizes.items()][:top]])
     for counts in (*stats.actions, *stats.classes):
-        out.print(_classes(counts, top))
+        yield _classes(counts, top)
     if stats.boxes.counts:
-        out.print(_bars("boxes per sample", _ranges(stats.boxes, whole=True)))
+        yield _bars("boxes per sample", _ranges(stats.boxes, whole=True))
     if stats.depth.counts:
         title = f"valid depth, metres ({100 * stats.depth_invalid:.1f} % of the pixels are invalid)"
         shares = sum(stats.depth.counts)
@@ -71,31 +81,12 @@ def _print(stats: Any, top: int) -> None:
             (name, n, f"{100 * n / shares:.1f} %")
             for name, n, _ in _ranges(stats.depth, whole=False)
         ]
-        out.print(_bars(title, rows))
-    damaged = f", {stats.unreadable} of them damaged" if stats.unreadable else ""
-    out.print(
-        f"Depths, boxes and segmentation: from {stats.scanned:,} of {stats.samples:,} samples{damaged}."
-    )
+        yield _bars(title, rows)
 
 
 def _parts(stats: Any) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (
-        "source",
-        "split",
-        "samples",
-        "groups",
-        "frames",
-        "hours",
-        "size",
-        "annotations (samples)",
-    ):
-        table.add_column(
-            title,
-            justify="left" if title in ("source", "split", "annotations (samples)") else "right",
-        )
+    left = ("source", "split", "annotations (samples)")
+    table = new_table(*left[:2], "samples", "groups", "frames", "hours", "size", left[2], left=left)
     for part in stats.parts:
         fields = ", ".join(
             name if n == part.samples else f"{name} ({n:,})" for name, n in part.fields.items()
@@ -106,17 +97,13 @@ def _parts(stats: Any) -> Any:
 
 
 def _together(stats: Any) -> Any:
-    from rich.table import Table
-
     names = list(stats.together)
-    table = Table(
-        title="\nannotated together (samples)", title_justify="left", box=None, pad_edge=False
-    )
-    for name in ("", *names):
-        table.add_column(name, justify="right" if name else "left", header_style="bold")
+    title = "annotated together (samples)"
+    table = new_table("", *names, left=("",), title=title, title_justify="left")
     for a in names:
         counts = [stats.together[a][b] for b in names]
-        table.add_row(f"[bold]{a}[/]", *(f"{n:,}" if n else "[dim]·[/]" for n in counts))
+        cells = (styled(f"{n:,}" if n else ("·", "dim")) for n in counts)
+        table.add_row(styled((a, "bold")), *cells)
     return table
 
 
@@ -153,22 +140,13 @@ def _ranges(histogram: Any, *, whole: bool) -> list[tuple[str, int, str]]:
 
 
 def _bars(title: str, rows: list[tuple[str, int, str]]) -> Any:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title=f"\n{escape(title)}",
-        title_justify="left",
-        show_header=False,
-        box=None,
-        pad_edge=False,
-    )
+    table = new_table(title=title, title_justify="left", show_header=False)
     table.add_column(justify="left", overflow="ellipsis", no_wrap=True, max_width=40)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(justify="right")
     longest = max((n for _, n, _ in rows), default=1) or 1
     for name, number, text in rows:
-        table.add_row(escape(name), _bar(number / longest), text)
+        table.add_row(name, _bar(number / longest), text)
     return table
 
 

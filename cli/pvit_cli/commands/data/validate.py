@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import EXIT_OK, EXIT_PROBLEM, print_json
+from pvit_cli.common import EXIT_OK, EXIT_PROBLEM
 from pvit_cli.options import Dataset, Json
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.words import size_text
 
@@ -44,17 +45,17 @@ def _print(report: Any, examples: int) -> None:
         count = report.counts[kind]
         if not count:
             continue
-        print(f"{'warning' if kind in WARNINGS else 'PROBLEM'}: {count:,} x {kind}: {meaning}")
+        say(f"{'warning' if kind in WARNINGS else 'PROBLEM'}: {count:,} x {kind}: {meaning}")
         for problem in report.of_kind(kind)[:examples]:
-            print(
+            say(
                 "  "
                 + ": ".join(text for text in (problem.file, problem.key, problem.message) if text)
             )
         if (more := count - examples) > 0 and examples:
-            print(f"  ... and {more:,} more (--examples N, or --json)")
+            say(f"  ... and {more:,} more (--examples N, or --json)")
     depth = "everything decoded" if report.deep else "--deep decodes everything"
     result = "ok" if report.ok else f"{report.num_problems:,} problems"
-    print(
+    say(
         f"{report.url}: {result}; {report.samples:,} samples in {report.shards:,} shards, {size_text(report.bytes)}, "
         f"{report.seconds:.1f} s ({depth})"
     )

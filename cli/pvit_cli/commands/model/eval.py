@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console, print_json
 from pvit_cli.options import Device, Json, Model, Shards, usable_device
+from pvit_cli.output import console, new_table, print_json, say
 from pvit_data.storage.files import write_file
 
 
@@ -74,21 +74,15 @@ def evaluate(
         return
     for report in reports:
         console().print(_table(report))
-    for note in notes:
-        print(note)
+    say(*notes) if notes else None
 
 
 def _table(report: Any) -> Any:
-    from rich.table import Table
-
-    table = Table(
-        box=None,
-        padding=(0, 2),
-        title=f"{report.source} {report.split}, {report.clips} clips",
-        title_justify="left",
-    )
-    for head in ("target", "metric", "value", "constant", "ratio"):
-        table.add_column(head, justify="left" if head in ("target", "metric") else "right")
+    title = f"{report.source} {report.split}, {report.clips} clips"
+    table = new_table(
+        "target", "metric", "value", "constant", "ratio", left=("target", "metric"),
+        title=title, title_justify="left", pad_edge=True, padding=(0, 2), header_style=None,
+    )  # fmt: skip
     ratios = report.ratios()
     for target, values in report.metrics.items():
         fixed = report.constant.get(target, {})

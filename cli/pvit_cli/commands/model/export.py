@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pvit_cli.options import Model
+from pvit_cli.output import say
 from pvit_data.words import size_text
 
 
@@ -35,4 +36,4 @@ def export(
     from pvit_model.using.export import export_model
 
     size = export_model(model, out, drop_heads=drop_heads)
-    print(f"wrote {out} ({size_text(size)})")
+    say(f"wrote {out} ({size_text(size)})")

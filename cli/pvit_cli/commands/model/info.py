@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.options import Json
+from pvit_cli.output import print_json, say
 from pvit_data.errors import UsageError
 
 
@@ -62,7 +62,7 @@ def _backbone_info(name: str, classes: int, tasks: list[str], as_json: bool) -> 
     if as_json:
         print_json(asdict(found))
     else:
-        print(found)
+        say(*str(found).splitlines())
 
 
 def _run_info(model: str, as_json: bool) -> None:
@@ -93,13 +93,13 @@ def _run_info(model: str, as_json: bool) -> None:
         return
     for name, value in facts.items():
         if name != "report":
-            print(f"{name:<14} {_plain(value)}")
+            say(f"{name:<14} {_plain(value)}")
     for report in facts.get("report", {}).get("reports", []):
-        print(f"{'result':<14} {report['source']} {report['split']}, {report['clips']} clips")
+        say(f"{'result':<14} {report['source']} {report['split']}, {report['clips']} clips")
         for target, metrics in report["metrics"].items():
             shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if v is not None)
-            print(f"{'':<16} {target}: {shown}")
-    print(costs)
+            say(f"{'':<16} {target}: {shown}")
+    say(*str(costs).splitlines())
 
 
 def _plain(value: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pvit_cli.common import print_json
 from pvit_cli.options import Device, Json, Model, usable_device
+from pvit_cli.output import print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +37,10 @@ def predict(
         print_json(prediction.to_json())
         return
     for warning in prediction.warnings:
-        print(f"warning    {warning}")
+        say(f"warning    {warning}")
     for action in prediction.actions:
-        print(f"{100 * action.probability:6.2f} %  {action.name}")
+        say(f"{100 * action.probability:6.2f} %  {action.name}")
     if prediction.outputs:
-        print(f"outputs    {', '.join(prediction.outputs)}")
+        say(f"outputs    {', '.join(prediction.outputs)}")
     for name in ("predictions.json", "overlay.mp4", "overlay.png"):
-        print(f"wrote      {out / name}")
+        say(f"wrote      {out / name}")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pvit_cli.common import console, print_json
 from pvit_cli.options import Json
+from pvit_cli.output import console, new_table, print_json, say, styled
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,8 @@ def recipes(
 
     if name is not None:
         config = load_recipe(name)
-        print_json(config.model_dump(mode="json")) if as_json else print(config.to_yaml(), end="")
+        values = config.model_dump(mode="json")
+        print_json(values) if as_json else say(*config.to_yaml().splitlines())
         return
     found = {n: load_recipe(n) for n in recipe_names()}
     if as_json:
@@ -40,10 +41,7 @@ def recipes(
 
 
 def _print(abouts: dict[str, str]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = new_table(show_header=False, pad_edge=True, padding=(0, 2))
     for name, about in abouts.items():
-        table.add_row(f"[bold]{name}[/bold]", escape(about))
+        table.add_row(styled((name, "bold")), about)
     console().print(table)

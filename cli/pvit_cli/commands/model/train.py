@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.common import console
 from pvit_cli.options import Shards
+from pvit_cli.output import console, say
 
 
 def register(app: typer.Typer) -> None:
@@ -55,12 +56,15 @@ def train(
     Several GPUs: torchrun --nproc-per-node 8 -m pvit_cli.model train ...
     """
     from pvit_model.recipes.loading import load_recipe
+    from pvit_model.recipes.places import say_opened
     from pvit_model.recipes.plan import make_plan
 
     changes = list(settings or [])
     if downstream is not None:
         changes.append(f"clip.downstream={downstream}")
-    plan = make_plan(load_recipe(recipe, changes), shards)
+    config = load_recipe(recipe, changes)
+    say_opened([config.model.init_from], [*shards, *changes], partial(say, stderr=True))
+    plan = make_plan(config, shards)
     if dry_run:
         _print_plan(plan, out, resume, allow_changed_data)
         return
@@ -81,4 +85,4 @@ def _print_plan(plan: Any, out: Path, resume: bool, allow_changed_data: bool) ->
     weights: list[str] = []
     start = start_of(plan, out, resume, allow_changed_data)
     network = build_network(start.plan, weights.append, started=start.checkpoint is not None)
-    print("\n".join(announcement(network, start.plan, out, weights)))
+    say(*announcement(network, start.plan, out, weights))
