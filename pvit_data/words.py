@@ -90,6 +90,8 @@ def shown(text: str) -> str:
     >>> shown("red\x1b[31m\u202e")
     'red\\x1b[31m\\u202e'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or _is_space(c) else ascii(c)[1:-1] for c in text)
 
 
