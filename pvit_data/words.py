@@ -67,7 +67,8 @@ def plain_url(text: str) -> str:
     return _URL.sub(_plain, text)
 
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
+# One slash: an address that was taken for a path.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z][A-Za-z0-9+.-]+:/(?!/))([^\s'\"<>]*)")
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -90,6 +91,8 @@ def shown(text: str) -> str:
     >>> shown("red\x1b[31m\u202e")
     'red\\x1b[31m\\u202e'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or _is_space(c) else ascii(c)[1:-1] for c in text)
 
 

@@ -52,7 +52,7 @@ def progress(what: str, unit: str = "samples") -> Iterator[Callable[[int, int], 
             nonlocal first
             first = done if first < 0 else first
             rate = (done - first) / max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.1f} {unit}/s")
+            bar.update(task, completed=done, total=total, rate=safe(f"{rate:.1f} {unit}/s"))
 
         yield update
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 
+from pvit_data.words import shown
+
 COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#eab308", "#06b6d4", "#84705b")
 """Colours of series, told apart on light and on dark ground."""
 
@@ -14,8 +16,8 @@ def colour_of(index: int) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that may stand in an element or an attribute."""
-    return html.escape(text, quote=True)
+    """Text that may stand in an element or an attribute; what would turn or hide its neighbours is written out."""
+    return html.escape(shown(text), quote=True)
 
 
 def element(tag: str, *content: str, **attributes: str | float) -> str:

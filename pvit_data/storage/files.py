@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from pvit_data.errors import StorageError, UsageError
 from pvit_data.words import shown
@@ -187,6 +188,22 @@ def replace(part: Path, path: Path) -> None:
     """
     os.replace(part, path)
     sync(path.parent)
+
+
+def open_appended(path: str | Path) -> TextIO:
+    """Opens a text file that exists, to write at its end; never through a link, nor into a pipe or device.
+
+    Raises:
+        OSError: if it cannot be opened, or is something else.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "a", encoding="utf-8")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def write_file(path: str | Path, data: bytes | str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from pvit_data.words import plain_url
 
 AGAIN = "remove its receipt and run the same convert command again"
 # What each kind of problem means and what to do about it. The receipt of SOURCE/SPLIT-NUMBER.tar is
@@ -84,6 +86,9 @@ class ValidationReport:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.url = plain_url(self.url)  # a report is passed on; the address's secrets are not
+
     @property
     def ok(self) -> bool:
         """Whether nothing but warnings was found."""
@@ -99,7 +104,8 @@ class ValidationReport:
         for problem in problems:
             self.counts[problem.kind] += 1
             if self.counts[problem.kind] <= MAX_KEPT:
-                self.problems.append(problem)
+                said = plain_url(problem.message)
+                self.problems.append(replace(problem, message=said))
 
     def of_kind(self, kind: str) -> list[Problem]:
         """The kept findings of one kind."""

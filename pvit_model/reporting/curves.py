@@ -66,12 +66,12 @@ def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | 
 
     Args:
         title: printed above.
-        lines: (x, y) points by name; not finite ones are left out.
+        lines: (x, y) points by name; those that are not finite, or beyond `MOST`, are left out.
         marks: horizontal dashed lines by name, for example a baseline.
     """
-    kept = {n: [(x, y) for x, y in p if math.isfinite(y)] for n, p in lines.items()}
+    kept = {n: [(x, y) for x, y in p if _is_shown(x) and _is_shown(y)] for n, p in lines.items()}
     kept = {n: [*thinned(p)] for n, p in kept.items() if p}
-    levels = {n: y for n, y in (marks or {}).items() if math.isfinite(y)}
+    levels = {n: y for n, y in (marks or {}).items() if _is_shown(y)}
     if not kept:
         return ""
     xs = [x for p in kept.values() for x, _ in p]
@@ -88,6 +88,14 @@ def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | 
         role="img",
         aria_label=title,
     )
+
+
+MOST = 1e12
+"""Magnitude up to which an axis has ticks that differ."""
+
+
+def _is_shown(value: float) -> bool:
+    return -MOST <= value <= MOST
 
 
 def _box(xs: Sequence[float], ys: Sequence[float]) -> Box:

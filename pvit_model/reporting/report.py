@@ -6,7 +6,6 @@ Self-contained: curves are inline SVG, pictures PNG data URIs; no script, no net
 from __future__ import annotations
 
 import base64
-import html
 import json
 import math
 from collections import defaultdict
@@ -14,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pvit_data.errors import UsageError
+from pvit_data.looking.svg import escape
 from pvit_data.storage.files import write_file
 from pvit_model.recipes.plan import Plan
 from pvit_model.reporting.curves import chart, smooth
@@ -37,6 +38,12 @@ svg .mark { stroke: var(--soft); stroke-dasharray: 4 3; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; image-rendering: auto; border-radius: 4px; }
 figcaption, .soft { color: var(--soft); } pre { overflow: auto; background: #8881; padding: .8rem; border-radius: 6px; }
 """
+
+
+POLICY = (
+    "<meta http-equiv='Content-Security-Policy' "
+    "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+)
 
 
 def data_uri(png: bytes) -> str:
@@ -73,7 +80,7 @@ def _row(report: SourceReport, target: str, name: str) -> str:
         times = f"{ratio:.3f}x"
     arrow = "↓" if get_task(target).is_lower_better(name) else ""
     return (
-        f"<tr><td>{html.escape(report.source)}</td><td>{html.escape(target)} {name} {arrow}</td>"
+        f"<tr><td>{escape(report.source)}</td><td>{escape(target)} {escape(name)} {arrow}</td>"
         f"<td>{_number(report.metrics[target][name])}</td><td>{constant}</td>"
         f"<td{mark}>{times}</td><td>{report.clips}</td></tr>"
     )
@@ -86,7 +93,9 @@ def result_sentences(reports: Sequence[SourceReport]) -> str:
         for report in reports
         for target, values in report.metrics.items()
     ]
-    return "".join(f"<p><b>{html.escape(source)}</b>: {text}</p>" for source, text in said if text)
+    return "".join(
+        f"<p><b>{escape(source)}</b>: {escape(text)}</p>" for source, text in said if text
+    )
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -99,7 +108,7 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> str:
         if line["kind"] == "train":
             general["loss"].append((step, float(line["loss"])))
             general["lr"].append((step, float(line["lr"])))
-            for name, value in line["losses"].items():
+            for name, value in line.get("losses", {}).items():
                 losses[name].append((step, float(value)))
         elif line["kind"] == "eval":
             for name, value in line.items():
@@ -121,7 +130,10 @@ def _held_out(name: str, evals: Mapping[str, Sequence[tuple[float, float]]]) -> 
     if metric == "loss_of_constant":
         title = f"{place}: held-out loss / constant"
         return chart(title, {"ratio": evals[name]}, {"constant": 1.0})
-    task = get_task(place.partition("/")[2])
+    try:
+        task = get_task(place.partition("/")[2])
+    except UsageError:  # a task that is installed no more
+        return ""
     if not task.chance or metric != task.main:
         return ""
     guessed = evals.get(f"{place}/{task.chance}", [(0.0, math.nan)])[-1][1]
@@ -142,13 +154,13 @@ def write_report(
         reports: the last validation.
         pictures: (caption, PNG file) of predictions on held-out clips.
     """
-    name = html.escape(plan.config.name)
+    name = escape(plan.config.name)
     figures = "".join(
-        f'<figure><img src="{data_uri(png)}" alt=""><figcaption>{html.escape(text)}</figcaption></figure>'
+        f'<figure><img src="{data_uri(png)}" alt=""><figcaption>{escape(text)}</figcaption></figure>'
         for text, png in pictures
     )
     body = [
-        f"<h1>PViT run “{name}”</h1><p class='soft'>{html.escape(plan.config.about)}</p>",
+        f"<h1>PViT run “{name}”</h1><p class='soft'>{escape(plan.config.about)}</p>",
         "<h2>Results on held-out clips</h2>",
         result_sentences(reports),
         results_table(reports),
@@ -162,11 +174,13 @@ def write_report(
         ),
         f"<h3>environment.json</h3><pre>{_file(out / 'environment.json')}</pre>",
     ]
-    page = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>PViT {name}</title><style>{STYLE}</style>"
+    page = "<!doctype html><html lang='en'><meta charset='utf-8'>"
+    page += f"{POLICY}<title>PViT {name}</title><style>{STYLE}</style>"
     write_file(out / "report.html", page + "".join(body) + "</html>\n")
     values = {"recipe": plan.config.name, "reports": [r.to_json() for r in reports]}
     write_file(out / "report.json", json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def _file(path: Path) -> str:
-    return html.escape(path.read_text(encoding="utf-8")) if path.is_file() else ""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return "\n".join(map(escape, text.split("\n")))

@@ -234,5 +234,5 @@ def prune(folder: Path, keep_last: int, best: int | None) -> None:
     for path in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.old")):
         shutil.rmtree(path, ignore_errors=True)
     for step, path in checkpoints(folder)[:-keep_last]:
-        if step != best:
+        if step != best and not path.is_symlink():
             shutil.rmtree(path)

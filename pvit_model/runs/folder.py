@@ -30,9 +30,10 @@ from torch import Tensor, nn
 
 from pvit_data.errors import FormatError, StorageError, UsageError
 from pvit_data.loading.batch import Batch
-from pvit_data.storage.files import write_file
+from pvit_data.storage.files import require_unlinked, write_file
 from pvit_data.storage.storage import Storage
-from pvit_data.words import first_problem
+from pvit_data.storage.values import read_json
+from pvit_data.words import first_problem, plain_url
 from pvit_model.network.pvit import PViT
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
@@ -40,6 +41,8 @@ from pvit_model.recipes.plan import Plan
 from pvit_model.runs.checkpoint import write_json
 from pvit_model.runs.environment import environment
 
+FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
+"""What a run writes into, below its own folder, which alone may be a link."""
 FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
 
@@ -62,8 +65,10 @@ def prepare(out: Path, resume: bool, is_main: bool) -> None:
     """Makes the run's folder.
 
     Raises:
-        UsageError: if it holds another run and `resume` is off, or nothing to resume.
+        UsageError: if it holds another run and `resume` is off, nothing to resume, or a linked folder.
     """
+    for name in FOLDERS:
+        require_unlinked(out, out / name / "file")
     has_run = (out / "config.yaml").is_file()
     if has_run and not resume:
         raise UsageError(
@@ -88,9 +93,10 @@ def describe(out: Path, plan: Plan, lines: list[str]) -> None:
 
 
 def data_record(plan: Plan) -> dict[str, Any]:
-    """What `data.json` says: URL and hash of each source."""
+    """What `data.json` says: address (without its secrets) and hash of each source."""
     hashes = plan.data_hashes()
-    return {"sources": {s.name: {"url": s.url, "sha256": hashes[s.name]} for s in plan.sources}}
+    sources = {s.name: {"url": plain_url(s.url), "sha256": hashes[s.name]} for s in plan.sources}
+    return {"sources": sources}
 
 
 def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
@@ -100,7 +106,7 @@ def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
     """
     if not (out / "data.json").is_file():
         return [], ["this run has no data.json: whether its data are the same cannot be told"]
-    old = json.loads((out / "data.json").read_bytes())
+    old = _read_data(out / "data.json")
     if "sources" not in old:
         return _changed_manifests(old, plan)
     hashes = plan.data_hashes()
@@ -111,6 +117,24 @@ def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
         if before.get(name) != hashes.get(name)
     ]
     return changes, []
+
+
+def _read_data(path: Path) -> dict[str, Any]:
+    """`data.json` of this version or an earlier one.
+
+    Raises:
+        FormatError: if it is neither.
+    """
+    values = read_json(path)
+    hashes = values.get("sources", values) if isinstance(values, dict) else None
+    entries = list(hashes.values()) if isinstance(hashes, dict) else [None]
+    if hashes is not values:
+        entries = [entry.get("sha256") if isinstance(entry, dict) else None for entry in entries]
+    if not isinstance(values, dict) or not all(isinstance(entry, str) for entry in entries):
+        raise FormatError(
+            f"{path}: does not say which data the run began with; put the file back, or start a new run"
+        )
+    return values
 
 
 def _changed_manifests(old: Mapping[str, str], plan: Plan) -> tuple[list[Change], list[str]]:
@@ -269,6 +293,7 @@ def debug_bundle(
     path: Path, batch: Batch, losses: Mapping[str, float], nonfinite: Sequence[str]
 ) -> Path:
     """Keeps a batch that gave a non-finite loss: tensors as safetensors, names and losses as JSON."""
+    require_unlinked(path.parent.parent, path / "file")
     path.mkdir(parents=True, exist_ok=True)
     tensors = {"video": batch.video}
     for name, t in batch.targets.items():

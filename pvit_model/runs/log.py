@@ -8,29 +8,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from pvit_data.storage.files import write_file
+from pvit_data.errors import FormatError
+from pvit_data.storage.files import open_appended, open_regular, require_unlinked, write_file
+from pvit_data.storage.values import parse_json
 
 FILE = "metrics.jsonl"
+KINDS = ("train", "eval", "event")
+MAX_LINE = 1 << 20  # bytes
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run's log; a half-written last line is left out."""
+    """All lines of a run's log; a half-written one, and what no run writes, is left out."""
     path = run / FILE
     if not path.is_file():
         return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
+    with open(open_regular(path), "rb") as file:
+        lines = [_parsed(text) for text in iter(partial(file.readline, MAX_LINE), b"")]
+    return [line for line in lines if line is not None]
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    """A line with its step and kind, and of training its losses; None if it is something else."""
+    try:
+        line = parse_json(text, FILE)
+    except FormatError:
+        return None
+    if not isinstance(line, dict) or line.get("kind") not in KINDS:
+        return None
+    losses = line.get("losses", {})
+    numbers = [line.get("step")]
+    if line["kind"] == "train":
+        numbers += [line.get("loss"), line.get("lr")]
+        numbers += losses.values() if isinstance(losses, dict) else [None]
+    return line if all(map(_is_number, numbers)) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class MetricsLog:
@@ -45,9 +66,10 @@ class MetricsLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self._run = run
+        require_unlinked(run, run / "tensorboard" / "events")
         kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
         write_file(run / FILE, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = (run / FILE).open("a", encoding="utf-8")
+        self._file = open_appended(run / FILE)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

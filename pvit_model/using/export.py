@@ -5,6 +5,7 @@ Prompts always stay. Programs and ONNX files classify; auxiliary heads are left 
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
-from pvit_data.storage.files import temporary
+from pvit_data.storage.files import replacing, temporary
 from pvit_model.network.pvit import PViT
 from pvit_model.using.loading import load_model
 
@@ -30,6 +31,7 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
         UsageError: if `out` is not empty, or there is no such model.
         OSError: if it cannot be written; nothing is left behind.
     """
+    out = Path(os.path.realpath(out)) if out.is_symlink() else out
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"'{out}' is not empty; choose a new folder")
     network, inference = load_model(where)
@@ -93,7 +95,8 @@ def export_onnx(model: PViT, path: Path, clip: tuple[int, int, int], batch: int 
             "ONNX export needs further packages: pip install 'pvit-toolkit[export]'"
         ) from error
     program = export_program(model, clip, batch)
-    torch.onnx.export(
-        program, (), str(path), input_names=["video"], output_names=["logits"], dynamo=True, verbose=False,
-        external_data=False,
-    )  # fmt: skip
+    with replacing(path) as part:
+        torch.onnx.export(
+            program, (), str(part), input_names=["video"], output_names=["logits"], dynamo=True, verbose=False,
+            external_data=False,
+        )  # fmt: skip

@@ -57,6 +57,8 @@ def test_a_name_unlike_all_others_has_no_neighbour() -> None:
         ("hf://datasets/me/set@main/x", "hf://datasets/me/set@main/x"),
         ("https://me:pass/word?@host/x", "https://host/x"),
         ("http://[::1]:80/a#token", "http://[::1]:80/a"),
+        ("'https:/me:secret@host/w.pth?x=1' does not exist", "'https:/host/w.pth' does not exist"),
+        ("C:/Users/me@home/x", "C:/Users/me@home/x"),
         ("no address", "no address"),
     ],
 )

@@ -13,6 +13,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from pvit_data.words import shown
+
 STYLES = ("page.css",)
 SCRIPTS = ("layers.js", "viewer.js", "browse.js")
 
@@ -32,12 +34,12 @@ def make_page(title: str, data: dict[str, Any], figures: list[str]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     parts = {
-        "TITLE": html.escape(title),
+        "TITLE": html.escape(shown(title)),
         "POLICY": html.escape(policy),
         "STYLE": style,
         "SCRIPT": script,
         "FIGURES": "\n".join(figures),
-        "DATA": safe_json(data),
+        "DATA": safe_json(_shown(data)),
     }
     page = _template("page.html")
     pieces = page.split("%%")  # text, NAME, text, NAME, ...
@@ -50,6 +52,15 @@ def safe_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _shown(value: Any) -> Any:
+    """The same values; characters in texts that would turn or hide their neighbours are written out."""
+    if isinstance(value, str):
+        return "\n".join(map(shown, value.split("\n")))
+    if isinstance(value, dict):
+        return {_shown(key): _shown(each) for key, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _hash(text: str) -> str:
