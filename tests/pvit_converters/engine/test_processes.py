@@ -162,8 +162,9 @@ def test_progress_takes_back_what_a_death_undid(toy: Any, tmp_path: Path) -> Non
 
 def test_what_a_worker_raises_is_raised_here(toy: Any, tmp_path: Path) -> None:
     """Not of a sample, but of the converter as a whole; its type is kept where it can be sent."""
-    with pytest.raises(ZeroDivisionError, match="by zero"):
+    with pytest.raises(ZeroDivisionError, match="by zero") as unexpected:
         run(toy, tmp_path / "one", broken="ZeroDivisionError")
+    assert "raise _error(self.opts.broken)" in unexpected.value.__notes__[0]
     with pytest.raises(SourceError, match="broken") as caught:
         run(toy, tmp_path / "two", broken="SourceError")
     assert caught.value.reason == "odd"

@@ -85,9 +85,8 @@ class _Worker:
 
     def said(self) -> Iterator[tuple[Word, Any]]:
         """What it said and was not read yet; ends with `EOFError` once it is dead."""
-        is_dead = (
-            self.process.exitcode is not None
-        )  # asked first: what it said before is read below
+        # Asked first, so that what it said before its death is read below.
+        is_dead = self.process.exitcode is not None
         while self.words.poll():
             try:
                 word: tuple[Word, Any] = self.words.recv()
@@ -98,7 +97,8 @@ class _Worker:
             raise EOFError
 
     def close(self) -> None:
-        """Forgets a process that has ended."""
+        """Ends the process, if it is not dead yet, and forgets it."""
+        self.process.kill()
         self.process.join()
         self.process.close()
         self._tasks.close()
@@ -153,7 +153,7 @@ class _Pool:
     def _bury(self, worker: _Worker) -> Iterator[Result]:
         """Takes a dead worker out; its task waits again, or is given up."""
         self.workers.remove(worker)
-        worker.process.join()
+        worker.process.join(GRACE)
         code = worker.process.exitcode
         worker.close()
         if worker.task is not None:
@@ -178,7 +178,6 @@ class _Pool:
         until = time.monotonic() + GRACE
         for worker in self.workers:
             worker.process.join(max(0.0, until - time.monotonic()))
-            worker.process.kill()
             worker.close()
 
 

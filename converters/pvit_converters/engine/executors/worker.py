@@ -11,6 +11,7 @@ import pickle
 import signal
 import threading
 import time
+import traceback
 from enum import Enum
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -60,6 +61,7 @@ def _work(packed: bytes, words: Connection) -> None:
             begin=lambda key: _tell(words, Word.BEGIN, key),
         )
     except Exception as error:
+        error.add_note(traceback.format_exc())  # the other side sees nothing of this one
         _tell(words, Word.RAISED, (_packed(error), f"{type(error).__name__}: {error}"))
     else:
         _tell(words, Word.DONE, outcome)
