@@ -19,14 +19,17 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import pvit_data
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
 from pvit_data.codecs.segm import decode_segm
+from pvit_data.codecs.still import check_scans, decode_still, probe_still
 from pvit_data.codecs.tiff import TiffReader
-from pvit_data.codecs.video import decode_video, survey
+from pvit_data.codecs.video import decode_video, probe_video, survey
+from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import PvitError
 from pvit_data.format.index import COLUMNS, NUMBERS, Index
 from pvit_data.format.manifest import Manifest, check_version, parse
@@ -57,6 +60,19 @@ def fuzz_tiff(data: bytes) -> None:
         decode_normal(data[1:], ("xyz8", "octahedral")[data[0] // 4 % 2])
     else:
         decode_segm(data[1:])
+
+
+def fuzz_boxes(data: bytes) -> None:
+    """What an MP4 claims; what passes is opened by FFmpeg, which must not take more memory than the bar."""
+    check_claims(data)
+    probe_video(data)
+
+
+def fuzz_jpeg(data: bytes) -> None:
+    """A still, and its scans wherever they stand."""
+    check_scans(data, 64, 64)
+    if (info := probe_still(data)).height * info.width <= MOST_PIXELS:
+        decode_still(data)
 
 
 def fuzz_npy(data: bytes) -> None:
@@ -120,7 +136,18 @@ def fuzz_video(data: bytes) -> None:
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
-WEIGHTS = {"video": 8, "tiff": 2, "tar": 2, "where": 1, "record": 1, "npy": 1, "manifest": 1, "index": 1}
+WEIGHTS = {
+    "video": 8,
+    "tiff": 2,
+    "tar": 2,
+    "where": 1,
+    "record": 1,
+    "npy": 1,
+    "boxes": 2,
+    "jpeg": 1,
+    "manifest": 1,
+    "index": 1,
+}
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -134,6 +161,8 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     maps = [(1, "depth.tif"), (2, "normal.tif"), (3, "segm.tif"), (0, "segm.tif")]
     return {
         "video": [*odd_videos(20).values(), *webm()],
+        "boxes": [*(data for data in odd_videos(20).values() if data[4:8] == b"ftyp"), *fragments()],
+        "jpeg": jpegs(),
         "tiff": [bytes([kind]) + files[name] for kind, name in maps],
         "npy": [data for name, data in files.items() if name.endswith(".npy")],
         "tar": [b"\x00" + tar, b"\xff" + tar],
@@ -148,6 +177,22 @@ def webm() -> list[bytes]:
     """VP8 and VP9 with hidden frames, and a file that changes its size."""
     options = {"b": "300k", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "8"}
     return [*(encode("webm", codec, options, frames(20)) for codec in ("libvpx", "libvpx-vp9")), changing_size()]
+
+
+def fragments() -> list[bytes]:
+    """MP4 in pieces, and with an edit list."""
+    flags = ("+frag_keyframe+empty_moov", "+frag_every_frame+empty_moov+default_base_moof")
+    return [encode("mp4", "libx264", {"g": "5"}, frames(10), movflags=each) for each in flags]
+
+
+def jpegs() -> list[bytes]:
+    """Of one scan and of many."""
+    picture, out = Image.fromarray(frames(1)[0]), []
+    for progressive in (False, True):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", progressive=progressive)
+        out.append(buffer.getvalue())
+    return out
 
 
 def one(parser: Callable[[bytes], None], data: bytes) -> None:

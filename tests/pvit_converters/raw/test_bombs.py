@@ -191,3 +191,19 @@ def test_scans_are_counted_where_decoders_count_them() -> None:
 @pytest.mark.parametrize("cut", [2, 3, 20, 200, 600])
 def test_a_jpeg_that_ends_anywhere_is_no_other_error(cut: int) -> None:
     check_scans(progressive(20, 64, 48)[:cut], 48, 64)
+
+
+def test_a_recording_of_many_bodies_and_frames(tmp_path: Path) -> None:
+    """64 bodies in the first four of as many frames as it may announce, with nobody in the rest."""
+    body = "{} " + "0 " * 9 + "25 " + "0 " * (12 * 25)
+    first = " ".join("16 " + " ".join(body.format(16 * f + b) for b in range(16)) for f in range(4))
+    (tmp_path / "a.skeleton").write_text(f"10000 {first} " + "0 " * 9996)
+    code = """
+from pvit_converters.annotations.kinect import read_recording
+print(read_recording(Path(sys.argv[1])).joints.shape)
+"""
+    assert "(10000, 64, 25, 3)" in require_cheap(code, tmp_path / "a.skeleton")
+    (tmp_path / "a.skeleton").write_text(f"9999 {first}")
+    assert "SourceError bad-skeleton" in require_cheap(code, tmp_path / "a.skeleton")
+    (tmp_path / "a.skeleton").write_bytes(b"1 " * (1 << 24))
+    assert "SourceError bad-skeleton" in require_cheap(code, tmp_path / "a.skeleton")
