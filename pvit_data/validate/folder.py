@@ -55,12 +55,12 @@ def read_head(data: bytes) -> Any:
     if len(parts) < 3 or len(parts[1]) > MAX_HEAD_BYTES:
         raise FormatError(f"no YAML of at most {MAX_HEAD_BYTES} bytes between two lines '---'")
     try:
-        return yaml.load(parts[1].decode(), Plain)
-    except (
-        ValueError,
-        yaml.YAMLError,
-        RecursionError,
-    ) as error:  # ValueError: a date that there is not
+        loader = Plain(parts[1].decode())
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (ValueError, yaml.YAMLError, RecursionError) as error:  # also a date that there is not
         raise FormatError(f"no plain YAML ({type(error).__name__})") from error
 
 
