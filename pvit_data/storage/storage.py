@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -34,6 +32,7 @@ from pvit_data.storage.files import (
     require_unlinked,
     temporary,
 )
+from pvit_data.storage.open_files import OPEN, new_owner
 from pvit_data.storage.remote import Remote
 from pvit_data.storage.reporting import reported
 from pvit_data.storage.writer import Writer
@@ -42,19 +41,7 @@ from pvit_data.words import plain_url
 SCHEMES = frozenset(
     {"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
 )
-MAX_OPEN = 64
 MAX_READ_BYTES = 1 << 30  # of a file that is read whole
-
-
-class _OpenFile:
-    """A descriptor that closes when the last reader lets go of it, so that threads may share it."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = open_regular(path)
-        weakref.finalize(self, os.close, self._descriptor)
-
-    def read(self, start: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, start)
 
 
 class Storage:
@@ -91,8 +78,8 @@ class Storage:
             Path(rest if found else self._address) if scheme == "file" or not found else None
         )
         self.remote = Remote(self._address, commit)  # asks nobody before it is used
-        self._files: OrderedDict[str, _OpenFile] = OrderedDict()
-        self._lock = threading.Lock()
+        self._owner = new_owner()
+        weakref.finalize(self, OPEN.forget, self._owner)
 
     def __repr__(self) -> str:
         return f"Storage({self.url!r})"
@@ -109,7 +96,7 @@ class Storage:
 
     def close(self) -> None:
         """Forgets the cached descriptors; each closes when nobody reads from it any more."""
-        self._files.clear()
+        OPEN.forget(self._owner)
 
     def require_folder(self) -> None:
         """Refuses a local folder that is not there.
@@ -173,7 +160,8 @@ class Storage:
         """
         if self.root is not None:
             with reported(self.where(name)):
-                return self._opened(name).read(start, size)
+                file = OPEN.get(self._owner, name, lambda: self._local(name))
+                return file.read(start, size)
         require_plain(name)
         if self.cache is None:
             return self.remote.read_range(name, start, size)
@@ -308,14 +296,7 @@ class Storage:
         require_unlinked(self.root, self.root / name)
         return self.root / name
 
-    def _opened(self, name: str) -> _OpenFile:
-        with self._lock:
-            file = self._files.pop(name, None)
-            if file is None:
-                path = self.path(name)
-                assert path is not None  # asked only where the files are local
-                file = _OpenFile(path)
-            self._files[name] = file
-            if len(self._files) > MAX_OPEN:
-                self._files.popitem(last=False)
-            return file
+    def _local(self, name: str) -> Path:
+        path = self.path(name)
+        assert path is not None  # asked only where the files are local
+        return path

@@ -1,5 +1,6 @@
 """Places where datasets lie: URLs, full disks, read-only folders, filters, cards, large indices."""
 
+import gc
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ from pvit_data.format.manifest import SourceSpec, read_manifest
 from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.storage.open_files import OPEN
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
 from pvit_data.writing import finish
@@ -229,3 +231,26 @@ def test_a_wrong_path_is_named(tmp_path: Path, action: Callable[[Path], object])
     for name, text in (("nowhere", "nowhere: no such folder"), ("file", "file: not a folder")):
         with pytest.raises(UsageError, match=text):
             action(tmp_path / name)
+
+
+def test_all_data_sets_of_a_process_share_their_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OPEN, "most", 10)
+    stores = []
+    for folder in "abcd":
+        (tmp_path / folder).mkdir()
+        for i in range(20):
+            (tmp_path / folder / str(i)).write_bytes(f"{folder}{i}".encode())
+        stores.append(Storage(tmp_path / folder))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        for i in range(20):
+            assert [s.read_range(str(i), 0, 9).decode() for s in stores] == [f"{folder}{i}" for folder in "abcd"]
+    assert len(os.listdir("/proc/self/fd")) <= before + 10
+    last = stores[0].read_range("19", 0, 9)
+    (tmp_path / "a/19").unlink()
+    (tmp_path / "a/19").write_bytes(b"new")
+    assert stores[0].read_range("19", 0, 9) == last  # who reads it sees one version
+    assert Storage(tmp_path / "a").read_range("19", 0, 9) == b"new"
+    stores.clear()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
