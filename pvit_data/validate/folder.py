@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from pvit_data.errors import ConfigError, PvitError
 from pvit_data.format import manifest as manifests
@@ -40,19 +41,9 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
         yield Problem("card-missing", CARD_NAME, "", "no such file")
         return
     try:
-        head = parse_yaml(storage.read(CARD_NAME).decode().split("---\n")[1], CARD_NAME)
-        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
-        splits = {
-            c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
-            for c in head["configs"]
-        }
-    except ConfigError as error:
+        declared, splits = declared_in(storage.read(CARD_NAME))
+    except PvitError as error:
         yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
-        return
-    except (PvitError, UnicodeDecodeError, LookupError, TypeError) as error:
-        yield Problem(
-            "card-differs", CARD_NAME, "", f"its head cannot be read: {type(error).__name__}"
-        )
         return
     for name, entry in manifest.sources.items():
         if declared.get(name) not in (features(entry), features(entry, later=False)):
@@ -63,6 +54,24 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the data files of {name} are not its shards"
             )
+
+
+def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The features and the files of each split that a card declares, by source.
+
+    Raises:
+        ConfigError: if its head is no YAML, or declares nothing.
+    """
+    try:
+        head = parse_yaml(card.decode().split("---\n")[1], CARD_NAME)
+        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
+        splits = {
+            c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
+            for c in head["configs"]
+        }
+    except (UnicodeDecodeError, LookupError, TypeError) as error:
+        raise ConfigError(f"it declares no sources ({type(error).__name__})") from None
+    return declared, splits
 
 
 def _keys(found: Survey) -> Iterator[Problem]:

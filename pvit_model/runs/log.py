@@ -30,11 +30,11 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     with open(open_regular(path), "rb") as file:
-        lines = [_parsed(text) for text in iter(partial(file.readline, MAX_LINE), b"")]
+        lines = [parse_line(text) for text in iter(partial(file.readline, MAX_LINE), b"")]
     return [line for line in lines if line is not None]
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
+def parse_line(text: bytes) -> dict[str, Any] | None:
     """A line with its step and kind, and of training its losses; None if it is something else."""
     try:
         line = parse_json(text, FILE)
