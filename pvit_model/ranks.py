@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+MAX_AXES = 8  # of a tensor whose shape not every rank knows
 
 
 def all_reduce(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -16,6 +19,18 @@ def all_reduce(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     shared = values.cuda() if dist.get_backend() == "nccl" else values.clone()
     dist.all_reduce(shared)
     return shared.to(values.device)
+
+
+def all_reduce_shaped(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The sum over all ranks of tensors of one shape; a rank that has none gives a scalar 0."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    shape = torch.zeros(1 + MAX_AXES, dtype=torch.int64)
+    shape[: 1 + values.ndim] = torch.tensor([values.ndim, *values.shape])
+    shared = shape.cuda() if dist.get_backend() == "nccl" else shape
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    axes, *sizes = shared.tolist()
+    return all_reduce(values if values.ndim == axes else values.new_zeros(sizes[:axes]))
 
 
 def whole(tensor: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:

@@ -30,6 +30,7 @@ def scatter(root: Path, copies: bool = False) -> None:
             (folder / name / "._x").write_bytes(b"litter")
         (folder / "leads-nowhere").symlink_to("gone")
         (folder / "leads-nowhere.json").symlink_to("gone.json")
+        (folder / "leads-to-itself.json").symlink_to("leads-to-itself.json")
         if copies:
             for path in files[:20]:
                 (folder / f"._{path.name}").write_bytes(b"\x00\x05\x16\x07litter\xff")

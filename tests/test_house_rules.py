@@ -57,7 +57,7 @@ ROOMS = {
         "raw": set(),
         "annotations": {"raw"},
         **{key: {"raw", "annotations"} for key in ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl")},
-        "engine": set(),
+        "engine": {"raw"},
         "simulate": set(),
     },
     "pvit_cli": {"commands": set()},
@@ -71,6 +71,8 @@ BELOW = {
     "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "progress"},
 }
 """Files at the top of a package that every room of it may import."""
+PIPES = {f"converters/pvit_converters/engine/executors/{name}.py" for name in ("processes", "worker")}
+"""Files that may pickle: what a process tells one that it started itself, over a pipe that has no name."""
 ONE_FILE_EACH = {"pvit_data/tasks", "pvit_model/tasks", "pvit_model/backbones", "converters/pvit_converters/simulate"}
 """Folders with a file per task, backbone or source: as many as there are."""
 MAX_MODULES, MAX_LINES, MAX_FUNCTION, MAX_P90, MAX_COLUMNS = 12, 450, 60, 28, 100
@@ -435,7 +437,8 @@ def test_nothing_executes_data() -> None:
     found, loads = [], []
     for _, path, tree in modules():
         where = str(path.relative_to(ROOT))
-        if banned := imported(tree) & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}:
+        banned = imported(tree) & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
+        if banned and where not in PIPES:
             found.append(f"{where} imports {banned}")
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):

@@ -127,6 +127,15 @@ class Converter(ABC, Generic[OptionsT]):
         self.root = Path(root)
         self.options = options
 
+    @classmethod
+    def places(cls, root: Path, options: OptionsT) -> list[Path]:
+        """The folders and files that the user named: nothing outside them is read (see `raw.places`).
+
+        These are the root and all options that are paths; a source that takes further ones as texts adds them.
+        """
+        named = (getattr(options, name) for name in type(options).model_fields)
+        return [Path(root), *(value for value in named if isinstance(value, Path))]
+
     @abstractmethod
     def spaces(self) -> dict[str, LabelSpace]:
         """Label spaces of the samples, by field (`"segm"`, `"boxes"`, `"action"`)."""

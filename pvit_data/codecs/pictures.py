@@ -86,6 +86,8 @@ def decode_pictures(
     data = files[f"rgb.{container}"]
     picks = _inside(asked.frames, told["frames"])
     if container == STILL:
+        if told["frames"] != 1:
+            raise FormatError(f"rgb is a still, the record says {told['frames']} frames")
         rgb = _decode_still(data, picks, size, asked.window)
     else:
         from pvit_data.codecs.video import decode_video

@@ -6,7 +6,9 @@ Orientation tags are obeyed when reading, as `datasets` and browsers do.
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,11 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.limits import check_picture
 
 QUALITY = 95
+MAX_SCANS = 100  # cameras and web servers write 1 to 15
+MAX_SCANNED = 1 << 31  # pixels of all scans together: each one goes over the whole picture
 _ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)  # Exif 2.3: values that swap the sides
+_SEQUENTIAL, _END, _SCAN = 0xC0, 0xD9, 0xDA
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # of those that mean something between segments
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def probe_still(data: bytes) -> StillInfo:
     """Reads the size without decoding.
 
     Raises:
-        FormatError: if the bytes are not a JPEG of a sane size.
+        FormatError: if the bytes are not a JPEG of a sane size and number of scans.
     """
     image = _open(data)
     height, width = image.height, image.width
@@ -101,7 +107,37 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:
         raise FormatError(f"not a JPEG: {error}") from error
     check_picture("JPEG", image.height, image.width)
+    check_scans(data, image.height, image.width)
     return image
+
+
+def check_scans(data: bytes, height: int, width: int) -> None:
+    """Refuses a JPEG that takes minutes: a scan of 70 bytes may go over all pixels once more.
+
+    Raises:
+        FormatError: if it has more than `MAX_SCANS`, or more than its size allows.
+    """
+    limit = min(MAX_SCANS, MAX_SCANNED // max(1, height * width))
+    components = scans = 0
+    for kind, place in _segments(data):
+        if kind == _SEQUENTIAL:
+            components = data[place + 7]
+        if kind == _SCAN:
+            scans += 1
+            if data[place + 2] == components:  # all there is: decoders read no further
+                return
+            if scans > limit:
+                raise FormatError(f"JPEG of {height} x {width} pixels has more than {limit} scans")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and place of each segment up to the end of the picture (ITU-T T.81, annex B)."""
+    place = 2
+    while (marker := _MARKER.search(data, place)) and marker[0][1] != _END:
+        place = marker.end()
+        if place + 8 <= len(data):
+            yield marker[0][1], place
+        place += int.from_bytes(data[place : place + 2], "big")
 
 
 def _orientation(image: Image.Image) -> int:

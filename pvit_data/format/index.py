@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
+from pvit_data.format.parquet import open_parquet, plain, plain_texts, require_small
 from pvit_data.format.record import Record
+from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 from pvit_data.sample.sample import DENSE_FIELDS, is_later
 from pvit_data.storage.storage import Storage
 
@@ -48,6 +49,10 @@ PLACES = {
 
 COLUMNS = (*TEXT, *NUMBERS, *PLACES)
 VIRTUAL = ("source", "split")
+BOUNDS = {"frames": MAX_FRAMES, "height": MAX_PIXELS, "width": MAX_PIXELS}
+"""Largest values of numbers by which memory is reserved."""
+ROW_BYTES = 2
+"""What a row takes in the file at least: the CRC of its record alone, which nothing compresses, has four bytes."""
 ROW_GROUP = 65536
 
 
@@ -141,25 +146,15 @@ class Index:
         where: its name, for messages.
 
     Raises:
-        CorruptShardError: if it is not an index.
+        CorruptShardError: if it is not an index, or claims more rows than a file of its size holds.
     """
 
     def __init__(self, source: bytes | Path, where: str) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         self._where = where
         self._arrays: dict[str, Any] = {}
-        try:
-            file = (
-                pa.BufferReader(source)
-                if isinstance(source, bytes)
-                else pa.OSFile(os.fsencode(source))
-            )
-            self._file = pq.ParquetFile(file, read_dictionary=list(REPEATED))
-            self._names = set(self._file.schema_arrow.names)
-        except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(f"{where} is not a Parquet file: {plain(error)}") from error
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        self._file = open_parquet(source, where, size // ROW_BYTES, TEXT, REPEATED)
+        self._names = set(self._file.schema_arrow.names)
         self.num_rows: int = self._file.metadata.num_rows
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
@@ -176,6 +171,10 @@ class Index:
             )
             return np.asarray(values[array.indices.to_numpy()])
         return np.asarray(array.to_numpy(zero_copy_only=False) if name in TEXT else array)
+
+    def distinct(self, name: str) -> set[str]:
+        """The values of a column that is `REPEATED`."""
+        return set(self._array(name).dictionary.to_pylist())
 
     def text(self, name: str, row: int) -> str:
         """One value of a text column."""
@@ -199,11 +198,14 @@ class Index:
             return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
         kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
         try:
+            require_small(self._file, name)
             column = self._file.read([name])[name]
             chunks = column.unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
             # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
             values.validate(full=True)
+            if name not in REPEATED:
+                values = plain_texts(values)
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(
                 f"{self._where}: column {name} cannot be decoded: {plain(error)}"
@@ -216,7 +218,24 @@ class Index:
             raise CorruptShardError(
                 f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls"
             )
-        return values if name in TEXT else values.to_numpy(zero_copy_only=False)
+        if name in TEXT:
+            return values
+        return within_bounds(name, values.to_numpy(zero_copy_only=False), self._where)
+
+
+def within_bounds(
+    name: str, values: Shaped[np.ndarray, "n"], where: str
+) -> Shaped[np.ndarray, "n"]:
+    """A column of numbers as it is.
+
+    Raises:
+        CorruptShardError: if it holds one above its `BOUNDS`.
+    """
+    if name in BOUNDS and len(values) and values.max() > BOUNDS[name]:
+        raise CorruptShardError(
+            f"{where}: column {name} holds {values.max()}, expected at most {BOUNDS[name]}"
+        )
+    return values
 
 
 def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows: int) -> Index:
@@ -232,22 +251,17 @@ def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows:
         CorruptShardError: if it is another one or damaged.
         StorageError: if it cannot be read.
     """
-    data = storage.read(name) if storage.root is None else b""
-    found = (
-        storage.hash(name)
-        if storage.root is not None
-        else (len(data), hashlib.sha256(data).hexdigest())
-    )
+    data = b""
+    if storage.root is None:
+        data = storage.read(name, expected[0])
+        found = (len(data), hashlib.sha256(data).hexdigest())
+    else:
+        found = storage.hash(name, expected[0])
     if found != expected:
         raise CorruptShardError(
             f"{name} is not the file that the manifest lists: run 'pvit-data finish'"
         )
-    index = Index(data if storage.root is None else storage.root / name, name)
+    index = Index(storage.path(name) or data, name)
     if index.num_rows != num_rows:
         raise CorruptShardError(f"{name} has {index.num_rows} rows, the manifest says {num_rows}")
     return index
-
-
-def plain(error: Exception) -> str:
-    """What a library says, on one line."""
-    return " ".join(str(error).split())

@@ -10,24 +10,37 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
 from pvit_data.format.record import parse_json
+from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
+"""What JSON can count exactly."""
 
 NAME = "manifest.json"
 FORMAT = "pvit-shards"
 MAJOR, MINOR = 1, 0
 SOURCE_NAME = re.compile(r"[a-z0-9_-]{1,40}\Z")
 SPLITS = ("train", "val", "test")
+SAMPLE_BYTES = 2 * BLOCK
+"""What a sample takes in a shard at least: the header and the contents of its record."""
 SHARD_NAME = re.compile(r"[a-z0-9_-]{1,40}/(train|val|test)-\d{5,9}\.tar\Z")
 
 CONVENTIONS = {
@@ -39,6 +52,11 @@ CONVENTIONS = {
     "pose": "Kinect v2 joints, metres, camera axes; validity 0 absent, 1 derived, 2 exact; pose2d in pixels",
     "boxes": "x1 y1 x2 y2 in [0, 1], half-open; frame, class, track, role, side, contact, partner; -1 = unknown",
 }
+
+
+def shard_name(source: str, split: str, number: int) -> str:
+    """Path of a shard in its dataset."""
+    return f"{source}/{split}-{number:05d}.tar"
 
 
 class SourceSpec(BaseModel):
@@ -93,8 +111,8 @@ class ShardInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
-    samples: int
-    bytes: int
+    samples: Count
+    bytes: Count
     sha256: str
 
     @property
@@ -115,7 +133,7 @@ class FileInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    bytes: int
+    bytes: Count
     sha256: str
 
 
@@ -132,14 +150,24 @@ class SplitInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    samples: int
-    frames: int
-    bytes: int
-    fields: dict[str, int]
+    samples: Count
+    frames: Count
+    bytes: Count
+    fields: dict[str, Count]
     members: list[str]
     index: FileInfo
-    skipped: dict[str, int] = Field(default_factory=dict)
+    skipped: dict[str, Count] = Field(default_factory=dict)
     shards: list[ShardInfo]
+
+    @model_validator(mode="after")
+    def _room(self) -> SplitInfo:
+        """No more samples than the shards have room for, before anything is allocated for them."""
+        room = sum(shard.bytes for shard in self.shards) // SAMPLE_BYTES
+        if self.samples > room:
+            raise ValueError(
+                f"{self.samples} samples do not fit into its shards, which hold {room}"
+            )
+        return self
 
 
 class SourceEntry(BaseModel):
@@ -149,6 +177,17 @@ class SourceEntry(BaseModel):
 
     spec: SourceSpec
     splits: dict[str, SplitInfo]
+
+    @model_validator(mode="after")
+    def _own(self) -> SourceEntry:
+        """Splits and shards are of this source."""
+        for split, info in self.splits.items():
+            if split not in SPLITS:
+                raise ValueError(f"split {split[:40]!r} is none of {', '.join(SPLITS)}")
+            begin = f"{self.spec.name}/{split}-"
+            if wrong := [shard.name for shard in info.shards if not shard.name.startswith(begin)]:
+                raise ValueError(f"shard {wrong[0]!r} is not of {self.spec.name}/{split}")
+        return self
 
 
 class Manifest(BaseModel):
@@ -165,6 +204,13 @@ class Manifest(BaseModel):
     conventions: dict[str, str] = Field(default_factory=lambda: dict(CONVENTIONS))
     sources: dict[str, SourceEntry]
     checksum: str
+
+    @model_validator(mode="after")
+    def _named(self) -> Manifest:
+        """Sources are listed by their names."""
+        if wrong := [name for name, entry in self.sources.items() if name != entry.spec.name]:
+            raise ValueError(f"source {wrong[0][:60]!r} is called otherwise in its own entry")
+        return self
 
     def sealed(self) -> Manifest:
         """With its checksum."""
@@ -191,8 +237,8 @@ def read_manifest(storage: Storage) -> Manifest:
         FormatError: if it is damaged or of a newer major version.
         StorageError: if it cannot be read.
     """
-    where = f"{storage.url.rstrip('/')}/{NAME}"
-    data = storage.read(NAME)
+    where = storage.where(NAME)
+    data = storage.read(NAME, MAX_JSON_BYTES)
     values = parse_json(data, where)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{where} is not the manifest of a PViT dataset")
@@ -231,3 +277,5 @@ def parse(model: type[Model], values: Any, where: str | Path) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise FormatError(f"{where}: {first_problem(error)}") from error
+    except PvitError as error:  # of a source's name, or a label space
+        raise FormatError(f"{where}: {error}") from error

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import COLUMNS, absent
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, absent
 from pvit_data.format.manifest import (
     FORMAT,
     MAJOR,
     MINOR,
+    SOURCE_NAME,
+    SPLITS,
+    Count,
     ShardInfo,
     SourceSpec,
     check_version,
     dump,
     parse,
+    shard_name,
 )
 from pvit_data.format.record import parse_json
+from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.sample.sample import is_later
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
@@ -54,9 +61,9 @@ class Receipt(BaseModel):
     name: str
     source: str
     split: str
-    number: int
-    samples: int
-    bytes: int
+    number: Count
+    samples: Count
+    bytes: Count
     sha256: str
     skipped: list[Skip] = Field(default_factory=list)
     extra: dict[str, Any] = Field(default_factory=dict)
@@ -102,23 +109,55 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
     """Reads one receipt.
 
     Raises:
-        FormatError: if it is damaged or of a newer major version.
+        FormatError: if it is damaged, does not agree with itself or its name, or is of a newer major version.
     """
-    values = parse_json(storage.read(name), name)
+    values = parse_json(storage.read(name, MAX_JSON_BYTES), name)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{name} is not a receipt")
     check_version(str(values.get("version", "")), name)
     receipt = parse(Receipt, values, name)
     later = [column for column in COLUMNS if column not in receipt.rows and is_later(column)]
     lengths = {c: len(receipt.rows.get(c, [])) for c in COLUMNS if c not in later}
-    if set(lengths.values()) != {receipt.samples} or name != receipt_name(
-        receipt.source, receipt.split, receipt.number
+    own = (receipt.source, receipt.split, receipt.number)
+    if (
+        set(lengths.values()) != {receipt.samples}
+        or not SOURCE_NAME.match(receipt.source)
+        or receipt.split not in SPLITS
+        or (name, receipt.name) != (receipt_name(*own), shard_name(*own))
     ):
         raise FormatError(
             f"{name} does not agree with itself: remove it, and convert its shard again"
         )
     receipt.rows.update({column: [absent(column)] * receipt.samples for column in later})
+    typed_rows(receipt)
     return receipt
+
+
+def typed_rows(receipt: Receipt) -> dict[str, Shaped[np.ndarray, "n"]]:
+    """The rows of a receipt, by column, in the types of the index.
+
+    Raises:
+        FormatError: if a value is not of its column's type.
+    """
+    rows: dict[str, Shaped[np.ndarray, "n"]] = {}
+    for name in COLUMNS:
+        values = receipt.rows[name]
+        if not set(map(type, values)) <= _kinds(name):
+            raise FormatError(
+                f"receipt of {receipt.name}: column {name} holds a value of a wrong type"
+            )
+        try:
+            rows[name] = np.array(values, object if name in TEXT else (NUMBERS | PLACES)[name])
+        except OverflowError as error:
+            raise FormatError(f"receipt of {receipt.name}: column {name}: {error}") from error
+    return rows
+
+
+def _kinds(name: str) -> set[type]:
+    if name in TEXT:
+        return {str}
+    dtype = (NUMBERS | PLACES)[name]
+    return {bool} if dtype == "bool" else {int, float} if dtype == "float32" else {int}
 
 
 def store_source(storage: Storage, source: SourceSpec) -> None:
@@ -132,7 +171,7 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
     name = f"{source.name}/receipts/source.json"
     data = dump(source)
     if storage.exists(name):
-        if storage.read(name) == data:
+        if storage.read(name, MAX_JSON_BYTES) == data:
             return
         stored = read_source(storage, source.name)
         wanted = parse(SourceSpec, source.model_dump(mode="json"), name)
@@ -154,4 +193,7 @@ def read_source(storage: Storage, source: str) -> SourceSpec:
         FormatError: if it is damaged.
     """
     name = f"{source}/receipts/source.json"
-    return parse(SourceSpec, parse_json(storage.read(name), name), name)
+    found = parse(SourceSpec, parse_json(storage.read(name, MAX_JSON_BYTES), name), name)
+    if found.name != source:
+        raise FormatError(f"{name} is of source '{found.name}'")
+    return found

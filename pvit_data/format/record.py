@@ -9,15 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from pvit_data.errors import FormatError
-from pvit_data.sample.limits import MAX_JSON_BYTES
+from pvit_data.sample.limits import MAX_FRAMES, MAX_JSON_BYTES, MAX_JSON_DEPTH, check_picture
 from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 MAX_INTEGER = (1 << 31) - 1
 
 
@@ -109,7 +111,12 @@ def read_record(data: bytes | memoryview) -> Record:
     if missing := sorted(name for name in absent if not is_later(name)):
         raise FormatError(f"record lacks the key(s) {', '.join(missing)}")
     given = {name: kind for name, kind in TYPES.items() if name not in absent}
-    return Record(**{name: _checked(name, values[name], kind) for name, kind in given.items()})
+    record = Record(**{name: _checked(name, values[name], kind) for name, kind in given.items()})
+    if not 1 <= record.frames <= MAX_FRAMES:
+        raise FormatError(f"record has {record.frames} frames, expected 1 to {MAX_FRAMES}")
+    if (record.height, record.width) != (-1, -1):
+        check_picture("record", record.height, record.width)
+    return record
 
 
 def parse_json(data: bytes, what: str) -> Any:
@@ -121,9 +128,24 @@ def parse_json(data: bytes, what: str) -> Any:
     if len(data) > MAX_JSON_BYTES:
         raise FormatError(f"{what} has {len(data)} bytes of JSON, at most {MAX_JSON_BYTES}")
     try:
-        return json.loads(data, parse_constant=_refuse)
+        values = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not JSON: {error}") from error
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
+        raise FormatError(f"{what} has more than {MAX_JSON_DEPTH} levels of brackets")
+    return values
+
+
+def _depth(data: bytes) -> int:
+    """Levels of brackets in JSON text: what was parsed with less depth than that is still too deep to be written."""
+    depth = deepest = 0
+    for token in _TOKEN.finditer(data):
+        if token[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in b"]}":
+            depth -= 1
+    return deepest
 
 
 def _refuse(text: str) -> Any:

@@ -7,11 +7,12 @@ links, devices, sparse files, `..` and absolute names are refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.storage.ahead import Stream
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -99,21 +100,58 @@ def read_header(block: bytes) -> Member | None:
     return Member(name, size)
 
 
-def read_members(read: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all members of an archive that is read from front to back.
+class Contents:
+    """The contents of a member in an archive that is read from front to back: loaded before the next one, or skipped.
 
     Args:
-        read: returns the next bytes, fewer only at the end.
+        stream: the archive.
+        name: of the member.
+        size: bytes of it.
+    """
+
+    def __init__(self, stream: Stream, name: str, size: int) -> None:
+        self.size = size
+        self._stream = stream
+        self._name = name
+        self._passed = False
+
+    def load(self) -> bytes:
+        """The contents, once.
+
+        Raises:
+            FormatError: if the archive is cut off there.
+        """
+        self._passed = True
+        data = self._stream.read(self.size)
+        if len(data) != self.size or not self._stream.skip(padded(self.size) - self.size):
+            raise self._cut()
+        return data
+
+    def skip(self) -> None:
+        """Goes on to the next member, if that is not done yet.
+
+        Raises:
+            FormatError: if the archive is cut off there.
+        """
+        if not self._passed and not self._stream.skip(padded(self.size)):
+            raise self._cut()
+        self._passed = True
+
+    def _cut(self) -> FormatError:
+        return FormatError(f"archive ends inside member {self._name[:100]!r}")
+
+
+def read_members(stream: Stream) -> Iterator[tuple[str, Contents]]:
+    """Names and contents of all members of an archive that is read from front to back.
 
     Raises:
         FormatError: at the first thing that is not a regular file with a flat name, or where the archive is cut off.
     """
-    while (member := read_header(read(BLOCK))) is not None:
-        data = read(padded(member.size))
-        if len(data) != padded(member.size):
-            raise FormatError(f"archive ends inside member {member.name!r}")
-        yield member.name, data[: member.size]
-    if read(BLOCK) != bytes(BLOCK):
+    while (member := read_header(stream.read(BLOCK))) is not None:
+        contents = Contents(stream, member.name, member.size)
+        yield member.name, contents
+        contents.skip()
+    if stream.read(BLOCK) != bytes(BLOCK):
         raise FormatError("archive does not end with two zero blocks")
 
 

@@ -50,7 +50,7 @@ class TrainingBatches:
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
         skipped: Skipped = []
-        draws = self.mixture.draws(step)[self._slice]
+        draws = self.mixture.draws(step, self._slice)
         read = [self._clip(draw, skipped, note) for draw in draws]
         return _built(step, read, self.config, self._empty, (len(draws), skipped))
 

@@ -16,7 +16,7 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
-from pvit_data.mixing.order import epoch_order, seeded
+from pvit_data.mixing.order import EpochOrder, seeded
 from pvit_data.mixing.sources import SampleSet, sampler_of
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import TargetSpec, target_specs
@@ -226,7 +226,8 @@ class ClipReader:
         if (source, task) not in self._donor_of:
             donors = np.arange(len(self.ds))
             rows = np.flatnonzero(self._source == source)
-            donors[rows] = rows[epoch_order(self.seed, f"labels {source} {task}", 0, len(rows))]
+            order = EpochOrder(self.seed, f"labels {source} {task}", 0, len(rows))
+            donors[rows] = rows[order.array()]
             self._donor_of[source, task] = donors
         return self._donor_of[source, task]
 

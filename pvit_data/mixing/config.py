@@ -36,6 +36,12 @@ class MixtureConfig(BaseModel):
     cap: float = Field(
         default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip"
     )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        description="canonical nodes, which read different pieces of the shards: the number of machines, or a "
+        "multiple of it; part of the order, so it stays when machines come and go",
+    )
 
 
 def build_mixture(
@@ -78,5 +84,5 @@ def build_mixture(
         sources.append(MixtureSource(ds, role, config.weights.get(name)))
     return Mixture(
         sources, config.batch_size, seed, config.quotas, config.cap,
-        portion=config.portion or 1.0, tasks=tasks,
+        portion=config.portion or 1.0, tasks=tasks, nodes=config.nodes,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """`Mixture`: which samples of which sources make up each global batch, from the indices alone.
 
 Global batch s is a pure function of (seed, s, configuration): it knows nothing of ranks, workers or earlier batches, so
-resuming is remembering s. Composition: `composition.py`; order of the rows of a source: `order.py`.
+resuming is remembering s. Composition: `composition.py`; order of the rows of a source: `order.py`; which draws lie
+side by side, for one node to read: `nodes.py`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, UInt32
 
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.composition import MixturePart, Schedule, shares
-from pvit_data.mixing.order import BLOCK, WINDOW, dealt, epoch_order
+from pvit_data.mixing.nodes import NodeBlocks, arranged, dealt_places
+from pvit_data.mixing.order import BLOCK, WINDOW, EpochOrder
 from pvit_data.mixing.sources import MixtureSource, SampleSet, auxiliary_tasks
 from pvit_data.tasks.table import target_spec, target_specs
+
+SUBSTITUTES = -1  # an order of its own, that no epoch uses
+Rows = range | UInt32[np.ndarray, "n"]
+"""Row numbers; all of them, as nearly always, take no memory."""
 
 
 class Draw(NamedTuple):
@@ -37,7 +43,7 @@ class _Stratum:
     """Rows of one source that supervise the same quota tasks; each stratum has its own epochs."""
 
     source: int
-    rows: Int64[np.ndarray, "n"]
+    rows: Rows
     part: MixturePart
     label: str
 
@@ -53,11 +59,15 @@ class Mixture:
         cap: auxiliary samples per downstream sample, at most, in every batch.
         portion: scales the auxiliary sources' weights.
         tasks: tasks by source name; see `sources.auxiliary_tasks` for sources not named.
-        block, window: see `order.epoch_order`.
+        block, window: see `order.EpochOrder`.
+        nodes: canonical nodes: each reads its own blocks of every source, and its draws lie side by side in a batch.
+            It belongs to the seed: another number gives other batches, whatever number of machines trains. Best is
+            the number of machines, or a multiple of it.
 
     Raises:
         UsageError: if a task is unknown.
-        ConfigError: if a source is empty, a weight is not positive, or the quotas do not fit.
+        ConfigError: if a source is empty, a weight is not positive, the quotas do not fit, or a batch cannot be cut
+            into as many equal parts as there are nodes.
     """
 
     def __init__(
@@ -72,15 +82,20 @@ class Mixture:
         tasks: Mapping[str, Iterable[str]] | None = None,
         block: int = BLOCK,
         window: int = WINDOW,
+        nodes: int = 1,
     ) -> None:
         self.sources, self.batch_size, self.seed, self.cap = list(sources), batch_size, seed, cap
         self.quotas = dict(quotas or {})
         self.tasks = {name: tuple(names) for name, names in (tasks or {}).items()}
-        self.block, self.window = block, window
+        self.block, self.window, self.nodes = block, window, nodes
         target_specs([*self.quotas, *(name for names in self.tasks.values() for name in names)])
         if not self.sources or batch_size < 1:
             raise ConfigError(
                 f"a mixture needs sources and a batch size, got {len(self.sources)} and {batch_size}"
+            )
+        if nodes < 1 or batch_size % nodes:
+            raise ConfigError(
+                f"batch_size {batch_size} cannot be cut into {nodes} equal parts; choose nodes that divide it"
             )
         self._rows = [self._usable_rows(source) for source in self.sources]
         self._weights = _weights(self.sources, [len(rows) for rows in self._rows], portion)
@@ -91,7 +106,11 @@ class Mixture:
         self._strata = [s for s, share in zip(self._strata, wanted, strict=True) if share > 0]
         self.wanted = wanted[wanted > 0]
         self._schedule = Schedule(self.wanted)
-        self._orders: dict[tuple[int, int], Int64[np.ndarray, "n"]] = {}
+        self._orders: dict[tuple[int, int, int], EpochOrder] = {}
+        self._dealt: dict[int, NodeBlocks] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_orders": {}, "_dealt": {}}
 
     def with_datasets(self, of: Callable[[MixtureSource], SampleSet]) -> Mixture:
         """The same mixture of the same rows, read through other views of its sources' datasets."""
@@ -103,33 +122,63 @@ class Mixture:
         """Global batch `step`: (index of the source, row of its dataset) of each sample."""
         return [(draw.source, draw.row) for draw in self.draws(step)]
 
-    def draws(self, step: int) -> list[Draw]:
-        """Global batch `step` with the epoch of each draw; any half, quarter, ... of it is composed like the whole."""
-        before, counts = self._schedule.drawn_before(step), self._schedule.counts(step)
-        out = []
-        for index, (first, count) in enumerate(zip(before.tolist(), counts.tolist(), strict=True)):
-            stratum = self._strata[index]
-            for number in range(first, first + count):
-                epoch, place = divmod(number, len(stratum.rows))
-                row = int(stratum.rows[self._order(index, epoch)[place]])
-                out.append(Draw(stratum.source, row, epoch, index))
-        return [out[i] for i in dealt(list(range(len(out))))]
+    def draws(self, step: int, part: slice = slice(None)) -> list[Draw]:
+        """Global batch `step` with the epoch of each draw; any half, quarter, ... of it is composed like the whole.
 
-    def _order(self, index: int, epoch: int) -> Int64[np.ndarray, "n"]:
-        if (index, epoch) not in self._orders:
+        Args:
+            step: number of the batch.
+            part: which draws are wanted; the others cost nothing.
+        """
+        before, counts = self._schedule.drawn_before(step), self._schedule.counts(step)
+        starts = np.cumsum(counts) - counts
+        numbers = np.arange(self.batch_size) + np.repeat(before - starts, counts)
+        strata = np.repeat(np.arange(len(counts)), counts)
+        places = list(zip(strata.tolist(), numbers.tolist(), strict=True))
+        if self.nodes == 1:
+            return [self._draw(*places[i]) for i in dealt_places(self.batch_size)[part]]
+        nodes = [self._node_of(*place) for place in places]
+        return [self._draw(*places[i]) for i in arranged(nodes, self.nodes)[part]]
+
+    def _draw(self, index: int, number: int) -> Draw:
+        """The `number`-th draw from a stratum."""
+        stratum = self._strata[index]
+        epoch, place = divmod(number, len(stratum.rows))
+        return Draw(stratum.source, int(stratum.rows[self._row(index, epoch, place)]), epoch, index)
+
+    def _row(self, index: int, epoch: int, place: int) -> int:
+        if self.nodes == 1:
+            return self._order(index, epoch)[place]
+        blocks = self._blocks(index)
+        node, own = blocks.place(place)
+        return blocks.row(node, self._order(index, epoch, node)[own])
+
+    def _node_of(self, index: int, number: int) -> int:
+        return self._blocks(index).place(number % len(self._strata[index].rows))[0]
+
+    def _blocks(self, index: int) -> NodeBlocks:
+        if index not in self._dealt:
             stratum = self._strata[index]
-            for old in [key for key in self._orders if key[0] == index and abs(key[1] - epoch) > 1]:
-                del self._orders[old]
-            rows, label = len(stratum.rows), stratum.label
-            self._orders[index, epoch] = epoch_order(
-                self.seed, label, epoch, rows, self.block, self.window
+            self._dealt[index] = NodeBlocks(
+                self.seed, stratum.label, len(stratum.rows), self.block, self.nodes
             )
-        return self._orders[index, epoch]
+        return self._dealt[index]
+
+    def _order(self, index: int, epoch: int, node: int = 0) -> EpochOrder:
+        key = index, epoch, node
+        if key not in self._orders:
+            for old in [k for k in self._orders if k[0] == index and abs(k[1] - epoch) > 1]:
+                del self._orders[old]
+            stratum = self._strata[index]
+            rows, label = len(stratum.rows), stratum.label
+            if self.nodes > 1 and epoch != SUBSTITUTES:
+                rows, label = int(self._blocks(index).sizes[node]), f"{label} node {node}"
+            self._orders[key] = EpochOrder(self.seed, label, epoch, rows, self.block, self.window)
+        return self._orders[key]
 
     def substitute(self, draw: Draw, attempt: int) -> Draw:
         """What takes the place of an unreadable sample: a row of the same stratum, the same one in every run."""
         rows = self._strata[draw.stratum].rows
-        order = self._order(draw.stratum, -1)  # an order of its own, that no epoch uses
+        order = self._order(draw.stratum, SUBSTITUTES)
         return draw._replace(row=int(rows[order[(draw.row + draw.epoch + attempt) % len(rows)]]))
 
     @cached_property
@@ -151,24 +200,27 @@ class Mixture:
         """The tasks that a source of a dataset trains in any role."""
         return auxiliary_tasks(ds, source, self.tasks)
 
-    def rows(self, index: int) -> Int64[np.ndarray, "n"]:
+    def rows(self, index: int) -> Rows:
         """The rows that are drawn from source `index`."""
         return self._rows[index]
 
     def supervised(self, index: int, task: str) -> Bool[np.ndarray, "n"]:
         """Which of the rows that are drawn from source `index` supervise a task."""
-        carried: Bool[np.ndarray, "n"] = self._carried(self.sources[index], task)[self._rows[index]]
-        return carried
+        carried = self._carried(self.sources[index], task)
+        rows = self._rows[index]
+        return carried if isinstance(rows, range) else carried[rows]
 
     def _carried(self, source: MixtureSource, task: str) -> Bool[np.ndarray, "n"]:
         spec = target_spec(task)
         if spec.downstream_only:
             return _labelled(source.ds, spec.field) & source.is_downstream
+        has = _has(source.ds, spec.field)
         using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
-        used = np.isin(source.ds.column("source"), using)
-        return np.asarray(used & _has(source.ds, spec.field), bool)
+        if len(using) == len(source.ds.sources):
+            return has
+        return np.asarray(has & np.isin(source.ds.column("source"), using), bool)
 
-    def _usable_rows(self, source: MixtureSource) -> Int64[np.ndarray, "n"]:
+    def _usable_rows(self, source: MixtureSource) -> Rows:
         """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""
         usable = _has(source.ds, "rgb")
         if not usable.any():
@@ -184,21 +236,20 @@ class Mixture:
                 raise ConfigError(
                     f"source '{source.name}' has no sample with {' or '.join(tasks)}; check its tasks, split and filter"
                 )
-        return np.flatnonzero(usable)
+        return range(len(usable)) if usable.all() else np.flatnonzero(usable).astype(np.uint32)
 
     def _split(self, index: int) -> list[_Stratum]:
         rows, source = self._rows[index], self.sources[index]
         names = sorted(self.quotas)
-        carries = (
-            np.array([self.supervised(index, task) for task in names])
-            .reshape(len(names), len(rows))
-            .T
-        )
-        kinds, kind_of = np.unique(carries, axis=0, return_inverse=True)
+        codes = np.zeros(len(rows), np.uint64)  # a bit for each task, the first name the highest
+        for task in names:
+            codes = codes * 2 + self.supervised(index, task)
+        kinds = np.unique(codes) if names else [0]
         strata = []
-        for number, kind in enumerate(kinds):
-            mine = rows[kind_of.ravel() == number]
-            served = frozenset(task for task, carried in zip(names, kind, strict=True) if carried)
+        for kind in kinds:
+            bits = [int(kind) >> (len(names) - 1 - i) & 1 for i in range(len(names))]
+            served = frozenset(task for task, bit in zip(names, bits, strict=True) if bit)
+            mine = rows if len(kinds) == 1 else np.asarray(rows, np.uint32)[codes == kind]
             weight = self._weights[index] * len(mine) / len(rows)
             part = MixturePart(source.name, weight, source.is_downstream, served)
             strata.append(

@@ -7,36 +7,43 @@ pictures become `rgb`, `cls` an action, `json` the metadata. Everything else is 
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import deflate
 import numpy as np
 from jaxtyping import Shaped
 
 from pvit_data.codecs.pictures import probe_pictures
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.index import NUMBERS, PLACES, ROW_GROUP, TEXT, VIRTUAL, filter_values, plain
+from pvit_data.format.index import (
+    BOUNDS,
+    NUMBERS,
+    PLACES,
+    TEXT,
+    VIRTUAL,
+    filter_values,
+    within_bounds,
+)
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
+from pvit_data.format.parquet import plain
 from pvit_data.format.receipts import unfinished_sources, unfinished_text
-from pvit_data.format.record import MAX_INTEGER, Record, parse_json, read_record
+from pvit_data.format.record import MAX_INTEGER, Record, read_record
 from pvit_data.reading.foreign_names import is_ambiguous, is_member, split_foreign
-from pvit_data.reading.foreign_tar import Entry, scan
+from pvit_data.reading.foreign_table import MEMBERS, NAME, columns, read_table, write_table
+from pvit_data.reading.foreign_tar import scan
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import CONTAINERS, Container, EncodedMedia
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
 
-NAME = "webdataset.parquet"
-VERSION = "pvit-foreign-index 1"
 PATTERNS = ("*.tar", "*/*.tar", "*/*/*.tar")
-MEMBERS = ("names", "offsets", "sizes", "crcs")  # list columns
 CLASS = "action"  # the field that `cls` becomes
 UNDERSTOOD = (CLASS, RGB)  # fields of samples that are of no declared format
 _CONTAINERS: dict[str, Container] = {**{kind: kind for kind in CONTAINERS}, "jpeg": "jpg"}
@@ -152,8 +159,16 @@ def index_foreign(
     summary.repeated = _repeated(table)
     carried = {name: int(np.sum(table[f"has_{name}"].to_numpy())) for name in FIELDS}
     summary.fields.update({name: count for name, count in carried.items() if count})
-    storage.write(NAME, _write(table, sizes, classes))
+    storage.write(NAME, write_table(table, sizes, classes))
     return summary
+
+
+class _File(NamedTuple):
+    """A member with its contents, and where they begin."""
+
+    name: str
+    offset: int
+    data: bytes
 
 
 class _WrongClass(FormatError):
@@ -182,7 +197,7 @@ def _shard_table(
     except FormatError as error:
         raise type(error)(f"{shard}: {error}") from error
     return pa.table(
-        {name: pa.array([row[name] for row in rows], kind) for name, kind in _schema().items()}
+        {name: pa.array([row[name] for row in rows], kind) for name, kind in columns().items()}
     )
 
 
@@ -190,19 +205,22 @@ def _shard_rows(
     storage: Storage, shard: str, summary: ForeignSummary, classes: LabelSpace | None
 ) -> Iterator[dict[str, Any]]:
     """Members with the same name up to the first dot, one after the other, are a sample (as in WebDataset)."""
-    with storage.stream(shard) as read:
+    with storage.stream(shard) as stream:
         current = ""
-        group: list[Entry] = []
-        for entry in scan(read, summary.left_out):
+        group: list[_File] = []
+        for entry in scan(stream, summary.left_out):
             if not is_member(entry.name):
                 summary.left_out["hidden file"] += 1
                 continue
             key, _ = split_foreign(entry.name)
-            if key != current and group:
+            if key != current and group:  # before the next contents are loaded
                 yield _row(shard, current, group, summary, classes)
                 group = []
             current = key
-            group.append(entry)
+            if sum(len(f.data) for f in group) + entry.contents.size > MAX_SAMPLE_BYTES:
+                summary.left_out["too large"] += 1
+                continue
+            group.append(_File(entry.name, entry.offset, entry.contents.load()))
         if group:
             yield _row(shard, current, group, summary, classes)
 
@@ -215,11 +233,11 @@ def container_of(extension: str) -> Container | None:
 def _row(
     shard: str,
     key: str,
-    entries: list[Entry],
+    entries: list[_File],
     summary: ForeignSummary,
     classes: LabelSpace | None,
 ) -> dict[str, Any]:
-    named: dict[str, Entry] = {}
+    named: dict[str, _File] = {}
     for entry in entries:
         extension = split_foreign(entry.name)[1]
         summary.members[extension or "(none)"] += 1
@@ -232,18 +250,18 @@ def _row(
         "names": list(named),
         "offsets": [e.offset for e in named.values()],
         "sizes": [len(e.data) for e in named.values()],
-        "crcs": [zlib.crc32(e.data) for e in named.values()],
+        "crcs": [deflate.crc32(e.data) for e in named.values()],
     }
 
 
-def _own_record(files: dict[str, Entry]) -> Record | None:
+def _own_record(files: dict[str, _File]) -> Record | None:
     try:
         return read_record(files[RECORD].data)
     except (KeyError, FormatError):
         return None
 
 
-def _guess(files: dict[str, Entry], key: str, classes: LabelSpace | None) -> Record:
+def _guess(files: dict[str, _File], key: str, classes: LabelSpace | None) -> Record:
     """What a sample of no declared format holds."""
     record = Record(key="", group="")
     for name, entry in files.items():
@@ -284,42 +302,6 @@ def _class_of(data: bytes, key: str, classes: LabelSpace | None) -> int:
     )
 
 
-def _write(table: Any, sizes: dict[str, int], classes: LabelSpace | None) -> bytes:
-    import pyarrow.parquet as pq
-
-    told = {} if classes is None else {"classes": {"name": classes.name, "names": classes.classes}}
-    head = json.dumps({"version": VERSION, "shards": sizes, **told}, sort_keys=True)
-    table = table.replace_schema_metadata({"pvit": head})
-    buffer = io.BytesIO()
-    pq.write_table(
-        table, buffer, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True
-    )
-    return buffer.getvalue()
-
-
-def _schema() -> dict[str, Any]:
-    import pyarrow as pa
-
-    numbers = {
-        name: getattr(pa, {"bool": "bool_"}.get(kind, kind))() for name, kind in NUMBERS.items()
-    }
-    lists = dict(zip(MEMBERS, (pa.string(), pa.int64(), pa.int64(), pa.uint32()), strict=True))
-    return {
-        **{n: pa.string() for n in TEXT},
-        **numbers,
-        **{n: pa.list_(kind) for n, kind in lists.items()},
-    }
-
-
-def _classes_of(told: object) -> LabelSpace | None:
-    if told is None:
-        return None
-    names = told.get("names") if isinstance(told, dict) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CorruptShardError(f"{NAME} lists no classes: run 'pvit-data index' again")
-    return LabelSpace(str(told.get("name")), tuple(names))  # type: ignore[attr-defined]
-
-
 class ForeignIndex:
     """The opened index.
 
@@ -336,34 +318,10 @@ class ForeignIndex:
     """
 
     def __init__(self, storage: Storage) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        data = storage.read(NAME)
-        try:
-            self.table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
-            self.table.validate(full=True)
-            head = parse_json((self.table.schema.metadata or {}).get(b"pvit", b""), NAME)
-        except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(
-                f"{NAME} is damaged, run 'pvit-data index' again: {plain(error)}"
-            ) from error
-        version = head.get("version") if isinstance(head, dict) else None
-        schema = {f.name: f.type for f in self.table.schema}
-        if (
-            version != VERSION
-            or schema != _schema()
-            or any(self.table[n].null_count for n in schema)
-        ):
-            raise CorruptShardError(
-                f"{NAME} is {version!r}, expected {VERSION!r}: run 'pvit-data index' again"
-            )
-        sizes = head.get("shards")
-        if not isinstance(sizes, dict) or not all(type(size) is int for size in sizes.values()):
-            raise CorruptShardError(f"{NAME} lists no shards: run 'pvit-data index' again")
-        self.shards: dict[str, int] = sizes
-        self.classes = _classes_of(head.get("classes"))
+        self.table, self.shards, self.classes = read_table(storage)
         self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+        for name in BOUNDS:
+            self.column(name)
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """All values of a filter column.
@@ -378,7 +336,8 @@ class ForeignIndex:
                 f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
             )
         if name not in self._columns:
-            self._columns[name] = np.asarray(self.table[name].to_numpy(zero_copy_only=False))
+            found = np.asarray(self.table[name].to_numpy(zero_copy_only=False))
+            self._columns[name] = within_bounds(name, found, NAME)
         return self._columns[name]
 
     def _places(self) -> dict[str, Shaped[np.ndarray, "n"]]:

@@ -31,8 +31,14 @@ def is_member(name: str) -> bool:
 
 
 def place_of(shard: str) -> tuple[str, str]:
-    """Source and split that a shard is counted to: its folder, and the split that its name says, else its folders'."""
-    folder = shard.rpartition("/")[0]
+    """Source and split that a shard is counted to: its folder, and the split that its name says, else its folders'.
+
+    Folders that are named for a split alone (`train/`, `val2017/`) belong to the source above them.
+    """
+    *folders, _ = shard.split("/")
+    while folders and (words := _WORD.findall(folders[-1].lower())) and _SPLITS.keys() >= {*words}:
+        folders.pop()
+    folder = "/".join(folders)
     name = _NO_SAMPLE.sub("_", folder.lower())[:40] or "webdataset"
     told = _told(shard)
     return name, told.pop() if len(told) == 1 else "train"

@@ -22,8 +22,10 @@ from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB, file_of
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.reading.decode import decode_sample
-from pvit_data.reading.foreign_index import CLASS, NAME, UNDERSTOOD, ForeignIndex, container_of
+from pvit_data.reading.foreign_index import CLASS, UNDERSTOOD, ForeignIndex, container_of
 from pvit_data.reading.foreign_names import place_of, plain_key
+from pvit_data.reading.foreign_table import NAME
+from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import KEY_PATTERN, Sample
 from pvit_data.storage.storage import Storage
 
@@ -89,12 +91,14 @@ class ForeignPart:
             raise CorruptShardError(
                 f"{NAME} names the shard {shard[:100]!r}, which it does not list"
             )
+        wanted = list(places if names is None else names)
+        if unknown := [name for name in wanted if name not in places]:
+            raise UsageError(
+                f"sample {self.key(row)!r} has no member {unknown[0]!r}: it has {', '.join(places)}"
+            )
+        self._require_inside(shard, row, [places[name] for name in wanted])
         out = {}
-        for name in places if names is None else names:
-            if name not in places:
-                raise UsageError(
-                    f"sample {self.key(row)!r} has no member {name!r}: it has {', '.join(places)}"
-                )
+        for name in wanted:
             offset, size, crc = places[name]
             out[name] = self.storage.read_range(shard, offset, size)
             remote = self.storage.root is None
@@ -105,6 +109,17 @@ class ForeignPart:
                     f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed"
                 )
         return out
+
+    def _require_inside(
+        self, shard: str, row: int, places: Collection[tuple[int, int, int]]
+    ) -> None:
+        """Compares what the index claims with the size of the shard, before anything is allocated for it."""
+        room = self._index.shards[shard]
+        outside = any(size < 0 or not 0 <= offset <= room - size for offset, size, _ in places)
+        if outside or sum(size for _, size, _ in places) > min(room, MAX_SAMPLE_BYTES):
+            raise CorruptShardError(
+                f"{NAME}: the members of sample {self.key(row)!r} do not fit into {shard}"
+            )
 
     def record(self, row: int) -> Record:
         """The record of a sample of ours, or one made from the index."""

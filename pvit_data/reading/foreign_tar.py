@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError
-from pvit_data.format.tar import BLOCK, padded
+from pvit_data.format.tar import BLOCK, Contents, padded
 from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.storage.ahead import Stream
 
 MAX_NAME_BYTES = 1 << 16  # of a pax or GNU header that holds a name
 _PAX = re.compile(rb"(\d{1,7}) ([^=\n]{1,100})=")
@@ -21,18 +22,18 @@ _PAX = re.compile(rb"(\d{1,7}) ([^=\n]{1,100})=")
 
 @dataclass(frozen=True)
 class Entry:
-    """A regular file of an archive: its name, where its contents begin, and the contents."""
+    """A regular file of an archive: its name, where its contents begin, and the contents, to be loaded or passed."""
 
     name: str
     offset: int
-    data: bytes
+    contents: Contents
 
 
-def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry]:
+def scan(stream: Stream, left_out: Counter[str]) -> Iterator[Entry]:
     """Regular files of an archive that is read from front to back.
 
     Args:
-        read: returns the next bytes, fewer only at the end.
+        stream: the archive.
         left_out: counts what is no regular file, or too large, by kind.
 
     Raises:
@@ -40,14 +41,14 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
     """
     position = 0
     extended: dict[str, str] = {}
-    while any(block := read(BLOCK)):
+    while any(block := stream.read(BLOCK)):
         header = _Header(block, position)
         position += BLOCK
         size = int(extended.get("size", header.size))
         if header.kind in ("x", "L"):
             if size > MAX_NAME_BYTES:
                 raise FormatError(f"a header at byte {position} claims a name of {size} bytes")
-            body = _exactly(read, size, header.name)
+            body = Contents(stream, header.name, size).load()
             extended |= (
                 _pax(body)
                 if header.kind == "x"
@@ -60,11 +61,12 @@ def scan(read: Callable[[int], bytes], left_out: Counter[str]) -> Iterator[Entry
         if "GNU.sparse.major" in extended or "GNU.sparse.map" in extended:
             kept = "sparse file"
         extended = {}
+        contents = Contents(stream, name, size)
         if kept == "file":
-            yield Entry(name, position, _exactly(read, size, name))
+            yield Entry(name, position, contents)
         else:
             left_out[kept] += kept != "folder"
-            _skip(read, padded(size), name)
+        contents.skip()
         position += padded(size)
     if not block:
         left_out["missing end of an archive"] += 1
@@ -135,18 +137,3 @@ def _pax(body: bytes) -> dict[str, str]:
             found[key] = value
         position = end
     return found
-
-
-def _exactly(read: Callable[[int], bytes], size: int, name: str) -> bytes:
-    data = read(padded(size))
-    if len(data) != padded(size):
-        raise FormatError(f"archive ends inside member {name[:100]!r}")
-    return data[:size]
-
-
-def _skip(read: Callable[[int], bytes], size: int, name: str) -> None:
-    while size:
-        block = read(min(size, 1 << 20))
-        if not block:
-            raise FormatError(f"archive ends inside member {name[:100]!r}")
-        size -= len(block)

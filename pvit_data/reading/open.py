@@ -11,7 +11,7 @@ from pvit_data.errors import UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SPLITS, read_manifest
 from pvit_data.format.members import FIELDS
-from pvit_data.reading import foreign_index
+from pvit_data.reading import foreign_table
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
 from pvit_data.reading.foreign_part import foreign_parts
 from pvit_data.reading.part import DatasetPart, SplitPart
@@ -71,7 +71,7 @@ def open_dataset(
     storage.require_folder()
     if storage.exists(manifests.NAME):
         parts: list[DatasetPart] = [*_split_parts(storage, source, split)]
-    elif storage.exists(foreign_index.NAME):
+    elif storage.exists(foreign_table.NAME):
         parts = [*foreign_parts(storage, source, split)]
     else:
         # Not declared: whoever opens a dataset means one with an index, and a stream says so where it is not.

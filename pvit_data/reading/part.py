@@ -13,17 +13,21 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
-from pvit_data.errors import CorruptShardError, StorageError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
 from pvit_data.format.manifest import SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.record import Record, read_record
+from pvit_data.format.tar import BLOCK
 from pvit_data.reading.decode import decode_sample
+from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
+from pvit_data.words import shown
 
 MAX_GAP = 1 << 20  # unwanted bytes between two members that are still fetched with them from a URL
+MAX_RUN = 1 << 26  # bytes of several members that are fetched at once, and then held twice
 
 Place = tuple[int, int, int]
 """Offset, size and CRC of a member."""
@@ -93,9 +97,10 @@ class SplitPart:
         self.info = info
         self.manifest = manifest
         self._index: Index | None = None
+        self._room: dict[str, int] = {}  # bytes of each shard
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None}
+        return {**self.__dict__, "_index": None, "_room": {}}
 
     @property
     def index(self) -> Index:
@@ -109,11 +114,24 @@ class SplitPart:
             name = index_name(self.spec.name, self.split)
             expected = (self.info.index.bytes, self.info.index.sha256)
             try:
-                self._index = open_index(self.storage, name, expected, self.info.samples)
-            except CorruptShardError:
+                self._index = self._checked(
+                    open_index(self.storage, name, expected, self.info.samples)
+                )
+            except FormatError:
                 self._require_same_dataset()
                 raise
         return self._index
+
+    def _checked(self, index: Index) -> Index:
+        """An index that names no shard but those that the manifest lists for this split."""
+        self._room = {shard.name: shard.bytes for shard in self.info.shards}
+        named = {f"{self.spec.name}/{name}" for name in index.distinct("shard")}
+        if unknown := sorted(named - self._room.keys()):
+            raise CorruptShardError(
+                f"the index of {self.spec.name}/{self.split} names the shard {shown(unknown[0][:100])!r}, "
+                "which the manifest does not list"
+            )
+        return index
 
     @property
     def samples(self) -> int:
@@ -132,7 +150,7 @@ class SplitPart:
         """See `DatasetPart`."""
         if name in VIRTUAL:
             value = self.spec.name if name == "source" else self.split
-            return np.full(self.info.samples, value, object)
+            return np.full(self.index.num_rows, value, object)  # not as many as the manifest says
         return self.index.column(name)
 
     def members(self, row: int) -> dict[str, int]:
@@ -206,6 +224,7 @@ class SplitPart:
     def _fetch(self, row: int, places: Mapping[str, Place]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
         shard = f"{self.spec.name}/{self.index.text('shard', row)}"
+        self._require_inside(shard, row, places)
         out: dict[str, bytes] = {}
         for run in _runs(places, -1 if self.storage.root is not None else MAX_GAP):
             found, damaged = self._fetch_run(shard, run)
@@ -218,6 +237,23 @@ class SplitPart:
                 )
             out |= found
         return out
+
+    def _require_inside(self, shard: str, row: int, places: Mapping[str, Place]) -> None:
+        """Compares what the index claims with the size of the shard, before anything is allocated for it.
+
+        Raises:
+            CorruptShardError: if a member lies outside, or all of them are too large together.
+        """
+        room = self._room[shard]
+        for member, (offset, size, _) in places.items():
+            if size < 0 or offset < BLOCK or offset + size > room:
+                raise CorruptShardError(
+                    f"{shard}: member {member} of sample '{self.key(row)}' lies at {offset} + {size} of {room} bytes"
+                )
+        if sum(size for _, size, _ in places.values()) > MAX_SAMPLE_BYTES:
+            raise CorruptShardError(
+                f"{shard}: sample '{self.key(row)}' has more than {MAX_SAMPLE_BYTES} bytes"
+            )
 
     def _fetch_run(
         self, shard: str, places: Mapping[str, Place], again: bool = False
@@ -246,12 +282,13 @@ class SplitPart:
 
 
 def _runs(places: Mapping[str, Place], gap: int) -> list[dict[str, Place]]:
-    """Members that are fetched together: those with at most `gap` bytes between them, in file order."""
+    """Members that are fetched together, in file order: with at most `gap` bytes between them, and `MAX_RUN` in all."""
     runs: list[dict[str, Place]] = []
-    end = 0
+    start = end = 0
     for member, place in sorted(places.items(), key=lambda item: item[1][0]):
-        if not runs or place[0] - end > gap:
+        if not runs or place[0] - end > gap or place[0] + place[1] - start > MAX_RUN:
             runs.append({})
+            start = place[0]
         runs[-1][member] = place
         end = place[0] + place[1]
     return runs

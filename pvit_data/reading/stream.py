@@ -14,6 +14,7 @@ from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.tar import read_members, split_name
 from pvit_data.reading.dataset import SKIP_GRACE
 from pvit_data.reading.decode import decode
+from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 
@@ -94,18 +95,22 @@ class StreamDataset:
         files: dict[str, Any] = {}
         last = ""
         seen = set[str]()
-        with self._storage.stream(name) as read:
-            for member, data in read_members(read):
+        with self._storage.stream(name) as stream:
+            for member, contents in read_members(stream):
                 key, extension = split_name(member)
-                if key != last and files:
+                if key != last and files:  # before the next contents are loaded
                     yield last, files
                     files = {}
                 if (key != last and key in seen) or extension in files:
                     raise FormatError(f"{name}: member {member!r} is out of order or comes twice")
                 if len(files) == MAX_FILES:
                     raise FormatError(f"{name}: sample '{key}' has more than {MAX_FILES} files")
+                if sum(map(len, files.values())) + contents.size > MAX_SAMPLE_BYTES:
+                    raise FormatError(
+                        f"{name}: sample '{key}' has more than {MAX_SAMPLE_BYTES} bytes"
+                    )
                 seen.add(key)
-                last, files[extension] = key, data
+                last, files[extension] = key, contents.load()
         if files:
             yield last, files
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64
 
+from pvit_data.errors import FormatError
+from pvit_data.sample.limits import MAX_IDS
+
 IGNORE_8 = 255
 IGNORE_16 = 65535
 
@@ -26,6 +29,9 @@ class LabelSpace:
         colours: one (r, g, b) of 0..255 per class, or empty.
         pairs: (left, right) id pairs that a horizontal flip swaps.
 
+    Raises:
+        FormatError: if an id is negative or above `MAX_IDS`, a pair has an id outside, or colours do not fit.
+
     Example:
         >>> space = LabelSpace("hands", ("left", "right"), first=1, pairs=((1, 2),))
         >>> space.num_ids, space.class_name(2), space.ignore
@@ -37,6 +43,23 @@ class LabelSpace:
     first: int = 0
     colours: tuple[tuple[int, int, int], ...] = ()
     pairs: tuple[tuple[int, int], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.first < 0 or self.num_ids > MAX_IDS:
+            raise FormatError(
+                f"label space '{self.name[:60]}' has ids {self.first} to {self.num_ids - 1}, expected 0..{MAX_IDS - 1}"
+            )
+        if not all(self.first <= i < self.num_ids for pair in self.pairs for i in pair):
+            raise FormatError(
+                f"label space '{self.name[:60]}' has pairs of ids that it does not have"
+            )
+        if len(self.colours) not in (0, len(self.classes)) or not all(
+            0 <= value <= 255 for colour in self.colours for value in colour
+        ):
+            raise FormatError(
+                f"label space '{self.name[:60]}' has {len(self.colours)} colours for {len(self.classes)} classes, "
+                "expected none, or one of 0 to 255 each"
+            )
 
     @property
     def num_ids(self) -> int:

@@ -8,7 +8,10 @@ MAX_PIXELS = 1 << 25  # of one frame or page: 8K video is 33.2 million
 MAX_FRAMES = 1 << 20  # of one clip
 MAX_DECODED_BYTES = 1 << 30  # of one field of one sample, as the array that is returned
 MAX_MEMBER_BYTES = 1 << 30  # of one member of a shard
-MAX_JSON_BYTES = 1 << 24  # of the sample's JSON member
+MAX_SAMPLE_BYTES = 1 << 30  # of all members of a sample
+MAX_JSON_BYTES = 1 << 24  # of the sample's JSON member, of a manifest, of a receipt
+MAX_JSON_DEPTH = 100  # brackets inside brackets
+MAX_IDS = 65535  # of a label space: more do not fit into maps of 16 bits, whose last value means "not labelled"
 
 
 def check_picture(what: str, height: int, width: int) -> None:

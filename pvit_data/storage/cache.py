@@ -3,6 +3,9 @@
 Processes may share a folder: blocks appear by renaming and carry a checksum, so that a damaged or half-removed one is
 fetched again and never returned. The name of a file's folder includes what tells its versions apart (size, date, tag),
 so that a replaced remote file is never mixed with its old blocks.
+
+A checksum keeps nobody from forging a block. So the folder is the user's own, nobody else may write to it, and no link
+in it is followed; it carries a marker, without which nothing in it is taken for a block, or removed.
 """
 
 from __future__ import annotations
@@ -10,16 +13,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import stat
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pvit_data.errors import UsageError
-from pvit_data.storage.files import temporary
+from pvit_data.storage.files import PART, temporary
 
 BLOCK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000_000
+MARKER = ".pvit-cache"
+_FOLDER = re.compile(r"[0-9a-f]{32}")
+_BLOCK = re.compile(rf"\d+|\.\d+{re.escape(PART)}[0-9a-f]{{32}}")  # and what killed processes left
 _TRAILER = 4  # bytes of CRC behind each block
 _SLACK = 16  # the folder is measured again after a sixteenth of the bound was written
 
@@ -28,12 +36,12 @@ class Cache:
     """A folder of blocks.
 
     Args:
-        folder: where; it is made when needed.
+        folder: where; it is made when needed. One that is there is empty, or was made as a cache.
         max_bytes: bound on the size of the folder. Processes that write side by side exceed it by a sixteenth each.
         block_bytes: what is fetched at least; larger blocks read further ahead.
 
     Raises:
-        UsageError: if the bound does not hold a few blocks.
+        UsageError: if the bound does not hold a few blocks, or the folder is no cache, or others may write to it.
 
     Example:
         >>> import pvit_data
@@ -54,6 +62,8 @@ class Cache:
         self.block_bytes = block_bytes
         self._lock = threading.Lock()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
+        self._prepared = False
+        self._require_ours()
 
     def __getstate__(self) -> dict[str, object]:
         return {"folder": self.folder, "max_bytes": self.max_bytes, "block_bytes": self.block_bytes}
@@ -81,7 +91,8 @@ class Cache:
         """
         if size <= 0:
             return b""
-        folder = self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32]
+        named = f"{identity}\n{self.block_bytes}"  # blocks of another size are others
+        folder = self.folder / hashlib.sha256(named.encode()).hexdigest()[:32]
         first, last = start // self.block_bytes, (start + size - 1) // self.block_bytes
         blocks = {
             number: None if again else self._load(folder, number)
@@ -97,11 +108,48 @@ class Cache:
         begin = start - first * self.block_bytes
         return whole[begin : begin + size]
 
-    def _load(self, folder: Path, number: int) -> bytes | None:
-        path = folder / str(number)
+    def _require_ours(self) -> None:
+        """Refuses a folder that is there and no cache of this user alone.
+
+        Raises:
+            UsageError: if it is something else.
+        """
         try:
-            data = path.read_bytes()
-            os.utime(path)  # recently used
+            status = os.stat(self.folder)
+            names = os.listdir(self.folder)
+        except OSError:
+            return  # nothing there, or nothing that could be used: that costs speed only
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UsageError(
+                f"{self.folder}: others may write to this folder, so they could forge what is read from it: choose a "
+                "folder of your own (chmod 700) as cache"
+            )
+        if names and MARKER not in names and not all(map(_FOLDER.fullmatch, names)):
+            raise UsageError(
+                f"{self.folder}: holds other files than a cache: choose a new or empty folder as cache"
+            )
+
+    def _prepare(self) -> None:
+        """Makes the folder and its marker.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        if self._prepared:
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._require_ours()
+        with contextlib.suppress(FileExistsError), open(self.folder / MARKER, "xb") as file:
+            file.write(b"Blocks of remote files, kept by pvit_data. May be removed at any time.\n")
+        self._prepared = True
+
+    def _load(self, folder: Path, number: int) -> bytes | None:
+        try:
+            with _opened(folder) as place:
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                with open(os.open(str(number), flags, dir_fd=place), "rb") as file:
+                    data = file.read(self.block_bytes + _TRAILER + 1)
+                    os.utime(file.fileno())  # recently used
         except OSError:
             return None
         block, trailer = data[:-_TRAILER], data[-_TRAILER:]
@@ -109,14 +157,14 @@ class Cache:
 
     def _store(self, folder: Path, number: int, block: bytes) -> None:
         """Best effort: a full or read-only disk costs speed, nothing else."""
-        part = temporary(folder / str(number))
+        part = temporary(Path(str(number))).name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(block + zlib.crc32(block).to_bytes(_TRAILER, "little"))
-            part.replace(folder / str(number))
+            self._prepare()
+            folder.mkdir(mode=0o700, exist_ok=True)
+            with _opened(folder) as place:
+                _write(place, part, str(number), block)
         except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+            self._prepared = False  # the folder may be gone
             return
         with self._lock:
             self._unmeasured += len(block) + _TRAILER
@@ -127,10 +175,12 @@ class Cache:
 
     def _trim(self) -> None:
         """Removes the least recently used blocks until there is room for what may come before the next look."""
+        if not os.path.lexists(self.folder / MARKER):
+            return
         found = []
-        for path in self.folder.glob("*/*"):
+        for path in self._blocks():
             with contextlib.suppress(OSError):
-                status = path.stat()
+                status = path.lstat()
                 found.append((status.st_mtime_ns, status.st_size, path))
         total = sum(size for _, size, _ in found)
         bound = self.max_bytes - self.max_bytes // _SLACK
@@ -140,6 +190,42 @@ class Cache:
             with contextlib.suppress(OSError):
                 path.unlink()
             total -= size
+
+    def _blocks(self) -> Iterator[Path]:
+        """Regular files with names of blocks, in folders with names of ours that are no links."""
+        for folder in _entries(self.folder):
+            if _FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+                for block in _entries(folder):
+                    if _BLOCK.fullmatch(block.name) and block.is_file(follow_symlinks=False):
+                        yield Path(block.path)
+
+
+def _entries(folder: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        return list(found)
+    return []
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A folder that is no link, as a descriptor."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield place
+    finally:
+        os.close(place)
+
+
+def _write(place: int, part: str, name: str, block: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with open(os.open(part, flags, 0o600, dir_fd=place), "wb") as file:
+            file.write(block + zlib.crc32(block).to_bytes(_TRAILER, "little"))
+        os.replace(part, name, src_dir_fd=place, dst_dir_fd=place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part, dir_fd=place)
+        raise
 
 
 def _runs(numbers: list[int]) -> list[list[int]]:

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from pvit_data.errors import UsageError
+from pvit_data.errors import StorageError, UsageError
+from pvit_data.words import shown
 
 PART = ".part-"  # temporary files: .NAME.part-UUID
 
@@ -74,6 +75,60 @@ def read_regular(path: str | Path, limit: int | None = None) -> bytes:
         return file.read(-1 if limit is None else limit)
 
 
+def regular_size(path: str | Path) -> int:
+    """Bytes of a regular file.
+
+    Raises:
+        OSError: if there is none, or it is no regular file.
+    """
+    found = os.stat(path)
+    _require_regular(path, found.st_mode)
+    return found.st_size
+
+
+def require_plain(name: str) -> None:
+    """Refuses names that are no path below a folder: absolute ones, `..`, empty parts.
+
+    Raises:
+        StorageError: with the name.
+    """
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+        raise StorageError(f"{shown(name[:200])!r} is no name of a file inside a dataset")
+
+
+def require_inside(root: Path, path: Path) -> None:
+    """Refuses to read what links put outside of a folder.
+
+    Args:
+        root: the folder, which may be a link itself.
+        path: below it.
+
+    Raises:
+        StorageError: naming the file and where it leads.
+    """
+    place = root
+    for part in path.relative_to(root).parts:
+        place = place / part
+        if place.is_symlink():
+            break
+    else:
+        return
+    real = Path(os.path.realpath(path))
+    if not any(real.is_relative_to(folder) for folder in _own(Path(os.path.realpath(root)))):
+        raise StorageError(
+            f"{path}: leads out of the folder, to {real}: put the file itself there, or open the folder that holds it"
+        )
+
+
+def _own(folder: Path) -> list[Path]:
+    """Where the files of a folder may lie: in it, and what the Hub's client has fetched (`snapshots/COMMIT`) in the
+    `blobs` of the same repository."""
+    return [
+        folder,
+        *(above.parent / "blobs" for above in folder.parents if above.name == "snapshots"),
+    ]
+
+
 def require_unlinked(root: str | Path, path: str | Path) -> None:
     """Refuses to write where a link in a folder of ours leads elsewhere.
 
@@ -122,6 +177,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError):  # people know the file, not its temporary name
             error.filename, error.filename2 = str(path), None
         raise
+    sync(path.parent)
+
+
+def replace(part: Path, path: Path) -> None:
+    """Gives a finished temporary file its name, for good.
+
+    Raises:
+        OSError: if it cannot be renamed.
+    """
+    os.replace(part, path)
     sync(path.parent)
 
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-TIMEOUT = 30.0  # seconds; the client itself has none
+from pvit_data.storage.web import INWARD, PLAIN, TIMEOUT, Bounded, Refused, is_inside
+
+MAX_REDIRECTS = 5
 EXPIRED = frozenset({400, 401, 403, 404, 410})  # what stores answer to an outdated signature
 
 
@@ -33,8 +36,8 @@ class HubCommit:
     commit: str
     folder: str
     endpoint: str | None
-    token: Any
-    _places: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    token: Any = field(repr=False)
+    _places: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def find(cls, fs: Any, prefix: str, commit: str = "") -> HubCommit | None:
@@ -72,19 +75,51 @@ class HubCommit:
         Raises:
             Exception: what the client raises.
         """
-        from huggingface_hub import get_session
-
         known = self._places.get(name)
         url, headers = known or self._find(name)
         asked = headers | {"Range": f"bytes={start}-{start + size - 1}"}
-        response = get_session().get(url, headers=asked, timeout=TIMEOUT)
-        if known and response.status_code in EXPIRED:
+        data = self._fetch(url, asked, size, EXPIRED if known else frozenset())
+        if data is None:
             self._places.pop(name, None)  # another thread may have been quicker
             return self.read_range(name, start, size)
-        if response.status_code == 416:  # begins behind the end
-            return b""
-        response.raise_for_status()
-        return bytes(response.content)
+        return data
+
+    def _fetch(
+        self, url: str, headers: dict[str, str], size: int, expired: frozenset[int]
+    ) -> bytes | None:
+        """The asked bytes, or None where the address has expired. Tokens go nowhere but where `url` leads."""
+        from huggingface_hub import get_session
+
+        for _ in range(MAX_REDIRECTS):
+            with get_session().stream(
+                "GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=False
+            ) as response:
+                if response.is_redirect:
+                    url = str(response.url.join(response.headers["Location"]))
+                    self._require_open(url)
+                    headers = {k: v for k, v in headers.items() if k in ("Range", *PLAIN)}
+                    continue
+                if response.status_code in expired:
+                    return None
+                if response.status_code == 416:  # begins behind the end
+                    return b""
+                response.raise_for_status()
+                body = Bounded(size, response.headers)
+                for piece in response.iter_raw():
+                    body.add(piece)
+                return body.whole()
+        raise Refused(f"the server sends its readers on and on, more than {MAX_REDIRECTS} times")
+
+    def _require_open(self, url: str) -> None:
+        """Refuses a way from a public Hub into one's own network.
+
+        Raises:
+            Refused: if it is one.
+        """
+        if is_inside(urlsplit(url).hostname or "") and not is_inside(
+            urlsplit(str(self.endpoint)).hostname or ""
+        ):
+            raise Refused(INWARD)
 
     def _find(self, name: str) -> tuple[str, dict[str, str]]:
         """Address of a file, and the headers to send there: the token stays with the Hub."""
@@ -97,7 +132,8 @@ class HubCommit:
         place = get_hf_file_metadata(
             url, token=self.token, timeout=TIMEOUT, endpoint=self.endpoint
         ).location
+        self._require_open(place)
         own = place.startswith(f"{str(self.endpoint).rstrip('/')}/")
         headers: dict[str, str] = utils.build_hf_headers(token=self.token) if own else {}  # type: ignore[attr-defined]
-        self._places[name] = place, {"Accept-Encoding": "identity", **headers}
+        self._places[name] = place, {**PLAIN, **headers}
         return self._places[name]

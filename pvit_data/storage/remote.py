@@ -13,10 +13,11 @@ from typing import Any
 
 from pvit_data.errors import PvitError, StorageError, UsageError
 from pvit_data.storage.hub import HubCommit
+from pvit_data.storage.web import TIMEOUT, Refused, http_options
+from pvit_data.words import plain_url
 
 WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 MAX_WAIT = 60.0  # seconds, where the server says how long
-TIMEOUT = 30.0  # seconds without a byte
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP status codes that another try may not meet again."""
 
@@ -29,13 +30,17 @@ _VERSION_KEYS = (
 class Remote:
     """A folder behind a URL.
 
+    Attributes:
+        url: of the folder, without user, password and query: the only form that may be shown or stored.
+
     Args:
-        url: of the folder.
+        address: URL of the folder.
         commit: of a repository on the Hub; "" is the newest one of the URL's revision, looked up once.
     """
 
-    def __init__(self, url: str, commit: str = "") -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, address: str, commit: str = "") -> None:
+        self._address = address.rstrip("/")
+        self.url = plain_url(self._address)
         self.commit = commit
         self._opened: tuple[Any, str, HubCommit | None] | None = None
         self._identities: dict[str, str] = {}
@@ -48,10 +53,8 @@ class Remote:
         """
         try:
             found: dict[str, Any] = self.call(name, lambda fs, path: fs.info(path))
-        except StorageError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return None
-            raise
+        except _Missing:
+            return None
         return found if found.get("type") == "file" else None
 
     def size(self, name: str) -> int:
@@ -62,13 +65,13 @@ class Remote:
         """
         return int(self.call(name, lambda fs, path: fs.info(path)["size"]))
 
-    def read(self, name: str) -> bytes:
-        """A whole file.
+    def read(self, name: str, limit: int) -> bytes:
+        """A whole file, or of a larger one no more than a byte above the limit.
 
         Raises:
             StorageError: if it cannot be read.
         """
-        return bytes(self.call(name, lambda fs, path: fs.cat_file(path)))
+        return self.read_range(name, 0, limit + 1)
 
     def read_range(self, name: str, start: int, size: int) -> bytes:
         """Bytes `start` to `start + size`; fewer where the file ends before.
@@ -141,9 +144,9 @@ class Remote:
                 cause = _unwrapped(error)
                 if wait is None or not _passes(cause):
                     at = f" (commit {self.commit[:10]})" if self.commit else ""
-                    raise StorageError(
-                        f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}"
-                    ) from cause
+                    kind = _Missing if isinstance(cause, FileNotFoundError) else StorageError
+                    said = f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}"
+                    raise kind(said) from (cause if _is_plain(cause) else None)
                 time.sleep(max(wait, _asked_to_wait(cause)))
         raise AssertionError  # the last turn returns or raises
 
@@ -156,7 +159,8 @@ class Remote:
             from fsspec.core import url_to_fs
 
             try:
-                fs, prefix = url_to_fs(self.url, **_options(self.url))
+                options = http_options(self._address) if self.url.startswith("http") else {}
+                fs, prefix = url_to_fs(self._address, **options)
             except ImportError as error:  # of the package that knows this kind of store
                 raise UsageError(f"cannot open {self.url!r}: {error}") from error
             hub = HubCommit.find(fs, prefix, self.commit) if self.url.startswith("hf://") else None
@@ -166,17 +170,14 @@ class Remote:
         return self._opened
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Arguments of the file system: for web servers a limit on silence, instead of one on the whole answer."""
-    if not url.startswith("http"):
-        return {}
-    import aiohttp
+class _Missing(StorageError):
+    """There is no such file."""
 
-    return {
-        "client_kwargs": {
-            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
-        }
-    }
+
+def _is_plain(error: BaseException) -> bool:
+    """Whether what an error and those behind it say may be shown: no secrets of a URL."""
+    behind = error.__cause__ or error.__context__
+    return plain_url(str(error)) == str(error) and (behind is None or _is_plain(behind))
 
 
 def _unwrapped(error: Exception) -> Exception:
@@ -184,9 +185,16 @@ def _unwrapped(error: Exception) -> Exception:
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and isinstance(cause, Exception):
         status = _status(cause)
-        if (status is None and _passes(cause)) or status not in (None, 404, 410):
-            return cause
-    return error
+        refused = isinstance(_refusal(cause), Refused)
+        if refused or (status is None and _passes(cause)) or status not in (None, 404, 410):
+            return _refusal(cause)
+    return _refusal(error)
+
+
+def _refusal(error: Exception) -> Exception:
+    """What our own check of an address said, which the client wraps; else the error itself."""
+    inner = getattr(error, "os_error", None)
+    return inner if isinstance(inner, Refused) else error
 
 
 def _status(error: Exception) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pvit_data.format import manifest as manifests
-from pvit_data.reading import foreign_index
+from pvit_data.reading import foreign_table
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.folder import check_folder
 from pvit_data.validate.foreign import check_foreign
@@ -47,7 +47,7 @@ def validate(
     start = time.monotonic()
     storage = Storage(out)
     storage.require_folder()
-    if storage.exists(foreign_index.NAME) and not storage.exists(manifests.NAME):
+    if storage.exists(foreign_table.NAME) and not storage.exists(manifests.NAME):
         return check_foreign(storage, deep, progress)
     found = survey(storage)
     report = ValidationReport(storage.url, deep)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pvit_data.errors import ConfigError, PvitError
+from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import SHARD_NAME, Manifest
 from pvit_data.storage.files import PART, is_litter
@@ -23,6 +23,7 @@ _IN_SOURCE = re.compile(
 # Notes of `energon prepare`.
 _ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")
 _OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
+MAX_CARD_BYTES, MAX_HEAD_BYTES = 1 << 24, 500_000  # YAML takes seconds a megabyte
 DEPTH = 4  # levels of folders that are looked at
 
 
@@ -35,13 +36,28 @@ def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
     yield from _files(storage, found)
 
 
+def read_head(data: bytes) -> Any:
+    """The YAML values at the head of a card.
+
+    Raises:
+        FormatError: if there are none, they are too many, or no plain values.
+    """
+    parts = data.split(b"---\n", 2)
+    if len(parts) < 3 or len(parts[1]) > MAX_HEAD_BYTES:
+        raise FormatError(f"no YAML of at most {MAX_HEAD_BYTES} bytes between two lines '---'")
+    try:
+        return parse_yaml(parts[1].decode(), CARD_NAME)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise FormatError(str(error)) from error
+
+
 def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     """The declared features of every source: without them `load_dataset` silently loses fields."""
     if not storage.exists(CARD_NAME):
         yield Problem("card-missing", CARD_NAME, "", "no such file")
         return
     try:
-        declared, splits = declared_in(storage.read(CARD_NAME))
+        declared, splits = declared_in(storage.read(CARD_NAME, MAX_CARD_BYTES))
     except PvitError as error:
         yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
         return
@@ -60,17 +76,17 @@ def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
     """The features and the files of each split that a card declares, by source.
 
     Raises:
-        ConfigError: if its head is no YAML, or declares nothing.
+        FormatError: if its head is no YAML, or declares nothing.
     """
     try:
-        head = parse_yaml(card.decode().split("---\n")[1], CARD_NAME)
+        head = read_head(card)
         declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
         splits = {
             c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
             for c in head["configs"]
         }
-    except (UnicodeDecodeError, LookupError, TypeError) as error:
-        raise ConfigError(f"it declares no sources ({type(error).__name__})") from None
+    except (LookupError, TypeError) as error:
+        raise FormatError(f"it declares no sources ({type(error).__name__})") from None
     return declared, splits
 
 

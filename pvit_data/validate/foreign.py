@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from pvit_data.errors import FormatError, PvitError
-from pvit_data.reading.foreign_index import NAME, PATTERNS
+from pvit_data.reading.foreign_index import PATTERNS
 from pvit_data.reading.foreign_part import ForeignPart, foreign_parts
+from pvit_data.reading.foreign_table import NAME
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem, ValidationReport
 

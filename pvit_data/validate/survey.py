@@ -22,12 +22,17 @@ from pvit_data.format.manifest import (
     read_manifest,
 )
 from pvit_data.format.members import FIELDS
-from pvit_data.format.receipts import Receipt, read_receipt, read_source, receipt_name
+from pvit_data.format.receipts import (
+    Receipt,
+    read_receipt,
+    read_source,
+    receipt_name,
+    typed_rows,
+)
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
-from pvit_data.validate.tables import Rows, by_shard, difference, no_rows, receipt_rows
-from pvit_data.writing.shard import shard_name
+from pvit_data.validate.tables import Rows, by_shard, difference, no_rows
 
 
 class Known(NamedTuple):
@@ -102,13 +107,7 @@ def _receipts(storage: Storage, found: Survey) -> Receipts:
             continue
         try:
             receipt = read_receipt(storage, name)
-            rows = receipt_rows(receipt)
-            if receipt.split not in SPLITS or receipt.name != shard_name(
-                receipt.source, receipt.split, receipt.number
-            ):
-                raise FormatError(
-                    f"{name} is of {receipt.name!r} in split {receipt.split!r}, which no shard is called"
-                )
+            rows = typed_rows(receipt)
         except PvitError as error:
             found.add("receipt-damaged", name, str(error))
         else:
@@ -201,10 +200,8 @@ class _Split:
         trusted = False
         try:
             if self.info is not None:
-                trusted = self.storage.hash(self.index_file) == (
-                    self.info.index.bytes,
-                    self.info.index.sha256,
-                )
+                expected = (self.info.index.bytes, self.info.index.sha256)
+                trusted = self.storage.hash(self.index_file, expected[0]) == expected
                 if not trusted:
                     self.found.add(
                         "index-damaged", self.index_file, "size or sha256 differ from the manifest"

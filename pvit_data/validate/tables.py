@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Shaped
 
-from pvit_data.errors import CorruptShardError, FormatError
+from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT
 from pvit_data.format.manifest import SHARD_NAME
-from pvit_data.format.receipts import Receipt
 
 Rows = Mapping[str, Shaped[np.ndarray, "n"]]
 
@@ -35,34 +34,6 @@ def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
             names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True
         )
     }
-
-
-def receipt_rows(receipt: Receipt) -> Rows:
-    """The rows of a receipt.
-
-    Raises:
-        FormatError: if a value is not of its column's type.
-    """
-    rows: dict[str, Shaped[np.ndarray, "n"]] = {}
-    for name in COLUMNS:
-        values = receipt.rows[name]
-        kinds = _kinds(name)
-        if not all(type(v) in kinds for v in values):
-            raise FormatError(
-                f"receipt of {receipt.name}: column {name} holds a value of a wrong type"
-            )
-        try:
-            rows[name] = np.array(values, object if name in TEXT else (NUMBERS | PLACES)[name])
-        except OverflowError as error:
-            raise FormatError(f"receipt of {receipt.name}: column {name}: {error}") from error
-    return rows
-
-
-def _kinds(name: str) -> tuple[type, ...]:
-    if name in TEXT:
-        return (str,)
-    dtype = (NUMBERS | PLACES)[name]
-    return (bool,) if dtype == "bool" else (int, float) if dtype == "float32" else (int,)
 
 
 def no_rows() -> Rows:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pvit_data.codecs.pictures import STILL
 from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
-from pvit_data.format.members import RECORD
+from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
 from pvit_data.format.record import TYPES
 from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.storage.files import utf8
@@ -90,7 +90,8 @@ def features(entry: SourceEntry, later: bool = True) -> list[dict[str, Any]]:
         entry: of the manifest.
         later: with the record's keys of fields that format 1.0 does not have.
     """
-    members = sorted({member for split in entry.splits.values() for member in split.members})
+    found = {member for split in entry.splits.values() for member in split.members}
+    members = sorted(found & MEMBER_OF_EXTENSION.keys())  # a newer minor version may know more
     return [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},

@@ -15,8 +15,9 @@ from pvit_data.format.members import FIELDS, RECORD, RGB_EXTENSIONS
 from pvit_data.format.record import Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
+from pvit_data.storage.files import utf8
 from pvit_data.words import brief
 
 
@@ -86,6 +87,8 @@ def _encode(sample: Sample, encoding: Encoding) -> Encoded:
     for name, data in files.items():
         if len(data) > MAX_MEMBER_BYTES:
             raise FormatError(f"{name} has {len(data)} bytes, at most {MAX_MEMBER_BYTES}")
+    if (total := sum(map(len, files.values()))) > MAX_SAMPLE_BYTES:
+        raise FormatError(f"its members have {total} bytes together, at most {MAX_SAMPLE_BYTES}")
     return Encoded(record, dict(sorted(files.items())))
 
 
@@ -94,7 +97,7 @@ def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:
     times = sample.frame_times
     return {
         "key": sample.key,
-        "group": sample.group,
+        "group": utf8(sample.group).decode(),  # Parquet takes no bytes of file names
         "source": encoding.source,
         "split": encoding.split,
         "licence": sample.licence or encoding.licence,

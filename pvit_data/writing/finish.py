@@ -31,7 +31,7 @@ def read_receipts(out: str | Path | Storage) -> list[Receipt]:
     return sorted(receipts, key=lambda r: (r.source, SPLITS.index(r.split), r.number))
 
 
-def write_manifest(out: str | Path) -> Manifest:
+def write_manifest(out: str | Path | Storage) -> Manifest:
     """Writes index files, card and, last, the manifest.
 
     Args:
@@ -41,7 +41,7 @@ def write_manifest(out: str | Path) -> Manifest:
         FormatError: if there is no receipt, a shard differs in size from its receipt, or a key comes twice.
         StorageError: if a file cannot be written.
     """
-    storage = Storage(out)
+    storage = out if isinstance(out, Storage) else Storage(out)
     groups: dict[str, dict[str, list[Receipt]]] = {}
     for receipt in read_receipts(storage):
         groups.setdefault(receipt.source, {}).setdefault(receipt.split, []).append(receipt)

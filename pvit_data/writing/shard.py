@@ -15,17 +15,12 @@ import deflate
 from pvit_data.codecs.dense import check_choices
 from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.format.index import COLUMNS, index_row
-from pvit_data.format.manifest import SPLITS, SourceSpec
+from pvit_data.format.manifest import SPLITS, SourceSpec, shard_name
 from pvit_data.format.receipts import Receipt, Skip, remove_receipt, store_source, write_receipt
 from pvit_data.format.tar import BLOCK, END, padded, write_member
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.encode import Encoded, Encoding, encode_sample
-
-
-def shard_name(source: str, split: str, number: int) -> str:
-    """Path of a shard in its dataset."""
-    return f"{source}/{split}-{number:05d}.tar"
 
 
 def encoding_of(source: SourceSpec, split: str) -> Encoding:

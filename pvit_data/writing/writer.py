@@ -89,7 +89,6 @@ class ShardWriter:
                 role=role,
                 tasks=tasks,
             )
-        self._out = out
         self._storage = Storage(out)
         self._source = source
         self._split = split
@@ -168,7 +167,7 @@ class ShardWriter:
 
     def _publish(self, shards: list[ShardFile]) -> None:
         if not shards:
-            raise UsageError(f"{self._out}: no sample was written, so there is no dataset")
+            raise UsageError(f"{self._storage.url}: no sample was written, so there is no dataset")
         store_source(self._storage, self._source)
         number = self._first
         while self._storage.exists(
@@ -178,4 +177,4 @@ class ShardWriter:
             number += 1
         for shard in shards:
             shard.publish([], {})
-        write_manifest(self._out)
+        write_manifest(self._storage)

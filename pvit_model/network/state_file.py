@@ -137,8 +137,10 @@ def _resave(path: Path, strangers: Sequence[str]) -> str:
     return (
         f"checkpoint '{path}' holds other objects beside its tensors ({', '.join(strangers)}), which only running code "
         "from the file could restore; that is not done here. If you trust it, save its tensors alone: python -c "
-        f"\"import torch; d = torch.load('{path}', weights_only=False); d = d.get('model_state', d.get('state_dict', "
-        "d.get('model', d))); torch.save({k: v for k, v in d.items() if torch.is_tensor(v)}, 'plain.pth')\""
+        f"\"import torch; f = lambda d: f(d.state_dict()) if hasattr(d, 'state_dict') else next((f(d[k]) for k in "
+        f"{CONTAINERS} if hasattr(d.get(k), 'items') or hasattr(d.get(k), 'state_dict')), d); "
+        f"d = f(torch.load('{path}', weights_only=False)); "
+        "torch.save({k: v for k, v in d.items() if torch.is_tensor(v)}, 'plain.pth')\""
     )
 
 

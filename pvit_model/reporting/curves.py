@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from pvit_data.looking import svg
 
 Points = Sequence[tuple[float, float]]
@@ -13,15 +16,35 @@ Box = tuple[float, float, float, float]
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 230, 54, 12, 26, 26
 
 
+MOST_POINTS = 2000
+"""Of one line: several to a pixel."""
+
+
 def smooth(points: Points, window: int) -> list[tuple[float, float]]:
-    """A trailing mean over `window` points."""
-    return [
-        (
-            points[i][0],
-            sum(v for _, v in points[max(0, i - window + 1) : i + 1]) / min(i + 1, window),
-        )
-        for i in range(len(points))
-    ]
+    """A trailing mean over the finite ones of `window` points, in time linear in their number."""
+    values = np.array([y for _, y in points], float)
+    is_finite = np.isfinite(values)
+    total = _trailing(np.where(is_finite, values, 0), window)
+    number = _trailing(is_finite.astype(float), window)
+    means = np.where(number > 0, total / np.maximum(number, 1), math.nan).tolist()
+    return [(x, y) for (x, _), y in zip(points, means, strict=True)]
+
+
+def _trailing(values: Float[np.ndarray, "n"], window: int) -> Float[np.ndarray, "n"]:
+    """Sums of the last `window` values, made of two blocks: nothing is subtracted, so nothing huge stays."""
+    blocks = np.pad(values, (0, -len(values) % window)).reshape(-1, window)
+    begun = blocks.cumsum(1)
+    ended = np.zeros_like(blocks)  # of the block before, behind each place
+    ended[1:, :-1] = blocks[:-1, :0:-1].cumsum(1)[:, ::-1]
+    return (begun + ended).reshape(-1)[: len(values)]
+
+
+def thinned(points: Points) -> Points:
+    """At most `MOST_POINTS`, evenly spread, the first and the last among them."""
+    if len(points) <= MOST_POINTS:
+        return points
+    step = (len(points) - 1) / (MOST_POINTS - 1)
+    return [points[round(i * step)] for i in range(MOST_POINTS)]
 
 
 def ticks(low: float, high: float, number: int = 4) -> list[float]:
@@ -47,7 +70,7 @@ def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | 
         marks: horizontal dashed lines by name, for example a baseline.
     """
     kept = {n: [(x, y) for x, y in p if _is_shown(x) and _is_shown(y)] for n, p in lines.items()}
-    kept = {n: p for n, p in kept.items() if p}
+    kept = {n: [*thinned(p)] for n, p in kept.items() if p}
     levels = {n: y for n, y in (marks or {}).items() if _is_shown(y)}
     if not kept:
         return ""

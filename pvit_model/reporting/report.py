@@ -22,6 +22,7 @@ from pvit_model.runs.log import read_log
 from pvit_model.tasks import get_task
 from pvit_model.using.source_report import SourceReport
 
+MOST_LINES = 50_000  # of training: a longer log is read in part
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #777; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
@@ -165,7 +166,7 @@ def write_report(
         result_sentences(reports),
         results_table(reports),
         "<h2>Curves</h2>",
-        curves(read_log(out)),
+        curves(read_log(out, MOST_LINES)),
         "<h2>Predictions on held-out clips</h2>" + figures if figures else "",
         "<h2>How it was made</h2>",
         *(

@@ -15,6 +15,7 @@ RUN/
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -27,7 +28,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import FormatError, StorageError, UsageError
 from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import require_unlinked, write_file
 from pvit_data.storage.storage import Storage
@@ -234,6 +235,24 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
             )
     elif old != new:
         yield path, old, new
+
+
+@contextlib.contextmanager
+def needing_room(out: Path) -> Iterator[None]:
+    """Writing to a run's folder: a full disk is said with what helps, which is not the same command again.
+
+    Raises:
+        StorageError: if there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(
+            f"{out}: no space left on the device, or the quota is used up; free some space and run the same command "
+            "with --resume (what was saved is kept)"
+        ) from error
 
 
 def save_model(network: PViT, plan: Plan, path: Path) -> None:

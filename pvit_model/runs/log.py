@@ -7,8 +7,10 @@ so the file always tells one story.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,49 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pvit_data.errors import FormatError
-from pvit_data.storage.files import open_appended, open_regular, require_unlinked, write_file
+from pvit_data.storage.files import open_appended, open_regular, replacing, require_unlinked
 from pvit_data.storage.values import parse_json
 
 FILE = "metrics.jsonl"
 KINDS = ("train", "eval", "event")
 MAX_LINE = 1 << 20  # bytes
+MAX_HEAD = 60  # bytes in which a line says its kind
+_TRAIN = b'"kind": "train"'
+_HEAD = re.compile(rb'\{"kind": "(?:train|eval|event)", "step": (\d{1,18}), ')
 
 
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run's log; a half-written one, and what no run writes, is left out."""
-    path = run / FILE
-    if not path.is_file():
-        return []
-    with open(open_regular(path), "rb") as file:
-        lines = [parse_line(text) for text in iter(partial(file.readline, MAX_LINE), b"")]
-    return [line for line in lines if line is not None]
+def read_log(run: Path, most: int = 0) -> list[dict[str, Any]]:
+    """The lines of a run's log; a half-written one, and what no run writes, is left out.
+
+    Args:
+        run: the run's folder.
+        most: about so many lines of training, evenly spread over a longer log, and all others; 0: all lines.
+    """
+    every = _every(run / FILE, most)
+    chosen = []
+    trained = 0
+    for text in _texts(run / FILE):
+        if every > 1 and _TRAIN in text[:MAX_HEAD]:
+            trained += 1
+            if trained % every:
+                continue
+        chosen.append(parse_line(text))
+    return [line for line in chosen if line is not None]
+
+
+def _texts(path: Path) -> Iterator[bytes]:
+    if path.is_file():
+        with open(open_regular(path), "rb") as file:
+            yield from iter(partial(file.readline, MAX_LINE), b"")
+
+
+def _every(path: Path, most: int) -> int:
+    """Which lines to take for so many of all, by the length of the first ones."""
+    first = list(islice(_texts(path), 1000))
+    if not most or not first:
+        return 1
+    lines = path.stat().st_size * len(first) / sum(map(len, first))
+    return max(1, int(lines / most))
 
 
 def parse_line(text: bytes) -> dict[str, Any] | None:
@@ -54,6 +83,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _until(path: Path, step: int) -> Iterator[bytes]:
+    """The lines up to a step, as they are."""
+    if step < 0:
+        return
+    for text in _texts(path):
+        head = _HEAD.match(text)
+        if head and text.endswith(
+            b"}\n"
+        ):  # as it was written here: not parsed, a log may have millions
+            at: float | None = int(head[1])
+        else:
+            line = parse_line(text)
+            at = line["step"] if line else None
+        if at is not None and at <= step:
+            yield text if text.endswith(b"\n") else text + b"\n"
+
+
 class MetricsLog:
     """Appends to a run's log.
 
@@ -67,8 +113,8 @@ class MetricsLog:
 
         self._run = run
         require_unlinked(run, run / "tensorboard" / "events")
-        kept = [] if resume_step is None else [x for x in read_log(run) if x["step"] <= resume_step]
-        write_file(run / FILE, "".join(json.dumps(line) + "\n" for line in kept))
+        with replacing(run / FILE) as part, part.open("wb") as file:
+            file.writelines(_until(run / FILE, -1 if resume_step is None else resume_step))
         self._file = open_appended(run / FILE)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 from torch import Tensor
 
 from pvit_data.loading.batch import Targets
@@ -96,6 +97,9 @@ class DepthHead(DenseHead):
         return (super().finish(maps, layer)[..., 0].float() + 1) * self.scale
 
 
+_CLIPPED = "clipped "
+
+
 class DepthConstant(MeanConstant):
     """The mean depths; for the loss, which clips its target, the mean of the clipped ones.
 
@@ -115,6 +119,17 @@ class DepthConstant(MeanConstant):
     def predict(self, like: Targets, for_loss: bool = False) -> Float[Tensor, "r t h w"]:
         """The mean for every row and frame."""
         return self.clipped.predict(like) if for_loss else super().predict(like)
+
+    def sums(self) -> dict[str, Float64[Tensor, "..."]]:
+        """See `Constant`."""
+        clipped = {f"{_CLIPPED}{name}": value for name, value in self.clipped.sums().items()}
+        return super().sums() | clipped
+
+    def restore(self, sums: Mapping[str, Float64[Tensor, "..."]]) -> None:
+        """See `Constant`."""
+        super().restore(sums)
+        clipped = {n.removeprefix(_CLIPPED): v for n, v in sums.items() if n.startswith(_CLIPPED)}
+        self.clipped.restore(clipped)
 
 
 def _scale_invariant(prediction: Tensor, truth: Tensor, valid: Tensor) -> LossSum:

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 STORE = "pvit/store"
-"""Key under which rank 0 tells torchrun's store where its own store listens."""
+"""Key under which rank 0 tells torchrun's store where its own store listens: `ADDRESS PORT`."""
+LOOPBACK = "127.0.0.1"
 
 
 def make_accelerator(run: RunConfig) -> Accelerator:
@@ -93,34 +95,82 @@ def join_ranks(timeout: timedelta) -> None:
 
     torchrun keeps one store through all restarts, so that a restarted rank can read the address of a peer that was
     killed ("connection refused", and a restart is lost). Here the ranks meet in a store that lives as long as rank 0.
+    Nothing listens where no rank is: ranks of one machine meet at its loopback address.
 
     Raises:
+        ConfigError: when ranks of other machines could not reach this one.
         dist.DistStoreError: when the ranks do not find each other in time.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or dist.is_initialized():
         return
-    rank, size, host = (
-        int(os.environ["RANK"]),
-        int(os.environ["WORLD_SIZE"]),
-        os.environ["MASTER_ADDR"],
-    )
-    agents = TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=timeout)
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    is_one_machine = size == int(os.environ["LOCAL_WORLD_SIZE"])
+    if is_one_machine:
+        _use_loopback()
+    agents = TCPStore(host, port, is_master=False, timeout=timeout)
     if rank == 0:
-        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timeout)
-        agents.set(STORE, str(store.port))
+        store = store_at(LOOPBACK if is_one_machine else own_address(host, port), timeout)
+        agents.set(STORE, f"{store.host} {store.port}")
     else:
-        store = store_of_rank_0(agents, host, timeout)
+        store = store_of_rank_0(agents, timeout)
     backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
-def store_of_rank_0(agents: TCPStore, host: str, timeout: timedelta) -> TCPStore:
+def _use_loopback() -> None:
+    """Lets gloo, too, listen at the loopback address, unless the user said otherwise."""
+    names = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
+    for name in names:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+def own_address(host: str, port: int) -> str:
+    """The address at which ranks of other machines reach this one: that from which it reaches torchrun's store.
+
+    Where that is on this very machine under a loopback address, as `/etc/hosts` often has it, the address of the way to
+    the outside.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    with socket.create_connection((host, port), timeout=10) as link:
+        address = str(link.getsockname()[0])
+    if not ip_address(address).is_loopback:
+        return address
+    with socket.socket(type=socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(("192.0.2.1", 9))  # RFC 5737; connecting a datagram socket sends nothing
+        except OSError as error:
+            raise ConfigError(
+                f"{host} is {address} on this machine, which the ranks of other machines cannot reach; "
+                "give torchrun the address of a network: --rdzv-endpoint ADDRESS:PORT"
+            ) from error
+        return str(way.getsockname()[0])
+
+
+def store_at(address: str, timeout: timedelta) -> TCPStore:
+    """A store that listens at one address, at a free port; by itself PyTorch's listens at every address there is."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family, backlog=1024) as server:
+        port = server.getsockname()[1]
+        return TCPStore(
+            address,
+            port,
+            is_master=True,
+            wait_for_workers=False,
+            timeout=timeout,
+            master_listen_fd=os.dup(server.fileno()),
+        )
+
+
+def store_of_rank_0(agents: TCPStore, timeout: timedelta) -> TCPStore:
     """Connects to the store of the rank 0 that lives; an earlier one's no longer answers."""
     until = time.monotonic() + timeout.total_seconds()
     while True:
-        port = int(agents.get(STORE))
+        host, _, port = agents.get(STORE).decode().rpartition(" ")
         try:
-            socket.create_connection((host, port), timeout=1).close()
+            socket.create_connection((host, int(port)), timeout=1).close()
         except OSError as error:
             if time.monotonic() > until:
                 raise dist.DistStoreError(
@@ -128,7 +178,7 @@ def store_of_rank_0(agents: TCPStore, host: str, timeout: timedelta) -> TCPStore
                 ) from error
             time.sleep(0.1)
         else:
-            return TCPStore(host, port, is_master=False, timeout=timeout)
+            return TCPStore(host, int(port), is_master=False, timeout=timeout)
 
 
 def release(accelerator: Accelerator) -> None:

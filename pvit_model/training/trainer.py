@@ -24,7 +24,6 @@ from pvit_data.loading.batch import Batch
 from pvit_data.loading.loader import loader
 from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
-from pvit_model.network.inference import Inference
 from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.plan import Plan
 from pvit_model.reporting.examples import draw_examples
@@ -32,6 +31,7 @@ from pvit_model.reporting.report import write_report
 from pvit_model.reporting.view import View, make_view
 from pvit_model.runs import checkpoint, folder
 from pvit_model.runs.log import MetricsLog
+from pvit_model.runs.resume import start_of
 from pvit_model.training import optim, sharded
 from pvit_model.training.build import announcement, build_network
 from pvit_model.training.engine import make_accelerator, release
@@ -70,11 +70,9 @@ class Trainer:
         fast_dev_run: bool = False,
         allow_changed_data: bool = False,
     ) -> None:
-        self.changes: list[folder.Change] = []
-        self.remarks: list[str] = []
-        found = checkpoint.newest(out / "checkpoints") if resume else None
-        if found is not None:
-            plan = self._same_data(plan, out, found, allow_changed_data)
+        start = start_of(plan, out, resume, allow_changed_data)
+        self.changes, self.remarks = start.changes, start.remarks
+        plan, found = start.plan, start.checkpoint
         self.plan, self.out, self.config, self.console = plan, out, plan.config, console
         run = self.config.run
         if run.threads:
@@ -100,19 +98,9 @@ class Trainer:
         # Before `prepare`: it moves parameters to the device in place and wraps, but never copies on one device.
         self._restore(resume, found)
         self.model, self.stepping = self._prepared()
-        self.validator = Validator(plan, self.accelerator, 2 if fast_dev_run else run.eval_clips)
+        clips = 2 if fast_dev_run else run.eval_clips
+        self.validator = Validator(plan, self.accelerator, clips, out)
         self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
-
-    def _same_data(self, plan: Plan, out: Path, found: Path, allow: bool) -> Plan:
-        """The plan in the class ids of the run that goes on, whose data must be the same.
-
-        Raises:
-            UsageError: if a source was changed and that is not allowed, or the network lacks one of its classes.
-        """
-        self.changes, self.remarks = folder.changed_data(out, plan)
-        if not allow:
-            folder.check_data(self.changes)
-        return plan.in_spaces_of(Inference.load(found))
 
     def _step_options(self) -> StepOptions:
         optim = self.config.optim
@@ -159,7 +147,6 @@ class Trainer:
         state = checkpoint.restore(
             found, self.network, self.optimizer, self.ema.tensors if self.ema else None
         )
-        folder.check_same(self.plan, state, bool(self.changes))
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
         self.progress = Progress.from_json(state["progress"])
@@ -173,13 +160,14 @@ class Trainer:
 
         Raises:
             Interrupted: if a signal asked to stop; a checkpoint was saved.
-            PvitError: if losses stay non-finite.
+            PvitError: if losses stay non-finite, or the disk is full.
         """
-        log = MetricsLog(self.out, self.progress.step or None) if self.is_main else None
+        log = None
         view = make_view(self.console, self.num_steps, quiet=not self.is_main)
         try:
-            with StopRequest() as stop:
+            with StopRequest() as stop, folder.needing_room(self.out):
                 self._announce(view)
+                log = MetricsLog(self.out, self.progress.step or None) if self.is_main else None
                 self._tell_changes(view, log)
                 self._loop(view, log, stop)
                 self._finish(view, log)
@@ -398,10 +386,11 @@ class Trainer:
             self._validate(view, log)
         if self.is_main:
             folder.export_best(self.out, self.progress.best_step or self.progress.step)
+        self.accelerator.wait_for_everyone()
+        if self.is_main:  # nobody waits for the report: there is no more to do together
             write_report(self.out, self.plan, self.reports, self._examples(log))
             view.note(f"done       {self.progress.step} steps; model in {self.out / 'model'}")
             view.note(f"report     {self.out / 'report.html'}")
-        self.accelerator.wait_for_everyone()
 
     def _examples(self, log: MetricsLog | None) -> list[tuple[str, bytes]]:
         """(caption, PNG) of held-out clips, as the exported network sees them."""

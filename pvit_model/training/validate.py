@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from pvit_model.recipes.plan import Plan
+from pvit_model.recipes.plan import Plan, SourcePlan
 from pvit_model.tasks import ACTION, get_task
 from pvit_model.using.constant import ConstantPredictor
 from pvit_model.using.evaluate import EvalOptions, evaluate_source, fit_constant, spread
@@ -25,22 +26,28 @@ class Validator:
         plan: the run's.
         accelerator: gives rank, device and precision.
         limit: at most so many clips per source; 0: all.
+        run: the run's folder, which keeps the constants.
     """
 
-    def __init__(self, plan: Plan, accelerator: Accelerator, limit: int) -> None:
-        self.plan, self.accelerator, self.limit = plan, accelerator, limit
+    def __init__(self, plan: Plan, accelerator: Accelerator, limit: int, run: Path) -> None:
+        self.plan, self.accelerator, self.limit, self.folder = plan, accelerator, limit, run
         self.inference = plan.inference()
-        self._constants: dict[str, ConstantPredictor] = {}
+        self._constants: dict[str, ConstantPredictor | None] = {}
+        self.how = EvalOptions(
+            workers=plan.config.data.workers,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+        )
 
-    def constant(self, source: str) -> ConstantPredictor:
-        """The constant predictor of a source's training samples, fitted once."""
-        if source not in self._constants:
-            train = next(s.train for s in self.plan.sources if s.name == source)
-            workers = self.plan.config.data.workers
-            self._constants[source] = fit_constant(
-                spread(train, self.limit), self.inference, workers
+    def constant(self, source: SourcePlan, limit: int) -> ConstantPredictor | None:
+        """The constant predictor of a source's training samples, at most `limit`: fitted once per run."""
+        if source.name not in self._constants:
+            some = spread(source.train, limit)
+            self._constants[source.name] = fit_constant(
+                some, self.inference, source.name, self.how, self.folder
             )
-        return self._constants[source]
+        return self._constants[source.name]
 
     def run(self, model: torch.nn.Module) -> list[SourceReport]:
         """One report per source that has a hold-out."""
@@ -48,16 +55,11 @@ class Validator:
         for source in self.plan.sources:
             if source.val is None or not self.inference.targets_of(source.name):
                 continue
-            how = EvalOptions(
-                workers=self.plan.config.data.workers,
-                device=self.accelerator.device,
-                rank=self.accelerator.process_index,
-                world_size=self.accelerator.num_processes,
-            )
-            held_out, constant = spread(source.val, self.limit), self.constant(source.name)
+            held_out = spread(source.val, self.limit)
+            constant = self.constant(source, len(held_out))
             with self.accelerator.autocast():
                 report = evaluate_source(
-                    model, self.inference, held_out, (source.name, "val"), constant, how
+                    model, self.inference, held_out, (source.name, "val"), constant, self.how
                 )
             reports.append(report)
         return reports

@@ -1,52 +1,80 @@
-"""The constant predictor of a source: each task's own, fitted on the source's training samples."""
+"""The constant predictor of a source: each task's own, fitted once on a few of the source's training samples.
+
+Only targets that are compared with a constant are fitted; a source with none is not read. What was fitted is kept with
+the run, named by everything that it depends on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pvit_data.errors import PvitError
 from pvit_data.loading.batch import Batch, Targets
+from pvit_data.reading.dataset import ShardDataset
 from pvit_model.network.inference import Inference
+from pvit_model.network.tensor_file import save_tensors
+from pvit_model.ranks import all_reduce, all_reduce_shaped
 from pvit_model.tasks import get_task
 from pvit_model.tasks.constant import Constant
 
+FOLDER = "constants"
+CLIPS = "clips"
+SEPARATOR = "//"
+
 
 class ConstantPredictor:
-    """Fits a constant for each target of some batches and predicts it as the network's heads would.
+    """Fits a constant for targets of some batches and predicts it as the network's heads would.
 
     Args:
         inference: gives label spaces and loss options.
+        names: target names; those whose task has no constant are left out.
 
     Attributes:
         clips: number of clips it was fitted on.
     """
 
-    def __init__(self, inference: Inference) -> None:
-        self.inference, self.options = inference, inference.losses()
+    def __init__(self, inference: Inference, names: Iterable[str]) -> None:
         self.clips = 0
-        self._fitted: dict[str, Constant | None] = {}
+        options = inference.losses()
+        made = {n: get_task(n).constant(inference.num_ids(n), options.of(n)) for n in names}
+        self._fitted: dict[str, Constant] = {n: c for n, c in made.items() if c is not None}
+        self._known: set[str] = set()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets that are compared."""
+        return tuple(self._fitted)
 
     def fit(self, batches: Iterable[Batch]) -> ConstantPredictor:
         """Takes in batches; may be called again."""
         for batch in batches:
             self.clips += len(batch.keys)
             for name, targets in batch.targets.items():
-                if len(targets.rows):
-                    self._add(name, targets)
+                if name in self._fitted and len(targets.rows):
+                    self._fitted[name].add(targets.value.cpu(), targets.valid.cpu())
+                    self._known.add(name)
         return self
 
-    def _add(self, name: str, targets: Targets) -> None:
-        if name not in self._fitted:
-            number = self.inference.num_ids(name)
-            self._fitted[name] = get_task(name).constant(number, self.options.of(name))
-        constant = self._fitted[name]
-        if constant is not None:
-            constant.add(targets.value.cpu(), targets.valid.cpu())
+    def add_up(self) -> None:
+        """Takes in what the other ranks have fitted; every rank must ask."""
+        counts = [self.clips, *(name in self._known for name in self._fitted)]
+        total, *known = all_reduce(torch.tensor(counts, dtype=torch.float64)).tolist()
+        self.clips = int(total)
+        self._known = {name for name, many in zip(self._fitted, known, strict=True) if many}
+        for constant in self._fitted.values():
+            sums = {name: all_reduce_shaped(value) for name, value in constant.sums().items()}
+            constant.restore(sums)
 
     def __contains__(self, name: str) -> bool:
-        return self._fitted.get(name) is not None
+        return name in self._known
 
     def predict(self, name: str, like: Targets, for_loss: bool = False) -> Float[Tensor, "r ..."]:
         """The constant for each supervised row, laid out as the network's head would.
@@ -56,6 +84,83 @@ class ConstantPredictor:
             like: gives the number of rows.
             for_loss: the constant that is best for the loss rather than for the metrics.
         """
-        constant = self._fitted[name]
-        assert constant is not None
-        return constant.predict(like, for_loss)
+        return self._fitted[name].predict(like, for_loss)
+
+    def save(self, path: Path) -> None:
+        """Keeps what was fitted.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        tensors = {
+            f"{target}{SEPARATOR}{name}": value.contiguous()
+            for target in sorted(self._known)
+            for name, value in self._fitted[target].sums().items()
+        }
+        save_tensors(path, tensors | {CLIPS: torch.tensor(self.clips)})
+
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        """Takes what was kept in place of fitting."""
+        sums: dict[str, dict[str, Tensor]] = {}
+        for key, value in kept.items():
+            target, _, name = key.partition(SEPARATOR)
+            sums.setdefault(target, {})[name] = value
+        self.clips = int(sums.pop(CLIPS)[""])
+        for target, found in sums.items():
+            self._fitted[target].restore(found)
+        self._known = set(sums)
+
+
+def kept_at(
+    run: Path | None, ds: ShardDataset, inference: Inference, names: Sequence[str]
+) -> Path | None:
+    """Where a run keeps the constants fitted on these samples; None without a run."""
+    if run is None:
+        return None
+    values = {
+        "data": [ds.digest_of(source) for source in sorted(ds.sources)],
+        "keys": hashlib.sha256("\n".join(map(str, ds.column("key"))).encode()).hexdigest(),
+        "clip": inference.clip.model_dump(mode="json"),
+        "targets": {n: [inference.num_ids(n), repr(inference.losses().of(n))] for n in names},
+    }
+    name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+    return run / FOLDER / f"{name}.safetensors"
+
+
+def fit_once(
+    constant: ConstantPredictor, batches: Iterable[Batch], kept: Path | None, is_main: bool = True
+) -> ConstantPredictor:
+    """Takes what a run has kept, or fits on the batches of all ranks and keeps it. Every rank must ask.
+
+    Args:
+        constant: a fresh one.
+        batches: this rank's; not begun where the run has the constants.
+        kept: the file, or None.
+        is_main: whether this rank writes it.
+    """
+    known = _read(kept)
+    ranks, having = all_reduce(torch.tensor([1.0, float(known is not None)])).tolist()
+    if known is not None and ranks == having:
+        constant.restore(known)
+        return constant
+    constant.fit(batches).add_up()
+    if kept is not None and is_main:
+        with suppress(
+            OSError, PvitError
+        ):  # a run that nobody may write to is evaluated all the same
+            constant.save(kept)
+    return constant
+
+
+def _read(path: Path | None) -> dict[str, Tensor] | None:
+    """The tensors that a run has kept, if they are there and whole."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path is None or not path.is_file():
+        return None
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError):
+        return None
+    return found if CLIPS in found else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,8 @@ from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce
 from pvit_model.tasks import get_task
 from pvit_model.tasks.meter import Meter
-from pvit_model.using.constant import ConstantPredictor
-from pvit_model.using.loading import load_model
+from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
+from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, match, why_not
 from pvit_model.using.source_report import SourceReport
 
@@ -74,7 +75,7 @@ class SourceEvaluation:
         self.names, self.constant = tuple(names), constant
         self.loss_options = inference.losses()
         self.meters = {n: get_task(n).meter(inference.num_ids(n), views) for n in names}
-        compared = names if constant is not None else ()
+        compared = constant.names if constant is not None else ()
         self.baselines = {n: get_task(n).meter(inference.num_ids(n), views) for n in compared}
         self.clips: set[str] = set()
 
@@ -144,9 +145,28 @@ def spread(ds: ShardDataset, limit: int) -> ShardDataset:
     return ds.select(np.linspace(0, len(ds) - 1, limit).round().astype(np.int64))
 
 
-def fit_constant(ds: ShardDataset, inference: Inference, workers: int) -> ConstantPredictor:
-    """The constant predictor of a source, from its training samples."""
-    return ConstantPredictor(inference).fit(_batches(ds, inference, EvalOptions(workers=workers)))
+def fit_constant(
+    ds: ShardDataset,
+    inference: Inference,
+    source: str,
+    how: EvalOptions,
+    run: Path | None = None,
+) -> ConstantPredictor | None:
+    """The constant predictor of a source, from some of its training samples; every rank takes a part of them.
+
+    Args:
+        ds: those samples; read only where some target of the source is compared with a constant.
+        inference: what is predicted, and how clips are cut.
+        source: its name.
+        how: loader processes, rank.
+        run: folder in which what was fitted is found again.
+    """
+    constant = ConstantPredictor(inference, inference.targets_of(source))
+    if not constant.names:
+        return None
+    kept = kept_at(run, ds, inference, constant.names)
+    batches = _batches(ds, inference, replace(how, views=1, device="cpu"))
+    return fit_once(constant, batches, kept, how.rank == 0)
 
 
 def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterable[Batch]:
@@ -213,8 +233,9 @@ def evaluate(
     Args:
         model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
-        split, reference_split: which samples; which the constant predictor is fitted on (None: no comparison).
-        limit: at most so many clips per source (and for fitting); 0: all.
+        split, reference_split: which samples; which the constant predictor is fitted on (None: no comparison), on as
+            many clips as are evaluated at most.
+        limit: at most so many clips per source; 0: all.
         workers, device: loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         note: told in a sentence what was left out, and why.
@@ -243,9 +264,9 @@ def evaluate(
             reasons.append(why_not(matched, split))
             continue
         reasons += matched.left_out
-        constant = _reference(matched, reference_split, limit, workers)
-        clips = spread(held_out, limit), split
-        reports.append(_report(network, matched, clips, constant, how))
+        held_out = spread(held_out, limit)
+        constant = _reference(matched, reference_split, len(held_out), how, run_of(model))
+        reports.append(_report(network, matched, (held_out, split), constant, how))
     if not reports:
         raise UsageError(f"nothing to evaluate: {'; '.join(reasons)}")
     for reason in reasons:
@@ -267,10 +288,10 @@ def _report(
 
 
 def _reference(
-    matched: Matched, split: str | None, limit: int, workers: int
+    matched: Matched, split: str | None, limit: int, how: EvalOptions, run: Path | None
 ) -> ConstantPredictor | None:
-    """The constant predictor of a source, fitted on a split of it."""
+    """The constant predictor of a source, fitted on at most `limit` samples of a split of it."""
     reference = matched.open(split, strict=False) if split else None
     if reference is None:
         return None
-    return fit_constant(spread(reference, limit), matched.inference, workers)
+    return fit_constant(spread(reference, limit), matched.inference, matched.name, how, run)

@@ -45,8 +45,10 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
         network.save_pretrained(str(part))
         inference.save(part)
         part.replace(out)
-    except BaseException:  # a full disk, Ctrl-C: nothing is left that looks like a model
+    except BaseException as error:  # a full disk, Ctrl-C: nothing is left that looks like a model
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename:  # people know the folder they gave
+            error.filename = str(out / Path(error.filename).name)
         raise
     return sum(p.stat().st_size for p in out.iterdir())
 

@@ -44,6 +44,15 @@ def find_model(where: str) -> Path:
     return _download(where)
 
 
+def run_of(where: str) -> Path | None:
+    """The folder of the run whose network this is; None for one that was exported or comes from the Hub."""
+    path = Path(where).expanduser()
+    for folder in (path, *path.absolute().parents[:2]):
+        if (folder / "checkpoints").is_dir():
+            return folder
+    return None
+
+
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -118,6 +118,15 @@ def test_only_frame_truncated(raw: Path, tmp_path: Path, capsys: pytest.CaptureF
     check(argv, 1, capsys, "nothing could be converted", path.name, "damaged or truncated")
 
 
+def test_links_out_of_the_root(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = only_frame(raw)
+    path.rename(tmp_path / "elsewhere.hdf5")
+    path.symlink_to(tmp_path / "elsewhere.hdf5")
+    argv = ["convert", "hypersim", raw, tmp_path / "out"]
+    check(argv, 1, capsys, path.name, f"a link leads to {tmp_path}/elsewhere.hdf5", "--follow-links")
+    check([*argv, "--follow-links"], 0, capsys, "1 samples converted")
+
+
 def test_only_frame_with_unreadable_jpeg(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only_frame(raw)
     (jpeg,) = raw.rglob("*.tonemap.jpg")

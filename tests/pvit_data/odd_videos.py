@@ -57,11 +57,11 @@ def noise(count: int = 8, seed: int = 0) -> list[np.ndarray]:
 
 
 def encode(
-    container: str, codec: str, options: dict[str, str], pictures: Sequence[np.ndarray], rate: Any = 20
+    container: str, codec: str, options: dict[str, str], pictures: Sequence[np.ndarray], rate: Any = 20, **muxing: str
 ) -> bytes:
     """Pictures through one of PyAV's encoders."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as out:
+    with av.open(buffer, "w", format=container, container_options=muxing) as out:
         stream: Any = out.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1

@@ -12,7 +12,11 @@ import os
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from pvit_data.loading.batch import Targets
+from dataclasses import replace
+from pvit_data.clips.config import ClipConfig
+from pvit_data.loading.batch import Batch, Targets
+from pvit_model.network.inference import Inference
+from pvit_model.using.constant import ConstantPredictor
 from pvit_model import create_model, task_losses
 
 CLIP = (4, 32, 32)
@@ -69,6 +73,19 @@ model = DistributedDataParallel(bare)
 for _ in range(2):  # a parameter left out would be missed in the second round
     found = targets([rank], [])
     total(task_losses(model(video[[rank]], rows={n: t.rows for n, t in found.items()}), found), 2.0).backward()
+def fitted(depth_rows):
+    batch = Batch(0, [str(r) for r in depth_rows], [""] * len(depth_rows), video[depth_rows], {})
+    constant = ConstantPredictor(Inference(clip=ClipConfig()), ["depth", "normal"])
+    return constant.fit([replace(batch, targets=targets([], depth_rows))])
+
+everything = targets([], [0, 1])["depth"]
+for parts in ([[0], [1]], [[0, 1], []]):  # each rank fits a part, or only one has rows
+    constant = fitted(parts[rank])
+    constant.add_up()
+    assert (constant.clips, "depth" in constant, "normal" in constant) == (2, True, False)
+    for loss in (False, True):
+        expected = fitted([0, 1]).predict("depth", everything, loss)
+        torch.testing.assert_close(constant.predict("depth", everything, loss), expected)
 print("agrees", rank, flush=True)
 dist.barrier()
 dist.destroy_process_group()

@@ -19,6 +19,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import pvit_data
 import pvit_model
@@ -27,8 +28,10 @@ from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
 from pvit_data.codecs.segm import decode_segm
+from pvit_data.codecs.still import check_scans, decode_still, probe_still
 from pvit_data.codecs.tiff import TiffReader
-from pvit_data.codecs.video import decode_video, survey
+from pvit_data.codecs.video import decode_video, probe_video, survey
+from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import PvitError
 from pvit_data.format.index import COLUMNS, NUMBERS, Index
 from pvit_data.format.manifest import Manifest, check_version, parse
@@ -38,6 +41,7 @@ from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.storage.ahead import Stream
 from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.folder import declared_in
 from pvit_data.writing.encode import Encoding, encode_sample
@@ -75,6 +79,19 @@ def fuzz_tiff(data: bytes) -> None:
         decode_segm(data[1:])
 
 
+def fuzz_boxes(data: bytes) -> None:
+    """What an MP4 claims; what passes is opened by FFmpeg, which must not take more memory than the bar."""
+    check_claims(data)
+    probe_video(data)
+
+
+def fuzz_jpeg(data: bytes) -> None:
+    """A still, and its scans wherever they stand."""
+    check_scans(data, 64, 64)
+    if (info := probe_still(data)).height * info.width <= MOST_PIXELS:
+        decode_still(data)
+
+
 def fuzz_npy(data: bytes) -> None:
     """The header and the array."""
     read_npy(data)
@@ -83,9 +100,11 @@ def fuzz_npy(data: bytes) -> None:
 def fuzz_tar(data: bytes) -> None:
     """Our strict reader, and the one for foreign archives."""
     if data[:1] < b"\x80":
-        list(read_members(io.BytesIO(data[1:]).read))
+        for _, contents in read_members(Stream(io.BytesIO(data[1:]).read)):
+            contents.load()
     else:
-        list(scan(io.BytesIO(data[1:]).read, Counter()))
+        for entry in scan(Stream(io.BytesIO(data[1:]).read), Counter()):
+            entry.contents.load()
 
 
 def fuzz_record(data: bytes) -> None:
@@ -163,7 +182,18 @@ def fuzz_report(data: bytes) -> None:
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
-WEIGHTS = {"video": 8, "tiff": 2, "tar": 2, "where": 1, "record": 1, "npy": 1, "manifest": 1, "index": 1}
+WEIGHTS = {
+    "video": 8,
+    "tiff": 2,
+    "tar": 2,
+    "where": 1,
+    "record": 1,
+    "npy": 1,
+    "boxes": 2,
+    "jpeg": 1,
+    "manifest": 1,
+    "index": 1,
+}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1}
 
 
@@ -179,6 +209,8 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     maps = [(1, "depth.tif"), (2, "normal.tif"), (3, "segm.tif"), (0, "segm.tif")]
     return {
         "video": [*odd_videos(20).values(), *webm()],
+        "boxes": [*(data for data in odd_videos(20).values() if data[4:8] == b"ftyp"), *fragments()],
+        "jpeg": jpegs(),
         "tiff": [bytes([kind]) + files[name] for kind, name in maps],
         "npy": [data for name, data in files.items() if name.endswith(".npy")],
         "tar": [b"\x00" + tar, b"\xff" + tar],
@@ -199,6 +231,22 @@ def webm() -> list[bytes]:
     """VP8 and VP9 with hidden frames, and a file that changes its size."""
     options = {"b": "300k", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "8"}
     return [*(encode("webm", codec, options, frames(20)) for codec in ("libvpx", "libvpx-vp9")), changing_size()]
+
+
+def fragments() -> list[bytes]:
+    """MP4 in pieces, and with an edit list."""
+    flags = ("+frag_keyframe+empty_moov", "+frag_every_frame+empty_moov+default_base_moof")
+    return [encode("mp4", "libx264", {"g": "5"}, frames(10), movflags=each) for each in flags]
+
+
+def jpegs() -> list[bytes]:
+    """Of one scan and of many."""
+    picture, out = Image.fromarray(frames(1)[0]), []
+    for progressive in (False, True):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", progressive=progressive)
+        out.append(buffer.getvalue())
+    return out
 
 
 def one(parser: Callable[[bytes], None], data: bytes) -> None:

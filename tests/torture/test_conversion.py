@@ -274,7 +274,7 @@ def kill_one_worker(pid: int, rng: random.Random) -> bool:
 
 
 def test_workers_killed_at_random_moments(toy: Any, tmp_path: Path) -> None:
-    """The run survives, or ends and is resumed; what has its final name is complete."""
+    """The run survives every one of them, and gives the bytes of an undisturbed one."""
     run(toy, tmp_path / "whole", SECONDS)
     expected = fingerprint(tmp_path / "whole")
     rng, killed = random.Random(3), 0
@@ -291,9 +291,6 @@ def test_workers_killed_at_random_moments(toy: Any, tmp_path: Path) -> None:
             time.sleep(0.02)  # until a shard is begun
         time.sleep(rng.uniform(0, 0.5))
         killed += kill_one_worker(process.pid, rng)
-        assert process.wait(timeout=120) in (0, 1)
-        found = {n: d for n, d in fingerprint(out).items() if n.endswith(".tar")}
-        assert found.items() <= expected.items()
-        run(toy, out, SECONDS)
+        assert process.wait(timeout=120) == 0
         assert fingerprint(out) == expected
-    assert killed > 0
+    assert killed >= (12 if FULL else 1)

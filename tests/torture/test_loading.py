@@ -49,23 +49,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def mixture(folder: Path, batch_size: int = 4) -> Mixture:
+def mixture(folder: Path, nodes: int = 1) -> Mixture:
     sources = [pvit_data.open(folder, source=name, split="train") for name in ("real", "synth", "stills")]
     roles = ("downstream", "auxiliary", "auxiliary")
-    return Mixture([MixtureSource(ds, role) for ds, role in zip(sources, roles, strict=True)], batch_size, seed=3)  # type: ignore[arg-type]
+    mixed = [MixtureSource(ds, role) for ds, role in zip(sources, roles, strict=True)]  # type: ignore[arg-type]
+    return Mixture(mixed, 4 if nodes == 1 else 8, seed=3, block=2, window=16, nodes=nodes)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_r10_exact_resume_at_every_step(folder: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "nodes"), [(0, 1), (2, 1), (2, 4), (0, 8)])
+def test_r10_exact_resume_at_every_step(folder: Path, workers: int, nodes: int) -> None:
     steps = 200 if FULL else 6
     resume_at = None if FULL else [1, 5]
-    mixed = mixture(folder)
+    mixed = mixture(folder, nodes)
     assert_exact_resume(lambda start: pvit_data.loader(mixed, workers, start_step=start, clip=CLIP), steps, resume_at)
 
 
-@pytest.mark.parametrize(("world_size", "workers"), [(w, n) for w in (1, 2, 4) for n in (0, 1, 3)])
-def test_r11_global_batches_are_the_same_on_any_ranks_and_workers(folder: Path, world_size: int, workers: int) -> None:
-    mixed = mixture(folder)
+@pytest.mark.parametrize(
+    ("world_size", "workers", "nodes"),
+    [*((w, n, 1) for w in (1, 2, 4) for n in (0, 1, 3)), (1, 0, 4), (4, 1, 4), (2, 3, 8)],
+)
+def test_r11_global_batches_are_the_same_on_any_ranks_and_workers(
+    folder: Path, world_size: int, workers: int, nodes: int
+) -> None:
+    mixed = mixture(folder, nodes)
     steps = 2 * mixed.steps_per_epoch + 3 if FULL else 3
     first = 0 if FULL else mixed.steps_per_epoch - 1  # over an epoch boundary
     expected = {step: [_key(mixed, *draw) for draw in mixed.plan(step)] for step in range(first, first + steps)}

@@ -18,8 +18,8 @@ from pvit_converters.raw.files import read_bytes
 from pvit_converters.raw.mat import MatFile
 from pvit_data.errors import SourceError
 
-MAX_FILE = 1 << 27
-MAX_FRAMES = 100_000
+MAX_FILE = 1 << 25  # a minute is some 10 MB
+MAX_FRAMES = 10_000  # room for all of them is made for each body
 _BODY_HEADER, _JOINT, _JOINTS = 10, 12, 25
 _ENDINGS = (".skeleton", "_skeleton.mat", "_skeleton.txt")
 _SUBFOLDERS = ("nturgb+d_skeletons", "mat_from_skeleton", "skeleton")
@@ -105,10 +105,11 @@ def _from_text(data: bytes) -> Recording:
 
 def _from_ntu(data: bytes) -> Recording:
     """NTU: numbers separated by white space. Bodies keep their ids as text, since these have up to 17 digits."""
-    tokens = iter(data.split())
+    words = data.split()
+    tokens = iter(words)
     num_frames = int(next(tokens))
-    if not 0 <= num_frames <= MAX_FRAMES:
-        raise ValueError(f"{num_frames} frames")
+    if not 0 <= num_frames <= min(MAX_FRAMES, len(words)):
+        raise ValueError(f"{num_frames} frames in {len(words)} words")
     bodies: dict[bytes, tuple[Float64[np.ndarray, "t 25 3"], UInt8[np.ndarray, "t 25"]]] = {}
     for frame in range(num_frames):
         for _ in range(_count(tokens, 16, "bodies")):

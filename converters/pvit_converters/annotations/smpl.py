@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
+from pvit_converters.raw.files import regular_path
 from pvit_data.errors import SourceError, UsageError
 
 CHUNK = 64
@@ -88,7 +89,7 @@ def _model(path: Path) -> Any:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     out = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(regular_path(path), allow_pickle=False) as file:
             for name, shape in _SHAPES.items():
                 array = file[name]
                 fits = len(shape) == array.ndim and all(
@@ -97,7 +98,15 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 if not fits or array.dtype.kind not in "fiu":
                     raise ValueError(f"'{name}' has {array.dtype} {array.shape}, expected {shape}")
                 out[name] = array
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        SourceError,
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UsageError(f"--smpl-models {path}: not a file of SMPL arrays ({error})") from error
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,11 @@ class Layout:
         )
 
     def image(self, name: str) -> Path | None:
-        """The file of an image; None if it is not there, or not in `images/`."""
-        images = (self.folder / "images").resolve()
+        """The file of an image; None if it is not there, or its name leads out of `images/`."""
+        images = self.folder / "images"
         for path in (images / name, images / Path(name).name):
-            if path.is_file() and images in path.resolve().parents:
+            inside = os.path.normpath(path).startswith(f"{os.path.normpath(images)}{os.sep}")
+            if inside and path.is_file():
                 return path
         return None
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pvit_converters.base import Converter
 from pvit_converters.engine.plan import Settings, digest
 from pvit_data.errors import UsageError
-from pvit_data.storage.files import is_litter
+from pvit_data.storage.files import is_litter, open_regular
 
 PLAN_VERSION = 1
 
@@ -55,7 +55,8 @@ def _content_of(path: Path) -> str:
         )
         return f"folder:{digest(json.dumps(listing))[:16]}"
     if path.is_file():
-        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        with open(open_regular(path), "rb") as file:
+            return f"file:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
     return f"missing:{path.name}"
 
 

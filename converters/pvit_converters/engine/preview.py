@@ -13,6 +13,7 @@ from pvit_converters.engine.plan import Plan, make_plan
 from pvit_converters.engine.run import Job, source_spec
 from pvit_converters.engine.task import load_checked
 from pvit_converters.evenly import evenly
+from pvit_converters.raw.places import reading_within
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.format.tar import BLOCK, padded
 from pvit_data.words import size_text
@@ -52,6 +53,12 @@ def preview(job: Job) -> Preview:
     Raises:
         SourceError: if the raw tree cannot be read.
     """
+    places = job.converter.places(job.root, job.options)
+    with reading_within(places, follow_links=job.follow_links):
+        return _preview(job)
+
+
+def _preview(job: Job) -> Preview:
     converter = job.converter(job.root, job.options)
     encoding = encoding_of(source_spec(job, converter), "train")
     plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())

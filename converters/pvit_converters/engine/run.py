@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.base import Converter, ConverterOptions
-from pvit_converters.engine.executors import GIVEN_UP, on_dask, run_here
+from pvit_converters.base import Converter, ConverterOptions, Listing
+from pvit_converters.engine.executors.cluster import Scheduler, on_cluster
+from pvit_converters.engine.executors.deaths import GIVEN_UP
+from pvit_converters.engine.executors.here import Executor, run_here
+from pvit_converters.engine.executors.processes import on_processes
 from pvit_converters.engine.identity import (
     fingerprint,
     make_identity,
@@ -25,10 +29,11 @@ from pvit_converters.engine.place import (
     require_space,
 )
 from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
-from pvit_converters.engine.plan_file import load_plan, save_plan
+from pvit_converters.engine.plan_file import find_unlisted, load_plan, plan_name, save_plan
 from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
+from pvit_converters.raw.places import reading_within
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Receipt
@@ -51,13 +56,14 @@ class Job:
         options: of the converter.
         settings: what decides the content of the shards.
         workers: processes; 1 means this one, 0 as many as pay for their start.
-        scheduler: address of a Dask scheduler to use instead of local processes.
+        scheduler: a Dask cluster to use instead of local processes.
         task_index, num_tasks: this run's part of a job array; part `i` of `n` writes every n-th shard.
         max_failed: fraction of the tried samples that may fail.
         append: also plan groups that are new since the plan was made.
         overwrite: remove what is there of this source first.
         retry_failed: convert shards again in which samples failed.
         check_space: refuse to start where the estimate does not fit on the disk.
+        follow_links: links in the raw tree may lead out of it.
     """
 
     converter: type[Converter[Any]]
@@ -66,7 +72,7 @@ class Job:
     options: ConverterOptions
     settings: Settings = field(default_factory=Settings)
     workers: int = 0
-    scheduler: str | None = None
+    scheduler: Scheduler | None = None
     task_index: int = 0
     num_tasks: int = 1
     max_failed: float = 0.1
@@ -74,6 +80,7 @@ class Job:
     overwrite: bool = False
     retry_failed: bool = False
     check_space: bool = True
+    follow_links: bool = False
 
     @property
     def source(self) -> str:
@@ -125,32 +132,40 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         raise UsageError(
             "--overwrite with --num-tasks: the tasks would remove each other's shards; remove the source first"
         )
-    with interruptible(f"{job.out}: stopped; finished shards are kept, the same command continues"):
+    stopped = f"{job.out}: stopped; finished shards are kept, the same command continues"
+    places = job.converter.places(job.root, job.options)
+    with interruptible(stopped), reading_within(places, follow_links=job.follow_links):
         converter = job.converter(job.root, job.options)
         spec = source_spec(job, converter)
         encoding_of(spec, "train")  # refuses unknown encodings before any work
         storage = Storage(job.out)
-        plan, notes = _plan(job, converter, storage)
+        plan, listing, notes = _plan(job, converter, storage)
         # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
         kept = {name: plan.identity[name] for name in ("converter", "options")}
         spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
-        notes += _write_shards(job, plan, spec, storage, progress or (lambda _done, _all: None))
+        notes += _write_shards(
+            job, plan, spec, storage, progress or (lambda _done, _all: None), listing
+        )
         return _finish(job, plan, storage, notes)
 
 
-def _plan(job: Job, converter: Converter[Any], storage: Storage) -> tuple[Plan, list[str]]:
-    """The stored plan if there is one, else a new one."""
+def _plan(
+    job: Job, converter: Converter[Any], storage: Storage
+) -> tuple[Plan, Callable[[], Listing] | None, list[str]]:
+    """The stored plan if there is one, else a new one; and what gives the listing that a stored one must agree with."""
     plan = None if job.overwrite else load_plan(job.source, storage)
     if plan is None:
-        return _new_plan(job, converter, storage), []
+        return _new_plan(job, converter, storage), None, []
     identity = make_identity(converter, job.settings)
     ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
     require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
     notes: list[str] = []
-    if job.append:
-        plan, notes = append_to(plan, job.settings, converter.list_items())
-        save_plan(plan, storage)
-    return plan, notes
+    if not job.append:
+        return plan, converter.list_items, notes
+    listing = converter.list_items()
+    plan, notes = append_to(plan, job.settings, listing)
+    save_plan(plan, storage)
+    return plan, lambda: listing, notes
 
 
 def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
@@ -182,7 +197,12 @@ def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Recei
 
 
 def _write_shards(
-    job: Job, plan: Plan, spec: SourceSpec, storage: Storage, progress: Progress
+    job: Job,
+    plan: Plan,
+    spec: SourceSpec,
+    storage: Storage,
+    progress: Progress,
+    listing: Callable[[], Listing] | None,
 ) -> list[str]:
     """Writes this run's open shards; returns notes about those that had to be given up."""
     done = finished_shards(plan, storage)
@@ -194,11 +214,26 @@ def _write_shards(
         remove_leftovers(storage, job.source)
     if not todo:
         return []
+    where = f"{job.out.rstrip('/')}/{plan_name(job.source)}"
+    unlisted = find_unlisted(todo, listing(), where) if listing is not None else {}
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
     root = job.root.resolve()
     name = fingerprint(plan.identity)
-    tasks = [Task(job.converter, root, job.options, job.out, spec, shard, name) for shard in todo]
+    tasks = [
+        Task(
+            job.converter,
+            root,
+            job.options,
+            job.out,
+            spec,
+            shard,
+            name,
+            unlisted={i.key: unlisted[i.key] for i in shard.items if i.key in unlisted},
+            follow_links=job.follow_links,
+        )
+        for shard in todo
+    ]
     notes = _execute(job, tasks, count)
     if job.num_tasks == 1:
         remove_leftovers(storage, job.source)  # of workers that died on the way
@@ -206,25 +241,30 @@ def _write_shards(
 
 
 def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
-    workers = min(job.workers or _worthwhile(tasks), len(tasks))
-    is_alone = workers <= 1 and job.scheduler is None
-    execute = run_here if is_alone else on_dask(workers, job.scheduler)
     tried = failed = 0
     notes = []
-    for task, result in execute(tasks, count):
-        tried += len(task.shard.items)
-        if isinstance(result, SourceError) and result.reason == GIVEN_UP:
-            failed += len(task.shard.items)
-            notes.append(str(result))
-        elif isinstance(result, PvitError):
-            raise result
-        else:
-            failed += len(result.skipped)
-        remaining = sum(len(t.shard.items) for t in tasks) - tried
-        if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
-            return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
+    with closing(_executor(job, tasks)(tasks, count)) as results:
+        for task, result in results:
+            tried += len(task.shard.items)
+            if isinstance(result, SourceError) and result.reason == GIVEN_UP:
+                failed += len(task.shard.items)
+                notes.append(str(result))
+            elif isinstance(result, PvitError):
+                raise result
+            else:
+                failed += len(result.skipped)
+            remaining = sum(len(t.shard.items) for t in tasks) - tried
+            if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
+                return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
     count.complete()
     return notes
+
+
+def _executor(job: Job, tasks: list[Task]) -> Executor:
+    if job.scheduler is not None:
+        return on_cluster(job.scheduler)
+    workers = min(job.workers or _worthwhile(tasks), len(tasks))
+    return run_here if workers <= 1 else on_processes(workers)
 
 
 def _worthwhile(tasks: list[Task]) -> int:
@@ -252,7 +292,7 @@ class _Counter:
             self._progress(self._done, self._total)
 
     def complete(self) -> None:
-        """Messages of workers may come late or, after a death, twice."""
+        """Messages of a cluster's workers may come late or, after a death, twice."""
         self._progress(self._total, self._total)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from pvit_data.errors import Interrupted
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
@@ -18,7 +20,7 @@ def interruptible(message: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(_number: int, _frame: Any) -> None:
         for each in previous:
@@ -35,18 +37,25 @@ def interruptible(message: str) -> Iterator[None]:
 
 
 @contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Processes and threads started in the block never get SIGINT; this thread gets it after the block.
+def signals_held() -> Iterator[None]:
+    """Signals wait until the end of the block, so that a process that it starts is never lost from sight.
 
-    Ctrl-C goes to every process of a terminal's job; only the one that leads should answer.
+    Ctrl-C goes to every process of a terminal's job, and only the one that leads should answer: a process that starts
+    with signals held says itself, with `release_signals`, when it is ready for them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # Starting this helper process unblocks SIGINT in the thread that does it; so it must be running before.
+    # Starting this helper process unblocks the signals in the thread that does it; so it must be running before.
     resource_tracker.ensure_running()
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def release_signals() -> None:
+    """Lets signals through that were held when this process was started."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)

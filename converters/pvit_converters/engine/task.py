@@ -1,21 +1,21 @@
 """One task: convert the samples of one shard and write it. Runs in whatever process the executor chose.
 
-While a sample is being converted its key stands in a small marker file beside the shard. If the process dies (a decoder
-that crashes, the out-of-memory killer), whoever restarts the task learns from it which sample was at fault.
+It tells which sample it begins: if the process dies (a decoder that crashes, the out-of-memory killer), whoever
+restarts the task knows which one was at fault.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.plan import ShardPlan
+from pvit_converters.raw.places import reading_within
 from pvit_data.errors import FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
@@ -23,6 +23,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.writing.shard import write_shard
 
 Tick = Callable[[int], None]
+Begin = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Task:
         shard: what to write.
         fingerprint: hash of the plan's identity, kept in the receipt.
         poison: keys of samples that killed their process before; they are skipped.
+        unlisted: by key why a sample is not read, since the plan names what is not there; they are skipped.
+        follow_links: links in the raw tree may lead out of it.
     """
 
     converter: type[Converter[Any]]
@@ -48,13 +51,8 @@ class Task:
     shard: ShardPlan
     fingerprint: str
     poison: frozenset[str] = frozenset()
-
-    @property
-    def marker(self) -> Path | None:
-        """Where the key of the sample in work stands; None where the dataset is not a local folder."""
-        if "://" in self.out:
-            return None
-        return Path(self.out) / self.spec.name / f".{self.shard.name}.in-work"
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+    follow_links: bool = False
 
 
 class Outcome(NamedTuple):
@@ -76,27 +74,40 @@ def _converter(kind: type[Converter[Any]], root: Path, options: ConverterOptions
     return kind(root, options)
 
 
-def run_task(task: Task, tick: Tick | None = None) -> Outcome:
+def _ignore(_value: object) -> None:
+    pass
+
+
+def run_task(task: Task, tick: Tick = _ignore, begin: Begin = _ignore) -> Outcome:
     """Writes one shard and its receipt.
 
     Args:
         task: what to do.
         tick: called with 1 after every sample.
+        begin: called with the key of every sample before it is read.
 
     Raises:
         PvitError: if the shard as a whole cannot be written; a sample that fails is listed instead.
     """
     extra: dict[str, object] = {"plan": task.fingerprint}
-    samples = _samples(task, extra, tick or (lambda _: None))
-    receipt = write_shard(
-        task.out, task.spec, task.shard.split, task.shard.number, samples, extra, skip_invalid=True
-    )
-    if task.marker is not None:
-        task.marker.unlink(missing_ok=True)
+    samples = _samples(task, extra, tick, begin)
+    places = task.converter.places(task.root, task.options)
+    with reading_within(places, follow_links=task.follow_links):
+        receipt = write_shard(
+            task.out,
+            task.spec,
+            task.shard.split,
+            task.shard.number,
+            samples,
+            extra,
+            skip_invalid=True,
+        )
     return Outcome(receipt.samples, receipt.bytes, list(receipt.skipped))
 
 
-def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sample | Skip]:
+def _samples(
+    task: Task, extra: dict[str, object], tick: Tick, begin: Begin
+) -> Iterator[Sample | Skip]:
     """The samples of the shard in order; counts of warnings and unwanted samples go to `extra` on the way."""
     converter = _converter(task.converter, task.root, task.options)
     warnings, unwanted = Counter[str](), Counter[str]()
@@ -109,7 +120,11 @@ def _samples(task: Task, extra: dict[str, object], tick: Tick) -> Iterator[Sampl
             )
             tick(1)
             continue
-        _mark(task, item)
+        if item.key in task.unlisted:
+            yield Skip(item.key, "not-listed", task.unlisted[item.key])
+            tick(1)
+            continue
+        begin(item.key)
         try:
             sample = load_checked(converter, item)
         except Unwanted as reason:
@@ -154,10 +169,3 @@ def load_checked(converter: Converter[Any], item: Item) -> Sample:
     except Exception as error:  # of whatever library: it costs one sample
         message = f"{item.key}: unexpected {type(error).__name__}: {error}"
         raise SourceError(message, reason="unexpected") from error
-
-
-def _mark(task: Task, item: Item) -> None:
-    if task.marker is not None:
-        with suppress(OSError):  # the marker only helps to name a culprit
-            task.marker.parent.mkdir(parents=True, exist_ok=True)
-            task.marker.write_text(item.key, encoding="utf-8")

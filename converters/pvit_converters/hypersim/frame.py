@@ -5,7 +5,6 @@ Any image size is legal as long as all files of a frame agree.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Integer
+from jaxtyping import Bool, Float, Float32, Integer, UInt8
 
 from pvit_converters.hypersim import camera as cam
 from pvit_converters.hypersim.layout import FILES, Trajectory, scale_of_scene
 from pvit_converters.hypersim.nyu40 import is_legal
 from pvit_converters.hypersim.tables import Tables
 from pvit_converters.raw.hdf5 import read_hdf5
+from pvit_converters.raw.images import read_still
 from pvit_data.errors import SourceError
 from pvit_data.sample.sample import EncodedMedia
 
 _VECTORS = {"color", "normal_world", "normal_cam", "position"}
 _FLOATS = {*_VECTORS, "depth"}
-MAX_PIXELS = 1 << 26
 
 
 class Frame:
@@ -92,35 +91,16 @@ class Frame:
             )
         return labels
 
-    def preview(self) -> EncodedMedia | Float[np.ndarray, "1 h w 3"]:
+    def preview(self) -> EncodedMedia | UInt8[np.ndarray, "1 h w 3"]:
         """The released tone-mapped JPEG: its bytes, or its pixels if it is not a plain RGB JPEG.
 
         Raises:
             SourceError: if the file does not decode completely.
         """
-        from PIL import Image
-
         path = self.trajectory.path(self.number, "tonemap")
-        try:
-            data = path.read_bytes()
-            with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(
-                        f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}"
-                    )
-                pixels = np.asarray(
-                    image.convert("RGB")
-                )  # decodes, so that a damaged file is found here
-                plain = image.mode == "RGB"
-        except FileNotFoundError as error:
-            raise SourceError(f"{path}: no such file", reason="missing-file") from error
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            message = (
-                f"{path}: cannot be read as JPEG ({error}); the file is damaged, download it again"
-            )
-            raise SourceError(message, reason="corrupt-jpeg") from error
-        self._agree(path, pixels.shape[0], pixels.shape[1])
-        return EncodedMedia(data, "jpg") if plain else pixels[None]
+        picture, height, width = read_still(path)
+        self._agree(path, height, width)
+        return picture
 
     def _agree(self, path: Path, height: int, width: int) -> None:
         if self._size is None:

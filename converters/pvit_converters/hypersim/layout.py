@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.hypersim.info import INFO
+from pvit_converters.raw.files import read_utf8
 from pvit_converters.raw.listing import list_entries, list_files, list_folders
 from pvit_data.errors import SourceError
 
@@ -132,7 +133,7 @@ def scale_of_scene(folder: Path) -> float | None:
     path = folder / "_detail" / "metadata_scene.csv"
     if not path.is_file():
         return None
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+    for line in read_utf8(path, lenient=True).splitlines():
         name, _, value = line.partition(",")
         if name.strip() == "meters_per_asset_unit":
             try:

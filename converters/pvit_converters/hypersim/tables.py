@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from pvit_converters.raw.files import read_utf8
 from pvit_data.errors import SourceError
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"
@@ -196,7 +198,7 @@ def _camera(matrix: list[float], scale: float) -> SceneCamera:
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
     """The wanted columns of each row, with its line number."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(read_utf8(path), newline="") as file:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or [])]
             if missing:
@@ -209,7 +211,7 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, list[str]]]:
                 if any(v is None for v in values):
                     raise _bad_row(path, reader.line_num, "too few columns")
                 yield reader.line_num, values
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise SourceError(f"{path}: cannot be read as CSV ({error})", reason="bad-csv") from error
 
 

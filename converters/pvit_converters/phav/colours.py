@@ -24,6 +24,10 @@ Rows = tuple[tuple[str, Colour], ...]
 DEFAULT_ROWS: Rows = tuple(zip(PHAV63.classes, PHAV63.colours, strict=True))
 
 
+TABLE = "colors.txt"
+"""Name of the table of colours that PHAV's archives hold."""
+
+
 @dataclass
 class Unknown:
     """Pixels whose colour is in no table, and pixels in all."""
@@ -132,10 +136,10 @@ def find_colours(folder: Path, top: Path) -> Path | None:
     """The `colors.txt` that holds for a video: in its folder, its parents up to `top`, or the folder above that."""
     place = folder
     while True:
-        if (path := place / "colors.txt").is_file():
+        if (path := place / TABLE).is_file():
             return path
         if place == top or place == place.parent:
-            above = top.parent / "colors.txt"
+            above = top.parent / TABLE
             return above if above.is_file() else None
         place = place.parent
 

@@ -16,6 +16,7 @@ from pvit_converters.phav.classes import (
     PHAV_ACTIONS,
     action_of,
 )
+from pvit_converters.phav.colours import TABLE
 from pvit_converters.phav.info import INFO
 from pvit_converters.phav.layout import MAPS, NAME, VideoFiles
 from pvit_converters.phav.listing import list_videos
@@ -39,6 +40,16 @@ class PhavConverter(Converter[PhavOptions]):
         super().__init__(root, options)
         parse_frames(options.frames)  # refused before any work
         self.tree = Tree(self.root, options)
+
+    @classmethod
+    def places(cls, root: Path, options: PhavOptions) -> list[Path]:
+        """Also the further roots, and the table of colours that lies beside a folder of videos."""
+        roots = [root, *map(Path, options.more_roots)]
+        tables = [
+            place.parent / TABLE for each in roots for place in (each.absolute(), each.resolve())
+        ]
+        beside = [path for path in tables if not path.is_symlink()]
+        return [*super().places(root, options), *roots[1:], *beside]
 
     def spaces(self) -> dict[str, LabelSpace]:
         """Classes (full or reduced), classes of boxes, actions."""

@@ -2,45 +2,107 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from pvit_converters.raw.places import permitted
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.storage.files import open_regular
 
 MAX_JSON = 1 << 31
+MAX_VALUES = 1 << 30
+MAX_TEXT = 1 << 27
 MAX_YAML = 1 << 20
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def read_bytes(path: Path, limit: int = MAX_JSON) -> bytes:
-    """The bytes of a file.
+def open_file(path: Path) -> int:
+    """A descriptor of a file, for reading: every raw file is opened here.
 
     Raises:
-        SourceError: if it is missing (`"missing-file"`), too large (`"too-large"`) or cannot be read.
+        SourceError: if it is missing (`"missing-file"`), not in the user's folders (`"outside-root"`), or cannot be
+            read or is no regular file (`"unreadable"`).
     """
     try:
-        if (size := path.stat().st_size) > limit:
-            raise SourceError(
-                f"{path}: {size} bytes, more than the limit of {limit}", reason="too-large"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file", reason="missing-file") from error
+        return open_regular(permitted(path))
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise SourceError(f"{path}: no such file", reason="missing-file") from error
         raise SourceError(
             f"{path}: cannot be read ({error.strerror})", reason="unreadable"
         ) from error
+
+
+def regular_path(path: Path) -> str:
+    """Where a file really is, for libraries that open it themselves; errors as in `open_file`."""
+    os.close(open_file(path))
+    return permitted(path)
+
+
+def read_bytes(path: Path, limit: int = MAX_JSON) -> bytes:
+    """The bytes of a file, as many as it had when it was opened.
+
+    Raises:
+        SourceError: as `open_file`; `"too-large"` beyond the limit.
+    """
+    with open(open_file(path), "rb", buffering=0) as file:
+        if (size := os.fstat(file.fileno()).st_size) > limit:
+            raise SourceError(
+                f"{path}: {size} bytes, more than the limit of {limit}", reason="too-large"
+            )
+        try:
+            return _read(file, size)
+        except OSError as error:
+            raise SourceError(
+                f"{path}: cannot be read ({error.strerror})", reason="unreadable"
+            ) from error
+
+
+def _read(file: FileIO, size: int) -> bytes:
+    data = file.read(size) or b""
+    while len(data) < size and (
+        more := file.read(size - len(data))
+    ):  # the system gives 2 GiB at most
+        data += more
+    return data
+
+
+def read_utf8(path: Path, limit: int = MAX_TEXT, *, lenient: bool = False) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        limit: bytes.
+        lenient: what is no UTF-8 is replaced.
+
+    Raises:
+        SourceError: as `read_bytes`; `"bad-text"` if it is no UTF-8.
+    """
+    try:
+        return read_bytes(path, limit).decode("utf-8-sig", "replace" if lenient else "strict")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not a text in UTF-8 ({error})", reason="bad-text") from error
 
 
 def parse_json(data: bytes, where: Path | str) -> Any:
     """JSON values of bytes; NaN and Infinity are accepted, since raw files hold them.
 
     Raises:
-        SourceError: with the reason `"bad-json"`.
+        SourceError: with the reason `"bad-json"`, or `"too-large"` if they would fill the memory.
     """
+    # A dict of one member is 9 bytes of text and 232 of memory.
+    cost = 232 * data.count(b"{") + 64 * data.count(b"[") + 48 * data.count(b",") + len(data)
+    if cost > MAX_VALUES:
+        raise SourceError(
+            f"{where}: its values would take {cost} bytes, more than the limit of {MAX_VALUES}",
+            reason="too-large",
+        )
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:

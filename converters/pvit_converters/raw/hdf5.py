@@ -7,15 +7,21 @@ memory. This reader accepts one plain, hard-linked, numeric dataset of an expect
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pvit_converters.raw.files import regular_path
 from pvit_data.errors import SourceError
 
 MAX_BYTES = 256 << 20
+MAX_CHUNKS = 1 << 16
+_INFLATED = 1032  # bytes that deflate makes of one, at most
+_DEFLATE = 1
 # H5Z_FILTER_DEFLATE, _SHUFFLE and _FLETCHER32: the filters that HDF5 runs without loading a plug-in.
 _BUILT_IN_FILTERS = {1, 2, 3}
 
@@ -38,21 +44,21 @@ def read_hdf5(
         max_bytes: the largest array that is read.
 
     Raises:
-        SourceError: with the reason `"missing-file"`, `"corrupt-hdf5"`, `"unsafe-hdf5"` or `"wrong-shape"`.
+        SourceError: as `open_file`, or with the reason `"corrupt-hdf5"`, `"unsafe-hdf5"` or `"wrong-shape"`.
     """
     import h5py
 
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file", reason="missing-file")
+    place = regular_path(path)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(place, "r") as file:
             dataset = _plain_dataset(path, file, name)
             _check(path, dataset, shape, kinds, max_bytes)
+            _check_chunks(path, dataset, max_bytes)
             value: np.ndarray[Any, np.dtype[Any]] = dataset[()]
             return value
     except SourceError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error) as error:
         message = f"{path}: cannot be read as HDF5 ({error}); the file is damaged or truncated, download it again"
         raise SourceError(message, reason="corrupt-hdf5") from error
 
@@ -61,14 +67,13 @@ def list_names(path: Path) -> list[str]:
     """Names of everything at the root of a file, whatever it is.
 
     Raises:
-        SourceError: `"missing-file"` or `"corrupt-hdf5"`.
+        SourceError: as `open_file`, or `"corrupt-hdf5"`.
     """
     import h5py
 
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file", reason="missing-file")
+    place = regular_path(path)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(place, "r") as file:
             return [str(name) for name in file]
     except (OSError, RuntimeError, ValueError, UnicodeError) as error:
         message = f"{path}: cannot be read as HDF5 ({error}); the file is damaged or truncated, download it again"
@@ -95,14 +100,17 @@ def _plain_dataset(path: Path, file: Any, name: str) -> Any:
         raise SourceError(
             f"{path}: '{name}' takes its data from other files; refused", reason="unsafe-hdf5"
         )
-    plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if extra := filters - _BUILT_IN_FILTERS:
+    filters = _filters(dataset)
+    if set(filters) - _BUILT_IN_FILTERS or len(set(filters)) < len(filters):
         raise SourceError(
-            f"{path}: '{name}' needs the HDF5 filters {sorted(extra)}; refused",
-            reason="unsafe-hdf5",
+            f"{path}: '{name}' needs the HDF5 filters {filters}; refused", reason="unsafe-hdf5"
         )
     return dataset
+
+
+def _filters(dataset: Any) -> list[int]:
+    plist = dataset.id.get_create_plist()
+    return [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
 
 
 def _check(
@@ -125,3 +133,42 @@ def _check(
         raise SourceError(
             f"{path}: claims {size} bytes, more than the limit of {max_bytes}", reason="unsafe-hdf5"
         )
+
+
+def _check_chunks(path: Path, dataset: Any, max_bytes: int) -> None:
+    """HDF5 makes room for whole chunks, however small the array, and for whatever a chunk inflates to."""
+    if dataset.chunks is None:
+        return
+    size = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
+    count = dataset.id.get_num_chunks()
+    if size > max_bytes or count > MAX_CHUNKS:
+        raise SourceError(
+            f"{path}: {count} chunks of {size} bytes, at most {MAX_CHUNKS} of {max_bytes}",
+            reason="unsafe-hdf5",
+        )
+    filters = _filters(dataset)
+    if _DEFLATE not in filters:
+        return
+    unused = 1 << filters.index(_DEFLATE)  # in a chunk that deflate could not make smaller
+    large: list[tuple[int, ...]] = []
+
+    def look(chunk: Any) -> None:
+        if chunk.size * _INFLATED > max_bytes and not chunk.filter_mask & unused:
+            large.append(chunk.chunk_offset)
+
+    dataset.id.chunk_iter(look)
+    for offset in large:
+        if not _fits(dataset.id.read_direct_chunk(offset)[1], size):
+            raise SourceError(
+                f"{path}: a chunk of {size} bytes inflates to more", reason="unsafe-hdf5"
+            )
+
+
+def _fits(raw: bytes, size: int) -> bool:
+    """Whether a deflated chunk inflates to at most `size` bytes and a checksum."""
+    stream = zlib.decompressobj()
+    left = size + 4
+    while left >= 0 and not stream.eof and raw:
+        left -= len(stream.decompress(raw, 1 << 20))
+        raw = stream.unconsumed_tail
+    return left >= 0

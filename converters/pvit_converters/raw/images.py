@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from pvit_converters.raw.files import read_bytes
-from pvit_data.errors import SourceError
+from pvit_data.codecs.still import check_scans
+from pvit_data.errors import FormatError, SourceError
 from pvit_data.sample.sample import EncodedMedia
 
 MAX_FILE = 1 << 28
@@ -41,10 +42,13 @@ def decode_image(data: bytes, where: Path | str) -> Pixels:
                 raise ValueError(
                     f"{image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}"
                 )
+            if image.format == "JPEG":
+                check_scans(data, image.height, image.width)
             if image.mode in _SIXTEEN:
                 return _sixteen(np.asarray(image))
             return np.asarray(image if image.mode in _DIRECT else image.convert("RGB"))
     except (
+        FormatError,
         OSError,
         ValueError,
         SyntaxError,

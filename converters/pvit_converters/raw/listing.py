@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from pvit_converters.raw.places import permitted
 from pvit_data.errors import SourceError
 from pvit_data.storage.files import is_litter
 
@@ -26,17 +28,25 @@ def list_entries(folder: Path | str) -> list[Entry]:
     """Files and folders in a folder, by name.
 
     Raises:
-        SourceError: if it cannot be listed: `"missing-file"` or `"unreadable"`.
+        SourceError: if it cannot be listed: `"missing-file"`, `"unreadable"`, or `"outside-root"` as in `permitted`.
     """
+    permitted(folder)
     try:
         with os.scandir(folder) as found:
-            there = [e for e in found if is_data(e.name) and (e.is_file() or e.is_dir())]
+            there = [e for e in found if is_data(e.name) and _leads_somewhere(e)]
     except OSError as error:
         reason = "missing-file" if isinstance(error, FileNotFoundError) else "unreadable"
         raise SourceError(
             f"{folder}: cannot be listed ({error.strerror})", reason=reason
         ) from error
     return sorted(there, key=lambda entry: entry.name)
+
+
+def _leads_somewhere(entry: Entry) -> bool:
+    """Whether a file or folder is there; not behind a link in a circle, or one that may not be followed."""
+    with suppress(OSError):
+        return entry.is_file() or entry.is_dir()
+    return False
 
 
 def list_files(folder: Path | str, ending: str = "") -> list[str]:

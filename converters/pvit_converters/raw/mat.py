@@ -21,7 +21,7 @@ from pvit_data.errors import SourceError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MAX_FILE = 1 << 31
+MAX_FILE = 1 << 30
 MAX_BYTES = 256 << 20
 MAX_VARIABLES = 100_000
 _HEADER = 128
@@ -68,6 +68,11 @@ class _Variable:
     shape: tuple[int, ...]
     size: int  # bytes of the whole inflated element, its tag included
     body: int  # where the data element begins within it
+
+    @property
+    def decoded(self) -> int:
+        """Bytes of the array: files hold small whole numbers of a wide type as bytes."""
+        return math.prod(self.shape) * np.dtype(_CLASSES[self.kind]).itemsize
 
 
 class MatFile:
@@ -119,8 +124,11 @@ class MatFile:
         if self._names_hdf5 is not None:
             return safe_hdf5.read_hdf5(self.path, None, name=name, max_bytes=max_bytes).T
         variable = self._variables[name]
-        if variable.size > max_bytes:
-            message = f"{self.path}: '{name}' claims {variable.size} bytes, more than the limit of {max_bytes}"
+        size = max(variable.size, variable.decoded)
+        if size > max_bytes:
+            message = (
+                f"{self.path}: '{name}' claims {size} bytes, more than the limit of {max_bytes}"
+            )
             raise SourceError(message, reason="too-large")
         try:
             return self._decode(variable)

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pvit_converters.raw.files import read_bytes
+from pvit_converters.raw.files import read_bytes, regular_path
 from pvit_converters.raw.listing import is_data
 from pvit_data.errors import SourceError
 
 MARK = ".zip!"
 MAX_MEMBER = 1 << 30
+MAX_RATIO = 100  # of a large member; videos are hardly compressed at all, texts up to 20 times
+_SMALL = 1 << 25
 
 
 def members(path: Path) -> Iterator[tuple[str, int]]:
@@ -42,15 +44,7 @@ def read_place(root: Path, place: str) -> bytes:
     path = root / f"{archive}.zip"
     file = _open(path)
     try:
-        if (size := file.getinfo(member).file_size) > MAX_MEMBER:
-            raise SourceError(
-                f"{path}: '{member}' has {size} bytes, at most {MAX_MEMBER}", reason="too-large"
-            )
-        with file.open(member) as stream:
-            data = stream.read(size + 1)
-        if len(data) != size:
-            raise zipfile.BadZipFile(f"{len(data)} bytes, {size} promised")
-        return data
+        return _read(path, file, member)
     except KeyError as error:
         raise SourceError(f"{path}: no member '{member}'", reason="missing-file") from error
     except (
@@ -66,13 +60,31 @@ def read_place(root: Path, place: str) -> bytes:
         ) from error
 
 
-@lru_cache(maxsize=8)
+def _read(path: Path, file: zipfile.ZipFile, member: str) -> bytes:
+    info = file.getinfo(member)
+    size = info.file_size
+    limit = min(MAX_MEMBER, max(_SMALL, MAX_RATIO * info.compress_size))
+    if size > limit:
+        raise SourceError(
+            f"{path}: '{member}' has {size} bytes made of {info.compress_size}, at most {limit}",
+            reason="too-large",
+        )
+    with file.open(info) as stream:
+        data = stream.read(size)
+        if len(data) != size or stream.read(1):
+            raise zipfile.BadZipFile(f"{len(data)} bytes, {size} promised")
+    return data
+
+
 def _open(path: Path) -> zipfile.ZipFile:
+    return _opened(path, regular_path(path))
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, place: str) -> zipfile.ZipFile:
     """Kept open: reading the directory of half a million members takes seconds."""
     try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file", reason="missing-file") from error
+        return zipfile.ZipFile(place)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         message = f"{path}: not a complete zip archive ({error}); get it again"
         raise SourceError(message, reason="corrupt-zip") from error

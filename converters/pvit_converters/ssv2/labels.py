@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.raw.files import read_json
+from pvit_converters.raw.files import read_json, read_utf8
 from pvit_converters.ssv2.layout import FILES, LABEL_FOLDERS, label_file, no_labels
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
@@ -93,7 +93,7 @@ class Labels:
         """Labels of the test split by video, where the labels package has them."""
         paths = [self.root / folder / "test-answers.csv" for folder in LABEL_FOLDERS]
         path = next((p for p in paths if p.is_file()), None)
-        lines = path.read_text(encoding="utf-8-sig").splitlines() if path else []
+        lines = read_utf8(path).splitlines() if path else []
         return {video: name for video, _, name in (line.partition(";") for line in lines)}
 
 

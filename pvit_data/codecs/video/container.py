@@ -11,12 +11,27 @@ from typing import Any
 import av
 import av.error
 
+from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS, check_picture
 
 CODECS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "msmpeg4v2", "msmpeg4v3", "mjpeg"}
 )
+_SOUND = frozenset(
+    {"aac", "mp3", "mp3float", "opus", "vorbis", "ac3", "flac", "pcm_s16le", "pcm_u8"}
+)
+"""Never decoded here; but FFmpeg looks longer into a file whose sound it may not look at."""
+
+_LIMITS = {
+    "codec_whitelist": ",".join(sorted(CODECS | _SOUND)),
+    "max_pixels": str(MAX_PIXELS),
+    "max_streams": "64",
+    "protocol_whitelist": "none",
+}
+"""For whatever FFmpeg decodes while it opens a file, before anybody can ask what the file is."""
+
+_DEMUXERS = {"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm", "avi": "avi"}
 _ALWAYS_CLOSED = frozenset({"vp9", "av1", "libdav1d"})
 _CAREFUL = {"h264": "aggressive", "mjpeg": "explode"}
 """What makes FFmpeg's decoders report more of the damage that they meet, and nothing in sound files."""
@@ -72,9 +87,14 @@ def open_video(data: bytes, *, careful: bool = False) -> Any:
         careful: let the decoder report what it would otherwise hide.
 
     Raises:
-        FormatError: if there is no such stream, its codec is not allowed, or its pictures are too large.
+        FormatError: if there is no such stream, its codec is not allowed, its pictures are too large, or its tables
+            claim more than the file holds.
     """
-    container: Any = av.open(io.BytesIO(data), "r", format=container_format(data))
+    kind = container_format(data)
+    if kind == "mp4":
+        check_claims(data)
+    limits = {**_LIMITS, "format_whitelist": _DEMUXERS[kind]}
+    container: Any = av.open(io.BytesIO(data), "r", format=kind, options=limits)
     try:
         if len(container.streams.video) == 0:
             raise FormatError("file has no video stream")

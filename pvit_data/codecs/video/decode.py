@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pvit_data.codecs.video.container import Listing, list_frames, open_video, reported
+from pvit_data.codecs.video.cut import cut_off
 from pvit_data.codecs.video.picture import PartReader, orientation
 from pvit_data.codecs.video.seeking import by_seeking, front_to_back
-from pvit_data.codecs.video.survey import VideoInfo, first_look, ordered_frames
+from pvit_data.codecs.video.survey import VideoInfo, first_look, missing_frames, ordered_frames
 from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, check_decoded
@@ -25,18 +26,31 @@ __all__ = ["VideoInfo", "decode_sound", "decode_video", "probe_video"]
 def probe_video(data: bytes) -> VideoInfo:
     """Length, rate and size as the container lists them; only the first frame is decoded (`survey` decodes all).
 
+    The frames of AVI files, and of those that begin in the middle of a group, are counted: not all listed ones decode.
+
     Raises:
         FormatError: if the bytes are not a video of an allowed container and codec, or too large.
     """
     with reported("read"), open_video(data) as container:
-        total = len(list_frames(container).pts)
+        listing = list_frames(container)
+        total = len(listing.pts)
         if not total:
             raise FormatError(f"video has 0 frames, expected 1 to {MAX_FRAMES}")
         first = next(front_to_back(data), None)
         if first is None:
             raise FormatError("video has no frame that can be decoded")
+        if not (listing.exact and listing.is_key[0] and first.pts == listing.pts[0]):
+            total = _count(data)
         rate = float(container.streams.video[0].average_rate or 0)
         return VideoInfo(total, rate, *orientation(first).size(first.height, first.width))
+
+
+def _count(data: bytes) -> int:
+    count = 0
+    with suppress(av.error.FFmpegError):
+        for _ in front_to_back(data):
+            count += 1
+    return count
 
 
 def decode_video(
@@ -79,7 +93,7 @@ def decode_video(
 
 
 def decode_sound(data: bytes) -> tuple[UInt8[np.ndarray, "n h w 3"], str]:
-    """The frames before the first that the decoder marks as damaged, and what it says; "" if all are sound.
+    """The frames before the first that the decoder marks as damaged, and what is wrong; "" if all are there and sound.
 
     Raises:
         FormatError: if there are none, or the pictures change their size.
@@ -98,8 +112,9 @@ def decode_sound(data: bytes) -> tuple[UInt8[np.ndarray, "n h w 3"], str]:
             damage.append(f"a frame after frame {number} does not decode: {error}")
 
     with reported("decoded"), open_video(data) as container:
-        frames = _stack(pictures(), len(list_frames(container).pts), PartReader(None, None))
-    return frames, "".join(damage)
+        listing = list_frames(container)
+        frames = _stack(pictures(), len(listing.pts), PartReader(None, None))
+    return frames, "".join(damage) or cut_off(data) or missing_frames(listing, len(frames))
 
 
 def _wanted(

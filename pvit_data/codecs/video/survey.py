@@ -23,6 +23,7 @@ from pvit_data.codecs.video.container import (
     open_video,
     reported,
 )
+from pvit_data.codecs.video.cut import cut_off
 from pvit_data.codecs.video.picture import Turns, checksum
 from pvit_data.codecs.video.seeking import by_seeking, front_to_back
 from pvit_data.errors import FormatError
@@ -217,19 +218,26 @@ def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
             notes.take(picture)
     except av.error.FFmpegError as error:
         return size, f"frame {len(notes.pts)} does not decode: {error}"
-    return size, ""
+    return size, cut_off(data)
+
+
+def missing_frames(listing: Listing, decoded: int) -> str:
+    """What is said of a file of which fewer frames decode than its container lists; "" if that is not known."""
+    if not listing.exact or decoded >= len(listing.pts):
+        return ""
+    return f"{len(listing.pts)} frames are listed, {decoded} decode"
 
 
 def _problem(container: Any, notes: _Notes, damage: str) -> Problem | None:
-    listed, decoded = len(notes.listing.pts), len(notes.pts)
+    decoded = len(notes.pts)
     if damage:
         return Problem("damaged-video", decoded, damage)
     if container.format.name == "avi":  # read from the start, always
         return None
     if not notes.listing.exact:
         return Problem("unordered-video", 0, "not every frame has a time of its own")
-    if decoded < listed:
-        return Problem("damaged-video", decoded, f"{listed} frames are listed, {decoded} decode")
+    if missing := missing_frames(notes.listing, decoded):
+        return Problem("damaged-video", decoded, missing)
     if (number := notes.disorder()) is not None:
         text = f"frame {number} does not come in the order of times"
         return Problem("unordered-video", number, text)

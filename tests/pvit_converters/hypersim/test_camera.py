@@ -130,7 +130,7 @@ def test_compact_tables_round_trip(tables: Tables) -> None:
         ("{head}\nai_001_001,x{ones}\n", ":2: unexpected scene ai_001_001"),
         ("{head}\nai_001_001,1{ones}\n", "looks forward"),
         ("{head}\nai_001_001,1\n", "too few columns"),
-        ("\xff\xfe", "cannot be read as CSV"),
+        ("\xff\xfe", "not a text in UTF-8"),
     ],
 )
 def test_bad_tables_are_named(tmp_path, text: str, part: str) -> None:

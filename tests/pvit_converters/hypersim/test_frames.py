@@ -322,7 +322,7 @@ def test_unexpected_files_are_named(make_hypersim: Make, write_array: Make, name
 
 
 def test_truncated_files_are_named(make_hypersim: Make) -> None:
-    for name, reason in (("depth_meters.hdf5", "corrupt-hdf5"), ("tonemap.jpg", "corrupt-jpeg")):
+    for name, reason in (("depth_meters.hdf5", "corrupt-hdf5"), ("tonemap.jpg", "corrupt-image")):
         raw = make_hypersim(frames=1, scenes=("ai_901_001",), name=f"raw-{reason}")
         path = raw.file("ai_901_001", 0, name)
         path.write_bytes(path.read_bytes()[:-200])

@@ -24,6 +24,8 @@ class ToyOptions(ConverterOptions):
     kill: tuple[str, ...] = ()
     kill_once: Path | None = None
     interrupt: tuple[str, ...] = ()
+    exit: tuple[str, ...] = ()
+    broken: str = ""
     colour: int = 1
     seconds: float = 0
     reverse: bool = False
@@ -41,6 +43,11 @@ class ToyConverter(Converter):
         produces=("rgb",),
     )
     Options = ToyOptions
+
+    def __init__(self, root: Path, options: Any = None) -> None:
+        super().__init__(root, options)
+        if self.opts.broken and _is_worker():
+            raise _error(self.opts.broken)
 
     @property
     def opts(self) -> Any:
@@ -65,6 +72,8 @@ class ToyConverter(Converter):
             raise Unwanted("too dull")
         if item.key in self.opts.interrupt:
             raise Interrupted("stopped")
+        if item.key in self.opts.exit and _is_worker():
+            raise SystemExit(3)
         if item.key in self.opts.kill and "PYTEST_CURRENT_TEST" in os.environ and _is_worker():
             os.kill(os.getpid(), signal.SIGKILL)
         once = self.opts.kill_once
@@ -76,6 +85,23 @@ class ToyConverter(Converter):
         meta = {"warnings": ["odd"] if n == 1 else []}
         rgb = rng.integers(0, 255, (1, 16, 16, 3), np.uint8)
         return Sample(key=item.key, group=item.group, rgb=rgb, action=g % 2, meta=meta)
+
+
+class AwkwardError(Exception):
+    """Made from two values, which pickling forgets."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one)
+        self.two = two
+
+
+def _error(kind: str) -> Exception:
+    errors = {
+        "ZeroDivisionError": ZeroDivisionError("by zero"),
+        "SourceError": SourceError("broken", reason="odd"),
+        "AwkwardError": AwkwardError("one", "two"),
+    }
+    return errors[kind]
 
 
 def _is_worker() -> bool:

@@ -1,12 +1,15 @@
 """Videos of other people: the decoder's order is the truth, however a file is read, and damage does not pass."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 import pvit_data
+from pvit_converters.raw.video import clip_of
 from pvit_data.codecs.video import (
     check_stored,
     decode_sound,
@@ -16,9 +19,10 @@ from pvit_data.codecs.video import (
     storable,
     survey,
 )
+from pvit_data.codecs.video.cut import cut_off
 from pvit_data.codecs.video.encode import playing_rate
 from pvit_data.codecs.window import Window
-from pvit_data.errors import FormatError
+from pvit_data.errors import FormatError, SourceError
 from pvit_data.sample.sample import EncodedMedia, Sample
 from pvit_data.validate import validate
 from tests.pvit_data import odd_videos as odd
@@ -106,8 +110,6 @@ def test_marked_damage_is_never_stored(count: int, seed: int) -> None:
 
 def plain_decode(data: bytes) -> tuple[np.ndarray, bool]:
     """The pictures before the first that PyAV marks, and whether there is a mark."""
-    import io
-
     pictures = []
     with av.open(io.BytesIO(data)) as container:
         try:
@@ -182,7 +184,7 @@ def test_a_file_cut_at_an_open_group_has_the_frames_that_decode(videos: dict[str
     keys = [place for place, packet in enumerate(odd.packets(data)) if packet.is_keyframe]
     cut = odd.remuxed(data, "matroska", skip=keys[1])
     found = survey(cut)
-    assert found.info.num_frames < probe_video(cut).num_frames
+    assert found.info.num_frames == probe_video(cut).num_frames < len(list(odd.packets(cut)))
     seen = odd.numbers(decode_sound(cut)[0])
     assert seen == list(range(odd.COUNT - len(seen), odd.COUNT))
     assert odd.numbers(decode_video(cut, np.arange(found.info.num_frames))) == seen
@@ -194,3 +196,78 @@ def test_a_short_file_with_pixels_that_nothing_writes_is_not_sound() -> None:
     found = survey(data).problem
     assert found is not None
     assert found.frame == 4
+
+
+@pytest.mark.parametrize(("container", "skip"), [("avi", 3), ("mp4", 3), ("matroska", 3)])
+def test_frames_that_are_listed_and_do_not_decode_are_not_counted(
+    videos: dict[str, bytes], container: str, skip: int
+) -> None:
+    """Files that begin in the middle of a group: what indexing foreign tars notes can be read."""
+    cut = odd.remuxed(videos["h264_b.avi"], container, skip=skip)
+    frames, _ = plain_decode(cut)
+    assert probe_video(cut).num_frames == len(frames) < len(list(odd.packets(cut)))
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "how"),
+    [
+        ("webm", "libvpx", {}),
+        ("avi", "libvpx-vp9", {}),
+        ("matroska", "libx264", {}),
+        ("mp4", "libvpx-vp9", FRAGMENTS),
+        ("mp4", "mpeg4", FRAGMENTS),
+    ],
+)
+def test_files_that_end_early_are_called_damaged(container: str, codec: str, how: dict[str, str]) -> None:
+    """Also where they end between two frames, so that no decoder sees it."""
+    file = io.BytesIO()
+    written(file, container, codec, odd.noise(24), how)
+    data = file.getvalue()
+    assert cut_off(data) == ""
+    assert survey(data).problem is None
+    last = list(odd.packets(data))[17]
+    short = data[: data.rindex(bytes(last))]
+    before, _ = plain_decode(short)
+    problem = survey(short).problem
+    assert problem is not None
+    assert problem.kind == "damaged-video"
+    frames, damage = decode_sound(short)
+    assert damage == problem.text
+    assert len(frames) == problem.frame >= 8
+    np.testing.assert_array_equal(frames, before[: len(frames)])
+    assert clip_of(short, "x").warnings == ("damaged-video-re-encoded",)
+    with pytest.raises(SourceError, match=r"damaged|is cut off"):
+        clip_of(short, "x", rescue=False)
+
+
+def test_streams_that_say_no_length_are_not_called_damaged() -> None:
+    """As browsers and pipes write them."""
+
+    class Pipe:
+        """A file that cannot be sought."""
+
+        def __init__(self) -> None:
+            self.data = b""
+
+        def write(self, data: bytes) -> int:
+            """Takes all."""
+            self.data += bytes(data)
+            return len(data)
+
+    for container, codec in (("webm", "libvpx"), ("avi", "mpeg4"), ("matroska", "libx264")):
+        pipe = Pipe()
+        written(pipe, container, codec, odd.frames(8), {})
+        assert cut_off(pipe.data) == ""
+        assert survey(pipe.data).problem is None
+
+
+def written(file: Any, container: str, codec: str, pictures: list[np.ndarray], how: dict[str, str]) -> None:
+    with av.open(file, "w", format=container, options=how) as out:
+        stream: Any = out.add_stream(codec, rate=20, options={"g": "6", "deadline": "realtime"})
+        stream.height, stream.width, stream.pix_fmt = odd.HEIGHT, odd.WIDTH, "yuv420p"
+        for pixels in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.composition import MixturePart, Schedule, shares
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.order import dealt, epoch_order
+from pvit_data.mixing.nodes import NodeBlocks, dealt
+from pvit_data.mixing.order import EpochOrder, seeded
 from pvit_data.mixing.sources import MixtureSource
 from pvit_data.sample.sample import Sample
 from tests.pvit_data.memory_set import MemorySet
@@ -184,9 +185,9 @@ def test_dealing_is_a_permutation(number: int) -> None:
 
 def test_shuffling_reads_few_blocks_at_a_time_and_still_mixes_well() -> None:
     rows, block, window = 200_000, 64, 64 * 256
-    order = epoch_order(0, "a", 0, rows, block, window)
+    order = EpochOrder(0, "a", 0, rows, block, window).array()
     assert sorted(order) == list(range(rows))
-    assert not (order == epoch_order(0, "a", 1, rows, block, window)).all()
+    assert not (order == EpochOrder(0, "a", 1, rows, block, window).array()).all()
     neighbours = np.corrcoef(order[:-1], order[1:])[0, 1]
     assert abs(neighbours) < 4 / np.sqrt(rows) + 0.005
     blocks = [len(set(order[i : i + window] // block)) for i in range(0, rows, window)]
@@ -197,6 +198,77 @@ def test_shuffling_reads_few_blocks_at_a_time_and_still_mixes_well() -> None:
     # Any window covers the whole source: its block numbers are spread like a uniform sample.
     quarter = np.histogram(order[:window], bins=4, range=(0, rows))[0] / window
     assert np.abs(quarter - 0.25).max() < 0.12
+
+
+def whole_order(seed: int, part: str, epoch: int, num_rows: int, block: int, window: int) -> np.ndarray:
+    """The same permutation made at once, as a list of all rows."""
+    rng = seeded(seed, "order", part, epoch)
+    if num_rows <= window:
+        return rng.permutation(num_rows)
+    starts = rng.permutation(np.arange(0, num_rows, block))
+    order = (starts[:, None] + np.arange(block)).ravel()
+    order = order[order < num_rows]
+    for begin in range(0, num_rows, window):
+        rng.shuffle(order[begin : begin + window])
+    return order
+
+
+@given(st.integers(1, 3000), st.sampled_from([1, 3, 8]), st.sampled_from([16, 64, 100]), st.integers(0, 5))
+def test_an_order_looked_up_place_by_place_is_the_whole_one(rows: int, block: int, window: int, epoch: int) -> None:
+    expected = whole_order(3, "part", epoch, rows, block, window)
+    np.testing.assert_array_equal(EpochOrder(3, "part", epoch, rows, block, window).array(), expected)
+    places = np.random.default_rng(0).integers(0, rows, 50)
+    order = EpochOrder(3, "part", epoch, rows, block, window)
+    assert [order[int(place)] for place in places] == expected[places].tolist()
+
+
+@given(st.integers(1, 2000), st.sampled_from([1, 8, 32]), st.sampled_from([2, 3, 8]))
+def test_nodes_share_all_rows_in_whole_blocks(rows: int, block: int, nodes: int) -> None:
+    blocks = NodeBlocks(0, "a", rows, block, nodes)
+    assert blocks.sizes.sum() == rows
+    own = [[blocks.row(node, i) for i in range(size)] for node, size in enumerate(blocks.sizes.tolist())]
+    assert sorted(row for mine in own for row in mine) == list(range(rows))
+    owners = [{row // block for row in mine} for mine in own]
+    assert sum(map(len, owners)) == -(-rows // block)
+    places = [blocks.place(p) for p in range(rows)]
+    assert len(set(places)) == rows
+    assert all(0 <= place < blocks.sizes[node] for node, place in places)
+    turns = [node for node, _ in places[: int(blocks.sizes.min()) * nodes]]
+    assert turns == [i % nodes for i in range(len(turns))]
+
+
+@pytest.mark.parametrize("nodes", [4, 8])
+def test_nodes_change_who_reads_what_and_nothing_else(nodes: int) -> None:
+    """Every row once per epoch, batches composed as before, and the rows of a part nearly all of its own blocks."""
+    sizes = {"real": 3000, "deep": 1700}
+    sources = [
+        MixtureSource(MemorySet(light(sizes["real"], "real", action=1))),
+        MixtureSource(MemorySet(light(sizes["deep"], "deep", **DEPTH), {"deep": ("depth",)}), "auxiliary"),
+    ]
+    one = Mixture(sources, 32, seed=1, block=8, window=64)
+    several = Mixture(sources, 32, seed=1, block=8, window=64, nodes=nodes)
+    share = 32 // nodes
+    seen: dict[tuple[int, int], list[int]] = {}
+    readers: dict[tuple[int, int], Counter[int]] = {}
+    for step in range(3 * one.steps_per_epoch):
+        draws = several.draws(step)
+        assert Counter(d.source for d in draws) == Counter(d.source for d in one.draws(step))
+        assert [d for i in range(0, 32, share) for d in several.draws(step, slice(i, i + share))] == draws
+        for place, draw in enumerate(draws):
+            seen.setdefault((draw.source, draw.epoch), []).append(draw.row)
+            readers.setdefault((draw.source, draw.row // 8), Counter())[place // share] += 1
+    total = sum(sum(counts.values()) for counts in readers.values())
+    strange = total - sum(max(counts.values()) for counts in readers.values())
+    assert strange <= 0.06 * total
+    for (source, epoch), rows in seen.items():
+        assert len(set(rows)) == len(rows)
+        if (source, epoch + 1) in seen:
+            assert sorted(rows) == list(range(list(sizes.values())[source]))
+
+
+def test_nodes_must_divide_the_batch() -> None:
+    with pytest.raises(ConfigError, match="batch_size 32 cannot be cut into 5 equal parts"):
+        Mixture([MixtureSource(MemorySet(light(40, "real", action=1)))], 32, nodes=5)
 
 
 def test_shares_are_exact_where_weights_are() -> None:

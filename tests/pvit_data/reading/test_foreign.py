@@ -16,7 +16,8 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.reading.foreign_index import NAME, index_foreign
+from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign_table import NAME
 from pvit_data.validate import validate
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
@@ -227,6 +228,36 @@ def test_split_from_whole_words(shard: str, split: str, tmp_path: Path) -> None:
     found = index_foreign(tmp_path)
     assert pvit_data.open(tmp_path).column("split").tolist() == [split]
     assert found.ambiguous == ([shard] if shard in ("train_val-0.tar", "train-test/0.tar") else [])
+
+
+@pytest.mark.parametrize(
+    ("shards", "places"),
+    [
+        (["train/0.tar", "validation/0.tar"], [("webdataset", "train"), ("webdataset", "val")]),
+        (["moves/Train/0.tar", "moves/test/0.tar"], [("moves", "train"), ("moves", "test")]),
+        (["coco/val2017/0.tar", "coco/1.tar"], [("coco", "val"), ("coco", "train")]),
+        (["training_set/0.tar"], [("training_set", "train")]),
+        (["a/train/0.tar", "b/train/0.tar"], [("a", "train"), ("b", "train")]),
+    ],
+)
+def test_folders_named_for_a_split_are_no_sources(
+    shards: list[str], places: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """So that what was trained on one of them can be evaluated on the other."""
+    for number, shard in enumerate(shards):
+        tar(tmp_path / shard, {f"{number}.txt": b"a"})
+    index_foreign(tmp_path)
+    ds = pvit_data.open(tmp_path)
+    found = dict(zip(ds.column("key"), zip(ds.column("source"), ds.column("split"), strict=True), strict=True))
+    assert [found[str(number)] for number in range(len(shards))] == places
+
+
+def test_folders_that_are_called_like_tars(tmp_path: Path) -> None:
+    """As some unpack them."""
+    tar(tmp_path / "train-0.tar", {"a.txt": b"a"})
+    (tmp_path / "train-1.tar").mkdir()
+    assert index_foreign(tmp_path).shards == 1
+    assert validate(tmp_path).ok
 
 
 def test_hidden_members_and_litter(tmp_path: Path) -> None:

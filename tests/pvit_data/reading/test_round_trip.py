@@ -9,6 +9,7 @@ import pytest
 import pvit_data
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.validate import validate
 from tests.pvit_data.samples import SPACES, T, bare_sample, full_sample
 
 
@@ -95,6 +96,18 @@ def test_fields_by_their_former_name(folder: Path) -> None:
         pvit_data.open(folder, fields=["rgb"], tasks=["depth"])
     with pytest.raises(UsageError, match=r"unknown field 'dept': .*did you mean 'depth'"):
         pvit_data.open(folder, fields=["dept"])
+
+
+def test_a_group_named_after_a_file_that_is_no_utf8(tmp_path: Path) -> None:
+    r"""Written as JSON writes such bytes, in the record as in the index: one name, whoever reads."""
+    with pvit_data.ShardWriter(tmp_path, "mine", spaces=SPACES) as writer:
+        for seed, group in enumerate((b"caf\xe9", b"caf\xe8")):
+            sample = full_sample(seed)
+            sample.group = group.decode("utf-8", "surrogateescape")
+            writer.write(sample)
+    dataset = pvit_data.open(tmp_path)
+    assert dataset.column("group").tolist() == [sample.group for sample in dataset] == [r"caf\udce9", r"caf\udce8"]
+    assert validate(tmp_path, deep=True).ok
 
 
 def test_annotated_but_empty_differs_from_not_annotated(tmp_path: Path) -> None:

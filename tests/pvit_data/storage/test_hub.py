@@ -190,7 +190,7 @@ def test_shards_without_manifest_are_found_and_streamed(hub: Hub, tmp_path: Path
     hub.push({name: data for name, data in found.items() if name.endswith(".tar")})
     code = f"""
 say(*[s.key for s in pvit_data.open("hf://datasets/{REPO}")])
-say(Storage("hf://datasets/{REPO}").hash("{SHARD}")[1])
+say(Storage("hf://datasets/{REPO}").hash("{SHARD}", 1 << 30)[1])
 """
     lines = finish(start(hub, code, tmp_path))
     assert lines == ["mine-0000 mine-0001", hashlib.sha256(found[SHARD]).hexdigest()]

@@ -11,8 +11,9 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import StorageError, UsageError
+from pvit_data.storage.ahead import STREAM_BYTES
 from pvit_data.storage.cache import Cache
-from pvit_data.storage.storage import STREAM_BYTES, Storage
+from pvit_data.storage.storage import Storage
 from tests.pvit_data.range_server import Traffic, serve
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, full_sample
@@ -55,20 +56,20 @@ def test_a_hundred_bytes_cost_a_hundred(server: Traffic, folder: Path) -> None:
 
 def test_a_server_without_ranges_is_named(server: Traffic) -> None:
     server.ranges = False
-    with pytest.raises(StorageError, match=r"big\.bin: the server ignores byte ranges"):
+    with pytest.raises(StorageError, match=r"big\.bin: the server sends more than the 100 .* ignores byte ranges"):
         Storage(server.url).read_range("big.bin", 5, 100)
 
 
 def test_streams_read_ahead_and_move_everything_once(server: Traffic, folder: Path) -> None:
     truth = (folder / "big.bin").read_bytes()
-    with Storage(server.url).stream("big.bin") as read:
-        first = read(10)
-        rest = b"".join(iter(lambda: read(100_000), b""))
+    with Storage(server.url).stream("big.bin") as stream:
+        first = stream.read(10)
+        rest = b"".join(iter(lambda: stream.read(100_000), b""))
     assert first + rest == truth
     assert [size for _, size in server.sent] == [STREAM_BYTES, STREAM_BYTES, 12345]
     server.sent.clear()
-    with Storage(server.url).stream("big.bin") as read:
-        read(10)
+    with Storage(server.url).stream("big.bin") as stream:
+        stream.read(10)
     assert server.bytes <= 2 * STREAM_BYTES  # left early
 
 
@@ -103,7 +104,7 @@ def test_damaged_or_outdated_blocks_are_fetched_again(server: Traffic, folder: P
     truth = (folder / "big.bin").read_bytes()
     storage = Storage(server.url, tmp_path / "cache")
     assert storage.read_range("big.bin", 100, 50) == truth[100:150]
-    (block,) = (p for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    (block,) = (tmp_path / "cache").glob("*/*")
     data = block.read_bytes()
     for broken in (data[:1000], b"", data[:120] + b"XYZ" + data[123:]):
         block.write_bytes(broken)

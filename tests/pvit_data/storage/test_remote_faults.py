@@ -15,8 +15,9 @@ import pvit_data
 from pvit_cli.common import describe
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.storage import remote
+from pvit_data.storage.ahead import STREAM_BYTES
 from pvit_data.storage.cache import Cache
-from pvit_data.storage.storage import STREAM_BYTES, Storage
+from pvit_data.storage.storage import Storage
 from tests.pvit_data.range_server import Traffic, serve
 from tests.pvit_data.reading.test_damage import same
 from tests.pvit_data.samples import SPACES, full_sample
@@ -166,11 +167,11 @@ def test_a_file_replaced_midway_ends_its_stream(server: Traffic, folder: Path, e
     rng = np.random.default_rng(0)
     path.write_bytes(rng.bytes(3 * STREAM_BYTES))
     os.utime(path, (1e9, 1e9))
-    with Storage(server.url).stream("big.bin") as read:
-        assert read(100) == path.read_bytes()[:100]
+    with Storage(server.url).stream("big.bin") as stream:
+        assert stream.read(100) == path.read_bytes()[:100]
         path.write_bytes(rng.bytes(3 * STREAM_BYTES))
         with pytest.raises(StorageError, match=r"big\.bin: was changed while it was read"):
-            list(iter(lambda: read(1 << 20), b""))
+            list(iter(lambda: stream.read(1 << 20), b""))
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -52,16 +52,19 @@ def test_wrapped(given: dict[str, torch.Tensor], kind: str, tmp_path: Path) -> N
     assert all(torch.equal(own[n if n.startswith("head.") else f"backbone.{n}"], v) for n, v in given.items())
 
 
-def test_other_objects_are_named_and_never_run(given: dict[str, torch.Tensor], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [*WRAPPED, "the network itself"])
+def test_other_objects_are_named_and_never_run(given: dict[str, torch.Tensor], kind: str, tmp_path: Path) -> None:
+    """And the command that the message gives saves what is wanted, wherever in the file it lies."""
     path = tmp_path / "a.pth"
-    content = {"model_state": given, "args": argparse.Namespace(lr=1), "best": np.float64(0.5)}
+    content = {"model": small(174)} if kind not in WRAPPED else WRAPPED[kind](given)
+    content |= {"args": argparse.Namespace(lr=1), "best": np.float64(0.5)}
     torch.save(content, path)
     with pytest.raises(SourceError, match=r"other objects beside its tensors .argparse\.Namespace") as caught:
         load_backbone_checkpoint(small(174), path)
     assert "\x1b" not in str(caught.value)
     command = re.search(r'python -c "(.*)"', str(caught.value))
     assert command is not None
-    exec(command[1].replace("plain.pth", str(tmp_path / "plain.pth")))
+    exec(command[1].replace("plain.pth", str(tmp_path / "plain.pth")), {})
     assert load_backbone_checkpoint(small(174), tmp_path / "plain.pth").fresh == []
 
 

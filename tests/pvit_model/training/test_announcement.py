@@ -88,3 +88,24 @@ def test_a_dry_run_refuses_a_folder_in_use(
     where = [word for url in shards for word in ("--shards", url)]
     assert main(["train", *where, "--recipe", tiny_recipe, "--out", str(run_folder), "--dry-run"]) == 2
     assert "already holds a run" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_to_resume_what_the_run_would(
+    run_folder: Path, shards: list[str], turned: list[str], tiny_recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other data, and another setting; nothing is written either way."""
+
+    def resume(folders: list[str], *more: str) -> int:
+        where = [word for url in folders for word in ("--shards", url)]
+        return main(
+            ["train", *where, "--recipe", tiny_recipe, "--out", str(run_folder), "--resume", "--dry-run", *more]
+        )
+
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+    assert resume(shards) == 0
+    assert resume(turned) == 2
+    assert "was changed since the run began" in capsys.readouterr().err
+    assert resume(turned, "--allow-changed-data") == 0
+    assert resume(shards, "--set", "optim.lr=0.5") == 2
+    assert "--resume: optim.lr was" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before

@@ -2,20 +2,25 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 
 from pvit_data.errors import ConfigError
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.log import read_log
+from pvit_model.training.engine import own_address, store_at
 from pvit_model.training.sharded import check_sharding
 from pvit_model.training.trainer import run_plan
+from tests.sockets import listeners
 
 RANKS = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 QUIET = ("run.log_every=1", "run.predictions=0", "run.timeout_s=20")
@@ -102,3 +107,58 @@ def test_restarted_ranks_do_not_meet_the_dead(tmp_path: Path) -> None:
     done = run([*RANKS, "--standalone", "--max-restarts", "2", str(script)])
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.count("met 2") == 2
+
+
+LISTENING = """
+import os
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+from pvit_model.training.engine import join_ranks
+from tests.sockets import listeners
+
+os.environ["MASTER_ADDR"] = os.environ.get("ADDRESS", os.environ["MASTER_ADDR"])
+join_ranks(timedelta(seconds=60))
+dist.all_reduce(torch.ones(3))
+print(*(f"listens {text}\\n" for text in listeners(os.getpid())), sep="", flush=True)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_ranks_of_one_machine_listen_at_its_loopback_address(tmp_path: Path) -> None:
+    """The kernel's word: whatever name torchrun calls the machine, no other one reaches the ranks' store."""
+    script = tmp_path / "listening.py"
+    script.write_text(LISTENING)
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    for more in ({}, {"ADDRESS": network_address()}):
+        command = [*RANKS, "--standalone", str(script)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=150, check=False, env=os.environ | environment | more
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        found = [line.split() for line in done.stdout.splitlines() if line.startswith("listens")]
+        assert len(found) >= 2
+        assert all(kind == "tcp" and where.startswith("0100007F:") for _, kind, where in found), found
+
+
+def network_address() -> str:
+    """An address of this machine that others can reach; its loopback address where it has none."""
+    with socket.socket(type=socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(way.getsockname()[0])
+
+
+def test_ranks_of_several_machines_listen_at_one_address() -> None:
+    """At the one from which rank 0 reaches torchrun's store; a loopback address would be of no use to the others."""
+    with socket.create_server(("127.0.0.1", 0)) as agents:
+        assert own_address("127.0.0.1", agents.getsockname()[1]) == network_address()
+    store = store_at(network_address(), timedelta(seconds=5))
+    client = TCPStore(store.host, store.port, is_master=False, timeout=timedelta(seconds=5))
+    client.set("key", "value")
+    assert store.get("key") == b"value"
+    packed = "".join(f"{int(part):02X}" for part in reversed(network_address().split(".")))
+    assert f"tcp {packed}:{store.port:04X}" in listeners(os.getpid())

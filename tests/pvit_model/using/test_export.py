@@ -11,6 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from pvit_cli.model import main
+from pvit_data.errors import StorageError
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.training.trainer import run_plan
@@ -55,7 +56,7 @@ def test_export_to_a_full_disk(
     assert main(["export", "--model", str(run_folder), str(tmp_path / "model")]) == 1
     said = capsys.readouterr().err
     assert "no space left on the device; free some space and run the same command again" in said
-    assert "model.safetensors" in said
+    assert f"error: {tmp_path / 'model' / 'model.safetensors'}: " in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,8 +77,28 @@ def test_training_on_a_full_disk(
     plan = make_plan(load_recipe(tiny_recipe), shards)
     with monkeypatch.context() as patch:
         fail_with(patch, error)
-        with pytest.raises((OSError, KeyboardInterrupt)) as caught:
+        with pytest.raises((StorageError, KeyboardInterrupt)) as caught:
             run_plan(plan, tmp_path / "run")
-        assert getattr(caught.value, "errno", errno.ENOSPC) == errno.ENOSPC
+        if error is FULL:
+            assert "free some space and run the same command with --resume" in str(caught.value)
     assert [p for p in files(tmp_path) if p.stat().st_size <= 4 or p.name.startswith(".")] == []
+    assert run_plan(plan, tmp_path / "run", resume=True).steps == 6
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "plan.txt", "data.json"])
+def test_a_disk_that_is_full_from_the_beginning(
+    name: str, shards: list[str], tiny_recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever file had no room: what is said then leads to a finished run."""
+    plan, write = make_plan(load_recipe(tiny_recipe), shards), Path.write_bytes
+
+    def write_bytes(self: Path, data: Any) -> int:
+        if name in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_bytes)
+        with pytest.raises(StorageError, match="with --resume"):
+            run_plan(plan, tmp_path / "run")
     assert run_plan(plan, tmp_path / "run", resume=True).steps == 6

@@ -1,6 +1,7 @@
 """Predictions on any video: what is written, how the clip is made, and clear errors for what is no video."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,25 @@ def test_everything_is_written(run_folder: Path, video: str, tmp_path: Path) -> 
     assert overlay.shape[0] == 4
     assert sheet.shape == (4 * overlay.shape[1], overlay.shape[2], 3)
     assert sheet.shape[1] >= 6 * 224  # the input and five outputs side by side
+
+
+def test_classes_are_named_by_the_models_own_table(run_folder: Path, video: str, tmp_path: Path) -> None:
+    """Whatever order the classes stand in anywhere else: the table that was saved with the weights counts."""
+    model, inference = load_model(str(run_folder))
+    views, _, _ = make_views(*read_video(video), inference)
+    with torch.no_grad():
+        logits = torch.stack([model(normalised(view[None], inference)).logits[0] for view in views])
+    share = logits.softmax(-1).mean(0)
+    assert inference.action is not None
+    expected = [inference.action.classes[i] for i in share.argsort(descending=True).tolist()]
+    assert [a.name for a in predict(video, str(run_folder), top=9).actions] == expected
+    turned = tmp_path / "turned"
+    shutil.copytree(find_model(str(run_folder)), turned)
+    text = json.loads((turned / "inference.json").read_text())
+    text["action"]["classes"].reverse()  # another table: other names for the same outputs
+    (turned / "inference.json").write_text(json.dumps(text))
+    names = dict(zip(inference.action.classes, reversed(inference.action.classes), strict=True))
+    assert [a.name for a in predict(video, str(turned), top=9).actions] == [names[name] for name in expected]
 
 
 def test_a_hold_out_clip_is_seen_as_in_evaluation(run_folder: Path, shards: list[str], tmp_path: Path) -> None:

@@ -52,14 +52,18 @@ def _engine_flags() -> list[Flag]:
             "scheduler",
             str | None,
             None,
-            "address of a Dask scheduler to use instead of local processes",
+            "tls://HOST:PORT of a Dask scheduler to use instead of local processes",
             how,
         ),
+        Flag("tls_ca", Path | None, None, "the cluster's certificate authority, PEM", how),
+        Flag("tls_cert", Path | None, None, "certificate of this client, signed by it, PEM", how),
+        Flag("tls_key", Path | None, None, "private key of that certificate, PEM", how),
         Flag("task_index", int, 0, "number of this job in a job array", how, 0),
         Flag("num_tasks", int, 1, "jobs in the job array", how, 1),
         Flag("max_failed", str, "10", "percent of the samples that may fail", how),
         Flag("retry_failed", bool, False, "convert shards again in which samples failed", how),
         Flag("check_space", bool, True, "refuse to start on a disk that is too small", how),
+        Flag("follow_links", bool, False, "read what links in ROOT lead to outside of it", how),
         Flag(
             "dry_run",
             bool,
@@ -135,7 +139,9 @@ def _convert(
         filters=values["filter"],
         encodings=parse_encodings(values["encode"]),
     )
-    passed_on = "workers scheduler task_index num_tasks append overwrite retry_failed check_space"
+    passed_on = (
+        "workers task_index num_tasks append overwrite retry_failed check_space follow_links"
+    )
     job = Job(
         converter=converter,
         root=root,
@@ -143,9 +149,21 @@ def _convert(
         options=_options(converter, own),
         settings=settings,
         max_failed=parse_percent(values["max_failed"]),
+        scheduler=_scheduler(values),
         **{name: values[name] for name in passed_on.split()},
     )
     return _preview(job, values["json"]) if values["dry_run"] else _run(job, values["json"])
+
+
+def _scheduler(values: dict[str, Any]) -> Any:
+    from pvit_converters.engine.executors.cluster import Scheduler
+
+    files = {name: values[f"tls_{name}"] for name in ("ca", "cert", "key")}
+    if values["scheduler"] is not None:
+        return Scheduler(values["scheduler"], **files)
+    if given := [f"--tls-{name}" for name, path in files.items() if path is not None]:
+        raise UsageError(f"{given[0]}: only of use with --scheduler")
+    return None
 
 
 def _options(converter: Any, values: dict[str, Any]) -> Any:

@@ -35,7 +35,8 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Index foreign WebDataset tars, so that pvit_data.open reads any sample and member without scanning."""
-    from pvit_data.reading.foreign_index import NAME, index_foreign, read_classes
+    from pvit_data.reading.foreign_index import index_foreign, read_classes
+    from pvit_data.reading.foreign_table import NAME
 
     space = None if classes is None else read_classes(classes)
     with progress("index", "shards") as update:

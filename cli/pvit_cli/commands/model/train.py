@@ -66,21 +66,23 @@ def train(
     say_opened([config.model.init_from], [*shards, *changes], partial(say, stderr=True))
     plan = make_plan(config, shards)
     if dry_run:
-        _print_plan(plan, out, resume)
+        _print_plan(plan, out, resume, allow_changed_data)
         return
     from pvit_model.training.trainer import run_plan
 
     run_plan(plan, out, console(), resume, fast_dev_run, allow_changed_data)
 
 
-def _print_plan(plan: Any, out: Path, resume: bool) -> None:
+def _print_plan(plan: Any, out: Path, resume: bool, allow_changed_data: bool) -> None:
     """The plan; refuses what the run would refuse."""
     from pvit_model.runs.folder import prepare
+    from pvit_model.runs.resume import start_of
     from pvit_model.training.build import announcement, build_network
     from pvit_model.training.engine import check_precision
 
     prepare(out, resume, is_main=False)
     check_precision(plan.config.run)
     weights: list[str] = []
-    network = build_network(plan, weights.append, started=resume)
-    say(*announcement(network, plan, out, weights))
+    start = start_of(plan, out, resume, allow_changed_data)
+    network = build_network(start.plan, weights.append, started=start.checkpoint is not None)
+    say(*announcement(network, start.plan, out, weights))

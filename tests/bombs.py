@@ -1,0 +1,53 @@
+"""Runs Python in a process of its own and measures it: what a hostile file costs shows nowhere else."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+MEMORY, SECONDS = 1.5e9, 10.0
+
+_BEFORE = "import sys\nfrom pathlib import Path\nfrom pvit_data.errors import PvitError\ntry:\n"
+_AFTER = """
+except PvitError as error:
+    print(type(error).__name__, getattr(error, "reason", ""), error)
+print("peak", next(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+
+
+class Cost(NamedTuple):
+    """What it printed, the most memory in bytes, and seconds with the start of Python."""
+
+    printed: str
+    peak: int
+    seconds: float
+
+
+def cost_of(code: str, *arguments: object) -> Cost:
+    """Runs statements that find their arguments in `sys.argv[1:]`; one of our errors is printed."""
+    body = "".join(f"    {line}\n" for line in code.strip().splitlines())
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", _BEFORE + body + _AFTER, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'converters'}", "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert peak is not None
+    return Cost(done.stdout[: done.stdout.index("peak VmHWM")], int(peak[1]) * 1024, time.monotonic() - started)
+
+
+def require_cheap(code: str, *arguments: object) -> str:
+    """What it printed, after it was found to keep below the bars."""
+    cost = cost_of(code, *arguments)
+    assert cost.peak < MEMORY, f"{cost.peak / 1e9:.2f} GB"
+    assert cost.seconds < SECONDS, f"{cost.seconds:.1f} s"
+    return cost.printed

@@ -1,0 +1,155 @@
+"""A Dask cluster is used over TLS with certificates of the user's own, and in no other way."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvit_cli.data import main
+from pvit_converters.engine.executors.cluster import Scheduler
+from pvit_converters.engine.plan import Settings
+from pvit_converters.engine.run import Job, convert
+from pvit_data.errors import UsageError
+
+Hashes = Callable[[Path], dict[str, str]]
+SMALL = Settings(shard_bytes=6000)
+TOYS = Path(__file__).parents[1] / "toys"
+PAGE = (Path(__file__).parents[3] / "docs/converting.md").read_text(encoding="utf-8")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate and its key, made as the page says."""
+    folder.mkdir()
+    match = re.search(r"openssl req .*?cert\.pem", PAGE, re.DOTALL)
+    assert match is not None
+    subprocess.run(["bash", "-c", match[0]], cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Path]]:
+    """A scheduler and two workers, started as the page says: address, certificate, key."""
+    folder = tmp_path_factory.mktemp("cluster") / "mine"
+    cert, key = certificate(folder)
+    where = folder / "scheduler.json"
+    match = re.search(r'TLS="(.*)"\nexport (.*)', PAGE)
+    assert match is not None
+    flags = [*match[1].split(), "--dashboard-address", "127.0.0.1:0"]
+    settings = dict(text.split("=") for text in match[2].split())
+    settings |= {"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]", "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    toys = {"PYTHONPATH": str(TOYS), "PYTEST_CURRENT_TEST": "cluster"}
+    scheduler = ["scheduler", "--host", "tls://127.0.0.1", "--port", "0", "--scheduler-file", str(where)]
+    worker = ["worker", "--scheduler-file", str(where), "--protocol", "tls", "--nthreads", "1", "--nworkers", "2"]
+    with ExitStack() as stack:
+        for words in (scheduler, worker):
+            with (folder / f"{words[0]}.log").open("w", encoding="utf-8") as log:
+                command = [sys.executable, "-m", "dask", *words, *flags]
+                process = subprocess.Popen(
+                    command, cwd=folder, env=os.environ | settings | toys, stdout=log, stderr=log
+                )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            until = time.monotonic() + 60
+            while not (where.exists() and where.stat().st_size):
+                assert time.monotonic() < until, (folder / f"{words[0]}.log").read_text(encoding="utf-8")
+                time.sleep(0.1)
+        yield json.loads(where.read_text(encoding="utf-8"))["address"], cert, key
+
+
+def run(toy: Any, out: Path, scheduler: Scheduler | None, **options: Any) -> Any:
+    return convert(Job(toy.ToyConverter, Path("."), str(out), toy.ToyOptions(**options), SMALL, 1, scheduler=scheduler))
+
+
+def test_the_bytes_are_those_of_one_process(
+    toy: Any, tmp_path: Path, fingerprint: Hashes, cluster: tuple[str, Path, Path]
+) -> None:
+    address, cert, key = cluster
+    run(toy, tmp_path / "here", None)
+    ticks: list[int] = []
+    scheduler = Scheduler(address, cert, cert, key)
+    job = Job(toy.ToyConverter, Path("."), str(tmp_path / "there"), toy.ToyOptions(), SMALL, scheduler=scheduler)
+    convert(job, lambda done, total: ticks.append(done))
+    assert fingerprint(tmp_path / "there") == fingerprint(tmp_path / "here")
+    assert len(ticks) > 3
+
+
+def test_a_poison_sample_is_named(toy: Any, tmp_path: Path, cluster: tuple[str, Path, Path]) -> None:
+    address, cert, key = cluster
+    report = run(toy, tmp_path / "out", Scheduler(address, cert, cert, key), kill=("toy-2-1",))
+    assert [(f.key, f.reason) for f in report.failures] == [("toy-2-1", "killed-worker")]
+    assert report.converted == 17
+    assert not list((tmp_path / "out").rglob("*.in-work"))
+
+
+def test_strangers_are_refused(
+    tmp_path: Path, cluster: tuple[str, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another certificate, and none: neither the command nor a client of Dask itself gets in, nor runs anything."""
+    from distributed import Client, Security
+
+    address, cert, _ = cluster
+    own, key = certificate(tmp_path / "stranger")
+    raw, out = str(tmp_path / "raw"), tmp_path / "out"
+    assert main(["simulate", "hypersim", raw, "--preset", "tiny", "--samples", "2"]) == 0
+    command = ["convert", "hypersim", raw, str(out), "--scheduler", address]
+    tls = ["--tls-ca", str(cert), "--tls-cert", str(own), "--tls-key", str(key)]
+    capsys.readouterr()
+    assert main([*command, *tls]) == 2
+    error = capsys.readouterr().err
+    assert f"--scheduler {address}: cannot be reached, or refuses this certificate" in error.replace("\n", " ")
+    assert main(command) == 2
+    assert "needs --tls-ca, --tls-cert and --tls-key" in capsys.readouterr().err.replace("\n", " ")
+    assert not list(out.rglob("*.tar"))
+    stranger = Security(
+        require_encryption=True, tls_ca_file=str(cert), tls_client_cert=str(own), tls_client_key=str(key)
+    )
+    for security, at in ((stranger, address), (None, address.replace("tls://", "tcp://"))):
+        with pytest.raises(OSError, match=r"(?s).*"), Client(at, security=security, timeout="2s") as client:
+            client.submit(os.getpid).result(timeout=2)
+
+
+def test_an_open_scheduler_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for address in ("tcp://node1:8786", "node1:8786", "ws://node1:80"):
+        with pytest.raises(
+            UsageError, match="whoever reaches the port of a scheduler without TLS runs code as the user"
+        ):
+            Scheduler(address)
+    with pytest.raises(UsageError, match="--tls-cert, --tls-key missing; the three go together"):
+        Scheduler("tls://node1:8786", ca=tmp_path)
+    with pytest.raises(UsageError, match=r"--tls-key .*gone: no such file"):
+        Scheduler("tls://node1:8786", Path(__file__), Path(__file__), tmp_path / "gone")
+    assert main(["convert", "ssv2", ".", str(tmp_path / "out"), "--tls-ca", "x"]) == 2
+    assert "--tls-ca: only of use with --scheduler" in capsys.readouterr().err
+
+
+def test_files_that_are_no_certificates(toy: Any, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    with pytest.raises(UsageError, match="the certificates cannot be used"):
+        run(toy, tmp_path / "out", Scheduler("tls://127.0.0.1:1", text, text, text))
+
+
+def test_without_dask_the_extra_is_named(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"--scheduler needs Dask: pip install 'pvit-toolkit\[dask\]'"):
+        run(toy, tmp_path / "out", Scheduler("tls://127.0.0.1:1"))
+    assert run(toy, tmp_path / "out", None).converted == 18
+
+
+def test_the_page_names_options_that_are_there() -> None:
+    from pvit_cli.commands.data.convert import _engine_flags, option_flags
+    from pvit_converters.hypersim import HypersimConverter
+
+    flags = {f"--{flag.name.replace('_', '-')}" for flag in [*_engine_flags(), *option_flags(HypersimConverter)]}
+    commands = re.findall(r"^pvit-data convert (?:.*\\\n)*.*$", PAGE, re.MULTILINE)
+    named = {word for text in commands for word in re.findall(r"--[a-z-]+", text)}
+    assert len(named) > 5
+    assert named <= flags
