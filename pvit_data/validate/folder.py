@@ -57,15 +57,9 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
         yield Problem("card-missing", CARD_NAME, "", "no such file")
         return
     try:
-        head = read_head(storage.read(CARD_NAME, MAX_CARD_BYTES))
-        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
-        splits = {
-            c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
-            for c in head["configs"]
-        }
-    except (PvitError, LookupError, TypeError) as error:
-        said = str(error) if isinstance(error, PvitError) else type(error).__name__
-        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {said}")
+        declared, splits = declared_in(storage.read(CARD_NAME, MAX_CARD_BYTES))
+    except PvitError as error:
+        yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
         return
     for name, entry in manifest.sources.items():
         if declared.get(name) not in (features(entry), features(entry, later=False)):
@@ -76,6 +70,24 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the data files of {name} are not its shards"
             )
+
+
+def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The features and the files of each split that a card declares, by source.
+
+    Raises:
+        FormatError: if its head is no YAML, or declares nothing.
+    """
+    try:
+        head = read_head(card)
+        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
+        splits = {
+            c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
+            for c in head["configs"]
+        }
+    except (LookupError, TypeError) as error:
+        raise FormatError(f"it declares no sources ({type(error).__name__})") from None
+    return declared, splits
 
 
 def _keys(found: Survey) -> Iterator[Problem]:

@@ -17,8 +17,8 @@ import pydantic
 from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import IGNORE_16, LabelSpace
-from pvit_data.storage.files import write_file
-from pvit_data.storage.values import read_json
+from pvit_data.storage.files import read_regular, write_file
+from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
 from pvit_data.tasks.table import target_spec, target_specs
 from pvit_data.words import first_problem, short
 from pvit_model.tasks import ACTION, LossOptions, target_names
@@ -143,13 +143,24 @@ class Inference(pydantic.BaseModel):
         """
         path = folder / FILE
         try:
-            found = cls.model_validate(read_json(path))
+            text = read_regular(path, MAX_JSON_BYTES + 1)
         except OSError as error:
             raise FormatError(
-                f"{path}: {error.strerror}; expected a folder written by `pvit train`"
+                f"{path}: {error.strerror or error}; expected a folder written by `pvit train`"
             ) from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: bytes, where: str) -> Inference:
+        """Reads the contents of `inference.json`; `where` they come from, for messages.
+
+        Raises:
+            FormatError: if they are not readable.
+        """
+        try:
+            found = cls.model_validate(parse_json(text, where))
         except pydantic.ValidationError as error:
-            raise FormatError(f"{path}: {first_problem(error)}") from None
+            raise FormatError(f"{where}: {first_problem(error)}") from None
         further = {field: _tuples(named) for field, named in found.further_spaces.items()}
         return found.model_copy(update={"spaces": _tuples(found.spaces), "further_spaces": further})
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
 from pvit_data.errors import ConfigError, FormatError, SourceError
-from pvit_data.storage.files import write_file
-from pvit_data.storage.values import read_json
+from pvit_data.storage.files import read_regular, write_file
+from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
 from pvit_data.words import first_problem
 
 if TYPE_CHECKING:
@@ -76,20 +76,33 @@ def read_config(folder: Path) -> PViTConfig:
     Raises:
         ConfigError: if it is none of ours.
     """
+    path = folder / CONFIG
+    try:
+        text = read_regular(path, MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"'{path}': {error.strerror or error}") from None
+    return parse_config(text, f"'{path}'")
+
+
+def parse_config(text: bytes, where: str) -> PViTConfig:
+    """The configuration in a JSON text; `where` it comes from, for messages.
+
+    Raises:
+        ConfigError: if it is none of ours.
+    """
     from pydantic import ValidationError
 
     from pvit_model.config import PViTConfig
 
-    path = folder / CONFIG
     try:
-        content = read_json(path)
+        content = parse_json(text, where)
         if not isinstance(content, dict):
-            raise FormatError("not a JSON object")
+            raise FormatError("no JSON object")
         return PViTConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"'{path}' is no model configuration: {first_problem(error)}") from error
+        raise ConfigError(f"{where} is no model configuration: {first_problem(error)}") from error
     except FormatError as error:
-        raise ConfigError(f"'{path}' is no model configuration: {error}") from error
+        raise ConfigError(f"{where} is no model configuration: {error}") from error
 
 
 def _download(name: str, revision: str | None, token: str | None) -> Path:

@@ -44,7 +44,7 @@ def read_log(run: Path, most: int = 0) -> list[dict[str, Any]]:
             trained += 1
             if trained % every:
                 continue
-        chosen.append(_parsed(text))
+        chosen.append(parse_line(text))
     return [line for line in chosen if line is not None]
 
 
@@ -63,7 +63,7 @@ def _every(path: Path, most: int) -> int:
     return max(1, int(lines / most))
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
+def parse_line(text: bytes) -> dict[str, Any] | None:
     """A line with its step and kind, and of training its losses; None if it is something else."""
     try:
         line = parse_json(text, FILE)
@@ -94,7 +94,7 @@ def _until(path: Path, step: int) -> Iterator[bytes]:
         ):  # as it was written here: not parsed, a log may have millions
             at: float | None = int(head[1])
         else:
-            line = _parsed(text)
+            line = parse_line(text)
             at = line["step"] if line else None
         if at is not None and at <= step:
             yield text if text.endswith(b"\n") else text + b"\n"

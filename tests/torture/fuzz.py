@@ -22,6 +22,8 @@ import numpy as np
 from PIL import Image
 
 import pvit_data
+import pvit_model
+from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
 from pvit_data.codecs.npy import read_npy
@@ -38,11 +40,26 @@ from pvit_data.format.record import parse_json, read_record
 from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.ahead import Stream
+from pvit_data.storage.values import parse_yaml
+from pvit_data.validate.folder import declared_in
 from pvit_data.writing.encode import Encoding, encode_sample
+from pvit_model.config import PViTConfig
+from pvit_model.network.claims import shapes_of
+from pvit_model.network.inference import Inference
+from pvit_model.network.pvit import PViT
+from pvit_model.network.save import parse_config
+from pvit_model.recipes.config import parse_setting
+from pvit_model.recipes.loading import load_values, recipe_names
+from pvit_model.reporting.report import curves
+from pvit_model.runs.log import parse_line
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
 
+OURS = ("pvit_data", "pvit_model")
+OPTIONS = {"depth": 2, "stages": [1], "dense_layers": [0, 1], "embed_dim": 8, "clip": [2, 32, 32]}
+SMALL: dict[str, Any] = {"backbone": "mvitv2_xxs", "tasks": ["depth"], "num_classes": 3, "backbone_options": OPTIONS}
 MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by frame: larger ones only take time
 COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}
 
@@ -133,6 +150,35 @@ def fuzz_video(data: bytes) -> None:
             raise AssertionError(f"frame {number} read by seeking is another one")
 
 
+def fuzz_recipe(data: bytes) -> None:
+    """A recipe, or the value of a setting."""
+    values = parse_yaml(data, "recipe")
+    if isinstance(values, dict):
+        values.pop("base", None)
+        load_values(values, (), "recipe")
+    parse_setting(f"a.b={data.decode('latin-1')}")
+
+
+def fuzz_card(data: bytes) -> None:
+    """The head of a dataset's card."""
+    declared_in(data)
+
+
+def fuzz_config(data: bytes) -> None:
+    """What lies beside a network's weights, which is built where that costs nothing."""
+    if data[:1] == b"\x00":
+        Inference.parse(data[1:], "inference.json")
+        return
+    config = parse_config(data, "config.json")
+    shapes_of(lambda: PViT(config), "config.json", 500)
+
+
+def fuzz_report(data: bytes) -> None:
+    """Lines of a run's log, and the curves that are drawn of them."""
+    lines = [parse_line(text) for text in data.splitlines()]
+    curves([line for line in lines if line is not None])
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
@@ -148,6 +194,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
 }
+WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1}
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -158,6 +205,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         writer.write(full_sample(0))
     out = folder / "d"
     tar = b"".join([*(write_member(f"a.{name}", data) for name, data in sorted(small.items())), END])
+    inference = Inference(clip=ClipConfig(), action=LabelSpace("a", ("x", "y"))).model_dump_json(by_alias=True)
     maps = [(1, "depth.tif"), (2, "normal.tif"), (3, "segm.tif"), (0, "segm.tif")]
     return {
         "video": [*odd_videos(20).values(), *webm()],
@@ -169,6 +217,12 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "record": [files["json"]],
         "manifest": [(out / "manifest.json").read_bytes(), next(out.rglob("train-00000.json")).read_bytes()],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
+        "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
+        "card": [(out / "README.md").read_bytes()],
+        "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
+        "report": [
+            b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
+        ],
         "where": [b"has_depth and frames >= 16", b"not (fps < 2.5 or key in ('a', \"b\")) and key != 'c'"],
     }
 
@@ -205,15 +259,15 @@ def one(parser: Callable[[bytes], None], data: bytes) -> None:
 
 
 def own_functions() -> list[Any]:
-    """Every function and method of `pvit_data` that is loaded, for the fuzzer to watch."""
+    """Every function and method of `pvit_data` and `pvit_model` that is loaded, for the fuzzer to watch."""
     found: dict[int, Any] = {}
     for name, module in list(sys.modules.items()):
-        if not name.startswith("pvit_data"):
+        if not name.startswith(OURS):
             continue
         owners = [module, *(v for v in vars(module).values() if isinstance(v, type) and v.__module__ == name)]
         for value in [v for owner in owners for v in vars(owner).values()]:
             function = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
-            if isinstance(function, FunctionType) and (function.__module__ or "").startswith("pvit_data"):
+            if isinstance(function, FunctionType) and (function.__module__ or "").startswith(OURS):
                 found[id(function)] = function
     return list(found.values())
 

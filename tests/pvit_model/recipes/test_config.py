@@ -7,11 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pvit_data.errors import ConfigError
-from pvit_model.recipes.config import OptimConfig, RunConfig, TrainConfig, load_mapping, merge, parse_setting
+from pvit_data.storage.values import check_numbers
+from pvit_model.recipes.config import (
+    OptimConfig,
+    RunConfig,
+    TrainConfig,
+    known_paths,
+    load_mapping,
+    merge,
+    parse_setting,
+)
 from pvit_model.recipes.loading import load_recipe, recipe_names
+from pvit_model.recipes.mixtures import recipe_mixture
+from pvit_model.recipes.plan import make_plan
 from pvit_model.training import optim
+from pvit_model.training.build import build_network
 from pvit_model.training.engine import make_accelerator, release
 
 
@@ -210,3 +224,79 @@ def test_averaged_weights_are_the_decayed_sum() -> None:
         ema.update(model, step)
         expected = 0.9 * expected + 0.1 * value
     assert float(ema.tensors["weight"]) == pytest.approx(expected)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(sorted(known_paths())), value=JSON)
+def test_any_value_is_taken_or_refused_in_a_line(path: str, value: object) -> None:
+    nested: object = value
+    for key in reversed(path.split(".")):
+        nested = {key: nested}
+    try:
+        check_numbers(nested, "recipe")
+        load_mapping(nested, "recipe").to_yaml()  # type: ignore[arg-type]
+    except ConfigError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"run.seed={2**70}", f"optim.steps={2**70}", "optim.epochs=.inf", "optim.lr=.nan", "optim.steps=1e400",
+        f"mixture.batch_size={2**62}", f"clip.num_frames={2**62}", "clip.size=[100000, 100000]",
+        "data.workers=10000000", "clip.jitter=[1, .inf]", "mixture.portion=.inf",
+        "clip.tasks={a: [" + "depth, " * 2000 + "]}",
+    ],
+)  # fmt: skip
+def test_numbers_that_overflow_later_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("pvit", [text])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+LAUGHS = "a: &a [x, x]\n" + "\n".join(f"k{i}: &k{i} [*a, *a]" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    "text", [LAUGHS, "[" * 500_000, "base: " * 3000, "about: 2001-99-99", "#" * (2 << 20), "\x00", "a: 1\na: 2"]
+)
+def test_hostile_recipes_end_in_a_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text, encoding="utf-8")
+    for read in (load_recipe, recipe_mixture):
+        with pytest.raises(ConfigError) as caught:
+            read(str(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_recipes_are_regular_files_of_text(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    for name, said in (("pipe", "regular"), ("zero", "regular"), ("bytes", "UTF-8"), ("absent", "No such")):
+        with pytest.raises(ConfigError, match=said):
+            load_recipe(str(tmp_path / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    "text", ["shards: 3", "shards: [3]", "shards: [a]\nsources: {a: 1}", "shards: [a]\nsplit: []", "shards: [a]\n3: 4"]
+)
+def test_flat_mixtures_of_other_types_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"m\.yaml"):
+        recipe_mixture(str(tmp_path / "m.yaml"))
+
+
+def test_a_recipe_cannot_ask_for_more_memory_than_there_is(shards: list[str], tiny_recipe: str) -> None:
+    """Found on the meta device: nothing is allocated."""
+    plan = make_plan(load_recipe(tiny_recipe, ["model.options.embed_dim=8000000"]), shards)
+    with pytest.raises(ConfigError, match="the network's parameters take"):
+        build_network(plan)
