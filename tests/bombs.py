@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,13 @@ _BEFORE = "import sys\nfrom pathlib import Path\nfrom pvit_data.errors import Pv
 _AFTER = """
 except PvitError as error:
     print(type(error).__name__, getattr(error, "reason", ""), error)
-print("peak", next(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+import time
+print("peak", next(line for line in open("/proc/self/status") if line.startswith("VmHWM:")), time.process_time())
 """
 
 
 class Cost(NamedTuple):
-    """What it printed, the most memory in bytes, and seconds with the start of Python."""
+    """What it printed, the most memory in bytes, and seconds of the processor with the start of Python."""
 
     printed: str
     peak: int
@@ -30,7 +30,6 @@ class Cost(NamedTuple):
 def cost_of(code: str, *arguments: object) -> Cost:
     """Runs statements that find their arguments in `sys.argv[1:]`; one of our errors is printed."""
     body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", _BEFORE + body + _AFTER, *map(str, arguments)],
         capture_output=True,
@@ -40,9 +39,9 @@ def cost_of(code: str, *arguments: object) -> Cost:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
-    assert peak is not None
-    return Cost(done.stdout[: done.stdout.index("peak VmHWM")], int(peak[1]) * 1024, time.monotonic() - started)
+    found = re.search(r"peak VmHWM:\s+(\d+) kB\s+([\d.]+)", done.stdout)
+    assert found is not None
+    return Cost(done.stdout[: found.start()], int(found[1]) * 1024, float(found[2]))
 
 
 def require_cheap(code: str, *arguments: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import OrderedDict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +37,7 @@ Count = Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
 
 NAME = "manifest.json"
 FORMAT = "pvit-shards"
+REMEMBERED = 256  # manifests
 MAJOR, MINOR = 1, 0
 SOURCE_NAME = re.compile(r"[a-z0-9_-]{1,40}\Z")
 SPLITS = ("train", "val", "test")
@@ -230,13 +232,27 @@ def dump(model: BaseModel) -> bytes:
     )
 
 
+_recent: OrderedDict[tuple[str, str], Manifest] = OrderedDict()
+
+
 def read_manifest(storage: Storage) -> Manifest:
-    """Reads and checks the manifest of a dataset.
+    """Reads and checks the manifest of a dataset; one that has not changed since is remembered.
 
     Raises:
         FormatError: if it is damaged or of a newer major version.
         StorageError: if it cannot be read.
     """
+    key = storage.where(NAME), storage.version(NAME)
+    if not key[1]:
+        return _read(storage)
+    if key not in _recent:
+        _recent[key] = _read(storage)
+        if len(_recent) > REMEMBERED:
+            _recent.popitem(last=False)
+    return _recent[key]
+
+
+def _read(storage: Storage) -> Manifest:
     where = storage.where(NAME)
     data = storage.read(NAME, MAX_JSON_BYTES)
     values = parse_json(data, where)

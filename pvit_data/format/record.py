@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -19,7 +19,6 @@ from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 MAX_INTEGER = (1 << 31) - 1
 
 
@@ -131,21 +130,23 @@ def parse_json(data: bytes, what: str) -> Any:
         values = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not JSON: {error}") from error
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _is_deep(values):
         raise FormatError(f"{what} has more than {MAX_JSON_DEPTH} levels of brackets")
     return values
 
 
-def _depth(data: bytes) -> int:
-    """Levels of brackets in JSON text: what was parsed with less depth than that is still too deep to be written."""
-    depth = deepest = 0
-    for token in _TOKEN.finditer(data):
-        if token[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in b"]}":
-            depth -= 1
-    return deepest
+def _is_deep(values: Any) -> bool:
+    """Whether values lie in each other too deep: what was parsed with less depth is still too deep to be written."""
+    level = [values]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [v for found in level for v in _within(found) if isinstance(v, dict | list)]
+    return bool(level)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse(text: str) -> Any:

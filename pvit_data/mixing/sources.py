@@ -136,8 +136,7 @@ def find_sources(urls: Iterable[str]) -> dict[str, str]:
 
 def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
     """One split of one source, or None where it is empty or absent."""
-    whole = open_dataset(url, source=source)
-    ds = whole.select(np.flatnonzero(whole.column("split") == split))
-    if len(ds) and where:
+    ds = open_dataset(url, source=source).in_split(split)
+    if ds is not None and where:
         ds = ds.where(where)
-    return ds if len(ds) else None
+    return ds if ds is not None and len(ds) else None

@@ -225,6 +225,15 @@ class ShardDataset(Sequence[Sample]):
         """
         return self.select(np.flatnonzero(evaluate(text, self.column, len(self))))
 
+    def in_split(self, split: str) -> ShardDataset | None:
+        """The samples of one split; None where there are none."""
+        if self._rows is not None:
+            found = self.select(np.flatnonzero(self.column("split") == split))
+        else:
+            parts = [part for part in self._parts if part.split == split]
+            found = ShardDataset(parts, None, self._fields, self._on_corrupt, self._skip_limit)
+        return found if len(found) else None
+
     def select(self, rows: Integer[np.ndarray, "n"] | Sequence[int]) -> ShardDataset:
         """The samples of the given numbers, in this order.
 

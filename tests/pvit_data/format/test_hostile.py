@@ -25,6 +25,7 @@ from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.format.record import read_record
 from pvit_data.format.tar import END, write_header, write_member
 from pvit_data.sample.sample import Sample
+from pvit_data.storage.open_files import OPEN
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
 from pvit_data.writing.encode import Encoding, encode_sample
@@ -41,9 +42,9 @@ def _bounded() -> Iterator[None]:
     A quarter of a gigabyte is for the libraries, which in a test's process are other ones than in a reader's.
     """
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far
-    before, begun = memory("VmRSS"), time.monotonic()
+    before, begun = memory("VmRSS"), time.process_time()
     yield
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert memory("VmHWM") - before < 1.25e9
 
 
@@ -331,9 +332,9 @@ def test_names_that_no_header_may_hold() -> None:
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for i in range(100):
+    for i in range(OPEN.most + 50):
         (tmp_path / f"{i}").write_bytes(b"x")
         storage.read_range(f"{i}", 0, 1)
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 64
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + OPEN.most
     storage.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

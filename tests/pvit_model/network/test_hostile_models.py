@@ -31,12 +31,12 @@ from pvit_model.using.loading import load_model
 from pvit_model import load_backbone_checkpoint, create_model
 network = create_model("mvitv2_xxs")
 for path in sys.argv[1:]:
-    began = time.monotonic()
+    began = time.process_time()
     try:
         load_backbone_checkpoint(network, path) if path.endswith(".pth") else load_model(path)
     except PvitError as error:
         print("refused:", error)
-    assert time.monotonic() - began < 10, path
+    assert time.process_time() - began < 10, path
 status = Path("/proc/self/status").read_text()
 print(next(line.split()[1] for line in status.splitlines() if "VmHWM" in line))
 """
