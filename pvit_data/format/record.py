@@ -19,7 +19,10 @@ from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_TEXT = re.compile(rb'"[^"]*"')
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 MAX_INTEGER = (1 << 31) - 1
 
 
@@ -131,21 +134,17 @@ def parse_json(data: bytes, what: str) -> Any:
         values = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not JSON: {error}") from error
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _depth(data) > MAX_JSON_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _is_deep(data):
         raise FormatError(f"{what} has more than {MAX_JSON_DEPTH} levels of brackets")
     return values
 
 
-def _depth(data: bytes) -> int:
-    """Levels of brackets in JSON text: what was parsed with less depth than that is still too deep to be written."""
-    depth = deepest = 0
-    for token in _TOKEN.finditer(data):
-        if token[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in b"]}":
-            depth -= 1
-    return deepest
+def _is_deep(data: bytes) -> bool:
+    """Whether JSON has more brackets inside brackets than what is parsed may have to be written again."""
+    outside = _TEXT.sub(b"", _ESCAPE.sub(b"", data)).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_JSON_DEPTH):
+        outside = outside.replace(b"[]", b"")  # the innermost ones
+    return bool(outside)
 
 
 def _refuse(text: str) -> Any:
