@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
-from pvit_data.format.parquet import open_parquet, plain, plain_texts, require_small
+from pvit_data.format.parquet import ParquetTable
 from pvit_data.format.record import Record
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 from pvit_data.sample.sample import DENSE_FIELDS, is_later
@@ -152,10 +152,9 @@ class Index:
     def __init__(self, source: bytes | Path, where: str) -> None:
         self._where = where
         self._arrays: dict[str, Any] = {}
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        self._file = open_parquet(source, where, size // ROW_BYTES, TEXT, REPEATED)
-        self._names = set(self._file.schema_arrow.names)
-        self.num_rows: int = self._file.metadata.num_rows
+        self._file = ParquetTable(source, where, ROW_BYTES, REPEATED, TEXT[:1])
+        self._names = set(self._file.names)
+        self.num_rows: int = self._file.num_rows
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """All values of a column: text as objects, else as declared in `NUMBERS` and `PLACES`.
@@ -171,10 +170,6 @@ class Index:
             )
             return np.asarray(values[array.indices.to_numpy()])
         return np.asarray(array.to_numpy(zero_copy_only=False) if name in TEXT else array)
-
-    def distinct(self, name: str) -> set[str]:
-        """The values of a column that is `REPEATED`."""
-        return set(self._array(name).dictionary.to_pylist())
 
     def text(self, name: str, row: int) -> str:
         """One value of a text column."""
@@ -197,19 +192,7 @@ class Index:
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
             return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
         kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
-        try:
-            require_small(self._file, name)
-            column = self._file.read([name])[name]
-            chunks = column.unify_dictionaries().chunks
-            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
-            # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
-            values.validate(full=True)
-            if name not in REPEATED:
-                values = plain_texts(values)
-        except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(
-                f"{self._where}: column {name} cannot be decoded: {plain(error)}"
-            ) from error
+        values = self._file.read(name)
         if len(values) != self.num_rows:
             raise CorruptShardError(
                 f"{self._where}: column {name} has {len(values)} values, expected {self.num_rows}"

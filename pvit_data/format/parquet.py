@@ -19,82 +19,104 @@ from pvit_data.errors import CorruptShardError
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
 
 
-def open_parquet(
-    source: bytes | Path,
-    where: str,
-    most_rows: int,
-    texts: Collection[str],
-    repeated: Collection[str] = (),
-    checksums: bool = False,
-) -> Any:
-    """Opens a file.
+class ParquetTable:
+    """A file whose columns are read one by one.
+
+    Attributes:
+        num_rows: its rows.
+        names: of its columns.
+        head: what its writer has noted.
 
     Args:
         source: path of a local file, or the contents of a remote one.
         where: its name, for messages.
-        most_rows: that it may claim.
-        texts: columns of texts (`"names.list.element"` in lists). Where the file says that it stores them as numbers
-            into a dictionary they come as that (see `plain_texts`), lest few bytes become many.
-        repeated: those of them that come so in any case.
+        row_bytes: what a row takes in the file at least.
+        repeated: columns of texts that come as numbers into a dictionary.
+        texts: columns of other texts (`"names.list.element"` in lists).
         checksums: compare those of its pages.
 
-    Returns:
-        A `pyarrow.parquet.ParquetFile`.
-
     Raises:
-        CorruptShardError: if it is none, does not agree with itself, or claims more rows.
+        CorruptShardError: if it is none, does not agree with itself, or claims more rows than fit into it.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        file = (
-            pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(os.fsencode(source))
-        )
-        told = pq.read_metadata(file)
-        rows = [told.row_group(number).num_rows for number in range(told.num_row_groups)]
-        if min(rows, default=0) < 0 or sum(rows) != told.num_rows:
+    def __init__(
+        self,
+        source: bytes | Path,
+        where: str,
+        row_bytes: float,
+        repeated: Collection[str] = (),
+        texts: Collection[str] = (),
+        checksums: bool = False,
+    ) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._where = where
+        self._repeated = repeated
+        try:
+            file = (
+                pa.BufferReader(source)
+                if isinstance(source, bytes)
+                else pa.OSFile(os.fsencode(source))
+            )
+            options = {"page_checksum_verification": checksums}
+            self._file = pq.ParquetFile(file, read_dictionary=list(repeated), **options)
+            self._told = self._file.metadata
+            schema = self._told.schema
+            self._paths = [schema.column(number).path for number in range(len(schema))]
+            self._require_rows(file.size(), row_bytes)
+            if numbered := [name for name in texts if self._is_numbered(name)]:
+                self._file = pq.ParquetFile(
+                    file, read_dictionary=[*repeated, *numbered], metadata=self._told, **options
+                )
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise CorruptShardError(f"{where} is not a Parquet file: {plain(error)}") from error
+        self.num_rows: int = self._told.num_rows
+        self.names: list[str] = self._file.schema_arrow.names
+        self.head: dict[bytes, bytes] = self._file.schema_arrow.metadata or {}
+
+    def _require_rows(self, size: int, row_bytes: float) -> None:
+        rows = [self._told.row_group(n).num_rows for n in range(self._told.num_row_groups)]
+        if min(rows, default=0) < 0 or sum(rows) != self._told.num_rows:
             raise ValueError("its parts have other rows than the whole")
-        if told.num_rows > most_rows:
-            raise ValueError(f"{told.num_rows} rows, of which a file of its size holds {most_rows}")
-        numbered = [name for name in texts if _numbered(told, name, name in repeated)]
-        return pq.ParquetFile(
-            file,
-            metadata=told,
-            read_dictionary=numbered,
-            page_checksum_verification=checksums,
-        )
-    except Exception as error:  # a damaged file may raise anything inside the library
-        raise CorruptShardError(f"{where} is not a Parquet file: {plain(error)}") from error
+        if sum(rows) * row_bytes > size:
+            raise ValueError(f"claims {sum(rows)} rows, which do not fit into its {size} bytes")
+
+    def _chunks(self, name: str) -> Iterator[Any]:
+        """What the parts of the file say about a column, or about those inside of it."""
+        inside = [
+            n for n, path in enumerate(self._paths) if path == name or path.startswith(f"{name}.")
+        ]
+        for group in range(self._told.num_row_groups):
+            yield from (self._told.row_group(group).column(number) for number in inside)
+
+    def _is_numbered(self, name: str) -> bool:
+        return any("DICTIONARY" in kind for chunk in self._chunks(name) for kind in chunk.encodings)
+
+    def read(self, name: str) -> Any:
+        """A column in Arrow's form, validated; of texts only those that are `repeated` in a dictionary.
+
+        Raises:
+            CorruptShardError: if it cannot be decoded, or becomes larger than `MAX_COLUMN_BYTES`.
+        """
+        import pyarrow as pa
+
+        try:
+            size = sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
+            _require_small(size)
+            column = self._file.read([name])[name]
+            chunks = column.unify_dictionaries().chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+            # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
+            values.validate(full=True)
+            return values if name in self._repeated else plain_texts(values)
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise CorruptShardError(
+                f"{self._where}: column {name} cannot be decoded: {plain(error)}"
+            ) from error
 
 
-def _leaves(told: Any, name: str) -> list[int]:
-    """Numbers of the columns that a column consists of."""
-    paths = [told.schema.column(number).path for number in range(len(told.schema))]
-    return [n for n, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
-
-
-def _chunks(told: Any, name: str) -> Iterator[Any]:
-    """What the parts of a file say about a column."""
-    leaves = _leaves(told, name)
-    for group in range(told.num_row_groups):
-        yield from (told.row_group(group).column(number) for number in leaves)
-
-
-def _numbered(told: Any, name: str, always: bool) -> bool:
-    """Whether a column is there, and to be read as numbers into a dictionary."""
-    if always:
-        return bool(_leaves(told, name))
-    return any("DICTIONARY" in kind for chunk in _chunks(told, name) for kind in chunk.encodings)
-
-
-def require_small(file: Any, name: str) -> None:
-    """Refuses a column that decompresses to more than `MAX_COLUMN_BYTES`, as the file says.
-
-    Raises:
-        ValueError: if it does.
-    """
-    size = sum(max(chunk.total_uncompressed_size, 0) for chunk in _chunks(file.metadata, name))
+def _require_small(size: int) -> None:
     if size > MAX_COLUMN_BYTES:
         raise ValueError(f"takes {size} bytes decompressed, at most {MAX_COLUMN_BYTES}")
 
@@ -117,8 +139,7 @@ def plain_texts(values: Any) -> Any:
         return values
     sizes = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
     uses = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(sizes))
-    if (total := int(sizes.astype(np.int64) @ uses)) > MAX_COLUMN_BYTES:
-        raise ValueError(f"takes {total} bytes decompressed, at most {MAX_COLUMN_BYTES}")
+    _require_small(int(sizes.astype(np.int64) @ uses))
     return values.dictionary_decode()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pvit_data.errors import CorruptShardError, StorageError
 from pvit_data.format.index import NUMBERS, ROW_GROUP, TEXT
-from pvit_data.format.parquet import open_parquet, plain, plain_texts, require_small
+from pvit_data.format.parquet import ParquetTable, plain
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
@@ -62,40 +62,28 @@ def read_table(storage: Storage) -> tuple[Any, dict[str, int], LabelSpace | None
         CorruptShardError: if the file is damaged, no such index, or claims more than there is.
         StorageError: if it cannot be read.
     """
-    data = storage.read(NAME)
+    import pyarrow as pa
+
     texts = (*TEXT, f"{MEMBERS[0]}.list.element")
-    file = open_parquet(data, NAME, len(data), texts, checksums=True)
+    file = ParquetTable(storage.read(NAME), NAME, 1, texts=texts, checksums=True)
     try:
-        head = parse_json((file.schema_arrow.metadata or {}).get(b"pvit", b""), NAME)
+        head = parse_json(file.head.get(b"pvit", b""), NAME)
         version = head.get("version") if isinstance(head, dict) else None
-        if version != VERSION or sorted(file.schema_arrow.names) != sorted(columns()):
+        if version != VERSION or sorted(file.names) != sorted(columns()):
             raise CorruptShardError(f"{NAME} is {version!r}, expected {VERSION!r}: {AGAIN}")
         sizes = _sizes_of(head.get("shards"))
         classes = _classes_of(head.get("classes"))
-        if file.metadata.num_rows * BLOCK > _there(storage, sizes):
+        if file.num_rows * BLOCK > _there(storage, sizes):
             raise CorruptShardError(f"{NAME} lists more samples than its shards hold: {AGAIN}")
-        table = _decoded(file)
+        table = pa.table({name: file.read(name) for name in columns()})
     except (CorruptShardError, StorageError):
         raise
     except Exception as error:  # a damaged file may raise anything inside the library
         raise CorruptShardError(f"{NAME} is damaged, {AGAIN}: {plain(error)}") from error
-    if any(column.null_count for column in table.columns):
-        raise CorruptShardError(f"{NAME} has rows without values: {AGAIN}")
+    found = {field.name: field.type for field in table.schema}
+    if found != columns() or any(column.null_count for column in table.columns):
+        raise CorruptShardError(f"{NAME} has other columns than {VERSION!r}: {AGAIN}")
     return table, sizes, classes
-
-
-def _decoded(file: Any) -> Any:
-    import pyarrow as pa
-
-    for name in file.schema_arrow.names:
-        require_small(file, name)
-    table = file.read()
-    table.validate(full=True)  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
-    plain_columns = {
-        name: pa.chunked_array([plain_texts(chunk) for chunk in table[name].chunks], kind)
-        for name, kind in columns().items()
-    }
-    return pa.table(plain_columns)
 
 
 def _there(storage: Storage, sizes: dict[str, int]) -> int:

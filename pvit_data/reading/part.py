@@ -114,24 +114,11 @@ class SplitPart:
             name = index_name(self.spec.name, self.split)
             expected = (self.info.index.bytes, self.info.index.sha256)
             try:
-                self._index = self._checked(
-                    open_index(self.storage, name, expected, self.info.samples)
-                )
+                self._index = open_index(self.storage, name, expected, self.info.samples)
             except FormatError:
                 self._require_same_dataset()
                 raise
         return self._index
-
-    def _checked(self, index: Index) -> Index:
-        """An index that names no shard but those that the manifest lists for this split."""
-        self._room = {shard.name: shard.bytes for shard in self.info.shards}
-        named = {f"{self.spec.name}/{name}" for name in index.distinct("shard")}
-        if unknown := sorted(named - self._room.keys()):
-            raise CorruptShardError(
-                f"the index of {self.spec.name}/{self.split} names the shard {shown(unknown[0][:100])!r}, "
-                "which the manifest does not list"
-            )
-        return index
 
     @property
     def samples(self) -> int:
@@ -242,8 +229,15 @@ class SplitPart:
         """Compares what the index claims with the size of the shard, before anything is allocated for it.
 
         Raises:
-            CorruptShardError: if a member lies outside, or all of them are too large together.
+            CorruptShardError: if the shard is not listed, a member lies outside, or all of them are too large.
         """
+        if not self._room:
+            self._room = {listed.name: listed.bytes for listed in self.info.shards}
+        if shard not in self._room:
+            raise CorruptShardError(
+                f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
+                "which the manifest does not list"
+            )
         room = self._room[shard]
         for member, (offset, size, _) in places.items():
             if size < 0 or offset < BLOCK or offset + size > room:
