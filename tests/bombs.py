@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,3 +51,16 @@ def require_cheap(code: str, *arguments: object) -> str:
     assert cost.peak < MEMORY, f"{cost.peak / 1e9:.2f} GB"
     assert cost.seconds < SECONDS, f"{cost.seconds:.1f} s"
     return cost.printed
+
+
+def raw_deflated(mebibytes: int) -> bytes:
+    """Zeros as a deflate stream without a header: one block, again and again."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * mebibytes + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+
+
+def deflated(mebibytes: int) -> bytes:
+    """Zeros as a zlib stream; their Adler-32 is their number and 1."""
+    adler = ((mebibytes << 20) % 65521) << 16 | 1
+    return b"\x78\xda" + raw_deflated(mebibytes) + adler.to_bytes(4, "big")

@@ -23,6 +23,9 @@ from PIL import Image
 
 import pvit_data
 import pvit_model
+from pvit_converters.base import Item
+from pvit_converters.engine.plan import Plan, ShardPlan
+from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
@@ -42,8 +45,9 @@ from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.ahead import Stream
+from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import parse_yaml
-from pvit_data.validate.folder import declared_in
+from pvit_data.validate.folder import declared_in, read_head
 from pvit_data.writing.encode import Encoding, encode_sample
 from pvit_model.config import PViTConfig
 from pvit_model.network.claims import shapes_of
@@ -57,7 +61,7 @@ from pvit_model.runs.log import parse_line
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
 
-OURS = ("pvit_data", "pvit_model")
+OURS = ("pvit_data", "pvit_model", "pvit_converters")
 OPTIONS = {"depth": 2, "stages": [1], "dense_layers": [0, 1], "embed_dim": 8, "clip": [2, 32, 32]}
 SMALL: dict[str, Any] = {"backbone": "mvitv2_xxs", "tasks": ["depth"], "num_classes": 3, "backbone_options": OPTIONS}
 MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by frame: larger ones only take time
@@ -150,6 +154,19 @@ def fuzz_video(data: bytes) -> None:
             raise AssertionError(f"frame {number} read by seeking is another one")
 
 
+def fuzz_plan(data: bytes) -> None:
+    """A conversion's plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "mine").mkdir()
+        (Path(folder) / "mine/plan.json").write_bytes(data)
+        load_plan("mine", Storage(folder))
+
+
+def fuzz_head(data: bytes) -> None:
+    """The head of a data set's card."""
+    read_head(data)
+
+
 def fuzz_recipe(data: bytes) -> None:
     """A recipe, or the value of a setting."""
     values = parse_yaml(data, "recipe")
@@ -194,7 +211,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
 }
-WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1}
+WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -219,12 +236,24 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "index": [(out / "mine/index/train.parquet").read_bytes()],
         "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
         "card": [(out / "README.md").read_bytes()],
+        "head": [(out / "README.md").read_bytes()],
+        "plan": [plan(folder)],
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
         ],
         "where": [b"has_depth and frames >= 16", b"not (fps < 2.5 or key in ('a', \"b\")) and key != 'c'"],
     }
+
+
+def plan(folder: Path) -> bytes:
+    """Of a conversion of two videos."""
+    items = tuple(Item(key, "group", "train", {"file": f"{key}.mp4", "row": 1}, 1000) for key in "ab")
+    storage = Storage(folder / "planned")
+    save_plan(
+        Plan({"source": "mine", "plan": 1}, (ShardPlan("train", 0, items),), {"missing": 1}, ("a note",)), storage
+    )
+    return storage.read("mine/plan.json")
 
 
 def webm() -> list[bytes]:
