@@ -65,7 +65,10 @@ def read_table(storage: Storage) -> tuple[Any, dict[str, int], LabelSpace | None
     import pyarrow as pa
 
     texts = (*TEXT, f"{MEMBERS[0]}.list.element")
-    file = ParquetTable(storage.read(NAME), NAME, 1, texts=texts, checksums=True)
+    try:
+        file = ParquetTable(storage.read(NAME), NAME, 1, texts=texts, checksums=True)
+    except CorruptShardError as error:
+        raise CorruptShardError(f"{error}: {AGAIN}") from error
     try:
         head = parse_json(file.head.get(b"pvit", b""), NAME)
         version = head.get("version") if isinstance(head, dict) else None

@@ -158,7 +158,7 @@ def test_mixtures_say_what_they_open(
 def test_recipes_say_whose_weights_they_fetch(
     place: tuple[Path, str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # read from the environment at import
     root, url = place
     recipe = tmp_path / "r.yaml"
     recipe.write_text(RECIPE.replace("mvitv2_xxs,", "mvitv2_xxs, init_from: some/body,"), encoding="utf-8")

@@ -115,7 +115,7 @@ def test_a_claim_costs_no_memory(model: Path, tmp_path: Path) -> None:
         ({"clip": {"num_frames": 4096, "size": [8192, 8192]}}, "at most"),
         ({"crops": 10**6}, "crops"),
         ({"action": {"name": "a", "classes": ["x"], "first": 2 * 10**9}}, "ids 2000000000"),
-        ({"action": {"name": "a", "classes": ["x"] * 70_000}}, "expected 0 to 65534"),
+        ({"action": {"name": "a", "classes": ["x"] * 70_000}}, r"expected 0\.\.65534"),
         ({"action": {"name": "a", "classes": ["x", "y"]}}, "2 ids, the network has 3"),
         ({"action": {"name": "a", "classes": [2**70]}}, "larger"),
         ({"loss_options": json.loads("[" * 60 + "]" * 60)}, "nested"),
