@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -19,10 +18,6 @@ from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
-_TEXT = re.compile(rb'"[^"]*"')
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 MAX_INTEGER = (1 << 31) - 1
 
 
@@ -134,17 +129,24 @@ def parse_json(data: bytes, what: str) -> Any:
         values = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not JSON: {error}") from error
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _is_deep(data):
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _is_deep(values):
         raise FormatError(f"{what} has more than {MAX_JSON_DEPTH} levels of brackets")
     return values
 
 
-def _is_deep(data: bytes) -> bool:
-    """Whether JSON has more brackets inside brackets than what is parsed may have to be written again."""
-    outside = _TEXT.sub(b"", _ESCAPE.sub(b"", data)).translate(_ONE_KIND, _NO_BRACKETS)
+def _is_deep(values: Any) -> bool:
+    """Whether values lie deeper inside each other than what is read may lie, lest it cannot be written again."""
+    level = [values]
     for _ in range(MAX_JSON_DEPTH):
-        outside = outside.replace(b"[]", b"")  # the innermost ones
-    return bool(outside)
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse(text: str) -> Any:
