@@ -66,10 +66,10 @@ def read_head(data: bytes) -> Any:
 
 def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     """The declared features of every source: without them `load_dataset` silently loses fields."""
-    if not storage.exists(CARD_NAME):
-        yield Problem("card-missing", CARD_NAME, "", "no such file")
-        return
     try:
+        if not storage.exists(CARD_NAME):
+            yield Problem("card-missing", CARD_NAME, "", "no such file")
+            return
         head = read_head(storage.read(CARD_NAME, MAX_CARD_BYTES))
         declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
         splits = {
