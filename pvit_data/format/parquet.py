@@ -53,6 +53,7 @@ class ParquetTable:
 
         self._where = where
         self._repeated = repeated
+        self._leaves: dict[str, list[int]] = {}
         try:
             file = (
                 pa.BufferReader(source)
@@ -63,7 +64,9 @@ class ParquetTable:
             self._file = pq.ParquetFile(file, read_dictionary=list(repeated), **options)
             self._told = self._file.metadata
             schema = self._told.schema
-            self._paths = [schema.column(number).path for number in range(len(schema))]
+            for number in range(len(schema)):
+                name = schema.column(number).path.partition(".")[0]
+                self._leaves.setdefault(name, []).append(number)
             self._require_rows(file.size(), row_bytes)
             if numbered := [name for name in texts if self._is_numbered(name)]:
                 self._file = pq.ParquetFile(
@@ -84,11 +87,9 @@ class ParquetTable:
 
     def _chunks(self, name: str) -> Iterator[Any]:
         """What the parts of the file say about a column, or about those inside of it."""
-        inside = [
-            n for n, path in enumerate(self._paths) if path == name or path.startswith(f"{name}.")
-        ]
         for group in range(self._told.num_row_groups):
-            yield from (self._told.row_group(group).column(number) for number in inside)
+            for number in self._leaves.get(name.partition(".")[0], ()):
+                yield self._told.row_group(group).column(number)
 
     def _is_numbered(self, name: str) -> bool:
         return any("DICTIONARY" in kind for chunk in self._chunks(name) for kind in chunk.encodings)

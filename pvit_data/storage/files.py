@@ -96,22 +96,22 @@ def require_plain(name: str) -> None:
         raise StorageError(f"{shown(name[:200])!r} is no name of a file inside a dataset")
 
 
-def require_inside(root: Path, path: Path) -> None:
+def require_inside(root: Path, name: str) -> None:
     """Refuses to read what links put outside of a folder.
 
     Args:
         root: the folder, which may be a link itself.
-        path: below it.
+        name: of a file in it; see `require_plain`.
 
     Raises:
         StorageError: naming the file and where it leads.
     """
-    place = root
-    for part in path.relative_to(root).parts:
-        place = place / part
-        if place.is_symlink():
-            break
-    else:
+    path = os.fspath(root)
+    linked = False
+    for part in name.split("/"):
+        path = f"{path}/{part}"
+        linked = linked or os.path.islink(path)
+    if not linked:
         return
     real = Path(os.path.realpath(path))
     if not any(real.is_relative_to(folder) for folder in _own(Path(os.path.realpath(root)))):

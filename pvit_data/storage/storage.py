@@ -302,7 +302,7 @@ class Storage:
         require_plain(name)
         if self.root is None:
             return None
-        require_inside(self.root, self.root / name)
+        require_inside(self.root, name)
         return self.root / name
 
     def _target(self, name: str) -> Path | None:

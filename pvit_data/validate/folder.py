@@ -53,10 +53,10 @@ def read_head(data: bytes) -> Any:
 
 def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     """The declared features of every source: without them `load_dataset` silently loses fields."""
-    if not storage.exists(CARD_NAME):
-        yield Problem("card-missing", CARD_NAME, "", "no such file")
-        return
     try:
+        if not storage.exists(CARD_NAME):
+            yield Problem("card-missing", CARD_NAME, "", "no such file")
+            return
         declared, splits = declared_in(storage.read(CARD_NAME, MAX_CARD_BYTES))
     except PvitError as error:
         yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")

@@ -20,11 +20,12 @@ from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, MEMBERS, OPTIONAL, RECORD, file_of
 from pvit_data.format.record import TYPES, Record, read_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
-from pvit_data.sample.limits import MAX_MEMBER_BYTES
+from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.values import check_values
 
+LARGE = 1 << 26  # bytes of a member that is read without the rest of its last block
 MAX_UNLISTED = 2000  # blocks looked at in a stretch of unlisted bytes
 
 
@@ -173,7 +174,11 @@ def _check_sample(
 ) -> Iterator[tuple[str, str]]:
     files: dict[str, bytes] = {}
     damaged, structure = [], []
-    for place in _places(facts, row):
+    places = _places(facts, row)
+    if sum(max(place.size, 0) for place in places) > MAX_SAMPLE_BYTES:
+        yield "member-damaged", f"its members claim more than {MAX_SAMPLE_BYTES} bytes"
+        return
+    for place in places:
         if (
             not BLOCK <= place.offset <= place.offset + place.size <= file_size
             or place.size > MAX_MEMBER_BYTES
@@ -183,14 +188,13 @@ def _check_sample(
             )
             continue
         header = storage.read_range(facts.name, place.offset - BLOCK, BLOCK)
-        data = storage.read_range(facts.name, place.offset, padded(place.size))
-        contents = data[: place.size]
+        contents, filling = _read(storage, facts.name, place)
         if deflate.crc32(contents) != place.crc:
             damaged.append(f"{place.extension} has a wrong CRC")
             continue
         if text := _header_problem(header, place):
             structure.append(text)
-        if any(data[place.size :]) or len(data) != padded(place.size):
+        if any(filling) or len(filling) != padded(place.size) - place.size:
             structure.append(f"{place.extension} is not padded with zeros")
         files[place.extension] = contents
     if damaged:
@@ -201,6 +205,16 @@ def _check_sample(
         return
     with np.errstate(all="ignore"):
         yield from _check_contents(facts, row, files, deep)
+
+
+def _read(storage: Storage, name: str, place: _Place) -> tuple[bytes, bytes]:
+    """The contents of a member, and what fills their last block; large ones are held once."""
+    whole = padded(place.size)
+    if place.size > LARGE:
+        contents = storage.read_range(name, place.offset, place.size)
+        return contents, storage.read_range(name, place.offset + place.size, whole - place.size)
+    data = storage.read_range(name, place.offset, whole)
+    return data[: place.size], data[place.size :]
 
 
 def _header_problem(header: bytes, place: _Place) -> str:

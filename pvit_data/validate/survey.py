@@ -89,11 +89,11 @@ def survey(storage: Storage) -> Survey:
 
 
 def _manifest(storage: Storage, found: Survey) -> Manifest | None:
-    if not storage.exists(manifests.NAME):
+    try:
+        if storage.exists(manifests.NAME):
+            return read_manifest(storage)
         found.add("manifest-missing", manifests.NAME, "no such file")
         return None
-    try:
-        return read_manifest(storage)
     except PvitError as error:
         found.add("manifest-damaged", manifests.NAME, str(error))
         return None
@@ -194,11 +194,11 @@ class _Split:
 
     def _index(self) -> tuple[dict[str, Rows] | None, bool]:
         """The rows of the index by shard, and whether the manifest vouches for them."""
-        if not self.storage.exists(self.index_file):
-            self.found.add("index-missing", self.index_file, "no such file")
-            return None, False
         trusted = False
         try:
+            if not self.storage.exists(self.index_file):
+                self.found.add("index-missing", self.index_file, "no such file")
+                return None, False
             if self.info is not None:
                 expected = (self.info.index.bytes, self.info.index.sha256)
                 trusted = self.storage.hash(self.index_file, expected[0]) == expected
@@ -212,7 +212,8 @@ class _Split:
             text = str(error)
         except Exception as error:  # a damaged Parquet file may raise anything inside the library
             text = f"{type(error).__name__}: {error}"
-        if trusted or self.info is None:  # else it is named already
+        named = [problem for problem in self.found.problems if problem.file == self.index_file]
+        if not named:
             self.found.add("index-damaged", self.index_file, text)
         return None, False
 

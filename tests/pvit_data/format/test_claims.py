@@ -206,6 +206,8 @@ def test_the_members_of_a_sample_fit_into_memory(folder: Path) -> None:
     changed(folder, **{name: [1 << 30, 1 << 30] for name in names})
     with pytest.raises(CorruptShardError, match="has more than 1073741824 bytes"):
         pvit_data.open(folder).files(0)
+    (report,) = (p for p in validate(folder).problems if p.kind == "member-damaged" and p.key == "mine-0000")
+    assert "claim more than" in report.message
 
 
 def test_an_index_with_a_billion_frames(folder: Path) -> None:

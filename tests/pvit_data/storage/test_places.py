@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pvit_data.errors import FormatError, StorageError, UsageError
+import pvit_data
+from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.storage.storage import Storage
+from pvit_data.validate import validate
 from pvit_data.writing import finish
 from pvit_data.writing.shard import write_shard
 from tests.pvit_data.samples import bare_sample
@@ -139,3 +141,24 @@ def test_unfinished_uploads_are_private(tmp_path: Path, monkeypatch: pytest.Monk
     assert part.stat().st_mode & 0o777 == 0o600
     writer.publish()
     assert (list(tmp_path.iterdir()), Storage("memory://private").read("mine/a.tar")) == ([], b"data")
+
+
+@pytest.mark.parametrize("name", ["mine/train-00000.tar", "mine/index/train.parquet", "manifest.json", "README.md"])
+@pytest.mark.parametrize("kind", ["pipe", "zero", "secret"])
+def test_a_dataset_with_pipes_and_links_is_named(tmp_path: Path, name: str, kind: str) -> None:
+    """Reading and validating end with a sentence, wherever such a thing lies."""
+    out = tmp_path / "out"
+    (tmp_path / "secret").write_bytes(b"secret" * 1000)
+    write_shard(out, SourceSpec(name="mine"), "train", 0, [bare_sample(0)])
+    finish.write_manifest(out)
+    (out / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(out / name)
+    else:
+        (out / name).symlink_to("/dev/zero" if kind == "zero" else tmp_path / "secret")
+    report = validate(out)
+    assert [p for p in report.problems if p.file == name or "leads out" in p.message]
+    assert not report.ok
+    if name != "README.md" and (name, kind) != ("manifest.json", "pipe"):  # no file: shards are read one by one
+        with pytest.raises(PvitError):
+            list(pvit_data.open(out, split="train"))
