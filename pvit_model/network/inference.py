@@ -16,11 +16,11 @@ import pydantic
 
 from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import FormatError
-from pvit_data.sample.labels import IGNORE_16, LabelSpace
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.files import read_regular, write_file
 from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
 from pvit_data.tasks.table import target_spec, target_specs
-from pvit_data.words import first_problem, short
+from pvit_data.words import first_problem, shown
 from pvit_model.tasks import ACTION, LossOptions, target_names
 
 FILE = "inference.json"
@@ -53,18 +53,6 @@ class Inference(pydantic.BaseModel):
     crops: int = pydantic.Field(default=1, ge=1, le=100)
     loss_options: dict[str, Any] = {}
     recipe: str = ""
-
-    @pydantic.model_validator(mode="after")
-    def _spaces_are_numbered(self) -> Inference:
-        """Ids are those of maps: 16 bits, of which the largest means "not labelled"."""
-        further = (space for named in self.further_spaces.values() for space in named.values())
-        for space in (self.action, *self.spaces.values(), *further):
-            if space is not None and not (space.first >= 0 and space.num_ids <= IGNORE_16):
-                raise ValueError(
-                    f"label space {short(space.name, 60)} has ids {space.first} to {space.num_ids - 1}, "
-                    f"expected 0 to {IGNORE_16 - 1}"
-                )
-        return self
 
     def losses(self) -> LossOptions:
         """The loss options as the loss functions take them.
@@ -157,8 +145,11 @@ class Inference(pydantic.BaseModel):
         Raises:
             FormatError: if they are not readable.
         """
+        values = parse_json(text, where)
         try:
-            found = cls.model_validate(parse_json(text, where))
+            found = cls.model_validate(values)
+        except FormatError as error:  # of a label space
+            raise FormatError(f"{where}: {shown(str(error))}") from None
         except pydantic.ValidationError as error:
             raise FormatError(f"{where}: {first_problem(error)}") from None
         further = {field: _tuples(named) for field, named in found.further_spaces.items()}

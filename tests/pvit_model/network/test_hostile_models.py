@@ -45,7 +45,7 @@ print(next(line.split()[1] for line in status.splitlines() if "VmHWM" in line))
 def refused_within_bounds(paths: list[Path]) -> None:
     """In a child process: each in less than 10 s, and 1.5 GB for all."""
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     *refusals, peak = done.stdout.splitlines()
     assert len(refusals) == len(paths)
@@ -115,7 +115,7 @@ def test_a_claim_costs_no_memory(model: Path, tmp_path: Path) -> None:
         ({"clip": {"num_frames": 4096, "size": [8192, 8192]}}, "at most"),
         ({"crops": 10**6}, "crops"),
         ({"action": {"name": "a", "classes": ["x"], "first": 2 * 10**9}}, "ids 2000000000"),
-        ({"action": {"name": "a", "classes": ["x"] * 70_000}}, r"expected 0\.\.65534"),
+        ({"action": {"name": "a", "classes": ["x"] * 70_000}}, r"inference\.json: .*expected 0\.\.65534"),
         ({"action": {"name": "a", "classes": ["x", "y"]}}, "2 ids, the network has 3"),
         ({"action": {"name": "a", "classes": [2**70]}}, "larger"),
         ({"loss_options": json.loads("[" * 60 + "]" * 60)}, "nested"),
