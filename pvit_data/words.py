@@ -76,7 +76,7 @@ def _plain(match: re.Match[str]) -> str:
     bare = rest.rstrip(":;,.)")
     # A password may hold what would end the host: then what precedes the last @ is no host with a port.
     host = re.split(r"[/?#]", bare, maxsplit=1)[0]
-    if "@" in host:
+    if "@" in host and (":" in host or not scheme.startswith("abfs")):  # CONTAINER@ACCOUNT there
         place = bare[host.rindex("@") + 1 :]
     elif re.fullmatch(r"[^:]*(:\d*)?|\[[^]]*\](:\d*)?", host):
         place = bare

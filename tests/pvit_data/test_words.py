@@ -59,6 +59,7 @@ def test_a_name_unlike_all_others_has_no_neighbour() -> None:
         ("http://[::1]:80/a#token", "http://[::1]:80/a"),
         ("'https:/me:secret@host/w.pth?x=1' does not exist", "'https:/host/w.pth' does not exist"),
         ("C:/Users/me@home/x", "C:/Users/me@home/x"),
+        ("abfs://data@account.dfs.core.windows.net/x?sig=1", "abfs://data@account.dfs.core.windows.net/x"),
         ("no address", "no address"),
     ],
 )
