@@ -38,19 +38,20 @@ def listeners(pid: int) -> set[str]:
     return found
 
 
-def watch(pid: int, seconds: float = 0.02) -> tuple[dict[int, str], set[str]]:
+def watch(pid: int, seconds: float = 0.02) -> tuple[dict[int, tuple[int, str]], set[str]]:
     """Looks at a process and all below it until it ends.
 
     Returns:
-        The command line of each process that was seen, and everything that any of them listened at.
+        Parent and command line of each process that was seen, and everything that any of them listened at.
     """
-    seen: dict[int, str] = {}
+    seen: dict[int, tuple[int, str]] = {}
     found: set[str] = set()
     root = psutil.Process(pid)
     while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
         for process in [root, *root.children(recursive=True)]:
             try:
-                seen[process.pid] = " ".join(process.cmdline()) or seen.get(process.pid, "")
+                if words := process.cmdline():
+                    seen[process.pid] = process.ppid(), " ".join(words)
                 found |= listeners(process.pid)
             except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
                 continue  # it has ended meanwhile
