@@ -19,6 +19,7 @@ from torch import Tensor
 from pvit_data.errors import PvitError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.storage.files import read_regular, require_unlinked
 from pvit_model.network.inference import Inference
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.ranks import all_reduce, all_reduce_shaped
@@ -27,6 +28,7 @@ from pvit_model.tasks.constant import Constant
 
 FOLDER = "constants"
 CLIPS = "clips"
+MAX_BYTES = 1 << 28
 SEPARATOR = "//"
 
 
@@ -99,16 +101,29 @@ class ConstantPredictor:
         }
         save_tensors(path, tensors | {CLIPS: torch.tensor(self.clips)})
 
+    def fits(self, kept: Mapping[str, Tensor]) -> bool:
+        """Whether a file holds what `save` writes: a number of clips, and the sums of targets that are compared."""
+        sums = _by_target(kept)
+        clips = sums.pop(CLIPS, {}).get("")
+        if clips is None or clips.ndim or sums.keys() - self._fitted.keys():
+            return False
+        return all(found.keys() == self._fitted[t].sums().keys() for t, found in sums.items())
+
     def restore(self, kept: Mapping[str, Tensor]) -> None:
         """Takes what was kept in place of fitting."""
-        sums: dict[str, dict[str, Tensor]] = {}
-        for key, value in kept.items():
-            target, _, name = key.partition(SEPARATOR)
-            sums.setdefault(target, {})[name] = value
+        sums = _by_target(kept)
         self.clips = int(sums.pop(CLIPS)[""])
         for target, found in sums.items():
             self._fitted[target].restore(found)
         self._known = set(sums)
+
+
+def _by_target(kept: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    sums: dict[str, dict[str, Tensor]] = {}
+    for key, value in kept.items():
+        target, _, name = key.partition(SEPARATOR)
+        sums.setdefault(target, {})[name] = value
+    return sums
 
 
 def kept_at(
@@ -139,28 +154,29 @@ def fit_once(
         is_main: whether this rank writes it.
     """
     known = _read(kept)
+    if known is not None and not constant.fits(known):
+        known = None
     ranks, having = all_reduce(torch.tensor([1.0, float(known is not None)])).tolist()
     if known is not None and ranks == having:
         constant.restore(known)
         return constant
     constant.fit(batches).add_up()
     if kept is not None and is_main:
-        with suppress(
-            OSError, PvitError
-        ):  # a run that nobody may write to is evaluated all the same
+        # A run that nobody may write to is evaluated all the same.
+        with suppress(OSError, PvitError):
+            require_unlinked(kept.parents[1], kept)
             constant.save(kept)
     return constant
 
 
 def _read(path: Path | None) -> dict[str, Tensor] | None:
-    """The tensors that a run has kept, if they are there and whole."""
+    """The tensors that a run has kept, if they are there and whole. Not mapped: the file may change meanwhile."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    if path is None or not path.is_file():
+    if path is None:
         return None
     try:
-        found = load_file(path)
+        return load(read_regular(path, MAX_BYTES))
     except (OSError, SafetensorError):
         return None
-    return found if CLIPS in found else None

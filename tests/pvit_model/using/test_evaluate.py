@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, save_file
 
 from pvit_data import open as open_shards
 from pvit_data.clips.config import ClipConfig
@@ -102,9 +102,25 @@ def test_a_damaged_file_of_constants_is_made_again(run_folder: Path, shards: lis
     shutil.copytree(run_folder, run, ignore=shutil.ignore_patterns("constants"))
     first = evaluate(str(run), shards, source="scenes")
     (kept,) = (run / "constants").iterdir()
-    kept.write_bytes(kept.read_bytes()[:50])
-    assert evaluate(str(run), shards, source="scenes") == first
-    assert load_file(kept)["clips"] == 9
+    right = load(kept.read_bytes())
+    strange = [{"clips": torch.zeros(3)}, {"nothing": torch.zeros(1)}, {**right, "x//sum": torch.zeros(1)}]
+    for tensors in (None, *strange, {k: v for k, v in right.items() if not k.endswith("sum")}):
+        if tensors is None:
+            kept.write_bytes(kept.read_bytes()[:50])
+        else:
+            save_file(tensors, kept)
+        assert evaluate(str(run), shards, source="scenes") == first
+        assert load(kept.read_bytes()).keys() == right.keys()
+
+
+def test_constants_are_not_kept_through_a_link(run_folder: Path, shards: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run, ignore=shutil.ignore_patterns("constants"))
+    (tmp_path / "elsewhere").mkdir()
+    (run / "constants").symlink_to(tmp_path / "elsewhere")
+    (report,) = evaluate(str(run), shards, source="scenes")
+    assert report.constant_clips == 9
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_network_depth_by_hand(run_folder: Path, shards: list[str], reports: dict[str, SourceReport]) -> None:
