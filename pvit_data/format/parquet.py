@@ -107,9 +107,12 @@ class ParquetTable:
                 sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
             )
             _require_small(sum(self._page_bytes(chunk) for chunk in self._chunks(name)))
-            column = self._file.read([name])[name]
-            chunks = column.unify_dictionaries().chunks
-            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+            # Part by part: lists of texts that come as numbers are not read from several at once.
+            parts = range(self._told.num_row_groups)
+            chunks = [c for n in parts for c in self._file.read_row_group(n, [name])[name].chunks]
+            kind = self._file.schema_arrow.field(name).type
+            chunks = pa.chunked_array(chunks, kind).unify_dictionaries().chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], kind)
             # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
             values.validate(full=True)
             return values if name in self._repeated else plain_texts(values)

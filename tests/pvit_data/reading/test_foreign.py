@@ -17,6 +17,7 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
+from pvit_data.reading import foreign_table
 from pvit_data.reading.foreign_index import index_foreign, read_classes
 from pvit_data.reading.foreign_table import NAME
 from pvit_data.validate import validate
@@ -367,6 +368,33 @@ def test_a_file_that_no_disk_holds_damages_its_tar_alone(size: bytes, tmp_path: 
     summary = index_foreign(tmp_path)
     assert summary.samples == 1
     assert list(summary.damaged) == ["train-1.tar"]
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_an_index_of_more_than_one_part(distinct: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its texts come as numbers into a dictionary of each part, or plainly where they are too many for one."""
+    monkeypatch.setattr(foreign_table, "ROW_GROUP", 2000 if distinct else 70)
+    files = {f"{i:05d}.{'z' * 400 + str(i) if distinct else 'txt'}": b"" for i in range(4500 if distinct else 200)}
+    tar(tmp_path / "train-0.tar", files)
+    index_foreign(tmp_path)
+    dataset = pvit_data.open(tmp_path)
+    assert len(dataset) == len(files)
+    for row in (0, 69, 70, len(files) - 1):
+        assert f"{row:05d}.{next(iter(dataset.members(row)))}" == list(files)[row]
+    assert dataset.column("key").tolist() == [name[:5] for name in files]
+    assert not validate(tmp_path).of_kind("foreign-index")
+
+
+def test_tars_without_members(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tar(tmp_path / "train-0.tar", {})
+    index_foreign(tmp_path)
+    dataset = pvit_data.open(tmp_path)
+    assert len(dataset) == len(dataset.column("key")) == len(dataset.column("frames")) == 0
+    with pytest.raises(UsageError, match="no column 'colour'"):
+        dataset.column("colour")
+    for command in ("stats", "show", "gallery"):
+        main([command, str(tmp_path)])
+        assert "unexpected" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cls", [b"2", b"jump", b"-1", b""])
