@@ -64,7 +64,7 @@ class Storage:
         commit: of a repository on the Hub. Default: the newest one, looked up once.
 
     Raises:
-        UsageError: if the scheme is not one of `SCHEMES`, or the folder is no cache of ours.
+        UsageError: if the scheme is not one of `SCHEMES`, the host holds a blank, or the folder is no cache of ours.
     """
 
     def __init__(
@@ -77,6 +77,10 @@ class Storage:
         if found and ("::" in self._address or scheme not in SCHEMES):
             raise UsageError(
                 f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}"
+            )
+        if found and len(rest.partition("/")[0].split()) > 1:  # where it ends could not be told
+            raise UsageError(
+                "the address has a blank in its host, user or password: write it as %20"
             )
         self.root = (
             Path(rest if found else self._address) if scheme == "file" or not found else None
