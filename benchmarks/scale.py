@@ -9,6 +9,7 @@ the size between the first and the last one (0: constant, 1: linear). Columns ar
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import math
@@ -132,6 +133,19 @@ def private_mb() -> float:
         sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
         / 1000
     )
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had since `memory_mb`."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) / 1000 for line in text.splitlines() if line.startswith("VmHWM"))
+
+
+def memory_mb() -> float:
+    """What this process has now, from where `peak_mb` starts anew."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    return peak_mb()
 
 
 @measure("rows")
@@ -261,6 +275,60 @@ def curves(lines: int, folder: Path) -> Figures:
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     return {"report s": seconds, "peak MB": peak}
+
+
+@measure("rows")
+def stats(rows: int, folder: Path) -> Figures:
+    """What `pvit-data stats` counts from the index, without reading a sample."""
+    import pvit_data
+    from pvit_data.looking.stats import collect
+
+    url = dataset(folder, {"a": rows // 2, "b": rows - rows // 2})
+    before = memory_mb()
+    seconds, found = clocked(lambda: collect(pvit_data.open(url), 0))
+    assert found.samples == rows
+    return {"stats s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("rows")
+def gallery(rows: int, folder: Path) -> Figures:
+    """What `pvit-data gallery` takes from the index for 200 samples: which ones, their facts, and the statistics."""
+    import pvit_data
+    from pvit_data.format.record import Record
+    from pvit_data.looking.facts import facts
+    from pvit_data.looking.stats import collect, spread_rows
+    from pvit_data.sample.sample import Sample
+
+    url = dataset(folder, {"a": rows // 2, "b": rows - rows // 2})
+    sample, record = Sample(key="k", num_frames=60), Record(key="k", group="g", frames=60)
+    before = memory_mb()
+
+    def columns_of_a_page() -> None:
+        ds = pvit_data.open(url)
+        for row in spread_rows(ds.column("source"), 200).tolist():
+            facts(ds, row, sample, record)
+        collect(ds, 0)
+
+    seconds, _ = clocked(columns_of_a_page)
+    return {"columns s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("rows")
+def surveying(rows: int, folder: Path) -> Figures:
+    """What `pvit-data validate` does before it opens the first shard."""
+    from pvit_data.storage.storage import Storage
+    from pvit_data.validate.folder import check_folder
+    from pvit_data.validate.survey import survey
+
+    url = dataset(folder, {"a": rows}, per_shard=100)
+    before = memory_mb()
+
+    def all_tables() -> None:
+        storage = Storage(url)
+        list(check_folder(storage, survey(storage)))
+
+    seconds, _ = clocked(all_tables)
+    return {"survey s": seconds, "peak MB": peak_mb() - before}
 
 
 SIZES = {
