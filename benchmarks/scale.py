@@ -138,7 +138,9 @@ def private_mb() -> float:
 def peak_mb() -> float:
     """The most memory that this process has had since `memory_mb`."""
     text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return next(int(line.split()[1]) / 1000 for line in text.splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1]) / 1000 for line in text.splitlines() if line.startswith("VmHWM")
+    )
 
 
 def memory_mb() -> float:
