@@ -17,7 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic import BaseModel
+
 from pvit_data.errors import FormatError, StorageError, UsageError
+from pvit_data.format.manifest import Count, parse
 from pvit_data.storage.files import open_regular
 from pvit_data.storage.reporting import reported
 from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
@@ -138,21 +141,25 @@ def _version(unit: Unit) -> str:
     return "\n".join(told) if any(told) else ""
 
 
+class _Line(BaseModel):
+    """What a line says: counts by kind, and of the kept problems (kind, key, message)."""
+
+    shard: str
+    counts: dict[str, Count]
+    problems: list[tuple[str, str, str]]
+
+
 def _findings(values: Any, file: str) -> Findings:
     """Findings from a line's values.
 
     Raises:
         FormatError: if they are none.
     """
-    try:
-        counts = {str(kind): int(count) for kind, count in values["counts"].items()}
-        problems = [Problem(kind, file, key, text) for kind, key, text in values["problems"]]
-        kept = Counter(problem.kind for problem in problems)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no findings ({type(error).__name__})") from None
-    texts = all(isinstance(text, str) for p in problems for text in (p.key, p.message))
-    known = set(counts) <= KINDS.keys() - UNSURE
-    right = kept == {kind: min(count, MAX_KEPT) for kind, count in counts.items()}
-    if values.get("shard") != file or not (texts and known and right):
-        raise FormatError("no findings")
-    return Findings(counts=Counter(counts), problems=problems)
+    line = parse(_Line, values, file)
+    kept = Counter(kind for kind, _, _ in line.problems)
+    is_known = set(line.counts) <= KINDS.keys() - UNSURE
+    is_right = kept == {kind: min(count, MAX_KEPT) for kind, count in line.counts.items()}
+    if line.shard != file or not (is_known and is_right):
+        raise FormatError(f"{file}: no findings")
+    found = [Problem(kind, file, key, message) for kind, key, message in line.problems]
+    return Findings(counts=Counter(line.counts), problems=found)
