@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -253,9 +254,9 @@ def coded(texts: Shaped[np.ndarray, "n"]) -> tuple[Integer[np.ndarray, "n"], lis
     >>> coded(np.array(["b", "a", "b"], object))
     (array([0, 1, 0], dtype=int32), ['b', 'a'])
     """
-    numbers: dict[str, int] = {}
-    codes = (numbers.setdefault(text, len(numbers)) for text in texts)
-    return np.fromiter(codes, np.int32, len(texts)), list(numbers)
+    numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+    codes = np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts))
+    return codes, list(numbers)
 
 
 def _runs(
@@ -300,9 +301,9 @@ def spread_rows(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.nda
     rows = dict(sorted(zip(names, np.split(order, ends[:-1]), strict=False)))
     picks, left = {}, number
     for i, name in enumerate(sorted(rows, key=lambda name: len(rows[name]))):
-        count = min(len(rows[name]), left // (len(rows) - i))
-        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, count).round().astype(int)]
-        left -= count
+        share = min(len(rows[name]), left // (len(rows) - i))
+        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, share).round().astype(int)]
+        left -= share
     return np.concatenate([np.empty(0, int), *(picks[name] for name in rows)])
 
 
