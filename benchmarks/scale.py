@@ -90,7 +90,7 @@ def dataset(folder: Path, sizes: dict[str, int], per_shard: int = 1000, shards: 
     sources = {}
     for name, rows in sizes.items():
         data = write_index(columns(rows, name, per_shard))
-        (folder / name / "index").mkdir(parents=True)
+        (folder / name / "index").mkdir(parents=True, exist_ok=True)
         (folder / name / "index/train.parquet").write_bytes(data)
         listed = [
             {
@@ -333,6 +333,32 @@ def surveying(rows: int, folder: Path) -> Figures:
 
     seconds, _ = clocked(all_tables)
     return {"survey s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("shards")
+def resuming(number: int, folder: Path) -> Figures:
+    """A validation of which everything is known: of what there is, it reads the tables and the shards' times."""
+    from pvit_data.storage.storage import SETTLED_NS, Storage
+    from pvit_data.validate import validate
+    from pvit_data.validate.choice import WHOLE
+    from pvit_data.validate.problems import Findings
+    from pvit_data.validate.state import State
+    from pvit_data.validate.survey import survey
+    from pvit_data.validate.units import ShardUnit
+
+    url = dataset(folder / "data", {"a": 10 * number}, per_shard=10)
+    for at in range(number):
+        (folder / f"data/a/train-{at:05d}.tar").touch()
+    time.sleep(SETTLED_NS / 1e9 + 0.1)
+    storage, state = Storage(url), State(folder / "state")
+    for facts in survey(storage).shards:
+        unit = ShardUnit(storage, facts, WHOLE, False)
+        state.save(unit, state.key(unit), Findings())
+    state.close()
+    before = memory_mb()
+    seconds, report = clocked(lambda: validate(url, resume=folder / "state"))
+    assert report.earlier == number
+    return {"again s": seconds, "peak MB": peak_mb() - before}
 
 
 SIZES = {

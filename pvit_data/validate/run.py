@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from multiprocessing import resource_tracker
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Job(NamedTuple):
     task: Task
 
 
-Results = Iterator[tuple[Job, list[Problem]]]
+Results = Generator[tuple[Job, list[Problem]], None, None]
 
 
 def check_units(
@@ -48,17 +48,19 @@ def check_units(
     total = Findings()
     waiting: dict[int, Findings] = {}  # a unit may be done before those in front of it are
     following = 0
-    for number, found in _verdicts(units, workers, state, tick or (lambda units, samples: None)):
-        waiting[number] = found
-        while following in waiting:
-            total.join(waiting.pop(following))
-            following += 1
+    results = _verdicts(units, workers, state, tick or (lambda units, samples: None))
+    with closing(results):
+        for number, found in results:
+            waiting[number] = found
+            while following in waiting:
+                total.join(waiting.pop(following))
+                following += 1
     return total
 
 
 def _verdicts(
     units: Sequence[Unit], workers: int, state: State | None, tick: Callable[[int, int], None]
-) -> Iterator[tuple[int, Findings]]:
+) -> Generator[tuple[int, Findings], None, None]:
     """Number and findings of each unit, as they come."""
     todo, units_done, samples = [], 0, 0
     for number, unit in enumerate(units):
@@ -78,18 +80,20 @@ def _verdicts(
             open_units[number] = [None] * len(tasks)
             yield from (Job(number, place, task) for place, task in enumerate(tasks))
 
-    for job, problems in run_here(jobs()) if workers <= 1 else run_workers(jobs(), workers):
-        parts = open_units[job.unit]
-        parts[job.place] = problems
-        samples += job.task.samples
-        if None not in parts:
-            found = _together([part for part in parts if part is not None])
-            if state is not None:
-                state.save(units[job.unit], begun[job.unit], found)
-            del open_units[job.unit]
-            units_done += 1
-            yield job.unit, found
-        tick(units_done, samples)
+    results = run_here(jobs()) if workers <= 1 else run_workers(jobs(), workers)
+    with closing(results):  # wherever it is interrupted, no worker goes on
+        for job, problems in results:
+            parts = open_units[job.unit]
+            parts[job.place] = problems
+            samples += job.task.samples
+            if None not in parts:
+                found = _together([part for part in parts if part is not None])
+                if state is not None:
+                    state.save(units[job.unit], begun[job.unit], found)
+                del open_units[job.unit]
+                units_done += 1
+                yield job.unit, found
+            tick(units_done, samples)
 
 
 def _together(parts: Iterable[list[Problem]]) -> Findings:
@@ -168,7 +172,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
+                child.kill()  # it only reads, and would hold a milder signal until it has started
+                child.join()
             raise
 
 

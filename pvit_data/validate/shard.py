@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import deflate
@@ -22,6 +23,7 @@ from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, MEMBERS, OPTIONAL, RECORD, file_of
 from pvit_data.format.record import TYPES, Record, read_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
@@ -60,7 +62,7 @@ class ShardFacts:
 
     def digest(self) -> str:
         """sha256 of everything that the check of the shard goes by, but for its bytes."""
-        spaces = {name: asdict(space) for name, space in self.spec.spaces.items()}
+        spaces = {name: _space_digest(space) for name, space in self.spec.spaces.items()}
         told = (self.name, self.bytes, self.sha256, self.split, self.spec.name, spaces)
         found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for name, column in sorted(self.rows.items()):
@@ -68,6 +70,11 @@ class ShardFacts:
             found.update(f"\n{name} {len(column)} ".encode())
             found.update(json.dumps(column.tolist()).encode() if is_text else column.tobytes())
         return found.hexdigest()
+
+
+@lru_cache(256)  # a source has as many as fields, and thousands of shards
+def _space_digest(space: LabelSpace) -> str:
+    return hashlib.sha256(json.dumps(asdict(space), sort_keys=True).encode()).hexdigest()
 
 
 class _Place(NamedTuple):

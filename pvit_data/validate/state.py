@@ -13,6 +13,7 @@ import os
 import re
 import uuid
 from collections import Counter
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -77,7 +78,7 @@ class State:
             bytes_now = _version(unit)
         except StorageError:
             return ""
-        told = f"{CHECKS} {version('pvit-toolkit')} {unit.digest()} {bytes_now}"
+        told = f"{CHECKS} {_toolkit()} {unit.digest()} {bytes_now}"
         return hashlib.sha256(told.encode()).hexdigest() if bytes_now else ""
 
     def find(self, unit: Unit) -> Findings | None:
@@ -130,6 +131,11 @@ class State:
             with reported(str(self.folder)), self._own as file:
                 os.fsync(file.fileno())
             self._own = None
+
+
+@lru_cache(1)
+def _toolkit() -> str:
+    return version("pvit-toolkit")
 
 
 def _version(unit: Unit) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -120,6 +121,12 @@ def test_it_goes_on_where_it_was_interrupted(data: Path, tmp_path: Path, checked
     checked.clear()
     assert told(validate(data, resume=tmp_path / "state", workers=2)) == whole
     assert checked == []
+
+
+def test_no_worker_outlives_an_interruption(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        validate(data, resume=tmp_path / "state", workers=2, progress=interrupted_after(5))
+    assert multiprocessing.active_children() == []
 
 
 def test_what_changed_meanwhile_is_checked_again(data: Path, tmp_path: Path, checked: list[str]) -> None:
