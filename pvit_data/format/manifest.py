@@ -123,9 +123,7 @@ class ShardInfo(BaseModel):
     @classmethod
     def _inside(cls, name: str) -> str:
         if not SHARD_NAME.match(name):
-            raise ValueError(
-                f"shard name {name[:100]!r} is not SOURCE/[part-NUMBER/]SPLIT-NUMBER.tar"
-            )
+            raise ValueError(f"shard name {name[:100]!r} is not SOURCE/SPLIT-NUMBER.tar")
         return name
 
 

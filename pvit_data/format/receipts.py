@@ -311,7 +311,8 @@ def _typed(receipt: Receipt, rows: dict[str, Any]) -> Any:
             values = [absent(name)] * receipt.samples
         if not isinstance(values, list) or len(values) != receipt.samples:
             raise FormatError(
-                f"{where}: column {name} has not {receipt.samples} values: remove it, and convert its shard again"
+                f"{where} does not agree with itself: column {name} has not {receipt.samples} values: "
+                "remove it, and convert its shard again"
             )
         if not set(map(type, values)) <= _kinds(name):
             raise FormatError(f"{where}: column {name} holds a value of a wrong type")

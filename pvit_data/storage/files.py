@@ -101,9 +101,10 @@ def walk(root: Path, depth: int) -> Iterator[tuple[str, int]]:
         for entry in entries:
             name = f"{folder}{entry.name}"
             linked = is_linked or entry.is_symlink()
-            if entry.is_file():
-                yield name, -1 if linked else entry.stat().st_size
-            elif len(above) < depth and entry.is_dir():
+            if os.path.isfile(entry.path):  # which knows what to think of links to themselves
+                with suppress(FileNotFoundError):
+                    yield name, -1 if linked else entry.stat().st_size
+            elif len(above) < depth and os.path.isdir(entry.path):
                 real = os.path.realpath(entry.path) if linked else f"{above[-1]}/{entry.name}"
                 if real not in above:
                     stack.append((f"{name}/", (*above, real), linked))
