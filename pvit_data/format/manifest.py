@@ -43,7 +43,7 @@ REMEMBERED = 256  # manifests
 MAJOR, MINOR = 1, 0
 WITH_LISTS = "1.1"
 """Version of manifests that have lists of shards beside them, and of receipts that have rows beside them."""
-MAX_MANIFEST_BYTES = 1 << 25
+MAX_MANIFEST_BYTES = 1 << 24
 SAMPLE_BYTES = 2 * BLOCK
 """What a sample takes in a shard at least: the header and the contents of its record."""
 

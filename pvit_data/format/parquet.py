@@ -100,64 +100,61 @@ class ParquetTable:
         Raises:
             CorruptShardError: if it cannot be decoded, or becomes larger than `MAX_COLUMN_BYTES`.
         """
+        import pyarrow as pa
+
         try:
-            _require_small(self._size_of(name), MAX_COLUMN_BYTES)
-            values = _one_piece(self._file.read([name])[name].unify_dictionaries())
-            values.validate(
-                full=True
-            )  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
+            _require_small(self._size(name))
+            column = self._file.read([name])[name]
+            chunks = column.unify_dictionaries().chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+            # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
+            values.validate(full=True)
             return values if name in self._repeated else plain_texts(values)
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(
                 f"{self._where}: column {name} cannot be decoded: {plain(error)}"
             ) from error
 
-    def table(self, names: Collection[str], limit: int) -> Any:
+    def table(self, names: Collection[str], most: int) -> Any:
         """Several columns at once, each in one piece and validated, none of them in a dictionary.
 
         Raises:
-            CorruptShardError: if they cannot be decoded, or become larger than `limit` together.
+            CorruptShardError: if they cannot be decoded, or become larger than `most` bytes together.
         """
         import pyarrow as pa
 
         try:
-            _require_small(sum(map(self._size_of, names)), limit)
+            _require_small(sum(map(self._size, names)), most)
             found = self._file.read(list(names), use_threads=False)
             found = found.unify_dictionaries().combine_chunks()
-            found.validate(
-                full=True
-            )  # Arrow trusts dictionary numbers, lengths and UTF-8 of a file
+            found.validate(full=True)
             for number, kind in enumerate(found.schema.types):
                 if pa.types.is_dictionary(kind) or pa.types.is_list(kind):
-                    texts = plain_texts(_one_piece(found.column(number)), limit)
-                    limit -= texts.nbytes
+                    chunks = found.column(number).chunks
+                    values = pa.concat_arrays(chunks) if chunks else pa.array([], kind)
+                    texts = plain_texts(values, most)
+                    most -= texts.nbytes
                     found = found.set_column(number, found.column_names[number], texts)
             return found.select(list(names))
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(f"{self._where}: cannot be decoded: {plain(error)}") from error
 
-    def _size_of(self, name: str) -> int:
+    def _size(self, name: str) -> int:
+        """Bytes of a column, decompressed, as the file claims."""
         return sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
 
 
-def _one_piece(column: Any) -> Any:
-    import pyarrow as pa
-
-    chunks = column.chunks
-    return pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+def _require_small(size: int, most: int = MAX_COLUMN_BYTES) -> None:
+    if size > most:
+        raise ValueError(f"takes {size} bytes decompressed, at most {most}")
 
 
-def _require_small(size: int, limit: int) -> None:
-    if size > limit:
-        raise ValueError(f"takes {size} bytes decompressed, at most {limit}")
-
-
-def plain_texts(values: Any, limit: int = MAX_COLUMN_BYTES) -> Any:
+def plain_texts(values: Any, most: int = MAX_COLUMN_BYTES) -> Any:
     """Texts that came as numbers into a dictionary, one by one; others as they are.
 
     Args:
         values: Arrow array, of texts or lists of them; validated.
-        limit: bytes that they may take.
+        most: bytes that they may take.
 
     Raises:
         ValueError: if they take more.
@@ -166,12 +163,12 @@ def plain_texts(values: Any, limit: int = MAX_COLUMN_BYTES) -> Any:
     import pyarrow.compute as pc
 
     if pa.types.is_list(values.type) and pa.types.is_dictionary(values.type.value_type):
-        return pa.ListArray.from_arrays(values.offsets, plain_texts(values.values, limit))
+        return pa.ListArray.from_arrays(values.offsets, plain_texts(values.values, most))
     if not pa.types.is_dictionary(values.type):
         return values
     sizes = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
     uses = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(sizes))
-    _require_small(int(sizes.astype(np.int64) @ uses), limit)
+    _require_small(int(sizes.astype(np.int64) @ uses), most)
     return values.dictionary_decode()
 
 

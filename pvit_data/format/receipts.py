@@ -48,7 +48,7 @@ from pvit_data.words import short
 
 MAX_SHARD_SAMPLES = 100_000
 """What receipts, and whoever finishes, can take at once."""
-MAX_RECEIPT_BYTES = 1 << 25
+MAX_RECEIPT_BYTES = 1 << 24
 MAX_ROWS_FILE = 1 << 26
 MAX_MESSAGE = 1000  # characters of the message of a skipped sample
 MAX_MESSAGES = 1 << 20  # bytes of all of them in a receipt

@@ -110,9 +110,11 @@ class _Out:
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
+        self.is_wanted = True
 
     def write(self, data: Any) -> int:
-        self._writer.write(bytes(data))
+        if self.is_wanted:
+            self._writer.write(bytes(data))
         return len(data)
 
     def tell(self) -> int:
@@ -146,7 +148,8 @@ class IndexWriter:
         self.members: set[tuple[str, str]] = set()
         self._names = names_of(members)
         schema = pa.schema([(name, arrow_type(name)) for name in self._names])
-        self._file = parquet_writer(_Out(writer), schema)
+        self._out = _Out(writer)
+        self._file = parquet_writer(self._out, schema)
         self._waiting = [schema.empty_table()]
         self._rows = 0
 
@@ -161,9 +164,13 @@ class IndexWriter:
             self._waiting = [table[whole:]]
             self._rows -= whole
 
-    def close(self) -> None:
-        """Ends the file."""
-        if self._rows:
+    def __enter__(self) -> IndexWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Ends the file, or forgets it after an exception."""
+        self._out.is_wanted = kind is None
+        if self._rows and kind is None:
             self._write(joined(self._waiting))
         self._file.close()
 

@@ -21,7 +21,7 @@ from pvit_data.storage.storage import Storage
 
 MAX_INLINE = 1000
 """Shards of a split that the manifest itself lists."""
-MAX_INLINE_ALL = 50_000
+MAX_INLINE_ALL = 40_000
 """And of all splits together; where there are more, only shorter lists stay there."""
 MAX_LIST_BYTES = 1 << 30  # 25 million shards
 _COLUMNS = {"number": "int32", "part": "int32", "samples": "int64", "bytes": "int64"}

@@ -107,12 +107,12 @@ def _require_whole(storage: Storage, splits: Splits, listing: Mapping[str, int])
 
 def _split(storage: Storage, receipts: list[Receipt], writer: Writer, keys: Keys) -> SplitInfo:
     """Writes the index of a split, and sums it up."""
-    index = IndexWriter(writer, {member for receipt in receipts for member in receipt.members})
+    members = {member for receipt in receipts for member in receipt.members}
     tables = storage.each(lambda receipt: read_rows_of(storage, receipt), receipts)
-    for receipt, table in zip(receipts, tables, strict=True):
-        index.add(table)
-        keys.add(receipt.name, table["key"])
-    index.close()
+    with IndexWriter(writer, members) as index:
+        for receipt, table in zip(receipts, tables, strict=True):
+            index.add(table)
+            keys.add(receipt.name, table["key"])
     writer.close()
     return SplitInfo(
         samples=index.totals["samples"],
