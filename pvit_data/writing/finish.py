@@ -37,14 +37,11 @@ from pvit_data.writing.shard import file_hash
 Splits = Mapping[tuple[str, str], list[Receipt]]
 
 
-def write_manifest(
-    out: str | Path | Storage, receipts: Iterable[Receipt] | None = None
-) -> Manifest:
+def write_manifest(out: str | Path | Storage) -> Manifest:
     """Writes index files, lists of shards, card and, last, the manifest.
 
     Args:
         out: folder or URL of the dataset.
-        receipts: all of the dataset, where they have been read already.
 
     Raises:
         FormatError: if there is no receipt, a shard differs in size from its receipt, or a key comes twice.
@@ -53,7 +50,7 @@ def write_manifest(
     storage = out if isinstance(out, Storage) else Storage(out)
     listing = storage.listing()
     splits: dict[tuple[str, str], list[Receipt]] = {}
-    for receipt in read_receipts(storage, None, listing) if receipts is None else receipts:
+    for receipt in read_receipts(storage, None, listing):
         splits.setdefault((receipt.source, receipt.split), []).append(receipt)
     if not splits:
         raise FormatError(f"{storage.url} has no finished shard: nothing to build a manifest from")
@@ -130,10 +127,9 @@ def _with_lists(
     storage: Storage, entries: dict[str, dict[str, SplitInfo]], listing: Mapping[str, int]
 ) -> bool:
     """Moves long lists of shards into files of their own; whether there is one."""
-    lengths = sorted(len(info.shards) for splits in entries.values() for info in splits.values())
-    limits = (MAX_INLINE, MAX_INLINE // 10, MAX_INLINE // 100, 0)
-    short = (limit for limit in limits if sum(n for n in lengths if n <= limit) <= MAX_INLINE_ALL)
-    limit = next(short)
+    limit = _most_inline(
+        len(info.shards) for splits in entries.values() for info in splits.values()
+    )
     for source, splits in entries.items():
         for split, info in splits.items():
             name = list_name(source, split)
@@ -142,6 +138,16 @@ def _with_lists(
             elif name in listing:  # of an earlier time, when there were more
                 storage.remove(name)
     return any(info.shard_list for splits in entries.values() for info in splits.values())
+
+
+def _most_inline(lengths: Iterable[int]) -> int:
+    """How long a list may be that stays in the manifest."""
+    limit = total = 0
+    for length, count in sorted(Counter(lengths).items()):
+        total += length * count
+        if length <= MAX_INLINE and total <= MAX_INLINE_ALL:
+            limit = length
+    return limit
 
 
 def _with_list(storage: Storage, name: str, info: SplitInfo) -> SplitInfo:
