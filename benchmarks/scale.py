@@ -17,7 +17,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,76 @@ def shards(number: int, folder: Path) -> Figures:
     return {"open s": seconds, "manifest MB": (folder / "manifest.json").stat().st_size / 1e6}
 
 
+def small_shards(folder: Path, numbers: Iterable[int]) -> None:
+    """Shards of one sample without a picture, each with its receipt, as a conversion leaves them; none is flushed."""
+    import zlib
+
+    from pvit_data.format.index import encode_table, index_row
+    from pvit_data.format.manifest import SourceSpec, dump
+    from pvit_data.format.names import receipt_name, rows_name, shard_name
+    from pvit_data.format.receipts import Receipt, RowsInfo, store_source
+    from pvit_data.format.record import Record, write_record
+    from pvit_data.format.rows import Rows
+    from pvit_data.format.tar import BLOCK, END, write_member
+    from pvit_data.storage.storage import Storage
+
+    store_source(Storage(folder), SourceSpec(name="a"))
+
+    def sha256(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    for number in numbers:
+        place = ("a", "train", number)
+        record = Record(key=f"a-{number:09d}", group=f"g-{number}", source="a", split="train")
+        data = write_record(record)
+        shard = write_member(f"{record.key}.json", data) + END
+        rows = Rows()
+        places = {"json": (BLOCK, len(data), zlib.crc32(data))}
+        rows.add(index_row(shard_name(*place), record, 0, places))
+        table = encode_table(rows.table())
+        info = RowsInfo(bytes=len(table), sha256=sha256(table), members=["json"])
+        receipt = Receipt(
+            name=shard_name(*place), source="a", split="train", number=number, samples=1, bytes=len(shard),
+            sha256=sha256(shard), rows=info,
+        )  # fmt: skip
+        files = {receipt.name: shard, rows_name(receipt.file): table, receipt.file: dump(receipt)}
+        for name, contents in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(contents)
+        assert receipt.file == receipt_name(*place)
+
+
+@measure("finished")
+def finishing(number: int, folder: Path) -> Figures:
+    """A data set of many shards of one sample: finished, opened and read, appended to (finished again), validated."""
+    import pvit_data
+    from pvit_data.validate import validate
+    from pvit_data.writing import finish
+
+    small_shards(folder, range(number))
+    finished, manifest = clocked(lambda: finish.write_manifest(folder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    opened, ds = clocked(lambda: pvit_data.open(folder))
+    read, _ = clocked(lambda: ds.record(number - 1))
+
+    def append() -> None:
+        with pvit_data.ShardWriter(folder, manifest.sources["a"].spec) as writer:
+            writer.write(pvit_data.Sample(key="one-more", num_frames=1, action=1.0))
+
+    appended, _ = clocked(append)
+    validated, report = clocked(lambda: validate(folder))
+    assert report.ok
+    return {
+        "finish ms": finished * 1e3,
+        "open ms": opened * 1e3,
+        "first sample ms": read * 1e3,
+        "append ms": appended * 1e3,
+        "validate ms": validated * 1e3,
+        "peak MB": peak,
+        "manifest kB": (folder / "manifest.json").stat().st_size / 1000,
+    }
+
+
 @measure("nodes")
 def locality(nodes: int, folder: Path) -> Figures:
     """Bytes that all nodes fetch with a cache of blocks of 1 MiB, as a multiple of what one machine fetches."""
@@ -365,6 +435,7 @@ SIZES = {
     "rows": (10_000, 100_000, 1_000_000, 10_000_000),
     "sources": (10, 50, 200),
     "shards": (1000, 10_000, 100_000),
+    "finished": (100, 1000, 10_000, 100_000),
     "nodes": (1, 8, 32, 128),
     "lines": (10_000, 100_000, 1_000_000, 10_000_000),
 }

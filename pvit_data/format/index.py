@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def index_row(
         num_boxes: rows of its box table.
         places: (offset, size, CRC) of each file.
     """
-    row: dict[str, Any] = {"shard": shard.rpartition("/")[2], **filter_values(record, num_boxes)}
+    row: dict[str, Any] = {"shard": shard.partition("/")[2], **filter_values(record, num_boxes)}
     for member in MEMBERS:
         row |= _place(member, -1, 0, 0)
     for file, place in places.items():
@@ -127,28 +128,46 @@ def _known(name: str, names: Collection[str]) -> str:
     return name
 
 
-def write_index(columns: dict[str, list[Any]]) -> bytes:
-    """Encodes an index; columns of members that no sample has are left out."""
+def names_of(members: Iterable[str]) -> list[str]:
+    """The columns of a file whose samples have these members."""
+    there = set(members)
+    return [name for name in COLUMNS if name not in PLACES or name.rpartition("_")[0] in there]
+
+
+def table_of(columns: Mapping[str, Any]) -> Any:
+    """An Arrow table of columns (arrays, or lists of values), without those of members that no sample has."""
     import pyarrow as pa
+
+    kept = names_of(m for m in MEMBERS if max(columns[f"{m}_offset"], default=-1) >= 0)
+    return pa.table({name: pa.array(columns[name], arrow_type(name)) for name in kept})
+
+
+def write_index(columns: Mapping[str, Any]) -> bytes:
+    """Encodes an index of columns, as `table_of` takes them."""
+    return encode_table(table_of(columns))
+
+
+def encode_table(table: Any) -> bytes:
+    """Encodes an index, or the rows of a shard."""
+    buffer = io.BytesIO()
+    with parquet_writer(buffer, table.schema) as file:
+        file.write_table(table, ROW_GROUP)
+    return buffer.getvalue()
+
+
+def parquet_writer(out: Any, schema: Any) -> Any:
+    """An index file, of which one row group after the other is written."""
     import pyarrow.parquet as pq
 
-    kept = {}
-    for name in COLUMNS:
-        member = name.rpartition("_")[0] if name in PLACES else ""
-        if member and max(columns[f"{member}_offset"], default=-1) < 0:
-            continue
-        kept[name] = pa.array(
-            columns[name], pa.string() if name in TEXT else getattr(pa, _arrow(name))()
-        )
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.table(kept),
-        buffer,
-        row_group_size=ROW_GROUP,
-        compression="zstd",
-        use_dictionary=list(REPEATED),
-    )
-    return buffer.getvalue()
+    return pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=list(REPEATED))
+
+
+@cache
+def arrow_type(name: str) -> Any:
+    """What a column holds, for Arrow."""
+    import pyarrow as pa
+
+    return pa.string() if name in TEXT else getattr(pa, _arrow(name))()
 
 
 def _arrow(name: str) -> str:
@@ -199,14 +218,12 @@ class Index:
         return self._arrays[name]
 
     def _load(self, name: str) -> Any:
-        import pyarrow as pa
-
         _known(name, COLUMNS)
         if name not in self._names:
             if name not in PLACES and not is_later(name):
                 raise CorruptShardError(f"{self._where} lacks the column {name}")
             return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
-        kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
+        kind = arrow_type(name)
         values = self._file.read(name)
         if len(values) != self.num_rows:
             raise CorruptShardError(

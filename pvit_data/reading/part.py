@@ -5,8 +5,8 @@ Every member is compared with its CRC before it is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, TypeVar
 
 import deflate
 import numpy as np
@@ -19,6 +19,7 @@ from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
 from pvit_data.format.manifest import SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.record import Record, read_record
+from pvit_data.format.shard_list import ShardList
 from pvit_data.format.tar import BLOCK
 from pvit_data.reading.decode import decode_sample
 from pvit_data.sample.limits import MAX_SAMPLE_BYTES
@@ -29,6 +30,7 @@ from pvit_data.words import shown
 MAX_GAP = 1 << 20  # unwanted bytes between two members that are still fetched with them from a URL
 MAX_RUN = 1 << 26  # bytes of several members that are fetched at once, and then held twice
 
+Value = TypeVar("Value")
 Place = tuple[int, int, int]
 """Offset, size and CRC of a member."""
 
@@ -97,10 +99,15 @@ class SplitPart:
         self.info = info
         self.manifest = manifest
         self._index: Index | None = None
-        self._room: dict[str, int] = {}  # bytes of each shard
+        self._shards = ShardList(storage, spec.name, split, info)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None, "_room": {}}
+        state = {name: value for name, value in self.__dict__.items() if name != "_shards"}
+        return {**state, "_index": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._shards = ShardList(self.storage, self.spec.name, self.split, self.info)
 
     @property
     def index(self) -> Index:
@@ -131,7 +138,20 @@ class SplitPart:
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
-        return {"index": self.info.index.sha256, "shards": [s.sha256 for s in self.info.shards]}
+        return {"index": self.info.index.sha256, "shards": self._listed(self._shards.sha256s)}
+
+    def _listed(self, action: Callable[[], Value]) -> Value:
+        """What the list of shards says.
+
+        Raises:
+            CorruptShardError: if it is not the one that the manifest lists.
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        try:
+            return action()
+        except FormatError:
+            self._require_same_dataset()
+            raise
 
     def column(self, name: str) -> Shaped[np.ndarray, "n"]:
         """See `DatasetPart`."""
@@ -231,14 +251,12 @@ class SplitPart:
         Raises:
             CorruptShardError: if the shard is not listed, a member lies outside, or all of them are too large.
         """
-        if not self._room:
-            self._room = {listed.name: listed.bytes for listed in self.info.shards}
-        if shard not in self._room:
+        room = self._listed(lambda: self._shards.bytes_of(shard))
+        if room is None:
             raise CorruptShardError(
                 f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
                 "which the manifest does not list"
             )
-        room = self._room[shard]
         for member, (offset, size, _) in places.items():
             if size < 0 or offset < BLOCK or offset + size > room:
                 raise CorruptShardError(

@@ -120,6 +120,27 @@ class Remote:
             p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))
         ]
 
+    def find(self, depth: int) -> dict[str, int]:
+        """All files with their bytes (-1 where the store does not tell), as the store lists them now.
+
+        Args:
+            depth: names within each other at most, where folders are listed one by one.
+        """
+        options = {"maxdepth": depth} if self.url.startswith("http") else {}
+
+        def ask(fs: Any, path: str) -> dict[str, int]:
+            if self._hub is None:  # a commit does not change
+                fs.invalidate_cache()
+            found = fs.find(path, detail=True, **options)
+            return {
+                name[len(path) :].lstrip("/"): -1 if info.get("size") is None else int(info["size"])
+                for name, info in found.items()
+                if info.get("type") == "file"
+            }
+
+        listed: dict[str, int] = self.call("", ask)
+        return {name: size for name, size in listed.items() if name.count("/") < depth}
+
     def call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
         """Does something with the file system and the path of a file.
 

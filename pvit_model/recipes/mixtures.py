@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_data.errors import ConfigError, UsageError
-from pvit_data.format.manifest import SPLITS
+from pvit_data.format.names import SPLITS
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import find_sources

@@ -1,6 +1,7 @@
 """A small web server on loopback that answers ranges, counts the bytes it sends, and can be told to fail."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ class Traffic:
     fault: Callable[[str], str] = lambda path: ""  # of a path asked for: "" or a status code, "cut", "flip"
     sent: list[tuple[str, int]] = field(default_factory=list)  # (path, bytes) of each GET
     times: int = 0  # requests that a fault hit
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (method, path) of every request
+    pause: float = 0.0  # seconds before an answer to GET and HEAD
 
     @property
     def bytes(self) -> int:
@@ -43,7 +46,24 @@ def serve(folder: Path) -> Iterator[Traffic]:
         def do_GET(self) -> None:
             self.answer(True)
 
+        def do_POST(self) -> None:
+            """Keeps what comes, in pieces."""
+            traffic.asked.append(("POST", self.path))
+            data = b""
+            while size := int(self.rfile.readline(), 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            path = folder / self.path.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         def answer(self, body: bool) -> None:
+            traffic.asked.append((self.command, self.path))
+            time.sleep(traffic.pause)
             fault = traffic.fault(self.path)
             traffic.times += bool(fault)
             if fault.isdecimal():
@@ -54,7 +74,8 @@ def serve(folder: Path) -> Iterator[Traffic]:
                 return
             path = folder / self.path.lstrip("/")
             if path.is_dir():
-                data = "".join(f'<a href="{p.name}">x</a>' for p in sorted(path.iterdir())).encode()
+                names = [p.name + "/" * p.is_dir() for p in sorted(path.iterdir())]
+                data = "".join(f'<a href="{name}">x</a>' for name in names).encode()
             elif path.is_file():
                 data = path.read_bytes()
             else:

@@ -10,7 +10,7 @@ from typing import Any
 from pvit_converters.base import Item, Listing
 from pvit_converters.engine.plan import Plan, ShardPlan
 from pvit_data.errors import FormatError
-from pvit_data.format.manifest import SPLITS
+from pvit_data.format.names import SPLITS
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import shown

@@ -36,7 +36,7 @@ from pvit_converters.engine.task import Task
 from pvit_converters.raw.places import reading_within
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.receipts import Receipt
+from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 from pvit_data.writing.shard import encoding_of
@@ -185,15 +185,13 @@ def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Recei
     source = plan.identity["source"]
     name = fingerprint(plan.identity)
     planned = {(shard.split, shard.number) for shard in plan.shards}
-    found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
-    return {
-        place: receipt
-        for place, receipt in found.items()
-        if place in planned
-        and receipt.extra.get("plan") == name
-        and storage.exists(receipt.name)
-        and storage.size(receipt.name) == receipt.bytes
-    }
+    listing = storage.listing()
+    found = (
+        receipt
+        for receipt in read_receipts(storage, source, listing)
+        if (receipt.split, receipt.number) in planned and receipt.extra.get("plan") == name
+    )
+    return {(r.split, r.number): r for r in with_shards(storage, found, listing)}
 
 
 def _write_shards(
