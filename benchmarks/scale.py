@@ -77,6 +77,8 @@ def columns(rows: int, name: str, per_shard: int) -> dict[str, Any]:
             at % per_shard * 92_160 + 512 + (1536 if member == "rgb" else 0)
         ).astype("int64")
         found[f"{member}_size"] = np.full(rows, size, "int32")
+        checksums = np.random.default_rng(rows).integers(0, 1 << 32, rows)  # nothing packs them
+        found[f"{member}_crc32"] = checksums.astype("uint32")
     return found
 
 

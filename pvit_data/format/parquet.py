@@ -17,6 +17,8 @@ import numpy as np
 from pvit_data.errors import CorruptShardError
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
+MAX_VALUE_BYTES = 256  # of a value, on average, in columns that are too large for that
+PART_ROWS = 1 << 16
 
 
 class ParquetTable:
@@ -103,8 +105,7 @@ class ParquetTable:
         import pyarrow as pa
 
         try:
-            size = sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
-            _require_small(size)
+            _require_small(self._size(name))
             column = self._file.read([name])[name]
             chunks = column.unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
@@ -112,35 +113,59 @@ class ParquetTable:
             values.validate(full=True)
             return values if name in self._repeated else plain_texts(values)
         except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(
-                f"{self._where}: column {name} cannot be decoded: {plain(error)}"
-            ) from error
+            raise self._undecodable(name, error) from error
+
+    def parts(self, name: str) -> Iterator[Any]:
+        """The same column in parts of `PART_ROWS`, of which none but the last is kept here.
+
+        Raises:
+            CorruptShardError: as `read`; a column of many rows may be larger here.
+        """
+        most = max(MAX_COLUMN_BYTES, self.num_rows * MAX_VALUE_BYTES)
+        try:
+            _require_small(self._size(name), most)
+            for batch in self._file.iter_batches(PART_ROWS, columns=[name]):
+                values = batch.column(0)
+                values.validate(full=True)
+                yield values if name in self._repeated else plain_texts(values, most)
+                most -= values.nbytes
+                _require_small(-most, 0)
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise self._undecodable(name, error) from error
+
+    def _size(self, name: str) -> int:
+        """Bytes of a column, decompressed, as the file claims."""
+        return sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
+
+    def _undecodable(self, name: str, error: Exception) -> CorruptShardError:
+        return CorruptShardError(f"{self._where}: column {name} cannot be decoded: {plain(error)}")
 
 
-def _require_small(size: int) -> None:
-    if size > MAX_COLUMN_BYTES:
-        raise ValueError(f"takes {size} bytes decompressed, at most {MAX_COLUMN_BYTES}")
+def _require_small(size: int, most: int = MAX_COLUMN_BYTES) -> None:
+    if size > most:
+        raise ValueError(f"takes {size} bytes decompressed, at most {most}")
 
 
-def plain_texts(values: Any) -> Any:
+def plain_texts(values: Any, most: int = MAX_COLUMN_BYTES) -> Any:
     """Texts that came as numbers into a dictionary, one by one; others as they are.
 
     Args:
         values: Arrow array, of texts or lists of them; validated.
+        most: bytes that they may take.
 
     Raises:
-        ValueError: if they take more than `MAX_COLUMN_BYTES`.
+        ValueError: if they take more.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_list(values.type) and pa.types.is_dictionary(values.type.value_type):
-        return pa.ListArray.from_arrays(values.offsets, plain_texts(values.values))
+        return pa.ListArray.from_arrays(values.offsets, plain_texts(values.values, most))
     if not pa.types.is_dictionary(values.type):
         return values
     sizes = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
     uses = np.bincount(values.indices.drop_null().to_numpy(), minlength=len(sizes))
-    _require_small(int(sizes.astype(np.int64) @ uses))
+    _require_small(int(sizes.astype(np.int64) @ uses), most)
     return values.dictionary_decode()
 
 
