@@ -18,7 +18,7 @@ from jaxtyping import Int32, Integer, Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.columns import Coded, Column, column_of, write_columns
-from pvit_data.format.index_cache import Columns, cached
+from pvit_data.format.index_cache import Columns, Write, cached
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.format.record import Record
@@ -313,16 +313,18 @@ def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows:
     if num_rows < MAPPED_ROWS:
         return _open(storage, name, expected, num_rows)
 
-    def lay_out(file: BinaryIO) -> None:
-        _open(storage, name, expected, num_rows).lay_out(file)
+    opened: list[Index] = []
+
+    def begin() -> tuple[int, Write]:
+        opened.append(_open(storage, name, expected, num_rows))
+        return num_rows * MAPPED_ROW_BYTES, opened[0].lay_out
 
     known = [LAYOUT, expected[1], str(num_rows), *COLUMNS]
-    key = hashlib.sha256("\n".join(known).encode()).hexdigest()
     with suppress(CorruptShardError):  # of a column that perhaps nobody asks for
-        columns = cached(key, num_rows * MAPPED_ROW_BYTES, lay_out)
+        columns = cached(hashlib.sha256("\n".join(known).encode()).hexdigest(), begin)
         if columns is not None and columns[0] == num_rows:
             return MappedIndex(columns, name)
-    return _open(storage, name, expected, num_rows)
+    return opened[0] if opened else _open(storage, name, expected, num_rows)
 
 
 def _open(storage: Storage, name: str, expected: tuple[int, str], num_rows: int) -> Index:

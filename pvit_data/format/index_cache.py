@@ -35,6 +35,8 @@ _told: set[str] = set()
 
 Columns = tuple[int, dict[str, Column]]
 """Number of rows, and the columns by name."""
+Write = Callable[[BinaryIO], None]
+"""Fills a file."""
 
 
 def index_folder() -> Path:
@@ -76,13 +78,12 @@ class IndexCache:
             os.utime(path)  # recently used
         return found
 
-    def make(self, name: str, room: int, write: Callable[[BinaryIO], None]) -> Columns:
+    def make(self, name: str, begin: Callable[[], tuple[int, Write]]) -> Columns:
         """Writes a file, unless another process just did, and maps it.
 
         Args:
             name: 64 hexadecimal digits.
-            room: bytes that it will about take.
-            write: fills it.
+            begin: called if it is to be written: says how many bytes it will about take, and what fills it.
 
         Raises:
             OSError: if it cannot be written, or the disk would be full.
@@ -93,6 +94,7 @@ class IndexCache:
             found = self.find(name)
             if found is not None:
                 return found
+            room, write = begin()
             if shutil.disk_usage(self.folder).free < 2 * room:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._write(self.folder / name, write)
@@ -102,7 +104,7 @@ class IndexCache:
         self._tidy(name)
         return found
 
-    def _write(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
+    def _write(self, path: Path, write: Write) -> None:
         part = temporary(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -155,14 +157,14 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def cached(name: str, room: int, write: Callable[[BinaryIO], None]) -> Columns | None:
+def cached(name: str, begin: Callable[[], tuple[int, Write]]) -> Columns | None:
     """The columns of a file in `index_folder`, made where there is none; None where that is impossible.
 
     Why it is impossible is said once, as a warning.
     """
     try:
         cache = IndexCache(index_folder())
-        return cache.find(name) or cache.make(name, room, write)
+        return cache.find(name) or cache.make(name, begin)
     except (OSError, UsageError, RuntimeError) as error:  # the last one: nobody knows the home
         _tell(getattr(error, "strerror", None) or str(error))
         return None
