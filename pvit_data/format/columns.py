@@ -87,13 +87,6 @@ class Coded:
         """All rows' texts as objects, one for each text."""
         return taken(self.texts.array(), self.codes, self._where)
 
-    def distinct(self) -> tuple[Int32[np.ndarray, "n"], list[str]]:
-        """Number of each row's text, and the texts, each once."""
-        texts = self.texts.array()
-        number: dict[str, int] = {}
-        same = np.array([number.setdefault(text, len(number)) for text in texts], np.int32)
-        return taken(same, self.codes, self._where), list(number)
-
 
 Column = Shaped[np.ndarray, "n"] | Texts | Coded
 

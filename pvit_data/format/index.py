@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Int32, Integer, Shaped
+from jaxtyping import Integer, Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
-from pvit_data.format.columns import Coded, Column, column_of, write_columns
+from pvit_data.format.columns import Column, column_of, write_columns
 from pvit_data.format.index_cache import Columns, Write, cached
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.parquet import ParquetTable
@@ -192,12 +192,6 @@ class Index:
     def text(self, name: str, row: int) -> str:
         """One value of a text column."""
         return str(self.value(name, row))
-
-    def coded(self, name: str) -> tuple[Int32[np.ndarray, "n"], list[str]]:
-        """A column of `REPEATED` as the number of each row's text, and the texts, each once."""
-        column = self._column(name)
-        assert isinstance(column, Coded)
-        return column.distinct()
 
     def lay_out(self, file: BinaryIO) -> None:
         """Writes all of its columns into a file that can be mapped.

@@ -65,11 +65,18 @@ class ForeignPart:
             found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
         return {"index": found.hexdigest()}
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it."""
+        own = self._rows if rows is None else self._rows[rows]
         if name in VIRTUAL:
-            return np.full(self.samples, self.spec.name if name == "source" else self.split, object)
-        return self._index.column(name)[self._rows]
+            return np.full(len(own), self.spec.name if name == "source" else self.split, object)
+        return self._index.column(name)[own]
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        return self.column(name, np.array([row])).tolist()[0]
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of every member by extension."""

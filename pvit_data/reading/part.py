@@ -16,7 +16,7 @@ from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
-from pvit_data.format.manifest import SourceSpec, SplitInfo
+from pvit_data.format.manifest import ShardInfo, SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.record import Record, read_record
 from pvit_data.format.tar import BLOCK
@@ -54,8 +54,13 @@ class DatasetPart(Protocol):
     def digest(self) -> dict[str, Any]:
         """Hashes of its index and shards as JSON values: equal where its samples are, whatever stands beside them."""
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it; not to be written to."""
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of each file of a sample."""
@@ -100,7 +105,9 @@ class SplitPart:
         self._room: dict[str, int] = {}  # bytes of each shard
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None, "_room": {}}
+        # Without what grows with the data set: whoever gets it maps the index and reads the list again.
+        info = self.info.model_copy(update={"shards": []})
+        return {**self.__dict__, "info": info, "_index": None, "_room": {}}
 
     @property
     def index(self) -> Index:
@@ -131,14 +138,39 @@ class SplitPart:
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
-        return {"index": self.info.index.sha256, "shards": [s.sha256 for s in self.info.shards]}
+        return {"index": self.info.index.sha256, "shards": [s.sha256 for s in self._shards()]}
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+    def _shards(self) -> list[ShardInfo]:
+        """The list of the shards, in another process that of the manifest, read when it is needed.
+
+        Raises:
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        if not self.info.shards and self.info.samples:
+            found = manifests.read_manifest(self.storage)
+            if found.checksum != self.manifest:
+                raise self._changed()
+            shards = found.sources[self.spec.name].splits[self.split].shards
+            self.info = self.info.model_copy(update={"shards": shards})
+        return self.info.shards
+
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
         """See `DatasetPart`."""
         if name in VIRTUAL:
-            value = self.spec.name if name == "source" else self.split
-            return np.full(self.index.num_rows, value, object)  # not as many as the manifest says
-        return self.index.column(name)
+            # Not as many as the manifest says, but as there are.
+            number = self.index.num_rows if rows is None else len(rows)
+            return np.full(number, self._own(name), object)
+        return self.index.column(name, rows)
+
+    def value(self, name: str, row: int) -> Any:
+        """See `DatasetPart`."""
+        return self._own(name) if name in VIRTUAL else self.index.value(name, row)
+
+    def _own(self, name: str) -> str:
+        """What holds for all of its samples."""
+        return self.spec.name if name == "source" else self.split
 
     def members(self, row: int) -> dict[str, int]:
         """See `DatasetPart`."""
@@ -184,7 +216,7 @@ class SplitPart:
         wanted = [
             f
             for f in FIELDS
-            if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]
+            if (fields is None or f in fields) and self.index.value(f"has_{f}", row)
         ]
         members = dict.fromkeys([RECORD, *(m for f in wanted for m in FIELDS[f])])
         places = {m: place for m in members if (place := self._place(m, row)) is not None}
@@ -199,14 +231,11 @@ class SplitPart:
         return decode_sample(record, files, fields, frames, self.spec.spaces, grid, window)
 
     def _place(self, member: str, row: int) -> Place | None:
-        offset = int(self.index.column(f"{member}_offset")[row])
+        value = self.index.value
+        offset = value(f"{member}_offset", row)
         if offset < 0:
             return None
-        return (
-            offset,
-            int(self.index.column(f"{member}_size")[row]),
-            int(self.index.column(f"{member}_crc32")[row]),
-        )
+        return offset, value(f"{member}_size", row), value(f"{member}_crc32", row)
 
     def _fetch(self, row: int, places: Mapping[str, Place]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
@@ -232,7 +261,7 @@ class SplitPart:
             CorruptShardError: if the shard is not listed, a member lies outside, or all of them are too large.
         """
         if not self._room:
-            self._room = {listed.name: listed.bytes for listed in self.info.shards}
+            self._room = {listed.name: listed.bytes for listed in self._shards()}
         if shard not in self._room:
             raise CorruptShardError(
                 f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
@@ -270,9 +299,12 @@ class SplitPart:
             StorageError: if the manifest is gone or another one now.
         """
         if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
-            raise StorageError(
-                f"{self.storage.url}: was changed while it was being read: open it again"
-            )
+            raise self._changed()
+
+    def _changed(self) -> StorageError:
+        return StorageError(
+            f"{self.storage.url}: was changed while it was being read: open it again"
+        )
 
 
 def _runs(places: Mapping[str, Place], gap: int) -> list[dict[str, Place]]:

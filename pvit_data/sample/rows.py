@@ -1,4 +1,4 @@
-"""Which rows of a table are meant, in little memory: all of them take none, some in their order a bit each.
+"""Which samples of a table are meant, in little memory: all of them take none, some in their order a bit each.
 
 `Rows` are a `range` from 0 (all), `SomeRows` (ascending), or numbers in any order in an array. All three have a length
 and give the i-th row as `rows[i]`; the functions below are for whole selections.
@@ -85,6 +85,16 @@ def row_array(rows: Rows) -> Integer[np.ndarray, "k"]:
     if isinstance(rows, SomeRows):
         return np.flatnonzero(rows.mask())
     return np.arange(len(rows)) if isinstance(rows, range) else rows.astype(np.int64)
+
+
+def row_mask(rows: Rows, table_rows: int) -> Bool[np.ndarray, "n"]:
+    """Which rows of the table they are."""
+    if isinstance(rows, SomeRows):
+        return rows.mask()
+    mask = np.full(table_rows, isinstance(rows, range))
+    if not isinstance(rows, range):
+        mask[rows] = True
+    return mask
 
 
 def place_of(rows: Rows, row: int) -> int:
