@@ -15,7 +15,7 @@ from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import FormatError, PvitError
+from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.loading import workers as worker_watch
 from pvit_data.loading.build import Builder
 from pvit_data.loading.options import Options, StartMethod
@@ -145,7 +145,13 @@ class Loader:
 
 
 def _context(start_method: StartMethod) -> BaseContext:
-    context = multiprocessing.get_context(start_method)
+    try:
+        context: BaseContext = multiprocessing.get_context(start_method)
+    except ValueError:
+        known = ", ".join(multiprocessing.get_all_start_methods())
+        raise UsageError(
+            f"start_method {start_method!r}: this system knows {known}; choose one of them"
+        ) from None
     if start_method == "forkserver":  # which imports once what all workers need
         context.set_forkserver_preload(["torch.utils.data", __name__])
     return context
