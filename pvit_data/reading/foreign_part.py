@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Int64, Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
@@ -34,11 +34,15 @@ class ForeignPart:
     """The samples of one source and split of an indexed folder; see `DatasetPart`."""
 
     def __init__(
-        self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
+        self,
+        storage: Storage,
+        index: ForeignIndex,
+        place: tuple[str, str],
+        rows: Int64[np.ndarray, "n"],
     ) -> None:
         self.storage = storage
         self._index = index
-        self._rows = np.array(rows, np.int64)
+        self._rows = rows
         space = index.classes
         self.spec = SourceSpec(name=place[0], spaces={} if space is None else {CLASS: space})
         self.split = place[1]
@@ -72,7 +76,7 @@ class ForeignPart:
         own = self._rows if rows is None else self._rows[rows]
         if name in VIRTUAL:
             return np.full(len(own), self.spec.name if name == "source" else self.split, object)
-        return self._index.column(name)[own]
+        return np.asarray(self._index.column(name)[own])
 
     def value(self, name: str, row: int) -> Any:
         """One value of a column."""
@@ -199,17 +203,18 @@ def foreign_parts(
         CorruptShardError: if the index is damaged.
     """
     index = ForeignIndex(storage)
-    places: dict[tuple[str, str], list[int]] = {}
-    split_of = {shard: place_of(shard) for shard in index.shards}
-    for row, shard in enumerate(index.column("shard")):
-        places.setdefault(split_of.get(shard) or place_of(shard), []).append(row)
+    coded = index.table["shard"].combine_chunks().dictionary_encode()
+    place_of_shard = [place_of(shard) for shard in coded.dictionary.to_pylist()]
+    places = sorted(set(place_of_shard))
+    numbers = np.array([places.index(place) for place in place_of_shard], np.int32)
+    number_of_row = numbers[coded.indices.to_numpy()]
     found = {
-        p: rows
-        for p, rows in sorted(places.items())
-        if source in (None, p[0]) and split in (None, p[1])
+        place: np.flatnonzero(number_of_row == number)
+        for number, place in enumerate(places)
+        if source in (None, place[0]) and split in (None, place[1])
     }
     if places and not found:
-        known = ", ".join("/".join(place) for place in sorted(places))
+        known = ", ".join("/".join(place) for place in places)
         raise UsageError(
             f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}"
         )
