@@ -17,7 +17,7 @@ import numpy as np
 from pvit_data.errors import CorruptShardError
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
-MAX_VALUE_BYTES = 256  # of a value, on average, in columns that are too large for that
+MAX_VALUE_BYTES = 256  # of a value, on average, in columns that are read in parts
 PART_ROWS = 1 << 16
 
 
@@ -119,9 +119,9 @@ class ParquetTable:
         """The same column in parts of `PART_ROWS`, of which none but the last is kept here.
 
         Raises:
-            CorruptShardError: as `read`; a column of many rows may be larger here.
+            CorruptShardError: if it cannot be decoded, or a value takes more than `MAX_VALUE_BYTES` on average.
         """
-        most = max(MAX_COLUMN_BYTES, self.num_rows * MAX_VALUE_BYTES)
+        most = self.num_rows * MAX_VALUE_BYTES
         try:
             _require_small(self._size(name), most)
             for batch in self._file.iter_batches(PART_ROWS, columns=[name]):

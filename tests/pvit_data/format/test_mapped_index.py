@@ -157,6 +157,16 @@ def test_what_is_wrong_with_a_column_is_said_when_it_is_asked_for(tmp_path: Path
     assert not list(cache.glob("[0-9a-f]*"))
 
 
+def test_a_text_that_comes_a_thousand_times_is_not_laid_out(tmp_path: Path, cache: Path) -> None:
+    """A small file with one long key in its dictionary would become a large one in the cache."""
+    data = write_index(columns() | {"key": ["k" * 300] * ROWS})
+    assert len(data) < 400_000
+    index = Folder(tmp_path / "data", data).open()
+    assert type(index) is Index
+    assert index.value("key", 7) == "k" * 300
+    assert [p.name for p in cache.iterdir()] == [".pvit-cache"]
+
+
 def test_an_index_that_the_manifest_does_not_list(folder: Folder) -> None:
     folder.expected = folder.expected[0], "0" * 64
     with pytest.raises(CorruptShardError, match="not the file that the manifest lists"):
@@ -189,10 +199,10 @@ def build(root: Path, seconds: float) -> subprocess.Popen[str]:
 
 
 def test_of_several_processes_one_makes_the_file(folder: Folder, cache: Path, tmp_path: Path) -> None:
-    several = [build(tmp_path / "data", 0.7) for _ in range(3)]
+    several = [build(tmp_path / "data", 0.7) for _ in range(2)]
     told = [process.communicate(timeout=60)[0] for process in several]
-    assert [process.returncode for process in several] == [0, 0, 0]
-    assert sorted(told) == ["done\n", "done\n", "makes\ndone\n"]
+    assert [process.returncode for process in several] == [0, 0]
+    assert sorted(told) == ["done\n", "makes\ndone\n"]
     assert [p.name for p in cache.iterdir() if p.name not in (".pvit-cache", made(cache).name)] == []
 
 
