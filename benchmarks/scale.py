@@ -14,6 +14,8 @@ import hashlib
 import json
 import math
 import multiprocessing
+import os
+import pickle
 import resource
 import tempfile
 import time
@@ -128,13 +130,14 @@ def clocked(action: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begun, value
 
 
-def private_mb() -> float:
-    """Memory that this process shares with nobody."""
-    text = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
-    return (
-        sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
-        / 1000
-    )
+def private_mb(process: int | str = "self", kind: str = "Private_Dirty") -> float:
+    """Memory that a process shares with nobody and that no file holds: pages of mapped files are the system's.
+
+    With the kind "Anonymous" also what it shares with the processes that it forked.
+    """
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+    kept = [line.split()[1] for line in text.splitlines() if line.startswith(f"{kind}:")]
+    return sum(map(int, kept)) / 1000
 
 
 def peak_mb() -> float:
@@ -169,15 +172,94 @@ def opening(rows: int, folder: Path) -> Figures:
     first, _ = clocked(mixture)
     second, held = clocked(mixture)
     ds = held.sources[0].ds
-    many, _ = clocked(
-        lambda: [ds.members(i) for i in np.random.default_rng(0).integers(0, rows, 1000).tolist()]
-    )
+    some = np.random.default_rng(0).integers(0, rows, 1000).tolist()
+    many = [clocked(lambda: [ds.members(i) for i in some])[0] for _ in range(3)]
     return {
         "first s": first,
         "second s": second,
-        "row us": many * 1000,
+        "row us": many[0] * 1000,
+        "row again us": min(many) * 1000,
         "private MB": private_mb() - before,
+        "pickle kB": len(pickle.dumps(ds)) / 1000,
     }
+
+
+class Painted:
+    """The samples of an index whose shards are not there: black clips."""
+
+    def __init__(self, ds: Any) -> None:
+        self._ds = ds
+        self.sources, self.spaces_of, self.column = ds.sources, ds.spaces_of, ds.column
+        if hasattr(ds, "value"):
+            self.value = ds.value
+
+    def __len__(self) -> int:
+        return len(self._ds)
+
+    def read(
+        self, row: int, fields: Any = None, frames: Any = None, grid: Any = None, window: Any = None
+    ) -> Any:
+        from pvit_data import Sample
+
+        size = (window.height, window.width) if window else (240, 320)
+        shown = np.zeros((len(frames), *size, 3), np.uint8)
+        return Sample(
+            key="k", source="a", rgb=shown, num_frames=60, height=240, width=320, fps=12.0,
+            frames={"rgb": np.asarray(frames)},
+        )  # fmt: skip
+
+
+def rank(url: str, start: str, queue: Any) -> None:
+    """A process that trains: seconds to its first batch, its memory, and that of its two loader processes."""
+    import inspect
+
+    import torch
+
+    import pvit_data
+
+    assert torch
+    multiprocessing.set_start_method(start, force=True)  # where it is not an option
+    known = "start_method" in inspect.signature(pvit_data.loader).parameters
+    clip = pvit_data.ClipConfig(num_frames=4, size=(32, 32))
+
+    def begin() -> Any:
+        ds: Any = Painted(pvit_data.open(url, source="a", split="train"))
+        source = pvit_data.MixtureSource(ds, "auxiliary")
+        mixed = pvit_data.Mixture([source], 16, quotas={"depth": 2, "normal": 2})
+        options: dict[str, Any] = {"start_method": start} if known else {}
+        batches = iter(pvit_data.loader(mixed, workers=2, clip=clip, **options))
+        next(batches)
+        return batches
+
+    first, batches = clocked(begin)
+    for _ in range(40):
+        next(batches)
+    workers = [private_mb(p.pid or 0) for p in multiprocessing.active_children()]
+    mine = private_mb(kind="Anonymous")
+    queue.put({"first s": first, "rank MB": mine, "worker MB": max(workers)})
+
+
+@measure("rows")
+def workers(rows: int, folder: Path) -> Figures:
+    """A rank with two forked or spawned loader processes, as such and what is more than with 1,000 rows."""
+    urls = [dataset(folder / str(n), {"a": n}) for n in (rows, 1000)]
+    context = multiprocessing.get_context("spawn")
+    found: Figures = {}
+    for start in ("fork", "fork", "spawn"):  # the first one makes what is mapped
+        told = []
+        for url in urls:
+            queue = context.SimpleQueue()
+            process = context.Process(target=rank, args=(url, start, queue))
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise RuntimeError(f"{start}: ended with {process.exitcode}")
+            told.append(queue.get())
+        large, small = told
+        found["made s"] = found.get("made s", large["first s"])
+        found[f"{start} first s"] = large["first s"]
+        found |= {f"{start} {name} more": large[name] - small[name] for name in large}
+    return found
 
 
 @measure("rows")
@@ -443,6 +525,7 @@ SIZES = {
 
 def _alone(name: str, size: int, queue: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["PVIT_CACHE"] = f"{folder}/cache"
         try:
             queue.put(MEASURES[name][1](size, Path(folder)))
         except Exception as error:  # a size that cannot be had is a result, too

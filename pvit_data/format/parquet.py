@@ -17,6 +17,8 @@ from pvit_data.errors import CorruptShardError
 from pvit_data.format.parquet_pages import decompressed_bytes
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
+MAX_VALUE_BYTES = 256  # of a value, on average, in columns that are read in parts
+PART_ROWS = 1 << 16
 
 
 class ParquetTable:
@@ -114,9 +116,32 @@ class ParquetTable:
             values.validate(full=True)
             return values if name in self._repeated else plain_texts(values)
         except Exception as error:  # a damaged file may raise anything inside the library
-            raise CorruptShardError(
-                f"{self._where}: column {name} cannot be decoded: {plain(error)}"
-            ) from error
+            raise self._undecodable(name, error) from error
+
+    def parts(self, name: str) -> Iterator[Any]:
+        """The same column in parts of `PART_ROWS`, of which none but the last is kept here.
+
+        Raises:
+            CorruptShardError: if it cannot be decoded, or a value takes more than `MAX_VALUE_BYTES` on average.
+        """
+        most = self.num_rows * MAX_VALUE_BYTES
+        try:
+            self._require_small([name], most)
+            for batch in self._file.iter_batches(PART_ROWS, columns=[name]):
+                values = batch.column(0)
+                values.validate(full=True)
+                yield values if name in self._repeated else plain_texts(values, most)
+                most -= values.nbytes
+                _require_small(-most, 0)
+        except Exception as error:  # a damaged file may raise anything inside the library
+            raise self._undecodable(name, error) from error
+
+    def _size(self, name: str) -> int:
+        """Bytes of a column, decompressed, as the file claims."""
+        return sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
+
+    def _undecodable(self, name: str, error: Exception) -> CorruptShardError:
+        return CorruptShardError(f"{self._where}: column {name} cannot be decoded: {plain(error)}")
 
     def _require_small(self, names: Collection[str], most: int) -> None:
         """Refuses columns that become too large, by what the end of the file says and by their pages' own headers."""
@@ -156,10 +181,6 @@ class ParquetTable:
             return found.select(list(names))
         except Exception as error:  # a damaged file may raise anything inside the library
             raise CorruptShardError(f"{self._where}: cannot be decoded: {plain(error)}") from error
-
-    def _size(self, name: str) -> int:
-        """Bytes of a column, decompressed, as the file claims."""
-        return sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
 
 
 def _require_small(size: int, most: int = MAX_COLUMN_BYTES) -> None:

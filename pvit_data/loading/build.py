@@ -14,6 +14,7 @@ from pvit_data.loading.options import Options
 from pvit_data.loading.transfer import Built, empty_bytes, labels
 from pvit_data.mixing.mixture import Draw, Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
+from pvit_data.sample.rows import marked
 from pvit_data.tasks.target import Target, pack
 
 Note = Callable[[str], None]
@@ -85,9 +86,9 @@ class EvaluationBatches:
     ) -> None:
         self.config, self.options = config, options or Options()
         self.batch_size, self.views = batch_size, views
-        rows = np.flatnonzero(ds.column("has_rgb").astype(bool))
-        mine = rows[self.options.rank :: self.options.world_size]
-        self._todo = [(int(row), view) for row in mine for view in range(views[0] * views[1])]
+        self._rows = marked(ds.column("has_rgb").astype(bool))
+        mine = range(self.options.rank, len(self._rows), self.options.world_size)
+        self._places, self._views_each = mine, views[0] * views[1]
         if tasks is None:
             by_source = _tasks_by_source(ds, config, config.tasks, downstream=True)
         else:
@@ -96,13 +97,20 @@ class EvaluationBatches:
         self._empty = self._reader.empty()
 
     def __len__(self) -> int:
-        return -(-len(self._todo) // self.batch_size)
+        return -(-len(self._places) * self._views_each // self.batch_size)
+
+    def _todo(self, step: int) -> list[tuple[int, int]]:
+        """Row and view of each clip of a batch."""
+        begin, end = step * self.batch_size, (step + 1) * self.batch_size
+        numbers = range(len(self._places) * self._views_each)[begin:end]
+        views = (divmod(number, self._views_each) for number in numbers)
+        return [(int(self._rows[self._places[place]]), view) for place, view in views]
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
         read = []
         skipped: Skipped = []
-        todo = self._todo[step * self.batch_size : (step + 1) * self.batch_size]
+        todo = self._todo(step)
         for row, view in todo:
             note(self._reader.key(row))
             try:

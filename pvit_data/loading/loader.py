@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.loading.build import EvaluationBatches, TrainingBatches
-from pvit_data.loading.options import OnCorrupt, Options
+from pvit_data.loading.options import START_METHOD, OnCorrupt, Options, StartMethod
 from pvit_data.loading.run import Endless, Loader
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import SampleSet
@@ -39,6 +39,7 @@ def loader(
     pin_memory: bool = False,
     timeout: float = 120.0,
     device: torch.device | str | None = None,
+    start_method: StartMethod = START_METHOD,
 ) -> Loader:
     """Training batches from `start_step` on: this rank's slice of each global batch of the mixture.
 
@@ -56,6 +57,7 @@ def loader(
         pin_memory: hand out page-locked batches, for copies to a GPU that overlap.
         timeout: seconds after which a silent worker is reported; only with workers.
         device: move batches there; pixels travel as bytes and are normalised on arrival.
+        start_method: how workers begin: `"fork"`, `"spawn"` or `"forkserver"`. The batches do not depend on it.
 
     Raises:
         UsageError: if a task is unknown.
@@ -70,6 +72,7 @@ def loader(
     options = Options(
         rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
         workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+        start_method=start_method,
     )  # fmt: skip
     return Loader(TrainingBatches(mixture, config, options), steps, config, options)
 
@@ -90,6 +93,7 @@ def eval_loader(
     pin_memory: bool = False,
     timeout: float = 120.0,
     device: torch.device | str | None = None,
+    start_method: StartMethod = START_METHOD,
 ) -> Loader:
     """Every sample of a dataset once per view, in order, with nothing random.
 
@@ -107,6 +111,7 @@ def eval_loader(
     options = Options(
         rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
         workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+        start_method=start_method,
     )  # fmt: skip
     builder = EvaluationBatches(ds, config, batch_size, tasks, views, options)
     return Loader(builder, range(len(builder)), config, options)

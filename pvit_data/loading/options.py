@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     import torch
 
 OnCorrupt = Literal["raise", "skip"]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
+"""How worker processes begin, whatever this Python's own default is. Forked ones are there at once and share what is
+loaded; elsewhere the system's libraries do not survive a fork."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +29,4 @@ class Options:
     pin_memory: bool = False
     timeout: float = 120.0
     device: torch.device | str | None = None
+    start_method: StartMethod = START_METHOD

@@ -6,17 +6,19 @@ The DataLoader gets its own generator, so that iterating never touches the globa
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import FormatError, PvitError
+from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.loading import workers as worker_watch
 from pvit_data.loading.build import Builder
-from pvit_data.loading.options import Options
+from pvit_data.loading.options import Options, StartMethod
 from pvit_data.loading.pixels import Pixels
 from pvit_data.loading.transfer import Built
 
@@ -125,6 +127,7 @@ class Loader:
             worker_init_fn=worker_watch.start_worker,
             generator=torch.Generator().manual_seed(0),
             prefetch_factor=self._options.prefetch if workers else None,
+            multiprocessing_context=_context(self._options.start_method) if workers else None,
         )
 
     def _count(self, built: Built) -> None:
@@ -139,6 +142,19 @@ class Loader:
                 f"{total} of {self._attempted} samples cannot be read, more than the limit of {limit:.1%}; "
                 f"run pvit-data validate; the last: {(built.skipped or [('', self.problems[-1])])[-1][1]}"
             )
+
+
+def _context(start_method: StartMethod) -> BaseContext:
+    try:
+        context: BaseContext = multiprocessing.get_context(start_method)
+    except ValueError:
+        known = ", ".join(multiprocessing.get_all_start_methods())
+        raise UsageError(
+            f"start_method {start_method!r}: this system knows {known}; choose one of them"
+        ) from None
+    if start_method == "forkserver":  # which imports once what all workers need
+        context.set_forkserver_preload(["torch.utils.data", __name__])
+    return context
 
 
 class _Steps:

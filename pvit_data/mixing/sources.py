@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import Sampler
@@ -25,7 +26,8 @@ Role = Literal["downstream", "auxiliary"]
 class SampleSet(Protocol):
     """Samples by row number, with an index that answers questions without touching pixels.
 
-    `ShardDataset` is one; any object with these methods does.
+    `ShardDataset` is one; any object with these methods does. One that also has `value(name, row)`, a single value of
+    a column, is spared whole columns (`values_of`).
     """
 
     def __len__(self) -> int:
@@ -50,6 +52,34 @@ class SampleSet(Protocol):
         window: Window | None = None,
     ) -> Sample:
         """One sample: these fields; of per-frame fields these frames, of maps these pixels, of rgb this window."""
+
+
+class _Columns:
+    """Looks single values up in whole columns."""
+
+    def __init__(self, ds: SampleSet) -> None:
+        self._ds = ds
+        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+
+    def __call__(self, name: str, row: int) -> Any:
+        if name not in self._columns:
+            self._columns[name] = self._ds.column(name)
+        return self._columns[name][row]
+
+
+def values_of(ds: SampleSet) -> Callable[[str, int], Any]:
+    """How the value of a column in a row is looked up."""
+    own: Callable[[str, int], Any] | None = getattr(ds, "value", None)
+    return own or _Columns(ds)
+
+
+def of_source(ds: SampleSet, source: str) -> Bool[np.ndarray, "n"]:
+    """Which rows are a source's."""
+    if list(ds.sources) == [source]:
+        return np.ones(len(ds), bool)
+    if isinstance(ds, ShardDataset):
+        return ds.of_source(source)
+    return np.asarray(ds.column("source") == source, bool)
 
 
 @dataclass(frozen=True)
@@ -99,12 +129,12 @@ def trained_tasks(
 
 
 def _carried(ds: SampleSet, source: str) -> list[str]:
-    mine = ds.column("source") == source
+    mine = of_source(ds, source)
     return [
         task
         for task in every_task()
         if not target_spec(task).downstream_only
-        and ds.column(f"has_{target_spec(task).field}")[mine].any()
+        and (ds.column(f"has_{target_spec(task).field}").astype(bool) & mine).any()
     ]
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Int64, Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
@@ -38,11 +38,11 @@ class ForeignPart:
         storage: Storage,
         index: ForeignIndex,
         place: tuple[str, str],
-        rows: Sequence[int] | Integer[np.ndarray, "n"],
+        rows: Int64[np.ndarray, "n"],
     ) -> None:
         self.storage = storage
         self._index = index
-        self._rows = np.asarray(rows, np.int64)
+        self._rows = rows
         space = index.classes
         self.spec = SourceSpec(name=place[0], spaces={} if space is None else {CLASS: space})
         self.split = place[1]
@@ -81,11 +81,18 @@ class ForeignPart:
             found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
         return {"index": found.hexdigest()}
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it."""
+        own = self._rows if rows is None else self._rows[rows]
         if name in VIRTUAL:
-            return np.full(self.samples, self.spec.name if name == "source" else self.split, object)
-        return self._index.column(name)[self._rows]
+            return np.full(len(own), self.spec.name if name == "source" else self.split, object)
+        return np.asarray(self._index.column(name)[own])
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        return self.column(name, np.array([row])).tolist()[0]
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of every member by extension."""
@@ -208,17 +215,18 @@ def foreign_parts(
         CorruptShardError: if the index is damaged.
     """
     index = ForeignIndex(storage)
-    places: dict[tuple[str, str], list[int]] = {}
-    split_of = {shard: place_of(shard) for shard in index.shards}
-    for row, shard in enumerate(index.column("shard")):
-        places.setdefault(split_of.get(shard) or place_of(shard), []).append(row)
+    coded = index.table["shard"].combine_chunks().dictionary_encode()
+    place_of_shard = [place_of(shard) for shard in coded.dictionary.to_pylist()]
+    places = sorted(set(place_of_shard))
+    numbers = np.array([places.index(place) for place in place_of_shard], np.int32)
+    number_of_row = numbers[coded.indices.to_numpy()]
     found = {
-        p: rows
-        for p, rows in sorted(places.items())
-        if source in (None, p[0]) and split in (None, p[1])
+        place: np.flatnonzero(number_of_row == number)
+        for number, place in enumerate(places)
+        if source in (None, place[0]) and split in (None, place[1])
     }
     if places and not found:
-        known = ", ".join("/".join(place) for place in sorted(places))
+        known = ", ".join("/".join(place) for place in places)
         raise UsageError(
             f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}"
         )

@@ -56,8 +56,13 @@ class DatasetPart(Protocol):
     def digest(self) -> dict[str, Any]:
         """Hashes of its index and shards as JSON values: equal where its samples are, whatever stands beside them."""
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it; not to be written to."""
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of each file of a sample."""
@@ -99,15 +104,12 @@ class SplitPart:
         self.info = info
         self.manifest = manifest
         self._index: Index | None = None
-        self._shards = ShardList(storage, spec.name, split, info)
+        self._list: ShardList | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_shards"}
-        return {**state, "_index": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._shards = ShardList(self.storage, self.spec.name, self.split, self.info)
+        # Without what grows with the data set: whoever gets it maps the index and reads the list again.
+        info = self.info.model_copy(update={"shards": []})
+        return {**self.__dict__, "info": info, "_index": None, "_list": None}
 
     @property
     def index(self) -> Index:
@@ -138,9 +140,9 @@ class SplitPart:
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
-        return {"index": self.info.index.sha256, "shards": self._listed(self._shards.sha256s)}
+        return {"index": self.info.index.sha256, "shards": self._listed(lambda s: s.sha256s())}
 
-    def _listed(self, action: Callable[[], Value]) -> Value:
+    def _listed(self, action: Callable[[ShardList], Value]) -> Value:
         """What the list of shards says.
 
         Raises:
@@ -148,17 +150,45 @@ class SplitPart:
             StorageError: if the dataset was replaced meanwhile.
         """
         try:
-            return action()
+            if self._list is None:
+                self._restore_shards()
+                self._list = ShardList(self.storage, self.spec.name, self.split, self.info)
+            return action(self._list)
         except FormatError:
             self._require_same_dataset()
             raise
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+    def _restore_shards(self) -> None:
+        """In another process: the list that was left behind, from the manifest.
+
+        Raises:
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        if self.info.shards or self.info.shard_list is not None or not self.info.samples:
+            return
+        found = manifests.read_manifest(self.storage)
+        if found.checksum != self.manifest:
+            raise self._changed()
+        shards = found.sources[self.spec.name].splits[self.split].shards
+        self.info = self.info.model_copy(update={"shards": shards})
+
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
         """See `DatasetPart`."""
         if name in VIRTUAL:
-            value = self.spec.name if name == "source" else self.split
-            return np.full(self.index.num_rows, value, object)  # not as many as the manifest says
-        return self.index.column(name)
+            # Not as many as the manifest says, but as there are.
+            number = self.index.num_rows if rows is None else len(rows)
+            return np.full(number, self._own(name), object)
+        return self.index.column(name, rows)
+
+    def value(self, name: str, row: int) -> Any:
+        """See `DatasetPart`."""
+        return self._own(name) if name in VIRTUAL else self.index.value(name, row)
+
+    def _own(self, name: str) -> str:
+        """What holds for all of its samples."""
+        return self.spec.name if name == "source" else self.split
 
     def members(self, row: int) -> dict[str, int]:
         """See `DatasetPart`."""
@@ -204,7 +234,7 @@ class SplitPart:
         wanted = [
             f
             for f in FIELDS
-            if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]
+            if (fields is None or f in fields) and self.index.value(f"has_{f}", row)
         ]
         members = dict.fromkeys([RECORD, *(m for f in wanted for m in FIELDS[f])])
         places = {m: place for m in members if (place := self._place(m, row)) is not None}
@@ -219,14 +249,11 @@ class SplitPart:
         return decode_sample(record, files, fields, frames, self.spec.spaces, grid, window)
 
     def _place(self, member: str, row: int) -> Place | None:
-        offset = int(self.index.column(f"{member}_offset")[row])
+        value = self.index.value
+        offset = value(f"{member}_offset", row)
         if offset < 0:
             return None
-        return (
-            offset,
-            int(self.index.column(f"{member}_size")[row]),
-            int(self.index.column(f"{member}_crc32")[row]),
-        )
+        return offset, value(f"{member}_size", row), value(f"{member}_crc32", row)
 
     def _fetch(self, row: int, places: Mapping[str, Place]) -> dict[str, bytes]:
         """The contents of members, each compared with its CRC."""
@@ -251,7 +278,7 @@ class SplitPart:
         Raises:
             CorruptShardError: if the shard is not listed, a member lies outside, or all of them are too large.
         """
-        room = self._listed(lambda: self._shards.bytes_of(shard))
+        room = self._listed(lambda shards: shards.bytes_of(shard))
         if room is None:
             raise CorruptShardError(
                 f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
@@ -288,9 +315,12 @@ class SplitPart:
             StorageError: if the manifest is gone or another one now.
         """
         if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
-            raise StorageError(
-                f"{self.storage.url}: was changed while it was being read: open it again"
-            )
+            raise self._changed()
+
+    def _changed(self) -> StorageError:
+        return StorageError(
+            f"{self.storage.url}: was changed while it was being read: open it again"
+        )
 
 
 def _runs(places: Mapping[str, Place], gap: int) -> list[dict[str, Place]]:

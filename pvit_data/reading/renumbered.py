@@ -137,10 +137,18 @@ class RenumberedPart:
         """See `DatasetPart`: of the part as it is stored."""
         return self.part.digest()
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
-        found = self.part.column(name)
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it."""
+        found = self.part.column(name, rows)
         return self._tables[name].column(found) if name in self._tables else found
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        if name in self._tables:
+            return self.column(name, np.array([row])).tolist()[0]
+        return self.part.value(name, row)
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of each file of a sample."""

@@ -208,6 +208,7 @@ class Trainer:
         return loader(
             self.plan.mixture,
             workers=self.config.data.workers,
+            start_method=self.config.data.start_method,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             start_step=self.progress.step,

@@ -19,6 +19,7 @@ from torch import Tensor
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
+from pvit_data.loading.options import START_METHOD, StartMethod
 from pvit_data.mixing.sources import find_sources
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
@@ -44,12 +45,14 @@ class EvalOptions:
     Args:
         views: spatial views of each clip.
         workers: loader processes.
+        start_method: how they begin.
         device: of the network.
         rank, world_size: which part of the clips is this process's.
     """
 
     views: int = 1
     workers: int = 0
+    start_method: StartMethod = START_METHOD
     device: str | torch.device = "cpu"
     rank: int = 0
     world_size: int = 1
@@ -177,6 +180,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         batch_size=EVAL_BATCH,
         views=(1, how.views),
         workers=how.workers,
+        start_method=how.start_method,
         rank=how.rank,
         world_size=how.world_size,
         pin_memory=away,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvit_data.errors import UsageError
+from pvit_data.format.names import SPLITS
 from pvit_data.mixing.sources import auxiliary_tasks, open_split
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset
@@ -99,7 +100,8 @@ def match(
 def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, split: str) -> str:
     """What is wrong with a source's classes for a network with actions; "" where they are its own."""
     field = target_spec(ACTION).field
-    ids = ds.column(field)[ds.column("split") == split]
+    mine = ds.in_split(split)
+    ids = np.zeros(0, np.int32) if mine is None else mine.column(field)
     ids = ids[ids >= 0]
     if inference.action is None or not len(ids):
         return ""
@@ -116,9 +118,9 @@ def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, spli
 def why_not(matched: Matched, split: str) -> str:
     """Why nothing of a source is evaluated."""
     ds = open_dataset(matched.url, source=matched.name)
-    names, counts = np.unique(ds.column("split").astype(str), return_counts=True)
-    if split not in names:
-        listed = ", ".join(f"{n} ({c})" for n, c in zip(names, counts.tolist(), strict=True))
+    counts = {name: len(mine) for name in sorted(SPLITS) if (mine := ds.in_split(name)) is not None}
+    if split not in counts:
+        listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
         return f"'{matched.name}' has no samples in split '{split}'; it has {listed}"
     if matched.left_out:
         return "; ".join(matched.left_out)
