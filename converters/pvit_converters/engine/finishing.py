@@ -24,19 +24,16 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
     """
     storage = Storage(out)
     sources = [name.partition("/")[0] for name in storage.list("*/plan.json")]
-    if not sources and not finish.read_receipts(storage):
+    if not sources and not any(True for _ in finish.read_receipts(storage)):
         raise UsageError(f"{out}: no conversion to finish there")
     reports = []
     for source in sources:
         plan = load_plan(source, storage)
         assert plan is not None
-        receipts = finished_shards(plan, storage)
-        ordered = [
-            receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts
-        ]
-        report = make_report(plan, ordered)
+        report = make_report(plan, finished_shards(plan, storage))
         if not report.complete and not partial:
-            missing = next(s.name for s in plan.shards if (s.split, s.number) not in receipts)
+            there = {(r.split, r.number) for r in finished_shards(plan, storage)}
+            missing = next(s.name for s in plan.shards if (s.split, s.number) not in there)
             raise SourceError(
                 f"{out}: {report.planned_shards - report.shards} of {report.planned_shards} shards of '{source}' are "
                 f"missing, first {missing}; run the conversion again, or pass --partial"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pvit_converters.engine.plan_file import PLAN_START, plan_name
+from pvit_converters.engine.plan_parts import PART_NAME
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.manifest import SPLITS
@@ -24,6 +25,7 @@ _WRITTEN = {
     "": re.compile(rf"{_SPLIT}-\d{{5,9}}\.tar|report\.json"),
     "index": re.compile(rf"{_SPLIT}\.parquet"),
     "receipts": re.compile(rf"{_SPLIT}-\d{{5,9}}\.json"),
+    "plan": PART_NAME,
 }
 """What a conversion writes, by folder of the source."""
 _MARKS = ("plan.json", "receipts/source.json")
@@ -75,7 +77,7 @@ def overwrite(storage: Storage, source: str) -> None:
         UsageError: if the dataset is not a local folder.
     """
     remove_source(storage, source)
-    if finish.read_receipts(storage):
+    if any(True for _ in finish.read_receipts(storage)):
         finish.write_manifest(storage.url)
     else:
         storage.remove(MANIFEST)
@@ -107,7 +109,7 @@ def remove_source(storage: Storage, source: str) -> None:
         _remove_named(folder / name, pattern)
     for name in _MARKS:  # at last, so that a second try knows the folder again
         (folder / name).unlink(missing_ok=True)
-    for place in (folder / "receipts", folder / "index", folder):
+    for place in (folder / "receipts", folder / "index", folder / "plan", folder):
         if place.is_dir() and not any(place.iterdir()):
             place.rmdir()
 

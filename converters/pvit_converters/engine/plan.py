@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
@@ -39,6 +39,31 @@ class Settings:
     encodings: Mapping[str, str] = field(default_factory=dict)
 
 
+class PlannedShard(Protocol):
+    """A shard of a plan, wherever its samples are.
+
+    Attributes:
+        split, number: which shard it is.
+        name: for messages.
+        samples: how many there are.
+        size: estimated bytes.
+        items: the samples in order; of a stored plan they may be read again at each access.
+    """
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def items(self) -> tuple[Item, ...]: ...
+
+
 @dataclass(frozen=True)
 class ShardPlan:
     """One shard to write: its split, its number within the split, and its samples in order."""
@@ -51,6 +76,11 @@ class ShardPlan:
     def name(self) -> str:
         """For messages: `train-00003`."""
         return f"{self.split}-{self.number:05d}"
+
+    @property
+    def samples(self) -> int:
+        """How many samples it gets, if none fails."""
+        return len(self.items)
 
     @property
     def size(self) -> int:
@@ -70,14 +100,14 @@ class Plan:
     """
 
     identity: dict[str, Any]
-    shards: tuple[ShardPlan, ...]
+    shards: tuple[PlannedShard, ...]
     absent: dict[str, int]
     notes: tuple[str, ...]
 
     @property
     def num_samples(self) -> int:
         """Samples in all shards."""
-        return sum(len(shard.items) for shard in self.shards)
+        return sum(shard.samples for shard in self.shards)
 
     @property
     def size(self) -> int:
@@ -103,8 +133,12 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
     Returns:
         The longer plan, and notes about new samples that were left out because their group is already planned.
     """
-    groups = {item.group for shard in plan.shards for item in shard.items}
-    keys = {item.key for shard in plan.shards for item in shard.items}
+    groups: set[str] = set()
+    keys: set[str] = set()
+    for shard in plan.shards:
+        items = shard.items
+        groups.update(item.group for item in items)
+        keys.update(item.key for item in items)
     fresh = [item for item in select(listing.items, settings) if item.group not in groups]
     late = sum(item.group in groups and item.key not in keys for item in listing.items)
     first = Counter(shard.split for shard in plan.shards)
@@ -126,23 +160,16 @@ def select(items: Iterable[Item], settings: Settings) -> list[Item]:
     """
     patterns = settings.filters
     chosen = [
-        Item(
-            item.key,
-            item.group,
-            item.split or holdout_split(item.group, settings.holdout),
-            item.ref,
-            item.size,
-        )
+        item if item.split else replace(item, split=holdout_split(item.group, settings.holdout))
         for item in items
         if not patterns
         or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
     ]
-    chosen.sort(key=lambda item: (digest(item.group), digest(item.key)))
-    keys = Counter(item.key for item in chosen)
-    if len(keys) < len(chosen):
-        raise FormatError(
-            f"two raw samples have the key '{keys.most_common(1)[0][0]}'; keys must be unique"
-        )
+    places = {group: digest(group) for group in {item.group for item in chosen}}
+    chosen.sort(key=lambda item: (places[item.group], digest(item.key)))
+    if len({item.key for item in chosen}) < len(chosen):
+        twice = Counter(item.key for item in chosen).most_common(1)[0][0]
+        raise FormatError(f"two raw samples have the key '{twice}'; keys must be unique")
     if not chosen and patterns:
         raise UsageError(
             f"--filter {' '.join(patterns)}: matches no key and no group of the source"
