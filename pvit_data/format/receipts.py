@@ -33,6 +33,9 @@ from pvit_data.sample.sample import is_later
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
 
+MAX_SHARD_SAMPLES = 100_000
+"""What receipts, and whoever finishes, can take at once."""
+
 
 class Skip(NamedTuple):
     """A sample that was left out: its key, a short stable reason, and the message."""

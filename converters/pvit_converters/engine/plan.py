@@ -1,8 +1,8 @@
 """The plan: which sample goes into which shard, as a pure function of the items and the settings.
 
-Groups are ordered by the hash of their name; a shard takes whole groups until its estimated size is full; inside a
-shard samples are ordered by the hash of their key. So shards are mixed, a scene can be converted and deleted at once,
-and new groups can be appended without touching finished shards.
+Groups are ordered by the hash of their name; a shard takes whole groups until its estimated size is full, or it has
+as many samples as a shard may have; inside a shard samples are ordered by the hash of their key. So shards are mixed, a
+scene can be converted and deleted at once, and new groups can be appended without touching finished shards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import SPLITS
+from pvit_data.format.receipts import MAX_SHARD_SAMPLES
 from pvit_data.storage.files import utf8
+from pvit_data.words import shown
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def _shards(
         size = 0
         for group in _groups([item for item in items if item.split == split]):
             weight = sum(item.size for item in group)
-            if not bins or size + weight > settings.shard_bytes:
+            is_full = size + weight > settings.shard_bytes
+            if not bins or is_full or len(bins[-1]) + len(group) > MAX_SHARD_SAMPLES:
                 bins.append([])
                 size = 0
             bins[-1] += group
@@ -208,4 +211,10 @@ def _groups(items: list[Item]) -> list[list[Item]]:
     groups: dict[str, list[Item]] = {}
     for item in items:
         groups.setdefault(item.group, []).append(item)
+    for name, group in groups.items():
+        if len(group) > MAX_SHARD_SAMPLES:
+            raise UsageError(
+                f"group {shown(name)} has {len(group):,} samples: a group is never torn apart, and a shard takes "
+                f"{MAX_SHARD_SAMPLES:,} at most; --filter leaves samples out"
+            )
     return list(groups.values())

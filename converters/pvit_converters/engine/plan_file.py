@@ -15,6 +15,7 @@ from pvit_converters.base import Listing
 from pvit_converters.engine.plan import Plan, PlannedShard
 from pvit_converters.engine.plan_parts import (
     damage_named,
+    line_of,
     parse_runs,
     parse_shard,
     runs_of,
@@ -53,7 +54,7 @@ def save_plan(plan: Plan, storage: Storage) -> Plan:
         "absent": plan.absent,
         "notes": plan.notes,
     }
-    if plan.num_samples > MOST_IN_ONE_FILE:
+    if _is_large(plan):
         stored = write_parts(storage, source, plan.shards)
         plan = replace(plan, shards=stored)
         value["parts"] = runs_of(stored)
@@ -66,6 +67,21 @@ def save_plan(plan: Plan, storage: Storage) -> Plan:
         )
     storage.write(plan_name(source), data)
     return plan
+
+
+def require_storable(plan: Plan) -> None:
+    """Refuses a plan that could not be stored, before anything makes room for it.
+
+    Raises:
+        UsageError: if a shard has more samples than can be read again.
+    """
+    if _is_large(plan):
+        for shard in plan.shards:
+            line_of(shard)
+
+
+def _is_large(plan: Plan) -> bool:
+    return plan.num_samples > MOST_IN_ONE_FILE
 
 
 def load_plan(source: str, storage: Storage) -> Plan | None:

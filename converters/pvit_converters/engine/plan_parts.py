@@ -191,7 +191,7 @@ def _write_part(storage: Storage, source: str, shards: list[PlannedShard]) -> li
     writer = storage.create(part_name(source, shards[0].split, shards[0].number))
     try:
         for shard in shards:
-            line = shard.line() if isinstance(shard, StoredShard) else _line_of(shard)
+            line = shard.line() if isinstance(shard, StoredShard) else line_of(shard)
             digest = hashlib.sha256(line).hexdigest()
             found.append(
                 StoredShard(storage, source, *_head_of(shard), writer.size, len(line), digest)
@@ -204,7 +204,12 @@ def _write_part(storage: Storage, source: str, shards: list[PlannedShard]) -> li
     return found
 
 
-def _line_of(shard: PlannedShard) -> bytes:
+def line_of(shard: PlannedShard) -> bytes:
+    """The line that a shard gets.
+
+    Raises:
+        UsageError: if it is longer than a line may be.
+    """
     line = to_json(shard_values(shard)) + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise UsageError(

@@ -36,7 +36,13 @@ from pvit_converters.engine.plan import (
     append_to,
     make_plan,
 )
-from pvit_converters.engine.plan_file import find_unlisted, load_plan, plan_name, save_plan
+from pvit_converters.engine.plan_file import (
+    find_unlisted,
+    load_plan,
+    plan_name,
+    require_storable,
+    save_plan,
+)
 from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
@@ -179,6 +185,7 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
     if job.overwrite:  # only now that there is something to take its place
+        require_storable(plan)
         overwrite(storage, job.source)
     else:
         require_free(storage, job.source)
