@@ -308,26 +308,23 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-@measure("items")
-def plans(items: int, folder: Path) -> Figures:
-    """Listing, planning, storing and loading a conversion's plan of shards of 1,000 samples."""
+def planned(job: Any, folder: Path) -> Figures:
+    """What it takes to make, store and load the plan of a job."""
     from pvit_converters.engine.identity import make_identity
     from pvit_converters.engine.plan import make_plan
     from pvit_converters.engine.plan_file import load_plan, save_plan
     from pvit_data.storage.storage import Storage
 
-    job, storage = synthetic(items, 1000), Storage(folder)
     converter = job.converter(job.root, job.options)
     listing, listed = clocked(converter.list_items)
     before = peak_mb()
     identity = make_identity(converter, job.settings)
     planning, plan = clocked(lambda: make_plan(identity, job.settings, listed))
-    saving, _ = clocked(lambda: save_plan(plan, storage))
-    planned = peak_mb()
+    saving, plan = clocked(lambda: save_plan(plan, Storage(folder)))
+    after = peak_mb()
     loading, loaded = clocked(lambda: load_plan("synthetic", Storage(folder)))
     one, _ = clocked(lambda: loaded.shards[-1].items)
-    stored = sum(path.stat().st_size for path in folder.rglob("plan*/**/*") if path.is_file())
-    stored += (folder / "synthetic/plan.json").stat().st_size
+    sizes = [path.stat().st_size for path in (folder / "synthetic").rglob("*") if path.is_file()]
     return {
         "list s": listing,
         "plan s": planning,
@@ -335,14 +332,29 @@ def plans(items: int, folder: Path) -> Figures:
         "load s": loading,
         "shard ms": one * 1e3,
         "list MB": before,
-        "plan MB": planned,
-        "stored MB": stored / 1e6,
+        "peak MB": after,
+        "stored MB": sum(sizes) / 1e6,
     }
 
 
-def _at_once(task: Any, *_: Any) -> Any:
+@measure("items")
+def plans(items: int, folder: Path) -> Figures:
+    """Listing, planning, storing and loading a conversion's plan of shards of 1,000 samples."""
+    return planned(synthetic(items, 1000), folder)
+
+
+@measure("items")
+def plans_of_shards(items: int, folder: Path) -> Figures:
+    """The same of shards of one sample each."""
+    return planned(synthetic(items, 1, groups_of=1), folder)
+
+
+def _at_once(task: Any, tick: Any = print, begin: Any = len) -> Any:
     from pvit_converters.engine.task import Outcome
 
+    for item in task.shard.items:
+        begin(item.key)
+        tick(1)
     return Outcome(len(task.shard.items), 1000, [])
 
 
@@ -356,6 +368,7 @@ def _refused(*_: Any) -> Any:
 def bookkeeping(number: int, folder: Path) -> Figures:
     """The engine's own microseconds per task: in this process, over pipes to two, and to a Dask cluster here."""
     from dataclasses import replace
+    from inspect import signature
 
     import distributed
 
@@ -373,7 +386,9 @@ def bookkeeping(number: int, folder: Path) -> Figures:
     ]
     here.run_task = cluster.run_task = _at_once
     counter = run._Counter(lambda _done, _all: None, 0, number)
-    alone, notes = clocked(lambda: run._execute(job, tasks, counter))
+    shards = [task.shard for task in tasks]
+    arguments = (tasks,) if "shards" not in signature(run._execute).parameters else (shards, tasks)
+    alone, notes = clocked(lambda: run._execute(job, *arguments, counter))
     assert not notes
     job.converter.places = _refused  # whoever gets it is done at once
     few = [replace(task) for task in tasks[:10_000]]
@@ -387,10 +402,14 @@ def bookkeeping(number: int, folder: Path) -> Figures:
         few = tasks[:3000]
         rounds = cluster._Rounds(client, few, lambda _n: None)
         sent, _ = clocked(lambda: list(rounds.results()))
+        wide = replace(tasks[0], shard=ShardPlan("train", 0, items * 2000))
+        rounds = cluster._Rounds(client, [wide], lambda _n: None)
+        told, _ = clocked(lambda: list(rounds.results()))
     return {
         "here us": alone / number * 1e6,
         "processes us": piped / min(number, 10_000) * 1e6,
         "cluster us": sent / len(few) * 1e6,
+        "cluster sample us": told / 2000 * 1e6,
     }
 
 

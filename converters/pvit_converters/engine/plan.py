@@ -119,7 +119,12 @@ class Plan:
 
 def digest(text: str) -> str:
     """The hash that orders groups and samples."""
-    return hashlib.sha256(utf8(text)).hexdigest()
+    return _place(text).hex()
+
+
+def _place(text: str) -> bytes:
+    """The same in half the memory."""
+    return hashlib.sha256(utf8(text)).digest()
 
 
 def make_plan(identity: dict[str, Any], settings: Settings, listing: Listing) -> Plan:
@@ -167,8 +172,8 @@ def select(items: Iterable[Item], settings: Settings) -> list[Item]:
         if not patterns
         or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
     ]
-    places = {group: digest(group) for group in {item.group for item in chosen}}
-    chosen.sort(key=lambda item: (places[item.group], digest(item.key)))
+    places = {group: _place(group) for group in {item.group for item in chosen}}
+    chosen.sort(key=lambda item: (places[item.group], _place(item.key)))
     if len({item.key for item in chosen}) < len(chosen):
         twice = Counter(item.key for item in chosen).most_common(1)[0][0]
         raise FormatError(f"two raw samples have the key '{twice}'; keys must be unique")
@@ -202,7 +207,7 @@ def _shards(
             size += weight
         for number, content in enumerate(bins, first.get(split, 0)):
             shards.append(
-                ShardPlan(split, number, tuple(sorted(content, key=lambda item: digest(item.key))))
+                ShardPlan(split, number, tuple(sorted(content, key=lambda item: _place(item.key))))
             )
     return tuple(shards)
 

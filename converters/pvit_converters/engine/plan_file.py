@@ -15,6 +15,7 @@ from pvit_converters.base import Listing
 from pvit_converters.engine.plan import Plan, PlannedShard
 from pvit_converters.engine.plan_parts import (
     damage_named,
+    is_count,
     line_of,
     parse_runs,
     parse_shard,
@@ -108,7 +109,9 @@ def _parse(source: str, value: Any, storage: Storage) -> Plan:
         shards = tuple(parse_runs(storage, source, value["parts"]))
     else:
         shards = tuple(map(parse_shard, value["shards"]))
-    absent = {str(reason): int(count) for reason, count in value["absent"].items()}
+    absent = value["absent"]
+    if not isinstance(absent, dict) or not all(map(is_count, absent.values())):
+        raise ValueError(f"absent {absent!r:.60}")
     return Plan({**value["identity"]}, shards, absent, tuple(map(str, value["notes"])))
 
 

@@ -25,8 +25,8 @@ from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
 
 SHARDS_PER_PART = 1000
-MAX_LINE_BYTES = 1 << 26
-"""Of one shard: some hundred thousand samples, which take less than 1.5 GB of memory whatever the line holds."""
+MAX_LINE_BYTES = 1 << 25
+"""Of one shard: 300 bytes for each of as many samples as one may have, and under 1.5 GB of memory whatever it holds."""
 PART_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,9}}-\d{{5,9}}\.jsonl")
 """What the files of a plan's folder are called."""
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -88,7 +88,7 @@ class StoredShard:
         name = part_name(self.source, self.split, self.number)
         line = self.storage.read_range(name, self.start, self.length)
         with damage_named(self._where):
-            if hashlib.sha256(line).hexdigest() != self.sha256:
+            if len(line) != self.length or hashlib.sha256(line).hexdigest() != self.sha256:
                 raise ValueError(f"the line of {self.name} is not the one that plan.json describes")
         return line
 

@@ -17,6 +17,7 @@ from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
 from pvit_converters.engine.run import Job, convert
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.storage.storage import Storage
+from pvit_data.storage.writer import Writer
 
 Hashes = Callable[[Path], dict[str, str]]
 SMALL = Settings(shard_bytes=6000)  # two groups per shard, three shards
@@ -115,6 +116,40 @@ def test_appending_keeps_old_lines_where_they_are(tmp_path: Path, parts: None) -
 
 def more(split: str, groups: int) -> list[Item]:
     return [Item(f"n{g}-{n}", f"new{g}", split, {"n": n}, 100) for g in range(groups) for n in range(4)]
+
+
+def test_interrupted_at_any_write_the_old_plan_holds(
+    tmp_path: Path, parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head comes last: whatever parts are written by then, the plan is the old one; the next try gives the new."""
+    publish = Writer.publish
+    longer, _ = append_to(planned(5, "train"), Settings(shard_bytes=900), Listing(more("train", 9)))
+    for number in range(5):
+        folder = tmp_path / str(number)
+        save_plan(planned(5, "train"), Storage(folder))
+        left = [number]
+
+        def break_off(self: Writer, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            publish(self)
+
+        stored = load_plan("toy", Storage(folder))
+        assert stored is not None
+        grown, _ = append_to(stored, Settings(shard_bytes=900), Listing(more("train", 9)))
+        monkeypatch.setattr(Writer, "publish", break_off)
+        if number < 4:
+            with pytest.raises(KeyboardInterrupt):
+                save_plan(grown, Storage(folder))
+        else:
+            save_plan(grown, Storage(folder))
+        monkeypatch.setattr(Writer, "publish", publish)
+        expected = contents(planned(5, "train")) if number < 4 else contents(longer)
+        assert read_all(folder) == expected
+        assert not list(folder.rglob("*.part-*"))
+        save_plan(longer, Storage(folder))
+        assert read_all(folder) == contents(longer)
 
 
 def test_a_small_plan_that_grows_moves_to_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +333,8 @@ SHARD = ("parts", 0, "shards", 0)
         set_at(*SHARD, 3, "../x"),
         set_at(*SHARD, 3, None),
         set_at("notes", 3),
+        set_at("absent", "x", float("inf")),
+        set_at("absent", ["x"]),
     ],
 )
 def test_a_head_of_other_values_is_damaged(tmp_path: Path, parts: None, change: Any) -> None:

@@ -204,7 +204,6 @@ class _News:
 
     def __init__(self, task: Task, topic: str) -> None:
         self._task, self._topic = task, topic
-        self._worker = _distributed().get_worker()
         self._told = -LOOK
         self._finished = 0
 
@@ -219,7 +218,11 @@ class _News:
 
     def tell(self, key: str) -> None:
         """Tells what is new, and returns when the scheduler has it."""
-        news = (self._task.shard.name, key, self._finished)
-        worker = self._worker
-        _distributed().sync(worker.loop, worker.scheduler.log_event, topic=self._topic, msg=news)
+        self._send(key)
         self._told, self._finished = time.monotonic(), 0
+
+    def _send(self, key: str) -> None:
+        distributed = _distributed()
+        worker = distributed.get_worker()
+        news = (self._task.shard.name, key, self._finished)
+        distributed.sync(worker.loop, worker.scheduler.log_event, topic=self._topic, msg=news)
