@@ -9,6 +9,7 @@ the size between the first and the last one (0: constant, 1: linear). Columns ar
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import math
@@ -77,6 +78,8 @@ def columns(rows: int, name: str, per_shard: int) -> dict[str, Any]:
             at % per_shard * 92_160 + 512 + (1536 if member == "rgb" else 0)
         ).astype("int64")
         found[f"{member}_size"] = np.full(rows, size, "int32")
+        checksums = np.random.default_rng(rows).integers(0, 1 << 32, rows)  # nothing packs them
+        found[f"{member}_crc32"] = checksums.astype("uint32")
     return found
 
 
@@ -87,7 +90,7 @@ def dataset(folder: Path, sizes: dict[str, int], per_shard: int = 1000, shards: 
     sources = {}
     for name, rows in sizes.items():
         data = write_index(columns(rows, name, per_shard))
-        (folder / name / "index").mkdir(parents=True)
+        (folder / name / "index").mkdir(parents=True, exist_ok=True)
         (folder / name / "index/train.parquet").write_bytes(data)
         listed = [
             {
@@ -132,6 +135,21 @@ def private_mb() -> float:
         sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
         / 1000
     )
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had since `memory_mb`."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(
+        int(line.split()[1]) / 1000 for line in text.splitlines() if line.startswith("VmHWM")
+    )
+
+
+def memory_mb() -> float:
+    """What this process has now, from where `peak_mb` starts anew."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    return peak_mb()
 
 
 @measure("rows")
@@ -263,6 +281,86 @@ def curves(lines: int, folder: Path) -> Figures:
     return {"report s": seconds, "peak MB": peak}
 
 
+@measure("rows")
+def stats(rows: int, folder: Path) -> Figures:
+    """What `pvit-data stats` counts from the index, without reading a sample."""
+    import pvit_data
+    from pvit_data.looking.stats import collect
+
+    url = dataset(folder, {"a": rows // 2, "b": rows - rows // 2})
+    before = memory_mb()
+    seconds, found = clocked(lambda: collect(pvit_data.open(url), 0))
+    assert found.samples == rows
+    return {"stats s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("rows")
+def gallery(rows: int, folder: Path) -> Figures:
+    """What `pvit-data gallery` takes from the index for 200 samples: which ones, their facts, and the statistics."""
+    import pvit_data
+    from pvit_data.format.record import Record
+    from pvit_data.looking.facts import facts
+    from pvit_data.looking.stats import collect, spread_rows
+    from pvit_data.sample.sample import Sample
+
+    url = dataset(folder, {"a": rows // 2, "b": rows - rows // 2})
+    sample, record = Sample(key="k", num_frames=60), Record(key="k", group="g", frames=60)
+    before = memory_mb()
+
+    def columns_of_a_page() -> None:
+        ds = pvit_data.open(url)
+        for row in spread_rows(ds.column("source"), 200).tolist():
+            facts(ds, row, sample, record)
+        collect(ds, 0)
+
+    seconds, _ = clocked(columns_of_a_page)
+    return {"columns s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("rows")
+def surveying(rows: int, folder: Path) -> Figures:
+    """What `pvit-data validate` does before it opens the first shard."""
+    from pvit_data.storage.storage import Storage
+    from pvit_data.validate.folder import check_folder
+    from pvit_data.validate.survey import survey
+
+    url = dataset(folder, {"a": rows}, per_shard=100)
+    before = memory_mb()
+
+    def all_tables() -> None:
+        storage = Storage(url)
+        list(check_folder(storage, survey(storage)))
+
+    seconds, _ = clocked(all_tables)
+    return {"survey s": seconds, "peak MB": peak_mb() - before}
+
+
+@measure("shards")
+def resuming(number: int, folder: Path) -> Figures:
+    """A validation of which everything is known: of what there is, it reads the tables and the shards' times."""
+    from pvit_data.storage.storage import SETTLED_NS, Storage
+    from pvit_data.validate import validate
+    from pvit_data.validate.choice import WHOLE
+    from pvit_data.validate.problems import Findings
+    from pvit_data.validate.state import State
+    from pvit_data.validate.survey import survey
+    from pvit_data.validate.units import ShardUnit
+
+    url = dataset(folder / "data", {"a": 10 * number}, per_shard=10)
+    for at in range(number):
+        (folder / f"data/a/train-{at:05d}.tar").touch()
+    time.sleep(SETTLED_NS / 1e9 + 0.1)
+    storage, state = Storage(url), State(folder / "state")
+    for facts in survey(storage).shards:
+        unit = ShardUnit(storage, facts, WHOLE, False)
+        state.save(unit, state.key(unit), Findings())
+    state.close()
+    before = memory_mb()
+    seconds, report = clocked(lambda: validate(url, resume=folder / "state"))
+    assert report.earlier == number
+    return {"again s": seconds, "peak MB": peak_mb() - before}
+
+
 def synthetic(items: int, per_shard: int, groups_of: int = 10) -> Any:
     """A conversion job of samples without pixels; every shard takes `per_shard` of them."""
     from pvit_converters.base import Converter, ConverterOptions, Item, Listing, SourceInfo
@@ -301,11 +399,6 @@ def synthetic(items: int, per_shard: int, groups_of: int = 10) -> Any:
 
     settings = Settings(shard_bytes=per_shard * 1000)
     return Job(Synthetic, Path("."), "", ConverterOptions(), settings, workers=1, check_space=False)
-
-
-def peak_mb() -> float:
-    """Most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def planned(job: Any, folder: Path) -> Figures:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,24 @@ def absent(column: str) -> int:
     return False if NUMBERS[column] == "bool" else 0
 
 
+def no_rows(column: str) -> Shaped[np.ndarray, "0"]:
+    """A column of a dataset that has no samples.
+
+    Raises:
+        UsageError: if there is no such column.
+    """
+    kinds = NUMBERS | PLACES | dict.fromkeys((*VIRTUAL, *TEXT), "object")
+    return np.zeros(0, kinds[_known(column, kinds)])
+
+
+def _known(name: str, names: Collection[str]) -> str:
+    if name not in names:
+        raise UsageError(
+            f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
+        )
+    return name
+
+
 def write_index(columns: dict[str, list[Any]]) -> bytes:
     """Encodes an index; columns of members that no sample has are left out."""
     import pyarrow as pa
@@ -183,10 +201,7 @@ class Index:
     def _load(self, name: str) -> Any:
         import pyarrow as pa
 
-        if name not in COLUMNS:
-            raise UsageError(
-                f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
-            )
+        _known(name, COLUMNS)
         if name not in self._names:
             if name not in PLACES and not is_later(name):
                 raise CorruptShardError(f"{self._where} lacks the column {name}")

@@ -1,8 +1,7 @@
 """Parquet files whose claims nobody vouches for: what a few bytes may become is asked before it is read.
 
-The file says how many rows it has, how large columns are decompressed, and which texts it stores as numbers into a
-dictionary. All of that is compared with its size. Pages that lie about themselves still cost up to 2 GiB each, which is
-the most that the format can say.
+The file says how many rows it has, how large columns and their pages are decompressed, and which texts it stores as
+numbers into a dictionary. All of that is compared with its size, or bounded.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pvit_data.errors import CorruptShardError
+from pvit_data.format.parquet_pages import decompressed_bytes
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
 
@@ -55,7 +55,7 @@ class ParquetTable:
         self._repeated = repeated
         self._leaves: dict[str, list[int]] = {}
         try:
-            file = (
+            self._source = file = (
                 pa.BufferReader(source)
                 if isinstance(source, bytes)
                 else pa.OSFile(os.fsencode(source))
@@ -103,11 +103,16 @@ class ParquetTable:
         import pyarrow as pa
 
         try:
-            size = sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
-            _require_small(size)
-            column = self._file.read([name])[name]
-            chunks = column.unify_dictionaries().chunks
-            values = pa.concat_arrays(chunks) if chunks else pa.array([], column.type)
+            _require_small(
+                sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
+            )
+            _require_small(sum(self._page_bytes(chunk) for chunk in self._chunks(name)))
+            # Part by part: lists of texts that come as numbers are not read from several at once.
+            parts = range(self._told.num_row_groups)
+            chunks = [c for n in parts for c in self._file.read_row_group(n, [name])[name].chunks]
+            kind = self._file.schema_arrow.field(name).type
+            chunks = pa.chunked_array(chunks, kind).unify_dictionaries().chunks
+            values = pa.concat_arrays(chunks) if chunks else pa.array([], kind)
             # Arrow trusts dictionary numbers, lengths and UTF-8 of a file.
             values.validate(full=True)
             return values if name in self._repeated else plain_texts(values)
@@ -115,6 +120,15 @@ class ParquetTable:
             raise CorruptShardError(
                 f"{self._where}: column {name} cannot be decoded: {plain(error)}"
             ) from error
+
+    def _page_bytes(self, chunk: Any) -> int:
+        """Bytes that the pages of a part of a column become, by their own headers."""
+        firsts = (chunk.dictionary_page_offset, chunk.data_page_offset)
+        start = min((first for first in firsts if first), default=0)
+        return decompressed_bytes(self._bytes_at, start, chunk.total_compressed_size)
+
+    def _bytes_at(self, start: int, size: int) -> bytes:
+        return bytes(self._source.read_at(size, start))
 
 
 def _require_small(size: int) -> None:

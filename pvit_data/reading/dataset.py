@@ -16,6 +16,7 @@ from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.record import Record
 from pvit_data.reading.part import DatasetPart
@@ -214,6 +215,8 @@ class ShardDataset(Sequence[Sample]):
         Raises:
             UsageError: if there is no such column.
         """
+        if not self._parts:
+            return no_rows(name)
         whole = np.concatenate([part.column(name) for part in self._parts])
         return whole if self._rows is None else whole[self._rows]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,11 +34,15 @@ class ForeignPart:
     """The samples of one source and split of an indexed folder; see `DatasetPart`."""
 
     def __init__(
-        self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
+        self,
+        storage: Storage,
+        index: ForeignIndex,
+        place: tuple[str, str],
+        rows: Sequence[int] | Integer[np.ndarray, "n"],
     ) -> None:
         self.storage = storage
         self._index = index
-        self._rows = np.array(rows, np.int64)
+        self._rows = np.asarray(rows, np.int64)
         space = index.classes
         self.spec = SourceSpec(name=place[0], spaces={} if space is None else {CLASS: space})
         self.split = place[1]
@@ -47,6 +51,18 @@ class ForeignPart:
     def samples(self) -> int:
         """Their number."""
         return len(self._rows)
+
+    def only(self, rows: Integer[np.ndarray, "k"]) -> ForeignPart:
+        """Some of its samples."""
+        place = (self.spec.name, self.split)
+        return ForeignPart(self.storage, self._index, place, self._rows[rows])
+
+    def by_shard(self) -> dict[str, ForeignPart]:
+        """The samples of each of its shards."""
+        rows: dict[str, list[int]] = {}
+        for row, shard in enumerate(self.column("shard").tolist()):
+            rows.setdefault(shard, []).append(row)
+        return {shard: self.only(np.array(mine, np.int64)) for shard, mine in rows.items()}
 
     @property
     def shards(self) -> dict[str, int]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pvit_data.errors import UsageError
-from pvit_data.storage.files import PART, temporary
+from pvit_data.storage.files import PART, read_regular, temporary
 
 BLOCK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000_000
@@ -29,6 +29,10 @@ MARKER = ".pvit-cache"
 _FOLDER = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(rf"\d+|\.\d+{re.escape(PART)}[0-9a-f]{{32}}")  # and what killed processes left
 _TRAILER = 4  # bytes of CRC behind each block
+_LOOKS, _LARGEST = (
+    16,
+    1 << 28,
+)  # folders of which a block is looked at, and the most that is read of one
 _SLACK = 16  # the folder is measured again after a sixteenth of the bound was written
 
 
@@ -124,10 +128,22 @@ class Cache:
                 f"{self.folder}: others may write to this folder, so they could forge what is read from it: choose a "
                 "folder of your own (chmod 700) as cache"
             )
-        if names and MARKER not in names and not all(map(_FOLDER.fullmatch, names)):
+        if names and MARKER not in names and not self._was_ours(names):
             raise UsageError(
                 f"{self.folder}: holds other files than a cache: choose a new or empty folder as cache"
             )
+
+    def _was_ours(self, names: list[str]) -> bool:
+        """Whether a folder without the marker is a cache of a version that set none: it has nothing but blocks."""
+        if not all(map(_FOLDER.fullmatch, names)):
+            return False
+        inside = [_entries(self.folder / name) for name in names]
+        if not all(_BLOCK.fullmatch(entry.name) for entries in inside for entry in entries):
+            return False
+        blocks = [
+            next((e for e in entries if e.name.isdigit()), None) for entries in inside[:_LOOKS]
+        ]
+        return all(block is None or _is_block(block.path) for block in blocks)
 
     def _prepare(self) -> None:
         """Makes the folder and its marker.
@@ -152,8 +168,7 @@ class Cache:
                     os.utime(file.fileno())  # recently used
         except OSError:
             return None
-        block, trailer = data[:-_TRAILER], data[-_TRAILER:]
-        return block if trailer == zlib.crc32(block).to_bytes(_TRAILER, "little") else None
+        return data[:-_TRAILER] if _is_whole(data) else None
 
     def _store(self, folder: Path, number: int, block: bytes) -> None:
         """Best effort: a full or read-only disk costs speed, nothing else."""
@@ -204,6 +219,17 @@ def _entries(folder: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     with contextlib.suppress(OSError), os.scandir(folder) as found:
         return list(found)
     return []
+
+
+def _is_block(path: str) -> bool:
+    """Whether a file ends with the checksum of what is before."""
+    with contextlib.suppress(OSError):
+        return _is_whole(read_regular(path, _LARGEST + 1))
+    return False
+
+
+def _is_whole(data: bytes) -> bool:
+    return data[-_TRAILER:] == zlib.crc32(data[:-_TRAILER]).to_bytes(_TRAILER, "little")
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ class HubCommit:
             Refused: if it is one.
         """
         if is_inside(urlsplit(url).hostname or "") and not is_inside(
-            urlsplit(str(self.endpoint)).hostname or ""
+            urlsplit(str(self.endpoint)).hostname or "", wholly=True
         ):
             raise Refused(INWARD)
 

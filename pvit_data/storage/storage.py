@@ -64,7 +64,7 @@ class Storage:
         commit: of a repository on the Hub. Default: the newest one, looked up once.
 
     Raises:
-        UsageError: if the scheme is not one of `SCHEMES`, or the folder is no cache of ours.
+        UsageError: if the scheme is not one of `SCHEMES`, the host holds a blank, or the folder is no cache of ours.
     """
 
     def __init__(
@@ -77,6 +77,10 @@ class Storage:
         if found and ("::" in self._address or scheme not in SCHEMES):
             raise UsageError(
                 f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}"
+            )
+        if found and len(rest.partition("/")[0].split()) > 1:  # where it ends could not be told
+            raise UsageError(
+                "the address has a blank in its host, user or password: write it as %20"
             )
         self.root = (
             Path(rest if found else self._address) if scheme == "file" or not found else None
@@ -135,6 +139,8 @@ class Storage:
     def version(self, name: str) -> str:
         """What changes whenever a file does; "" where that is not certain, as of a file written a moment ago.
 
+        It is the same on every machine that sees a shared file system, and says nothing about files behind a URL.
+
         Raises:
             StorageError: if it is not there.
         """
@@ -142,8 +148,9 @@ class Storage:
             return ""
         with reported(self.where(name)):
             found = os.stat(self._local(name))
-        is_settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
-        return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}" * is_settled
+        times = (found.st_mtime_ns, found.st_ctime_ns)  # the second one can be set by nobody
+        is_settled = time.time_ns() - max(times) > SETTLED_NS
+        return f"{found.st_ino} {found.st_size} {times[0]} {times[1]}" * is_settled
 
     def read(self, name: str, limit: int = MAX_READ_BYTES) -> bytes:
         """A whole file of bounded size.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
@@ -91,19 +94,29 @@ def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _keys(found: Survey) -> Iterator[Problem]:
+    # Numbers of eight bytes instead of millions of keys; only keys whose number comes again are kept.
+    numbers = [np.fromiter(map(hash, f.rows["key"]), np.int64, len(f)) for f in found.shards]
+    values, counts = np.unique(
+        np.concatenate([*numbers, np.empty(0, np.int64)]), return_counts=True
+    )
+    again = set(values[counts > 1].tolist())
     places: dict[str, str] = {}
-    for facts in found.shards:
+    for facts in found.shards if again else ():
         for key in facts.rows["key"]:
+            if hash(key) not in again:
+                continue
             if key in places:
                 yield Problem("duplicate-key", facts.name, key, f"also in {places[key]}")
             places[key] = facts.name
 
 
 def _groups(found: Survey) -> Iterator[Problem]:
-    splits: dict[tuple[str, str], str] = {}
-    for facts in found.shards:
+    splits = {(facts.spec.name, facts.split) for facts in found.shards}
+    of_several = {name for name, count in Counter(n for n, _ in splits).items() if count > 1}
+    firsts: dict[str, dict[str, str]] = {name: {} for name in of_several}
+    for facts in (facts for facts in found.shards if facts.spec.name in of_several):
         for group in dict.fromkeys(facts.rows["group"]):
-            first = splits.setdefault((facts.spec.name, group), facts.split)
+            first = firsts[facts.spec.name].setdefault(group, facts.split)
             if first != facts.split:
                 yield Problem(
                     "group-split", facts.name, "", f"group '{group}' is in {first} as well"

@@ -32,6 +32,7 @@ _ARRAYS = {
     "boxes": ("float32", 2),
     "boxes_id": ("int32", 2),
     "boxes_labels": ("int32", 2),
+    "boxes_score": ("float32", 1),
     "camera_k": ("float32", 3),
     "camera_pose": ("float32", 3),
     "pose2d": ("float32", 4),

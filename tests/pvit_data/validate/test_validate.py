@@ -21,9 +21,11 @@ from pvit_data.format.record import write_record
 from pvit_data.format.tar import END, write_member
 from pvit_data.sample.sample import Boxes
 from pvit_data.storage.storage import Storage
-from pvit_data.validate import KINDS, Problem, run, validate
-from pvit_data.validate.run import run_workers, tasks_of
+from pvit_data.validate import KINDS, Problem, units, validate
+from pvit_data.validate.choice import WHOLE
+from pvit_data.validate.run import check_units
 from pvit_data.validate.survey import survey
+from pvit_data.validate.units import ShardUnit
 from pvit_data.writing.encode import encode_sample
 from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile, encoding_of, write_shard
@@ -393,7 +395,7 @@ def test_a_split_whose_samples_all_failed_is_sound(tmp_path: Path) -> None:
 
 
 def test_workers_find_the_same(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "CHUNK", 1)
+    monkeypatch.setattr(units, "CHUNK", 1)
     flip(copy / SHARD, offset_of(copy, "depth", 1) + 2000)
     assert found(copy, workers=2) == found(copy)
 
@@ -406,8 +408,7 @@ def test_a_sample_that_kills_its_worker_is_named(copy: Path, monkeypatch: pytest
     flip(copy / SHARD, offset_of(copy, "depth", 0) + 2000)
     storage = DeadlyStorage(copy, offset)
     shard = [facts for facts in survey(Storage(copy)).shards if facts.name == SHARD]
-    results = run_workers(tasks_of(storage, shard, deep=False), 1)
-    problems = [problem for _, found in results for problem in found]
+    problems = check_units([ShardUnit(storage, facts, WHOLE, False) for facts in shard], 2).problems
     assert Problem("crash", SHARD, "mine-0001", "the process that checked it died") in problems
     assert {p.key for p in problems if p.kind == "member-damaged"} == {"mine-0000"}
 
