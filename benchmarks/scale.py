@@ -402,21 +402,26 @@ def synthetic(items: int, per_shard: int, groups_of: int = 10) -> Any:
 
 
 def planned(job: Any, folder: Path) -> Figures:
-    """What it takes to make, store and load the plan of a job."""
+    """What it takes to make, store and load the plan of a job, and what is held once the listing is gone."""
     from pvit_converters.engine.identity import make_identity
     from pvit_converters.engine.plan import make_plan
     from pvit_converters.engine.plan_file import load_plan, save_plan
     from pvit_data.storage.storage import Storage
 
     converter = job.converter(job.root, job.options)
+    before = memory_mb()
     listing, listed = clocked(converter.list_items)
-    before = peak_mb()
+    listed_mb = peak_mb() - before
     identity = make_identity(converter, job.settings)
     planning, plan = clocked(lambda: make_plan(identity, job.settings, listed))
-    saving, plan = clocked(lambda: save_plan(plan, Storage(folder)))
-    after = peak_mb()
+    saving, stored = clocked(lambda: save_plan(plan, Storage(folder)))
+    planned_mb = peak_mb() - before
+    plan = stored or plan
+    del listed
+    held_mb = memory_mb() - before
     loading, loaded = clocked(lambda: load_plan("synthetic", Storage(folder)))
     one, _ = clocked(lambda: loaded.shards[-1].items)
+    assert loaded.num_samples == plan.num_samples
     sizes = [path.stat().st_size for path in (folder / "synthetic").rglob("*") if path.is_file()]
     return {
         "list s": listing,
@@ -424,8 +429,9 @@ def planned(job: Any, folder: Path) -> Figures:
         "save s": saving,
         "load s": loading,
         "shard ms": one * 1e3,
-        "list MB": before,
-        "peak MB": after,
+        "list MB": listed_mb,
+        "peak MB": planned_mb,
+        "held MB": held_mb,
         "stored MB": sum(sizes) / 1e6,
     }
 

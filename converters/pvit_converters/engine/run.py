@@ -177,7 +177,8 @@ def _plan(
         return plan, converter.list_items, notes
     listing = converter.list_items()
     plan, notes = append_to(plan, job.settings, listing)
-    return save_plan(plan, storage), lambda: listing, notes
+    once = [listing]  # it is large, and nobody needs it when the work begins
+    return save_plan(plan, storage), once.pop, notes
 
 
 def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:

@@ -65,6 +65,8 @@ def test_the_same_plan_from_either_form(tmp_path: Path, monkeypatch: pytest.Monk
     assert [s.name for s in loaded.shards] == [s.name for s in plan.shards]
     head = (tmp_path / "toy/plan.json").read_bytes()
     assert head.startswith(plan_file.PLAN_START)
+    assert set(json.loads(head)) == {"identity", "absent", "notes", "parts"}
+    assert set(json.loads(whole)) == {"identity", "absent", "notes", "shards"}
     assert b"k1-1" not in head
     save_plan(loaded, Storage(tmp_path))
     assert (tmp_path / "toy/plan.json").read_bytes() == head
