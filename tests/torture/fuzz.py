@@ -9,6 +9,7 @@ Inputs that break this rule are kept in the corpus folder as `crash-*`; a repair
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import sys
 import tempfile
@@ -23,9 +24,10 @@ from PIL import Image
 
 import pvit_data
 import pvit_model
-from pvit_converters.base import Item
+from pvit_converters.base import Item, Listing
 from pvit_converters.engine.plan import Plan, ShardPlan
-from pvit_converters.engine.plan_file import load_plan, save_plan
+from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
+from pvit_converters.engine.plan_parts import line_of, part_name
 from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
@@ -61,6 +63,11 @@ from pvit_model.runs.log import parse_line
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
 
+PARTS = (
+    b'{"absent":{},"identity":{"source":"mine"},"notes":[],'
+    b'"parts":[{"first":0,"shards":[[2,2000,%d,"%s"]],"split":"train"}]}'
+)
+"""A plan of one shard of two samples, but for the length and the hash of its line."""
 OURS = ("pvit_data", "pvit_model", "pvit_converters")
 OPTIONS = {"depth": 2, "stages": [1], "dense_layers": [0, 1], "embed_dim": 8, "clip": [2, 32, 32]}
 SMALL: dict[str, Any] = {"backbone": "mvitv2_xxs", "tasks": ["depth"], "num_classes": 3, "backbone_options": OPTIONS}
@@ -155,11 +162,19 @@ def fuzz_video(data: bytes) -> None:
 
 
 def fuzz_plan(data: bytes) -> None:
-    """A conversion's plan."""
+    """A conversion's plan; after a zero byte the line of a shard, in a plan that describes it rightly."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mine").mkdir()
-        (Path(folder) / "mine/plan.json").write_bytes(data)
-        load_plan("mine", Storage(folder))
+        part = Path(folder) / part_name("mine", "train", 0)
+        part.parent.mkdir(parents=True)
+        head, line = data, b""
+        if data[:1] == b"\x00":
+            line = data[1:]
+            head = PARTS % (len(line), hashlib.sha256(line).hexdigest().encode())
+        part.write_bytes(line)
+        (Path(folder) / "mine/plan.json").write_bytes(head)
+        loaded = load_plan("mine", Storage(folder))
+        for shard in loaded.shards[:100] if loaded else ():
+            find_unlisted([shard], Listing([]), "plan.json")
 
 
 def fuzz_head(data: bytes) -> None:
@@ -237,7 +252,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
         "card": [(out / "README.md").read_bytes()],
         "head": [(out / "README.md").read_bytes()],
-        "plan": [plan(folder)],
+        "plan": plans(folder),
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
@@ -246,14 +261,14 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     }
 
 
-def plan(folder: Path) -> bytes:
-    """Of a conversion of two videos."""
+def plans(folder: Path) -> list[bytes]:
+    """Of a conversion of two videos: in one file, the head of one in parts, and the line of its shard."""
     items = tuple(Item(key, "group", "train", {"file": f"{key}.mp4", "row": 1}, 1000) for key in "ab")
+    plan = Plan({"source": "mine", "plan": 1}, (ShardPlan("train", 0, items),), {"missing": 1}, ("a note",))
     storage = Storage(folder / "planned")
-    save_plan(
-        Plan({"source": "mine", "plan": 1}, (ShardPlan("train", 0, items),), {"missing": 1}, ("a note",)), storage
-    )
-    return storage.read("mine/plan.json")
+    save_plan(plan, storage)
+    line = line_of(plan.shards[0])
+    return [storage.read("mine/plan.json"), PARTS % (0, hashlib.sha256(b"").hexdigest().encode()), b"\x00" + line]
 
 
 def webm() -> list[bytes]:

@@ -31,13 +31,10 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
     for source in sources:
         plan = load_plan(source, storage)
         assert plan is not None
-        receipts = finished_shards(plan, storage)
-        ordered = [
-            receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts
-        ]
-        report = make_report(plan, ordered)
+        report = make_report(plan, finished_shards(plan, storage))
         if not report.complete and not partial:
-            missing = next(s.name for s in plan.shards if (s.split, s.number) not in receipts)
+            there = {(r.split, r.number) for r in finished_shards(plan, storage)}
+            missing = next(s.name for s in plan.shards if (s.split, s.number) not in there)
             raise SourceError(
                 f"{out}: {report.planned_shards - report.shards} of {report.planned_shards} shards of '{source}' are "
                 f"missing, first {missing}; run the conversion again, or pass --partial"
