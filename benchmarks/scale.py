@@ -296,14 +296,16 @@ def annotated(folder: Path, name: str, number: int, frames: int) -> None:
     """A data set of stills of 640 x 480, or of clips of 320 x 240 with depth and normals on every second frame."""
     import pvit_data
 
-    rng = np.random.default_rng(0)
     height, width = (480, 640) if frames == 1 else (240, 320)
-    small = rng.integers(0, 256, (frames, height // 16, width // 16, 3), np.uint8)
-    values: dict[str, Any] = {"rgb": small.repeat(16, 1).repeat(16, 2)}
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    shift = np.arange(frames, dtype=np.float32)[:, None, None]
+    planes = [128 + 100 * np.sin((x + k * y) / 40 + shift / 5) for k in range(3)]
+    values: dict[str, Any] = {"rgb": np.stack(planes, -1).astype(np.uint8)}
     if frames > 1:
-        shape = (frames // 2, height, width)
-        values["depth"] = np.cumsum(rng.random(shape, np.float32) / 100, 2, dtype=np.float32) + 1
-        values["normal"] = np.broadcast_to(np.float32([0, 0, -1]), (*shape, 3))
+        values["depth"] = 2 + y / 100 + shift[::2] / 50 + 0 * x
+        values["normal"] = np.broadcast_to(
+            np.float32([0, 0.6, -0.8]), (frames // 2, height, width, 3)
+        )
         values["fps"] = 12.0
         values["frames"] = dict.fromkeys(("depth", "normal"), np.arange(0, frames, 2))
     spaces = {"action": pvit_data.LabelSpace("verbs", ("left", "right"))}

@@ -133,12 +133,18 @@ class Fetcher:
 
     def close(self) -> None:
         """Forgets everything; what is being fetched ends when it comes."""
-        for held in self._now.held.values():
+        state = (
+            self._state
+        )  # and no names of modules, which are gone when a generator ends with Python
+        for held in state.held.values():
             if held.coming is not None:
                 held.coming.cancel()
-        if self._now.threads is not None:
-            self._now.threads.close()
-        self._state = _State()
+        if state.threads is not None:
+            state.threads.close()
+        state.foreseen.clear()
+        state.held.clear()
+        state.waiting.clear()
+        state.bytes, state.threads = 0, None
 
     @property
     def _now(self) -> _State:
