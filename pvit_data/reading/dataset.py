@@ -257,6 +257,19 @@ class ShardDataset(Sequence[Sample]):
         """
         return self.select(np.flatnonzero(evaluate(text, self.column, len(self))))
 
+    def by_source(self) -> dict[str, ShardDataset]:
+        """The samples of each source."""
+        if self._rows is not None:
+            of = self.column("source")
+            return {name: self.select(np.flatnonzero(of == name)) for name in self.sources}
+        parts: dict[str, list[DatasetPart]] = {}
+        for part in self._parts:
+            parts.setdefault(part.spec.name, []).append(part)
+        return {
+            name: ShardDataset(mine, None, self._fields, self._on_corrupt, self._skip_limit)
+            for name, mine in parts.items()
+        }
+
     def in_split(self, split: str) -> ShardDataset | None:
         """The samples of one split; None where there are none."""
         if self._rows is not None:

@@ -208,6 +208,7 @@ class Trainer:
         return loader(
             self.plan.mixture,
             workers=self.config.data.workers,
+            concurrency=self.config.data.concurrency,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             start_step=self.progress.step,

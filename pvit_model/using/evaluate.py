@@ -257,7 +257,7 @@ def evaluate(
     reports, reasons = [], []
     for name in [source] if source else sorted(found):
         matched = match(
-            inference, found[name], name, split, asked=bool(source), allow_other=allow_other_classes
+            inference, found[name], split, asked=bool(source), allow_other=allow_other_classes
         )
         held_out = matched.open(split) if matched.targets else None
         if held_out is None:
