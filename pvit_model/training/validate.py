@@ -35,6 +35,7 @@ class Validator:
         self._constants: dict[str, ConstantPredictor | None] = {}
         self.how = EvalOptions(
             workers=plan.config.data.workers,
+            concurrency=plan.config.data.concurrency,
             device=accelerator.device,
             rank=accelerator.process_index,
             world_size=accelerator.num_processes,

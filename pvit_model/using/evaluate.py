@@ -19,6 +19,7 @@ from torch import Tensor
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
+from pvit_data.loading.options import CONCURRENCY
 from pvit_data.mixing.sources import find_sources
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
@@ -46,6 +47,7 @@ class EvalOptions:
         workers: loader processes.
         device: of the network.
         rank, world_size: which part of the clips is this process's.
+        concurrency: requests at once of each loader process to shards behind a URL.
     """
 
     views: int = 1
@@ -53,6 +55,7 @@ class EvalOptions:
     device: str | torch.device = "cpu"
     rank: int = 0
     world_size: int = 1
+    concurrency: int = CONCURRENCY
 
 
 class SourceEvaluation:
@@ -177,6 +180,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         batch_size=EVAL_BATCH,
         views=(1, how.views),
         workers=how.workers,
+        concurrency=how.concurrency,
         rank=how.rank,
         world_size=how.world_size,
         pin_memory=away,
