@@ -271,7 +271,7 @@ class SplitPart:
             return ""
         if not self._hashes:
             self._hashes = {listed.name: listed.sha256 for listed in self.info.shards}
-        return self._hashes[shard]
+        return self._hashes.get(shard, "")
 
     def _require_inside(self, shard: str, row: int, places: Mapping[str, Place]) -> None:
         """Compares what the index claims with the size of the shard, before anything is allocated for it.

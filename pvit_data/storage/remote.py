@@ -20,6 +20,7 @@ from pvit_data.words import plain_url
 
 WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 MAX_WAIT = 60.0  # seconds, where the server says how long
+CONNECTIONS = 100  # at once to one store: what the clients allow by themselves, but for that of S3
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP status codes that another try may not meet again."""
 
@@ -186,8 +187,7 @@ class Remote:
         from fsspec.core import url_to_fs
 
         try:
-            options = http_options(self._address) if self.url.startswith("http") else {}
-            fs, prefix = url_to_fs(self._address, **options)
+            fs, prefix = url_to_fs(self._address, **_options(self._address))
         except ImportError as error:  # of the package that knows this kind of store
             raise UsageError(f"cannot open {self.url!r}: {error}") from error
         _kept[id(fs)] = fs
@@ -195,6 +195,18 @@ class Remote:
         if hub is not None:
             self.commit, prefix = hub.commit, hub.path
         return _Opened(fs, prefix.rstrip("/"), hub, os.getpid())
+
+
+def _options(address: str) -> dict[str, Any]:
+    """Arguments of fsspec's file system, beside those of the user's own settings."""
+    if address.startswith("http"):
+        return http_options(address)
+    if address.startswith("s3://"):  # its client has ten connections
+        from fsspec.config import conf
+
+        own = conf.get("s3", {}).get("config_kwargs", {})
+        return {"config_kwargs": {"max_pool_connections": CONNECTIONS, **own}}
+    return {}
 
 
 class _Missing(StorageError):

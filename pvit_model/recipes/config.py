@@ -42,7 +42,7 @@ class DataConfig(Strict):
     concurrency: int = Field(
         default=CONCURRENCY,
         ge=0,
-        le=1024,
+        le=100,
         description="requests at once of each loader process to shards behind a URL; 0: one sample after the other",
     )
     on_corrupt: Literal["skip", "raise"] = Field(
