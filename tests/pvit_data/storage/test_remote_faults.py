@@ -187,6 +187,7 @@ def test_a_file_of_the_same_size_and_another_date_is_another_version(
         assert Storage(server.url, tmp_path / "cache" if cached else None).read_range("notes.bin", 0, 3) == content
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads
 def test_a_forked_process_reads_and_leaves_the_connections_of_its_parent_alone(server: Traffic, folder: Path) -> None:
     truth = pvit_data.open(folder)
     dataset = pvit_data.open(server.url)
