@@ -690,7 +690,59 @@ def job_array(number: int, folder: Path) -> Figures:
     }
 
 
+@measure("clips")
+def stores(number: int, folder: Path) -> Figures:
+    """The first batch of stills, and of clips with maps, from a local folder and from a server that lets every answer
+    wait 50 ms, in a process that has imported everything and opened the index."""
+    import pvit_data
+    from benchmarks.slow_server import slow_server
+
+    found: Figures = {}
+    for name, frames in (("stills", 1), ("clips", 16)):
+        annotated(folder / name, name, number, frames)
+        role = "downstream" if frames == 1 else "auxiliary"
+        tasks = {name: () if frames == 1 else ("depth", "normal")}
+
+        def first(shards: str, role: Any = role, tasks: Any = tasks) -> Any:
+            ds = pvit_data.open(shards)
+            mixture = pvit_data.Mixture([pvit_data.MixtureSource(ds, role)], number, tasks=tasks)
+            batches = iter(pvit_data.loader(mixture, num_steps=1))
+            return lambda: next(batches)
+
+        first(str(folder / name))()
+        found[f"{name} local s"] = clocked(first(str(folder / name)))[0]
+        with slow_server(folder) as (url, asked):
+            batch = first(f"{url}/{name}")
+            before = asked.value
+            found[f"{name} remote s"] = clocked(batch)[0]
+            found[f"{name} requests each"] = (asked.value - before) / number
+    return found
+
+
+def annotated(folder: Path, name: str, number: int, frames: int) -> None:
+    """A data set of stills of 640 x 480, or of clips of 320 x 240 with depth and normals on every second frame."""
+    import pvit_data
+
+    height, width = (480, 640) if frames == 1 else (240, 320)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    shift = np.arange(frames, dtype=np.float32)[:, None, None]
+    planes = [128 + 100 * np.sin((x + k * y) / 40 + shift / 5) for k in range(3)]
+    values: dict[str, Any] = {"rgb": np.stack(planes, -1).astype(np.uint8)}
+    if frames > 1:
+        values["depth"] = 2 + y / 100 + shift[::2] / 50 + 0 * x
+        values["normal"] = np.broadcast_to(
+            np.float32([0, 0.6, -0.8]), (frames // 2, height, width, 3)
+        )
+        values["fps"] = 12.0
+        values["frames"] = dict.fromkeys(("depth", "normal"), np.arange(0, frames, 2))
+    spaces = {"action": pvit_data.LabelSpace("verbs", ("left", "right"))}
+    with pvit_data.ShardWriter(folder, name, spaces=spaces) as writer:
+        for i in range(number):
+            writer.write(pvit_data.Sample(key=f"{name}-{i:05d}", action=i % 2, **values))
+
+
 SIZES = {
+    "clips": (16, 64),
     "rows": (10_000, 100_000, 1_000_000, 10_000_000),
     "sources": (10, 50, 200),
     "shards": (1000, 10_000, 100_000),

@@ -5,7 +5,7 @@ What is drawn at random is a pure function of (seed, epoch, key), so it is the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,12 +53,19 @@ class ClipReader:
         config: what a clip is.
         tasks: tasks of each source of `ds`, by source name; labels of the downstream among them where they are trained.
         seed: of everything drawn.
+        read: reads a sample. Default: `ds.read`.
     """
 
     def __init__(
-        self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0
+        self,
+        ds: SampleSet,
+        config: ClipConfig,
+        tasks: Mapping[str, Sequence[str]],
+        seed: int = 0,
+        read: Callable[..., Sample] | None = None,
     ) -> None:
         self.ds, self.config, self.seed = ds, config, seed
+        self._read = read or ds.read
         # Names, not specs: a worker that is not forked gets this object pickled, and specs hold functions.
         self._names = {source: tuple(tasks[source]) for source in ds.sources if source in tasks}
         self._viewers = {
@@ -97,6 +104,17 @@ class ClipReader:
                     out[name] = task.empty(self.config)
         return out
 
+    def needs(self, row: int, shuffled: bool = False) -> list[tuple[int, frozenset[str]]]:
+        """The rows that a clip is read from, its own and donors of shuffled annotations, and which fields of each."""
+        source = self.source(row)
+        labels, others = _split(self.tasks(source))
+        if not shuffled:
+            return [(row, frozenset({"rgb", *_reads(labels), *_reads(others)}))]
+        donors = [
+            (self._donor(source, task.name, row), frozenset(_reads([task]))) for task in others
+        ]
+        return [(row, frozenset({"rgb", *_reads(labels)})), *donors]
+
     def train(self, row: int, epoch: int) -> Clip:
         """The clip of a row in one epoch: random frames, crop, flip and colours.
 
@@ -132,7 +150,7 @@ class ClipReader:
         """The key frame of a row, where clips lie around one."""
         if viewer.sampler != "keyframe":
             return None
-        centre: int | None = self.ds.read(row, ()).meta.get("key_frame")
+        centre: int | None = self._read(row, ()).meta.get("key_frame")
         return centre
 
     def _flip(self, row: int) -> float:
@@ -186,7 +204,7 @@ class ClipReader:
         grid: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Sample:
         """The clip's distinct frames as they are seen, with these fields of theirs."""
-        read = self.ds.read(row, fields, view.distinct, grid, view.geometry.cut())
+        read = self._read(row, fields, view.distinct, grid, view.geometry.cut())
         if read.rgb is None or read.frames_of("rgb").tolist() != view.distinct.tolist():
             raise FormatError(
                 f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
@@ -198,7 +216,7 @@ class ClipReader:
     def _annotations(self, row: int, tasks: Sequence[TargetSpec], view: View) -> dict[str, Target]:
         """Targets from annotations alone, without pixels."""
         frames = self._supervised(view)
-        read = self.ds.read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
+        read = self._read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
         shown = transforms.apply(read, view.geometry, self.config.maps, gathered=True)
         return self._build(shown, tasks, frames)
 

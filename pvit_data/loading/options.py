@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
+CONCURRENCY = 32
+"""Requests at once to where a data set lies, by each process that builds batches."""
 OnCorrupt = Literal["raise", "skip"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
@@ -26,6 +28,7 @@ class Options:
     max_corrupt: float = 0.01
     workers: int = 0
     prefetch: int = 2
+    concurrency: int = CONCURRENCY
     pin_memory: bool = False
     timeout: float = 120.0
     device: torch.device | str | None = None

@@ -80,7 +80,7 @@ class Loader:
         board = torch.zeros((self._options.workers, KEY_BYTES), dtype=torch.uint8)
         if self._options.workers:
             board.share_memory_()  # type: ignore[no-untyped-call]
-        source = _Steps(self._builder, board)
+        source = _Steps(self._builder, self._steps, board)
         batches = iter(self._data_loader(source))
         worker_watch.watch(batches)
         close = (
@@ -91,6 +91,7 @@ class Loader:
                 yield self._take(batches, step, source).batch(self._pixels, self._options.device)
         finally:
             close(batches)
+            self._builder.close()
 
     def _take(self, batches: Any, step: int, source: _Steps) -> Built:
         try:
@@ -160,16 +161,18 @@ def _context(start_method: StartMethod) -> BaseContext:
 class _Steps:
     """The map-style dataset that the DataLoader sees: step number -> batch, or the error as a value."""
 
-    def __init__(self, builder: Builder, board: torch.Tensor) -> None:
-        self._builder, self._board = builder, board
+    def __init__(self, builder: Builder, steps: range | Endless, board: torch.Tensor) -> None:
+        self._builder, self._steps, self._board = builder, steps, board
 
     def __getitem__(self, step: int) -> Built | PvitError | _Crash:
         from torch.utils.data import get_worker_info
 
         info = get_worker_info()
         if info is None:
+            self._builder.foresee(self._from(step, 1))
             return self._builder.build(step, _forget)
         try:
+            self._builder.foresee(self._from(step, info.num_workers))
             return self._builder.build(step, lambda key: self._note(info.id, key))
         except PvitError as error:
             return error
@@ -178,6 +181,12 @@ class _Steps:
         ) as error:  # any other one would lose its sample on the way to the main process
             where = f"on sample '{self.keys()[info.id]}': {type(error).__name__}: {error}"
             return _Crash(info.id, where, traceback.format_exc())
+
+    def _from(self, step: int, stride: int) -> Iterable[int]:
+        """The steps of this process: workers take turns."""
+        if isinstance(self._steps, range):
+            return range(step, self._steps.stop, stride)
+        return itertools.count(step, stride)
 
     def _note(self, worker: int, key: str) -> None:
         import torch

@@ -143,30 +143,45 @@ def sampler_of(ds: SampleSet, source: str, config: ClipConfig) -> Sampler:
     return config.sampler(source, getattr(ds.sources[source], "sampler", ""))
 
 
-def find_sources(urls: Iterable[str]) -> dict[str, str]:
-    """Which folder or URL holds which source, from their manifests.
+@dataclass(frozen=True)
+class FoundSource:
+    """A source where it lies, opened once for everybody who reads it.
+
+    Args:
+        url: folder or URL that holds it, as it was given.
+        name: of the source.
+        ds: its samples, of all splits.
+    """
+
+    url: str
+    name: str
+    ds: ShardDataset
+
+    def split(self, split: str, where: str = "") -> ShardDataset | None:
+        """Its samples of one split that pass a filter, or None where there are none."""
+        ds = self.ds.in_split(split)
+        if ds is not None and where:
+            ds = ds.where(where)
+        return ds if ds is not None and len(ds) else None
+
+
+def find_sources(urls: Iterable[str]) -> dict[str, FoundSource]:
+    """The sources of folders or URLs, each of which is opened once.
 
     Raises:
         UsageError: if no folder is given, or two hold the same source.
     """
-    found: dict[str, str] = {}
-    for url in urls:
-        for name in open_dataset(url).sources:
-            if found.setdefault(name, url) != url:
+    found: dict[str, FoundSource] = {}
+    for url in dict.fromkeys(urls):
+        for name, ds in open_dataset(url).by_source().items():
+            if name in found:
                 raise UsageError(
-                    f"source '{name}' is in both '{plain_url(found[name])}' and '{plain_url(url)}'; "
+                    f"source '{name}' is in both '{plain_url(found[name].url)}' and '{plain_url(url)}'; "
                     "give one of them"
                 )
+            found[name] = FoundSource(url, name, ds)
     if not found:
         raise UsageError(
             "no shards given; pass a folder written by `pvit-data convert` with --shards"
         )
     return found
-
-
-def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
-    """One split of one source, or None where it is empty or absent."""
-    ds = open_dataset(url, source=source).in_split(split)
-    if ds is not None and where:
-        ds = ds.where(where)
-    return ds if ds is not None and len(ds) else None

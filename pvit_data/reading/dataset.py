@@ -21,7 +21,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.record import Record
-from pvit_data.reading.part import DatasetPart
+from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.renumbered import RenumberedPart
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
@@ -149,9 +149,41 @@ class ShardDataset(Sequence[Sample]):
             IndexError: if there is no such sample.
             CorruptShardError: if its bytes are damaged.
         """
+        fetched = self.request(index, fields).fetch()
+        return self.decode(index, fetched, fields, frames, grid, window)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of the samples lie behind a URL, where it pays to fetch before one reads."""
+        return any(part.storage.root is None for part in self._parts)
+
+    def request(self, index: int, fields: Collection[str] | None = None) -> Request:
+        """What reading these fields of a sample fetches, and how; nothing is fetched yet.
+
+        Raises:
+            IndexError: if there is no such sample.
+            CorruptShardError: if its place in the index is no possible one.
+        """
         part, row = self._locate(index)
+        return part.request(row, self._fields if fields is None else fields)
+
+    def decode(
+        self,
+        index: int,
+        fetched: Fetched,
+        fields: Collection[str] | None = None,
+        frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+        grid: Grid | None = None,
+        window: Window | None = None,
+    ) -> Sample:
+        """Decodes what was fetched of a sample, these fields or more; the other arguments are those of `read`.
+
+        Raises:
+            FormatError: if it does not decode.
+        """
+        part, _ = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.read(row, self._fields if fields is None else fields, picks, grid, window)
+        return part.decode(fetched, self._fields if fields is None else fields, picks, grid, window)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.
@@ -254,6 +286,19 @@ class ShardDataset(Sequence[Sample]):
             UsageError: if the filter cannot be parsed or names an unknown column.
         """
         return self._within(marked(evaluate(text, self.column, len(self))))
+
+    def by_source(self) -> dict[str, ShardDataset]:
+        """The samples of each source."""
+        if self._rows is not None:
+            of = self.column("source")
+            return {name: self.select(np.flatnonzero(of == name)) for name in self.sources}
+        parts: dict[str, list[DatasetPart]] = {}
+        for part in self._parts:
+            parts.setdefault(part.spec.name, []).append(part)
+        return {
+            name: ShardDataset(mine, None, self._fields, self._on_corrupt, self._skip_limit)
+            for name, mine in parts.items()
+        }
 
     def in_split(self, split: str) -> ShardDataset | None:
         """The samples of one split; None where there are none."""

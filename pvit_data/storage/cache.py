@@ -1,8 +1,9 @@
 """A local cache of bytes from URLs: blocks of fixed size, least recently used ones removed above a bound.
 
-Processes may share a folder: blocks appear by renaming and carry a checksum, so that a damaged or half-removed one is
-fetched again and never returned. The name of a file's folder includes what tells its versions apart (size, date, tag),
-so that a replaced remote file is never mixed with its old blocks.
+Threads and processes may share a folder. In a process a block is fetched by one thread, for which others wait. Blocks
+appear by renaming and carry a checksum, so that a damaged or half-removed one is fetched again and never returned. The
+name of a file's folder includes what tells its versions apart (its hash, or size, date, tag), so that a replaced remote
+file is never mixed with its old blocks.
 
 A checksum keeps nobody from forging a block. So the folder is the user's own, nobody else may write to it, and no link
 in it is followed; it carries a marker, without which nothing in it is taken for a block, or removed (`OwnFolder`, which
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from pvit_data.errors import UsageError
 from pvit_data.storage.files import PART, read_regular, temporary
+from pvit_data.storage.turns import Turns
 
 BLOCK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000_000
@@ -124,6 +126,7 @@ class Cache:
         self.max_bytes = max_bytes
         self.block_bytes = block_bytes
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
         self._prepared = False
         self._own = OwnFolder(self.folder, _FOLDER, "Blocks of remote files", self._was_ours)
@@ -158,16 +161,15 @@ class Cache:
         named = f"{identity}\n{self.block_bytes}"  # blocks of another size are others
         folder = self.folder / hashlib.sha256(named.encode()).hexdigest()[:32]
         first, last = start // self.block_bytes, (start + size - 1) // self.block_bytes
-        blocks = {
-            number: None if again else self._load(folder, number)
-            for number in range(first, last + 1)
-        }
-        for run in _runs([number for number, block in blocks.items() if block is None]):
-            data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
-            for place, number in enumerate(run):
-                block = data[place * self.block_bytes : (place + 1) * self.block_bytes]
-                blocks[number] = block
-                self._store(folder, number, block)
+        numbers = range(first, last + 1)
+        with self._turns.at(*((folder.name, number) for number in numbers)):
+            blocks = {n: None if again else self._load(folder, n) for n in numbers}
+            for run in _runs([number for number, block in blocks.items() if block is None]):
+                data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
+                for place, number in enumerate(run):
+                    block = data[place * self.block_bytes : (place + 1) * self.block_bytes]
+                    blocks[number] = block
+                    self._store(folder, number, block)
         whole = b"".join(block or b"" for block in blocks.values())
         begin = start - first * self.block_bytes
         return whole[begin : begin + size]

@@ -176,13 +176,16 @@ class Storage:
             )
         return data
 
-    def read_range(self, name: str, start: int, size: int, *, again: bool = False) -> bytes:
+    def read_range(
+        self, name: str, start: int, size: int, *, again: bool = False, version: str = ""
+    ) -> bytes:
         """Bytes `start` to `start + size`; fewer where the file ends before.
 
         Args:
             name: of the file.
             start, size: the range.
             again: fetch them from the URL even if the cache has them, and look which version is there now.
+            version: sha256 of the file, if it is known; else what tells versions apart in the cache is asked once.
 
         Raises:
             StorageError: if the file cannot be read.
@@ -194,7 +197,8 @@ class Storage:
         require_plain(name)
         if self.cache is None:
             return self.remote.read_range(name, start, size)
-        identity = self.remote.identity(name, again=again)
+        known = f"{self.where(name)}\n{version}" if version else ""
+        identity = known or self.remote.identity(name, again=again)
         return self.cache.read(
             identity, start, size, lambda s, n: self.remote.read_range(name, s, n), again=again
         )

@@ -69,7 +69,7 @@ def recipe_mixture(
         raise UsageError(
             f"{recipe}: no source '{unknown[0]}' in the shards, which hold {', '.join(found)}"
         )
-    chosen = choose_sources(config, {name: url for name, url in found.items() if name in named})
+    chosen = choose_sources(config, {n: source for n, source in found.items() if n in named})
     return chosen.mixture(split), chosen.notes
 
 

@@ -36,6 +36,7 @@ class Validator:
         self.how = EvalOptions(
             workers=plan.config.data.workers,
             start_method=plan.config.data.start_method,
+            concurrency=plan.config.data.concurrency,
             device=accelerator.device,
             rank=accelerator.process_index,
             world_size=accelerator.num_processes,

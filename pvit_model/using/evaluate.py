@@ -19,7 +19,7 @@ from torch import Tensor
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
-from pvit_data.loading.options import START_METHOD, StartMethod
+from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.sources import find_sources
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
@@ -48,6 +48,7 @@ class EvalOptions:
         start_method: how they begin.
         device: of the network.
         rank, world_size: which part of the clips is this process's.
+        concurrency: requests at once of each loader process to shards behind a URL.
     """
 
     views: int = 1
@@ -56,6 +57,7 @@ class EvalOptions:
     device: str | torch.device = "cpu"
     rank: int = 0
     world_size: int = 1
+    concurrency: int = CONCURRENCY
 
 
 class SourceEvaluation:
@@ -181,6 +183,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         views=(1, how.views),
         workers=how.workers,
         start_method=how.start_method,
+        concurrency=how.concurrency,
         rank=how.rank,
         world_size=how.world_size,
         pin_memory=away,
@@ -261,7 +264,7 @@ def evaluate(
     reports, reasons = [], []
     for name in [source] if source else sorted(found):
         matched = match(
-            inference, found[name], name, split, asked=bool(source), allow_other=allow_other_classes
+            inference, found[name], split, asked=bool(source), allow_other=allow_other_classes
         )
         held_out = matched.open(split) if matched.targets else None
         if held_out is None:

@@ -9,9 +9,8 @@ import numpy as np
 
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SPLITS
-from pvit_data.mixing.sources import auxiliary_tasks, open_split
+from pvit_data.mixing.sources import FoundSource, auxiliary_tasks
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import target_spec, target_specs
@@ -24,19 +23,23 @@ class Matched:
     """A source as a network knows it.
 
     Args:
-        name, url: of the source.
+        source: as it was found.
         inference: with the source's tasks that the network has an output for.
         spaces: the network's label space by field of the source.
         refused: fields of which a class that the network lacks is an error.
         left_out: why something of the source is not evaluated, in sentences' ends.
     """
 
-    name: str
-    url: str
+    source: FoundSource
     inference: Inference
     spaces: dict[str, LabelSpace]
     refused: tuple[str, ...]
     left_out: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self.source.name
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -49,18 +52,18 @@ class Matched:
         Args:
             strict: refuse classes that the network lacks; else such labels are left out.
         """
-        ds = open_split(self.url, self.name, split)
+        ds = self.source.split(split)
         refused = self.refused if strict else ()
         return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
 
 
 def match(
-    inference: Inference, url: str, name: str, split: str, *, asked: bool, allow_other: bool
+    inference: Inference, source: FoundSource, split: str, *, asked: bool, allow_other: bool
 ) -> Matched:
     """Matches a source with a network.
 
     Args:
-        url, name: the source.
+        source: as it was found.
         split: to be evaluated.
         asked: the user named this source: what does not fit is an error, not left out.
         allow_other: labels of classes that the network lacks are left out.
@@ -68,7 +71,7 @@ def match(
     Raises:
         UsageError: naming the first class that samples of the split have and the network lacks.
     """
-    ds = open_dataset(url, source=name)
+    ds, name = source.ds, source.name
     given, reasons = ds.spaces_of(name), []
     trained = name in inference.clip.tasks
     own = name == inference.clip.downstream
@@ -94,7 +97,7 @@ def match(
         if field in given and field not in spaces
     ]
     refused = () if allow_other else (action, *by_space)
-    return Matched(name, url, inference, spaces, refused, tuple(reasons))
+    return Matched(source, inference, spaces, refused, tuple(reasons))
 
 
 def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, split: str) -> str:
@@ -117,7 +120,7 @@ def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, spli
 
 def why_not(matched: Matched, split: str) -> str:
     """Why nothing of a source is evaluated."""
-    ds = open_dataset(matched.url, source=matched.name)
+    ds = matched.source.ds
     counts = {name: len(mine) for name in sorted(SPLITS) if (mine := ds.in_split(name)) is not None}
     if split not in counts:
         listed = ", ".join(f"{name} ({count})" for name, count in counts.items())

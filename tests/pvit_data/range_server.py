@@ -1,14 +1,15 @@
 """A small web server on loopback that answers ranges, counts the bytes it sends, and can be told to fail."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
+from time import sleep
+from typing import Any
 
 
 @dataclass
@@ -22,7 +23,12 @@ class Traffic:
     sent: list[tuple[str, int]] = field(default_factory=list)  # (path, bytes) of each GET
     times: int = 0  # requests that a fault hit
     asked: list[tuple[str, str]] = field(default_factory=list)  # (method, path) of every request
-    pause: float = 0.0  # seconds before an answer to GET and HEAD
+
+    wait: float = 0.0  # seconds before each answer
+    heads: int = 0  # HEAD requests
+    now: int = 0  # requests that wait for an answer
+    most: int = 0  # that did so at once
+    lock: Any = field(default_factory=Lock)
 
     @property
     def bytes(self) -> int:
@@ -41,6 +47,7 @@ def serve(folder: Path) -> Iterator[Traffic]:
         disable_nagle_algorithm = True
 
         def do_HEAD(self) -> None:
+            traffic.heads += 1
             self.answer(False)
 
         def do_GET(self) -> None:
@@ -62,8 +69,13 @@ def serve(folder: Path) -> Iterator[Traffic]:
             self.end_headers()
 
         def answer(self, body: bool) -> None:
-            traffic.asked.append((self.command, self.path))
-            time.sleep(traffic.pause)
+            with traffic.lock:
+                traffic.asked.append((self.command, self.path))
+                traffic.now += 1
+                traffic.most = max(traffic.most, traffic.now)
+            sleep(traffic.wait)
+            with traffic.lock:
+                traffic.now -= 1
             fault = traffic.fault(self.path)
             traffic.times += bool(fault)
             if fault.isdecimal():
@@ -108,7 +120,11 @@ def serve(folder: Path) -> Iterator[Traffic]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     traffic.url = f"http://127.0.0.1:{server.server_port}"
     try:

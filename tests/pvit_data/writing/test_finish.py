@@ -63,7 +63,7 @@ def test_a_web_server_is_asked_three_times_a_shard(shards: Path, truth: dict[str
     """For its size, which the listing does not tell, the receipt and the rows; and by many threads at once."""
     folder = copied(shards, tmp_path)
     with serve(folder) as traffic:
-        traffic.pause = 0.05
+        traffic.wait = 0.05
         finish.write_manifest(traffic.url)
         asked = Counter(traffic.asked)
         paths = Counter(path for _, path in traffic.asked)
