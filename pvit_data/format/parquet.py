@@ -161,6 +161,9 @@ class ParquetTable:
     def table(self, names: Collection[str], most: int) -> Any:
         """Several columns at once, each in one piece and validated, none of them in a dictionary.
 
+        What the file says about single columns is not looked at: the library ends the process where that contradicts
+        itself. So nothing is known of `texts` before they are read; name them as `repeated`.
+
         Raises:
             CorruptShardError: if they cannot be decoded, or become larger than `most` bytes together.
         """
@@ -171,6 +174,8 @@ class ParquetTable:
             found = self._file.read(list(names), use_threads=False)
             found = found.unify_dictionaries().combine_chunks()
             found.validate(full=True)
+            if len(found) != self.num_rows:
+                raise ValueError(f"holds {len(found)} rows, and claims {self.num_rows}")
             for number, kind in enumerate(found.schema.types):
                 if pa.types.is_dictionary(kind) or pa.types.is_list(kind):
                     chunks = found.column(number).chunks

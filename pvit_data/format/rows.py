@@ -17,7 +17,6 @@ from pvit_data.format.index import (
     COLUMNS,
     NUMBERS,
     PLACES,
-    REPEATED,
     ROW_BYTES,
     ROW_GROUP,
     TEXT,
@@ -196,7 +195,7 @@ def read_rows(data: bytes, where: str, expected: int) -> Any:
     Raises:
         CorruptShardError: if it is no such file, or claims more than fits into it.
     """
-    file = ParquetTable(data, where, ROW_BYTES, REPEATED, TEXT[:1])
+    file = ParquetTable(data, where, ROW_BYTES, TEXT)
     if file.num_rows != expected:
         raise CorruptShardError(f"{where} has {file.num_rows} rows, its receipt says {expected}")
     there = set(file.names)
