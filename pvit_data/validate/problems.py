@@ -11,8 +11,8 @@ from pvit_data.validate.choice import WHOLE, Choice
 from pvit_data.words import counted, plain_url
 
 AGAIN = "remove its receipt and run the same convert command again"
-# What each kind of problem means and what to do about it. The receipt of SOURCE/SPLIT-NUMBER.tar is
-# SOURCE/receipts/SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
+# What each kind of problem means and what to do about it. The receipt of SOURCE/[part-N/]SPLIT-NUMBER.tar is
+# SOURCE/receipts/[part-N/]SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
 KINDS = {
     "manifest-missing": "manifest.json is not there: run the same convert command again, or 'pvit-data finish'",
     "manifest-damaged": "manifest.json cannot be trusted: build it again with 'pvit-data finish'",

@@ -48,7 +48,7 @@ class ShardWriter:
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`).
         encodings: `{"depth": "float32"}`, `{"normal": "octahedral"}`, ...
         citation, title, role, tasks: see `SourceSpec`.
-        shard_bytes: start a new shard when one reaches this size and the group changes.
+        shard_bytes: start a new shard when one reaches this size, or `SHARD_SAMPLES` samples, and the group changes.
 
     Raises:
         UsageError: if a name is wrong, or the dataset has this source with other options.
