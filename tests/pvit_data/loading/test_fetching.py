@@ -255,7 +255,7 @@ def test_local_samples_need_no_thread(folder: Path) -> None:
         assert not any(thread.name == "pvit-fetch" for thread in threading.enumerate())
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("workers", [0, 3])
 def test_a_program_ends_whatever_its_threads_wait_for(server: Traffic, workers: int) -> None:
     hits = itertools.count()
 
@@ -283,7 +283,7 @@ input()
     assert next(hits) > 6  # some stall now
     begun = time.monotonic()
     process.communicate("\n", timeout=30)
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 20
     assert process.returncode == 0
 
 
