@@ -14,10 +14,12 @@ import hashlib
 import json
 import math
 import multiprocessing
+import os
+import pickle
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +137,14 @@ def worked(action: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - begun, value
 
 
-def private_mb() -> float:
-    """Memory that this process shares with nobody."""
-    text = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
-    return (
-        sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
-        / 1000
-    )
+def private_mb(process: int | str = "self", kind: str = "Private_Dirty") -> float:
+    """Memory that a process shares with nobody and that no file holds: pages of mapped files are the system's.
+
+    With the kind "Anonymous" also what it shares with the processes that it forked.
+    """
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
+    kept = [line.split()[1] for line in text.splitlines() if line.startswith(f"{kind}:")]
+    return sum(map(int, kept)) / 1000
 
 
 def peak_mb() -> float:
@@ -176,15 +179,94 @@ def opening(rows: int, folder: Path) -> Figures:
     first, _ = clocked(mixture)
     second, held = clocked(mixture)
     ds = held.sources[0].ds
-    many, _ = clocked(
-        lambda: [ds.members(i) for i in np.random.default_rng(0).integers(0, rows, 1000).tolist()]
-    )
+    some = np.random.default_rng(0).integers(0, rows, 1000).tolist()
+    many = [clocked(lambda: [ds.members(i) for i in some])[0] for _ in range(3)]
     return {
         "first s": first,
         "second s": second,
-        "row us": many * 1000,
+        "row us": many[0] * 1000,
+        "row again us": min(many) * 1000,
         "private MB": private_mb() - before,
+        "pickle kB": len(pickle.dumps(ds)) / 1000,
     }
+
+
+class Painted:
+    """The samples of an index whose shards are not there: black clips."""
+
+    def __init__(self, ds: Any) -> None:
+        self._ds = ds
+        self.sources, self.spaces_of, self.column = ds.sources, ds.spaces_of, ds.column
+        if hasattr(ds, "value"):
+            self.value = ds.value
+
+    def __len__(self) -> int:
+        return len(self._ds)
+
+    def read(
+        self, row: int, fields: Any = None, frames: Any = None, grid: Any = None, window: Any = None
+    ) -> Any:
+        from pvit_data import Sample
+
+        size = (window.height, window.width) if window else (240, 320)
+        shown = np.zeros((len(frames), *size, 3), np.uint8)
+        return Sample(
+            key="k", source="a", rgb=shown, num_frames=60, height=240, width=320, fps=12.0,
+            frames={"rgb": np.asarray(frames)},
+        )  # fmt: skip
+
+
+def rank(url: str, start: str, queue: Any) -> None:
+    """A process that trains: seconds to its first batch, its memory, and that of its two loader processes."""
+    import inspect
+
+    import torch
+
+    import pvit_data
+
+    assert torch
+    multiprocessing.set_start_method(start, force=True)  # where it is not an option
+    known = "start_method" in inspect.signature(pvit_data.loader).parameters
+    clip = pvit_data.ClipConfig(num_frames=4, size=(32, 32))
+
+    def begin() -> Any:
+        ds: Any = Painted(pvit_data.open(url, source="a", split="train"))
+        source = pvit_data.MixtureSource(ds, "auxiliary")
+        mixed = pvit_data.Mixture([source], 16, quotas={"depth": 2, "normal": 2})
+        options: dict[str, Any] = {"start_method": start} if known else {}
+        batches = iter(pvit_data.loader(mixed, workers=2, clip=clip, **options))
+        next(batches)
+        return batches
+
+    first, batches = clocked(begin)
+    for _ in range(40):
+        next(batches)
+    workers = [private_mb(p.pid or 0) for p in multiprocessing.active_children()]
+    mine = private_mb(kind="Anonymous")
+    queue.put({"first s": first, "rank MB": mine, "worker MB": max(workers)})
+
+
+@measure("rows")
+def workers(rows: int, folder: Path) -> Figures:
+    """A rank with two forked or spawned loader processes, as such and what is more than with 1,000 rows."""
+    urls = [dataset(folder / str(n), {"a": n}) for n in (rows, 1000)]
+    context = multiprocessing.get_context("spawn")
+    found: Figures = {}
+    for start in ("fork", "fork", "spawn"):  # the first one makes what is mapped
+        told = []
+        for url in urls:
+            queue = context.SimpleQueue()
+            process = context.Process(target=rank, args=(url, start, queue))
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise RuntimeError(f"{start}: ended with {process.exitcode}")
+            told.append(queue.get())
+        large, small = told
+        found["made s"] = found.get("made s", large["first s"])
+        found[f"{start} first s"] = large["first s"]
+        found |= {f"{start} {name} more": large[name] - small[name] for name in large}
+    return found
 
 
 @measure("rows")
@@ -233,6 +315,76 @@ def shards(number: int, folder: Path) -> Figures:
     url = dataset(folder, {"a": 1000}, shards=number)
     seconds, _ = clocked(lambda: pvit_data.open(url))
     return {"open s": seconds, "manifest MB": (folder / "manifest.json").stat().st_size / 1e6}
+
+
+def small_shards(folder: Path, numbers: Iterable[int]) -> None:
+    """Shards of one sample without a picture, each with its receipt, as a conversion leaves them; none is flushed."""
+    import zlib
+
+    from pvit_data.format.index import encode_table, index_row
+    from pvit_data.format.manifest import SourceSpec, dump
+    from pvit_data.format.names import receipt_name, rows_name, shard_name
+    from pvit_data.format.receipts import Receipt, RowsInfo, store_source
+    from pvit_data.format.record import Record, write_record
+    from pvit_data.format.rows import Rows
+    from pvit_data.format.tar import BLOCK, END, write_member
+    from pvit_data.storage.storage import Storage
+
+    store_source(Storage(folder), SourceSpec(name="a"))
+
+    def sha256(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    for number in numbers:
+        place = ("a", "train", number)
+        record = Record(key=f"a-{number:09d}", group=f"g-{number}", source="a", split="train")
+        data = write_record(record)
+        shard = write_member(f"{record.key}.json", data) + END
+        rows = Rows()
+        places = {"json": (BLOCK, len(data), zlib.crc32(data))}
+        rows.add(index_row(shard_name(*place), record, 0, places))
+        table = encode_table(rows.table())
+        info = RowsInfo(bytes=len(table), sha256=sha256(table), members=["json"])
+        receipt = Receipt(
+            name=shard_name(*place), source="a", split="train", number=number, samples=1, bytes=len(shard),
+            sha256=sha256(shard), rows=info,
+        )  # fmt: skip
+        files = {receipt.name: shard, rows_name(receipt.file): table, receipt.file: dump(receipt)}
+        for name, contents in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(contents)
+        assert receipt.file == receipt_name(*place)
+
+
+@measure("finished")
+def finishing(number: int, folder: Path) -> Figures:
+    """A data set of many shards of one sample: finished, opened and read, appended to (finished again), validated."""
+    import pvit_data
+    from pvit_data.validate import validate
+    from pvit_data.writing import finish
+
+    small_shards(folder, range(number))
+    finished, manifest = clocked(lambda: finish.write_manifest(folder))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    opened, ds = clocked(lambda: pvit_data.open(folder))
+    read, _ = clocked(lambda: ds.record(number - 1))
+
+    def append() -> None:
+        with pvit_data.ShardWriter(folder, manifest.sources["a"].spec) as writer:
+            writer.write(pvit_data.Sample(key="one-more", num_frames=1, action=1.0))
+
+    appended, _ = clocked(append)
+    validated, report = clocked(lambda: validate(folder))
+    assert report.ok
+    return {
+        "finish ms": finished * 1e3,
+        "open ms": opened * 1e3,
+        "first sample ms": read * 1e3,
+        "append ms": appended * 1e3,
+        "validate ms": validated * 1e3,
+        "peak MB": peak,
+        "manifest kB": (folder / "manifest.json").stat().st_size / 1000,
+    }
 
 
 @measure("nodes")
@@ -545,10 +697,63 @@ def job_array(number: int, folder: Path) -> Figures:
     }
 
 
+@measure("clips")
+def stores(number: int, folder: Path) -> Figures:
+    """The first batch of stills, and of clips with maps, from a local folder and from a server that lets every answer
+    wait 50 ms, in a process that has imported everything and opened the index."""
+    import pvit_data
+    from benchmarks.slow_server import slow_server
+
+    found: Figures = {}
+    for name, frames in (("stills", 1), ("clips", 16)):
+        annotated(folder / name, name, number, frames)
+        role = "downstream" if frames == 1 else "auxiliary"
+        tasks = {name: () if frames == 1 else ("depth", "normal")}
+
+        def first(shards: str, role: Any = role, tasks: Any = tasks) -> Any:
+            ds = pvit_data.open(shards)
+            mixture = pvit_data.Mixture([pvit_data.MixtureSource(ds, role)], number, tasks=tasks)
+            batches = iter(pvit_data.loader(mixture, num_steps=1))
+            return lambda: next(batches)
+
+        first(str(folder / name))()
+        found[f"{name} local s"] = clocked(first(str(folder / name)))[0]
+        with slow_server(folder) as (url, asked):
+            batch = first(f"{url}/{name}")
+            before = asked.value
+            found[f"{name} remote s"] = clocked(batch)[0]
+            found[f"{name} requests each"] = (asked.value - before) / number
+    return found
+
+
+def annotated(folder: Path, name: str, number: int, frames: int) -> None:
+    """A data set of stills of 640 x 480, or of clips of 320 x 240 with depth and normals on every second frame."""
+    import pvit_data
+
+    height, width = (480, 640) if frames == 1 else (240, 320)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    shift = np.arange(frames, dtype=np.float32)[:, None, None]
+    planes = [128 + 100 * np.sin((x + k * y) / 40 + shift / 5) for k in range(3)]
+    values: dict[str, Any] = {"rgb": np.stack(planes, -1).astype(np.uint8)}
+    if frames > 1:
+        values["depth"] = 2 + y / 100 + shift[::2] / 50 + 0 * x
+        values["normal"] = np.broadcast_to(
+            np.float32([0, 0.6, -0.8]), (frames // 2, height, width, 3)
+        )
+        values["fps"] = 12.0
+        values["frames"] = dict.fromkeys(("depth", "normal"), np.arange(0, frames, 2))
+    spaces = {"action": pvit_data.LabelSpace("verbs", ("left", "right"))}
+    with pvit_data.ShardWriter(folder, name, spaces=spaces) as writer:
+        for i in range(number):
+            writer.write(pvit_data.Sample(key=f"{name}-{i:05d}", action=i % 2, **values))
+
+
 SIZES = {
+    "clips": (16, 64),
     "rows": (10_000, 100_000, 1_000_000, 10_000_000),
     "sources": (10, 50, 200),
     "shards": (1000, 10_000, 100_000),
+    "finished": (100, 1000, 10_000, 100_000),
     "nodes": (1, 8, 32, 128),
     "lines": (10_000, 100_000, 1_000_000, 10_000_000),
     "items": (10_000, 100_000, 1_000_000),
@@ -559,6 +764,7 @@ SIZES = {
 
 def _alone(name: str, size: int, queue: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["PVIT_CACHE"] = f"{folder}/cache"
         try:
             queue.put(MEASURES[name][1](size, Path(folder)))
         except Exception as error:  # a size that cannot be had is a result, too

@@ -132,6 +132,6 @@ def _sample(part: ForeignPart, row: int, shard: str, deep: bool) -> Iterator[Pro
         return
     if deep:
         try:
-            part.read(row, None, None, None, None)
+            part.decode(part.request(row, None).fetch(), None, None, None, None)
         except FormatError as error:
             yield Problem("undecodable", shard, part.key(row), str(error))

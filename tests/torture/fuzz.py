@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -20,6 +21,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 
 import pvit_data
@@ -38,10 +40,14 @@ from pvit_data.codecs.tiff import TiffReader
 from pvit_data.codecs.video import decode_video, probe_video, survey
 from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import PvitError
-from pvit_data.format.index import COLUMNS, NUMBERS, Index
-from pvit_data.format.manifest import Manifest, check_version, parse
-from pvit_data.format.receipts import Receipt
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, Index, absent, encode_table, table_of
+from pvit_data.format.manifest import Manifest, ShardInfo, SplitInfo, check_version, parse
+from pvit_data.format.members import MEMBERS
+from pvit_data.format.names import rows_name, shard_name
+from pvit_data.format.receipts import read_receipt, read_rows_of
 from pvit_data.format.record import parse_json, read_record
+from pvit_data.format.rows import read_rows, with_members
+from pvit_data.format.shard_list import ShardList, list_name, write_list
 from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
@@ -72,6 +78,22 @@ OURS = ("pvit_data", "pvit_model", "pvit_converters")
 OPTIONS = {"depth": 2, "stages": [1], "dense_layers": [0, 1], "embed_dim": 8, "clip": [2, 32, 32]}
 SMALL: dict[str, Any] = {"backbone": "mvitv2_xxs", "tasks": ["depth"], "num_classes": 3, "backbone_options": OPTIONS}
 MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by frame: larger ones only take time
+RECEIPT = "mine/receipts/train-00000.json"
+ROWS = encode_table(
+    table_of(
+        {name: [absent(name)] for name in NUMBERS | PLACES}
+        | {name: ["train-00000.tar"] for name in TEXT}
+        | {"json_offset": [512]}
+    )
+)
+SHARDS = [
+    ShardInfo(name=shard_name("mine", "train", n), samples=n % 5, bytes=1024 * (1 + n % 5), sha256=f"{n:064x}")
+    for n in (0, 7, 3000)
+]
+LISTED: dict[str, Any] = {
+    "samples": sum(s.samples for s in SHARDS), "bytes": sum(s.bytes for s in SHARDS), "frames": 0, "fields": {},
+    "members": [], "index": {"bytes": 0, "sha256": ""}, "shards": [],
+}  # fmt: skip
 COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}
 
 
@@ -124,11 +146,43 @@ def fuzz_record(data: bytes) -> None:
 
 
 def fuzz_manifest(data: bytes) -> None:
-    """Manifest and receipts, checksum aside."""
+    """The manifest, checksum aside."""
     values = parse_json(data, "manifest")
     if isinstance(values, dict):
         check_version(str(values.get("version", "")), "manifest")
-        parse(Receipt if "rows" in values else Manifest, values, "manifest")
+        parse(Manifest, values, "manifest")
+
+
+class Held(Storage):
+    """Files in memory."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__("nowhere")
+        self.files = files
+
+    def read(self, name: str, limit: int = 1 << 24) -> bytes:
+        return self.files.get(name, b"")[: limit + 1]
+
+
+def fuzz_receipt(data: bytes) -> None:
+    """A receipt, with rows in it or beside it."""
+    storage = Held({RECEIPT: data, rows_name(RECEIPT): ROWS})
+    read_rows_of(storage, read_receipt(storage, RECEIPT))
+
+
+def fuzz_rows(data: bytes) -> None:
+    """Rows beside a receipt; in use the receipt's hash stands before this."""
+    read_rows(data, "rows", 1)
+
+
+def fuzz_shards(data: bytes) -> None:
+    """A list of shards; in use the manifest's hash stands before this."""
+    told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "count": 3, "last": 3000}
+    info = SplitInfo.model_validate(LISTED | {"shard_list": told})
+    shards = ShardList(Held({list_name("mine", "train"): data}), "mine", "train", info)
+    shards.sha256s()
+    for shard in shards:
+        shards.bytes_of(shard.name)
 
 
 def fuzz_index(data: bytes) -> None:
@@ -226,6 +280,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
 }
+WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
 
 
@@ -247,7 +302,10 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "npy": [data for name, data in files.items() if name.endswith(".npy")],
         "tar": [b"\x00" + tar, b"\xff" + tar],
         "record": [files["json"]],
-        "manifest": [(out / "manifest.json").read_bytes(), next(out.rglob("train-00000.json")).read_bytes()],
+        "manifest": [(out / "manifest.json").read_bytes(), listed(out)],
+        "receipt": receipts(out),
+        "rows": [ROWS],
+        "shards": [write_list(SHARDS)],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
         "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
         "card": [(out / "README.md").read_bytes()],
@@ -259,6 +317,23 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         ],
         "where": [b"has_depth and frames >= 16", b"not (fps < 2.5 or key in ('a', \"b\")) and key != 'c'"],
     }
+
+
+def listed(folder: Path) -> bytes:
+    """A manifest with a list of shards beside it."""
+    values = json.loads((folder / "manifest.json").read_bytes()) | {"version": "1.1"}
+    told = {"bytes": 1000, "sha256": "0" * 64, "count": 1, "last": 0}
+    values["sources"]["mine"]["splits"]["train"] |= {"shards": [], "shard_list": told}
+    return json.dumps(values).encode()
+
+
+def receipts(folder: Path) -> list[bytes]:
+    """With rows beside it and in it."""
+    values = json.loads((folder / RECEIPT).read_bytes())
+    table = with_members(pq.read_table(io.BytesIO(ROWS)), MEMBERS)
+    rows = {"bytes": len(ROWS), "sha256": hashlib.sha256(ROWS).hexdigest(), "members": ["json"]}
+    inline = {name: table[name].to_pylist() for name in COLUMNS}
+    return [json.dumps(values | {"rows": each}).encode() for each in (rows, inline)]
 
 
 def plans(folder: Path) -> list[bytes]:

@@ -7,6 +7,7 @@ from pvit_converters.engine.plan_file import load_plan
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.format.receipts import receipts_in
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 
@@ -24,7 +25,7 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
     """
     storage = Storage(out)
     sources = [name.partition("/")[0] for name in storage.list("*/plan.json")]
-    if not sources and not any(True for _ in finish.read_receipts(storage)):
+    if not sources and not receipts_in(storage.listing()):
         raise UsageError(f"{out}: no conversion to finish there")
     reports = []
     for source in sources:

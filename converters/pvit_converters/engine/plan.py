@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.manifest import SPLITS
+from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import MAX_SHARD_SAMPLES
 from pvit_data.storage.files import utf8
 from pvit_data.words import shown

@@ -19,7 +19,7 @@ from typing import Any
 from pvit_converters.base import Item
 from pvit_converters.engine.plan import PlannedShard, ShardPlan
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.manifest import SPLITS
+from pvit_data.format.names import SPLITS
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text

@@ -49,7 +49,8 @@ from pvit_converters.engine.task import Task
 from pvit_converters.raw.places import reading_within
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.receipts import Receipt, read_receipt, receipt_name
+from pvit_data.format.names import part_of, receipt_name
+from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 from pvit_data.writing.shard import encoding_of
@@ -207,26 +208,28 @@ def finished_shards(
     name = fingerprint(plan.identity)
     wanted = plan.shards if shards is None else shards
     planned = {(shard.split, shard.number) for shard in wanted}
-    for receipt in _receipts(source, storage, shards):
-        if (
-            (receipt.split, receipt.number) in planned
-            and receipt.extra.get("plan") == name
-            and storage.exists(receipt.name)
-            and storage.size(receipt.name) == receipt.bytes
-        ):
+    listing = storage.listing() if shards is None else _files_of(source, storage, shards)
+    found = (
+        receipt
+        for receipt in read_receipts(storage, source, listing)
+        if (receipt.split, receipt.number) in planned and receipt.extra.get("plan") == name
+    )
+    if shards is None:
+        yield from with_shards(storage, found, listing)
+        return
+    for receipt in found:
+        if all(storage.exists(file) and storage.size(file) == size for file, size in receipt.files):
             yield receipt
 
 
-def _receipts(
-    source: str, storage: Storage, shards: Sequence[PlannedShard] | None
-) -> Iterator[Receipt]:
-    if shards is None:
-        yield from (r for r in finish.read_receipts(storage) if r.source == source)
-        return
-    for shard in shards:
-        name = receipt_name(source, shard.split, shard.number)
-        if storage.exists(name):
-            yield read_receipt(storage, name)
+def _files_of(source: str, storage: Storage, shards: Sequence[PlannedShard]) -> dict[str, int]:
+    """The receipts of some shards that are there, as a listing would have them."""
+    names = (
+        receipt_name(source, shard.split, shard.number, part)
+        for shard in shards
+        for part in {0, part_of(shard.number)}
+    )
+    return {name: -1 for name in names if storage.exists(name)}
 
 
 def _write_shards(

@@ -32,6 +32,7 @@ from pvit_data.writing.card import write_card
 from pvit_data.writing.encode import Encoding, encode_sample
 from tests.bombs import deflated
 from tests.pvit_data.format.test_hostile import memory
+from tests.pvit_data.older import make_older
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 
 INDEX = "mine/index/train.parquet"
@@ -373,6 +374,8 @@ WRONG_RECEIPTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", WRONG_RECEIPTS)
 def test_receipts_with_wrong_values(folder: Path, kind: str) -> None:
+    """Of the older form, with rows in them."""
+    make_older(folder)
     values = json.loads((folder / RECEIPT).read_bytes())
     change = dict(WRONG_RECEIPTS[kind])
     if isinstance(change.get("rows"), dict):

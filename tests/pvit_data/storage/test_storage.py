@@ -75,7 +75,7 @@ def test_full_disk_leaves_finished_shards_and_nothing_else(tmp_path: Path, small
     with pytest.raises(StorageError, match=r"mine/train-00001\.tar: "):
         write_shard(tmp_path, source, "train", 1, [full_sample(1), full_sample(2)])
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
-        "source.json", "train-00000.json", "train-00000.tar",
+        "source.json", "train-00000.json", "train-00000.parquet", "train-00000.tar",
     ]  # fmt: skip
     assert finish.write_manifest(tmp_path).sources["mine"].splits["train"].samples == 1
 
