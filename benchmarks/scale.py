@@ -130,6 +130,13 @@ def clocked(action: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begun, value
 
 
+def worked(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of this process's processors, whoever else is busy, and what it gave."""
+    begun = time.process_time()
+    value = action()
+    return time.process_time() - begun, value
+
+
 def private_mb(process: int | str = "self", kind: str = "Private_Dirty") -> float:
     """Memory that a process shares with nobody and that no file holds: pages of mapped files are the system's.
 
@@ -562,17 +569,17 @@ def planned(job: Any, folder: Path) -> Figures:
 
     converter = job.converter(job.root, job.options)
     before = memory_mb()
-    listing, listed = clocked(converter.list_items)
+    listing, listed = worked(converter.list_items)
     listed_mb = peak_mb() - before
     identity = make_identity(converter, job.settings)
-    planning, plan = clocked(lambda: make_plan(identity, job.settings, listed))
-    saving, stored = clocked(lambda: save_plan(plan, Storage(folder)))
+    planning, plan = worked(lambda: make_plan(identity, job.settings, listed))
+    saving, stored = worked(lambda: save_plan(plan, Storage(folder)))
     planned_mb = peak_mb() - before
     plan = stored or plan
     del listed
     held_mb = memory_mb() - before
-    loading, loaded = clocked(lambda: load_plan("synthetic", Storage(folder)))
-    one, _ = clocked(lambda: loaded.shards[-1].items)
+    loading, loaded = worked(lambda: load_plan("synthetic", Storage(folder)))
+    one, _ = worked(lambda: loaded.shards[-1].items)
     assert loaded.num_samples == plan.num_samples
     sizes = [path.stat().st_size for path in (folder / "synthetic").rglob("*") if path.is_file()]
     return {
@@ -617,7 +624,7 @@ def _refused(*_: Any) -> Any:
 
 @measure("tasks")
 def bookkeeping(number: int, folder: Path) -> Figures:
-    """The engine's own microseconds per task: in this process, over pipes to two, and to a Dask cluster here."""
+    """Processor time of the main process per task: alone, over pipes to two workers, with a Dask cluster in it."""
     from dataclasses import replace
     from inspect import signature
 
@@ -639,11 +646,11 @@ def bookkeeping(number: int, folder: Path) -> Figures:
     counter = run._Counter(lambda _done, _all: None, 0, number)
     shards = [task.shard for task in tasks]
     arguments = (tasks,) if "shards" not in signature(run._execute).parameters else (shards, tasks)
-    alone, notes = clocked(lambda: run._execute(job, *arguments, counter))
+    alone, notes = worked(lambda: run._execute(job, *arguments, counter))
     assert not notes
     job.converter.places = _refused  # whoever gets it is done at once
     few = [replace(task) for task in tasks[:10_000]]
-    piped, _ = clocked(lambda: list(processes.on_processes(2)(few, lambda _n: None)))
+    piped, _ = worked(lambda: list(processes.on_processes(2)(few, lambda _n: None)))
     with (
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
@@ -652,10 +659,10 @@ def bookkeeping(number: int, folder: Path) -> Figures:
     ):
         few = tasks[:3000]
         rounds = cluster._Rounds(client, few, lambda _n: None)
-        sent, _ = clocked(lambda: list(rounds.results()))
+        sent, _ = worked(lambda: list(rounds.results()))
         wide = replace(tasks[0], shard=ShardPlan("train", 0, items * 2000))
         rounds = cluster._Rounds(client, [wide], lambda _n: None)
-        told, _ = clocked(lambda: list(rounds.results()))
+        told, _ = worked(lambda: list(rounds.results()))
     return {
         "here us": alone / number * 1e6,
         "processes us": piped / min(number, 10_000) * 1e6,
