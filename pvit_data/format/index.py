@@ -1,7 +1,7 @@
 """The index: one Parquet row per sample, with the place and CRC of each member and what can be filtered by.
 
 Columns are read when they are first asked for, so that opening costs the same for any number of rows. Indices of many
-rows are laid out in a file once, which all processes of a machine map (`index_cache`).
+rows are laid out in a file once, which all processes of a machine map (`mapped`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
-from pvit_data.format.columns import Column, column_of, write_columns
-from pvit_data.format.index_cache import Columns, Write, cached
+from pvit_data.format.mapped.cache import Columns, Write, cached
+from pvit_data.format.mapped.columns import Column, column_of, write_columns
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.format.record import Record

@@ -20,10 +20,10 @@ import pytest
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format import index as indices
-from pvit_data.format import index_cache
-from pvit_data.format.columns import write_columns
 from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, Index, MappedIndex, open_index, write_index
-from pvit_data.format.index_cache import IndexCache, index_folder
+from pvit_data.format.mapped import cache as index_cache
+from pvit_data.format.mapped.cache import IndexCache, index_folder
+from pvit_data.format.mapped.columns import write_columns
 from pvit_data.storage.storage import Storage
 
 ROWS = 3000

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pvit_data.errors import UsageError
-from pvit_data.format.columns import Column, map_columns
+from pvit_data.format.mapped.columns import Column, map_columns
 from pvit_data.storage.cache import OwnFolder, entries, remove_oldest
 from pvit_data.storage.files import PART, sync, temporary
 
