@@ -224,12 +224,15 @@ def finished_shards(
 
 def _files_of(source: str, storage: Storage, shards: Sequence[PlannedShard]) -> dict[str, int]:
     """The receipts of some shards that are there, as a listing would have them."""
-    names = (
-        receipt_name(source, shard.split, shard.number, part)
-        for shard in shards
-        for part in {0, part_of(shard.number)}
-    )
-    return {name: -1 for name in names if storage.exists(name)}
+    found = (_receipt_of(source, storage, shard) for shard in shards)
+    return {name: -1 for name in found if name}
+
+
+def _receipt_of(source: str, storage: Storage, shard: PlannedShard) -> str:
+    """Where the receipt of a shard is, or "": in the folder that it belongs into, or where older ones lie."""
+    places = dict.fromkeys((part_of(shard.number), 0))
+    names = (receipt_name(source, shard.split, shard.number, part) for part in places)
+    return next(filter(storage.exists, names), "")
 
 
 def _write_shards(
@@ -371,8 +374,7 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
 def _has_all_receipts(plan: Plan, storage: Storage) -> bool:
     """Whether every shard seems to be finished; the last ones are looked for first."""
     source = plan.identity["source"]
-    names = (receipt_name(source, shard.split, shard.number) for shard in reversed(plan.shards))
-    return all(map(storage.exists, names))
+    return all(_receipt_of(source, storage, shard) for shard in reversed(plan.shards))
 
 
 def require_success(job: Job, report: Report) -> None:
