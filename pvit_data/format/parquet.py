@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pvit_data.errors import CorruptShardError
-from pvit_data.format.parquet_pages import decompressed_bytes
+from pvit_data.format.parquet_pages import Chunk, decompressed_bytes, read_chunks
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column, decompressed
 MAX_VALUE_BYTES = 256  # of a value, on average, in columns that are read in parts
@@ -55,7 +55,7 @@ class ParquetTable:
 
         self._where = where
         self._repeated = repeated
-        self._leaves: dict[str, list[int]] = {}
+        self._parts: dict[str, list[Chunk]] = {}
         try:
             self._source = file = (
                 pa.BufferReader(source)
@@ -65,10 +65,8 @@ class ParquetTable:
             options = {"page_checksum_verification": checksums}
             self._file = pq.ParquetFile(file, read_dictionary=list(repeated), **options)
             self._told = self._file.metadata
-            schema = self._told.schema
-            for number in range(len(schema)):
-                name = schema.column(number).path.partition(".")[0]
-                self._leaves.setdefault(name, []).append(number)
+            for chunk in read_chunks(self._end(file.size())):
+                self._parts.setdefault(chunk.column, []).append(chunk)
             self._require_rows(file.size(), row_bytes)
             if numbered := [name for name in texts if self._is_numbered(name)]:
                 self._file = pq.ParquetFile(
@@ -87,14 +85,17 @@ class ParquetTable:
         if sum(rows) * row_bytes > size:
             raise ValueError(f"claims {sum(rows)} rows, which do not fit into its {size} bytes")
 
-    def _chunks(self, name: str) -> Iterator[Any]:
+    def _end(self, size: int) -> bytes:
+        """The description at the end of the file."""
+        length = int.from_bytes(self._bytes_at(size - 8, 4), "little")
+        return self._bytes_at(max(0, size - 8 - length), length)
+
+    def _chunks(self, name: str) -> list[Chunk]:
         """What the parts of the file say about a column, or about those inside of it."""
-        for group in range(self._told.num_row_groups):
-            for number in self._leaves.get(name.partition(".")[0], ()):
-                yield self._told.row_group(group).column(number)
+        return self._parts.get(name.partition(".")[0], [])
 
     def _is_numbered(self, name: str) -> bool:
-        return any("DICTIONARY" in kind for chunk in self._chunks(name) for kind in chunk.encodings)
+        return any(chunk.is_numbered for chunk in self._chunks(name))
 
     def read(self, name: str) -> Any:
         """A column in Arrow's form, validated; of texts only those that are `repeated` in a dictionary.
@@ -138,7 +139,7 @@ class ParquetTable:
 
     def _size(self, name: str) -> int:
         """Bytes of a column, decompressed, as the file claims."""
-        return sum(max(chunk.total_uncompressed_size, 0) for chunk in self._chunks(name))
+        return sum(max(chunk.whole, 0) for chunk in self._chunks(name))
 
     def _undecodable(self, name: str, error: Exception) -> CorruptShardError:
         return CorruptShardError(f"{self._where}: column {name} cannot be decoded: {plain(error)}")
@@ -149,11 +150,9 @@ class ParquetTable:
         chunks = (chunk for name in names for chunk in self._chunks(name))
         _require_small(sum(map(self._page_bytes, chunks)), most)
 
-    def _page_bytes(self, chunk: Any) -> int:
+    def _page_bytes(self, chunk: Chunk) -> int:
         """Bytes that the pages of a part of a column become, by their own headers."""
-        firsts = (chunk.dictionary_page_offset, chunk.data_page_offset)
-        start = min((first for first in firsts if first), default=0)
-        return decompressed_bytes(self._bytes_at, start, chunk.total_compressed_size)
+        return decompressed_bytes(self._bytes_at, chunk.start, chunk.stored)
 
     def _bytes_at(self, start: int, size: int) -> bytes:
         return bytes(self._source.read_at(size, start))

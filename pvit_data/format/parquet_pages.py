@@ -1,4 +1,4 @@
-"""What the pages of a Parquet column say that they become, asked before any of them is decompressed.
+"""What a Parquet file and its pages say about themselves, asked before anything of it is decompressed.
 
 A column is a row of pages, each behind a header in Thrift's compact form: `{1: kind, 2: size decompressed, 3: size in
 the file, ...}`. The library makes room for whatever a header says, and the end of the file may say something else.
@@ -7,14 +7,14 @@ the file, ...}`. The library makes room for whatever a header says, and the end 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pvit_data.format.thrift import Compact
 
 MAX_PAGE_BYTES = 1 << 28  # decompressed: writers make pages of a megabyte
 MAX_PAGES = 1 << 16  # of one part of a column
 _HEAD = 1 << 16  # bytes of a header, which may quote values, at most
-_DEPTH = 8
-_BINARY, _STRUCT = 8, 12
-_SIZES = {1: 0, 2: 0, 3: 1, 7: 8}  # of true, false, a byte, a double
-_INTEGERS = (4, 5, 6)
+_NUMBERED = {2, 8}  # encodings: plain and packed numbers into a dictionary
 
 
 def decompressed_bytes(read: Callable[[int, int], bytes], start: int, size: int) -> int:
@@ -31,8 +31,8 @@ def decompressed_bytes(read: Callable[[int, int], bytes], start: int, size: int)
     for _ in range(MAX_PAGES):
         if place >= end:
             return total
-        header = _Header(read(place, min(_HEAD, end - place)))
-        whole, stored = header.sizes()
+        header = Compact(read(place, min(_HEAD, end - place)))
+        whole, stored = _sizes(header)
         if whole < 0 or stored < 0:
             raise ValueError("a page has a negative size")
         if whole > MAX_PAGE_BYTES:
@@ -42,67 +42,52 @@ def decompressed_bytes(read: Callable[[int, int], bytes], start: int, size: int)
     raise ValueError(f"more than {MAX_PAGES} pages")
 
 
-class _Header:
-    """A header in Thrift's compact form, of which two numbers matter."""
+def _sizes(header: Compact) -> tuple[int, int]:
+    """Bytes decompressed, and in the file; afterwards `place` is where the page begins."""
+    found = header.struct()
+    whole, stored = found.get(2), found.get(3)
+    if type(whole) is not int or type(stored) is not int:
+        raise ValueError("a page does not say how large it is")
+    return whole, stored
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.place = 0
 
-    def sizes(self) -> tuple[int, int]:
-        """Bytes decompressed, and in the file; afterwards `place` is where the page begins."""
-        try:
-            found = self._struct(0)
-        except IndexError:
-            raise ValueError("the header of a page does not end") from None
-        if 2 not in found or 3 not in found:
-            raise ValueError("a page does not say how large it is")
-        return found[2], found[3]
+class Chunk(NamedTuple):
+    """What the end of a file says about one part of a column.
 
-    def _struct(self, depth: int) -> dict[int, int]:
-        if depth > _DEPTH:
-            raise ValueError("the header of a page is nested too deep")
-        found: dict[int, int] = {}
-        number = 0
-        while head := self._byte():
-            step, kind = head >> 4, head & 15
-            number = number + step if step else self._integer()
-            if kind in _INTEGERS:
-                found[number] = self._integer()
-            else:
-                self._skip(kind, depth)
-        return found
+    Args:
+        column: name of the column, or of the outermost one around it.
+        is_numbered: some values are stored as numbers into a dictionary.
+        start, stored: where its pages begin, and their bytes.
+        whole: bytes that they become.
+    """
 
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind == _STRUCT:
-            self._struct(depth + 1)
-        elif kind in _INTEGERS:
-            self._integer()
-        elif kind == _BINARY:
-            self._pass(self._varint())
-        elif kind in _SIZES:
-            self._pass(_SIZES[kind])
-        else:  # lists, sets and maps: no header of a page has one
-            raise ValueError(f"the header of a page holds a value of kind {kind}")
+    column: str
+    is_numbered: bool
+    start: int
+    stored: int
+    whole: int
 
-    def _pass(self, size: int) -> None:
-        self.place += size
-        if self.place > len(self._data):
-            raise IndexError
 
-    def _byte(self) -> int:
-        self.place += 1
-        return self._data[self.place - 1]
+def read_chunks(end: bytes) -> list[Chunk]:
+    """All parts of all columns, from the description at the end of a file.
 
-    def _varint(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-        raise ValueError("a number in the header of a page does not end")
+    Raises:
+        ValueError: if it is none.
+    """
+    groups = Compact(end).struct().get(4, [])
+    try:
+        return [_chunk(column[3]) for group in groups for column in group[1]]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"a part of a column is not described ({error!r:.60})") from None
 
-    def _integer(self) -> int:
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
+
+def _chunk(told: dict[int, Any]) -> Chunk:
+    """Of fields 2 encodings, 3 path, 6 and 7 sizes, 9 and 11 where the first pages are."""
+    firsts = [first for first in (told[9], told.get(11, 0)) if first]
+    return Chunk(
+        told[3][0].decode(),
+        bool(_NUMBERED & set(told[2])),
+        min(firsts, default=0),
+        int(told[7]),
+        int(told[6]),
+    )

@@ -200,10 +200,10 @@ def test_an_index_whose_pages_inflate(folder: Path) -> None:
     values = b"\2\0\0\0\4\1" + bytes(8)  # two of two are there, both 0
     small = page(len(values), zlib.compress(values), 2)
     for fresh, problem in [
-        (b"\x15\x00\x15", "the header of a page does not end"),
+        (b"\x15\x00\x15", "a description does not end"),
         (b"\x1c" * 100, "nested too deep"),
-        (b"\x15\x00" + b"\x18\xff\xff\x03" + small, "the header of a page does not end"),
-        (b"\x19\x00", "holds a value of kind 9"),
+        (b"\x15\x00" + b"\x18\xff\xff\x03" + small, "a description does not end"),
+        (b"\x19\x00", "a description does not end"),
         (b"\x15\x00\x00", "does not say how large"),
         (b"\x15\x00\x15\x01\x15\x01\x00", "negative size"),
         (page(0, b"", 0) * 70_000, "more than 65536 pages"),
