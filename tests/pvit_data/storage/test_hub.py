@@ -263,7 +263,7 @@ for workers in (0, 2):
         hub.most, hub.wait, hub.signature = 0, 0.1, signature
         go_on(process)
         assert line(process) == truth
-        assert hub.most > 8
+        assert hub.most > 3  # one after the other it is 1
         assert hub.count("/resolve/") == 1
         assert hub.count("GET /store/") <= 16 + 16 * signature  # once more where the address had expired
     assert finish(process) == []
