@@ -1,6 +1,7 @@
 """A small web server on loopback that answers ranges, counts the bytes it sends, and can be told to fail."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,17 @@ class Traffic:
 
     def of(self, suffix: str) -> int:
         return sum(size for path, size in self.sent if path.endswith(suffix))
+
+
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that go away, since the output may be another test's by then."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -119,10 +131,6 @@ def serve(folder: Path) -> Iterator[Traffic]:
 
         def log_message(self, format: str, *args: object) -> None:
             pass
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-        daemon_threads = True
 
     server = Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
