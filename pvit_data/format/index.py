@@ -150,11 +150,6 @@ def table_of(columns: Mapping[str, Any]) -> Any:
     return pa.table({name: pa.array(columns[name], arrow_type(name)) for name in kept})
 
 
-def write_index(columns: Mapping[str, Any]) -> bytes:
-    """Encodes an index of columns, as `table_of` takes them."""
-    return encode_table(table_of(columns))
-
-
 def encode_table(table: Any) -> bytes:
     """Encodes an index, or the rows of a shard."""
     buffer = io.BytesIO()

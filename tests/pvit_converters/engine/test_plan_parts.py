@@ -16,6 +16,7 @@ from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
 from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
 from pvit_converters.engine.run import Job, convert
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
+from pvit_data.format.names import IN_SOURCE
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.writer import Writer
 
@@ -84,7 +85,7 @@ def test_lines_of_a_part_are_json_of_a_shard_each(tmp_path: Path, parts: None) -
     for line, shard in zip(map(json.loads, lines), plan.shards, strict=True):
         assert (line["split"], line["number"]) == (shard.split, shard.number)
         assert [Item(*values) for values in line["items"]] == list(shard.items)
-    assert all(plan_parts.PART_NAME.fullmatch(name) for name in names)
+    assert all(IN_SOURCE.fullmatch(f"plan/{name}") for name in names)
 
 
 def test_names_that_are_no_utf8_come_back(tmp_path: Path, parts: None) -> None:

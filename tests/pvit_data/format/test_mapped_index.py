@@ -20,7 +20,17 @@ import pytest
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format import index as indices
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, Index, MappedIndex, open_index, write_index
+from pvit_data.format.index import (
+    COLUMNS,
+    NUMBERS,
+    PLACES,
+    TEXT,
+    Index,
+    MappedIndex,
+    encode_table,
+    open_index,
+    table_of,
+)
 from pvit_data.format.mapped import cache as index_cache
 from pvit_data.format.mapped.cache import IndexCache, index_folder
 from pvit_data.format.mapped.columns import write_columns
@@ -67,7 +77,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, cache: Path) -> Folder:
-    return Folder(tmp_path / "data", write_index(columns()))
+    return Folder(tmp_path / "data", encode_table(table_of(columns())))
 
 
 def made(cache: Path) -> Path:
@@ -111,7 +121,7 @@ def test_mapped_and_in_memory_give_what_was_written(folder: Folder, cache: Path)
 
 def test_parts_of_a_column_of_any_number(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pvit_data.format.parquet.PART_ROWS", 700)
-    folder = Folder(tmp_path / "data", write_index(columns()))
+    folder = Folder(tmp_path / "data", encode_table(table_of(columns())))
     index = folder.open()
     assert isinstance(index, MappedIndex)
     same(index, columns())
@@ -119,13 +129,13 @@ def test_parts_of_a_column_of_any_number(tmp_path: Path, cache: Path, monkeypatc
 
 def test_small_indices_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PVIT_CACHE", str(tmp_path / "cache"))
-    assert type(Folder(tmp_path / "data", write_index(columns())).open()) is Index
+    assert type(Folder(tmp_path / "data", encode_table(table_of(columns()))).open()) is Index
     assert not (tmp_path / "cache").exists()
 
 
 def test_columns_of_later_fields_may_be_absent(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was laid out before a column was known is not asked for it."""
-    folder = Folder(tmp_path / "data", write_index(columns()))
+    folder = Folder(tmp_path / "data", encode_table(table_of(columns())))
     folder.open()
     monkeypatch.setitem(NUMBERS, "has_flow", "bool")
     monkeypatch.setattr(indices, "COLUMNS", (*COLUMNS, "has_flow"))
@@ -137,7 +147,7 @@ def test_columns_of_later_fields_may_be_absent(tmp_path: Path, cache: Path, monk
 
 
 def test_an_index_without_a_column_says_so(tmp_path: Path, cache: Path) -> None:
-    data = write_index(columns())
+    data = encode_table(table_of(columns()))
     (tmp_path / "i.parquet").write_bytes(data)
     pq.write_table(pq.read_table(tmp_path / "i.parquet").drop_columns(["fps"]), tmp_path / "j.parquet")
     index = Folder(tmp_path / "data", (tmp_path / "j.parquet").read_bytes()).open()
@@ -149,7 +159,7 @@ def test_an_index_without_a_column_says_so(tmp_path: Path, cache: Path) -> None:
 def test_what_is_wrong_with_a_column_is_said_when_it_is_asked_for(tmp_path: Path, cache: Path) -> None:
     values = columns()
     values["frames"][7] = 1 << 30
-    index = Folder(tmp_path / "data", write_index(values)).open()
+    index = Folder(tmp_path / "data", encode_table(table_of(values))).open()
     assert type(index) is Index
     assert index.value("height", 3) == values["height"][3]
     with pytest.raises(CorruptShardError, match="column frames holds 1073741824"):
@@ -159,7 +169,7 @@ def test_what_is_wrong_with_a_column_is_said_when_it_is_asked_for(tmp_path: Path
 
 def test_a_text_that_comes_a_thousand_times_is_not_laid_out(tmp_path: Path, cache: Path) -> None:
     """A small file with one long key in its dictionary would become a large one in the cache."""
-    data = write_index(columns() | {"key": ["k" * 300] * ROWS})
+    data = encode_table(table_of(columns() | {"key": ["k" * 300] * ROWS}))
     assert len(data) < 400_000
     index = Folder(tmp_path / "data", data).open()
     assert type(index) is Index

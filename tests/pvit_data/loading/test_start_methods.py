@@ -14,7 +14,7 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import StorageError, UsageError
-from pvit_data.format.index import COLUMNS, MAPPED_ROWS, MappedIndex, write_index
+from pvit_data.format.index import COLUMNS, MAPPED_ROWS, MappedIndex, encode_table, table_of
 from pvit_data.format.manifest import FileInfo, Manifest, SplitInfo, read_manifest
 from pvit_data.loading.build import EvaluationBatches, TrainingBatches
 from pvit_data.storage.storage import Storage
@@ -40,7 +40,7 @@ def many(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     part: Any = pvit_data.open(folder, source="hypersim", split="train")._parts[0]
     rows = -(-MAPPED_ROWS // part.samples) * part.samples
     columns = {name: np.resize(part.column(name), rows).tolist() for name in COLUMNS}
-    data = write_index(columns)
+    data = encode_table(table_of(columns))
     (folder / "hypersim/index/train.parquet").write_bytes(data)
     index = FileInfo(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     listed = [shard.model_copy(update={"bytes": rows << 10}) for shard in part.info.shards]

@@ -16,7 +16,7 @@ import yaml
 
 import pvit_data
 from pvit_data.errors import FormatError, StorageError, UsageError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, write_index
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, encode_table, table_of
 from pvit_data.format.manifest import SourceSpec, read_manifest
 from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.reading.where import evaluate
@@ -175,7 +175,7 @@ def test_large_index_opens_fast(tmp_path: Path) -> None:
         high = 1 if name in PLACES and not member.startswith(("json", "rgb", "depth", "normal", "segm")) else 1 << 20
         columns[name] = (rng.integers(0, high, rows) - (high == 1)).astype(dtype)  # type: ignore[assignment]
     path = tmp_path / "train.parquet"
-    path.write_bytes(write_index(columns))
+    path.write_bytes(encode_table(table_of(columns)))
     del columns
     before, start = _resident(), time.process_time()
     index = Index(path, "train.parquet")

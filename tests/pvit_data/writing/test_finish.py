@@ -16,7 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 import pvit_data
 from pvit_data.errors import FormatError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.index import Index, write_index
+from pvit_data.format.index import Index, encode_table, table_of
 from pvit_data.format.manifest import read_manifest
 from pvit_data.storage.storage import THREADS, Storage
 from pvit_data.validate import validate
@@ -175,11 +175,11 @@ def test_doubles_are_found_wherever_they_are() -> None:
 
 
 def test_taken_keys_are_those_of_the_indices(tmp_path: Path) -> None:
-    from benchmarks.scale import columns
+    from benchmarks.scale.data import columns
 
     indices = []
     for name in "ab":
-        (tmp_path / name).write_bytes(write_index(columns(2500, name, 1000)))
+        (tmp_path / name).write_bytes(encode_table(table_of(columns(2500, name, 1000))))
         indices.append((name, Index(tmp_path / name, name)))
     taken = Taken(indices)
     assert taken.place("a-000000000") == "a/train-00000.tar"
@@ -191,11 +191,11 @@ def test_taken_keys_are_those_of_the_indices(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.scale import columns
+    from benchmarks.scale.data import columns
     from pvit_data.writing import keys
 
     monkeypatch.setattr(keys, "hash", lambda key: len(key), raising=False)
-    (tmp_path / "i").write_bytes(write_index(columns(50, "a", 10)))
+    (tmp_path / "i").write_bytes(encode_table(table_of(columns(50, "a", 10))))
     taken = Taken([("a", Index(tmp_path / "i", "i"))])
     assert [taken.place(f"a-{n:09d}") for n in (0, 19, 49)] == [f"a/train-{n:05d}.tar" for n in (0, 1, 4)]
     assert taken.place("a-000000050") is None
