@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import pvit_data
-from benchmarks.scale import small_shards
+from benchmarks.scale.data import small_shards
 from pvit_converters.engine.finishing import finish_dataset
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
