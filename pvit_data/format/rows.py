@@ -102,6 +102,9 @@ def joined(tables: list[Any]) -> Any:
     return pa.concat_tables(tables).combine_chunks()
 
 
+MOST_WAITING = 500  # tables: of a few rows each they take many times what their rows do
+
+
 class _Out:
     """What pyarrow writes to: a file of a `Storage`."""
 
@@ -156,6 +159,8 @@ class IndexWriter:
         """Appends rows."""
         self._waiting.append(completed(table, self._names))
         self._rows += len(table)
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting = [joined(self._waiting)]
         if self._rows >= ROW_GROUP:
             whole = self._rows - self._rows % ROW_GROUP
             table = joined(self._waiting)
