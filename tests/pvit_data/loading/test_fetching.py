@@ -127,6 +127,10 @@ def test_requests_run_side_by_side_up_to_a_number(server: Traffic) -> None:
         next(batches)
         assert least <= server.most <= most
         batches.close()  # type: ignore[attr-defined]
+    number = -1
+    while number != len(server.sent):  # what was under way when it was closed
+        number = len(server.sent)
+        time.sleep(0.3)
     server.sent.clear()
     list(pvit_data.loader(mixed, num_steps=1, clip=CLIP))
     assert asked(server) == 16  # and nothing for a batch that nobody wants
