@@ -139,7 +139,7 @@ def sources(number: int, folder: Path) -> Figures:
     """A plan of many sources of 300 shards each."""
     import pvit_data
     from pvit_data.mixing.config import MixtureConfig, build_mixture
-    from pvit_data.mixing.sources import find_sources
+    from pvit_data.reading.layers.places import find_sources
 
     url = dataset(folder, {f"s{i:03d}": 300 for i in range(number)}, per_shard=1)
     assert pvit_data
