@@ -92,6 +92,31 @@ def test_a_conversion_listens_nowhere(tmp_path: Path) -> None:
     assert len(list(out.rglob("*.tar"))) > 2
 
 
+LEAVING = """
+import atexit, os, signal, sys
+from multiprocessing import Pipe
+from pvit_converters.engine.executors.worker import serve
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+tasks, parent = Pipe(duplex=False)
+if sys.argv[1] == "closed":
+    parent.close()
+else:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+mine, words = Pipe(duplex=False)
+if sys.argv[1] == "unheard":
+    mine.close()
+serve(tasks, words)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("closed", 0), ("asked", 1), ("unheard", 1)])
+def test_a_worker_that_leaves_is_asked_again(how: str, code: int) -> None:
+    """The command closes the pipe and asks; a worker that is on its way out says nothing of it."""
+    done = subprocess.run([sys.executable, "-c", LEAVING, how], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
 @pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
 def test_stopped_on_request(
     toy: Any, tmp_path: Path, fingerprint: Hashes, number: signal.Signals, to_all: bool
