@@ -79,8 +79,7 @@ class ClipReader:
             for source in self._names
         }
         self._value = values_of(ds)
-        self._donors_of: dict[tuple[str, str], Rows] = {}
-        self._orders: dict[tuple[str, str], EpochOrder] = {}
+        self._donors_of: dict[tuple[str, str], tuple[Rows, EpochOrder]] = {}
 
     def key(self, row: int) -> str:
         """The sample key of a row."""
@@ -251,11 +250,11 @@ class ClipReader:
         place = source, task.name
         if place not in self._donors_of:
             mine = of_source(self.ds, source) & self.ds.column(has).astype(bool)
-            self._donors_of[place] = marked(mine)
-            label = f"labels {source} {task.name}"
-            self._orders[place] = EpochOrder(self.seed, label, 0, len(self._donors_of[place]))
-        rows = self._donors_of[place]
-        return int(rows[self._orders[place][place_of(rows, row)]])
+            donors = marked(mine)
+            order = EpochOrder(self.seed, f"labels {source} {task.name}", 0, len(donors))
+            self._donors_of[place] = donors, order
+        rows, order = self._donors_of[place]
+        return int(rows[order[place_of(rows, row)]])
 
 
 def _reads(tasks: Sequence[TargetSpec]) -> set[str]:
