@@ -34,8 +34,8 @@ ROOMS = {
         "storage": set(),
         "codecs": {"sample"},
         "format": {"sample", "storage"},
-        "writing": {"sample", "storage", "codecs", "format"},
         "reading": {"sample", "storage", "codecs", "format"},
+        "writing": {"sample", "storage", "codecs", "format", "reading"},  # layers, of their bases
         "clips": {"sample", "codecs"},
         "tasks": {"sample", "clips"},
         "mixing": {"sample", "codecs", "tasks", "clips", "reading"},

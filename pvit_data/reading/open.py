@@ -12,9 +12,9 @@ from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import Manifest, read_manifest
 from pvit_data.format.members import FIELDS
 from pvit_data.format.names import SPLITS
-from pvit_data.reading import foreign_table
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
-from pvit_data.reading.foreign_part import foreign_parts
+from pvit_data.reading.foreign import table as foreign_table
+from pvit_data.reading.foreign.part import ForeignPart, foreign_parts
 from pvit_data.reading.layers.attach import (
     annotated,
     find_layers,
@@ -97,7 +97,10 @@ def _found(
     if storage.exists(manifests.NAME):
         return _parts(storage, source, split, over)
     if storage.exists(foreign_table.NAME):
-        return _annotated(storage, [*foreign_parts(storage, source, split)], over)
+        if not over.layers or split is None:
+            return _annotated(storage, foreign_parts(storage, source, split), over)
+        whole = _annotated(storage, foreign_parts(storage, source), over)
+        return [part for part in whole if part.split == split]
     if over.layers:
         raise UsageError(
             f"{storage.url} has no index, so layers cannot be attached: 'pvit-data index' makes one"
@@ -148,7 +151,23 @@ def _parts(
     return [*found]
 
 
-def base_parts(home: Storage, source: str, manifest: Manifest | None = None) -> list[DatasetPart]:
+def sources_in(home: Storage) -> list[str]:
+    """Names of the sources of a dataset, or of an indexed folder of foreign tars; [] of anything else.
+
+    Raises:
+        FormatError: if manifest or index are damaged.
+        StorageError: if they cannot be read.
+    """
+    if home.exists(manifests.NAME):
+        return [*read_manifest(home).sources]
+    if home.exists(foreign_table.NAME):
+        return sorted({part.spec.name for part in foreign_parts(home)})
+    return []
+
+
+def base_parts(
+    home: Storage, source: str, manifest: Manifest | None = None
+) -> Sequence[SplitPart] | Sequence[ForeignPart]:
     """All parts of a source that layers are over: of ours, or of an indexed folder of foreign tars.
 
     Args:
@@ -167,7 +186,7 @@ def base_parts(home: Storage, source: str, manifest: Manifest | None = None) -> 
         is_foreign = home.exists(foreign_table.NAME)
         return [p for p in foreign_parts(home) if p.spec.name == source] if is_foreign else []
     manifest = manifest or read_manifest(home)
-    return [*split_parts(home, manifest, source, None)] if source in manifest.sources else []
+    return split_parts(home, manifest, source, None) if source in manifest.sources else []
 
 
 def _annotated(storage: Storage, parts: Sequence[DatasetPart], over: _Over) -> list[DatasetPart]:

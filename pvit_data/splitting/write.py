@@ -65,8 +65,9 @@ def write_protocols(
                 shards = LayerShards(storage, protocol.spec, rows, split)
                 stack.callback(shards.discard)
                 layers.append(shards)
+                keys = protocol.dataset.keys()
                 for row in protocol.rows(split):
-                    shards.add(_sample(protocol, row))
+                    shards.add(_sample(protocol, row, str(keys[row])))
                     done += 1
                     progress(done, total)
         if overwrite:
@@ -76,9 +77,8 @@ def write_protocols(
         publish_layers(storage, layers)
 
 
-def _sample(protocol: Protocol, row: int) -> Sample:
+def _sample(protocol: Protocol, row: int, key: str) -> Sample:
     """What the protocol says of a sample."""
-    key = str(protocol.dataset.value("key", row))
     if not protocol.declares:
         return Sample(key=key)
     label: int | float = int(protocol.classes[row])

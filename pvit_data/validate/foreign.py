@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError, PvitError, StorageError
-from pvit_data.reading.foreign_index import PATTERNS
-from pvit_data.reading.foreign_part import ForeignPart, foreign_parts
-from pvit_data.reading.foreign_table import NAME
+from pvit_data.reading.foreign.index import PATTERNS
+from pvit_data.reading.foreign.part import ForeignPart, foreign_parts
+from pvit_data.reading.foreign.table import NAME
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.choice import Choice
 from pvit_data.validate.problems import Amount, Problem, ValidationReport

@@ -49,7 +49,7 @@ from pvit_data.format.record import parse_json, read_record
 from pvit_data.format.rows import read_rows, with_groups
 from pvit_data.format.shard_list import ShardList, list_name, write_list
 from pvit_data.format.tar import END, read_members, write_member
-from pvit_data.reading.foreign_tar import scan
+from pvit_data.reading.foreign.tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.scoring.files.ava import Videos, read_detections, read_truth

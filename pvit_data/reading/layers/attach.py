@@ -10,7 +10,7 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import NAME, LayerEntry, Manifest, read_manifest
 from pvit_data.format.members import LABELS
 from pvit_data.format.names import SOURCE_NAME, SPLITS
-from pvit_data.reading.foreign_part import ForeignPart
+from pvit_data.reading.foreign.part import ForeignPart
 from pvit_data.reading.layers.annotated import AnnotatedPart, Attached
 from pvit_data.reading.layers.joining import Joined, require_common, require_fit, row_map
 from pvit_data.reading.layers.protocol import ProtocolPart

@@ -104,7 +104,7 @@ class _Folder:
     def parts(self, source: str | None) -> list[DatasetPart]:
         """All splits of a source, [] where it is not here; or those of all sources."""
         if source is not None:
-            return base_parts(self.storage, source, self._manifest)
+            return [*base_parts(self.storage, source, self._manifest)]
         assert self._manifest is not None
         return [*split_parts(self.storage, self._manifest, None, None)]
 

@@ -415,7 +415,7 @@ def test_a_command_that_is_stopped(data: Path, tmp_path: Path, number: signal.Si
 @pytest.fixture
 def foreign(tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The shards alone, indexed as those of another tool, one of them damaged afterwards."""
-    from pvit_data.reading.foreign_index import index_foreign
+    from pvit_data.reading.foreign.index import index_foreign
 
     monkeypatch.setattr(storage_module, "SETTLED_NS", -1)
     out = tmp_path / "foreign"
