@@ -1,5 +1,6 @@
 """Training on layers over a base is, to the bit, training on one data set that holds all of it."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_converters.engine.finishing import finish_dataset
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import UsageError
@@ -157,7 +159,7 @@ def test_samples_trained_on_and_held_out_under_two_names_are_refused(
 
 
 def test_the_mixture_says_what_is_attached_and_quotas_see_it(
-    shards: list[str], apart: list[str], tiny_recipe: str
+    shards: list[str], apart: list[str], tiny_recipe: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quotas = ["mixture.quotas={normal: 2, boxes: 1}"]
     mixture, notes = recipe_mixture(tiny_recipe, apart, quotas)
@@ -167,6 +169,9 @@ def test_the_mixture_says_what_is_attached_and_quotas_see_it(
     )
     whole, nothing = recipe_mixture(tiny_recipe, shards, quotas)
     assert nothing == ()
+    folders = [word for folder in apart for word in ("--shards", folder)]
+    assert main(["mix", tiny_recipe, *folders, "--set", quotas[0], "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [*notes]
     assert [mixture.plan(step) for step in range(20)] == [whole.plan(step) for step in range(20)]
 
 
