@@ -19,6 +19,7 @@ import numpy as np
 from pvit_converters.base import Converter, Item, Listing, OptionsT
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import NAME
+from pvit_data.format.names import split_address
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.sample import Sample
@@ -63,9 +64,7 @@ class Base:
     """
 
     def __init__(self, text: str, over: str = "") -> None:
-        url, is_named, named = text.rpartition("#")
-        if not is_named or os.path.isdir(text):
-            url, named = text, ""
+        url, named = split_address(text)
         self.url = url if "://" in url else os.path.abspath(url)
         self.source = _source_of(Storage(self.url), named, over)
         self._known: dict[str, BaseRow] = {}

@@ -25,7 +25,15 @@ from pydantic import (
 )
 
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.format.names import LAYERS, MAX_NUMBER, SHARD_NAME, SOURCE_NAME, SPLITS, place_of
+from pvit_data.format.names import (
+    LAYERS,
+    MAX_NUMBER,
+    RESERVED,
+    SHARD_NAME,
+    SOURCE_NAME,
+    SPLITS,
+    place_of,
+)
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
@@ -158,6 +166,8 @@ class LayerSpec(SourceSpec):
     def _other_than_base(self) -> LayerSpec:
         if self.name == self.base.source:
             raise ValueError(f"layer '{self.name}' is called as its base")
+        if RESERVED.match(self.name):
+            raise ValueError(f"layer '{self.name}': so a folder of the format is called")
         return self
 
 

@@ -6,6 +6,7 @@ receipts and rows likewise. Before format 1.1 all of them lay in one folder, and
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -27,9 +28,9 @@ SHARD_NAME = re.compile(rf"{_FOLDER}/(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\Z")
 MAX_NUMBER = 10**9 - 1
 """Of a shard: what nine digits can say."""
 
-_LOOSE = re.compile(
-    rf"(?:{PART_FOLDER}|receipts|index|plan)/"
-)  # in a source that is called as the folder of layers
+RESERVED = re.compile(rf"(?:{PART_FOLDER}|receipts|index|plan)\Z")
+"""Folders in a source, which may be called as the folder of layers: so no layer is called like them."""
+
 _PART = re.compile(rf"(^|/){PART_FOLDER}/")
 _OURS = re.compile(rf"((?:.*/)?(?:{'|'.join(SPLITS)})-)(\d{{5,9}})\.tar")
 IN_SOURCE = re.compile(
@@ -77,10 +78,20 @@ def split_folder(name: str) -> tuple[str, str]:
     (('mine', 'train-00000.tar'), ('layers/boxes', 'train-00000.tar'))
     """
     folder, _, rest = name.partition("/")
-    if folder == LAYERS and "/" in rest and not _LOOSE.match(rest):
+    if folder == LAYERS and "/" in rest and not RESERVED.match(rest.partition("/")[0]):
         inner, _, rest = rest.partition("/")
         folder = f"{folder}/{inner}"
     return folder, rest
+
+
+def split_address(text: str) -> tuple[str, str]:
+    """Folder or URL, and the name in it ("" where none is given), of `URL#NAME`; a folder may have # in its path.
+
+    >>> split_address("data/ssv2#depth"), split_address("data/ssv2")
+    (('data/ssv2', 'depth'), ('data/ssv2', ''))
+    """
+    url, is_named, name = text.rpartition("#")
+    return (url, name) if is_named and not os.path.isdir(text) else (text, "")
 
 
 def part_of(number: int) -> int:

@@ -38,7 +38,7 @@ def open_dataset(
     skip_limit: float = SKIP_LIMIT,
     cache: Cache | str | Path | None = None,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | str = (),
     base: str | Path = "",
     strict_layers: bool = False,
     tasks: Collection[str] | None = None,
@@ -80,11 +80,11 @@ def open_dataset(
     wanted = _fields(fields, tasks)
     if on_corrupt not in ("raise", "skip"):
         raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
-    storage = Storage(url, cache)
-    storage.require_folder()
-    parts = _found(storage, source, split, _Over(layers, str(base), strict_layers))
+    (storage := Storage(url, cache)).require_folder()
+    named = (layers,) if isinstance(layers, str) else layers
+    parts = _found(storage, source, split, _Over(named, str(base), strict_layers))
     if parts is None:
-        # Not declared: whoever opens a dataset means one with an index, and a stream says so where it is not.
+        # Not declared: whoever opens a dataset means one with an index.
         return cast(ShardDataset, open_stream(storage, source, split, wanted, where, on_corrupt))
     dataset = ShardDataset(parts, None, wanted, on_corrupt, skip_limit)
     return dataset if where is None else dataset.where(where)
@@ -237,6 +237,12 @@ def split_parts(
         for name in SPLITS
         if name in entry.splits and source in (None, entry.spec.name) and split in (None, name)
     ]
+    if not found and not entries:
+        over = sorted({entry.spec.base.source for entry in manifest.layers.values()})
+        raise UsageError(
+            f"{storage.url} holds layers only ({', '.join(manifest.layers)}): open the folder of their base "
+            f"({', '.join(over)}) with layers=, or a protocol with source= and base="
+        )
     if not found:
         splits = sorted({name for entry in entries for name in entry.splits}, key=SPLITS.index)
         raise UsageError(

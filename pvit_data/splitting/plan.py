@@ -125,7 +125,7 @@ def _base_of(
         listed = ", ".join(dataset.sources)
         raise UsageError(f"{url} has several sources, {listed}: give --source")
     storage = Storage(url)
-    if not sources_in(storage):
+    if not storage.exists(NAME) and not sources_in(storage):
         raise UsageError(f"{storage.url}: has no {NAME}, so it is no base of a protocol")
     (spec,) = dataset.sources.values()
     layer = read_manifest(storage).layers.get(source) if storage.exists(NAME) else None

@@ -14,6 +14,7 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.format import manifest
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, LABELS
+from pvit_data.format.names import split_address
 from pvit_data.reading.foreign import table as foreign_table
 from pvit_data.reading.open import base_parts, sources_in
 from pvit_data.sample.sample import Sample
@@ -194,5 +195,5 @@ class BaseRows:
 
 def base_of(out: str, base: str) -> tuple[str, str]:
     """Folder or URL, and source, of what `base=` names: a source beside the layer, or `URL#SOURCE`."""
-    url, found, source = base.rpartition("#")
-    return (url, source) if found else (out, base)
+    url, source = split_address(base)
+    return (url, source) if source else (out, base)

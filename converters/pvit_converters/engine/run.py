@@ -64,6 +64,7 @@ from pvit_data.format.names import LAYERS, part_of, receipt_name
 from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
+from pvit_data.writing.room import require_room
 from pvit_data.writing.shard import encoding_of
 
 Progress = Callable[[int, int], None]
@@ -206,6 +207,7 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
     source = plan.identity["source"]
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
+    require_room(storage, source)
     if job.overwrite:  # only now that there is something to take its place
         require_storable(plan)
         overwrite(storage, source)

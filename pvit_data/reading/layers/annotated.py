@@ -18,10 +18,12 @@ from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS
 from pvit_data.format.record import Record
 from pvit_data.reading.layers.fields import (
+    SHARED,
     SPACES,
     attributes,
     field_of_file,
     fields_of_column,
+    given_with,
     not_annotated,
     said,
 )
@@ -78,14 +80,15 @@ class AnnotatedPart:
         self.notes = notes
         self.storage = base.storage
         self.base, self._attached, self.split = base, tuple(layers), base.split
-        giving = {field: layer for layer in self._attached for field in layer.fields}
+        giving = {f: layer for layer in self._attached for f in given_with(layer.fields)}
         self.provider = {field: giving[field] for field in FIELDS if field in giving}
         self.spec = joined_spec(base.spec, self.provider)
 
     @property
     def layers(self) -> Mapping[str, LayerSpec]:
         """See `DatasetPart`."""
-        return {field: layer.spec for field, layer in self.provider.items()}
+        given = self.provider.items()
+        return {field: layer.spec for field, layer in given if field in layer.fields}
 
     @property
     def samples(self) -> int:
@@ -112,17 +115,33 @@ class AnnotatedPart:
         self, name: str, rows: Integer[np.ndarray, "k"] | None = None
     ) -> Shaped[np.ndarray, "n"]:
         """A column of the index, or some rows of it: of the provider of its field."""
+        if name in SHARED and self.provider.keys() & set(SHARED[name]):
+            return self._shared(name, rows)
         layer = self._giver(name)
         return self.base.column(name, rows) if layer is None else layer.column(name, rows)
 
     def value(self, name: str, row: int) -> Any:
         """One value of a column."""
+        if name in SHARED:
+            return self.column(name, np.array([row]))[0].item()
         layer = self._giver(name)
         if layer is None:
             return self.base.value(name, row)
         if (place := layer.place(row)) is not None:
             return place[0].value(name, place[1])
         return not_annotated(name)
+
+    def _shared(self, name: str, rows: Integer[np.ndarray, "k"] | None) -> Shaped[np.ndarray, "n"]:
+        """A column that several fields tell: of each row the first field that it has."""
+        missing = not_annotated(name)
+        found: Shaped[np.ndarray, "n"] | None = None
+        for field in SHARED[name]:
+            giver = self.provider.get(field)
+            read = self.base.column if giver is None else giver.column
+            values = np.where(read(f"has_{field}", rows), read(name, rows), missing)
+            found = values if found is None else np.where(found != missing, found, values)
+        assert found is not None
+        return found
 
     def _giver(self, column: str) -> Attached | None:
         """The layer that gives a column; None: the base."""
@@ -184,6 +203,9 @@ class AnnotatedPart:
             given = {field for field in theirs.fields if self.provider.get(field) is layer}
             changed |= {key: value for field in given for key, value in said(theirs, field).items()}
             fields |= given
+        for name, told_by in SHARED.items():
+            if self.provider.keys() & set(told_by) and fields & set(told_by):
+                changed[name] = self.value(name, row)
         return replace(record, **changed, fields=sorted(fields))
 
     def request(self, row: int, fields: Collection[str] | None) -> Request:

@@ -156,7 +156,9 @@ class ProtocolPart:
         base = part.request(theirs, fields)
         mine = int(self._own[row])
         from_record = [
-            name for name in self.labels if name not in LABEL_OF and _is_in(name, fields)
+            name
+            for name in self.labels
+            if name not in LABEL_OF and _is_in(name, fields) and self.own.value(f"has_{name}", mine)
         ]
         asked = None
         if from_record or self.own.value("meta_bytes", mine):

@@ -94,6 +94,21 @@ def test_layered_training_is_bit_equal(
     assert notes == ["protocol 'real', split val: 9 of 9 rows present"]
 
 
+def test_training_samples_are_not_held_out_under_another_name(
+    shards: list[str], run_folder: Path, tmp_path: Path
+) -> None:
+    """The run was trained on `real`; a protocol over it holds out two of those samples, and one that it never saw."""
+    options = {"base": f"{shards[0]}#real", "kind": "protocol"}
+    with ShardWriter(tmp_path, "other", "val", **options) as writer:  # type: ignore[arg-type]
+        for key in ("train-000", "train-001", "val-000"):
+            writer.write(Sample(key=key))
+    both = [*shards, str(tmp_path)]
+    with pytest.raises(UsageError, match=r"2 of 3 samples of 'other' val are training samples of 'real'"):
+        evaluate(str(run_folder), both, "other")
+    (report,) = evaluate(str(run_folder), both, "other", reference_split=None, allow_overlap=True)
+    assert report.metrics["action"]["videos"] == 3
+
+
 def test_what_a_recipe_says_of_layers(apart: list[str], tiny_recipe: str) -> None:
     plan = make_plan(load_recipe(tiny_recipe, ["data.layers={scenes: []}"]), apart)
     assert [s.name for s in plan.sources] == ["real", "people"]

@@ -34,6 +34,10 @@ Workers = Annotated[int, typer.Option(min=0, help="Loader processes.")]
 AllowOtherClasses = Annotated[
     bool, typer.Option(help="Leave out labels of classes that the model lacks.")
 ]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option(help="Evaluate --source although the model was trained on some of its samples."),
+]
 Layer = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +71,7 @@ def evaluate(
     workers: Workers = 0,
     device: Device = "auto",
     allow_other_classes: AllowOtherClasses = False,
+    allow_overlap: AllowOverlap = False,
     layer: Layer = None,
     dump: Dump = None,
     diagnose: Diagnose = False,
@@ -97,12 +102,11 @@ def evaluate(
         limit=limit,
         workers=workers,
         device=device,
-        allow_other_classes=allow_other_classes,
-        layers=by_source(layer or ()),
+        allow_other_classes=allow_other_classes, allow_overlap=allow_overlap, layers=by_source(layer or ()),
         dump=dump,
         passports=as_json or out is not None or dump is not None,
         note=notes.append,
-    )
+    )  # fmt: skip
     if own_rank()[0]:
         return
     told = [report.to_json() for report in reports]
@@ -115,8 +119,8 @@ def evaluate(
         return
     for report in reports:
         console().print(_table(report))
-    say(*_told(document["findings"])) if diagnose else None
-    say(*notes) if notes else None
+    if lines := [*(_told(document["findings"]) if diagnose else ()), *notes]:
+        say(*lines)
 
 
 def _told(findings: list[dict[str, Any]]) -> list[str]:
