@@ -44,6 +44,7 @@ ROOMS = {
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
         "scoring": {"sample", "storage", "format", "reading"},
         "splitting": {"sample", "storage", "format", "writing", "reading"},
+        "machine": {"storage", "codecs", "format"},
         "bridges": {"sample", "storage", "format", "reading"},
     },
     "pvit_model": {
