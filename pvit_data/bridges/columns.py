@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import ClassLabel, Features, Value
 from datasets.features.features import register_feature
 
@@ -35,6 +36,8 @@ PLAIN = {
 """Attributes of a sample that the index has, and their types."""
 IN_INDEX = {"num_frames": "frames"}
 """Those that the index calls otherwise."""
+NAMED = ("key", "group")
+"""Names, which the index of foreign tars has as they are in the archives, and samples in our characters."""
 OF_RECORD = {
     "licence": "text", "meta": "dictionary", "frame_times": "seconds (t,)",
     "frames": "frame numbers by field, of fields that do not cover every frame",
@@ -278,10 +281,17 @@ def column_values(dataset: ShardDataset, features: Features) -> dict[str, Any]:
             ids = dataset.column(name).astype(np.int64)
             values[name] = pa.array(ids, mask=~dataset.column(f"has_{name}"))
         else:
-            found = dataset.column(IN_INDEX.get(name, name))
-            kind = features.arrow_schema.field(name).type
-            values[name] = pa.array(found.clip(min=0) if found.dtype.kind == "i" else found, kind)
+            values[name] = _plain_values(dataset, name).cast(features.arrow_schema.field(name).type)
     return values
+
+
+def _plain_values(dataset: ShardDataset, name: str) -> Any:
+    """A column of the index as samples have it: with their keys, and no size where none is known."""
+    found = dataset.column(IN_INDEX.get(name, name))
+    if name in NAMED:
+        is_own = found == dataset.column(NAMED[0])
+        return pc.if_else(pa.array(is_own), dataset.keys(), pa.array(found, pa.large_string()))
+    return pa.array(found.clip(min=0) if found.dtype.kind == "i" else found)
 
 
 def row_values(held: Held, has: Collection[str], features: Features) -> dict[str, Any]:

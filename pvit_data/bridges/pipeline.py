@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pvit_data.bridges.runs import Row, Run, cut, fetched, runs_of
+from pvit_data.bridges.runs import Row, Run, cut, fetched, pass_over, runs_of
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset
@@ -47,7 +47,7 @@ def as_webdataset(
 
     Args:
         url, source, split, fields, where, on_corrupt, layers, base, cache: as of `pvit_data.open`. Without `layers`
-            no layer is attached, as there.
+            no layer is attached, as there. What is skipped is warned of; at most 1 % of the dataset in a process.
         shuffle: samples in the buffer from which one is drawn at random; shards are shuffled too. 0: in order.
         seed: of the order. In workers it differs between epochs as torch's own seed does (`torch.manual_seed`).
 
@@ -150,6 +150,6 @@ class _Decoded:
             try:
                 sample = self._dataset.decode(number, found)
             except FormatError as error:
-                self._dataset.pass_over(number, error)
+                pass_over(self._dataset, number, error)
                 continue
             yield sample

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -65,6 +66,16 @@ def fetched(dataset: ShardDataset, runs: Iterable[Run]) -> Iterator[Row]:
             try:
                 row = Row(number, dataset.request(number).fetch())
             except FormatError as error:
-                dataset.pass_over(number, error)
+                pass_over(dataset, number, error)
                 continue
             yield row
+
+
+def pass_over(dataset: ShardDataset, number: int, error: FormatError) -> None:
+    """What a stream does with a damaged sample: raises, or says that it is skipped; nobody sees the dataset's count.
+
+    Raises:
+        FormatError: the error itself, or that there are too many.
+    """
+    dataset.pass_over(number, error)
+    warnings.warn(f"skipped: {error}", RuntimeWarning, stacklevel=3)

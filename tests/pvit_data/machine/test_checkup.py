@@ -87,6 +87,18 @@ def test_torch_is_imported_only_where_it_is_installed(monkeypatch: pytest.Monkey
     assert (found.state, "not installed" in found.found, "[train]" in found.remedy) == ("note", True, True)
 
 
+def test_a_card_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    Card = namedtuple("Card", "name total_memory")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: Card("H100", 80 << 30))
+    (found,) = software.look_at_gpu()
+    assert (found.state, found.found) == ("ok", "H100, 80.0 GiB, bf16")
+
+
 @pytest.mark.parametrize(("card", "state"), [(True, "problem"), (False, "note")])
 def test_a_card_that_torch_cannot_use(card: bool, state: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import torch
