@@ -126,7 +126,7 @@ def draw_boxes(
     draw = ImageDraw.Draw(image)
     height, width = picture.shape[:2]
     shades = palette(len(xyxy)) if colours is None else colours
-    thick = max(1, height // 80)
+    thick = max(1, round(height / 70))
     corners = []
     for box, shade in zip(np.asarray(xyxy, np.float64), shades, strict=False):
         x1, x2 = sorted((box[0] * width, box[2] * width - 1))

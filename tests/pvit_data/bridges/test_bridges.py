@@ -1,6 +1,7 @@
 """Bridges to other libraries give each sample once, and in it what `open` gives."""
 
 import os
+import pickle
 import re
 import shutil
 import warnings
@@ -259,6 +260,23 @@ def test_every_field_is_a_column(full: Path, streaming: bool) -> None:
     some = pvit_data.as_hf(full, "mine", streaming=streaming, fields=["depth"])
     assert {"rgb", "action", "boxes"}.isdisjoint(some.features)
     assert next(iter(some))["depth"].dtype == np.float32
+
+
+def test_what_the_libraries_do_with_them(full: Path) -> None:
+    """Spawned workers get a pickled pipeline; rows are mapped, filtered, batched and turned into tensors."""
+    import torch
+
+    pipeline = pvit_data.as_webdataset(full, fields=["rgb"], shuffle=3)
+    again = pickle.loads(pickle.dumps(pipeline))
+    assert sorted(map(key_of, again)) == sorted(map(key_of, pipeline)) == [f"mine-000{i}" for i in range(4)]
+    for streaming in (True, False):
+        rows = pvit_data.as_hf(full, "mine", fields=["rgb", "depth"], streaming=streaming)
+        mapped = rows.map(lambda row: {"mean": float(row["rgb"].mean())}).filter(lambda row: row["depth"] is not None)
+        assert [row["mean"] for row in mapped] == [pvit_data.open(full)[i].rgb.mean() for i in (0, 2)]
+        batch = next(iter(rows.batch(2))) if streaming else next(rows.iter(2))
+        assert [clip.shape for clip in batch["rgb"]] == [(6, 46, 60, 3)] * 2
+        tensor = next(iter(rows.with_format("torch")))["rgb"]
+        assert torch.equal(tensor, torch.from_numpy(pvit_data.open(full)[0].rgb))
 
 
 def test_a_stream_is_split_by_node_and_worker(folder: Path) -> None:
