@@ -44,6 +44,8 @@ ROOMS = {
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
         "scoring": {"sample", "storage", "format", "reading"},
         "splitting": {"sample", "storage", "format", "writing", "reading"},
+        "machine": {"storage", "codecs", "format"},
+        "bridges": {"sample", "storage", "format", "reading"},
     },
     "pvit_model": {
         "backbones": set(),
@@ -277,6 +279,7 @@ TABLES = {
     "pvit_data/reading/layers/fields.py",  # what of it a layer gives
     "pvit_data/clips/transforms.py",  # how each follows geometry
     "pvit_data/tv.py",  # and in torchvision's transforms
+    "pvit_data/bridges/columns.py",  # what each is in a table of `datasets`
     "pvit_data/tasks/table.py",  # the order of tasks
     "pvit_data/looking/layers.py",  # how each is shown
     "pvit_data/looking/lines.py",  # and described

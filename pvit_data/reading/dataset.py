@@ -265,13 +265,19 @@ class ShardDataset(Sequence[Sample]):
             try:
                 sample = self.read(index)
             except FormatError as error:
-                if self._on_corrupt == "raise":
-                    raise
-                self._skip(index, error)
+                self.pass_over(index, error)
                 continue
             yield sample
 
-    def _skip(self, index: int, error: FormatError) -> None:
+    def pass_over(self, index: int, error: FormatError) -> None:
+        """What iteration does with a damaged sample, for loops of one's own: raises, or skips and counts it.
+
+        Raises:
+            FormatError: the error itself, unless `on_corrupt` is `"skip"`.
+            CorruptShardError: if more than the limit are damaged.
+        """
+        if self._on_corrupt == "raise":
+            raise error
         part, row = self._locate(index)
         self.skipped[part.key(row)] = str(error)
         if len(self.skipped) > max(SKIP_GRACE, self._skip_limit * len(self)):

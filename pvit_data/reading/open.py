@@ -23,7 +23,7 @@ from pvit_data.reading.layers.attach import (
 )
 from pvit_data.reading.part import DatasetPart, SplitPart
 from pvit_data.reading.stream import open_stream
-from pvit_data.storage.cache import Cache
+from pvit_data.storage.ahead import Blocks
 from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean
 
@@ -36,7 +36,7 @@ def open_dataset(
     where: str | None = None,
     on_corrupt: Literal["raise", "skip"] = "raise",
     skip_limit: float = SKIP_LIMIT,
-    cache: Cache | str | Path | None = None,
+    cache: Blocks | str | Path | None = None,
     *,
     layers: Sequence[str] | str = (),
     base: str | Path = "",

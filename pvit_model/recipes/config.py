@@ -147,10 +147,12 @@ class OptimConfig(Strict):
     final_lr: float = Field(
         default=0.0, ge=0, description="learning rate at the end of the half cosine"
     )
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), description="decay of the means of gradients and of their squares"
+    )
+    eps: float = Field(default=1e-8, gt=0, description="added to the denominator of adam and adamw")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0, description="decay of the weights")
     decay_all: bool = Field(
         default=False, description="decay biases, norms, prompts and position tables too"
     )
@@ -178,8 +180,10 @@ class OptimConfig(Strict):
 class RunConfig(Strict):
     """How the run is carried out; nothing here changes what is learned, but `seed` and `precision`."""
 
-    seed: int = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = Field(default=0, description="of weights, order, crops and dropout")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="of the computation; weights and their sums stay in fp32"
+    )
     deterministic: bool = Field(
         default=False, description="deterministic kernels on an accelerator"
     )
@@ -223,11 +227,13 @@ class RunConfig(Strict):
 
 
 class TrainConfig(Strict):
-    """A whole run. `name` and `about` describe the recipe it came from, `pretrained` the weights that it means."""
+    """A whole run."""
 
-    name: str = "custom"
-    about: str = ""
-    pretrained: str = ""
+    name: str = Field(default="custom", description="of the recipe; default: that of its file")
+    about: str = Field(default="", description="what the recipe is, in a sentence")
+    pretrained: str = Field(
+        default="", description="published weights that it means, for people; see model.checkpoint"
+    )
     clip: ClipConfig = ClipConfig()
     data: DataConfig = DataConfig()
     mixture: MixtureConfig = MixtureConfig()
@@ -244,7 +250,7 @@ class TrainConfig(Strict):
         return text
 
 
-def _section(annotation: object) -> type[BaseModel] | None:
+def section_of(annotation: object) -> type[BaseModel] | None:
     """The model class of a field that is a section, else None."""
     return (
         annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
@@ -255,7 +261,7 @@ def known_paths(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Itera
     """Every dotted key of the tree: `"optim.lr"`, ..."""
     for name, info in model.model_fields.items():
         yield prefix + name
-        if section := _section(info.annotation):
+        if section := section_of(info.annotation):
             yield from known_paths(section, f"{prefix}{name}.")
 
 
@@ -287,7 +293,7 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
         path = f"{prefix}{key}"
         if key not in model.model_fields:
             raise ConfigError(f"{where}: unknown key '{path}'; did you mean '{_nearest(path)}'?")
-        if section := _section(model.model_fields[key].annotation):
+        if section := section_of(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(
                     f"{where}: '{path}' is a section, expected keys under it, found {short(value)}"

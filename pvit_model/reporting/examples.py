@@ -83,7 +83,7 @@ def _strip(
     # What a clip shows takes three of its frames to guess, what a frame shows one.
     acts = ACTION in batch.targets and len(batch.targets[ACTION].rows)
     tiles = [
-        draw.captioned(rgb[t], "input" if t == middle else "")
+        draw.captioned(rgb[t], "input" if t == middle else "", legend=())
         for t in ([0, middle, len(rgb) - 1] if acts else [middle])
     ]
     for name, guess in first_outputs(tasks).items():
@@ -103,13 +103,13 @@ def _panels(
     task, middle = get_task(name), len(rgb) // 2
     predicted = shown_frame(inference, name, guess, rgb, middle)
     if truth is None or not len(truth.rows):
-        return [draw.captioned(task.picture(predicted), task.caption(predicted))]
+        return [task.panel(predicted)]
     values, valid = truth.value[0].cpu().numpy(), truth.valid[0, middle].cpu().numpy()
     true = replace(shown_frame(inference, name, values, rgb, middle), valid=valid)
     predicted = replace(predicted, whole=values, beside=valid)
     return [
-        draw.captioned(task.picture(true), f"true {task.caption(true)}"),
-        draw.captioned(task.picture(predicted), "predicted"),
+        task.panel(true, f"true {task.caption(true)}"),
+        task.panel(predicted, "predicted"),
     ]
 
 

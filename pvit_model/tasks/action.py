@@ -46,6 +46,7 @@ class ActionTask(Task[ActionOptions]):
     options = ActionOptions
     main = "top1"
     chance = "majority"
+    facts = frozenset({"videos", "majority", "majority_se"})
 
     def head(self, plan: HeadPlan) -> Head:
         """There is none to make."""

@@ -9,7 +9,7 @@ file, so this module loads no torch: where data are only converted and counted t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -130,6 +130,8 @@ class Task(ABC, Generic[Own]):
         main: the metric that stands for all of them in a line.
         lower_is_better: metrics of which less is better; the loss always is.
         chance: the metric that says what guessing gives in `main`; "" for none.
+        facts: entries of a result that say on what, or beside what, it was measured; they are no metrics.
+        units: of metrics that have one.
     """
 
     options: ClassVar[type[TaskOptions]] = TaskOptions
@@ -137,6 +139,8 @@ class Task(ABC, Generic[Own]):
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     chance: ClassVar[str] = ""
+    facts: ClassVar[frozenset[str]] = frozenset()
+    units: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:
@@ -166,6 +170,28 @@ class Task(ABC, Generic[Own]):
     def caption(self, shown: Shown) -> str:
         """What the picture shows, in a few words."""
         return shown.target
+
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """What the colours of the picture mean."""
+        return ()
+
+    def panel(
+        self, shown: Shown, text: str = "", height: int = pictures.CAPTION
+    ) -> UInt8[np.ndarray, "h2 w 3"]:
+        """The picture with its caption, or another text, above it and its legend below it.
+
+        Args:
+            shown: what is drawn.
+            text: in place of the caption.
+            height: of each strip.
+        """
+        said = text or self.caption(shown)
+        return pictures.captioned(self.picture(shown), said, height, legend=self.legend(shown))
+
+    def named(self, metric: str) -> str:
+        """A metric with its unit."""
+        unit = self.units.get(metric, "")
+        return f"{metric}, {unit}" if unit else metric
 
     def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
         """A prediction in the layout of the target: what is measured and drawn."""

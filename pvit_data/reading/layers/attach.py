@@ -16,7 +16,7 @@ from pvit_data.reading.layers.fields import given_with
 from pvit_data.reading.layers.joining import Joined, require_common, require_fit, row_map
 from pvit_data.reading.layers.protocol import ProtocolPart
 from pvit_data.reading.part import DatasetPart, SplitPart
-from pvit_data.storage.cache import Cache
+from pvit_data.storage.ahead import Blocks
 from pvit_data.storage.storage import Storage
 from pvit_data.words import counted, did_you_mean
 
@@ -72,7 +72,7 @@ def layers_in(storage: Storage, manifest: Manifest) -> dict[str, Layer]:
 
 
 def find_layers(
-    wanted: Iterable[str], source: str, beside: Storage, cache: Cache | None
+    wanted: Iterable[str], source: str, beside: Storage, cache: Blocks | None
 ) -> list[Layer]:
     """The annotation layers that a list of names and addresses means, in its order.
 
@@ -101,7 +101,7 @@ def find_layers(
     return found
 
 
-def layers_meant(text: str, beside: Storage, cache: Cache | None) -> list[Layer]:
+def layers_meant(text: str, beside: Storage, cache: Blocks | None) -> list[Layer]:
     """The annotation layers that a name or an address means, over whatever base; see `find_layers`.
 
     Raises:
