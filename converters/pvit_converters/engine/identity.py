@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pvit_converters.base import Converter
+from pvit_converters.base import Converter, ConverterOptions
 from pvit_converters.engine.plan import Settings, digest
 from pvit_converters.layers import LayerConverter
 from pvit_data.errors import UsageError
@@ -40,9 +40,10 @@ def _of_layer(converter: Converter[Any]) -> dict[str, Any]:
 
 
 def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
+    anew = {} if settings.reencoding is None else {"reencode": str(settings.reencoding)}
     return {
         "plan": PLAN_VERSION,
-        "source": converter.info.name,
+        "source": converter.source().name,
         "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
@@ -51,13 +52,18 @@ def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
         "limit": settings.limit,
         "filters": list(settings.filters),
         "encodings": dict(sorted(settings.encodings.items())),
+        **anew,
     }
 
 
 def portable_options(options: BaseModel) -> dict[str, Any]:
-    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's."""
-    values = options.model_dump(mode="json")
-    for name in type(options).model_fields:
+    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's.
+
+    Of raw data nothing is told, wherever they lie.
+    """
+    raw = options.raw if isinstance(options, ConverterOptions) else frozenset()
+    values = options.model_dump(mode="json", exclude=set(raw))
+    for name in values:
         if isinstance(value := getattr(options, name), Path):
             values[name] = _content_of(value)
     return values

@@ -48,7 +48,8 @@ def frame_times(data: bytes) -> Float64[np.ndarray, "n"]:
         listing = list_frames(container)
         if listing.exact and listing.pts:
             pts = np.array(listing.pts, np.int64)
-            return (pts - pts[0]) * float(stream.time_base)
+            times: Float64[np.ndarray, "n"] = (pts - pts[0]) * float(stream.time_base)
+            return times
         if not stream.average_rate:
             raise FormatError("video tells neither times of its frames nor a rate")
         return np.arange(len(listing.pts)) / float(stream.average_rate)
