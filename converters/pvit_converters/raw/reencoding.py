@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.members import LABELS, RGB
 from pvit_data.sample.limits import MAX_PIXELS
 from pvit_data.sample.sample import EncodedMedia, Sample
 from pvit_data.words import did_you_mean
 
-WHOLE_CLIP = frozenset({"rgb", "action", "actions"})
+WHOLE_CLIP = LABELS | {RGB}
 """Fields that hold for a clip, whatever its frames and size."""
 REENCODED = "reencoded"
 """Under which `meta` says what the pictures were."""

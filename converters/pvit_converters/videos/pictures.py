@@ -51,7 +51,14 @@ def read_pictures(
 
 
 def _part(data: bytes, path: Path, start: float, end: float | None, unit: str) -> Clip:
-    from pvit_data.codecs.video import copy_part, encode_part, frame_times, probe_video
+    from pvit_data.codecs.video import (
+        copy_part,
+        encode_part,
+        frame_times,
+        is_seekable,
+        probe_video,
+        survey,
+    )
 
     times = frame_times(data)
     places = np.arange(len(times), dtype=np.float64) if unit == "frames" else times
@@ -78,7 +85,10 @@ def _part(data: bytes, path: Path, start: float, end: float | None, unit: str) -
             copied, "webm" if copied[:4] == data[:4] == b"\x1a\x45\xdf\xa3" else "mp4"
         )
     else:
-        encoded, info = encode_part(data, frames)
+        is_sought = is_seekable(data, frames)
+        if not is_sought:
+            survey(data)  # once for a video, whose other parts are sought then if it is sound
+        encoded, info = encode_part(data, frames, checked=is_sought)
         media = EncodedMedia(encoded, "mp4")
     return Clip(media, info.num_frames, info.fps, info.height, info.width, warnings)
 

@@ -140,7 +140,7 @@ def _of_text(text: str, path: Path, mark: str, known: Collection[str]) -> Table:
             "and does not begin with the path of a video or picture; --path-column names the column, "
             "--separator what is between columns"
         )
-    if len(fitting) > 1:
+    if len({tuple(read(1, first)) for _, read in fitting}) > 1:
         found = [f"{short(read(1, first)[1:], 40)} ({_option(m)})" for m, read in fitting]
         raise UsageError(f"{path}: the labels of its first line could be {' or '.join(found)}")
     read = fitting[0][1]

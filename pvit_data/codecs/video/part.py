@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import av
@@ -23,6 +23,7 @@ from pvit_data.codecs.video.seeking import front_to_back
 from pvit_data.codecs.video.survey import VideoInfo, survey
 from pvit_data.errors import FormatError
 
+_ORDER_SHOWS = 32  # frames: no encoder holds more back
 _MUXERS = {"mp4": "mp4", "matroska": "webm"}
 
 
@@ -53,6 +54,26 @@ def frame_times(data: bytes) -> Float64[np.ndarray, "n"]:
         if not stream.average_rate:
             raise FormatError("video tells neither times of its frames nor a rate")
         return np.arange(len(listing.pts)) / float(stream.average_rate)
+
+
+def is_seekable(data: bytes, frames: range) -> bool:
+    """Whether frames can be sought without a look at all that comes before them.
+
+    So it is if the key frame before them needs nothing that comes earlier, and the first frames of the file come in the
+    order of their times: files whose times were made up show that at once. For others `survey` finds it out.
+
+    Raises:
+        FormatError: if the bytes are not a video of an allowed container and codec.
+    """
+    with reported("read"), open_video(data) as container:
+        listing = list_frames(container, closed=True)
+        if not listing.exact or frames.start >= len(listing.pts):
+            return False
+        keys = [n for n in range(frames.start + 1) if listing.is_key[n]]
+        if not keys or listing.pts[keys[-1]] not in listing.closed:
+            return False
+        came = [picture.pts for picture in islice(front_to_back(data), _ORDER_SHOWS)]
+        return came == listing.pts[: len(came)]
 
 
 def copy_part(data: bytes, frames: range) -> bytes | None:

@@ -32,7 +32,11 @@ def _layer_flags() -> list[Flag]:
 
 def _engine_flags(holdout: float) -> list[Flag]:
     """What every conversion can be told, whatever its source."""
-    what, how = "What is converted", "How it is run"
+    return _flags_of_content(holdout) + _flags_of_work()
+
+
+def _flags_of_content(holdout: float) -> list[Flag]:
+    what = "What is converted"
     return [
         Flag("limit", int, 0, "at most so many samples; 0: all", what, 0),
         Flag("filter", _MANY, (), "only keys or groups like this, e.g. ai_001_*", what),
@@ -65,6 +69,12 @@ def _engine_flags(holdout: float) -> list[Flag]:
             "append", bool, False, "also convert groups that came to ROOT since the last time", what
         ),
         Flag("overwrite", bool, False, "remove this source from OUT first", what),
+    ]
+
+
+def _flags_of_work() -> list[Flag]:
+    how = "How it is run"
+    return [
         Flag("workers", int, 0, "processes; 0: one per core where it pays", how, 0),
         Flag(
             "scheduler",
