@@ -148,6 +148,13 @@ class Converter(ABC, Generic[OptionsT]):
         """What is said of the source that is made: `info`, unless it depends on the options."""
         return self.info
 
+    def identity(self) -> dict[str, Any]:
+        """What decides the shards besides the options, as JSON values; a conversion continues only where it is equal.
+
+        For example the classes, where they are read from the raw data and samples are planned with their numbers.
+        """
+        return {}
+
     @abstractmethod
     def spaces(self) -> dict[str, LabelSpace]:
         """Label spaces of the samples, by field (`"segm"`, `"boxes"`, `"action"`)."""

@@ -20,6 +20,7 @@ from pvit_data.errors import UsageError
 from pvit_data.format.manifest import BaseRef
 from pvit_data.format.names import LAYERS
 from pvit_data.storage.files import is_litter, open_regular
+from pvit_data.words import short
 
 PLAN_VERSION = 1
 
@@ -53,6 +54,7 @@ def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
         "filters": list(settings.filters),
         "encodings": dict(sorted(settings.encodings.items())),
         **anew,
+        **converter.identity(),
     }
 
 
@@ -102,7 +104,7 @@ def require_equal(
         UsageError: naming every setting that differs, with both values.
     """
     differences = [
-        f"{name}: {a!r} there, {b!r} now"
+        f"{name}: {_told(a, b)}"
         for name, a, b in _differences(_renamed(old), _renamed(new))
         if name not in ignoring
     ]
@@ -111,6 +113,17 @@ def require_equal(
             f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
             "--overwrite to convert the source again"
         )
+
+
+def _told(a: Any, b: Any) -> str:
+    """Both values; of lists what is in one of them only."""
+    if not (isinstance(a, list) and isinstance(b, list)) or sorted(map(str, a)) == sorted(
+        map(str, b)
+    ):
+        return f"{a!r} there, {b!r} now"
+    gone, new = [v for v in a if v not in b], [v for v in b if v not in a]
+    told = [f"{short(gone)} is gone"] if gone else []
+    return " and ".join([*told, f"{short(new)} is new"] if new else told)
 
 
 def _renamed(identity: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class VideosConverter(Converter[VideosOptions]):
     @cached_property
     def _videos(self) -> Videos:
         return find_videos(self.root, self.options)
+
+    def identity(self) -> dict[str, Any]:
+        """The names of the classes: samples are planned with their numbers."""
+        classes = self._videos.classes
+        return {} if classes is None else {"classes": list(classes.names)}
 
     def spaces(self) -> dict[str, LabelSpace]:
         """The classes of all rows, or of the class file; none where nothing is labelled."""

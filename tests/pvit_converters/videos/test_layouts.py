@@ -17,6 +17,7 @@ import pvit_data
 from pvit_converters.engine.plan import Settings, select
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.videos import VideosConverter, VideosOptions
+from pvit_data.errors import UsageError
 from pvit_data.format.receipts import read_source
 from pvit_data.storage.storage import Storage
 from tests.pvit_data.odd_videos import B_FRAMES, encode, numbers, picture
@@ -240,3 +241,19 @@ def test_resume_append_and_a_corrected_table(raw: Path, tmp_path: Path) -> None:
     assert run().converted == 40, "the plan stands until --append"
     assert run(append=True).converted == COUNT
     assert all(p.read_bytes() == data for p, data in before.items()), "finished shards stay"
+
+
+def test_a_new_class_is_not_appended(raw: Path, tmp_path: Path) -> None:
+    """Class ids are the places of sorted names: a new one would change what finished shards mean."""
+    table = tmp_path / "clips.csv"
+    table.write_text(f"path,label\n{name_of(0)},b\n{name_of(1)},c\n")
+    options = VideosOptions(name="mine", table=table)
+    convert(Job(VideosConverter, raw, str(tmp_path / "out"), options))
+    before = sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file())
+    table.write_text(f"path,label\n{name_of(0)},b\n{name_of(1)},c\n{name_of(2)},a\n")
+    for append in (False, True):
+        with pytest.raises(UsageError, match=r"classes: \['a'\] is new.*--overwrite"):
+            convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, append=append))
+    assert sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()) == before
+    report = convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, overwrite=True))
+    assert report.converted == 3
