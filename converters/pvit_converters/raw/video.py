@@ -59,6 +59,8 @@ def clip_of(
     data: bytes, where: Path | str, *, copy_video: bool = False, rescue: bool = True
 ) -> Clip:
     """As `read_clip`, from the bytes of a file; `where` names it in messages."""
+    if not data:
+        raise SourceError(f"{where}: is empty; get it again", reason="corrupt-video")
     try:
         return _clip(data, copy_video, rescue)
     except FormatError as error:

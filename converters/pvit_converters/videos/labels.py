@@ -17,6 +17,7 @@ from pvit_data.sample.limits import MAX_IDS
 from pvit_data.words import counted, did_you_mean, short
 
 MAX_BYTES = 1 << 24
+_DIGITS = 7  # of which the number of a class has fewer
 _NUMBERED = re.compile(r"(\d{1,6})(?:\s*[,;\t]\s*|\s+)(\S.*)")
 
 
@@ -81,7 +82,7 @@ def find_classes(labels: Iterable[str], options: VideosOptions) -> Classes:
         UsageError: if labels are numbers and nobody says of what, or the file of classes is none.
     """
     given = set(labels)
-    are_numbers = bool(given) and all(label.isdecimal() and len(label) < 7 for label in given)
+    are_numbers = bool(given) and all(map(_is_number, given))
     if options.classes is not None:
         return _of_file(options.classes, given, are_numbers, options)
     if options.labels == "ids":
@@ -95,9 +96,13 @@ def find_classes(labels: Iterable[str], options: VideosOptions) -> Classes:
     return Classes(tuple(sorted(given, key=(lambda t: (int(t), t)) if are_numbers else None)))
 
 
+def _is_number(label: str) -> bool:
+    return label.isdecimal() and len(label) < _DIGITS
+
+
 def _of_numbers(given: set[str], are_numbers: bool) -> Classes:
     if given and not are_numbers:
-        odd = next(label for label in sorted(given) if not label.isdecimal())
+        odd = next(label for label in sorted(given) if not _is_number(label))
         raise UsageError(f"--labels ids: label {short(odd)} is no number of a class")
     most = max(map(int, given), default=-1)
     if most >= MAX_IDS:
@@ -158,5 +163,5 @@ def _of_json(values: object) -> dict[int, str]:
             return {int(number): name.strip() for number, name in values.items()}
         found = {int(number): str(name).strip() for name, number in values.items()}
         return found if len(found) == len(values) else {}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return {}

@@ -117,8 +117,23 @@ def _parquet(data: bytes, path: Path, known: Collection[str]) -> Table:
     names = [name for name in table.names if name.strip().lower() in known]
     if not names:
         return Table(path, tuple(table.names), [])
-    columns = [table.read(name).to_pylist() for name in names]
+    columns = [_values(table, name, path) for name in names]
     return Table(path, tuple(names), list(enumerate(zip(*columns, strict=True), 1)))
+
+
+def _values(table: ParquetTable, name: str, path: Path) -> list[Any]:
+    column = table.read(name)
+    if len(column) != table.num_rows:
+        raise UsageError(
+            f"{path}: column {name} has {len(column)} rows, the table {table.num_rows}"
+        )
+    try:
+        values: list[Any] = column.to_pylist()
+    except Exception as error:  # of whatever the type of the column needs
+        raise UsageError(
+            f"{path}: column {name} is {column.type}, expected texts or numbers"
+        ) from error
+    return values
 
 
 def _of_text(text: str, path: Path, mark: str, known: Collection[str]) -> Table:

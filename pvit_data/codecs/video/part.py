@@ -42,12 +42,15 @@ def frame_times(data: bytes) -> Float64[np.ndarray, "n"]:
     """When each frame is shown, in seconds from the first one; no frame is decoded.
 
     Raises:
-        FormatError: if the bytes are not a video of an allowed container and codec, or it tells neither times nor rate.
+        FormatError: if the bytes are not a video of an allowed container and codec, it has no frame, or tells neither
+            times nor rate.
     """
     with reported("read"), open_video(data) as container:
         stream = container.streams.video[0]
         listing = list_frames(container)
-        if listing.exact and listing.pts:
+        if not listing.pts:
+            raise FormatError("video has no frame")
+        if listing.exact:
             pts = np.array(listing.pts, np.int64)
             times: Float64[np.ndarray, "n"] = (pts - pts[0]) * float(stream.time_base)
             return times
