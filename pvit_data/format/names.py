@@ -17,6 +17,11 @@ _FOLDER = rf"(?:{LAYERS}/)?[a-z0-9_-]{{1,40}}"
 FOLDER_NAME = re.compile(rf"{_FOLDER}\Z")
 """The folder of a source or a layer."""
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What people call splits."""
 PER_FOLDER = 3000
 """Shards of each split in a folder."""
 PART_FOLDER = r"part-\d{5,9}"
@@ -58,6 +63,15 @@ class Place(NamedTuple):
     folder: str
     split: str
     number: int
+
+
+def split_named(name: str) -> str | None:
+    """The split that somebody calls so, or None.
+
+    >>> split_named("Validation"), split_named("train2017"), split_named("training day")
+    ('val', 'train', None)
+    """
+    return SPLIT_WORDS.get(name.strip().lower().rstrip("0123456789"))
 
 
 def place_of(name: str) -> Place:

@@ -111,21 +111,21 @@ class Job:
     base: str = ""
 
     @property
-    def source(self) -> str:
-        """Name of the source."""
+    def name(self) -> str:
+        """Name of the converter."""
         return self.converter.info.name
 
 
 def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     """The declaration of the source, or of the layer, that goes into the manifest."""
-    info = converter.info
+    info = converter.source()
     values: dict[str, Any] = {
         "name": info.name,
         "title": info.title,
         "licence": info.licence,
         "redistributable": info.redistributable,
         "citation": info.citation,
-        "converter": info.name,
+        "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
         "spaces": converter.spaces(),
@@ -137,6 +137,17 @@ def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     if isinstance(converter, LayerConverter):
         return layer_spec(converter, values)
     return SourceSpec(**values)
+
+
+def require_reencoding(job: Job, converter: Converter[Any]) -> None:
+    """Refuses other sizes and rates of pictures where annotations would no longer fit them.
+
+    Raises:
+        UsageError: naming these.
+    """
+    if job.settings.reencoding is not None:
+        info = converter.source()
+        job.settings.reencoding.require_fit(info.name, info.produces)
 
 
 def convert(job: Job, progress: Progress | None = None) -> Report:
@@ -169,6 +180,7 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         converter = make_converter(job.converter, job.root, job.options, job.base)
         spec = source_spec(job, converter)
         encoding_of(spec, "train")  # refuses unknown encodings before any work
+        require_reencoding(job, converter)
         storage = Storage(job.out)
         plan, listing, notes = _plan(job, converter, storage)
         # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
@@ -324,6 +336,7 @@ def _tasks(
             unlisted={i.key: unlisted[i.key] for i in items if i.key in unlisted},
             follow_links=job.follow_links,
             base=base,
+            reencoding=job.settings.reencoding,
         )
 
 
@@ -428,8 +441,8 @@ def require_success(job: Job, report: Report) -> None:
         where = f"{job.out.rstrip('/')}/{report_name(report.source)}"
         listed = f", the list is in {where}" if is_stored else ""
         raise SourceError(
-            f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
-            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
+            f"{report.num_failed} of {report.num_failed + report.converted} samples of {report.source} failed, "
+            f"more than --max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
             f"first: {report.failures[0].message}"
         )
     if not report.complete and job.num_tasks == 1:
