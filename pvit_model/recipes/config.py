@@ -51,6 +51,9 @@ class DataConfig(Strict):
         default=False,
         description="train on samples under one name that are held out under another",
     )
+    eval_split: Literal["val", "test"] = Field(
+        default="val", description="split of the downstream that a run validates on"
+    )
     crops: int = Field(
         default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
     )

@@ -130,6 +130,7 @@ class Task(ABC, Generic[Own]):
         main: the metric that stands for all of them in a line.
         lower_is_better: metrics of which less is better; the loss always is.
         chance: the metric that says what guessing gives in `main`; "" for none.
+        can_mix: whether targets of two clips can be averaged, see `as_weights`.
     """
 
     options: ClassVar[type[TaskOptions]] = TaskOptions
@@ -137,6 +138,7 @@ class Task(ABC, Generic[Own]):
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     chance: ClassVar[str] = ""
+    can_mix: ClassVar[bool] = False
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:
@@ -170,6 +172,10 @@ class Task(ABC, Generic[Own]):
     def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
         """A prediction in the layout of the target: what is measured and drawn."""
         return prediction
+
+    def as_weights(self, value: Shaped[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:
+        """Classes as weights over all ids, whose averages `loss` takes, too; of tasks that `can_mix`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot mix")
 
     def constant(self, num_ids: int, options: Own) -> Constant | None:
         """A fresh constant predictor of one target, by default its mean; None where comparing with one says nothing."""

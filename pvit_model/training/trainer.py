@@ -35,6 +35,7 @@ from pvit_model.runs.resume import start_of
 from pvit_model.training import optim, sharded
 from pvit_model.training.build import announcement, build_network
 from pvit_model.training.engine import make_accelerator, release
+from pvit_model.training.mixup import mixer_of
 from pvit_model.training.progress import Clock, Progress, TrainResult, seed_all, step_seed
 from pvit_model.training.signals import StopRequest
 from pvit_model.training.step import StepOptions, Stepper, StepResult
@@ -101,6 +102,7 @@ class Trainer:
         clips = 2 if fast_dev_run else run.eval_clips
         self.validator = Validator(plan, self.accelerator, clips, out)
         self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
+        self.mixer = mixer_of(plan)
 
     def _step_options(self) -> StepOptions:
         optim = self.config.optim
@@ -260,7 +262,8 @@ class Trainer:
         optim.set_lr(
             self.optimizer, optim.lr_at(step, self.plan.num_steps, peak, self.config.optim)
         )
-        result = self.stepper.step(batch.to(self.accelerator.device, non_blocking=True), stop)
+        batch = batch.to(self.accelerator.device, non_blocking=True)
+        result = self.stepper.step(batch if self.mixer is None else self.mixer(batch), stop)
         if self.ema and not result.skipped:
             self.ema.update(self.network, step)
         self.progress.step += 1
