@@ -17,7 +17,8 @@ from pvit_data.looking import pictures as draw
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import ACTION, get_task
-from pvit_model.using.predict import first_outputs, shown_frame
+from pvit_model.using.answers import shown_frame
+from pvit_model.using.predict import first_outputs
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset

@@ -130,6 +130,8 @@ class Task(ABC, Generic[Own]):
         main: the metric that stands for all of them in a line.
         lower_is_better: metrics of which less is better; the loss always is.
         chance: the metric that says what guessing gives in `main`; "" for none.
+        axes: of an answer of one clip, by name.
+        unit: of its values, in words.
         can_mix: whether targets of two clips can be averaged, see `as_weights`.
     """
 
@@ -138,6 +140,8 @@ class Task(ABC, Generic[Own]):
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     chance: ClassVar[str] = ""
+    axes: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[str] = ""
     can_mix: ClassVar[bool] = False
 
     @abstractmethod
