@@ -196,6 +196,9 @@ class RunConfig(Strict):
         description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of torch; 0: its default")
+    log: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        default=("tensorboard",), description="where the numbers of metrics.jsonl go, too"
+    )
     log_every: int = Field(default=10, ge=1, description="steps between log lines")
     eval_every: int = Field(
         default=0, ge=0, description="steps between validations; 0: once per epoch and at the end"

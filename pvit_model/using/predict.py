@@ -226,8 +226,8 @@ def predict_many(
         progress: told how many of how many are done.
 
     Raises:
-        SourceError: if a video cannot be read, and nobody is told instead.
-        UsageError, FormatError: if there is no video, or no model.
+        SourceError: if there is no video, or one cannot be read and nobody is told instead.
+        UsageError, FormatError: if there is no model.
 
     Example:
         >>> for prediction in predict_many(["video.mp4", "shards"], "RUN", split="val"):

@@ -101,13 +101,13 @@ def find_videos(
         source, split: which samples of shards.
 
     Raises:
-        UsageError: if a place holds no video.
+        SourceError: if a place holds no video.
     """
     found: list[Video] = []
     for place in places:
         mine = list(_found(place, source, split))
         if not mine:
-            raise UsageError(
+            raise SourceError(
                 f"no video in '{place}'; expected a file, a folder, a pattern, or shards"
             )
         found += mine

@@ -13,7 +13,7 @@ from PIL import Image
 import pvit_data
 from pvit_cli.model import main
 from pvit_data.codecs.video import encode_video
-from pvit_data.errors import SourceError, UsageError
+from pvit_data.errors import SourceError
 from pvit_model.using import predict as predicting
 from pvit_model.using.predict import predict, predict_many
 from pvit_model.using.videos import find_videos
@@ -46,9 +46,9 @@ def test_what_places_mean(folder: Path, shards: list[str]) -> None:
     keys = pvit_data.open(shards[0], split="val").column("key").tolist()
     assert [video.where for video in find_videos([shards[0]], split="val")] == keys
     (folder / "none").mkdir()
-    with pytest.raises(UsageError, match=r"no video in '.*/none'"):
+    with pytest.raises(SourceError, match=r"no video in '.*/none'"):
         find_videos([str(folder / "none")])
-    with pytest.raises(UsageError, match=r"no video in '.*\*\.webm'"):
+    with pytest.raises(SourceError, match=r"no video in '.*\*\.webm'"):
         find_videos([f"{folder}/*.webm"])
 
 
