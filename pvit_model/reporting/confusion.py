@@ -129,7 +129,7 @@ def confusion_picture(
     wide = math.ceil(max((font.getlength(text) for text in labels), default=0)) + 8
     left, top = MARGIN + LETTER + 8 + wide, 3 * MARGIN + LETTER + wide
     side = cell * len(used)
-    width = max(left + side + MARGIN, math.ceil(font.getlength(title)) + 2 * MARGIN, left + 260)
+    width = max(left + side + MARGIN, math.ceil(font.getlength(title)) + 2 * MARGIN, left + 290)
     image = Image.new("RGB", (width, top + side + 4 * MARGIN + BAR), GROUND)
     draw = ImageDraw.Draw(image)
     draw.text((MARGIN, MARGIN), title, INK, font, anchor="lm")

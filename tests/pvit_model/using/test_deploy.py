@@ -73,24 +73,18 @@ def test_generated_code_agrees(video: torch.Tensor) -> None:
         torch.testing.assert_close(compiled(video).logits, model(video).logits, atol=1e-4, rtol=0)
 
 
-def test_the_command_writes_programs(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_classifier(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What another program reads gives the network's own answer, and the folder says how to feed it."""
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     network, inference = load_model(str(run_folder))
     clip = torch.randn(
-        2, 3, inference.clip.num_frames, *inference.clip.size, generator=torch.Generator().manual_seed(0)
+        1, 3, inference.clip.num_frames, *inference.clip.size, generator=torch.Generator().manual_seed(0)
     )
-    with torch.no_grad():
-        expected = network(clip).logits
-    for form, name in (("torchexport", "model.pt2"), ("onnx", "model.onnx")):
-        out = tmp_path / form
-        command = ["export", "--model", str(run_folder), str(out), "--format", form, "--batch", "2"]
-        assert main(command) == 0
-        assert {p.name for p in out.iterdir()} == {name, "inference.json"}
-    found = torch.export.load(tmp_path / "torchexport/model.pt2").module()(clip)
-    assert torch.allclose(found, expected, atol=1e-5)
-    session = runtime.InferenceSession(tmp_path / "onnx/model.onnx")
+    assert main(["export", "--model", str(run_folder), str(tmp_path / "model"), "--format", "onnx"]) == 0
+    assert {p.name for p in (tmp_path / "model").iterdir()} == {"model.onnx", "inference.json"}
+    session = runtime.InferenceSession(tmp_path / "model/model.onnx")
     (logits,) = session.run(["logits"], {"video": clip.numpy()})
-    assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(logits), network(clip).logits, atol=1e-4, rtol=0)
     assert "warning" not in capsys.readouterr().err

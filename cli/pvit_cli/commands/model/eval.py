@@ -122,15 +122,7 @@ def evaluate(
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
     written = _class_tables(reports, per_class)
-    if as_json:
-        print_json(document)
-        return
-    for report in reports:
-        console().print(_table(report))
-        _print_classes(report)
-    say(*(f"wrote {folder}" for folder in written)) if written else None
-    say(*_told(document["findings"])) if diagnose else None
-    say(*notes) if notes else None
+    print_json(document) if as_json else _print(reports, document, written)
 
 
 def _class_tables(reports: Sequence[Any], out: Path | None) -> list[Path]:
@@ -160,6 +152,17 @@ def _print_classes(report: Any) -> None:
             other = f"{r.confused_with} ({r.confused})" if r.confused else ""
             table.add_row(r.name, str(r.videos), f"{r.accuracy:.4g}", other)
         console().print(table)
+
+
+def _print(reports: Sequence[Any], document: dict[str, Any], written: Sequence[Path]) -> None:
+    """The results for people."""
+    for report in reports:
+        console().print(_table(report))
+        _print_classes(report)
+    lines = [f"wrote {folder}" for folder in written]
+    lines += _told(document["findings"]) if "findings" in document else []
+    for line in (*lines, *document["notes"]):
+        say(line)
 
 
 def _told(findings: list[dict[str, Any]]) -> list[str]:

@@ -10,6 +10,52 @@ import typer
 
 from pvit_cli.output import console, say
 
+Out = Annotated[
+    Path,
+    typer.Option(help="Folder of the run: configuration, log, checkpoints, model, report.html."),
+]
+OfShards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shards",
+        help="Folder or URL with shards, written by `pvit-data convert`; give one --shards each. Not needed with "
+        "--resume.",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a recipe (`pvit recipes`), or a YAML file. Default: pvit; with --resume the run's own."
+    ),
+]
+Downstream = Annotated[
+    str | None,
+    typer.Option(
+        help="Source whose actions are learned; all others are auxiliary. Default: the recipe's."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one value of the recipe, e.g. --set optim.lr=1e-4."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        help="Continue the run in --out from its last good checkpoint; --resume --out RUN is enough. A finished "
+        "run may grow: --set optim.steps=N or optim.epochs=N."
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option(help="Replace a run in --out that ended before its first checkpoint.")
+]
+AllowChangedData = Annotated[
+    bool, typer.Option(help="Resume although a source was changed since the run began.")
+]
+FastDevRun = Annotated[
+    bool, typer.Option(help="Two steps and tiny validations: does everything work?")
+]
+DryRun = Annotated[bool, typer.Option(help="Print the plan and stop.")]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -17,54 +63,16 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the run: configuration, log, checkpoints, model, report.html."
-        ),
-    ],
-    shards: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shards",
-            help="Folder or URL with shards, written by `pvit-data convert`; give one --shards each. Not needed with "
-            "--resume.",
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of a recipe (`pvit recipes`), or a YAML file. Default: pvit; with --resume the run's own."
-        ),
-    ] = None,
-    downstream: Annotated[
-        str | None,
-        typer.Option(
-            help="Source whose actions are learned; all others are auxiliary. Default: the recipe's."
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one value of the recipe, e.g. --set optim.lr=1e-4."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            help="Continue the run in --out from its last good checkpoint; --resume --out RUN is enough. A finished "
-            "run may grow: --set optim.steps=N or optim.epochs=N."
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(help="Replace a run in --out that ended before its first checkpoint."),
-    ] = False,
-    allow_changed_data: Annotated[
-        bool, typer.Option(help="Resume although a source was changed since the run began.")
-    ] = False,
-    fast_dev_run: Annotated[
-        bool, typer.Option(help="Two steps and tiny validations: does everything work?")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan and stop.")] = False,
+    out: Out,
+    shards: OfShards = None,
+    recipe: Recipe = None,
+    downstream: Downstream = None,
+    settings: Settings = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    allow_changed_data: AllowChangedData = False,
+    fast_dev_run: FastDevRun = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a model on the sources of one or more shard folders.
 
