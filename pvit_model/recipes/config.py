@@ -19,7 +19,7 @@ from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
-from pvit_data.words import first_problem, nearest, short
+from pvit_data.words import first_problem, nearest, short, shown
 from pvit_model.backbones import DEFAULT
 
 
@@ -292,7 +292,9 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
     for key, value in values.items():
         path = f"{prefix}{key}"
         if key not in model.model_fields:
-            raise ConfigError(f"{where}: unknown key '{path}'; did you mean '{_nearest(path)}'?")
+            raise ConfigError(
+                f"{where}: unknown key '{shown(path)}'; did you mean '{_nearest(path)}'?"
+            )
         if section := _section(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(
