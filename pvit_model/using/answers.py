@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from pvit_data.codecs.video import VideoInfo, encode_video
 from pvit_data.looking import pictures as draw
-from pvit_data.storage.files import replacing, write_file
+from pvit_data.storage.files import replacing, utf8, write_file
 from pvit_model.network.inference import Inference
 from pvit_model.tasks import get_task
 from pvit_model.tasks.base import Shown
@@ -137,7 +137,8 @@ def write_scores(
     values = np.stack([*scores]).astype(np.float32)
     names = [space.class_name(i) for i in range(space.first, space.num_ids)]
     columns = [pa.array(values[:, i]) for i in range(space.first, space.num_ids)]
-    table = pa.table([pa.array(videos, pa.string()), *columns], names=["video", *names])
+    shown = [utf8(video).decode() for video in videos]  # names of files need not be text
+    table = pa.table([pa.array(shown, pa.string()), *columns], names=["video", *names])
     with replacing(path) as part:
         pq.write_table(table, part, compression="zstd")
 
