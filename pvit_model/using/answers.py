@@ -139,8 +139,8 @@ def write_scores(
     columns = [pa.array(values[:, i]) for i in range(space.first, space.num_ids)]
     shown = [utf8(video).decode() for video in videos]  # names of files need not be text
     table = pa.table([pa.array(shown, pa.string()), *columns], names=["video", *names])
-    with replacing(path) as part:
-        pq.write_table(table, part, compression="zstd")
+    with replacing(path) as part, part.open("wb") as file:  # whose name Arrow could not encode
+        pq.write_table(table, file, compression="zstd")
 
 
 def overlay_frames(
