@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from pvit_data.clips import colour_jitter, transforms
+from pvit_data.clips import augmentation, colour_jitter, transforms
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
@@ -113,17 +113,21 @@ class ClipReader:
         shown = ((donor, fields) for donor, fields in donors if donor is not None)
         return [(row, frozenset({"rgb", *_reads(labels)})), *shown]
 
-    def train(self, row: int, epoch: int) -> Clip:
-        """The clip of a row in one epoch: random frames, crop, flip and colours.
+    def train(self, row: int, epoch: int, copy: int = 0) -> Clip:
+        """The clip of a row in one epoch: random frames, crop, flip, colours and further augmentation.
+
+        Args:
+            copy: which of several clips of the row in this epoch.
 
         Raises:
             FormatError: if the sample cannot be read.
         """
-        rng = seeded(self.seed, "clip", epoch, self.key(row))
+        rng = seeded(self.seed, "clip", epoch, self.key(row), *([copy] if copy else []))
         viewer = self._viewers[self.source(row)]
         view = viewer.training(self._video(row), self._flip(row), rng, self._centre(row, viewer))
         clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
-        return replace(clip, rgb=colour_jitter.jitter(clip.rgb, viewer.config.colour, rng))
+        rgb = colour_jitter.jitter(clip.rgb, viewer.config.colour, rng)
+        return replace(clip, rgb=augmentation.augment(rgb, viewer.config, rng))
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.

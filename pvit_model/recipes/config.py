@@ -19,7 +19,7 @@ from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
-from pvit_data.words import first_problem, nearest, short
+from pvit_data.words import first_problem, nearest, short, shown
 from pvit_model.backbones import DEFAULT
 
 
@@ -50,6 +50,9 @@ class DataConfig(Strict):
     allow_overlap: bool = Field(
         default=False,
         description="train on samples under one name that are held out under another",
+    )
+    eval_split: Literal["val", "test"] = Field(
+        default="val", description="split of the downstream that a run validates on"
     )
     crops: int = Field(
         default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
@@ -197,6 +200,9 @@ class RunConfig(Strict):
         description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of torch; 0: its default")
+    log: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        default=("tensorboard",), description="where the numbers of metrics.jsonl go, too"
+    )
     log_every: int = Field(default=10, ge=1, description="steps between log lines")
     eval_every: int = Field(
         default=0, ge=0, description="steps between validations; 0: once per epoch and at the end"
@@ -292,7 +298,9 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
     for key, value in values.items():
         path = f"{prefix}{key}"
         if key not in model.model_fields:
-            raise ConfigError(f"{where}: unknown key '{path}'; did you mean '{_nearest(path)}'?")
+            raise ConfigError(
+                f"{where}: unknown key '{shown(path)}'; did you mean '{_nearest(path)}'?"
+            )
         if section := section_of(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(

@@ -132,6 +132,9 @@ class Task(ABC, Generic[Own]):
         chance: the metric that says what guessing gives in `main`; "" for none.
         facts: entries of a result that say on what, or beside what, it was measured; they are no metrics.
         units: of metrics that have one.
+        axes: of an answer of one clip, by name.
+        unit: of its values, in words.
+        can_mix: whether targets of two clips can be averaged, see `as_weights`.
     """
 
     options: ClassVar[type[TaskOptions]] = TaskOptions
@@ -141,6 +144,9 @@ class Task(ABC, Generic[Own]):
     chance: ClassVar[str] = ""
     facts: ClassVar[frozenset[str]] = frozenset()
     units: ClassVar[Mapping[str, str]] = {}
+    axes: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[str] = ""
+    can_mix: ClassVar[bool] = False
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:
@@ -196,6 +202,10 @@ class Task(ABC, Generic[Own]):
     def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
         """A prediction in the layout of the target: what is measured and drawn."""
         return prediction
+
+    def as_weights(self, value: Shaped[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:
+        """Classes as weights over all ids, whose averages `loss` takes, too; of tasks that `can_mix`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot mix")
 
     def constant(self, num_ids: int, options: Own) -> Constant | None:
         """A fresh constant predictor of one target, by default its mean; None where comparing with one says nothing."""

@@ -43,6 +43,8 @@ class DepthTask(Task[DepthOptions]):
     options = DepthOptions
     weight = 0.5
     main = "rmse"
+    axes = ("frame", "row", "column")
+    unit = "metres along the optical axis"
     lower_is_better = frozenset({"rmse", "absrel"})
     units: ClassVar[Mapping[str, str]] = {"rmse": "m"}
 

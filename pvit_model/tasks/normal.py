@@ -39,6 +39,10 @@ class NormalTask(Task[NormalOptions]):
     options = NormalOptions
     weight = 0.5
     main = "mean_deg"
+    axes = ("frame", "row", "column", "xyz")
+    unit = (
+        "unit vectors, in the axes that the model was trained in: inference.json, clip.normal_axes"
+    )
     lower_is_better = frozenset({"mean_deg"})
     units: ClassVar[Mapping[str, str]] = {"mean_deg": "degrees"}
 

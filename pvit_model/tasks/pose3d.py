@@ -41,6 +41,8 @@ class Pose3dTask(Task[Pose3dOptions]):
     options = Pose3dOptions
     weight = 3.0
     main = "mpjpe_mm"
+    axes = ("frame", "joint", "xyz")
+    unit = "metres from the pelvis, x right, y down, z forward; joints of Kinect v2"
     lower_is_better = frozenset({"mpjpe_mm"})
     units: ClassVar[Mapping[str, str]] = {"mpjpe_mm": "mm"}
 

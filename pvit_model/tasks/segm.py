@@ -30,6 +30,8 @@ class SegmTask(Task[TaskOptions]):
     weight = 0.1
     main = "miou"
     facts = frozenset({"classes"})
+    axes = ("frame", "row", "column")
+    unit = "class ids of the label space"
 
     def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, K, T', h, w) scores per label space; no output layer where no space is configured."""
