@@ -44,6 +44,7 @@ class ClipConfig(BaseModel):
         tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
         samplers: clip sampler by source; a source not named has the one that its manifest declares, else the
             published one of its name, else `default_sampler`.
+        default_sampler: of sources that none of these knows.
         rate: frame step of the samplers that have one.
         jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
         area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.

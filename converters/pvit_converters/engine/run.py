@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pvit_converters.engine.executors.cluster import Scheduler, on_cluster
 from pvit_converters.engine.executors.deaths import GIVEN_UP
 from pvit_converters.engine.executors.here import Executor, run_here
 from pvit_converters.engine.executors.processes import on_processes
+from pvit_converters.engine.executors.ticks import Progress, Ticks
 from pvit_converters.engine.identity import (
     fingerprint,
     make_identity,
@@ -67,7 +67,6 @@ from pvit_data.writing import finish
 from pvit_data.writing.room import require_room
 from pvit_data.writing.shard import encoding_of
 
-Progress = Callable[[int, int], None]
 SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the time that starting several takes
 
 
@@ -292,7 +291,7 @@ def _write_shards(
     done = {(r.split, r.number) for r in receipts if not _is_open(job, r)}
     todo = [shard for shard in mine if (shard.split, shard.number) not in done]
     total = sum(shard.samples for shard in mine)
-    count = _Counter(progress, total - sum(shard.samples for shard in todo), total)
+    count = Ticks(progress, total - sum(shard.samples for shard in todo), total)
     if job.num_tasks == 1:
         remove_leftovers(storage, spec.folder)
     if not todo:
@@ -341,7 +340,7 @@ def _tasks(
 
 
 def _execute(
-    job: Job, shards: Sequence[PlannedShard], tasks: Iterable[Task], count: _Counter
+    job: Job, shards: Sequence[PlannedShard], tasks: Iterable[Task], count: Ticks
 ) -> list[str]:
     """Has the tasks of these shards done; returns notes about those that had to be given up."""
     total, tried, failed = sum(shard.samples for shard in shards), 0, 0
@@ -378,24 +377,6 @@ def _worthwhile(shards: Sequence[PlannedShard]) -> int:
 
 def _is_open(job: Job, receipt: Receipt) -> bool:
     return bool(receipt.skipped) and (job.retry_failed or receipt.samples == 0)
-
-
-class _Counter:
-    """Adds up ticks, from whichever thread, and passes the sum on."""
-
-    def __init__(self, progress: Progress, done: int, total: int) -> None:
-        self._progress, self._done, self._total = progress, done, total
-        self._lock = threading.Lock()
-        progress(done, total)
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._done = min(self._done + count, self._total)
-            self._progress(self._done, self._total)
-
-    def complete(self) -> None:
-        """Messages of a cluster's workers may come late or, after a death, twice."""
-        self._progress(self._total, self._total)
 
 
 def _finish(

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pvit_data.reading.foreign_index import index_foreign
 
 import pvit_data
 from pvit_data.bridges.runs import Run, cut, runs_of
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, StorageError, UsageError
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.sample.sample import Actions, Camera
 from tests.pages import DOCS
 from tests.pvit_data.range_server import serve
