@@ -98,7 +98,7 @@ def _objects(data: bytes, text: str, path: Path) -> list[Any]:
 
 
 def _of_objects(values: list[Any], path: Path) -> Table:
-    if not values or not all(isinstance(value, dict) for value in values):
+    if not any(values) or not all(isinstance(value, dict) for value in values):
         raise UsageError(
             f'{path}: expected a list of objects, [{{"path": ..., "label": ...}}, ...]'
         )

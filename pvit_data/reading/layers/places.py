@@ -42,12 +42,12 @@ class FoundSource:
         labels: of a protocol, the labels that it declares in place of its base's.
     """
 
-    url: str
+    url: str = field(repr=False)  # which may hold a password
     name: str
     ds: ShardDataset
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = field(default=(), repr=False)
     over: str = ""
-    pictures: str = ""
+    pictures: str = field(default="", repr=False)
     labels: tuple[str, ...] = ()
 
     def presence(self, split: str) -> str:

@@ -369,7 +369,7 @@ from pvit_data.validate import units
 storage.SETTLED_NS = -1
 real = units.check_file
 def slow(*arguments):
-    time.sleep(0.15)
+    time.sleep(0.3)
     return real(*arguments)
 units.check_file = slow
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def test_exported_programs_agree(video: torch.Tensor, tmp_path: Path) -> None:
     torch.testing.assert_close(program.module()(video), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
 def test_onnx_agrees(video: torch.Tensor, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
