@@ -21,7 +21,7 @@ from pvit_model.using.source_report import SourceReport
 GROUND, INK, SOFT, FULL = (255, 255, 255), (25, 25, 25), (120, 120, 120), (24, 78, 156)
 LARGEST, READABLE, SIDE = 34, 13, 900
 """Pixels: most of a cell, least of one with a name beside it, and what the matrix of many classes is as wide as."""
-LONGEST, MARGIN, LETTER, BAR = 26, 16, 12, 14
+LONGEST, MARGIN, LETTER, BAR = 40, 16, 12, 14
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,10 @@ def confusion_picture(
 
 
 def _short(name: str) -> str:
+    """The name without its middle, if it is long: classes often begin alike."""
     text = "".join(c if c.isprintable() else "?" for c in name)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _shade(share: float) -> tuple[int, int, int]:
