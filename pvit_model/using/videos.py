@@ -30,7 +30,7 @@ SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".3gp", ".ts", ".wmv", ".jpg", ".jpeg")
 )  # fmt: skip
 """Of files that are taken from a folder; a file that is named may be called anything."""
-EXPECTED = "expected a video file (mp4, webm, avi)"
+EXPECTED = "expected a video file (mp4, mov, webm, mkv, avi) or a photo (jpg), or a folder of them"
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
         reason = error.strerror or str(error)
         raise SourceError(f"{path}: {reason}; {EXPECTED}", reason="missing-file") from None
     if not data:
-        raise SourceError(f"{path}: the file is empty; expected a video (mp4, webm, avi)")
+        raise SourceError(f"{path}: the file is empty; expected a video (mp4, mov, webm, mkv, avi)")
     try:
         return data, _facts(data)
     except FormatError as error:
         raise SourceError(
-            f"{path}: {error}; expected a video (mp4, webm, avi) that FFmpeg can decode"
+            f"{path}: {error}; expected a video (mp4, mov, webm, mkv, avi) that FFmpeg can decode"
         ) from None
 
 

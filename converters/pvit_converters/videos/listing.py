@@ -74,9 +74,10 @@ def find_videos(root: Path, options: VideosOptions) -> Videos:
     rows, notes = _all_rows(root, options)
     labels = {label for row, _ in rows for label in row.labels}
     classes = find_classes(labels, options) if labels else None
-    clips, absent = _clips(rows, Finder(root, options))
+    clips, absent, told = _clips(rows, Finder(root, options))
     if not clips:
         raise SourceError(_nothing(root, rows, absent))
+    notes += told
     if classes is not None:
         notes += _told(clips, classes)
     listing = Listing(_items(clips, classes, options), dict(absent), notes)
@@ -106,20 +107,24 @@ def _all_rows(root: Path, options: VideosOptions) -> tuple[list[tuple[Row, str]]
 
 def _clips(
     rows: Iterable[tuple[Row, str]], finder: Finder
-) -> tuple[dict[Place, Clip], Counter[str]]:
+) -> tuple[dict[Place, Clip], Counter[str], list[str]]:
+    """The clips that are there, how many are not and why, and notes on the first of each."""
     clips: dict[Place, Clip] = {}
     absent = Counter[str]()
+    first: dict[str, Row] = {}
     for row, table in rows:
+        why = _ABSENT
         try:
             found = finder.find(row.path, table, row.where)
         except SourceError:
-            absent[_ELSEWHERE] += 1
-            continue
-        if found is None:
-            absent[_ABSENT] += 1
-        else:
+            found, why = None, _ELSEWHERE
+        if found is not None:
             _add(clips, row, found)
-    return clips, absent
+            continue
+        absent[why] += 1
+        first.setdefault(why, row)
+    told = [f"{why}: the first is {shown(row.path)} of {row.where}" for why, row in first.items()]
+    return clips, absent, told
 
 
 def _add(clips: dict[Place, Clip], row: Row, found: Found) -> None:

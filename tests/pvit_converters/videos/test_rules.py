@@ -117,7 +117,10 @@ def test_paths_in_two_places(tmp_path: Path) -> None:
         listed(root, **options)
     assert len(listed(root, **options, paths="table")) == 2
     converter = VideosConverter(root, VideosOptions(name="x", paths="root", **options))
-    assert converter.list_items().absent == {"file not present": 1}
+    listing = converter.list_items()
+    assert listing.absent == {"file not present": 1}
+    assert listing.notes[1].startswith("file not present: the first is b.mp4 of ")
+    assert listing.notes[1].endswith("line 3")
 
 
 def test_several_labels_are_actions(tmp_path: Path) -> None:
