@@ -92,7 +92,7 @@ class ShardDataset(Sequence[Sample]):
     def home_of(self, source: str) -> str:
         """The source whose pictures a source shows: of a protocol its base, else the same."""
         parts = [part for part in self._parts if part.spec.name == source]
-        plain = (part.part if isinstance(part, RenumberedPart) else part for part in parts)
+        plain = (part.base if isinstance(part, RenumberedPart) else part for part in parts)
         own = next((part for part in plain if isinstance(part, ProtocolPart)), None)
         return source if own is None else own.bases[0].spec.name
 

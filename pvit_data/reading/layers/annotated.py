@@ -29,6 +29,7 @@ from pvit_data.reading.layers.fields import (
 )
 from pvit_data.reading.layers.joining import NONE, Joined
 from pvit_data.reading.part import DatasetPart, Fetched, Request
+from pvit_data.reading.part_view import PartView
 from pvit_data.sample.sample import Sample
 
 
@@ -65,7 +66,7 @@ class Attached:
         return values
 
 
-class AnnotatedPart:
+class AnnotatedPart(PartView):
     """The samples of a part with the fields of layers; see `DatasetPart`.
 
     Args:
@@ -77,12 +78,10 @@ class AnnotatedPart:
     def __init__(
         self, base: DatasetPart, layers: Sequence[Attached], notes: tuple[str, ...] = ()
     ) -> None:
-        self.notes = notes
-        self.storage = base.storage
-        self.base, self._attached, self.split = base, tuple(layers), base.split
+        self._notes, self._attached = notes, tuple(layers)
         giving = {f: layer for layer in self._attached for f in given_with(layer.fields)}
         self.provider = {field: giving[field] for field in FIELDS if field in giving}
-        self.spec = joined_spec(base.spec, self.provider)
+        super().__init__(base, joined_spec(base.spec, self.provider))
 
     @property
     def layers(self) -> Mapping[str, LayerSpec]:
@@ -91,17 +90,9 @@ class AnnotatedPart:
         return {field: layer.spec for field, layer in given if field in layer.fields}
 
     @property
-    def samples(self) -> int:
-        """Their number."""
-        return self.base.samples
-
-    def key(self, row: int) -> str:
-        """The key of a sample."""
-        return self.base.key(row)
-
-    def keys(self) -> Any:
+    def notes(self) -> tuple[str, ...]:
         """See `DatasetPart`."""
-        return self.base.keys()
+        return self._notes
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`: of the base, then of the layers in order."""
