@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked, Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import LayerSpec, SourceSpec
@@ -219,7 +219,8 @@ class ShardDataset(Sequence[Sample]):
         """
         part, _ = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.decode(fetched, self._fields if fields is None else fields, picks, grid, window)
+        asked = Asked(picks, grid, window)
+        return part.decode(fetched, self._fields if fields is None else fields, asked)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.

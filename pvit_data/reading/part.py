@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
@@ -110,14 +110,7 @@ class DatasetPart(Protocol):
     def request(self, row: int, fields: Collection[str] | None) -> Request:
         """What reading these fields of a sample fetches."""
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """Decodes a sample, of which at least these fields were fetched; see `ShardDataset.read`."""
 
 
@@ -310,17 +303,10 @@ class SplitPart:
         record.licence = record.licence or self.spec.licence
         return Fetched(record, {file_of(m, record.rgb_encoding): d for m, d in contents.items()})
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         spaces = self.spec.spaces
-        return decode_sample(fetched.record, fetched.files, fields, frames, spaces, grid, window)
+        return decode_sample(fetched.record, fetched.files, fields, asked, spaces)
 
     def _place(self, member: str, row: int) -> Place | None:
         value = self.index.value

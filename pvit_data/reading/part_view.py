@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.record import Record
 from pvit_data.reading.part import DatasetPart, Fetched, Request
@@ -80,13 +80,6 @@ class PartView:
         """See `DatasetPart`."""
         return self.base.request(row, fields)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
-        return self.base.decode(fetched, fields, frames, grid, window)
+        return self.base.decode(fetched, fields, asked)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import UsageError
 from pvit_data.reading.part import DatasetPart, Fetched
 from pvit_data.reading.part_view import PartView
@@ -136,20 +136,13 @@ class RenumberedPart(PartView):
             return self.column(name, np.array([row])).tolist()[0]
         return super().value(name, row)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """Decodes a sample.
 
         Raises:
             UsageError: if it has a class that is refused.
         """
-        sample = super().decode(fetched, fields, frames, grid, window)
+        sample = super().decode(fetched, fields, asked)
         changed: dict[str, Any] = {"spaces": dict(self.spec.spaces)}
         for field, table in self._tables.items():
             changed |= RULES[field](sample, table)

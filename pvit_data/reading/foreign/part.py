@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import NUMBERS, SAME, VIRTUAL
 from pvit_data.format.manifest import LayerSpec, SourceSpec
@@ -229,18 +229,11 @@ class ForeignPart:
             names |= {file_of(RGB, encoding): name for name in alike[:1]}
         return names
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         record, files = fetched.record, fetched.files
         spaces = self.spec.spaces
-        return decode_sample(record, files, fields, frames, spaces, grid, window, checked=False)
+        return decode_sample(record, files, fields, asked._replace(checked=False), spaces)
 
 
 def _meta(head: bytes | None) -> dict[str, Any]:

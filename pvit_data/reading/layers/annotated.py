@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS
@@ -217,25 +217,18 @@ class AnnotatedPart(PartView):
 
         return Request(base.moves + sum(asked.moves for _, _, asked in more), fetch)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         assert isinstance(fetched, FetchedWithLayers)
         wanted = _wanted(fields)
-        sample = self.base.decode(fetched.own, self._own(wanted), frames, grid, window)
+        sample = self.base.decode(fetched.own, self._own(wanted), asked)
         changed: dict[str, Any] = {}
         numbers, notes = dict(sample.frames), dict(sample.meta.get("layers") or {})
         for number, part, data in fetched.given:
             layer = self._attached[number]
             if not (names := self._of(layer, wanted)):
                 continue
-            given = part.decode(data, names, frames, grid, window)
+            given = part.decode(data, names, asked)
             changed |= {a: getattr(given, a) for name in names for a in attributes(name)}
             numbers |= given.frames
             notes |= {layer.name: given.meta} if given.meta else {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import VIRTUAL
 from pvit_data.format.manifest import LayerSpec, SourceSpec
@@ -172,17 +172,10 @@ class ProtocolPart:
 
         return Request(base.moves + (0 if asked is None else asked.moves), fetch)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         assert isinstance(fetched, FetchedOfProtocol)
-        sample = fetched.part.decode(fetched.own, fields, frames, grid, window)
+        sample = fetched.part.decode(fetched.own, fields, asked)
         changed: dict[str, Any] = {
             "source": self.spec.name,
             "split": self.split,
@@ -190,7 +183,7 @@ class ProtocolPart:
         }
         told = None
         if fetched.told is not None:
-            told = self.own.decode(fetched.told, self.labels, None, None, None)
+            told = self.own.decode(fetched.told, self.labels, Asked())
             changed["meta"] = {**sample.meta, **told.meta}
         for field in self.labels:
             value = None
