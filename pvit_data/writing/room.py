@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -12,6 +13,9 @@ from pvit_data.format.manifest import read_manifest
 from pvit_data.format.names import LAYERS
 from pvit_data.reading.foreign import table as foreign_table
 from pvit_data.storage.storage import Storage
+
+_held = threading.local()
+"""`folders`: those that this thread publishes in."""
 
 
 def require_room(storage: Storage, folder: str) -> None:
@@ -41,17 +45,23 @@ def require_room(storage: Storage, folder: str) -> None:
 
 @contextmanager
 def published_alone(storage: Storage) -> Iterator[None]:
-    """Waits until no other process gives files of a local dataset their names; nothing is left there by it."""
-    if storage.root is None:
+    """Waits until no other process gives files of a local dataset their names; nothing is left there by it.
+
+    Within it the same thread may ask again.
+    """
+    held: set[str] = _held.__dict__.setdefault("folders", set())
+    place = "" if storage.root is None else os.path.realpath(storage.root)
+    if place in held or not os.path.isdir(place):  # behind a URL there are no locks
         yield
         return
     import fcntl
 
-    storage.root.mkdir(parents=True, exist_ok=True)
-    folder = os.open(storage.root, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    held.add(place)
     try:
         with suppress(OSError):  # some network file systems know no locks
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
+        held.remove(place)
         os.close(folder)

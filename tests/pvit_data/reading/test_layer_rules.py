@@ -13,7 +13,10 @@ from pvit_cli.data import main
 from pvit_data import Actions, LabelSpace, Sample, ShardWriter
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.reading.layers.places import find_sources
+from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
+from pvit_data.writing.finish import write_layers, write_manifest
+from pvit_data.writing.room import published_alone
 
 VERBS = LabelSpace("verbs", ("open", "shut", "hit", "run"))
 THINGS = LabelSpace("things", ("cup", "pen"))
@@ -196,3 +199,26 @@ def test_a_folder_of_layers_says_so(tmp_path: Path) -> None:
             pvit_data.open(home, source="clips", layers=[text])
     told = ["split", str(apart), "--source", "few", "--base", str(home), "--name", "half", "--holdout", "50"]
     assert main([*told, "--of", "train"]) in (0, 2)  # two groups by the hash of their names
+
+
+def test_manifests_are_written_one_after_the_other(tmp_path: Path) -> None:
+    """Whoever lists what is there waits for whoever publishes, and the same thread does not wait for itself."""
+    base(tmp_path)
+    layer(tmp_path, "later", a=depth(1))
+    context = multiprocessing.get_context("spawn")
+    with published_alone(Storage(tmp_path)):
+        others = [
+            context.Process(target=write_manifest, args=(tmp_path,)),
+            context.Process(target=write_layers, args=(Storage(tmp_path), ["layers/later"])),
+        ]
+        for process in others:
+            process.start()
+        others[0].join(4)
+        assert [process.exitcode for process in others] == [None, None]
+        assert write_manifest(tmp_path).layers.keys() == {"later"}
+    for process in others:
+        process.join(60)
+        assert process.exitcode == 0
+    with pytest.raises(FormatError, match="has no finished shard"):
+        write_manifest(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
