@@ -19,6 +19,7 @@ from pvit_converters.simulate.world.actions import (
     OTHER_VERBS,
     SHAPES_A,
     SHAPES_B,
+    SIDED_VERBS,
     STYLES,
     VERBS,
     ActionClip,
@@ -31,6 +32,9 @@ from pvit_data.errors import UsageError
 
 FPS = 12
 """Frame rate of the release (spec ssv2, section 1)."""
+
+VIDEOS = "20bn-something-something-v2"
+"""Folder of the videos."""
 
 PRESETS = {
     "tiny": (64, Size(8, 32, 32)),
@@ -54,6 +58,8 @@ TEMPLATES = {
     "put_next_to": "Putting [something] next to [something]",
     "separate": "Moving [something] and [something] away from each other",
     "push": "Pushing [something] with [something]",
+    "push_to_the_right": "Pushing [something] from left to right",
+    "push_to_the_left": "Pushing [something] from right to left",
 }
 """Class templates; a class name is its template without the brackets, as in the release."""
 
@@ -94,9 +100,10 @@ class ClipTruth:
 _SPLITS = ("train", "validation", "test")
 
 
-def _staged(
+def staged(
     task: ClipTask, frames: int, height: int, width: int
 ) -> tuple[ActionClip, np.random.Generator]:
+    """A clip before it is rendered, and the generator that goes on from there."""
     rng = rng_of(task.film.seed, _SPLITS.index(task.split), task.number)
     return action_clip(rng, task.verb, task.film.style, frames, height, width, task.shapes), rng
 
@@ -104,7 +111,7 @@ def _staged(
 def write_clip(task: ClipTask) -> int:
     """Renders, films and writes one video."""
     film, size = task.film, task.film.size
-    clip, rng = _staged(task, size.frames, size.height, size.width)
+    clip, rng = staged(task, size.frames, size.height, size.width)
     frames = develop(render(clip.scene).radiance, rng, film.style.gap)
     task.path.write_bytes(encode(frames, FPS, film.container, film.style.gap))
     return 1
@@ -112,11 +119,12 @@ def write_clip(task: ClipTask) -> int:
 
 def truth_of(task: ClipTask) -> ClipTruth:
     """Verb and shapes of a video, without rendering it: they are drawn before anything that depends on its size."""
-    clip, _ = _staged(task, 1, 8, 8)
+    clip, _ = staged(task, 1, 8, 8)
     return ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
 
 
-def _row(truth: ClipTruth) -> dict[str, object]:
+def row_of(truth: ClipTruth) -> dict[str, object]:
+    """The row of a video in a label file."""
     template = TEMPLATES[truth.verb]
     count = template.count("[")
     things = [
@@ -129,18 +137,19 @@ def _row(truth: ClipTruth) -> dict[str, object]:
     return {"id": truth.id, "label": label, "template": template, "placeholders": things}
 
 
-def _dump(path: Path, value: object) -> None:
+def dump(path: Path, value: object) -> None:
+    """Writes a JSON file."""
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...]) -> None:
     folder.mkdir()
     names = sorted(TEMPLATES[v].replace("[", "").replace("]", "") for v in verbs)
-    _dump(folder / "labels.json", {name: str(i) for i, name in enumerate(names)})
+    dump(folder / "labels.json", {name: str(i) for i, name in enumerate(names)})
     rows = {split: [t for t in truths if t.split == split] for split in _SPLITS}
     for split in ("train", "validation"):
-        _dump(folder / f"{split}.json", [_row(t) for t in rows[split]])
-    _dump(folder / "test.json", [{"id": t.id} for t in rows["test"]])
+        dump(folder / f"{split}.json", [row_of(t) for t in rows[split]])
+    dump(folder / "test.json", [{"id": t.id} for t in rows["test"]])
     answers = [
         f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]
     ]
@@ -159,12 +168,11 @@ def _counts(total: int) -> dict[str, int]:
     return {"train": train, "validation": max(total - train - test, 0), "test": test}
 
 
-def _tasks(
+def clip_tasks(
     root: Path, counts: dict[str, int], verbs: tuple[str, ...], compositional: bool, film: Film
 ) -> list[ClipTask]:
     """The videos of all splits, verbs in turn, under random ids as large as the release's."""
-    folder = root / "20bn-something-something-v2"
-    folder.mkdir()
+    folder = root / VIDEOS
     ids = iter(rng_of(film.seed, 9).permutation(220_847)[: sum(counts.values())] + 1)
     out = []
     for split in _SPLITS:
@@ -186,7 +194,7 @@ def simulate(
     width: int | None = None,
     style: Literal["easy", "default", "hard"] = "default",
     gap: float | None = None,
-    verbs: Literal["downstream", "pretraining", "all"] = "downstream",
+    verbs: Literal["downstream", "pretraining", "all", "sided"] = "downstream",
     compositional: bool = False,
     container: Literal["webm", "mp4"] = "webm",
 ) -> Tree:
@@ -199,11 +207,13 @@ def simulate(
         frames, height, width: another length or size.
         style: `easy`, `default` or `hard` (see `actions.STYLES`).
         gap: 0..1, replaces the style's strength of nuisances.
-        verbs: `downstream` (8 classes), `pretraining` (6 others) or `all`.
+        verbs: `downstream` (8 classes), `pretraining` (6 others), `all` (both), or `sided` (10: downstream and two
+            that a mirror exchanges).
         compositional: shapes of the actor are disjoint between training and validation, per verb group.
         container: `webm` (VP9, as released) or `mp4` (H.264, as re-packed by others).
     """
     choices = {"downstream": VERBS, "pretraining": OTHER_VERBS, "all": VERBS + OTHER_VERBS}
+    choices["sided"] = VERBS + SIDED_VERBS
     if style not in STYLES or verbs not in choices or container not in ("webm", "mp4"):
         raise UsageError(
             f"simulate ssv2: style '{style}', verbs '{verbs}', container '{container}': expected style one of "
@@ -218,14 +228,15 @@ def simulate(
         if v is not None
     }
     root = fresh(job.out)
-    tasks = _tasks(
+    (root / VIDEOS).mkdir()
+    tasks = clip_tasks(
         root, counts, choices[verbs], compositional, Film(job.seed, look, size, container)
     )
     truths = [truth_of(t) for t in tasks]
     _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), choices[verbs])
     if job.truth is not None:
         job.truth.mkdir(parents=True, exist_ok=True)
-        _dump(job.truth / "clips.json", [asdict(t) for t in truths])
+        dump(job.truth / "clips.json", [asdict(t) for t in truths])
     spread(write_clip, tasks, job)
     return Tree(root, len(tasks), counts)
 
