@@ -1,7 +1,7 @@
 """Writes SomethingElse's split and box files beside a simulated Something-Something V2 (spec something-else).
 
-`ssv2/` is a tree for the converter of that name. Boxes are those of the rendered actor and partner, and hands beside the
-actor that are in no picture. Traps sit in fixed places (`TRAPS`). Truth: `splits.json` and `boxes.json`.
+`ssv2/` is a tree for the converter of that name. Boxes are those of the rendered actor and partner, and hands beside
+the actor that are in no picture. Traps sit in fixed places (`TRAPS`). Truth: `splits.json` and `boxes.json`.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _boxes_of(task: ssv2.ClipTask, place: int) -> dict[str, list[Box]]:
 
 
 def _in_frame(ids: np.ndarray, hands: int) -> list[Box]:
-    height, width = ids.shape
+    width = ids.shape[1]
     found: list[Box] = []
     for slot, instance in enumerate((ACTOR, PARTNER)):
         ys, xs = np.nonzero(ids == instance)

@@ -187,7 +187,7 @@ class _Window:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.place)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 self.grow()
                 continue
             start, self.place = self.first + self.place, end
@@ -213,7 +213,7 @@ def members(path: Path) -> Iterator[tuple[str, int, int]]:
             name, _, _ = window.value()
             window.take(":")
             value, start, end = window.value()
-            if not is_video(name) or not isinstance(value, list):
+            if not (isinstance(name, str) and is_video(name) and isinstance(value, list)):
                 raise SourceError(
                     f'{path}: expected {{"1": [...], ...}}, found {short(name)}: {short(value)}',
                     reason="bad-json",

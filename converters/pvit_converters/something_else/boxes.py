@@ -24,8 +24,8 @@ RATE = 12.0
 """Frames per second of the records (README of joaanna/something_else)."""
 OBJECT, HAND = 0, 1
 SPACE = LabelSpace("something-else-boxes", ("object", "hand"))
-MAX_RECORDS, MAX_BOXES = 10_000, 1000
-"""Of a video, of a record."""
+MAX_RECORDS, MAX_BOXES, MAX_PIXEL = 10_000, 1000, 1e6
+"""Of a video, of a record, of a box: more is damage."""
 
 _NAME = re.compile(r"(?:(?P<video>[^/]*)/)?(?P<number>\d{1,9})\.jpe?g\Z", re.IGNORECASE)
 _SLOT = re.compile(r"\d{4}\Z")
@@ -148,10 +148,8 @@ def _read(record: Any, film: Film, warnings: Counter[str]) -> tuple[int, list[An
 
 def _add(label: Any, frame: int, film: Film, seen: Seen) -> None:
     """Adds one box; one that has no area inside the picture is counted instead."""
-    corners = label.get("box2d") if isinstance(label, dict) else None
-    values = [corners.get(n) for n in ("x1", "y1", "x2", "y2")] if isinstance(corners, dict) else []
-    is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
-    if len(values) != 4 or not all(is_number) or not all(map(math.isfinite, values)):
+    corners = _corners(label)
+    if corners is None:
         raise SourceError(
             f'video {film.video}, frame {frame}: expected a box {{"box2d": {{"x1": ..., "y1": ..., "x2": ..., '
             f'"y2": ...}}}}, found {short(label)}',
@@ -162,15 +160,23 @@ def _add(label: Any, frame: int, film: Film, seen: Seen) -> None:
         seen.warnings["boxes-of-unknown-category"] += 1
         return
     sides = (film.width, film.height, film.width, film.height)
-    inside = tuple(min(max(v / s, 0.0), 1.0) for v, s in zip(values, sides, strict=True))
+    inside = tuple(min(max(v / s, 0.0), 1.0) for v, s in zip(corners, sides, strict=True))
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
         seen.warnings["empty-boxes"] += 1
         return
-    if any(abs(v / s - i) * s > 0.5 for v, s, i in zip(values, sides, inside, strict=True)):
+    if any(abs(v / s - i) * s > 0.5 for v, s, i in zip(corners, sides, inside, strict=True)):
         seen.warnings["boxes-outside-the-picture"] += 1
     seen.boxes.append(inside)
     seen.frame.append(frame)
     seen.slot.append(slot)
+
+
+def _corners(label: Any) -> list[float] | None:
+    """Four finite numbers, or None."""
+    told = label.get("box2d") if isinstance(label, dict) else None
+    found = [told.get(name) for name in ("x1", "y1", "x2", "y2")] if isinstance(told, dict) else []
+    numbers = [v for v in found if isinstance(v, int | float) and abs(v) <= MAX_PIXEL]
+    return numbers if len(numbers) == 4 else None
 
 
 def _slot_of(category: Any) -> int | None:
