@@ -1,7 +1,7 @@
 """Writes SomethingElse's split and box files beside a simulated Something-Something V2 (spec something-else).
 
 `ssv2/` is a tree for the converter of that name. Boxes are those of the rendered actor and partner, and hands beside
-the actor that are in no picture. Traps sit in fixed places (`TRAPS`). Truth: `splits.json` and `boxes.json`.
+the actor that are in no picture. Traps sit in fixed places (`NOTES`). Truth: `splits.json` and `boxes.json`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pvit_converters.simulate.world.render import render
 
 PRESETS = {"tiny": (80, Size(8, 32, 48)), "small": (400, Size(8, 64, 64))}
 PRESETS["format"] = (80, Size(16, 240, 427))
-TRAPS = (
+NOTES = (
+    "ssv2/ is what the layers are made over: convert it first, then this folder with --base",
     "labels.json numbers its classes in another order than the alphabetical one",
     "the 10-shot training file is called finetune_10shot_train.json, that of 5 shots ..._training.json",
     "a video of compositional is in train and in validation, one is in no list of SSv2",
@@ -51,7 +52,7 @@ def simulate(job: Job) -> Tree:
     count, size = PRESETS[job.preset]
     verbs = VERBS + SIDED_VERBS
     root = fresh(job.out)
-    under = replace(job, out=root / "ssv2", samples=job.samples or count, preset="tiny", truth=None)
+    under = replace(job, out=root / "ssv2", samples=job.samples or count, truth=None)
     tree = ssv2.simulate(
         under, verbs="sided", frames=size.frames, height=size.height, width=size.width
     )
@@ -71,7 +72,7 @@ def simulate(job: Job) -> Tree:
         job.truth.mkdir(parents=True, exist_ok=True)
         ssv2.dump(job.truth / "splits.json", splits)
         ssv2.dump(job.truth / "boxes.json", boxes)
-    return Tree(root, len(tasks), tree.splits, TRAPS)
+    return Tree(root, len(tasks), tree.splits, NOTES)
 
 
 def _class_of(row: Row) -> str:

@@ -1,7 +1,8 @@
 """SomethingElse's box records of a video, as a table of boxes.
 
 A record is a frame at 12 frames per second, numbered from 1 in its `name`. Records may end before the video does, so a
-frame without one was not looked at. Boxes are pixels of the video's original frames.
+frame without one was not looked at. Boxes are pixels of the video's original frames: of hands, and of the objects that
+the label names, which are the active ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from pvit_converters.something_else.keys import is_video, video_of
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.sample import ROLE_HAND, ROLE_OBJECT, UNKNOWN, Boxes
+from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND, UNKNOWN, Boxes
 from pvit_data.words import short
 
 RATE = 12.0
@@ -58,7 +59,7 @@ class Seen:
             frame=np.array(self.frame, np.int32),
             class_id=np.where(is_hand, HAND, OBJECT),
             track=slot,
-            role=np.where(is_hand, ROLE_HAND, ROLE_OBJECT),
+            role=np.where(is_hand, ROLE_HAND, ROLE_ACTIVE),
         )
 
 

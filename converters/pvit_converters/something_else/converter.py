@@ -19,6 +19,7 @@ from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.scoring.passport import list_sha256
+from pvit_data.words import counted
 
 RECORD_BYTES = 1024
 ABSENT = "video not in the base"
@@ -101,4 +102,5 @@ class SomethingElseConverter(LayerConverter[SomethingElseOptions]):
         """What a user would not expect of the samples."""
         places = self.base.rows.places
         count = sum(places[key_of(row.video)][0] == "test" for row in rows)
-        return [f"{count} videos are of the test split of '{self.base.source}'"] if count else []
+        where = f"in the test split of '{self.base.source}', which has other labels or none"
+        return [f"{counted(count, 'listed video')} {where}"] if count else []

@@ -16,8 +16,11 @@ from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.raw.reencoding import Reencoding
 from pvit_converters.simulate import simulate
+from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import SourceError, UsageError
-from pvit_data.sample.sample import ROLE_HAND, ROLE_OBJECT
+from pvit_data.mixing.sources import declared_sampler
+from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND
+from pvit_data.tasks.boxes import boxes
 from pvit_data.validate import validate
 
 SETTINGS = ("compositional", "base", "5shot", "10shot", "shuffled", "oneobject")
@@ -119,7 +122,7 @@ def rows_of(sample: Any, frame: int) -> Iterator[tuple[int, list[float]]]:
     boxes = sample.boxes
     for row in np.flatnonzero(boxes.frame == frame):
         is_hand = boxes.role[row] == ROLE_HAND
-        assert is_hand or boxes.role[row] == ROLE_OBJECT
+        assert is_hand or boxes.role[row] == ROLE_ACTIVE
         assert sample.spaces["boxes"].class_name(boxes.class_id[row]) == ("hand" if is_hand else "object")
         yield int(boxes.track[row]), (boxes.xyxy[row] * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()
 
@@ -153,6 +156,42 @@ def test_every_box_is_at_its_frame(world: World) -> None:
     assert early > 20
     assert two > 20
     assert "2 videos come again; their first boxes count" in world.reports["boxes"].notes
+
+
+def test_hands_and_objects_reach_their_slots_in_training(world: World) -> None:
+    """Slots 0 and 1: up to two hands; 2 and 3: objects, each in the same slot all the time."""
+    ds = pvit_data.open(world.shards, source="something-else-compositional", layers=["something-else-boxes"])
+    seen = 0
+    for i in range(len(ds)):
+        sample = ds.read(i, ("boxes",))
+        if sample.boxes is None or video(sample.key) not in world.boxes:
+            continue
+        target = boxes(sample, np.arange(8), ClipConfig())
+        assert target is not None
+        for number, expected in world.boxes[video(sample.key)].items():
+            valid = target.valid[int(number) - 1]
+            hands = sum(slot == -1 for *_, slot in expected)
+            assert (valid[:2].sum(), valid[2:].sum()) == (hands, len(expected) - hands)
+            seen += len(expected)
+    assert seen == sum(len(b) for frames in world.boxes.values() for b in frames.values())
+
+
+def test_a_protocol_samples_clips_as_its_base(world: World) -> None:
+    for name in ("ssv2", "ssv2-no-empty-boxes", *(f"something-else-{s}" for s in SETTINGS)):
+        assert declared_sampler(pvit_data.open(world.shards, source=name), name) == "segment"
+
+
+def test_videos_of_the_test_split_are_named(world: World, tmp_path: Path) -> None:
+    (row,) = json.loads((world.raw / "ssv2/labels/test.json").read_text())
+    splits = tmp_path / "raw/compositional"
+    splits.mkdir(parents=True)
+    template = json.loads((world.raw / "ssv2/labels/train.json").read_text())[0]["template"]
+    (splits / "train.json").write_text(json.dumps([{**row, "template": template}]))
+    (splits / "validation.json").write_text("[]")
+    shutil.copy(world.raw / "code/dataset_splits/compositional/labels.json", splits)
+    run("ssv2", world.raw / "ssv2", tmp_path / "base", split="test")
+    report = run("something-else", tmp_path / "raw", tmp_path / "out", tmp_path / "base")
+    assert any(note.startswith("1 listed video in the test split of 'ssv2'") for note in report.notes)
 
 
 def test_the_list_without_empty_boxes(world: World, tmp_path: Path) -> None:

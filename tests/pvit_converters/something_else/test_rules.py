@@ -78,7 +78,7 @@ def test_the_published_record() -> None:
     expected = np.array([[97.65, 11.89, 427, 239.93], [210.12, 78.66, 345.43, 209.69]]) / [427, 240, 427, 240]
     assert np.allclose(table.xyxy, expected, atol=1e-6)
     assert table.xyxy[0, 2] == 1
-    assert (table.track.tolist(), table.role.tolist(), table.frame.tolist()) == ([0, -1], [0, 2], [0, 0])
+    assert (table.track.tolist(), table.role.tolist(), table.frame.tolist()) == ([0, -1], [1, 2], [0, 0])
     assert (seen.searched, dict(seen.warnings)) == ([0], {})
 
 
