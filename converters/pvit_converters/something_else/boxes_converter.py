@@ -9,10 +9,11 @@ import numpy as np
 
 from pvit_converters.base import Item, Listing, SourceInfo, Unwanted
 from pvit_converters.layers import Base, LayerConverter, LayerInfo
+from pvit_converters.raw.reencoding import REENCODED
 from pvit_converters.something_else.box_files import Place, find_boxes, read_records
 from pvit_converters.something_else.boxes import SPACE, Film, see
 from pvit_converters.something_else.info import BOXES
-from pvit_converters.something_else.keys import BASE, key_of
+from pvit_converters.something_else.keys import BASE, key_of, video_of
 from pvit_converters.something_else.options import BoxesOptions
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
@@ -37,10 +38,10 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
             raise SourceError(f"{self.root}: no such folder; give the one with the box files")
 
     def layer(self) -> LayerInfo:
-        """Drawn by people, so they are attached wherever they lie."""
+        """Published as the truth, so they are attached wherever they lie."""
         return LayerInfo(
             made_by="Materzynska et al., Something-Else (CVPR 2020)",
-            confidence="drawn by people and by a tracker between their boxes; no scores",
+            confidence="published as the truth, without scores",
         )
 
     def spaces(self) -> dict[str, LabelSpace]:
@@ -90,20 +91,24 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
     def _film(self, item: Item) -> Film:
         """What the base says of a video: its size before it was encoded anew, its frames after."""
         sample = self.base.sample(item.key, ())
-        was = sample.meta.get("reencoded", {}).get("from", {})
-        size = (was.get("height", sample.height), was.get("width", sample.width))
-        if sample.fps <= 0 or min(size) < 1:
+        height, width = _size_before(sample)
+        if sample.fps <= 0 or min(height, width) < 1:
             raise SourceError(
-                f"{item.key}: the base tells no frame rate or size ({sample.fps:g} fps, {size[0]} x {size[1]}), "
+                f"{item.key}: the base tells no frame rate or size ({sample.fps:g} fps, {height} x {width}), "
                 "to which boxes could belong",
                 reason="no-frame-rate",
             )
-        return Film(
-            str(sample.meta.get("video_id", item.key.rpartition("-")[2].lstrip("0"))),
-            sample.num_frames,
-            sample.fps,
-            *size,
-        )
+        video = video_of(item.key.removeprefix(f"{BASE}-"))
+        return Film(video, sample.num_frames, sample.fps, height, width)
+
+
+def _size_before(sample: Sample) -> tuple[int, int]:
+    """Height and width of the video that boxes were drawn on."""
+    told = sample.meta.get(REENCODED)
+    was = told.get("from") if isinstance(told, dict) else None
+    size = [was.get("height"), was.get("width")] if isinstance(was, dict) else []
+    known = [side for side in size if isinstance(side, int)]
+    return (known[0], known[1]) if len(known) == 2 else (sample.height, sample.width)
 
 
 def _size(place: Place) -> int:
