@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_converters import registry
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
@@ -256,3 +258,24 @@ def test_it_needs_converted_ssv2(world: World, tmp_path: Path) -> None:
         run("something-else", tmp_path, tmp_path / "out", world.shards)
     with pytest.raises(UsageError):
         run("something-else", world.raw, tmp_path / "out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "base", "told"),
+    [
+        ("something-else", "raw", "", "so it is no base of a layer, which --base names"),
+        ("something-else", "shards", "shards", "not a tree of SomethingElse: no folder compositional/"),
+        ("something-else-boxes", "raw/code", "shards", r"no bounding_box_smthsmth_part1\.json"),
+        ("ssv2-no-empty-boxes", "nowhere", "shards", "no such folder"),
+    ],
+)
+def test_wrong_folders_are_told_in_a_line(
+    world: World, name: str, root: str, base: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = world.raw.parent
+    more = ["--base", str(where / base)] if base else []
+    assert main(["convert", name, str(where / root), str(tmp_path / "out"), "--dry-run", *more]) in (1, 2)
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert re.search(told, err)
