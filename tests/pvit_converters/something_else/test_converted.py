@@ -71,6 +71,28 @@ def video(key: str) -> str:
     return str(int(key.removeprefix("ssv2-")))
 
 
+def test_the_raw_tree_has_its_traps(world: World) -> None:
+    """Else what follows would prove nothing."""
+    splits = world.raw / "code/dataset_splits"
+    labels = json.loads((splits / "compositional/labels.json").read_text())
+    assert sorted(labels) != sorted(labels, key=lambda name: labels[name])
+    names = {path.name for path in (splits / "fewshot").iterdir()}
+    assert {"finetune_5shot_training.json", "finetune_10shot_train.json"} <= names
+    one = json.loads((splits / "compositional_oneobject/train.json").read_text())
+    assert all("new_placeholdes" in row for row in one)
+    parts = sorted(world.raw.glob("bounding_box_smthsmth_part*.json"))
+    assert len(parts) == 4
+    assert "è".encode() in parts[0].read_bytes(), "places in bytes are not places in characters"
+    records = [frames for path in parts for frames in json.loads(path.read_text(encoding="utf-8")).values()]
+    numbers = [[int(record["name"][-8:-4]) for record in frames] for frames in records]
+    assert any(n != sorted(n) for n in numbers)
+    assert {len(n) for n in numbers} == {6, 8}
+    right = [label["box2d"]["x2"] for frames in records for record in frames for label in record["labels"]]
+    assert WIDTH in right
+    assert max(right) > WIDTH
+    assert set(json.loads((world.raw / "annotations.json").read_text())) < set(world.boxes)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_every_video_is_in_its_split_under_its_class(world: World, setting: str) -> None:
     """The class is that of the video's own template; numbers are alphabetical, whatever the label files say."""
