@@ -132,7 +132,7 @@ def _source_of(storage: Storage, named: str, over: str) -> str:
     sources = sources_in(storage)
     if not sources:
         raise UsageError(
-            f"{storage.url}: has no {NAME}, so it is no base of a layer; foreign tars are one "
+            f"{storage.url}: has no {NAME}, so it is no base of a layer, which --base names; foreign tars are one "
             "once 'pvit-data index' has indexed them"
         )
     if named and over and named != over:

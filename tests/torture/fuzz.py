@@ -31,6 +31,10 @@ from pvit_converters.base import Item, Listing
 from pvit_converters.engine.plan import Plan, ShardPlan
 from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
 from pvit_converters.engine.plan_parts import line_of, part_name
+from pvit_converters.something_else.box_files import find_boxes, read_records
+from pvit_converters.something_else.boxes import Film, see
+from pvit_converters.something_else.settings import Files
+from pvit_converters.something_else.splits import read_rows as read_something
 from pvit_converters.videos.labels import find_classes, read_class_file
 from pvit_converters.videos.options import VideosOptions
 from pvit_converters.videos.rows import known_columns
@@ -307,6 +311,18 @@ def fuzz_clips(data: bytes) -> None:
         classes.space("mine")
 
 
+def fuzz_something(data: bytes) -> None:
+    """SomethingElse's box files; after a zero byte its split files."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "part1.json"
+        path.write_bytes(data.removeprefix(b"\0"))
+        if data[:1] == b"\0":
+            read_something(Files(path, path, path), ("Doing x",))
+            return
+        for video, place in find_boxes(path.parent).places.items():
+            see(read_records(path.parent, place), Film(video, 8, 12.0, 240, 427)).table()
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
@@ -322,6 +338,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
     "clips": 2,
+    "something": 1,
 }
 WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1, "predictions": 2}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
@@ -357,6 +374,11 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
         "predictions": predictions(folder),
         "clips": clip_tables(folder),
+        "something": [
+            b'{"7": [{"name": "7/0001.jpg", "nr_instances": 1, "labels": [{"standard_category": "0000", "box2d": '
+            b'{"x1": 97.5, "y1": 11.8, "x2": 427, "y2": 239.9}}]}], "42": []}',
+            b'\0[{"id": "7", "template": "Doing [x]"}, {"id": 42, "template": "Doing [x]"}]',
+        ],
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
         ],

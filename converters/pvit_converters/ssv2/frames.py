@@ -1,7 +1,7 @@
 """Clips of Something-Something V2 that others have already cut into JPEG files (spec ssv2, section 1).
 
-Two forms are known: `ID/0001.jpg` at 12 frames per second (Something-Else, ORViT) and `ID/ID_000001.jpg` at 30
-(PySlowFast's frame lists).
+Three forms are known: `ID/0001.jpg` (Something-Else, ORViT) and `ID/img_00001.jpg` (mmaction2) at 12 frames per second,
+and `ID/ID_000001.jpg` at 30 (PySlowFast's frame lists).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pvit_converters.raw.listing import list_entries
 from pvit_converters.raw.video import Clip
 from pvit_data.errors import SourceError
 
-_FRAME = re.compile(r"(?P<prefix>\d+_)?(?P<number>\d{4,6})\.jpe?g\Z", re.IGNORECASE)
+_FRAME = re.compile(
+    r"(?:(?P<extracted>\d+_)|img_)?(?P<number>\d{4,6})\.jpe?g\Z", re.IGNORECASE | re.ASCII
+)
 NATIVE_RATE, EXTRACTED_RATE = 12.0, 30.0
 
 
@@ -33,10 +35,11 @@ def read_frames(folder: Path, frame_rate: float = 0.0) -> Clip:
     found: dict[int, tuple[Path, bool]] = {}
     for entry in list_entries(folder):
         if match := _FRAME.match(entry.name):
-            found[int(match["number"])] = (Path(entry.path), match["prefix"] is not None)
+            found[int(match["number"])] = (Path(entry.path), match["extracted"] is not None)
     if not found:
         raise SourceError(
-            f"{folder}: no frame such as 0001.jpg or ID_000001.jpg in it", reason="empty-folder"
+            f"{folder}: no frame such as 0001.jpg, img_00001.jpg or ID_000001.jpg in it",
+            reason="empty-folder",
         )
     numbers = sorted(found)
     first = read_image(found[numbers[0]][0])

@@ -85,7 +85,7 @@ class Labels:
         answers = self._test_answers() if split == "test" else {}
         for row in rows if isinstance(rows, list) else [rows]:
             _require_row(row, path, needs_template=split != "test")
-            if (name := answers.get(str(row["id"]), "")) in self.classes:
+            if (name := answers.get(str(int(row["id"])), "")) in self.classes:
                 row["action"] = self.classes[name]
             yield row
 
@@ -94,7 +94,8 @@ class Labels:
         paths = [self.root / folder / "test-answers.csv" for folder in LABEL_FOLDERS]
         path = next((p for p in paths if p.is_file()), None)
         lines = read_utf8(path).splitlines() if path else []
-        return {video: name for video, _, name in (line.partition(";") for line in lines)}
+        pairs = (line.partition(";") for line in lines)
+        return {str(int(v)): name.strip() for v, _, name in pairs if v.isdecimal()}
 
 
 def _require_row(row: Any, path: Path, *, needs_template: bool) -> None:
