@@ -60,7 +60,19 @@ ROOMS = {
     "pvit_converters": {
         "raw": set(),
         "annotations": {"raw"},
-        **{key: {"raw", "annotations"} for key in ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl", "videos")},
+        **{
+            key: {"raw", "annotations"}
+            for key in (
+                "ehoi",
+                "hypersim",
+                "kinetics400",
+                "phav",
+                "ssv2",
+                "surreact",
+                "synadl",
+                "videos",
+            )
+        },
         "engine": {"raw"},
         "simulate": set(),
     },
