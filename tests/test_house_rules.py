@@ -63,6 +63,7 @@ ROOMS = {
         **{
             key: {"raw", "annotations"}
             for key in (
+                "diving48",
                 "ehoi",
                 "hypersim",
                 "kinetics400",
