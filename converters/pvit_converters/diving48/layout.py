@@ -10,6 +10,7 @@ from pathlib import Path
 from pvit_converters.diving48.info import INFO
 from pvit_converters.raw.listing import list_entries, list_files
 from pvit_data.errors import SourceError
+from pvit_data.words import shown
 
 NAME = r"[A-Za-z0-9_-]{11}_\d{5}"
 """Of a clip: the id of its video at YouTube, which may hold `-` and `_` anywhere, and a number."""
@@ -79,4 +80,4 @@ def leftovers(root: Path) -> str:
         for name in list_files(root / folder)
         if _ARCHIVE.match(name)
     ]
-    return f"; unpack {found[0]} first: tar xzf {found[0]}" if found else ""
+    return f"; unpack {shown(found[0])} first, unless that is done" if found else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from pvit_converters.kinetics400.info import INFO
 from pvit_converters.raw.listing import list_files, list_folders, walk_files
 from pvit_data.errors import SourceError
+from pvit_data.words import shown
 
 SPLITS = ("train", "val", "test")
 ID = r"[A-Za-z0-9_-]{11}"
@@ -158,4 +159,4 @@ def leftovers(root: Path) -> str:
     ]
     if not found:
         return ""
-    return f"; archives lie there ({found[0]}, {len(found)} in all): k400_extractor.sh unpacks them"
+    return f"; archives lie there ({shown(found[0])}, {len(found)} in all): k400_extractor.sh unpacks them"

@@ -17,7 +17,7 @@ from pvit_converters.kinetics400 import classes
 from pvit_converters.kinetics400.layout import VIDEO, split_of
 from pvit_converters.raw.files import read_utf8
 from pvit_data.errors import SourceError
-from pvit_data.words import short
+from pvit_data.words import short, shown
 
 MAX_BYTES = 1 << 27
 _FOLDERS = ("annotations", "", "labels", "k400/annotations", "kinetics400/annotations")
@@ -173,4 +173,5 @@ def rows_of_folders(videos: dict[str, str]) -> Iterator[Row]:
         SourceError: if a folder is no class.
     """
     for video, folder in videos.items():
-        yield Row(folder, video, classes.require_class(folder, f"folder {folder}"))
+        where = f"folder {shown(folder)}"
+        yield Row(where, video, classes.require_class(folder, where))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_converters.diving48 import Diving48Converter, Diving48Options
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
@@ -152,6 +153,23 @@ def test_the_dense_reading_stays_within_the_range_too(videos: Converted) -> None
     shown = [n for n, _ in numbered.read(clip.rgb[clip.order])]
     assert shown[0] == first
     assert shown[-1] == end - 1 < ds[row].num_frames - 1
+
+
+def test_a_division_of_the_training_dives_samples_as_they_do(videos: Converted, tmp_path: Path) -> None:
+    arguments = ["split", str(videos.out), "--name", "two", "--holdout", "20", "--of", "train"]
+    assert main([*arguments, "--out", str(tmp_path / "two")]) == 0
+    ds = pvit_data.open(str(tmp_path / "two"), source="two", split="train", base=str(videos.out))
+    reader = ClipReader(ds, ClipConfig(size=(32, 32), num_frames=8), {"two": ("action",)})
+    row = next(i for i in range(len(ds)) if ds[i].meta["range"][0] > 0)
+    clip = reader.view(row)
+    wanted = [sum(ends) // 2 for ends in segments(*ds[row].meta["range"], 8)]
+    assert [n for n, _ in numbered.read(clip.rgb[clip.order])] == wanted
+
+
+def test_batches_hold_such_clips(videos: Converted) -> None:
+    mixture = pvit_data.Mixture([pvit_data.MixtureSource(videos.sets["train"])], batch_size=4, seed=0)
+    batch = next(iter(pvit_data.loader(mixture, clip=ClipConfig(size=(32, 32), num_frames=8))))
+    assert len(batch.keys) == 4
 
 
 def test_a_range_outside_its_video_costs_the_sample(videos: Converted, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from pvit_converters.simulate import simulate
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import SourceError
 from pvit_data.loading.clip_reader import ClipReader
+from pvit_data.scoring.files.class_truth import read_class_truth
+from pvit_data.scoring.files.shards import read_shards
+from pvit_data.scoring.protocols import PROTOCOLS
 from tests import litter, numbered
 
 IDS = {
@@ -148,6 +151,17 @@ def test_lists_of_paths_and_numbers(lists: Converted) -> None:
     require_truth(lists, ("fine",))
     assert {sample.meta["split"] for sample in lists.samples().values()} == {"train", "val"}
     assert "test: 0 of 0 listed videos are here; 6 rows repeat" in lists.notes
+
+
+def test_predictions_are_scored_by_the_same_ids_and_classes(cvdf: Converted) -> None:
+    """What is scored against the shards, or against val.csv, is the same."""
+    clean = PROTOCOLS["kinetics400"].clean
+    shards = read_shards(str(cvdf.out), "kinetics400", "val")
+    listed = read_class_truth(cvdf.raw / "k400/annotations/val.csv", "kinetics400", clean)
+    classes = dict(zip(listed.ids, (listed.classes[i] for i in listed.labels), strict=True))
+    assert len(shards.ids) == len([c for c in cvdf.fate("fine") if c["split"] == "val"])
+    for video, label in zip(shards.ids, shards.labels, strict=True):
+        assert shards.classes[label] == classes[video]
 
 
 def test_either_folder_is_the_root(cvdf: Converted) -> None:
