@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
 from pvit_converters.diving48 import labels
@@ -28,6 +28,10 @@ class Diving48Converter(Converter[Diving48Options]):
     info: ClassVar[SourceInfo] = INFO
     version: ClassVar[str] = "1"
     Options = Diving48Options
+
+    def identity(self) -> dict[str, Any]:
+        """The names of the classes: samples are planned with their numbers."""
+        return {"classes": list(labels.classes(self.root))}
 
     def spaces(self) -> dict[str, LabelSpace]:
         """The 48 classes of the tree's vocabulary."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pvit_converters.base import Converter, Item, Listing, SourceInfo
 from pvit_converters.kinetics400 import classes
@@ -12,6 +12,7 @@ from pvit_converters.kinetics400.options import Kinetics400Options
 from pvit_converters.raw.video import read_clip
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
+from pvit_data.scoring.files.class_names import ordered, read_classes
 
 _TOLD = ("youtube_id", "label", "time_start", "time_end", "is_cc", "replaced")
 
@@ -22,6 +23,11 @@ class Kinetics400Converter(Converter[Kinetics400Options]):
     info: ClassVar[SourceInfo] = INFO
     version: ClassVar[str] = "1"
     Options = Kinetics400Options
+
+    def identity(self) -> dict[str, Any]:
+        """The order in which lists number the classes, where it is not the alphabet's."""
+        path = self.options.classes
+        return {} if path is None else {"classes": list(ordered(read_classes(path)))}
 
     def spaces(self) -> dict[str, LabelSpace]:
         """All 400 classes, whichever are there."""

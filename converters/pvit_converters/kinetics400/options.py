@@ -14,7 +14,7 @@ class Kinetics400Options(ConverterOptions):
     """Options of the Kinetics-400 converter."""
 
     selects: ClassVar[frozenset[str]] = frozenset({"split"})
-    raw: ClassVar[frozenset[str]] = frozenset({"train_list", "val_list", "test_list"})
+    raw: ClassVar[frozenset[str]] = frozenset({"train_list", "val_list", "test_list", "classes"})
 
     split: Literal["trainval", "train", "val", "test", "all"] = Field(
         "trainval", description="splits to convert; results are published on val"

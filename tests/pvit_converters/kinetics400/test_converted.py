@@ -224,6 +224,8 @@ def test_lists_in_an_order_of_their_own(tmp_path: Path) -> None:
     tree(tmp_path / "raw", f"train/weaving basket/{VIDEO} 0\n", video=f"train/weaving basket/{VIDEO}")
     (tmp_path / "order.txt").write_text("weaving basket\nplaying drums\n")
     (item,) = items(tmp_path / "raw", classes=tmp_path / "order.txt")
+    converter = Kinetics400Converter(tmp_path, Kinetics400Options(classes=tmp_path / "order.txt"))
+    assert converter.identity() == {"classes": ["weaving basket", "playing drums"]}
     names = Kinetics400Converter(tmp_path, Kinetics400Options()).spaces()["action"].classes
     assert names[item.ref["action"]] == item.ref["label"] == "weaving basket"
 
