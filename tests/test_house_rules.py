@@ -62,7 +62,18 @@ ROOMS = {
         "annotations": {"raw"},
         **{
             key: {"raw", "annotations"}
-            for key in ("ehoi", "hypersim", "phav", "something_else", "ssv2", "surreact", "synadl", "videos")
+            for key in (
+                "diving48",
+                "ehoi",
+                "hypersim",
+                "kinetics400",
+                "phav",
+                "something_else",
+                "ssv2",
+                "surreact",
+                "synadl",
+                "videos",
+            )
         },
         "engine": {"raw"},
         "simulate": set(),

@@ -35,6 +35,8 @@ class SourceInfo:
         tasks: the auxiliary tasks the paper trains with this source (supplement, table 7).
         role: `"auxiliary"` (synthetic) or `"downstream"` (real).
         sampler: clip sampler by which results on this source are published, `""`: none in particular.
+        clips_within: name of the entry of `Sample.meta` that holds `[first, end)`, the frames from which clips are
+            taken where a stored video shows more; `""`: all of it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SourceInfo:
     tasks: tuple[str, ...] = ()
     role: str = "auxiliary"
     sampler: str = ""
+    clips_within: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class SourceSpec(BaseModel):
         role: `"auxiliary"` or `"downstream"`.
         tasks: auxiliary tasks that this source is meant for.
         sampler: how clips are sampled from its videos (`pvit_data.clips.frames`); "" where it declares none.
+        clips_within: name of the entry of `meta` with `[first, end)`, the frames that clips are taken from; "": all.
         notes: sentences about the conversion.
     """
 
@@ -100,6 +101,7 @@ class SourceSpec(BaseModel):
     role: str = "auxiliary"
     tasks: tuple[str, ...] = ()
     sampler: str = ""
+    clips_within: str = ""
     notes: list[str] = Field(default_factory=list)
 
     @property

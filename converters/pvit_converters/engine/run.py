@@ -131,6 +131,7 @@ def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
         "encodings": dict(job.settings.encodings),
         "role": info.role,
         "sampler": info.sampler,
+        "clips_within": info.clips_within,
         "tasks": info.tasks,
     }
     if isinstance(converter, LayerConverter):
@@ -147,6 +148,11 @@ def require_reencoding(job: Job, converter: Converter[Any]) -> None:
     if job.settings.reencoding is not None:
         info = converter.source()
         job.settings.reencoding.require_fit(info.name, info.produces)
+        if info.clips_within and job.settings.reencoding.fps:
+            raise UsageError(
+                f"--reencode {job.settings.reencoding}: {info.name} tells between which frames clips lie, which would "
+                "not fit another rate; short-side=N and gop=N are possible here"
+            )
 
 
 def convert(job: Job, progress: Progress | None = None) -> Report:
