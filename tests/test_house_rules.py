@@ -60,7 +60,10 @@ ROOMS = {
     "pvit_converters": {
         "raw": set(),
         "annotations": {"raw"},
-        **{key: {"raw", "annotations"} for key in ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl", "videos")},
+        **{
+            key: {"raw", "annotations"}
+            for key in ("ava", "ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl", "videos")
+        },
         "engine": {"raw"},
         "simulate": set(),
     },
