@@ -62,7 +62,7 @@ ROOMS = {
         "annotations": {"raw"},
         **{
             key: {"raw", "annotations"}
-            for key in ("ava", "ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl", "videos")
+            for key in ("ava", "ego4d", "ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl", "videos")
         },
         "engine": {"raw"},
         "simulate": set(),

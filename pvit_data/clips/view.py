@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from pvit_data.clips import transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.crops import evaluation_crop, training_crop
 from pvit_data.clips.frames import Sampler, choose
@@ -61,10 +62,10 @@ class Viewer:
     sampler: Sampler
 
     def training(
-        self, video: VideoInfo, flip: float, rng: np.random.Generator, centre: int | None = None
+        self, video: VideoInfo, flip: float, rng: np.random.Generator, about: About | None = None
     ) -> View:
-        """Random frames and a random crop, mirrored with probability `flip`; `centre` is the video's key frame."""
-        frames = self._frames(video, rng, (0, 1), centre)
+        """Random frames and a random crop, mirrored with probability `flip`; `about`: what the sample says."""
+        frames = self._frames(video, rng, (0, 1), about)
         return View(frames, training_crop((video.height, video.width), self.config, flip, rng))
 
     def evaluation(
@@ -72,11 +73,11 @@ class Viewer:
         video: VideoInfo,
         index: int = 0,
         views: tuple[int, int] = (1, 1),
-        centre: int | None = None,
+        about: About | None = None,
     ) -> View:
         """View `index` of `temporal x spatial` published ones: `index = temporal * views[1] + spatial`."""
         temporal, spatial = divmod(index, views[1])
-        frames = self._frames(video, None, (temporal, views[0]), centre)
+        frames = self._frames(video, None, (temporal, views[0]), about)
         size = (video.height, video.width)
         return View(frames, evaluation_crop(size, self.config, spatial, views[1]))
 
@@ -85,7 +86,7 @@ class Viewer:
         video: VideoInfo,
         rng: np.random.Generator | None,
         view: tuple[int, int],
-        centre: int | None,
+        about: About | None,
     ) -> Int64[np.ndarray, "t"]:
         return choose(
             self.sampler,
@@ -95,7 +96,7 @@ class Viewer:
             rate=self.config.rate,
             fps=video.fps,
             view=view,
-            centre=centre,
+            about=about,
         )
 
 

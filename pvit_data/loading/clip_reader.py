@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from pvit_data.clips import augmentation, colour_jitter, transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
@@ -124,7 +125,7 @@ class ClipReader:
         """
         rng = seeded(self.seed, "clip", epoch, self.key(row), *([copy] if copy else []))
         viewer = self._viewers[self.source(row)]
-        view = viewer.training(self._video(row), self._flip(row), rng, self._centre(row, viewer))
+        view = viewer.training(self._video(row), self._flip(row), rng, self._about(row, viewer))
         clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
         rgb = colour_jitter.jitter(clip.rgb, viewer.config.colour, rng)
         return replace(clip, rgb=augmentation.augment(rgb, viewer.config, rng))
@@ -139,7 +140,7 @@ class ClipReader:
 
     def _evaluation(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> View:
         viewer = self._viewers[self.source(row)]
-        return viewer.evaluation(self._video(row), index, views, self._centre(row, viewer))
+        return viewer.evaluation(self._video(row), index, views, self._about(row, viewer))
 
     def _video(self, row: int) -> VideoInfo:
         size = self._size(row)
@@ -148,12 +149,11 @@ class ClipReader:
     def _size(self, row: int) -> tuple[int, int]:
         return int(self._value("height", row)), int(self._value("width", row))
 
-    def _centre(self, row: int, viewer: Viewer) -> int | None:
-        """The key frame of a row, where clips lie around one."""
-        if viewer.sampler != "keyframe":
+    def _about(self, row: int, viewer: Viewer) -> About | None:
+        """What a row says of its place, where clips go by it."""
+        if viewer.sampler not in {"keyframe", "ego4d-grid"}:
             return None
-        centre: int | None = self._read(row, ()).meta.get("key_frame")
-        return centre
+        return About.of(self._read(row, ()).meta)
 
     def _flip(self, row: int) -> float:
         source = self.source(row)

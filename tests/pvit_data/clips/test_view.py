@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pvit_data.clips import crops, frames, transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo
@@ -31,7 +32,16 @@ def test_a_training_view_is_drawn_once_and_in_one_order() -> None:
 
 
 def test_clips_lie_around_the_key_frame() -> None:
-    assert Viewer(CONFIG, "keyframe").evaluation(VIDEO, centre=10).frames.tolist() == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert Viewer(CONFIG, "keyframe").evaluation(VIDEO, about=About(key_frame=10)).frames.tolist() == [
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+        14,
+        16,
+    ]
 
 
 def test_the_clip_is_made_of_its_distinct_frames() -> None:
