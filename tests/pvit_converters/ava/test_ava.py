@@ -15,10 +15,11 @@ from pvit_converters.ava import AvaConverter, AvaDetections, AvaOptions, AvaTrai
 from pvit_converters.ava.clock import first_frame, frames_at
 from pvit_converters.ava.keys import movie_names
 from pvit_converters.ava.options import AvaLayerOptions
+from pvit_converters.ava.pictures import read_movie
 from pvit_converters.base import Item
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.long_video import number_of, numbered
+from pvit_converters.simulate.long_video import number_of, numbered, write_long_video
 from pvit_data.codecs.video import decode_video
 from pvit_data.errors import SourceError
 
@@ -210,3 +211,47 @@ def test_movies_whose_letters_agree_keep_apart() -> None:
     names = movie_names(["abCdEfGhIjK", "ABcdEfGhIjK", "_x-1234567A"])
     assert len(set(names.values())) == 3
     assert names["_x-1234567A"] == "_x-1234567a"
+
+
+def test_detections_to_be_scored_are_of_every_second(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    root, movies = tree
+    movie = next(movie["id"] for movie in movies if movie["split"] == "val")
+    name = movie_names([movie])[movie]
+    out = tmp_path / "out"
+    with pvit_data.ShardWriter(out, "ava", "val") as writer:
+        for second in (902, 905, 1000):
+            rgb = np.zeros((4, 16, 16, 3), np.uint8)
+            writer.write(pvit_data.Sample(key=f"ava-{name}-{second:04d}", group=movie, rgb=rgb, meta={"key_frame": 2}))
+    report = convert(Job(AvaDetections, root, str(out), AvaLayerOptions(threshold=0.7), base=f"{out}#ava"))
+    assert (report.converted, report.failed) == (3, {})
+    assert [s.boxes for s in pvit_data.open(out, source="ava")] == [None] * 3, "nobody asked for them"
+    found = {s.key[-4:]: s.boxes for s in pvit_data.open(out, source="ava", layers=["ava-detections"])}
+    assert {second: boxes and boxes.score.round(6).tolist() for second, boxes in found.items()} == {
+        "0902": [pytest.approx(0.995518), pytest.approx(0.742486)],
+        "0905": [pytest.approx(0.9)],
+        "1000": [],
+    }
+    assert found["0902"] is not None
+    assert set(found["0902"].frame.tolist()) == {2}
+    assert len(found["0902"].labels) == 0
+
+
+def test_cut_movies_of_other_rates_and_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "fast.mp4"
+    write_long_video(path, 240, Fraction(60), [range(240)])
+    window = read_movie(path, 902, 64, is_cut=True, short_side=0)
+    assert window.warnings == ("rate-above-30-published-frames-lag",)
+    assert [number_of(p) for p in decode_video(window.data)] == list(range(56, 184, 2))
+    assert window.info.fps == 30
+    wide = read_movie(path, 902, 96, is_cut=True, short_side=0)
+    assert wide.frames[wide.grid].tolist() == [2 * k for k in range(60 - 48, 60 + 48)]
+    write_long_video(path, 70, Fraction(30), [range(70)])
+    end = read_movie(path, 902, 64, is_cut=True, short_side=0)
+    assert end.frames[end.grid].tolist() == [min(k, 69) for k in range(28, 92)], (
+        "its last frame stands for what is gone"
+    )
+    write_long_video(path, 25, Fraction(30), [range(25)])
+    with pytest.raises(SourceError, match="has no second 902"):
+        read_movie(path, 902, 64, is_cut=True, short_side=0)
+    with pytest.raises(SourceError, match="has no second 902"):
+        read_movie(path, 902, 64, is_cut=False, short_side=0)
