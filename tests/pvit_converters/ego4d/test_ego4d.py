@@ -14,7 +14,10 @@ from pvit_converters.ego4d.listing import key_of
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
 from pvit_converters.simulate.long_video import number_of
+from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import ego4d_grid
 from pvit_data.errors import SourceError
+from pvit_data.loading.clip_reader import ClipReader
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +28,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def converted(
-    tree: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, pvit_data.Sample]:
+def shards(tree: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shards") / "out"
     report = convert(Job(Ego4dConverter, tree[0], str(out), Ego4dOptions(split="all", short_side=32)))
     assert report.failed == {}
-    return {s.meta["unique_id"]: s for s in pvit_data.open(out)}
+    return out
+
+
+@pytest.fixture(scope="module")
+def converted(shards: Path) -> dict[str, pvit_data.Sample]:
+    return {s.meta["unique_id"]: s for s in pvit_data.open(shards)}
 
 
 def present(truth: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -74,6 +80,22 @@ def test_what_changes_and_when(tree: tuple[Path, dict[str, Any]], converted: dic
         for name in ("parent_start_frame", "parent_end_frame", "parent_start_sec", "parent_end_sec", "video_uid"):
             assert sample.meta[name] == row[name], "unrounded"
         assert sample.group == (row["clip_uid"] or f"{row['video_uid']} {split}")
+
+
+def test_clips_lie_on_the_grid_of_the_full_video(shards: Path) -> None:
+    ds = pvit_data.open(shards, split="val")
+    config = ClipConfig(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), downstream="ego4d")
+    reader = ClipReader(ds, config, {"ego4d": ("action",)})
+    seen = 0
+    for row in range(len(ds)):
+        meta = ds[row].meta
+        if meta["video_uid"].startswith("80b"):
+            clip = np.asarray(reader.view(row).rgb)
+            frames = clip if clip.shape[-1] == 3 else np.moveaxis(clip, 0, -1)
+            wanted = ego4d_grid(meta["parent_start_frame"], meta["parent_end_frame"])
+            assert [number_of(picture) for picture in frames] == wanted.tolist()
+            seen += 1
+    assert seen >= 2
 
 
 def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]]) -> None:
