@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,11 @@ class SourceInfo:
         sampler: clip sampler by which results on this source are published, `""`: none in particular.
         clips_within: name of the entry of `Sample.meta` that holds `[first, end)`, the frames from which clips are
             taken where a stored video shows more; `""`: all of it.
+        derived: whether its licence lets annotations be passed on that were made from its pictures: `"yes"`, `"no"`,
+            or `"unknown"`, which counts as no.
+        derived_clause: what the licence says of that, in a sentence, and whether it was read.
+        spaces: label spaces by field, each its name and what it holds: `{"action": "ssv2 (174 classes)"}`.
+        verified: what was checked on real files of this source and what was not, in sentences.
     """
 
     name: str
@@ -51,6 +56,10 @@ class SourceInfo:
     role: str = "auxiliary"
     sampler: str = ""
     clips_within: str = ""
+    derived: Literal["yes", "no", "unknown"] = "unknown"
+    derived_clause: str = ""
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    verified: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.frames import choose
-from pvit_data.errors import ConfigError, PvitError, UsageError
+from pvit_data.errors import ConfigError, FormatError, PvitError, UsageError
 from pvit_data.format.names import SPLITS
+from pvit_data.loading.clip_reader import ClipReader
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import sampler_of
+from pvit_data.mixing.sources import clips_within, sampler_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
@@ -397,15 +397,21 @@ def plan_lines(
 
 def _sampling(source: SourcePlan, clip: ClipConfig) -> str:
     """How clips are cut from a source's videos, and how long one of a middling video is."""
-    own, sampler = clip.of_source(source.name), sampler_of(source.train, source.name, clip)
-    frames = int(np.median(source.train.column("frames")))
-    fps = float(np.median(source.train.column("fps")))
+    rule = f"{source.name} {sampler_of(source.train, source.name, clip)}"
+    counts = source.train.column("frames")
+    row = int(np.argsort(counts, kind="stable")[len(counts) // 2])
+    frames, fps = int(counts[row]), float(source.train.column("fps")[row])
     if frames < 2:
         return f"{source.name} stills"
-    shown = choose(sampler, frames, own.num_frames, rate=own.rate, fps=fps)
+    within = clips_within(source.train, source.name)
+    told = f", within meta.{within}" if within else ""
+    try:
+        shown = ClipReader(source.train, clip, {source.name: ()}).frames(row)
+    except FormatError:  # that sample costs itself when its turn comes
+        return f"{rule}{told}"
     span = int(shown[-1] - shown[0]) + 1
     length = f"{span / fps:.2g} s" if fps > 0 else "of unknown rate"
-    return f"{source.name} {sampler}, {span} of {frames} frames, {length}"
+    return f"{rule}, {span} of {frames} frames{told}, {length}"
 
 
 def _scaled(config: TrainConfig) -> bool:

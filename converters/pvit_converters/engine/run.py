@@ -132,6 +132,8 @@ def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
         "role": info.role,
         "sampler": info.sampler,
         "clips_within": info.clips_within,
+        "derived": info.derived,
+        "derived_clause": info.derived_clause,
         "tasks": info.tasks,
     }
     if isinstance(converter, LayerConverter):
