@@ -35,6 +35,7 @@ from pvit_converters.engine.place import (
     overwrite,
     remove_leftovers,
     remove_source,
+    remove_tables,
     require_free,
     require_space,
 )
@@ -409,6 +410,8 @@ def _finish(
         finish.write_layers(storage, [report.source])
     elif report.complete:
         finish.write_manifest(job.out)
+    if report.complete:
+        remove_tables(storage, report.source)
     save(report, storage)
     return report
 

@@ -11,11 +11,13 @@ import pytest
 import pvit_data
 from pvit_converters.ego4d import Ego4dConverter, Ego4dOptions
 from pvit_converters.ego4d.listing import key_of
+from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
 from pvit_converters.simulate.long_video import number_of
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import ego4d_grid
+from pvit_data.codecs.video.long import table
 from pvit_data.errors import SourceError
 from pvit_data.loading.clip_reader import ClipReader
 
@@ -147,3 +149,31 @@ def test_files_of_other_tasks_are_named(tmp_path: Path) -> None:
     (tmp_path / "annotations/fho_scod_train.json").write_text("{}")
     with pytest.raises(SourceError, match=r"fho_scod_train\.json there: of other tasks"):
         Ego4dConverter(tmp_path, Ego4dOptions()).list_items()
+
+
+def test_the_frames_of_a_video_are_listed_once(
+    tree: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two tasks of a job array, each as if it were a process of its own; nothing of that is left behind."""
+    made: list[int] = []
+    read = table._read
+    monkeypatch.setattr(table, "KEPT", 0)
+    table._tables.clear()
+    monkeypatch.setattr(table, "_read", lambda file: (made.append(file.identity[1]), read(file))[1])
+    settings = Settings(shard_bytes=1)
+    jobs = [
+        Job(
+            Ego4dConverter, tree[0], str(tmp_path / "out"), Ego4dOptions(split="all", short_side=32),
+            settings=settings, workers=1, task_index=task, num_tasks=2,
+        )
+        for task in (0, 1)
+    ]  # fmt: skip
+    assert not convert(jobs[0]).complete
+    kept = list((tmp_path / "out/ego4d").glob(".*.frames"))
+    assert len(kept) == len(set(made)) == len(made) > 1
+    kept[0].write_bytes(b"damaged")
+    report = convert(jobs[1])
+    assert report.complete
+    assert len(set(made)) <= len(made) <= len(set(made)) + 1, "the damaged one again"
+    assert report.converted > len(made)
+    assert not list((tmp_path / "out").rglob(".*"))
