@@ -118,6 +118,19 @@ class ConverterOptions(BaseModel):
     raw: ClassVar[frozenset[str]] = frozenset()
 
 
+@dataclass(frozen=True)
+class AskedLayer:
+    """A layer that is made over a source as soon as that is converted.
+
+    Args:
+        converter: name of the layer's converter.
+        root: folder of its raw annotations.
+    """
+
+    converter: str
+    root: Path
+
+
 OptionsT = TypeVar("OptionsT", bound=ConverterOptions)
 
 
@@ -166,6 +179,15 @@ class Converter(ABC, Generic[OptionsT]):
         For example the classes, where they are read from the raw data and samples are planned with their numbers.
         """
         return {}
+
+    @classmethod
+    def layers_asked(cls, options: OptionsT) -> tuple[OptionsT, list[AskedLayer]]:
+        """The options of the source alone, and the layers that its options ask for besides, over what is converted.
+
+        Raises:
+            UsageError: if an option of a layer is missing.
+        """
+        return options, []
 
     @abstractmethod
     def spaces(self) -> dict[str, LabelSpace]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pvit_data.clips.frames import Sampler, published
+from pvit_data.clips.frames import Sampler, WindowStart, published
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 
 MOST_TASKS = 64  # of a source, or of a network
@@ -46,6 +46,8 @@ class ClipConfig(BaseModel):
             published one of its name, else `default_sampler`.
         default_sampler: of sources that none of these knows.
         rate: frame step of the samplers that have one.
+        window_start: where training windows of Ego4D may begin: `intended`, anywhere in their row, or `published`, as
+            the published code draws them by a slip: between 1 s and what the window leaves over of 8 s.
         jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
         area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.
         flip: probability of a horizontal flip, for all sources or by source (a source not named: 0). Samples
@@ -78,6 +80,7 @@ class ClipConfig(BaseModel):
     samplers: dict[str, Sampler] = {}
     default_sampler: Sampler = "fit"
     rate: int = Field(default=4, ge=1, le=MAX_FRAMES)
+    window_start: WindowStart = "intended"
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
