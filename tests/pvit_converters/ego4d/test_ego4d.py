@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pvit_converters.ego4d.listing import key_of
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.long_video import number_of
+from pvit_converters.simulate.long_video import number_of, write_long_video
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import ego4d_grid
 from pvit_data.codecs.video.long import table
@@ -188,3 +189,29 @@ def test_the_frames_of_a_video_are_listed_once(
     assert len(set(made)) <= len(made) <= len(set(made)) + 1, "the damaged one again"
     assert report.converted > len(made)
     assert not list((tmp_path / "out").rglob(".*"))
+
+
+ROW = {"video_uid": "v", "clip_uid": None, "parent_start_frame": 10, "parent_end_frame": 30}
+
+
+def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
+    """As the published loader has it: train.json, no .mp4. Frame n is the n-th one that is shown, whatever the rate."""
+    raw = tmp_path / "raw"
+    write_long_video(raw / "full_scale/v.mp4", 60, Fraction(25), [range(60)])
+    (raw / "full_scale/v.mp4").rename(raw / "full_scale/v")
+    (raw / "full_scale/broken.mp4").write_bytes((raw / "full_scale/v").read_bytes()[:500])
+    states = {"no": {"state_change": False, "pnr_frame": None}, "null": {"state_change": None}, "missing": {}}
+    rows = [{**ROW, "unique_id": name, **told} for name, told in states.items()]
+    rows.append({**ROW, "unique_id": "of a broken video", "video_uid": "broken", "state_change": True})
+    (raw / "train.json").write_text(json.dumps(rows))
+    options = Ego4dOptions(split="train", short_side=0)
+    report = convert(Job(Ego4dConverter, raw, str(tmp_path / "out"), options, workers=1, max_failed=0.5))
+    assert report.failed == {"corrupt-video": 1}
+    samples = {s.meta["unique_id"]: s for s in pvit_data.open(tmp_path / "out")}
+    assert {name: s.action for name, s in samples.items()} == {"no": 0, "null": None, "missing": None}
+    assert samples["no"].actions is not None
+    assert len(samples["no"].actions) == 0
+    for sample in samples.values():
+        assert [number_of(picture) for picture in np.asarray(sample.rgb)] == list(range(10, 31))
+        assert sample.fps == pytest.approx(25)
+    assert any("2 windows of which nobody says whether a state changes" in note for note in report.notes)
