@@ -1,6 +1,6 @@
 """Conversion of videos against its bare cost: copied ones against `cp` and a decode, windows against decode and encode.
 
-Run: python -m benchmarks.video_conversion [--videos N] [--windows N] [--rounds N]
+Run: python -m benchmarks.video_conversion [--videos N] [--frames N] [--windows N] [--rounds N]
 
 Copied: videos as large and long as SSv2's. Plain copies each file and decodes it once with PyAV, in one thread.
 Windows: 8 s each out of one video, as Ego4D's. Bare seeks the key frame before each, decodes up to its last frame, and
@@ -80,12 +80,12 @@ def moving(frames: int, height: int, width: int, seed: int) -> Iterator[np.ndarr
     return (np.roll(base[n // 60 % 8], n % 60, 1) for n in range(frames))
 
 
-def write_ssv2(raw: Path, videos: int) -> list[Path]:
+def write_ssv2(raw: Path, videos: int, frames: int) -> list[Path]:
     """A tree of so many videos, of the size and length of real ones."""
     files = [raw / f"20bn-something-something-v2/{n}.mp4" for n in range(1, videos + 1)]
     files[0].parent.mkdir(parents=True)
     for n, path in enumerate(files):
-        data = encode_pictures(moving(45, 240, 320, n), (240, 320), 12.0, 16)
+        data = encode_pictures(moving(frames, 240, 320, n), (240, 320), 12.0, 16)
         path.write_bytes(data)
     rows = [{"id": path.stem, "template": "Moving [something] up", "label": "x"} for path in files]
     (raw / "labels").mkdir()
@@ -94,10 +94,10 @@ def write_ssv2(raw: Path, videos: int) -> list[Path]:
     return files
 
 
-def copied(folder: Path, videos: int, rounds: int) -> list[tuple[float, float]]:
+def copied(folder: Path, videos: int, frames: int, rounds: int) -> list[tuple[float, float]]:
     """Plain and conversion of videos that are copied."""
     raw = folder / "ssv2"
-    files = write_ssv2(raw, videos)
+    files = write_ssv2(raw, videos, frames)
 
     def plain() -> None:
         shutil.rmtree(folder / "cp", ignore_errors=True)
@@ -170,11 +170,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=45, help="of a copied video")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = copied(Path(folder), options.videos, options.rounds)
+        found = copied(Path(folder), options.videos, options.frames, options.rounds)
         speed = [bare / ours for bare, ours in found]
         print(
             told("copied", speed, found, f"at least {COPY_BAR}x of cp and one decode"), flush=True
