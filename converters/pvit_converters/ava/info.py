@@ -34,9 +34,9 @@ INFO = SourceInfo(
     ),
     spaces={"boxes": "ava80 (80 actions, ids from 1; 60 are evaluated)"},
     verified=(
-        "No released movie or annotation file was seen; rows and list of evaluated actions are as public code "
-        "quotes them. The clock is checked on numbered frames against both published ffmpeg passes (24, 25, "
-        "29.97, 30 per second: all frames; 23.976: nine in ten). Tested on simulated trees in the documented "
-        "layouts."
+        "No released movie or annotation file was seen; rows and evaluated actions are as public code quotes "
+        "them. The rule of the clock was compared with both published ffmpeg passes on numbered frames (24, 25, 29.97 "
+        "and 30 per second: all frames; 23.976: nine in ten), which the tests do not repeat. Tested on simulated trees "
+        "in the documented layouts."
     ),
 )
