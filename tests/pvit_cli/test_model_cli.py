@@ -1,6 +1,7 @@
 """The command `pvit`: what it prints, its exit codes, and one line per error."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_the_plan_comes_first(place: Path, tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("warmup", "warned"), [(1, False), (2, True), (50, True)])
+def test_the_plan_warns_of_a_warm_up_that_fills_the_run(
+    warmup: int, warned: bool, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--out", str(tmp_path / "run"), "--dry-run", "--set", f"optim.warmup_steps={warmup}")
+    assert main(["train", *arguments(place, *more)]) == 0
+    plan = capsys.readouterr().out
+    assert f"epochs of 3 steps, warm-up {warmup} steps" in plan
+    assert (f"the warm-up takes {warmup} steps, the run has 2" in plan) is warned
+    assert ("--set optim.warmup_steps=0, or train longer" in plan) is warned
+
+
 def test_eval_as_table_and_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["eval", "--model", str(place / "run"), "--shards", str(place / "shards")]
     assert main([*command, "--json", "--out", str(place / "eval.json")]) == 0
@@ -99,6 +112,27 @@ def test_predict_info_export(place: Path, tmp_path: Path, capsys: pytest.Capture
     assert main(["info", "--model", str(place / "run")]) == 0
     assert main(["export", str(tmp_path / "model"), "--model", str(place / "run"), "--drop-heads"]) == 0
     assert {p.name for p in (tmp_path / "model").iterdir()} == {"config.json", "inference.json", "model.safetensors"}
+
+
+def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, video = tmp_path / "stopped", tmp_path / "v.mp4"
+    shutil.copytree(place / "run", run)
+    video.write_bytes(encode_video(np.full((9, 40, 60, 3), 90, np.uint8), fps=10))
+    predict = ["predict", str(video), "--out", str(tmp_path / "out"), "--no-overlay", "--json", "--model"]
+    evaluate = ["eval", "--shards", str(place / "shards"), "--source", "real", "--limit", "1", "--json", "--model"]
+    assert main([*predict, str(run)]) == 0
+    assert not capsys.readouterr().err
+    (run / "report.html").unlink()
+    said = f"the run '{run}' is not finished: it is at step 2 of 2"
+    assert main([*predict, str(run)]) == 0
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert json.loads(printed.out)["actions"]
+    assert main([*evaluate, str(run)]) == 0
+    assert said in json.loads(capsys.readouterr().out)["notes"]
+    (run / "checkpoints/step-00000002/state.json").unlink()  # damaged: not this one's step
+    assert main([*evaluate, str(run)]) == 0
+    assert not json.loads(capsys.readouterr().out)["notes"]
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,11 @@ def evaluate(
     from pvit_model.ranks import own_rank
     from pvit_model.training.engine import join_ranks
     from pvit_model.using.evaluate import evaluate as evaluate_model
+    from pvit_model.using.loading import unfinished
 
     join_ranks(timedelta(minutes=10))
     device = _own_device(usable_device(device))
-    notes: list[str] = []
+    notes = [note] if (note := unfinished(model)) else []
     reports = evaluate_model(
         model,
         shards,
