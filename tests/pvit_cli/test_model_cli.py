@@ -142,6 +142,11 @@ def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys:
         (["train", "--set", "optim.lrr=1"], 2, "unknown key 'optim.lrr'; did you mean 'optim.lr'"),
         (["train", "--downstream", "reel"], 2, "downstream source 'reel' is not in the shards, which hold real, rooms"),
         (["train", "--resum"], 2, "--resum"),
+        (
+            ["export", "--model", "RUN", "--out", "model"],
+            2,
+            "no option '--out': OUT is given without it. See 'pvit export",
+        ),
         (["train", "--set", "mixture.quotas.depth=4"], 2, "quota"),
         (["eval", "--model", "RUN", "--source", "rael"], 2, "no source 'rael' in the shards"),
         (["eval", "--model", "nowhere/at/all"], 2, "no model in 'nowhere/at/all'"),
