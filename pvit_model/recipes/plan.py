@@ -293,7 +293,7 @@ def _rate_notes(config: TrainConfig, num_steps: int) -> list[str]:
     if 2 * optim.warmup_steps > num_steps:
         notes.append(
             f"the warm-up takes {optim.warmup_steps} steps, the run has {num_steps}: the learning rate is low for "
-            f"most of it; --set optim.warmup_steps={num_steps // 10}, or train longer"
+            f"most of it; begin it with --set optim.warmup_steps={num_steps // 10}, or train longer"
         )
     return notes
 

@@ -267,8 +267,8 @@ def _check_length(changes: Mapping[str, tuple[Any, Any]], plan: Plan, step: int)
         change = f"--resume: {path} was {was!r} and is now {now!r}"
         if plan.num_steps < step:
             raise UsageError(
-                f"{change}, which gives {plan.num_steps} steps, but the run is at step {step}; give {step} or more, "
-                "or start a new run"
+                f"{change}, which gives {plan.num_steps} steps, but the run is at step {step}; give {step} steps or "
+                "more, or start a new run"
             )
         if [*changes] == ["optim.epochs"] and (steps := plan.config.optim.steps):
             raise UsageError(

@@ -110,8 +110,8 @@ def require_equal(
     }
     if [*differences] == ["classes"]:
         raise UsageError(
-            f"{where}: its samples have the numbers of other classes ({differences['classes']}); correct the labels, "
-            "use another folder, or --overwrite to convert the source again with the classes that there are now"
+            f"{where}: the classes are not those that it was made with ({differences['classes']}), so class ids would "
+            "change; correct the labels, use another folder, or --overwrite to convert the source again"
         )
     if differences:
         told = "; ".join(f"{name}: {values}" for name, values in differences.items())

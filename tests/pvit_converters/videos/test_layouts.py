@@ -258,7 +258,7 @@ def test_a_new_class_is_not_appended(raw: Path, tmp_path: Path) -> None:
     before = sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file())
     table.write_text(f"path,label\n{name_of(0)},b\n{name_of(1)},c\n{name_of(2)},a\n")
     for append in (False, True):
-        with pytest.raises(UsageError, match=r"numbers of other classes \(\['a'\] is new\).*--overwrite"):
+        with pytest.raises(UsageError, match=r"the classes are not those .* \(\['a'\] is new\).*--overwrite"):
             convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, append=append))
     assert sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()) == before
     report = convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, overwrite=True))

@@ -68,7 +68,10 @@ def test_a_run_that_grows_is_finished_no_more(finished: Path, shards: list[str],
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("optim.steps=5", r"optim.steps was 6 and is now 5, which gives 5 steps, but the run is at step 6; give 6 or"),
+        (
+            "optim.steps=5",
+            r"optim.steps was 6 and is now 5, which gives 5 steps, but the run is at step 6; give 6 steps",
+        ),
         (
             "optim.epochs=50",
             r"optim.epochs was 100.0 and is now 50.0, but this run's length is optim.steps=6; set that",
