@@ -45,6 +45,7 @@ from pvit_converters.engine.plan import (
     ShardPlan,
     append_to,
     make_plan,
+    waiting,
 )
 from pvit_converters.engine.plan_file import (
     find_unlisted,
@@ -192,8 +193,17 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         kept = {name: plan.identity[name] for name in ("converter", "options")}
         spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
         base, tell = base_at(converter), progress or (lambda _done, _all: None)
+        told = _waiting(job, converter, plan) if listing is not None else []
         notes += _write_shards(job, plan, spec, storage, tell, listing, base)
-        return _finish(job, plan, storage, notes, base)
+        report = _finish(job, plan, storage, notes, base)
+        return report.model_copy(update={"notes": [*told, *report.notes]})
+
+
+def _waiting(job: Job, converter: Converter[Any], plan: Plan) -> list[str]:
+    """What is new since the plan was stored, where looking for it costs nothing; told, and not stored."""
+    if job.append or job.num_tasks > 1 or not converter.lists_first:
+        return []
+    return waiting(plan, job.settings, converter.list_items())
 
 
 def _plan(
