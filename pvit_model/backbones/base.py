@@ -35,6 +35,27 @@ class BackboneOutput:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A file of published weights that the ordinary loader takes.
+
+    Args:
+        file: its name.
+        address: page or folder where it is had.
+        licence: of the weights, as published; it binds what is published after fine-tuning.
+        trained_on: data set, and top-1 in per cent where it is stated.
+        clip: (T, H, W) that it was trained with.
+        rate: frame step of its clips.
+    """
+
+    file: str
+    address: str
+    licence: str
+    trained_on: str
+    clip: tuple[int, int, int]
+    rate: int
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a network with this backbone costs, for a remark in `pvit info`.
 
@@ -55,7 +76,8 @@ class Backbone(nn.Module, ABC):
     """A video backbone.
 
     Attributes:
-        clip: the nominal (T, H, W); other sizes may be given to `forward`.
+        clip: the nominal (T, H, W), which a run takes where its recipe says none; other sizes may be given to `forward`.
+        rate: frame step of the nominal clip, likewise; samplers of segments have none.
         width: width of the patch embedding, which extra tokens for layer 0 must have.
         dims: width of each layer's output; the last is C.
         blocks: the layers, in order. Layer-wise learning rates, recomputation, shards and the memory estimate go by
@@ -64,6 +86,7 @@ class Backbone(nn.Module, ABC):
         dense_width: channels of dense heads by default.
         stride: temporal stride of predictions; prediction t belongs to input frame `stride * t`.
         normalise: (mean, std) per channel of RGB in [0, 1], applied by the loader, never inside `forward`.
+        published: files of weights that load into it, for `pvit info`.
     """
 
     clip: tuple[int, int, int]
@@ -74,6 +97,8 @@ class Backbone(nn.Module, ABC):
     dense_width: int = 64
     stride: int = 2
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
+    rate: int = 4
+    published: tuple[Published, ...] = ()
 
     @abstractmethod
     def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:

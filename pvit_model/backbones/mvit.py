@@ -21,25 +21,11 @@ from torch import Tensor, nn
 from pvit_data.errors import UsageError
 from pvit_model.backbones.attention import Grid, attend, pair_table
 from pvit_model.backbones.base import Backbone, BackboneOutput, Costs
+from pvit_model.backbones.drop_path import DropPath
 from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.mvit_plan import BlockPlan, MViTConfig, patch_grid, plan_blocks, strided
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 from pvit_model.backbones.torchvision_names import from_torchvision
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch for whole samples in training; the kept ones are scaled up."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-        """The branch's output, with dropped samples zero."""
-        if not self.training or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
 
 
 class PoolingAttention(nn.Module):
