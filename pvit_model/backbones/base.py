@@ -76,7 +76,7 @@ class Backbone(nn.Module, ABC):
     """A video backbone.
 
     Attributes:
-        clip: the nominal (T, H, W), which a run takes where its recipe says none; other sizes may be given to `forward`.
+        clip: the nominal (T, H, W), for runs whose recipe says none; other sizes may be given to `forward`.
         rate: frame step of the nominal clip, likewise; samplers of segments have none.
         width: width of the patch embedding, which extra tokens for layer 0 must have.
         dims: width of each layer's output; the last is C.

@@ -110,21 +110,20 @@ class TrajectoryAttention(Attention):
                 for prompts, parts in zip(shared, own, strict=True)
             ]
         queries = q[:, :, special:]
-        found = (
-            F.scaled_dot_product_attention(queries, *keys) for keys in zip(*own, strict=True)
-        )
+        found = (F.scaled_dot_product_attention(queries, *keys) for keys in zip(*own, strict=True))
         return torch.stack([merged(y) for y in found], dim=2)
 
     def _queries(self, paths: Tensor, frames: int) -> Tensor:
         """(b, patches, heads, d): made of what each query reads in its own frame."""
         by_frame = torch.unflatten(paths, 1, (frames, -1))
         own = torch.cat([by_frame[:, t, :, t] for t in range(frames)], dim=1)
-        q = torch.unflatten(self.proj_q(own), -1, (self.heads, -1))
-        return q * q.shape[-1] ** -0.5
+        q: Tensor = torch.unflatten(self.proj_q(own), -1, (self.heads, -1))
+        scale: float = q.shape[-1] ** -0.5
+        return q * scale
 
     def _folded(self, paths: Tensor, q: Tensor) -> Tensor:
         """Attention along the paths; the projections of keys and values act on what there is one of per token."""
-        batch, patches, frames, width = paths.shape
+        batch, patches = paths.shape[:2]
         weight = torch.unflatten(self.proj_kv.weight, 0, (2, self.heads, -1))
         bias = torch.unflatten(self.proj_kv.bias, 0, (2, self.heads, -1))
         every = paths.flatten(0, 1)
@@ -152,7 +151,12 @@ class DividedAttention(Attention):
     """Patches attend along time or within their frame, and to the special tokens; these attend to everything."""
 
     def over(
-        self, x: Float[Tensor, "b n c"], frames: int, special: int, *, axis: Literal["time", "space"]
+        self,
+        x: Float[Tensor, "b n c"],
+        frames: int,
+        special: int,
+        *,
+        axis: Literal["time", "space"],
     ) -> Float[Tensor, "b n c"]:
         """The tokens' next values; `special` tokens lead, the patches follow by time, row, column."""
         q, k, v = self.split(x)
@@ -188,7 +192,10 @@ class Block(nn.Module):
         elif self.kind == "joint":
             self.attn = Attention(width, heads)
         else:
-            self.attn, self.timeattn = DividedAttention(width, heads), DividedAttention(width, heads)
+            self.attn, self.timeattn = (
+                DividedAttention(width, heads),
+                DividedAttention(width, heads),
+            )
             self.norm3 = nn.LayerNorm(width, eps=1e-6)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
@@ -204,7 +211,8 @@ class Block(nn.Module):
         else:
             y = self.attn(self.norm1(x))
         x = x + self.drop_path(y)
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
 
 
 class Motionformer(Backbone):
@@ -324,8 +332,8 @@ class Motionformer(Backbone):
 
 
 NOTE = (
-    "GFLOPs are counted as published, with second keys and values of every token in every frame. A step computes fewer: "
-    "those projections act on the second queries and on the mixed values instead, which gives the same numbers."
+    "GFLOPs are counted as published, with second keys and values of every token in every frame. A step computes "
+    "fewer: those projections act on the second queries and on the mixed values instead, which gives the same numbers."
 )
 
 
@@ -343,7 +351,8 @@ PUBLISHED = (
     Published("k400_motionformer_336_16x8.pyth", _HOME, _LICENCE, "Kinetics-400 80.7", (16, 336, 336), 8),
     Published("k400_motionformer_224_32x3.pyth", _HOME, _LICENCE, "Kinetics-400 80.2", (32, 224, 224), 3),
     Published("k400_joint_224_16x4.pyth (attention=joint)", _HOME, _LICENCE, "Kinetics-400 79.2", (16, 224, 224), 4),
-    Published("k400_divided_224_16x4.pyth (attention=divided)", _HOME, _LICENCE, "Kinetics-400 78.5", (16, 224, 224), 4),
+    Published("k400_divided_224_16x4.pyth (attention=divided)", _HOME, _LICENCE, "Kinetics-400 78.5",
+              (16, 224, 224), 4),
     Published("ssv2_motionformer_224_16x4.pyth", _HOME, _LICENCE, "SSv2 66.5", (16, 224, 224), 4),
     Published("ssv2_motionformer_336_16x4.pyth", _HOME, _LICENCE, "SSv2 67.1", (16, 336, 336), 4),
     Published("ssv2_motionformer_224_32x3.pyth", _HOME, _LICENCE, "SSv2 68.1", (32, 224, 224), 3),

@@ -85,11 +85,13 @@ class Block(nn.Module):
         Args:
             x: `special` tokens without a place (CLS and extra ones), then the patches by time, row, column.
         """
-        if self.divided:
-            x = self._divided(x, frames, special)
-        else:
-            x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = self._divided(x, frames, special) if self.divided else self._joint(x)
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
+
+    def _joint(self, x: Tensor) -> Tensor:
+        y: Tensor = self.drop_path(self.attn(self.norm1(x)))
+        return x + y
 
     def _divided(self, x: Tensor, frames: int, special: int) -> Tensor:
         cls, patches = x[:, :special], torch.unflatten(x[:, special:], 1, (frames, -1))
@@ -106,7 +108,8 @@ class Block(nn.Module):
         b, t, n, c = x.shape
         y = self.temporal_attn(x.transpose(1, 2).reshape(b * n, t, c))
         y = torch.unflatten(y, 0, (b, n)).transpose(1, 2)
-        return self.drop_path(y, (b, 1, n, 1))
+        out: Tensor = self.drop_path(y, (b, 1, n, 1))
+        return out
 
 
 class TimeSformer(Backbone):
