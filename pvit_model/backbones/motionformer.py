@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.vit_parts import (
     Attention,
     PatchEmbedding,
+    attended,
     check_sizes,
     merged,
     patch_grid,
@@ -94,7 +94,7 @@ class TrajectoryAttention(Attention):
     def over(self, x: Float[Tensor, "b n c"], frames: int, special: int) -> Float[Tensor, "b n c"]:
         """The tokens' next values; `special` tokens lead, the patches follow by time, row, column."""
         q, k, v = self.split(x)
-        told = merged(F.scaled_dot_product_attention(q[:, :, :special], k, v))
+        told = merged(attended(q[:, :, :special], k, v))
         paths = self._paths(q, k, v, frames, special)
         along = self._folded if self.folded else self._textbook
         y: Tensor = self.proj(torch.cat([told, along(paths, self._queries(paths, frames))], dim=1))
@@ -110,7 +110,7 @@ class TrajectoryAttention(Attention):
                 for prompts, parts in zip(shared, own, strict=True)
             ]
         queries = q[:, :, special:]
-        found = (F.scaled_dot_product_attention(queries, *keys) for keys in zip(*own, strict=True))
+        found = (attended(queries, *keys) for keys in zip(*own, strict=True))
         return torch.stack([merged(y) for y in found], dim=2)
 
     def _queries(self, paths: Tensor, frames: int) -> Tensor:
@@ -160,14 +160,12 @@ class DividedAttention(Attention):
     ) -> Float[Tensor, "b n c"]:
         """The tokens' next values; `special` tokens lead, the patches follow by time, row, column."""
         q, k, v = self.split(x)
-        told = F.scaled_dot_product_attention(q[:, :, :special], k, v)
+        told = attended(q[:, :, :special], k, v)
         rows = [self._rows(t, frames, special, axis) for t in (q, k, v)]
         number = rows[0].shape[1]
         lead = [t[:, None, :, :special].expand(-1, number, -1, -1, -1) for t in (k, v)]
         keys, values = (torch.cat([a, b], dim=3) for a, b in zip(lead, rows[1:], strict=True))
-        seen = F.scaled_dot_product_attention(
-            rows[0].flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1)
-        )
+        seen = attended(rows[0].flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1))
         seen = torch.unflatten(merged(seen), 0, (len(x), number))
         seen = (seen.transpose(1, 2) if axis == "time" else seen).flatten(1, 2)
         y: Tensor = self.proj(torch.cat([merged(told), seen], dim=1))

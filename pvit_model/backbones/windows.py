@@ -37,13 +37,17 @@ def attend(
             seen by all. None: all see all.
     """
     blocked = (
-        qkv.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        qkv.device.type in ("cpu", "meta")
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
     )
     if not blocked:
         return _sdpa_form(qkv, heads, bias, regions)
     if torch.is_autocast_enabled("cpu"):
         qkv = qkv.to(torch.get_autocast_dtype("cpu"))
-    masks = [None] * qkv.shape[1] if regions is None else [_mask_of(ids) for ids in regions]
+    masks: list[Tensor | None] = [None] * qkv.shape[1]
+    if regions is not None and not qkv.is_meta:
+        masks = [_mask_of(ids) for ids in regions]
     out: Tensor = _Blocked.apply(qkv.flatten(0, 1), heads, bias.to(qkv.dtype), masks)
     return torch.unflatten(out, 0, qkv.shape[:2])
 
@@ -82,7 +86,7 @@ class _Blocked(torch.autograd.Function):
         out = qkv.new_empty(windows, number, width // 3)
         group = _group(heads, number)
         buffer = qkv.new_empty(group, number, number)
-        for i in range(windows):
+        for i in range(0 if qkv.is_meta else windows):
             mask = masks[i % len(masks)]
             parts = (*_split(qkv[i], heads), bias, _by_head(out[i], heads))
             for q, k, v, b, o in zip(*(torch.split(x, group) for x in parts), strict=True):
