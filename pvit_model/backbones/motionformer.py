@@ -216,8 +216,8 @@ class Block(nn.Module):
 class Motionformer(Backbone):
     """See the module's docstring. What is read is tanh of a linear layer of the class token, as published."""
 
-    stride = 2
     rate = 4
+    own_tokens = 1
     normalise = ((0.5,) * 3, (0.5,) * 3)
 
     def __init__(self, config: MotionformerConfig, name: str = "motionformer") -> None:

@@ -317,7 +317,7 @@ def swin3d_b(**options: Any) -> Swin:
 
 
 _PYTORCH = "https://download.pytorch.org/models"
-_SWIN = "https://github.com/SwinTransformer/Video-Swin-Transformer#results-and-models"
+_SWIN = "https://github.com/SwinTransformer/storage/releases/tag/v1.0.4"
 _CLIP = (32, 224, 224)
 PUBLISHED = {
     "swin3d_t": (

@@ -117,6 +117,7 @@ class TimeSformer(Backbone):
 
     stride = 1
     rate = 32
+    own_tokens = 1
 
     def __init__(self, config: TimeSformerConfig, name: str = "timesformer") -> None:
         super().__init__()
@@ -255,10 +256,14 @@ def timesformer_b(**options: Any) -> TimeSformer:
 
 
 _HOME = "https://github.com/facebookresearch/TimeSformer#model-zoo"
+_HUB = "https://huggingface.co/facebook/timesformer-base-finetuned-k400"
+_LICENCE = "CC BY-NC 4.0"
 PUBLISHED = (
-    Published("TimeSformer_divST_8x32_224_K400.pyth", _HOME, "CC BY-NC 4.0", "Kinetics-400 77.9", (8, 224, 224), 32),
-    Published("TimeSformer_divST_8_224_SSv2.pyth", _HOME, "CC BY-NC 4.0", "SSv2", (8, 224, 224), 32),
-    Published("facebook/timesformer-base-finetuned-k400 (model.safetensors)", "https://huggingface.co/facebook",
-              "CC BY-NC 4.0", "Kinetics-400 77.9", (8, 224, 224), 32),
+    Published("TimeSformer_divST_8x32_224_K400.pyth", _HOME, _LICENCE, "Kinetics-400 77.9", (8, 224, 224), 32),
+    Published("TimeSformer_divST_16x16_448_K400.pyth", _HOME, _LICENCE, "Kinetics-400 79.6", (16, 448, 448), 16),
+    Published("TimeSformer_divST_96x4_224_K400.pyth", _HOME, _LICENCE, "Kinetics-400 80.6", (96, 224, 224), 4),
+    Published("TimeSformer_divST_8_224_SSv2.pyth", _HOME, _LICENCE, "SSv2 59.1", (8, 224, 224), 32),
+    Published("pytorch_model.bin of timesformer-base-finetuned-k400", _HUB, _LICENCE, "Kinetics-400 77.9",
+              (8, 224, 224), 32),
 )  # fmt: skip
 """What the ordinary loader takes; of `transformers` the weights' file."""

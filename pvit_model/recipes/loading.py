@@ -1,7 +1,8 @@
 """Recipes: the YAML files shipped in `pvit_model/recipes`, each a complete configuration with a name.
 
-A small one may name another as its `base:` and state only what differs. A path to a YAML file works wherever a name
-does, so a user's own recipe needs no registration.
+A small one may name another as its `base:` and state only what differs. `A+B` is recipe A with what B states itself
+(not its base) laid onto it: `mt+timesformer`. A path to a YAML file works wherever a name does, so a user's own recipe
+needs no registration.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
         raise ConfigError(
             f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
         )
+    base, values = _stated(name)
+    return values if base is None else merge(_mapping(base, depth + 1), values)
+
+
+def _stated(name: str) -> tuple[str | None, dict[str, Any]]:
+    """The base that a recipe names, if any, and what it states itself."""
     values = parse_yaml(_text(name), f"recipe '{name}'")
     if not isinstance(values, dict):
         raise ConfigError(
@@ -66,20 +73,33 @@ def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
         )
     base = values.pop("base", None)
     check_keys(values, f"recipe '{name}'")
-    return values if base is None else merge(_mapping(str(base), depth + 1), values)
+    return None if base is None else str(base), values
+
+
+def _composed(name: str) -> dict[str, Any]:
+    """`A+B+C`: a recipe, and onto it what further ones state; what they are about is joined."""
+    first, *further = name.split("+") if not Path(name).is_file() else [name]
+    values = _mapping(first)
+    for other in further:
+        stated = _stated(other)[1]
+        about = " ".join(
+            text for text in (values.get("about", ""), stated.get("about", "")) if text
+        )
+        values = merge(values, stated) | {"about": about}
+    return values
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     """A recipe with overrides laid onto it.
 
     Args:
-        name: a shipped recipe, or the path of a YAML file.
+        name: a shipped recipe, the path of a YAML file, or several of them joined by `+`.
         settings: overrides, each `"a.b=c"`.
 
     Raises:
         ConfigError: for an unknown recipe, key or value.
     """
-    values = merge({"name": Path(name).stem}, _mapping(name))
+    values = merge({"name": Path(name).stem}, _composed(name))
     return load_values(values, settings, f"recipe '{name}'")
 
 
