@@ -297,7 +297,7 @@ class Motionformer(Backbone):
 
         A published file holds an image's patch embedding, too, which videos do not pass.
         """
-        is_image = "patch_embed_3d.proj.weight" not in state
+        is_image = not any(name.startswith("patch_embed_3d.") for name in state)
         return {
             name.replace("patch_embed.", "patch_embed_3d.") if is_image else name: value
             for name, value in state.items()
