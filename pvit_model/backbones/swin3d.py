@@ -172,12 +172,13 @@ class Swin(Backbone):
             num_heads=[w // config.head_width for w in widths], window_size=list(config.window),
             mlp_ratio=config.mlp_ratio, stochastic_depth_prob=0.0, num_classes=1,
         )  # fmt: skip
-        self.patch_embed, self.norm, self.blocks = net.patch_embed, net.norm, nn.ModuleList()
+        self.patch_embed, self.blocks = net.patch_embed, nn.ModuleList()
         depth = sum(config.depths)
         for stage, merge in zip(net.features[::2], [None, *net.features[1::2]], strict=True):
             for i, block in enumerate(stage):
                 rate = config.drop_path * len(self.blocks) / (depth - 1)
                 self.blocks.append(Layer(block, None if i else merge, rate))
+        self.norm = net.norm
         self.dims = tuple(w for w, n in zip(widths, config.depths, strict=True) for _ in range(n))
         ends = [sum(config.depths[:n]) - 1 for n in range(1, len(widths) + 1)]
         self.dense_layers = tuple(ends[1:] or ends)
