@@ -119,7 +119,8 @@ class Backbone(nn.Module, ABC):
 
         Args:
             clip: RGB, normalised with `normalise`.
-            extra: further tokens, of width `width_at(extra_layer)`.
+            extra: further tokens, of width `width_at(extra_layer)`; there may be none in it, as in the training of
+                variants without prompts.
             extra_layer: the layer that they enter.
             layers: layers whose output is returned in `features`.
         """

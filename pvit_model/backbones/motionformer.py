@@ -199,7 +199,9 @@ class Block(nn.Module):
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Float[Tensor, "b n c"], frames: int, special: int) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "b n c"], frames: int, special: int
+    ) -> Float[Tensor, "b n c"]:
         """The next tokens; the first `special` of them have no place."""
         if isinstance(self.attn, DividedAttention):  # time is never dropped, as published
             x = x + self.timeattn.over(self.norm3(x), frames, special, axis="time")

@@ -82,11 +82,12 @@ class Layer(nn.Module):
         self, x: Float[Tensor, "b t h w c"], extra: Float[Tensor, "b e c"]
     ) -> tuple[Float[Tensor, "b t h2 w2 d"], Float[Tensor, "b e d"]]:
         """The next patches and extra tokens."""
-        if self.merge is not None:
-            x, extra = self.merge(x), self.merge.reduction(self.merge.norm(extra.repeat(1, 1, 4)))  # type: ignore[operator]
+        block: Any = self.block
+        merge: Any = self.merge
+        if merge is not None:
+            x, extra = merge(x), merge.reduction(merge.norm(extra.repeat(1, 1, 4)))
         grid, number = _sides(x), extra.shape[1]
         tokens = torch.cat([extra, x.flatten(1, 3)], dim=1) if number else x.flatten(1, 3)
-        block: Any = self.block
         tokens = tokens + self.drop_path(self._attention(block.norm1(tokens), grid, number))
         y = run_mlp(block.norm2(tokens), block.mlp[0], block.mlp[3])
         tokens = tokens + self.drop_path(y)
@@ -222,8 +223,6 @@ class Swin(Backbone):
         for i, layer in enumerate(self.blocks):
             if i == extra_layer and extra is not None:
                 tokens = extra.to(x.dtype)
-            elif layer.merge is not None and not tokens.shape[1]:
-                tokens = x.new_zeros(len(x), 0, x.shape[-1])
             x, tokens = layer(x, tokens)
             if i in layers:
                 features[i] = (x.flatten(1, 3), _sides(x))

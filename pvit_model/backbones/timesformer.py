@@ -79,7 +79,9 @@ class Block(nn.Module):
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Float[Tensor, "b n c"], frames: int, special: int) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "b n c"], frames: int, special: int
+    ) -> Float[Tensor, "b n c"]:
         """The next tokens.
 
         Args:

@@ -75,7 +75,7 @@ def _check_name(where: str, backbones: list[str]) -> None:
 
 
 def _table(names: list[str], classes: int, as_json: bool) -> None:
-    from pvit_model.backbones import backbone_names
+    from pvit_model.backbones import DEFAULT, backbone_names
     from pvit_model.using.compare import compare
 
     known = backbone_names()
@@ -83,7 +83,7 @@ def _table(names: list[str], classes: int, as_json: bool) -> None:
         if name not in known:
             hint = did_you_mean(name, known) or "."
             raise UsageError(f"no backbone '{name}'{hint} Known: {', '.join(known)}.")
-    titles = ("backbone", "clip", "parameters", "GFLOPs", "kept MiB", "step", "over mvitv2_s")
+    titles = ("backbone", "clip", "parameters", "GFLOPs", "kept MiB", "step", f"over {DEFAULT}")
     shown, rows = new_table(*titles, left=titles[:2]), []
     for row in compare(names, classes):
         found = row.info
