@@ -1,6 +1,6 @@
 """TimeSformer, Motionformer and Video Swin against the code that others keep of them: time and memory of a step.
 
-Run: python -m benchmarks.backbones [--pairs N] [--threads N] [--only NAME ...]
+Run: python -m benchmarks.backbones [--pairs N] [--threads N] [--blocks N] [--only NAME ...]
 
 A step is forward + backward of one clip of the published size, dropout and drop path off, the same weights:
 - swin3d: torchvision's `swin3d_t`, 32x224x224;
@@ -29,7 +29,6 @@ from pvit_model import PViT, create_model, load_backbone_checkpoint
 from pvit_model.backbones.motionformer import TrajectoryAttention
 
 CLIPS = {"swin3d": (32, 224, 224), "timesformer": (8, 224, 224), "motionformer": (16, 224, 224)}
-PROMPTS = 5
 
 
 def plain_trajectories(self: TrajectoryAttention, x: Tensor, frames: int, special: int) -> Tensor:
@@ -64,7 +63,7 @@ class PlainMlp(nn.Module):
         return self.fc2(torch.nn.functional.gelu(self.fc1(x)))
 
 
-def theirs_of(name: str) -> nn.Module:
+def theirs_of(name: str, blocks: int) -> nn.Module:
     """The other code's network."""
     torch.manual_seed(0)
     if name == "swin3d":
@@ -79,29 +78,30 @@ def theirs_of(name: str) -> nn.Module:
     if name == "timesformer":
         from transformers import TimesformerConfig, TimesformerForVideoClassification
 
-        config = TimesformerConfig(drop_path_rate=0, num_labels=400)
+        config = TimesformerConfig(drop_path_rate=0, num_labels=400, num_hidden_layers=blocks)
         return TimesformerForVideoClassification(config)
-    model = create_model("motionformer_b", dropout=0.0, drop_path=0.0)
+    model = ours_of(name, blocks)
     for block in model.backbone.blocks:
         block.attn.over = plain_trajectories.__get__(block.attn)
         block.mlp = PlainMlp(block.mlp)
     return model
 
 
-def ours_of(name: str, tasks: tuple[str, ...] = ()) -> PViT:
+def ours_of(name: str, blocks: int) -> PViT:
     """Ours."""
-    backbone = {"swin3d": "swin3d_t"}.get(name, f"{name}_b")
     torch.manual_seed(0)
-    return create_model(backbone, tasks, dropout=0.0, drop_path=0.0)
+    if name == "swin3d":
+        return create_model("swin3d_t", dropout=0.0, drop_path=0.0)
+    return create_model(f"{name}_b", dropout=0.0, drop_path=0.0, depth=blocks)
 
 
-def step_of(name: str, which: str) -> Callable[[], Any]:
+def step_of(name: str, which: str, blocks: int) -> Callable[[], Any]:
     """A step of one side of a comparison."""
     video = torch.randn(1, 3, *CLIPS[name])
     if which == "ours":
-        ours = ours_of(name).train()
+        ours = ours_of(name, blocks).train()
         return lambda: backward(ours(video).logits)
-    theirs = theirs_of(name).train()
+    theirs = theirs_of(name, blocks).train()
     if name == "timesformer":
         frames = video.transpose(1, 2).contiguous()
         return lambda: backward(theirs(frames).logits)
@@ -110,11 +110,11 @@ def step_of(name: str, which: str) -> Callable[[], Any]:
     return lambda: backward(theirs(video))
 
 
-def check(name: str) -> float:
+def check(name: str, blocks: int) -> float:
     """Largest difference of the logits of both sides with the same weights."""
     theirs, ours, video = (
-        theirs_of(name).eval(),
-        ours_of(name).eval(),
+        theirs_of(name, blocks).eval(),
+        ours_of(name, blocks).eval(),
         torch.randn(1, 3, *CLIPS[name]),
     )
     if name == "motionformer":
@@ -138,19 +138,20 @@ def held_mib(field: str) -> float:
     return 0.0
 
 
-def peak_mib(name: str, which: str, threads: int) -> float:
+def peak_mib(name: str, which: str, threads: int, blocks: int) -> float:
     """Of a step in a process of its own."""
-    words = ["--peak", f"{name}/{which}", "--threads", str(threads)]
+    words = ["--peak", f"{name}/{which}", "--threads", str(threads), "--blocks", str(blocks)]
     command = [sys.executable, "-m", "benchmarks.backbones", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
-def measure(name: str, pairs: int, threads: int) -> dict[str, Any]:
+def measure(name: str, pairs: int, threads: int, blocks: int) -> dict[str, Any]:
     """One family: ours / theirs."""
-    peaks = {which: peak_mib(name, which, threads) for which in ("ours", "theirs")}
-    difference = check(name)
-    found = interleaved(step_of(name, "ours"), step_of(name, "theirs"), pairs)
+    peaks = {which: peak_mib(name, which, threads, blocks) for which in ("ours", "theirs")}
+    difference = check(name, blocks)
+    steps = [step_of(name, which, blocks) for which in ("ours", "theirs")]
+    found = interleaved(*steps, pairs)
     return {
         "ours / theirs": found.summary(),
         "peak memory": {
@@ -169,6 +170,7 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs of training steps")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 leaves its default")
+    parser.add_argument("--blocks", type=int, default=12, help="of timesformer and motionformer")
     parser.add_argument("--only", nargs="+", choices=list(CLIPS), default=list(CLIPS))
     parser.add_argument("--peak", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -176,12 +178,12 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     if args.peak:
         name, which = args.peak.split("/")
-        step, before = step_of(name, which), held_mib("VmRSS")
+        step, before = step_of(name, which, args.blocks), held_mib("VmRSS")
         step()
         print(held_mib("VmHWM") - before)
         return
     for name in args.only:
-        found = measure(name, args.pairs, args.threads)
+        found = measure(name, args.pairs, args.threads, args.blocks)
         print(json.dumps({name: found, "threads": torch.get_num_threads()}), flush=True)
 
 
