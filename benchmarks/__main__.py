@@ -9,9 +9,9 @@ from pathlib import Path
 
 def main() -> int:
     """Runs them one after another, each in a process of its own, so that none warms or slows another."""
-    names = sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
-    )
+    here = Path(__file__).parent
+    found = [*here.glob("*.py"), *(path.parent for path in here.glob("*/__main__.py"))]
+    names = sorted(path.stem for path in found if not path.stem.startswith("_"))
     chosen = sys.argv[1:] or names
     if unknown := sorted(set(chosen) - set(names)):
         print(f"error: no benchmark {unknown[0]!r}; there is {', '.join(names)}", file=sys.stderr)

@@ -77,6 +77,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pvit-toolkit")
     if name not in _HOMES:
         raise AttributeError(f"module 'pvit_data' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")

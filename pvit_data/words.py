@@ -67,8 +67,13 @@ def plain_url(text: str) -> str:
     return _URL.sub(_plain, text)
 
 
-# One slash: an address that was taken for a path.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z][A-Za-z0-9+.-]+:/(?!/))([^\s'\"<>]*)")
+# One slash: an address that was taken for a path. Quotes end an address, but not a password. A word is looked at once,
+# from its beginning: a long one would else cost the square of its length.
+_URL = re.compile(
+    r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]++://|[A-Za-z0-9+.-]{2,}+:/(?!/))((?:[^\s/?#]*@)?[^\s'\"<>]*)"
+)
+
+_USERS = re.compile(r"://[^/]*@")  # of further addresses in the same word
 
 
 def _plain(match: re.Match[str]) -> str:
@@ -82,7 +87,8 @@ def _plain(match: re.Match[str]) -> str:
         place = bare
     else:
         place = bare.rpartition("@")[2]
-    return scheme + re.split(r"[?#]", place, maxsplit=1)[0] + rest[len(bare) :]
+    place = re.split(r"[?#]", place, maxsplit=1)[0]
+    return scheme + _USERS.sub("://", place) + rest[len(bare) :]
 
 
 def shown(text: str) -> str:

@@ -81,6 +81,8 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> _Any:
     """Public names, loaded when they are first used."""
+    if name == "__version__":
+        return _import_module("importlib.metadata").version("pvit-toolkit")
     if name not in _HOMES:
         raise AttributeError(f"module 'pvit_model' has no attribute '{name}'")
     return getattr(_import_module(f"pvit_model.{_HOMES[name]}"), name)

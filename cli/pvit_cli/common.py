@@ -11,11 +11,12 @@ import errno
 import io
 import logging
 import os
+import platform
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -54,7 +55,6 @@ def new_app(help: str, **settings: Any) -> typer.Typer:
         "help": help,
         "epilog": HELP_NOTE,
         "no_args_is_help": True,
-        "add_completion": False,
         "pretty_exceptions_enable": False,
         "context_settings": {"help_option_names": ["-h", "--help"]},
     }
@@ -78,9 +78,42 @@ def assemble(package: str, commands: Sequence[str], help: str, **settings: Any) 
             return sorted(super().list_commands(ctx), key=commands.index)
 
     app = new_app(help, cls=Ordered, **settings)
+    app.callback(help=help)(_options)
     for name in commands:
         import_module(f"{package}.{name}").register(app)
     return app
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show versions and exit.",
+            is_eager=True,
+            callback=lambda asked: _versions(asked),
+        ),
+    ] = False,
+) -> None:
+    """Options of the application itself."""
+
+
+def _versions(asked: bool) -> None:
+    """Prints what somebody who helps wants to know first, and ends."""
+    if not asked:
+        return
+    from importlib import metadata
+
+    from pvit_data.format.manifest import WITH_LISTS
+
+    say(f"pvit-toolkit {metadata.version('pvit-toolkit')}, format {WITH_LISTS}")
+    say(f"Python {platform.python_version()} on {platform.platform()}")
+    for name in ("torch", "torchvision", "av", "pyarrow"):
+        try:
+            say(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            say(f"{name} is not installed")
+    raise typer.Exit
 
 
 def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:

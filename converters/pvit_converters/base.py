@@ -50,7 +50,7 @@ class SourceInfo:
     sampler: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One sample that could be converted.
 

@@ -61,7 +61,8 @@ def _joint_dtype(name: str) -> type[np.generic]:
 
 
 def encode_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
-    """`boxes.npy` (corners), `boxes_id.npy` (the columns of `Boxes`), `boxes_labels.npy`."""
+    """`boxes.npy` (corners), `boxes_id.npy` (the columns of `Boxes`), `boxes_labels.npy`; `boxes_score.npy`
+    where a score is known."""
     boxes = sample.boxes
     space = spaces.get("boxes")
     if boxes is None:
@@ -75,6 +76,8 @@ def encode_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
         "boxes_id.npy": write_npy(np.stack(columns, 1).astype(np.int32)),
         "boxes_labels.npy": write_npy(boxes.labels),
     }
+    if (boxes.score != UNKNOWN).any():
+        files["boxes_score.npy"] = write_npy(boxes.score)
     return files, {"boxes_space": "" if space is None else space.name}
 
 
@@ -89,7 +92,14 @@ def decode_boxes(name: str, told: Told, files: Files, asked: Asked) -> Decoded:
         raise FormatError(
             f"box tables have shapes {xyxy.shape}, {ids.shape}, {labels.shape}, expected (n, 4), (n, 7), (m, 2)"
         )
-    boxes = Boxes(xyxy, **dict(zip(Boxes.COLUMNS, ids.T.copy(), strict=True)), labels=labels)
+    score = read_npy(files["boxes_score.npy"]) if "boxes_score.npy" in files else None
+    if score is not None and (score.shape, score.dtype.str) != ((len(xyxy),), "<f4"):
+        raise FormatError(
+            f"boxes_score.npy holds {score.dtype}{score.shape}, expected {len(xyxy)} f4"
+        )
+    columns = dict(zip(Boxes.COLUMNS, ids.T.copy(), strict=True))
+    known = {} if score is None else {"score": score}
+    boxes = Boxes(xyxy, **columns, **known, labels=labels)
     if asked.frames is not None:
         boxes = boxes.keep(np.isin(boxes.frame, asked.frames))
     return {name: boxes}, None

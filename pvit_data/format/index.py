@@ -1,20 +1,25 @@
 """The index: one Parquet row per sample, with the place and CRC of each member and what can be filtered by.
 
-Columns are read when they are first asked for, so that opening costs the same for any number of rows.
+Columns are read when they are first asked for, so that opening costs the same for any number of rows. Indices of many
+rows are laid out in a file once, which all processes of a machine map (`mapped`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
+from pvit_data.format.mapped.cache import Columns, Write, cached
+from pvit_data.format.mapped.columns import Column, column_of, write_columns
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.format.record import Record
@@ -54,6 +59,10 @@ BOUNDS = {"frames": MAX_FRAMES, "height": MAX_PIXELS, "width": MAX_PIXELS}
 ROW_BYTES = 2
 """What a row takes in the file at least: the CRC of its record alone, which nothing compresses, has four bytes."""
 ROW_GROUP = 65536
+MAPPED_ROWS = 65536
+"""Rows from which on an index is laid out in a file that is mapped."""
+MAPPED_ROW_BYTES = 160  # about what a row takes there
+LAYOUT = "1"  # of these files: another one gets other names
 
 
 def index_name(source: str, split: str) -> str:
@@ -90,7 +99,7 @@ def index_row(
         num_boxes: rows of its box table.
         places: (offset, size, CRC) of each file.
     """
-    row: dict[str, Any] = {"shard": shard.rpartition("/")[2], **filter_values(record, num_boxes)}
+    row: dict[str, Any] = {"shard": shard.partition("/")[2], **filter_values(record, num_boxes)}
     for member in MEMBERS:
         row |= _place(member, -1, 0, 0)
     for file, place in places.items():
@@ -109,28 +118,59 @@ def absent(column: str) -> int:
     return False if NUMBERS[column] == "bool" else 0
 
 
-def write_index(columns: dict[str, list[Any]]) -> bytes:
-    """Encodes an index; columns of members that no sample has are left out."""
+def no_rows(column: str) -> Shaped[np.ndarray, "0"]:
+    """A column of a dataset that has no samples.
+
+    Raises:
+        UsageError: if there is no such column.
+    """
+    kinds = NUMBERS | PLACES | dict.fromkeys((*VIRTUAL, *TEXT), "object")
+    return np.zeros(0, kinds[_known(column, kinds)])
+
+
+def _known(name: str, names: Collection[str]) -> str:
+    if name not in names:
+        raise UsageError(
+            f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
+        )
+    return name
+
+
+def names_of(members: Iterable[str]) -> list[str]:
+    """The columns of a file whose samples have these members."""
+    there = set(members)
+    return [name for name in COLUMNS if name not in PLACES or name.rpartition("_")[0] in there]
+
+
+def table_of(columns: Mapping[str, Any]) -> Any:
+    """An Arrow table of columns (arrays, or lists of values), without those of members that no sample has."""
     import pyarrow as pa
+
+    kept = names_of(m for m in MEMBERS if max(columns[f"{m}_offset"], default=-1) >= 0)
+    return pa.table({name: pa.array(columns[name], arrow_type(name)) for name in kept})
+
+
+def encode_table(table: Any) -> bytes:
+    """Encodes an index, or the rows of a shard."""
+    buffer = io.BytesIO()
+    with parquet_writer(buffer, table.schema) as file:
+        file.write_table(table, ROW_GROUP)
+    return buffer.getvalue()
+
+
+def parquet_writer(out: Any, schema: Any) -> Any:
+    """An index file, of which one row group after the other is written."""
     import pyarrow.parquet as pq
 
-    kept = {}
-    for name in COLUMNS:
-        member = name.rpartition("_")[0] if name in PLACES else ""
-        if member and max(columns[f"{member}_offset"], default=-1) < 0:
-            continue
-        kept[name] = pa.array(
-            columns[name], pa.string() if name in TEXT else getattr(pa, _arrow(name))()
-        )
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.table(kept),
-        buffer,
-        row_group_size=ROW_GROUP,
-        compression="zstd",
-        use_dictionary=list(REPEATED),
-    )
-    return buffer.getvalue()
+    return pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=list(REPEATED))
+
+
+@cache
+def arrow_type(name: str) -> Any:
+    """What a column holds, for Arrow."""
+    import pyarrow as pa
+
+    return pa.string() if name in TEXT else getattr(pa, _arrow(name))()
 
 
 def _arrow(name: str) -> str:
@@ -139,7 +179,7 @@ def _arrow(name: str) -> str:
 
 
 class Index:
-    """One index file. Texts stay in Arrow's compact form until a whole column is asked for.
+    """One index file in memory. Texts stay in Arrow's compact form until a whole column is asked for.
 
     Args:
         source: path of a local file, or the contents of a remote one.
@@ -151,59 +191,118 @@ class Index:
 
     def __init__(self, source: bytes | Path, where: str) -> None:
         self._where = where
-        self._arrays: dict[str, Any] = {}
+        self._columns: dict[str, Column] = {}
         self._file = ParquetTable(source, where, ROW_BYTES, REPEATED, TEXT[:1])
         self._names = set(self._file.names)
         self.num_rows: int = self._file.num_rows
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """All values of a column: text as objects, else as declared in `NUMBERS` and `PLACES`.
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """The values of a column: text as objects, else as declared in `NUMBERS` and `PLACES`. Not to be written to.
+
+        Args:
+            name: of the column.
+            rows: whose values, in this order. Default: all.
 
         Raises:
             UsageError: if there is no such column.
             CorruptShardError: if it cannot be decoded.
         """
-        array = self._array(name)
-        if name in REPEATED:
-            values: Shaped[np.ndarray, "k"] = np.array(
-                [*array.dictionary.to_pylist(), None], object
-            )
-            return np.asarray(values[array.indices.to_numpy()])
-        return np.asarray(array.to_numpy(zero_copy_only=False) if name in TEXT else array)
+        column = self._column(name)
+        if isinstance(column, np.ndarray):
+            return column if rows is None else column[rows]
+        if rows is None or len(rows) > len(column) // 8:
+            return column.array() if rows is None else column.array()[rows]
+        return np.array([*(column[row] for row in rows.tolist()), None], object)[:-1]
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column, as a number or text of Python."""
+        column = self._columns[name] if name in self._columns else self._column(name)
+        return column[row].item() if isinstance(column, np.ndarray) else column[row]
 
     def text(self, name: str, row: int) -> str:
         """One value of a text column."""
-        return str(self._array(name)[row].as_py())
+        return str(self.value(name, row))
 
-    def _array(self, name: str) -> Any:
-        if name not in self._arrays:
-            self._arrays[name] = self._load(name)
-        return self._arrays[name]
+    def lay_out(self, file: BinaryIO) -> None:
+        """Writes all of its columns into a file that can be mapped.
 
-    def _load(self, name: str) -> Any:
-        import pyarrow as pa
+        Raises:
+            CorruptShardError: if one cannot be decoded.
+            OSError: if it cannot be written.
+        """
+        mine = [name for name in COLUMNS if name in self._names]
+        write_columns(file, self.num_rows, {name: self._parts(name) for name in mine})
 
-        if name not in COLUMNS:
-            raise UsageError(
-                f"the index has no column {name!r}: it has {', '.join((*VIRTUAL, *TEXT, *NUMBERS))}"
-            )
-        if name not in self._names:
-            if name not in PLACES and not is_later(name):
-                raise CorruptShardError(f"{self._where} lacks the column {name}")
-            return np.full(self.num_rows, absent(name), (NUMBERS | PLACES)[name])
-        kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
+    def _parts(self, name: str) -> Iterator[Any]:
+        return (checked(name, part, self._where) for part in self._file.parts(name))
+
+    def _column(self, name: str) -> Column:
+        if name not in self._columns:
+            self._columns[name] = self._load(name) if self._has(name) else self._absent(name)
+        return self._columns[name]
+
+    def _has(self, name: str) -> bool:
+        """Whether the file has a column, or all of its rows mean the same without it."""
+        _known(name, COLUMNS)
+        if name not in self._names and name not in PLACES and not is_later(name):
+            raise CorruptShardError(f"{self._where} lacks the column {name}")
+        return name in self._names
+
+    def _absent(self, name: str) -> Shaped[np.ndarray, "n"]:
+        value = np.array(absent(name), (NUMBERS | PLACES)[name])
+        return np.broadcast_to(value, (self.num_rows,))  # takes no memory
+
+    def _load(self, name: str) -> Column:
         values = self._file.read(name)
         if len(values) != self.num_rows:
             raise CorruptShardError(
                 f"{self._where}: column {name} has {len(values)} values, expected {self.num_rows}"
             )
-        if values.null_count or kind not in (values.type, getattr(values.type, "value_type", None)):
-            raise CorruptShardError(
-                f"{self._where}: column {name} holds {values.type}, expected {kind} without nulls"
-            )
-        if name in TEXT:
-            return values
-        return within_bounds(name, values.to_numpy(zero_copy_only=False), self._where)
+        return column_of(checked(name, values, self._where), self._where)
+
+
+class MappedIndex(Index):
+    """The same of a file that was laid out; it takes no memory of its own, and was checked when it was made.
+
+    Args:
+        columns: of the file, and its rows.
+        where: name of the index, for messages.
+    """
+
+    def __init__(self, columns: Columns, where: str) -> None:
+        self._where = where
+        self.num_rows, self._mapped = columns
+        self._columns = {}
+        self._names = set(self._mapped)
+
+    def _load(self, name: str) -> Column:
+        return self._mapped[name]
+
+
+def checked(name: str, values: Any, where: str) -> Any:
+    """A column, or a part of one, as it is.
+
+    Args:
+        name: of the column.
+        values: in Arrow's form.
+        where: they come from, for messages.
+
+    Raises:
+        CorruptShardError: if it is of another type, has nulls, or numbers above its `BOUNDS`.
+    """
+    import pyarrow as pa
+
+    kind = pa.string() if name in TEXT else getattr(pa, _arrow(name))()
+    has_nulls = values.null_count or getattr(values, "dictionary", values).null_count
+    if has_nulls or kind not in (values.type, getattr(values.type, "value_type", None)):
+        raise CorruptShardError(
+            f"{where}: column {name} holds {values.type}, expected {kind} without nulls"
+        )
+    if name in BOUNDS:
+        within_bounds(name, values.to_numpy(zero_copy_only=False), where)
+    return values
 
 
 def within_bounds(
@@ -222,7 +321,7 @@ def within_bounds(
 
 
 def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows: int) -> Index:
-    """Opens the index that a manifest vouches for; a remote file is fetched once.
+    """Opens the index that a manifest vouches for; a large one is read and laid out once for all processes.
 
     Args:
         storage: the dataset.
@@ -234,6 +333,24 @@ def open_index(storage: Storage, name: str, expected: tuple[int, str], num_rows:
         CorruptShardError: if it is another one or damaged.
         StorageError: if it cannot be read.
     """
+    if num_rows < MAPPED_ROWS:
+        return _open(storage, name, expected, num_rows)
+
+    opened: list[Index] = []
+
+    def begin() -> tuple[int, Write]:
+        opened.append(_open(storage, name, expected, num_rows))
+        return num_rows * MAPPED_ROW_BYTES, opened[0].lay_out
+
+    known = [LAYOUT, expected[1], str(num_rows), *COLUMNS]
+    with suppress(CorruptShardError):  # of a column that perhaps nobody asks for
+        columns = cached(hashlib.sha256("\n".join(known).encode()).hexdigest(), begin)
+        if columns is not None and columns[0] == num_rows:
+            return MappedIndex(columns, name)
+    return opened[0] if opened else _open(storage, name, expected, num_rows)
+
+
+def _open(storage: Storage, name: str, expected: tuple[int, str], num_rows: int) -> Index:
     data = b""
     if storage.root is None:
         data = storage.read(name, expected[0])

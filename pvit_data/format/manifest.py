@@ -17,16 +17,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
+from pvit_data.format.names import MAX_NUMBER, SHARD_NAME, SOURCE_NAME, SPLITS, place_of
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
@@ -39,11 +41,11 @@ NAME = "manifest.json"
 FORMAT = "pvit-shards"
 REMEMBERED = 256  # manifests
 MAJOR, MINOR = 1, 0
-SOURCE_NAME = re.compile(r"[a-z0-9_-]{1,40}\Z")
-SPLITS = ("train", "val", "test")
+WITH_LISTS = "1.1"
+"""Version of manifests that have lists of shards beside them, and of receipts that have rows beside them."""
+MAX_MANIFEST_BYTES = 1 << 24
 SAMPLE_BYTES = 2 * BLOCK
 """What a sample takes in a shard at least: the header and the contents of its record."""
-SHARD_NAME = re.compile(r"[a-z0-9_-]{1,40}/(train|val|test)-\d{5,9}\.tar\Z")
 
 CONVENTIONS = {
     "image": "(0, 0) is the outer corner of the top-left pixel; pixel centres at +0.5; sRGB",
@@ -54,11 +56,6 @@ CONVENTIONS = {
     "pose": "Kinect v2 joints, metres, camera axes; validity 0 absent, 1 derived, 2 exact; pose2d in pixels",
     "boxes": "x1 y1 x2 y2 in [0, 1], half-open; frame, class, track, role, side, contact, partner; -1 = unknown",
 }
-
-
-def shard_name(source: str, split: str, number: int) -> str:
-    """Path of a shard in its dataset."""
-    return f"{source}/{split}-{number:05d}.tar"
 
 
 class SourceSpec(BaseModel):
@@ -120,13 +117,13 @@ class ShardInfo(BaseModel):
     @property
     def number(self) -> int:
         """Its number in the split."""
-        return int(self.name.rpartition("-")[2].removesuffix(".tar"))
+        return place_of(self.name).number
 
     @field_validator("name")
     @classmethod
     def _inside(cls, name: str) -> str:
         if not SHARD_NAME.match(name):
-            raise ValueError(f"shard name {name!r} is not SOURCE/SPLIT-NUMBER.tar")
+            raise ValueError(f"shard name {name[:100]!r} is not SOURCE/SPLIT-NUMBER.tar")
         return name
 
 
@@ -139,6 +136,18 @@ class FileInfo(BaseModel):
     sha256: str
 
 
+class ShardListInfo(FileInfo):
+    """A list of shards in a file of its own (see `shard_list`).
+
+    Args:
+        count: number of shards.
+        last: highest number of a shard.
+    """
+
+    count: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
+    last: Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+
+
 class SplitInfo(BaseModel):
     """One split of a source.
 
@@ -147,7 +156,8 @@ class SplitInfo(BaseModel):
         fields: number of samples that carry each field.
         index: size and hash of `SOURCE/index/SPLIT.parquet`.
         skipped: number of skipped samples by reason.
-        shards: in order.
+        shards: in order; [] where a file lists them.
+        shard_list: that file, `SOURCE/index/SPLIT.shards.parquet`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -160,11 +170,35 @@ class SplitInfo(BaseModel):
     index: FileInfo
     skipped: dict[str, Count] = Field(default_factory=dict)
     shards: list[ShardInfo]
+    shard_list: ShardListInfo | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what format 1.0 does not have, where it is not there."""
+        values: dict[str, Any] = handler(self)
+        if self.shard_list is None:
+            del values["shard_list"]
+        return values
+
+    @property
+    def last(self) -> int:
+        """Highest number of a shard; -1 where there is none."""
+        if self.shard_list is not None:
+            return self.shard_list.last
+        return max((shard.number for shard in self.shards), default=-1)
+
+    @model_validator(mode="after")
+    def _one_list(self) -> SplitInfo:
+        """Shards are listed in one place."""
+        if self.shard_list is not None and self.shards:
+            raise ValueError("its shards are listed both here and in a file")
+        return self
 
     @model_validator(mode="after")
     def _room(self) -> SplitInfo:
         """No more samples than the shards have room for, before anything is allocated for them."""
-        room = sum(shard.bytes for shard in self.shards) // SAMPLE_BYTES
+        listed = sum(shard.bytes for shard in self.shards)
+        room = (self.bytes if self.shard_list is not None else listed) // SAMPLE_BYTES
         if self.samples > room:
             raise ValueError(
                 f"{self.samples} samples do not fit into its shards, which hold {room}"
@@ -186,8 +220,8 @@ class SourceEntry(BaseModel):
         for split, info in self.splits.items():
             if split not in SPLITS:
                 raise ValueError(f"split {split[:40]!r} is none of {', '.join(SPLITS)}")
-            begin = f"{self.spec.name}/{split}-"
-            if wrong := [shard.name for shard in info.shards if not shard.name.startswith(begin)]:
+            own = (self.spec.name, split)
+            if wrong := [shard.name for shard in info.shards if place_of(shard.name)[:2] != own]:
                 raise ValueError(f"shard {wrong[0]!r} is not of {self.spec.name}/{split}")
         return self
 
@@ -254,8 +288,8 @@ def read_manifest(storage: Storage) -> Manifest:
 
 def _read(storage: Storage) -> Manifest:
     where = storage.where(NAME)
-    data = storage.read(NAME, MAX_JSON_BYTES)
-    values = parse_json(data, where)
+    data = storage.read(NAME, MAX_MANIFEST_BYTES)
+    values = parse_json(data, where, MAX_MANIFEST_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{where} is not the manifest of a PViT dataset")
     check_version(str(values.get("version", "")), where)
@@ -266,6 +300,29 @@ def _read(storage: Storage) -> Manifest:
             f"{where} was changed or damaged: build it again with 'pvit-data finish'"
         )
     return manifest
+
+
+def read_vouched(
+    storage: Storage, name: str, info: FileInfo, limit: int, by: str = f"the manifest ({NAME})"
+) -> bytes:
+    """A whole file whose size and hash are known.
+
+    Args:
+        storage: the dataset.
+        name: of the file.
+        info: what is known.
+        limit: bytes that such a file may have.
+        by: who says so, for messages.
+
+    Raises:
+        CorruptShardError: if it is another one.
+        FormatError: if it is larger than the limit.
+        StorageError: if it cannot be read.
+    """
+    data = storage.read(name, min(info.bytes, limit))
+    if (len(data), hashlib.sha256(data).hexdigest()) != (info.bytes, info.sha256):
+        raise CorruptShardError(f"{name} is not the file that {by} names")
+    return data
 
 
 def check_version(version: str, where: str) -> None:

@@ -14,12 +14,12 @@ FILES: dict[str, tuple[str, ...]] = {
     **{name: (f"{name}.tif",) for name in DENSE_FIELDS},
     "pose3d": ("pose3d.npy", "pose3d_valid.npy"),
     "pose2d": ("pose2d.npy",),
-    "boxes": ("boxes.npy", "boxes_id.npy", "boxes_labels.npy"),
+    "boxes": ("boxes.npy", "boxes_id.npy", "boxes_labels.npy", "boxes_score.npy"),
     "action": (),
     "actions": (),
     "camera": ("camera_k.npy", "camera_pose.npy"),
 }
-OPTIONAL = ("camera_pose",)  # members that a field may lack
+OPTIONAL = ("boxes_score", "camera_pose")  # members that a field may lack
 
 MEMBER_OF_EXTENSION: dict[str, str] = {
     file: file.partition(".")[0]

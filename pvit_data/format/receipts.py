@@ -1,37 +1,57 @@
-"""Receipts: one JSON file per finished shard, from which manifest and index are made and nothing else.
+"""Receipts: what is known about each finished shard, from which manifest and index are made and nothing else.
 
-`SOURCE/receipts/SPLIT-NUMBER.json` is written after its shard; `SOURCE/receipts/source.json` holds the `SourceSpec`.
+A shard's rows of the index lie in a Parquet file beside its receipt, `SOURCE/receipts/SPLIT-NUMBER.json`, which is
+written last. Receipts from before format 1.1 hold their rows themselves. `SOURCE/receipts/source.json` holds the
+`SourceSpec`.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, absent
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, absent, encode_table, table_of
 from pvit_data.format.manifest import (
     FORMAT,
-    MAJOR,
-    MINOR,
-    SOURCE_NAME,
-    SPLITS,
+    WITH_LISTS,
     Count,
+    FileInfo,
     ShardInfo,
     SourceSpec,
     check_version,
     dump,
     parse,
+    read_vouched,
+)
+from pvit_data.format.names import (
+    MAX_NUMBER,
+    SOURCE_NAME,
+    SPLITS,
+    is_receipt,
+    part_of,
+    receipt_name,
+    rows_name,
     shard_name,
 )
 from pvit_data.format.record import parse_json
+from pvit_data.format.rows import members_of, read_rows
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.sample.sample import is_later
+from pvit_data.storage.files import is_ours, utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
+
+MAX_SHARD_SAMPLES = 100_000
+"""What receipts, and whoever finishes, can take at once."""
+MAX_RECEIPT_BYTES = 1 << 24
+MAX_ROWS_FILE = 1 << 26
+MAX_MESSAGE = 1000  # characters of the message of a skipped sample
+MAX_MESSAGES = 1 << 20  # bytes of all of them in a receipt
 
 
 class Skip(NamedTuple):
@@ -40,6 +60,16 @@ class Skip(NamedTuple):
     key: str
     reason: str
     message: str
+
+
+class RowsInfo(FileInfo):
+    """The file that holds the rows of a shard.
+
+    Args:
+        members: those that a sample of the shard has.
+    """
+
+    members: list[str]
 
 
 class Receipt(BaseModel):
@@ -51,13 +81,13 @@ class Receipt(BaseModel):
         samples, bytes, sha256: of the shard.
         skipped: samples left out.
         extra: whatever the writer keeps here.
-        rows: its part of the index, by column.
+        rows: the file with its part of the index; None where the receipt holds it (`read_rows_of`).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: str = FORMAT
-    version: str = f"{MAJOR}.{MINOR}"
+    version: str = WITH_LISTS
     name: str
     source: str
     split: str
@@ -67,12 +97,30 @@ class Receipt(BaseModel):
     sha256: str
     skipped: list[Skip] = Field(default_factory=list)
     extra: dict[str, Any] = Field(default_factory=dict)
-    rows: dict[str, list[Any]]
+    rows: RowsInfo | None = None
+    _file: str = PrivateAttr("")
+    _inline: Any = PrivateAttr(None)
 
     @property
     def shard(self) -> ShardInfo:
         """The shard's entry in the manifest."""
         return ShardInfo(name=self.name, samples=self.samples, bytes=self.bytes, sha256=self.sha256)
+
+    @property
+    def file(self) -> str:
+        """Its own path in the dataset."""
+        return self._file or receipt_name(self.source, self.split, self.number)
+
+    @property
+    def files(self) -> list[tuple[str, int]]:
+        """What it vouches for: the shard and the file of its rows, with their bytes."""
+        shard = (self.name, self.bytes)
+        return [shard, *([] if self.rows is None else [(rows_name(self.file), self.rows.bytes)])]
+
+    @property
+    def members(self) -> list[str]:
+        """Members that a sample of the shard has."""
+        return members_of(self._inline) if self.rows is None else self.rows.members
 
 
 def unfinished_sources(storage: Storage) -> list[str]:
@@ -90,67 +138,192 @@ def unfinished_text(storage: Storage, sources: list[str]) -> str:
     )
 
 
-def receipt_name(source: str, split: str, number: int) -> str:
-    """Path of a receipt in the dataset."""
-    return f"{source}/receipts/{split}-{number:05d}.json"
+def write_receipt(storage: Storage, receipt: Receipt, rows: Any) -> Receipt:
+    """Marks a shard as finished: its rows are written, then the receipt.
+
+    Args:
+        storage: the dataset.
+        receipt: without rows.
+        rows: the shard's rows of the index (an Arrow table, see `pvit_data.format.rows`).
+
+    Returns:
+        The receipt as stored.
+
+    Raises:
+        FormatError: if it is larger than a receipt may be.
+        StorageError: if a file cannot be written.
+    """
+    data = encode_table(rows)
+    sha256 = hashlib.sha256(data).hexdigest()
+    info = RowsInfo(bytes=len(data), sha256=sha256, members=members_of(rows))
+    receipt = receipt.model_copy(update={"rows": info, "skipped": list(_bounded(receipt.skipped))})
+    text = dump(receipt)
+    if len(text) > MAX_RECEIPT_BYTES:
+        raise FormatError(
+            f"{receipt.file} would have {len(text)} bytes, at most {MAX_RECEIPT_BYTES}: put fewer samples into a shard"
+        )
+    storage.write(rows_name(receipt.file), data)
+    storage.write(receipt.file, text)
+    return receipt
 
 
-def write_receipt(storage: Storage, receipt: Receipt) -> None:
-    """Marks a shard as finished."""
-    storage.write(receipt_name(receipt.source, receipt.split, receipt.number), dump(receipt))
+def _bounded(skipped: Iterable[Skip]) -> Iterator[Skip]:
+    """All keys and reasons, and messages as long as there is room for them."""
+    room = MAX_MESSAGES
+    for skip in skipped:
+        message = (
+            skip.message if len(skip.message) <= MAX_MESSAGE else f"{skip.message[:MAX_MESSAGE]}..."
+        )
+        room -= len(utf8(message))
+        yield skip._replace(message=message if room > 0 else "")
 
 
 def remove_receipt(storage: Storage, receipt: Receipt) -> None:
-    """Takes the mark of an earlier shard of the same name away."""
-    storage.remove(receipt_name(receipt.source, receipt.split, receipt.number))
+    """Takes the mark of an earlier shard of the same number away."""
+    for part in {0, part_of(receipt.number)}:
+        storage.remove(receipt_name(receipt.source, receipt.split, receipt.number, part))
+
+
+def read_receipts(
+    storage: Storage, source: str | None = None, listing: Mapping[str, int] | None = None
+) -> Iterator[Receipt]:
+    """All receipts of a dataset, or of one source, by source, split and number; without their rows.
+
+    Args:
+        storage: the dataset.
+        source: only this one's.
+        listing: what `storage.listing()` gave, where it was asked already.
+
+    Raises:
+        FormatError: at the first one that is damaged.
+        StorageError: at the first one that cannot be read.
+    """
+    names = receipts_in(storage.listing() if listing is None else listing, source)
+    return storage.each(lambda name: read_receipt(storage, name), names)
+
+
+def with_shards(
+    storage: Storage, receipts: Iterable[Receipt], listing: Mapping[str, int]
+) -> Iterator[Receipt]:
+    """Those receipts of which shard and rows are there, as large as they say.
+
+    Args:
+        storage: the dataset.
+        receipts: of it.
+        listing: what `storage.listing()` gave.
+
+    Raises:
+        StorageError: if the store does not answer.
+    """
+    found = [r for r in receipts if all(name in listing for name, _ in r.files)]
+    sizes = storage.sizes([name for receipt in found for name, _ in receipt.files], listing)
+    for receipt in found:
+        if [size for _, size in receipt.files] == [next(sizes) for _ in receipt.files]:
+            yield receipt
+
+
+def receipts_in(listing: Iterable[str], source: str | None = None) -> list[str]:
+    """The receipts among the names of files, by source, split (train, val, test) and number."""
+    names = [
+        name
+        for name in listing
+        if is_receipt(name) and is_ours(name) and source in (None, name.partition("/")[0])
+    ]
+    return sorted(names, key=_order)
+
+
+def _order(name: str) -> tuple[str, int, str]:
+    source, _, rest = name.partition("/")
+    split, _, number = rest.rpartition("/")[2].removesuffix(".json").partition("-")
+    return source, SPLITS.index(split) if split in SPLITS else len(SPLITS), number.zfill(9)
 
 
 def read_receipt(storage: Storage, name: str) -> Receipt:
-    """Reads one receipt.
+    """Reads one receipt; its rows are in another file, but for older ones.
 
     Raises:
         FormatError: if it is damaged, does not agree with itself or its name, or is of a newer major version.
     """
-    values = parse_json(storage.read(name, MAX_JSON_BYTES), name)
+    data = storage.read(name, MAX_RECEIPT_BYTES)
+    values = parse_json(data, name, MAX_RECEIPT_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{name} is not a receipt")
     check_version(str(values.get("version", "")), name)
-    receipt = parse(Receipt, values, name)
-    later = [column for column in COLUMNS if column not in receipt.rows and is_later(column)]
-    lengths = {c: len(receipt.rows.get(c, [])) for c in COLUMNS if c not in later}
+    rows = values.get("rows")
+    inline = rows if isinstance(rows, dict) and "sha256" not in rows else None
+    receipt = parse(Receipt, values | ({"rows": None} if inline is not None else {}), name)
+    receipt._file = name
     own = (receipt.source, receipt.split, receipt.number)
+    parts = {0, part_of(receipt.number)}
     if (
-        set(lengths.values()) != {receipt.samples}
-        or not SOURCE_NAME.match(receipt.source)
+        not SOURCE_NAME.match(receipt.source)
         or receipt.split not in SPLITS
-        or (name, receipt.name) != (receipt_name(*own), shard_name(*own))
+        or receipt.number > MAX_NUMBER
+        or name not in {receipt_name(*own, part) for part in parts}
+        or receipt.name not in {shard_name(*own, part) for part in parts}
+        or (receipt.rows is None) != (inline is not None)
+        or (receipt.rows is not None and receipt.samples > MAX_SHARD_SAMPLES)
     ):
         raise FormatError(
             f"{name} does not agree with itself: remove it, and convert its shard again"
         )
-    receipt.rows.update({column: [absent(column)] * receipt.samples for column in later})
-    typed_rows(receipt)
+    if inline is not None:
+        receipt._inline = _typed(receipt, inline)
     return receipt
 
 
-def typed_rows(receipt: Receipt) -> dict[str, Shaped[np.ndarray, "n"]]:
-    """The rows of a receipt, by column, in the types of the index.
+def read_rows_of(storage: Storage, receipt: Receipt) -> Any:
+    """The rows that a shard adds to the index, as an Arrow table (see `pvit_data.format.rows`).
 
     Raises:
-        FormatError: if a value is not of its column's type.
+        FormatError: if they are damaged, or not those of the receipt.
+        StorageError: if they cannot be read.
     """
-    rows: dict[str, Shaped[np.ndarray, "n"]] = {}
-    for name in COLUMNS:
-        values = receipt.rows[name]
-        if not set(map(type, values)) <= _kinds(name):
-            raise FormatError(
-                f"receipt of {receipt.name}: column {name} holds a value of a wrong type"
-            )
+    again = f"remove {receipt.file} and convert its shard again"
+    if receipt.rows is None:
+        table = receipt._inline
+    else:
+        name = rows_name(receipt.file)
         try:
-            rows[name] = np.array(values, object if name in TEXT else (NUMBERS | PLACES)[name])
+            data = read_vouched(storage, name, receipt.rows, MAX_ROWS_FILE, receipt.file)
+            table = read_rows(data, name, receipt.samples)
+        except FormatError as error:
+            raise type(error)(f"{error}: {again}") from error
+        if members_of(table) != receipt.rows.members:
+            raise FormatError(f"{name} has other members than its receipt says: {again}")
+    own = receipt.name.partition("/")[2]
+    if set(table["shard"].unique().to_pylist()) - {own}:
+        raise FormatError(f"the rows of {receipt.file} are not all of {own}: {again}")
+    return table
+
+
+def _typed(receipt: Receipt, rows: dict[str, Any]) -> Any:
+    """The rows that an older receipt holds, as an Arrow table.
+
+    Raises:
+        FormatError: if a value is not of its column's type, or columns have different lengths.
+    """
+    where = f"receipt of {receipt.name}"
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        values = rows.get(name)
+        if values is None and is_later(name) and "key" in columns:
+            values = [absent(name)] * receipt.samples
+        if not isinstance(values, list) or len(values) != receipt.samples:
+            raise FormatError(
+                f"{where} does not agree with itself: column {name} has not {receipt.samples} values: "
+                "remove it, and convert its shard again"
+            )
+        if not set(map(type, values)) <= _kinds(name):
+            raise FormatError(f"{where}: column {name} holds a value of a wrong type")
+        if name in TEXT:  # Parquet takes no bytes of file names
+            columns[name] = [utf8(value).decode() for value in values]
+            continue
+        try:
+            columns[name] = np.array(values, (NUMBERS | PLACES)[name])
         except OverflowError as error:
-            raise FormatError(f"receipt of {receipt.name}: column {name}: {error}") from error
-    return rows
+            raise FormatError(f"{where}: column {name}: {error}") from error
+    return table_of(columns)
 
 
 def _kinds(name: str) -> set[type]:

@@ -118,14 +118,14 @@ def read_record(data: bytes | memoryview) -> Record:
     return record
 
 
-def parse_json(data: bytes, what: str) -> Any:
+def parse_json(data: bytes, what: str, limit: int = MAX_JSON_BYTES) -> Any:
     """Parses JSON text of bounded size and depth, without NaN.
 
     Raises:
         FormatError: if it is not JSON.
     """
-    if len(data) > MAX_JSON_BYTES:
-        raise FormatError(f"{what} has {len(data)} bytes of JSON, at most {MAX_JSON_BYTES}")
+    if len(data) > limit:
+        raise FormatError(f"{what} has {len(data)} bytes of JSON, at most {limit}")
     try:
         values = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

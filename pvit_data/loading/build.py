@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.loading.clip_reader import Clip, ClipReader
+from pvit_data.loading.fetching import Fetcher, Want
 from pvit_data.loading.options import Options
 from pvit_data.loading.transfer import Built, empty_bytes, labels
 from pvit_data.mixing.mixture import Draw, Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
+from pvit_data.sample.rows import marked
 from pvit_data.tasks.target import Target, pack
 
 Note = Callable[[str], None]
@@ -28,6 +31,12 @@ class Builder(Protocol):
     def build(self, step: int, note: Note) -> Built:
         """Batch `step`; `note` is told the key of each sample before it is read."""
 
+    def foresee(self, steps: Iterable[int]) -> None:
+        """Told which batches will be built in this process, the next one first."""
+
+    def close(self) -> None:
+        """Told that there will be no more."""
+
 
 class TrainingBatches:
     """This rank's slice of the global batches of a mixture."""
@@ -39,11 +48,14 @@ class TrainingBatches:
         share = mixture.batch_size // self.options.world_size
         self._slice = slice(self.options.rank * share, (self.options.rank + 1) * share)
         chosen = {**mixture.tasks, **config.tasks}
+        datasets = [source.ds for source in mixture.sources]
+        self._fetcher = Fetcher(datasets, self.options.concurrency)
         self._readers = []
         self._empty: dict[str, Target] = {}
-        for source in mixture.sources:
+        for number, source in enumerate(mixture.sources):
             tasks = _tasks_by_source(source.ds, config, chosen, source.is_downstream)
-            reader = ClipReader(source.ds, config, tasks, mixture.seed)
+            read = partial(self._fetcher.read, number)
+            reader = ClipReader(source.ds, config, tasks, mixture.seed, read)
             self._readers.append(reader)
             self._empty |= reader.empty()
 
@@ -51,8 +63,23 @@ class TrainingBatches:
         """See `Builder`."""
         skipped: Skipped = []
         draws = self.mixture.draws(step, self._slice)
-        read = [self._clip(draw, skipped, note) for draw in draws]
+        read = [self._clip(draw, skipped, note) for draw in self._fetcher.each(step, draws)]
         return _built(step, read, self.config, self._empty, (len(draws), skipped))
+
+    def foresee(self, steps: Iterable[int]) -> None:
+        """See `Builder`."""
+        self._fetcher.foresee(steps, self._needs)
+
+    def close(self) -> None:
+        """See `Builder`."""
+        self._fetcher.close()
+
+    def _needs(self, step: int) -> list[list[Want]]:
+        shuffled = self.config.shuffle_labels
+        return [
+            [Want(source, *need) for need in self._readers[source].needs(row, shuffled)]
+            for source, row, *_ in self.mixture.draws(step, self._slice)
+        ]
 
     def _clip(self, draw: Draw, skipped: Skipped, note: Note) -> Clip:
         wanted = draw
@@ -85,25 +112,33 @@ class EvaluationBatches:
     ) -> None:
         self.config, self.options = config, options or Options()
         self.batch_size, self.views = batch_size, views
-        rows = np.flatnonzero(ds.column("has_rgb").astype(bool))
-        mine = rows[self.options.rank :: self.options.world_size]
-        self._todo = [(int(row), view) for row in mine for view in range(views[0] * views[1])]
+        self._rows = marked(ds.column("has_rgb").astype(bool))
+        mine = range(self.options.rank, len(self._rows), self.options.world_size)
+        self._places, self._views_each = mine, views[0] * views[1]
         if tasks is None:
             by_source = _tasks_by_source(ds, config, config.tasks, downstream=True)
         else:
             by_source = dict.fromkeys(ds.sources, tuple(tasks))
-        self._reader = ClipReader(ds, config, by_source)
+        self._fetcher = Fetcher([ds], self.options.concurrency)
+        self._reader = ClipReader(ds, config, by_source, read=partial(self._fetcher.read, 0))
         self._empty = self._reader.empty()
 
     def __len__(self) -> int:
-        return -(-len(self._todo) // self.batch_size)
+        return -(-len(self._places) * self._views_each // self.batch_size)
+
+    def _rows_of(self, step: int) -> list[tuple[int, int]]:
+        """Row and view of each clip of a batch."""
+        begin, end = step * self.batch_size, (step + 1) * self.batch_size
+        numbers = range(len(self._places) * self._views_each)[begin:end]
+        views = (divmod(number, self._views_each) for number in numbers)
+        return [(int(self._rows[self._places[place]]), view) for place, view in views]
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
         read = []
         skipped: Skipped = []
-        todo = self._todo[step * self.batch_size : (step + 1) * self.batch_size]
-        for row, view in todo:
+        todo = self._rows_of(step)
+        for row, view in self._fetcher.each(step, todo):
             note(self._reader.key(row))
             try:
                 read.append(self._reader.view(row, view, self.views))
@@ -112,6 +147,18 @@ class EvaluationBatches:
                     raise
                 skipped.append((self._reader.source(row), str(error)))
         return _built(step, read, self.config, self._empty, (len(todo), skipped))
+
+    def foresee(self, steps: Iterable[int]) -> None:
+        """See `Builder`."""
+        self._fetcher.foresee(steps, self._needs)
+
+    def close(self) -> None:
+        """See `Builder`."""
+        self._fetcher.close()
+
+    def _needs(self, step: int) -> list[list[Want]]:
+        rows = (row for row, _ in self._rows_of(step))
+        return [[Want(0, *need) for need in self._reader.needs(row)] for row in rows]
 
 
 def _tasks_by_source(

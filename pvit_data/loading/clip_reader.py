@@ -5,7 +5,7 @@ What is drawn at random is a pure function of (seed, epoch, key), so it is the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,8 @@ from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
 from pvit_data.mixing.order import EpochOrder, seeded
-from pvit_data.mixing.sources import SampleSet, sampler_of
+from pvit_data.mixing.sources import SampleSet, of_source, sampler_of, values_of
+from pvit_data.sample.rows import Rows, marked, place_of
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import TargetSpec, target_specs
 from pvit_data.tasks.target import Target
@@ -52,12 +53,19 @@ class ClipReader:
         config: what a clip is.
         tasks: tasks of each source of `ds`, by source name; labels of the downstream among them where they are trained.
         seed: of everything drawn.
+        read: reads a sample. Default: `ds.read`.
     """
 
     def __init__(
-        self, ds: SampleSet, config: ClipConfig, tasks: Mapping[str, Sequence[str]], seed: int = 0
+        self,
+        ds: SampleSet,
+        config: ClipConfig,
+        tasks: Mapping[str, Sequence[str]],
+        seed: int = 0,
+        read: Callable[..., Sample] | None = None,
     ) -> None:
         self.ds, self.config, self.seed = ds, config, seed
+        self._read = read or ds.read
         # Names, not specs: a worker that is not forked gets this object pickled, and specs hold functions.
         self._names = {source: tuple(tasks[source]) for source in ds.sources if source in tasks}
         self._viewers = {
@@ -66,24 +74,21 @@ class ClipReader:
         }
         self._never_flipped = {
             source: [
-                ds.column(f"has_{task.field}")
-                for task in self.tasks(source)
-                if task.never_flipped(config)
+                f"has_{task.field}" for task in self.tasks(source) if task.never_flipped(config)
             ]
             for source in self._names
         }
-        self._key, self._source = ds.column("key"), ds.column("source")
-        self._frames, self._fps = ds.column("frames"), ds.column("fps")
-        self._height, self._width = ds.column("height"), ds.column("width")
-        self._donor_of: dict[tuple[str, str], Int64[np.ndarray, "n"]] = {}
+        self._value = values_of(ds)
+        self._donors_of: dict[str, Rows] = {}
+        self._orders: dict[tuple[str, str], EpochOrder] = {}
 
     def key(self, row: int) -> str:
         """The sample key of a row."""
-        return str(self._key[row])
+        return str(self._value("key", row))
 
     def source(self, row: int) -> str:
         """The source name of a row."""
-        return str(self._source[row])
+        return str(self._value("source", row))
 
     def tasks(self, source: str) -> tuple[TargetSpec, ...]:
         """The tasks of a source."""
@@ -98,6 +103,17 @@ class ClipReader:
                 if name := task.target_name(spaces):
                     out[name] = task.empty(self.config)
         return out
+
+    def needs(self, row: int, shuffled: bool = False) -> list[tuple[int, frozenset[str]]]:
+        """The rows that a clip is read from, its own and donors of shuffled annotations, and which fields of each."""
+        source = self.source(row)
+        labels, others = _split(self.tasks(source))
+        if not shuffled:
+            return [(row, frozenset({"rgb", *_reads(labels), *_reads(others)}))]
+        donors = [
+            (self._donor(source, task.name, row), frozenset(_reads([task]))) for task in others
+        ]
+        return [(row, frozenset({"rgb", *_reads(labels)})), *donors]
 
     def train(self, row: int, epoch: int) -> Clip:
         """The clip of a row in one epoch: random frames, crop, flip and colours.
@@ -124,19 +140,22 @@ class ClipReader:
         return viewer.evaluation(self._video(row), index, views, self._centre(row, viewer))
 
     def _video(self, row: int) -> VideoInfo:
-        size = int(self._height[row]), int(self._width[row])
-        return VideoInfo(int(self._frames[row]), float(self._fps[row]), *size)
+        size = self._size(row)
+        return VideoInfo(int(self._value("frames", row)), float(self._value("fps", row)), *size)
+
+    def _size(self, row: int) -> tuple[int, int]:
+        return int(self._value("height", row)), int(self._value("width", row))
 
     def _centre(self, row: int, viewer: Viewer) -> int | None:
         """The key frame of a row, where clips lie around one."""
         if viewer.sampler != "keyframe":
             return None
-        centre: int | None = self.ds.read(row, ()).meta.get("key_frame")
+        centre: int | None = self._read(row, ()).meta.get("key_frame")
         return centre
 
     def _flip(self, row: int) -> float:
         source = self.source(row)
-        if any(carries[row] for carries in self._never_flipped[source]):
+        if any(self._value(column, row) for column in self._never_flipped[source]):
             return 0.0
         return self.config.flip_of(source)
 
@@ -172,7 +191,7 @@ class ClipReader:
         shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
         targets = self._build(shown, labels, self._supervised(view))
         for task in others:
-            donor = int(self._donors(source, task.name)[row])
+            donor = self._donor(source, task.name, row)
             theirs = view if donor == row else self._evaluation(donor)
             targets |= self._annotations(donor, (task,), theirs)
         return self._made(row, view, shown, targets)
@@ -185,7 +204,7 @@ class ClipReader:
         grid: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Sample:
         """The clip's distinct frames as they are seen, with these fields of theirs."""
-        read = self.ds.read(row, fields, view.distinct, grid, view.geometry.cut())
+        read = self._read(row, fields, view.distinct, grid, view.geometry.cut())
         if read.rgb is None or read.frames_of("rgb").tolist() != view.distinct.tolist():
             raise FormatError(
                 f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
@@ -197,14 +216,13 @@ class ClipReader:
     def _annotations(self, row: int, tasks: Sequence[TargetSpec], view: View) -> dict[str, Target]:
         """Targets from annotations alone, without pixels."""
         frames = self._supervised(view)
-        read = self.ds.read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
+        read = self._read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
         shown = transforms.apply(read, view.geometry, self.config.maps, gathered=True)
         return self._build(shown, tasks, frames)
 
     def _grid(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray]:
         """The pixels of stored maps that targets are made of."""
-        size = int(self._height[row]), int(self._width[row])
-        return view.geometry.nearest(size, self.config.maps)
+        return view.geometry.nearest(self._size(row), self.config.maps)
 
     def _build(
         self, sample: Sample, tasks: Sequence[TargetSpec], frames: np.ndarray
@@ -221,15 +239,15 @@ class ClipReader:
         assert isinstance(shown.rgb, np.ndarray)
         return Clip(shown.key, self.source(row), shown.rgb, view.order, targets)
 
-    def _donors(self, source: str, task: str) -> Int64[np.ndarray, "n"]:
-        """Row -> the row whose annotation it shows: a fixed permutation of the source's rows."""
-        if (source, task) not in self._donor_of:
-            donors = np.arange(len(self.ds))
-            rows = np.flatnonzero(self._source == source)
-            order = EpochOrder(self.seed, f"labels {source} {task}", 0, len(rows))
-            donors[rows] = rows[order.array()]
-            self._donor_of[source, task] = donors
-        return self._donor_of[source, task]
+    def _donor(self, source: str, task: str, row: int) -> int:
+        """The row whose annotation a row shows: a fixed permutation of the source's rows."""
+        if source not in self._donors_of:
+            self._donors_of[source] = marked(of_source(self.ds, source))
+        rows = self._donors_of[source]
+        if (source, task) not in self._orders:
+            label = f"labels {source} {task}"
+            self._orders[source, task] = EpochOrder(self.seed, label, 0, len(rows))
+        return int(rows[self._orders[source, task][place_of(rows, row)]])
 
 
 def _reads(tasks: Sequence[TargetSpec]) -> set[str]:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.loading.build import EvaluationBatches, TrainingBatches
-from pvit_data.loading.options import OnCorrupt, Options
+from pvit_data.loading.options import (
+    CONCURRENCY,
+    START_METHOD,
+    OnCorrupt,
+    Options,
+    StartMethod,
+)
 from pvit_data.loading.run import Endless, Loader
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import SampleSet
@@ -36,9 +42,11 @@ def loader(
     on_corrupt: OnCorrupt = "raise",
     max_corrupt: float = 0.01,
     prefetch: int = 2,
+    concurrency: int = CONCURRENCY,
     pin_memory: bool = False,
     timeout: float = 120.0,
     device: torch.device | str | None = None,
+    start_method: StartMethod = START_METHOD,
 ) -> Loader:
     """Training batches from `start_step` on: this rank's slice of each global batch of the mixture.
 
@@ -53,9 +61,12 @@ def loader(
             run) and counts it in `Loader.skipped`; loading stops with an error when more than `max_corrupt` of the
             samples (of at least 1000) or 100 in a row were skipped.
         prefetch: batches prepared ahead by each worker.
+        concurrency: of samples behind URLs so many are fetched at once in each process that builds batches, those of
+            the next ones while one is decoded; 0: each when it is read.
         pin_memory: hand out page-locked batches, for copies to a GPU that overlap.
         timeout: seconds after which a silent worker is reported; only with workers.
         device: move batches there; pixels travel as bytes and are normalised on arrival.
+        start_method: how workers begin: `"fork"`, `"spawn"` or `"forkserver"`. The batches do not depend on it.
 
     Raises:
         UsageError: if a task is unknown.
@@ -69,7 +80,8 @@ def loader(
     steps = Endless(start_step) if num_steps is None else range(start_step, start_step + num_steps)
     options = Options(
         rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
-        workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+        workers=workers, prefetch=prefetch, concurrency=concurrency, pin_memory=pin_memory, timeout=timeout,
+        device=device, start_method=start_method,
     )  # fmt: skip
     return Loader(TrainingBatches(mixture, config, options), steps, config, options)
 
@@ -87,9 +99,11 @@ def eval_loader(
     on_corrupt: OnCorrupt = "raise",
     max_corrupt: float = 0.01,
     prefetch: int = 2,
+    concurrency: int = CONCURRENCY,
     pin_memory: bool = False,
     timeout: float = 120.0,
     device: torch.device | str | None = None,
+    start_method: StartMethod = START_METHOD,
 ) -> Loader:
     """Every sample of a dataset once per view, in order, with nothing random.
 
@@ -106,7 +120,8 @@ def eval_loader(
     config = clip or ClipConfig()
     options = Options(
         rank=rank, world_size=world_size, on_corrupt=on_corrupt, max_corrupt=max_corrupt,
-        workers=workers, prefetch=prefetch, pin_memory=pin_memory, timeout=timeout, device=device,
+        workers=workers, prefetch=prefetch, concurrency=concurrency, pin_memory=pin_memory, timeout=timeout,
+        device=device, start_method=start_method,
     )  # fmt: skip
     builder = EvaluationBatches(ds, config, batch_size, tasks, views, options)
     return Loader(builder, range(len(builder)), config, options)

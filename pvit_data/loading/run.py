@@ -6,17 +6,19 @@ The DataLoader gets its own generator, so that iterating never touches the globa
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import FormatError, PvitError
+from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.loading import workers as worker_watch
 from pvit_data.loading.build import Builder
-from pvit_data.loading.options import Options
+from pvit_data.loading.options import Options, StartMethod
 from pvit_data.loading.pixels import Pixels
 from pvit_data.loading.transfer import Built
 
@@ -78,7 +80,7 @@ class Loader:
         board = torch.zeros((self._options.workers, KEY_BYTES), dtype=torch.uint8)
         if self._options.workers:
             board.share_memory_()  # type: ignore[no-untyped-call]
-        source = _Steps(self._builder, board)
+        source = _Steps(self._builder, self._steps, board)
         batches = iter(self._data_loader(source))
         worker_watch.watch(batches)
         close = (
@@ -89,6 +91,7 @@ class Loader:
                 yield self._take(batches, step, source).batch(self._pixels, self._options.device)
         finally:
             close(batches)
+            self._builder.close()
 
     def _take(self, batches: Any, step: int, source: _Steps) -> Built:
         try:
@@ -125,6 +128,7 @@ class Loader:
             worker_init_fn=worker_watch.start_worker,
             generator=torch.Generator().manual_seed(0),
             prefetch_factor=self._options.prefetch if workers else None,
+            multiprocessing_context=_context(self._options.start_method) if workers else None,
         )
 
     def _count(self, built: Built) -> None:
@@ -141,19 +145,34 @@ class Loader:
             )
 
 
+def _context(start_method: StartMethod) -> BaseContext:
+    try:
+        context: BaseContext = multiprocessing.get_context(start_method)
+    except ValueError:
+        known = ", ".join(multiprocessing.get_all_start_methods())
+        raise UsageError(
+            f"start_method {start_method!r}: this system knows {known}; choose one of them"
+        ) from None
+    if start_method == "forkserver":  # which imports once what all workers need
+        context.set_forkserver_preload(["torch.utils.data", __name__])
+    return context
+
+
 class _Steps:
     """The map-style dataset that the DataLoader sees: step number -> batch, or the error as a value."""
 
-    def __init__(self, builder: Builder, board: torch.Tensor) -> None:
-        self._builder, self._board = builder, board
+    def __init__(self, builder: Builder, steps: range | Endless, board: torch.Tensor) -> None:
+        self._builder, self._steps, self._board = builder, steps, board
 
     def __getitem__(self, step: int) -> Built | PvitError | _Crash:
         from torch.utils.data import get_worker_info
 
         info = get_worker_info()
         if info is None:
+            self._builder.foresee(self._from(step, 1))
             return self._builder.build(step, _forget)
         try:
+            self._builder.foresee(self._from(step, info.num_workers))
             return self._builder.build(step, lambda key: self._note(info.id, key))
         except PvitError as error:
             return error
@@ -162,6 +181,12 @@ class _Steps:
         ) as error:  # any other one would lose its sample on the way to the main process
             where = f"on sample '{self.keys()[info.id]}': {type(error).__name__}: {error}"
             return _Crash(info.id, where, traceback.format_exc())
+
+    def _from(self, step: int, stride: int) -> Iterable[int]:
+        """The steps of this process: workers take turns."""
+        if isinstance(self._steps, range):
+            return range(step, self._steps.stop, stride)
+        return itertools.count(step, stride)
 
     def _note(self, worker: int, key: str) -> None:
         import torch

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +22,7 @@ from weakref import WeakSet
 from pvit_data.errors import PvitError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+GRACE = 2.0  # seconds that workers get to end by themselves
 _live: WeakSet[BaseProcess] = WeakSet()
 _waiting = 0
 _pytorchs_handler: Any = None
@@ -133,10 +135,30 @@ def _kill_leftovers() -> None:
 
 
 def close(batches: Any) -> None:
-    """Ends a DataLoader's iterator in good order, now and not when the garbage collector finds it."""
+    """Ends a DataLoader's iterator in good order, now and not when the garbage collector finds it.
+
+    A worker that is in the middle of a batch, for which it may wait long, is ended after `GRACE`: it holds nothing that
+    could be lost, and PyTorch would wait ten seconds for each of them.
+    """
     shutdown = getattr(batches, "_shutdown_workers", None)
-    if shutdown is not None:
+    if shutdown is None:
+        return
+    late = None
+    if threading and not sys.is_finalizing():  # the names of a module go before the last generator
+        late = threading.Timer(GRACE, _end, [processes(batches)])
+        late.daemon = True
+        late.start()
+    try:
         shutdown()
+    finally:
+        if late is not None:
+            late.cancel()
+
+
+def _end(workers: list[BaseProcess]) -> None:
+    for process in workers:
+        with suppress(ValueError, AssertionError):
+            process.kill()
 
 
 def processes(batches: Any) -> list[BaseProcess]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pvit_data.format.members import MEMBERS
+from pvit_data.format.members import MEMBER_OF_EXTENSION
 from pvit_data.format.record import Record
 from pvit_data.looking.layers import LAYERS
 from pvit_data.looking.lines import Line
@@ -32,7 +32,7 @@ def facts(dataset: ShardDataset, row: int, sample: Sample, record: Record) -> li
         ("group", record.group),
         ("clip", _clip(record)),
         *(line for line in lines if line is not None),
-        ("stored", _stored(dataset, row)),
+        ("stored", _stored(dataset, row, sample.source)),
         *_meta(sample),
     ]
 
@@ -48,15 +48,14 @@ def _clip(record: Record) -> str:
     return f"{record.frames} frames, {rate}, {size}, {encoding}"
 
 
-def _stored(dataset: ShardDataset, row: int) -> str:
-    one = dataset.select([row])
-    sizes = {
-        m: int(one.column(f"{m}_size")[0]) for m in MEMBERS if one.column(f"{m}_offset")[0] >= 0
-    }
+def _stored(dataset: ShardDataset, row: int, source: str) -> str:
+    sizes: dict[str, int] = {}
+    for file, size in dataset.members(row).items():
+        sizes[MEMBER_OF_EXTENSION.get(file, file)] = size
     ordered = sorted(sizes.items(), key=lambda pair: -pair[1])[:LARGEST]
     largest = ", ".join(f"{name} {size_text(size)}" for name, size in ordered)
-    place = f"{one.column('source')[0]}/{one.column('shard')[0]}"
-    return f"{place}, {size_text(sum(sizes.values()))}: {largest}"
+    shard = dataset.select([row]).column("shard")[0]
+    return f"{source}/{shard}, {size_text(sum(sizes.values()))}: {largest}"
 
 
 def _meta(sample: Sample) -> list[Line]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -144,80 +145,125 @@ def collect(
         UsageError: if the dataset has no index.
     """
     table = _Table(dataset)
+    width, boxes, people, rates = map(dataset.column, ("width", "boxes", "people", "fps"))
+    sizes = (dataset.column("height").astype(np.int64) << 32) + width  # both in one number
     stats = Stats(
         parts=table.parts(),
         together=table.together(),
-        maps={layer.name: int(table(f"{layer.name}_frames").sum()) for layer in MAPS},
-        members={
-            m: total for m in MEMBERS if (total := int(table(f"{m}_size").sum(dtype=np.int64)))
-        },
-        frames=histogram(table("frames")),
-        rates=_most_frequent(f"{rate:g}" for rate in table("fps") if rate > 0),
-        sizes=_most_frequent(
-            f"{width} x {height}"
-            for height, width in zip(table("height"), table("width"), strict=True)
-            if width > 0
-        ),
-        people=_most_frequent(str(n) for n in table("people") if n >= 0),
-        boxes=histogram(table("boxes")[table("boxes") >= 0]),
+        maps={layer.name: int(dataset.column(f"{layer.name}_frames").sum()) for layer in MAPS},
+        members=table.members,
+        frames=histogram(dataset.column("frames")),
+        rates=_most_frequent(rates[rates > 0], lambda rate: f"{rate:g}"),
+        sizes=_most_frequent(sizes[width > 0], lambda size: f"{size & 0xFFFFFFFF} x {size >> 32}"),
+        people=_most_frequent(people[people >= 0], str),
+        boxes=histogram(boxes[boxes >= 0]),
         actions=table.classes(),
     )
-    _scan(
-        dataset, spread_rows(table("source"), scan), stats, progress or (lambda done, total: None)
-    )
+    rows = spread_rows(dataset.column("source"), scan)
+    _scan(dataset, rows, stats, progress or (lambda done, total: None))
     return stats
 
 
 class _Table:
-    """Index columns, read once each."""
+    """Counts from index columns, each of which is held only as long as it is counted.
+
+    Args:
+        dataset: with an index.
+    """
 
     def __init__(self, dataset: ShardDataset) -> None:
         self._dataset = dataset
-        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
-
-    def __call__(self, name: str) -> Shaped[np.ndarray, "n"]:
-        if name not in self._columns:
-            self._columns[name] = self._dataset.column(name)
-        return self._columns[name]
+        self._sources, self._names = coded(dataset.column("source"))
+        splits, self._splits = coded(dataset.column("split"))
+        self._places = self._sources * len(self._splits) + splits
+        """Of each sample its source and split as one number."""
+        self.members: dict[str, int] = {}
+        self._bytes = np.zeros(len(dataset), np.int64)
+        for member in MEMBERS:
+            sizes = dataset.column(f"{member}_size")
+            self._bytes += sizes
+            if total := int(sizes.sum(dtype=np.int64)):
+                self.members[member] = total
 
     def parts(self) -> list[SplitCounts]:
-        source, split = self("source").astype(str), self("split").astype(str)
-        sizes = np.sum([self(f"{member}_size").astype(np.int64) for member in MEMBERS], axis=0)
-        rate = self("fps").astype(np.float64)
-        seconds = np.divide(self("frames"), rate, out=np.zeros(len(rate)), where=rate > 0)
+        """The counts of each source and split."""
+        order, ends = _runs(self._places)
+        is_sorted = bool(
+            (order[1:] > order[:-1]).all()
+        )  # as in a dataset from which nothing was selected
+
+        def runs(values: Shaped[np.ndarray, "n"]) -> list[Shaped[np.ndarray, "k"]]:
+            return np.split(values if is_sorted else values[order], ends[:-1])
+
+        frames, rate = (
+            self._dataset.column("frames"),
+            self._dataset.column("fps").astype(np.float64),
+        )
+        seconds = np.divide(frames, rate, out=np.zeros(len(rate)), where=rate > 0)
+        groups, names = coded(self._dataset.column("group"))
+        torn = np.unique(self._places.astype(np.int64) * len(names) + groups) // max(len(names), 1)
+        has = {name: runs(self._dataset.column(f"has_{name}")) for name in FIELDS}
         parts = []
-        for name, kind in sorted({*zip(source.tolist(), split.tolist(), strict=True)}):
-            rows = (source == name) & (split == kind)
+        columns = map(runs, (self._places, frames, seconds, self._bytes))
+        for number, (places, frame, second, size) in enumerate(zip(*columns, strict=True)):
+            if not len(places):
+                continue
+            source, split = divmod(int(places[0]), len(self._splits))
             parts.append(
                 SplitCounts(
-                    source=name,
-                    split=kind,
-                    samples=int(rows.sum()),
-                    groups=len(set(self("group")[rows])),
-                    frames=int(self("frames")[rows].sum()),
-                    hours=float(seconds[rows].sum()) / 3600,
-                    bytes=int(sizes[rows].sum()),
-                    fields={f: n for f in FIELDS if (n := int(self(f"has_{f}")[rows].sum()))},
+                    source=self._names[source],
+                    split=self._splits[split],
+                    samples=len(places),
+                    groups=int((torn == places[0]).sum()),
+                    frames=int(frame.sum()),
+                    hours=float(second.sum()) / 3600,
+                    bytes=int(size.sum()),
+                    fields={f: n for f in FIELDS if (n := int(has[f][number].sum()))},
                 )
             )
-        return parts
+        return sorted(parts, key=lambda part: (part.source, part.split))
 
     def together(self) -> dict[str, dict[str, int]]:
-        has = {name: column for name in FIELDS if (column := self(f"has_{name}")).any()}
+        """Samples that carry both fields of a pair."""
+        columns = {name: self._dataset.column(f"has_{name}") for name in FIELDS}
+        has = {name: column for name, column in columns.items() if column.any()}
         return {a: {b: int((has[a] & has[b]).sum()) for b in has} for a in has}
 
     def classes(self) -> list[ClassCounts]:
         """Class counts of what the index holds the class of."""
         found = []
+        columns = {layer.name: self._dataset.column(layer.name) for layer in INDEXED}
+        carried = {layer.name: self._dataset.column(f"has_{layer.name}") for layer in INDEXED}
         for source in self._dataset.sources:
-            mine = self("source") == source
+            if source not in self._names:
+                continue
+            mine = self._sources == self._names.index(source)
             for layer in INDEXED:
-                rows = mine & self(f"has_{layer.name}") & (self(layer.name) >= 0)
-                space = self._dataset.spaces_of(source).get(layer.name)
-                counts = Counter(self(layer.name)[rows].tolist())
-                if counts:
-                    found.append(_named(source, layer.name, space, layer.unit, counts))
+                ids = columns[layer.name][mine & carried[layer.name]]
+                values, counts = np.unique(ids[ids >= 0], return_counts=True)
+                if len(values):
+                    space = self._dataset.spaces_of(source).get(layer.name)
+                    by_id = dict(zip(values.tolist(), counts.tolist(), strict=True))
+                    found.append(_named(source, layer.name, space, layer.unit, by_id))
         return found
+
+
+def coded(texts: Shaped[np.ndarray, "n"]) -> tuple[Integer[np.ndarray, "n"], list[str]]:
+    """Texts as numbers: that of each, and the different texts in the order of their first occurrence.
+
+    >>> coded(np.array(["b", "a", "b"], object))
+    (array([0, 1, 0], dtype=int32), ['b', 'a'])
+    """
+    numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
+    codes = np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts))
+    return codes, list(numbers)
+
+
+def _runs(
+    codes: Integer[np.ndarray, "n"],
+) -> tuple[Integer[np.ndarray, "n"], Integer[np.ndarray, "k"]]:
+    """Rows by code, those of a code in their order, and where each code's rows end."""
+    return np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))
 
 
 def histogram(values: Num[np.ndarray, "n"], bins: int = BINS) -> Histogram:
@@ -250,17 +296,24 @@ def spread_rows(sources: Shaped[np.ndarray, "n"], number: int) -> Integer[np.nda
     """`number` rows with as equal a share for each source as there are samples, evenly spaced; -1 = all rows."""
     if number < 0:
         return np.arange(len(sources))
-    rows = {name: np.flatnonzero(sources == name) for name in sorted(set(sources))}
+    codes, names = coded(sources)
+    order, ends = _runs(codes)
+    rows = dict(sorted(zip(names, np.split(order, ends[:-1]), strict=False)))
     picks, left = {}, number
     for i, name in enumerate(sorted(rows, key=lambda name: len(rows[name]))):
-        count = min(len(rows[name]), left // (len(rows) - i))
-        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, count).round().astype(int)]
-        left -= count
+        share = min(len(rows[name]), left // (len(rows) - i))
+        picks[name] = rows[name][np.linspace(0, len(rows[name]) - 1, share).round().astype(int)]
+        left -= share
     return np.concatenate([np.empty(0, int), *(picks[name] for name in rows)])
 
 
-def _most_frequent(values: Any) -> dict[str, int]:
-    return dict(Counter(values).most_common())
+def _most_frequent(values: Shaped[np.ndarray, "n"], name: Callable[[Any], str]) -> dict[str, int]:
+    """How often each value occurs, by its name, the most frequent first, of several those that occur first."""
+    found, first, counts = np.unique(values, return_index=True, return_counts=True)
+    named: Counter[str] = Counter()
+    for i in np.argsort(first).tolist():
+        named[name(found[i].item())] += int(counts[i])
+    return dict(named.most_common())
 
 
 def _named(
@@ -288,10 +341,11 @@ def _scan(
     progress: Callable[[int, int], None],
 ) -> None:
     """Reads the scanned layers of each sample: of maps one, of the others all."""
-    sources, scan = dataset.column("source"), _Scan()
-    for done, row in enumerate(rows.tolist()):
+    scan = _Scan()
+    sources = dataset.column("source")[rows].tolist()
+    for done, (row, source) in enumerate(zip(rows.tolist(), sources, strict=True)):
         try:
-            scan.add(dataset, row, str(sources[row]))
+            scan.add(dataset, row, source)
         except FormatError:
             stats.unreadable += 1
         progress(done + 1, len(rows))

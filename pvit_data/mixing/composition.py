@@ -7,6 +7,7 @@ one sample of the wanted ones. The schedule is periodic, so batch number s is lo
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pvit_data.errors import ConfigError
 PERIOD = 2048
 """Longest period: shares are kept to 1/2048 sample per batch where no shorter period has them exactly."""
 LOOK_AHEAD = 64
+MAX_RATIO = 1e15
+"""Of two weights: beyond, their shares are no numbers any more."""
 WAIT, MAY, MUST = 0, 1, 2  # ranks of a part in one batch
 
 
@@ -131,7 +134,16 @@ def shares(
         ConfigError: if the quotas do not fit; the message has the arithmetic.
     """
     weight = np.array([p.weight for p in parts], float)
+    if weight.max() > MAX_RATIO * weight.min():
+        raise ConfigError(
+            f"weights from {weight.min():g} to {weight.max():g}: one source would get nothing; drop it instead"
+        )
     downstream = np.array([p.downstream for p in parts])
+    for task, count in quotas.items():
+        if count > batch_size:
+            raise ConfigError(
+                f"quota {task}={count}: a batch has {batch_size} samples; lower the quota, or raise batch_size"
+            )
     minimum = _quota_minimum(parts, weight / weight.sum() * batch_size, quotas)
     reserved = _reserved(batch_size, cap, downstream)
     total = weight / weight.sum() * batch_size
@@ -162,7 +174,7 @@ def _quota_minimum(
     parts: Sequence[MixturePart], ideal: Float[np.ndarray, "g"], quotas: Mapping[str, int]
 ) -> Int64[np.ndarray, "g"]:
     """Whole samples of each part that together meet the quotas: greedily the part that serves most open quotas."""
-    minimum = np.zeros(len(parts), np.int64)
+    own, minimum = ideal.tolist(), [0] * len(parts)
     open_ = {task: count for task, count in quotas.items() if count > 0}
     for task in open_:
         if not any(task in p.tasks for p in parts):
@@ -170,14 +182,18 @@ def _quota_minimum(
                 f"quota {task}={open_[task]}: no source of the mixture supervises '{task}'; drop the quota"
             )
     while open_:
-        serves = np.array([len(p.tasks & open_.keys()) for p in parts])
+        serves = [len(p.tasks & open_.keys()) for p in parts]
         # Among equals, the part that is furthest below its own share, so that the mix bends least.
-        best = max(range(len(parts)), key=lambda g: (serves[g], ideal[g] - minimum[g], -g))
-        minimum[best] += 1
-        for task in parts[best].tasks & open_.keys():
-            open_[task] -= 1
+        most = [(minimum[g] - own[g], g) for g, n in enumerate(serves) if n == max(serves)]
+        heapq.heapify(most)
+        while min(open_.values()) > 0:
+            best = most[0][1]
+            minimum[best] += 1
+            heapq.heapreplace(most, (minimum[best] - own[best], best))
+            for task in parts[best].tasks & open_.keys():
+                open_[task] -= 1
         open_ = {task: count for task, count in open_.items() if count > 0}
-    return minimum
+    return np.array(minimum, np.int64)
 
 
 def _fill(

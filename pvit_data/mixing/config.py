@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pvit_data.errors import UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import MixtureSource, Role, open_split
+from pvit_data.mixing.sources import FoundSource, MixtureSource, Role
 from pvit_data.words import plain_url
 
 
@@ -45,7 +45,7 @@ class MixtureConfig(BaseModel):
 
 
 def build_mixture(
-    found: Mapping[str, str],
+    found: Mapping[str, FoundSource],
     config: MixtureConfig,
     downstream: str = "",
     *,
@@ -57,7 +57,7 @@ def build_mixture(
     """Opens sources and mixes them, the downstream source first, the others by name.
 
     Args:
-        found: folder or URL of each source, as `find_sources` gives them.
+        found: the sources by name, as `find_sources` gives them.
         downstream: the source whose action labels are trained; the others are auxiliary. "": all are.
         split: which split of each source.
         where: index filter by source.
@@ -73,12 +73,12 @@ def build_mixture(
     sources = []
     for name in names:
         passing = (where or {}).get(name, "")
-        ds = open_split(found[name], name, split, passing)
+        ds = found[name].split(split, passing)
         if ds is None:
             filtered = f" that pass the filter {passing!r}" if passing else ""
             kind = "training" if split == "train" else split
             raise UsageError(
-                f"source '{name}' in '{plain_url(found[name])}' has no {kind} samples{filtered}"
+                f"source '{name}' in '{plain_url(found[name].url)}' has no {kind} samples{filtered}"
             )
         role: Role = "downstream" if name == downstream else "auxiliary"
         sources.append(MixtureSource(ds, role, config.weights.get(name)))

@@ -15,18 +15,17 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt32
+from jaxtyping import Bool, UInt
 
 from pvit_data.errors import ConfigError
 from pvit_data.mixing.composition import MixturePart, Schedule, shares
 from pvit_data.mixing.nodes import NodeBlocks, arranged, dealt_places
 from pvit_data.mixing.order import BLOCK, WINDOW, EpochOrder
-from pvit_data.mixing.sources import MixtureSource, SampleSet, auxiliary_tasks
+from pvit_data.mixing.sources import MixtureSource, SampleSet, auxiliary_tasks, of_source
+from pvit_data.sample.rows import Rows, marked, row_array, row_mask
 from pvit_data.tasks.table import target_spec, target_specs
 
 SUBSTITUTES = -1  # an order of its own, that no epoch uses
-Rows = range | UInt32[np.ndarray, "n"]
-"""Row numbers; all of them, as nearly always, take no memory."""
 
 
 class Draw(NamedTuple):
@@ -208,17 +207,17 @@ class Mixture:
         """Which of the rows that are drawn from source `index` supervise a task."""
         carried = self._carried(self.sources[index], task)
         rows = self._rows[index]
-        return carried if isinstance(rows, range) else carried[rows]
+        return carried if isinstance(rows, range) else carried[row_array(rows)]
 
     def _carried(self, source: MixtureSource, task: str) -> Bool[np.ndarray, "n"]:
         spec = target_spec(task)
         if spec.downstream_only:
             return _labelled(source.ds, spec.field) & source.is_downstream
         has = _has(source.ds, spec.field)
-        using = [name for name in source.ds.sources if task in self.tasks_of(name, source.ds)]
-        if len(using) == len(source.ds.sources):
-            return has
-        return np.asarray(has & np.isin(source.ds.column("source"), using), bool)
+        for name in source.ds.sources:
+            if task not in self.tasks_of(name, source.ds):
+                has = has & ~of_source(source.ds, name)
+        return has
 
     def _usable_rows(self, source: MixtureSource) -> Rows:
         """Rows with pixels; of an auxiliary source with tasks only those that carry one of them."""
@@ -236,26 +235,36 @@ class Mixture:
                 raise ConfigError(
                     f"source '{source.name}' has no sample with {' or '.join(tasks)}; check its tasks, split and filter"
                 )
-        return range(len(usable)) if usable.all() else np.flatnonzero(usable).astype(np.uint32)
+        return marked(usable)
 
     def _split(self, index: int) -> list[_Stratum]:
         rows, source = self._rows[index], self.sources[index]
         names = sorted(self.quotas)
-        codes = np.zeros(len(rows), np.uint64)  # a bit for each task, the first name the highest
-        for task in names:
-            codes = codes * 2 + self.supervised(index, task)
-        kinds = np.unique(codes) if names else [0]
+        mask, codes = self._codes(index, names)
+        kinds = np.unique(codes if isinstance(rows, range) else codes[mask]) if names else [0]
         strata = []
         for kind in kinds:
             bits = [int(kind) >> (len(names) - 1 - i) & 1 for i in range(len(names))]
             served = frozenset(task for task, bit in zip(names, bits, strict=True) if bit)
-            mine = rows if len(kinds) == 1 else np.asarray(rows, np.uint32)[codes == kind]
+            mine = rows if len(kinds) == 1 else marked(mask & (codes == kind))
             weight = self._weights[index] * len(mine) / len(rows)
             part = MixturePart(source.name, weight, source.is_downstream, served)
             strata.append(
                 _Stratum(index, mine, part, f"{index} {source.name} {'+'.join(sorted(served))}")
             )
         return strata
+
+    def _codes(
+        self, index: int, names: Sequence[str]
+    ) -> tuple[Bool[np.ndarray, "n"], UInt[np.ndarray, "n"]]:
+        """Which rows of a source's dataset are drawn, and a bit for each task, the first name the highest."""
+        source = self.sources[index]
+        mask = row_mask(self._rows[index], len(source.ds))
+        codes = np.zeros(len(mask), np.min_scalar_type((1 << len(names)) - 1))
+        for task in names:
+            codes <<= 1
+            codes |= self._carried(source, task)
+        return mask, codes
 
 
 def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:

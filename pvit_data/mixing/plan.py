@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from pvit_data.mixing.mixture import Mixture
+from pvit_data.sample.rows import row_array
 from pvit_data.tasks.table import labels, ordered
 
 MAX_STEPS = 2000
@@ -126,8 +127,9 @@ def _supervised_tasks(mixture: Mixture) -> list[str]:
 
 def _by_row(mixture: Mixture, index: int, names: list[str]) -> Bool[np.ndarray, "n t"]:
     out = np.zeros((len(mixture.sources[index].ds), len(names)), bool)
+    rows = row_array(mixture.rows(index))
     for column, name in enumerate(names):
-        out[mixture.rows(index), column] = mixture.supervised(index, name)
+        out[rows, column] = mixture.supervised(index, name)
     return out
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import Sampler
@@ -25,7 +26,8 @@ Role = Literal["downstream", "auxiliary"]
 class SampleSet(Protocol):
     """Samples by row number, with an index that answers questions without touching pixels.
 
-    `ShardDataset` is one; any object with these methods does.
+    `ShardDataset` is one; any object with these methods does. One that also has `value(name, row)`, a single value of
+    a column, is spared whole columns (`values_of`).
     """
 
     def __len__(self) -> int:
@@ -50,6 +52,34 @@ class SampleSet(Protocol):
         window: Window | None = None,
     ) -> Sample:
         """One sample: these fields; of per-frame fields these frames, of maps these pixels, of rgb this window."""
+
+
+class _Columns:
+    """Looks single values up in whole columns."""
+
+    def __init__(self, ds: SampleSet) -> None:
+        self._ds = ds
+        self._columns: dict[str, Shaped[np.ndarray, "n"]] = {}
+
+    def __call__(self, name: str, row: int) -> Any:
+        if name not in self._columns:
+            self._columns[name] = self._ds.column(name)
+        return self._columns[name][row]
+
+
+def values_of(ds: SampleSet) -> Callable[[str, int], Any]:
+    """How the value of a column in a row is looked up."""
+    own: Callable[[str, int], Any] | None = getattr(ds, "value", None)
+    return own or _Columns(ds)
+
+
+def of_source(ds: SampleSet, source: str) -> Bool[np.ndarray, "n"]:
+    """Which rows are a source's."""
+    if list(ds.sources) == [source]:
+        return np.ones(len(ds), bool)
+    if isinstance(ds, ShardDataset):
+        return ds.of_source(source)
+    return np.asarray(ds.column("source") == source, bool)
 
 
 @dataclass(frozen=True)
@@ -99,12 +129,12 @@ def trained_tasks(
 
 
 def _carried(ds: SampleSet, source: str) -> list[str]:
-    mine = ds.column("source") == source
+    mine = of_source(ds, source)
     return [
         task
         for task in every_task()
         if not target_spec(task).downstream_only
-        and ds.column(f"has_{target_spec(task).field}")[mine].any()
+        and (ds.column(f"has_{target_spec(task).field}").astype(bool) & mine).any()
     ]
 
 
@@ -113,30 +143,45 @@ def sampler_of(ds: SampleSet, source: str, config: ClipConfig) -> Sampler:
     return config.sampler(source, getattr(ds.sources[source], "sampler", ""))
 
 
-def find_sources(urls: Iterable[str]) -> dict[str, str]:
-    """Which folder or URL holds which source, from their manifests.
+@dataclass(frozen=True)
+class FoundSource:
+    """A source where it lies, opened once for everybody who reads it.
+
+    Args:
+        url: folder or URL that holds it, as it was given.
+        name: of the source.
+        ds: its samples, of all splits.
+    """
+
+    url: str
+    name: str
+    ds: ShardDataset
+
+    def split(self, split: str, where: str = "") -> ShardDataset | None:
+        """Its samples of one split that pass a filter, or None where there are none."""
+        ds = self.ds.in_split(split)
+        if ds is not None and where:
+            ds = ds.where(where)
+        return ds if ds is not None and len(ds) else None
+
+
+def find_sources(urls: Iterable[str]) -> dict[str, FoundSource]:
+    """The sources of folders or URLs, each of which is opened once.
 
     Raises:
         UsageError: if no folder is given, or two hold the same source.
     """
-    found: dict[str, str] = {}
-    for url in urls:
-        for name in open_dataset(url).sources:
-            if found.setdefault(name, url) != url:
+    found: dict[str, FoundSource] = {}
+    for url in dict.fromkeys(urls):
+        for name, ds in open_dataset(url).by_source().items():
+            if name in found:
                 raise UsageError(
-                    f"source '{name}' is in both '{plain_url(found[name])}' and '{plain_url(url)}'; "
+                    f"source '{name}' is in both '{plain_url(found[name].url)}' and '{plain_url(url)}'; "
                     "give one of them"
                 )
+            found[name] = FoundSource(url, name, ds)
     if not found:
         raise UsageError(
             "no shards given; pass a folder written by `pvit-data convert` with --shards"
         )
     return found
-
-
-def open_split(url: str, source: str, split: str, where: str = "") -> ShardDataset | None:
-    """One split of one source, or None where it is empty or absent."""
-    ds = open_dataset(url, source=source).in_split(split)
-    if ds is not None and where:
-        ds = ds.where(where)
-    return ds if ds is not None and len(ds) else None

@@ -5,23 +5,27 @@ What is damaged raises, or is skipped and counted.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Bool, Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
+from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.record import Record
-from pvit_data.reading.part import DatasetPart
+from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.renumbered import RenumberedPart
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rows import Rows, marked, row_array, selected
 from pvit_data.sample.sample import Sample
 
 SKIP_LIMIT = 0.01  # of the samples read
@@ -38,21 +42,21 @@ class ShardDataset(Sequence[Sample]):
     def __init__(
         self,
         parts: Sequence[DatasetPart],
-        rows: Integer[np.ndarray, "n"] | None,
+        rows: Rows | None,
         fields: tuple[str, ...] | None,
         on_corrupt: Literal["raise", "skip"],
         skip_limit: float,
     ) -> None:
         self._parts = parts
+        self._starts = [0, *itertools.accumulate(part.samples for part in parts)]
         self._rows = rows
         self._fields = fields
         self._on_corrupt = on_corrupt
         self._skip_limit = skip_limit
-        self._starts = np.cumsum([0, *(part.samples for part in parts)])
         self.skipped: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return int(self._starts[-1]) if self._rows is None else len(self._rows)
+        return self._starts[-1] if self._rows is None else len(self._rows)
 
     def __repr__(self) -> str:
         names = ", ".join(sorted({f"{p.spec.name}/{p.split}" for p in self._parts}))
@@ -145,9 +149,41 @@ class ShardDataset(Sequence[Sample]):
             IndexError: if there is no such sample.
             CorruptShardError: if its bytes are damaged.
         """
+        fetched = self.request(index, fields).fetch()
+        return self.decode(index, fetched, fields, frames, grid, window)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of the samples lie behind a URL, where it pays to fetch before one reads."""
+        return any(part.storage.root is None for part in self._parts)
+
+    def request(self, index: int, fields: Collection[str] | None = None) -> Request:
+        """What reading these fields of a sample fetches, and how; nothing is fetched yet.
+
+        Raises:
+            IndexError: if there is no such sample.
+            CorruptShardError: if its place in the index is no possible one.
+        """
         part, row = self._locate(index)
+        return part.request(row, self._fields if fields is None else fields)
+
+    def decode(
+        self,
+        index: int,
+        fetched: Fetched,
+        fields: Collection[str] | None = None,
+        frames: Integer[np.ndarray, "n"] | Sequence[int] | None = None,
+        grid: Grid | None = None,
+        window: Window | None = None,
+    ) -> Sample:
+        """Decodes what was fetched of a sample, these fields or more; the other arguments are those of `read`.
+
+        Raises:
+            FormatError: if it does not decode.
+        """
+        part, _ = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.read(row, self._fields if fields is None else fields, picks, grid, window)
+        return part.decode(fetched, self._fields if fields is None else fields, picks, grid, window)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.
@@ -214,8 +250,34 @@ class ShardDataset(Sequence[Sample]):
         Raises:
             UsageError: if there is no such column.
         """
-        whole = np.concatenate([part.column(name) for part in self._parts])
-        return whole if self._rows is None else whole[self._rows]
+        if not self._parts:
+            return no_rows(name)
+        if self._rows is None:
+            return np.concatenate([part.column(name) for part in self._parts])
+        rows = row_array(self._rows)
+        order = np.argsort(rows, kind="stable") if isinstance(self._rows, np.ndarray) else None
+        bounds = np.searchsorted(rows, self._starts, sorter=order)
+        found = self._parts[0].column(name, rows[:0])
+        found = np.empty(len(rows), found.dtype)
+        for number in np.flatnonzero(np.diff(bounds)).tolist():
+            mine = slice(bounds[number], bounds[number + 1])
+            places = mine if order is None else order[mine]
+            found[places] = self._parts[number].column(name, rows[places] - self._starts[number])
+        return found
+
+    def value(self, name: str, index: int) -> Any:
+        """One value of a column, without the others.
+
+        Raises:
+            IndexError: if there is no such sample.
+            UsageError: if there is no such column.
+        """
+        part, row = self._locate(index)
+        return part.value(name, row)
+
+    def of_source(self, source: str) -> Bool[np.ndarray, "n"]:
+        """Which samples are a source's."""
+        return self._of([part.spec.name == source for part in self._parts])
 
     def where(self, text: str) -> ShardDataset:
         """The samples that fulfil a filter such as `"has_depth and frames >= 16"`.
@@ -223,12 +285,25 @@ class ShardDataset(Sequence[Sample]):
         Raises:
             UsageError: if the filter cannot be parsed or names an unknown column.
         """
-        return self.select(np.flatnonzero(evaluate(text, self.column, len(self))))
+        return self._within(marked(evaluate(text, self.column, len(self))))
+
+    def by_source(self) -> dict[str, ShardDataset]:
+        """The samples of each source."""
+        if self._rows is not None:
+            of = self.column("source")
+            return {name: self.select(np.flatnonzero(of == name)) for name in self.sources}
+        parts: dict[str, list[DatasetPart]] = {}
+        for part in self._parts:
+            parts.setdefault(part.spec.name, []).append(part)
+        return {
+            name: ShardDataset(mine, None, self._fields, self._on_corrupt, self._skip_limit)
+            for name, mine in parts.items()
+        }
 
     def in_split(self, split: str) -> ShardDataset | None:
         """The samples of one split; None where there are none."""
         if self._rows is not None:
-            found = self.select(np.flatnonzero(self.column("split") == split))
+            found = self._within(marked(self._of([part.split == split for part in self._parts])))
         else:
             parts = [part for part in self._parts if part.split == split]
             found = ShardDataset(parts, None, self._fields, self._on_corrupt, self._skip_limit)
@@ -244,13 +319,27 @@ class ShardDataset(Sequence[Sample]):
         if picks.size and not -len(self) <= picks.min() <= picks.max() < len(self):
             raise IndexError(f"row {picks.max()} of a dataset of {len(self)} samples")
         own = (picks + len(self)) % len(self) if picks.size else picks
-        chosen = own if self._rows is None else self._rows[own]
-        return ShardDataset(self._parts, chosen, self._fields, self._on_corrupt, self._skip_limit)
+        return self._within(selected(own, len(self)))
+
+    def _of(self, part_is: Sequence[bool]) -> Bool[np.ndarray, "n"]:
+        """Which samples belong to parts that are meant."""
+        if self._rows is None:  # as many as there are, not as a manifest says
+            numbers = [len(part.column("frames")) for part in self._parts]
+            return np.repeat(np.array(part_is, bool), numbers)
+        number = np.searchsorted(self._starts, row_array(self._rows), side="right") - 1
+        return np.array(part_is, bool)[number]
+
+    def _within(self, rows: Rows) -> ShardDataset:
+        """Some of these samples, by their numbers here."""
+        if self._rows is not None:
+            total = self._starts[-1]
+            rows = selected(row_array(self._rows)[row_array(rows)], total)
+        return ShardDataset(self._parts, rows, self._fields, self._on_corrupt, self._skip_limit)
 
     def _locate(self, index: int) -> tuple[DatasetPart, int]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of a dataset of {len(self)}")
         own = index % len(self)
         row = own if self._rows is None else int(self._rows[own])
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return self._parts[number], row - int(self._starts[number])
+        number = bisect.bisect_right(self._starts, row) - 1
+        return self._parts[number], row - self._starts[number]

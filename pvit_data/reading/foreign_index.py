@@ -38,8 +38,9 @@ from pvit_data.reading.foreign_names import is_ambiguous, is_member, split_forei
 from pvit_data.reading.foreign_table import MEMBERS, NAME, columns, read_table, write_table
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.limits import MAX_SAMPLE_BYTES
+from pvit_data.sample.limits import MAX_JSON_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import CONTAINERS, Container, EncodedMedia
+from pvit_data.storage.files import read_regular
 from pvit_data.storage.storage import Storage
 from pvit_data.words import short
 
@@ -86,7 +87,10 @@ def read_classes(path: str | Path) -> LabelSpace:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = read_regular(path, MAX_JSON_BYTES + 1)
+        if len(data) > MAX_JSON_BYTES:
+            raise ValueError(f"more than {MAX_JSON_BYTES} bytes")
+        text = data.decode("utf-8-sig")
         values = json.loads(text) if path.suffix.lower() == ".json" else text.split("\n")
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--classes {path}: cannot be read ({plain(error)})") from error

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Int64, Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
@@ -25,6 +24,7 @@ from pvit_data.reading.decode import decode_sample
 from pvit_data.reading.foreign_index import CLASS, UNDERSTOOD, ForeignIndex, container_of
 from pvit_data.reading.foreign_names import place_of, plain_key
 from pvit_data.reading.foreign_table import NAME
+from pvit_data.reading.part import Fetched, Place, Request, fetch_members, moves
 from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import KEY_PATTERN, Sample
 from pvit_data.storage.storage import Storage
@@ -34,11 +34,15 @@ class ForeignPart:
     """The samples of one source and split of an indexed folder; see `DatasetPart`."""
 
     def __init__(
-        self, storage: Storage, index: ForeignIndex, place: tuple[str, str], rows: list[int]
+        self,
+        storage: Storage,
+        index: ForeignIndex,
+        place: tuple[str, str],
+        rows: Int64[np.ndarray, "n"],
     ) -> None:
         self.storage = storage
         self._index = index
-        self._rows = np.array(rows, np.int64)
+        self._rows = rows
         space = index.classes
         self.spec = SourceSpec(name=place[0], spaces={} if space is None else {CLASS: space})
         self.split = place[1]
@@ -47,6 +51,18 @@ class ForeignPart:
     def samples(self) -> int:
         """Their number."""
         return len(self._rows)
+
+    def only(self, rows: Integer[np.ndarray, "k"]) -> ForeignPart:
+        """Some of its samples."""
+        place = (self.spec.name, self.split)
+        return ForeignPart(self.storage, self._index, place, self._rows[rows])
+
+    def by_shard(self) -> dict[str, ForeignPart]:
+        """The samples of each of its shards."""
+        rows: dict[str, list[int]] = {}
+        for row, shard in enumerate(self.column("shard").tolist()):
+            rows.setdefault(shard, []).append(row)
+        return {shard: self.only(np.array(mine, np.int64)) for shard, mine in rows.items()}
 
     @property
     def shards(self) -> dict[str, int]:
@@ -65,11 +81,18 @@ class ForeignPart:
             found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
         return {"index": found.hexdigest()}
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it."""
+        own = self._rows if rows is None else self._rows[rows]
         if name in VIRTUAL:
-            return np.full(self.samples, self.spec.name if name == "source" else self.split, object)
-        return self._index.column(name)[self._rows]
+            return np.full(len(own), self.spec.name if name == "source" else self.split, object)
+        return np.asarray(self._index.column(name)[own])
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        return self.column(name, np.array([row])).tolist()[0]
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of every member by extension."""
@@ -84,6 +107,11 @@ class ForeignPart:
             UsageError: if there is no such member.
             CorruptShardError: if one differs from what was indexed.
         """
+        shard, places = self._located(row, names)
+        return self._fetch(shard, self.key(row), places)
+
+    def _located(self, row: int, names: Collection[str] | None) -> tuple[str, dict[str, Place]]:
+        """The shard of a sample, and where members lie in it."""
         number = int(self._rows[row])
         places = self._index.members(number)
         shard = str(self._index.table["shard"][number].as_py())
@@ -96,19 +124,17 @@ class ForeignPart:
             raise UsageError(
                 f"sample {self.key(row)!r} has no member {unknown[0]!r}: it has {', '.join(places)}"
             )
-        self._require_inside(shard, row, [places[name] for name in wanted])
-        out = {}
-        for name in wanted:
-            offset, size, crc = places[name]
-            out[name] = self.storage.read_range(shard, offset, size)
-            remote = self.storage.root is None
-            if zlib.crc32(out[name]) != crc and remote:  # damaged on the way, or in the cache
-                out[name] = self.storage.read_range(shard, offset, size, again=True)
-            if len(out[name]) != size or zlib.crc32(out[name]) != crc:
-                raise CorruptShardError(
-                    f"{shard}: member {name} of sample {self.key(row)!r} is damaged or was changed"
-                )
-        return out
+        found = {name: places[name] for name in wanted}
+        self._require_inside(shard, row, found.values())
+        return shard, found
+
+    def _fetch(self, shard: str, key: str, places: Mapping[str, Place]) -> dict[str, bytes]:
+        contents, damaged = fetch_members(self.storage, shard, places)
+        if damaged:
+            raise CorruptShardError(
+                f"{shard}: member {damaged} of sample {key!r} is damaged or was changed"
+            )
+        return {name: contents[name] for name in places}
 
     def _require_inside(
         self, shard: str, row: int, places: Collection[tuple[int, int, int]]
@@ -123,11 +149,8 @@ class ForeignPart:
 
     def record(self, row: int) -> Record:
         """The record of a sample of ours, or one made from the index."""
-        return self._record(row, self._head(row))
-
-    def _head(self, row: int) -> bytes | None:
-        """The JSON member, ours or not."""
-        return self.files(row, [RECORD])[RECORD] if RECORD in self.members(row) else None
+        has_head = RECORD in self.members(row)
+        return self._record(row, self.files(row, [RECORD])[RECORD] if has_head else None)
 
     def _record(self, row: int, head: bytes | None) -> Record:
         if head is not None:
@@ -146,29 +169,46 @@ class ForeignPart:
             meta=json.dumps(meta if KEY_PATTERN.match(key) else {**meta, "key": key}),
         )
 
-    def read(
+    def request(self, row: int, fields: Collection[str] | None) -> Request:
+        """See `DatasetPart`."""
+        names = self._names(row, fields)
+        own = [RECORD] if RECORD in self.members(row) else []
+        shard, places = self._located(row, list(dict.fromkeys([*own, *names.values()])))
+        key = self.key(row)
+
+        def fetch() -> Fetched:
+            contents = self._fetch(shard, key, places)
+            record = self._record(row, contents.get(RECORD))
+            record.source, record.split = self.spec.name, self.split
+            return Fetched(record, {file: contents[name] for file, name in names.items()})
+
+        return Request(moves(self.storage, places), fetch)
+
+    def _names(self, row: int, fields: Collection[str] | None) -> dict[str, str]:
+        """The members of some fields, by the file names that they have with us."""
+        members, number, table = self.members(row), int(self._rows[row]), self._index.table
+        known = {MEMBER_OF_EXTENSION[name]: name for name in members if name in MEMBER_OF_EXTENSION}
+        asked = [f for f in FIELDS if fields is None or f in fields]
+        wanted = [f for f in asked if table[f"has_{f}"][number].as_py()]
+        names = {known[m]: known[m] for f in wanted for m in FIELDS[f] if m in known}
+        if RGB in wanted and RGB not in known:
+            encoding = table["rgb_encoding"][number].as_py()
+            alike = [n for n in members if container_of(n) == encoding]
+            names |= {file_of(RGB, encoding): name for name in alike[:1]}
+        return names
+
+    def decode(
         self,
-        row: int,
+        fetched: Fetched,
         fields: Collection[str] | None,
         frames: Integer[np.ndarray, "n"] | None,
         grid: Grid | None,
         window: Window | None,
     ) -> Sample:
-        """Decodes a sample; see `ShardDataset.read`."""
-        record = self._record(row, self._head(row))
-        record.source, record.split = self.spec.name, self.split
-        wanted = [f for f in record.fields if fields is None or f in fields]
-        members = self.members(row)
-        known = {MEMBER_OF_EXTENSION[name]: name for name in members if name in MEMBER_OF_EXTENSION}
-        names = {known[m]: known[m] for f in wanted for m in FIELDS.get(f, ()) if m in known}
-        if RGB in wanted and RGB not in known:
-            alike = [n for n in members if container_of(n) == record.rgb_encoding]
-            names |= {file_of(RGB, record.rgb_encoding): name for name in alike[:1]}
-        contents = self.files(row, list(names.values()))
-        files = {extension: contents[name] for extension, name in names.items()}
-        return decode_sample(
-            record, files, fields, frames, self.spec.spaces, grid, window, checked=False
-        )
+        """See `DatasetPart`."""
+        record, files = fetched.record, fetched.files
+        spaces = self.spec.spaces
+        return decode_sample(record, files, fields, frames, spaces, grid, window, checked=False)
 
 
 def _meta(head: bytes | None) -> dict[str, Any]:
@@ -192,17 +232,18 @@ def foreign_parts(
         CorruptShardError: if the index is damaged.
     """
     index = ForeignIndex(storage)
-    places: dict[tuple[str, str], list[int]] = {}
-    split_of = {shard: place_of(shard) for shard in index.shards}
-    for row, shard in enumerate(index.column("shard")):
-        places.setdefault(split_of.get(shard) or place_of(shard), []).append(row)
+    coded = index.table["shard"].combine_chunks().dictionary_encode()
+    place_of_shard = [place_of(shard) for shard in coded.dictionary.to_pylist()]
+    places = sorted(set(place_of_shard))
+    numbers = np.array([places.index(place) for place in place_of_shard], np.int32)
+    number_of_row = numbers[coded.indices.to_numpy()]
     found = {
-        p: rows
-        for p, rows in sorted(places.items())
-        if source in (None, p[0]) and split in (None, p[1])
+        place: np.flatnonzero(number_of_row == number)
+        for number, place in enumerate(places)
+        if source in (None, place[0]) and split in (None, place[1])
     }
     if places and not found:
-        known = ", ".join("/".join(place) for place in sorted(places))
+        known = ", ".join("/".join(place) for place in places)
         raise UsageError(
             f"{storage.url} has no split {split!r} of {source or 'any source'}: it has {known}"
         )

@@ -17,6 +17,7 @@ from pvit_data.sample.limits import MAX_MEMBER_BYTES
 from pvit_data.storage.ahead import Stream
 
 MAX_NAME_BYTES = 1 << 16  # of a pax or GNU header that holds a name
+MAX_FILE_BYTES = 1 << 60  # no file system has larger ones, and no system can seek much further
 _PAX = re.compile(rb"(\d{1,7}) ([^=\n]{1,100})=")
 
 
@@ -96,7 +97,10 @@ class _Header:
 def _number(field: bytes) -> int:
     """Octal, or base 256 with the first bit set (GNU)."""
     if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+        size = int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+        if size > MAX_FILE_BYTES:  # negative ones among them
+            raise FormatError(f"an archive header claims a file of {size} bytes")
+        return size
     text = field.strip(b" \x00")
     if not re.fullmatch(rb"[0-7]*", text):
         raise FormatError("a size in an archive header is not a number")

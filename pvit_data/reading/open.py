@@ -9,8 +9,9 @@ from typing import Literal, cast
 
 from pvit_data.errors import UsageError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.manifest import SPLITS, read_manifest
+from pvit_data.format.manifest import read_manifest
 from pvit_data.format.members import FIELDS
+from pvit_data.format.names import SPLITS
 from pvit_data.reading import foreign_table
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
 from pvit_data.reading.foreign_part import foreign_parts

@@ -1,12 +1,14 @@
 """One split of one source: rows of its index, and the members of a row by byte range.
 
-Every member is compared with its CRC before it is decoded.
+Reading a sample has three steps: where its members lie says the index (`Request`); their bytes are fetched, in any
+thread, and compared with their CRC (`Fetched`); decoding them comes last, where the sample is wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import deflate
 import numpy as np
@@ -19,18 +21,43 @@ from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
 from pvit_data.format.manifest import SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.record import Record, read_record
+from pvit_data.format.shard_list import ShardList
 from pvit_data.format.tar import BLOCK
 from pvit_data.reading.decode import decode_sample
 from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
-from pvit_data.words import shown
+from pvit_data.words import brief, shown
 
-MAX_GAP = 1 << 20  # unwanted bytes between two members that are still fetched with them from a URL
+MAX_GAP = 8 << 20  # unwanted bytes between two members that are still fetched with them from a URL
 MAX_RUN = 1 << 26  # bytes of several members that are fetched at once, and then held twice
 
+Value = TypeVar("Value")
 Place = tuple[int, int, int]
 """Offset, size and CRC of a member."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The record of a sample, and the contents of members as they are stored, by file name (`"depth.tif"`)."""
+
+    record: Record
+    files: Mapping[str, bytes]
+
+    __repr__ = brief
+
+
+@dataclass(frozen=True)
+class Request:
+    """What reading a sample fetches.
+
+    Args:
+        moves: bytes that come from a URL; 0 where the files are local.
+        fetch: fetches them, in any thread; raises what reading the sample raises.
+    """
+
+    moves: int
+    fetch: Callable[[], Fetched]
 
 
 class DatasetPart(Protocol):
@@ -39,10 +66,12 @@ class DatasetPart(Protocol):
     Attributes:
         spec: the source.
         split: its split.
+        storage: where its files are.
     """
 
     spec: SourceSpec
     split: str
+    storage: Storage
 
     @property
     def samples(self) -> int:
@@ -54,8 +83,13 @@ class DatasetPart(Protocol):
     def digest(self) -> dict[str, Any]:
         """Hashes of its index and shards as JSON values: equal where its samples are, whatever stands beside them."""
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it; not to be written to."""
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of each file of a sample."""
@@ -66,15 +100,18 @@ class DatasetPart(Protocol):
     def record(self, row: int) -> Record:
         """The record of a sample."""
 
-    def read(
+    def request(self, row: int, fields: Collection[str] | None) -> Request:
+        """What reading these fields of a sample fetches."""
+
+    def decode(
         self,
-        row: int,
+        fetched: Fetched,
         fields: Collection[str] | None,
         frames: Integer[np.ndarray, "n"] | None,
         grid: Grid | None,
         window: Window | None,
     ) -> Sample:
-        """Decodes a sample; see `ShardDataset.read`."""
+        """Decodes a sample, of which at least these fields were fetched; see `ShardDataset.read`."""
 
 
 class SplitPart:
@@ -97,10 +134,13 @@ class SplitPart:
         self.info = info
         self.manifest = manifest
         self._index: Index | None = None
-        self._room: dict[str, int] = {}  # bytes of each shard
+        self._list: ShardList | None = None
+        self._hashes: dict[str, str] = {}  # sha256 of each shard
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_index": None, "_room": {}}
+        # Without what grows with the data set: whoever gets it maps the index and reads the list again.
+        info = self.info.model_copy(update={"shards": []})
+        return {**self.__dict__, "info": info, "_index": None, "_list": None, "_hashes": {}}
 
     @property
     def index(self) -> Index:
@@ -131,14 +171,55 @@ class SplitPart:
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
-        return {"index": self.info.index.sha256, "shards": [s.sha256 for s in self.info.shards]}
+        return {"index": self.info.index.sha256, "shards": self._listed(lambda s: s.sha256s())}
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
+    def _listed(self, action: Callable[[ShardList], Value]) -> Value:
+        """What the list of shards says.
+
+        Raises:
+            CorruptShardError: if it is not the one that the manifest lists.
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        try:
+            if self._list is None:
+                self._restore_shards()
+                self._list = ShardList(self.storage, self.spec.name, self.split, self.info)
+            return action(self._list)
+        except FormatError:
+            self._require_same_dataset()
+            raise
+
+    def _restore_shards(self) -> None:
+        """In another process: the list that was left behind, from the manifest.
+
+        Raises:
+            StorageError: if the dataset was replaced meanwhile.
+        """
+        if self.info.shards or self.info.shard_list is not None or not self.info.samples:
+            return
+        found = manifests.read_manifest(self.storage)
+        if found.checksum != self.manifest:
+            raise self._changed()
+        shards = found.sources[self.spec.name].splits[self.split].shards
+        self.info = self.info.model_copy(update={"shards": shards})
+
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
         """See `DatasetPart`."""
         if name in VIRTUAL:
-            value = self.spec.name if name == "source" else self.split
-            return np.full(self.index.num_rows, value, object)  # not as many as the manifest says
-        return self.index.column(name)
+            # Not as many as the manifest says, but as there are.
+            number = self.index.num_rows if rows is None else len(rows)
+            return np.full(number, self._own(name), object)
+        return self.index.column(name, rows)
+
+    def value(self, name: str, row: int) -> Any:
+        """See `DatasetPart`."""
+        return self._own(name) if name in VIRTUAL else self.index.value(name, row)
+
+    def _own(self, name: str) -> str:
+        """What holds for all of its samples."""
+        return self.spec.name if name == "source" else self.split
 
     def members(self, row: int) -> dict[str, int]:
         """See `DatasetPart`."""
@@ -152,7 +233,8 @@ class SplitPart:
                 f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {', '.join(found)}"
             )
         wanted = {name: found[name] for name in (found if names is None else names)}
-        contents = self._fetch(row, dict(wanted.values()))
+        places = dict(wanted.values())
+        contents = self._fetch(self._shard(row, places), self.key(row), places)
         return {name: contents[member] for name, (member, _) in wanted.items()}
 
     def _files(self, row: int) -> dict[str, tuple[str, Place]]:
@@ -170,60 +252,74 @@ class SplitPart:
         place = self._place(RECORD, row)
         if place is None:
             raise CorruptShardError(f"sample '{self.key(row)}' has no JSON member")
-        return read_record(self._fetch(row, {RECORD: place})[RECORD])
+        places = {RECORD: place}
+        return read_record(self._fetch(self._shard(row, places), self.key(row), places)[RECORD])
 
-    def read(
+    def request(self, row: int, fields: Collection[str] | None) -> Request:
+        """See `DatasetPart`."""
+        wanted = [
+            f
+            for f in FIELDS
+            if (fields is None or f in fields) and self.index.value(f"has_{f}", row)
+        ]
+        members = dict.fromkeys([RECORD, *(m for f in wanted for m in FIELDS[f])])
+        places = {m: place for m in members if (place := self._place(m, row)) is not None}
+        shard, key = self._shard(row, places), self.key(row)
+        return Request(
+            moves(self.storage, places), lambda: self._fetched(self._fetch(shard, key, places), key)
+        )
+
+    def _fetched(self, contents: dict[str, bytes], key: str) -> Fetched:
+        record = read_record(contents.pop(RECORD, b""))
+        if record.key != key:
+            raise CorruptShardError(f"sample '{key}' of the index is '{record.key}' in its shard")
+        record.source, record.split = self.spec.name, self.split
+        record.licence = record.licence or self.spec.licence
+        return Fetched(record, {file_of(m, record.rgb_encoding): d for m, d in contents.items()})
+
+    def decode(
         self,
-        row: int,
+        fetched: Fetched,
         fields: Collection[str] | None,
         frames: Integer[np.ndarray, "n"] | None,
         grid: Grid | None,
         window: Window | None,
     ) -> Sample:
         """See `DatasetPart`."""
-        wanted = [
-            f
-            for f in FIELDS
-            if (fields is None or f in fields) and self.index.column(f"has_{f}")[row]
-        ]
-        members = dict.fromkeys([RECORD, *(m for f in wanted for m in FIELDS[f])])
-        places = {m: place for m in members if (place := self._place(m, row)) is not None}
-        contents = self._fetch(row, places)
-        record = read_record(contents.pop(RECORD, b""))
-        key = self.key(row)
-        if record.key != key:
-            raise CorruptShardError(f"sample '{key}' of the index is '{record.key}' in its shard")
-        files = {file_of(m, record.rgb_encoding): data for m, data in contents.items()}
-        record.source, record.split = self.spec.name, self.split
-        record.licence = record.licence or self.spec.licence
-        return decode_sample(record, files, fields, frames, self.spec.spaces, grid, window)
+        spaces = self.spec.spaces
+        return decode_sample(fetched.record, fetched.files, fields, frames, spaces, grid, window)
 
     def _place(self, member: str, row: int) -> Place | None:
-        offset = int(self.index.column(f"{member}_offset")[row])
+        value = self.index.value
+        offset = value(f"{member}_offset", row)
         if offset < 0:
             return None
-        return (
-            offset,
-            int(self.index.column(f"{member}_size")[row]),
-            int(self.index.column(f"{member}_crc32")[row]),
-        )
+        return offset, value(f"{member}_size", row), value(f"{member}_crc32", row)
 
-    def _fetch(self, row: int, places: Mapping[str, Place]) -> dict[str, bytes]:
-        """The contents of members, each compared with its CRC."""
+    def _shard(self, row: int, places: Mapping[str, Place]) -> str:
+        """The shard of a sample, in which its members do lie."""
         shard = f"{self.spec.name}/{self.index.text('shard', row)}"
         self._require_inside(shard, row, places)
-        out: dict[str, bytes] = {}
-        for run in _runs(places, -1 if self.storage.root is not None else MAX_GAP):
-            found, damaged = self._fetch_run(shard, run)
-            if damaged and self.storage.root is None:  # on the way, or in the cache
-                found, damaged = self._fetch_run(shard, run, again=True)
-            if damaged:
-                self._require_same_dataset()
-                raise CorruptShardError(
-                    f"{shard}: member {damaged} of sample '{self.key(row)}' is damaged (wrong length or CRC)"
-                )
-            out |= found
-        return out
+        return shard
+
+    def _fetch(self, shard: str, key: str, places: Mapping[str, Place]) -> dict[str, bytes]:
+        """The contents of members, each compared with its CRC."""
+        contents, damaged = fetch_members(self.storage, shard, places, self._version(shard))
+        if damaged:
+            self._require_same_dataset()
+            raise CorruptShardError(
+                f"{shard}: member {damaged} of sample '{key}' is damaged (wrong length or CRC)"
+            )
+        return contents
+
+    def _version(self, shard: str) -> str:
+        """The sha256 of a shard, where a cache asks for it."""
+        if self.storage.cache is None:
+            return ""
+        if not self._hashes:
+            listed = self._listed(lambda shards: list(shards))
+            self._hashes = {known.name: known.sha256 for known in listed}
+        return self._hashes.get(shard, "")
 
     def _require_inside(self, shard: str, row: int, places: Mapping[str, Place]) -> None:
         """Compares what the index claims with the size of the shard, before anything is allocated for it.
@@ -231,14 +327,12 @@ class SplitPart:
         Raises:
             CorruptShardError: if the shard is not listed, a member lies outside, or all of them are too large.
         """
-        if not self._room:
-            self._room = {listed.name: listed.bytes for listed in self.info.shards}
-        if shard not in self._room:
+        room = self._listed(lambda shards: shards.bytes_of(shard))
+        if room is None:
             raise CorruptShardError(
                 f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
                 "which the manifest does not list"
             )
-        room = self._room[shard]
         for member, (offset, size, _) in places.items():
             if size < 0 or offset < BLOCK or offset + size > room:
                 raise CorruptShardError(
@@ -249,20 +343,6 @@ class SplitPart:
                 f"{shard}: sample '{self.key(row)}' has more than {MAX_SAMPLE_BYTES} bytes"
             )
 
-    def _fetch_run(
-        self, shard: str, places: Mapping[str, Place], again: bool = False
-    ) -> tuple[dict[str, bytes], str]:
-        """The contents of neighbouring members, and the first one that is damaged."""
-        start = min(offset for offset, _, _ in places.values())
-        end = max(offset + size for offset, size, _ in places.values())
-        block = self.storage.read_range(shard, start, end - start, again=again)
-        out: dict[str, bytes] = {}
-        for member, (offset, size, crc) in places.items():
-            out[member] = block[offset - start : offset - start + size]
-            if len(out[member]) != size or deflate.crc32(out[member]) != crc:
-                return out, member
-        return out, ""
-
     def _require_same_dataset(self) -> None:
         """Tells a dataset that was replaced while it was being read from a damaged one.
 
@@ -270,19 +350,78 @@ class SplitPart:
             StorageError: if the manifest is gone or another one now.
         """
         if f'"checksum": "{self.manifest}"'.encode() not in self.storage.read(manifests.NAME):
-            raise StorageError(
-                f"{self.storage.url}: was changed while it was being read: open it again"
-            )
+            raise self._changed()
+
+    def _changed(self) -> StorageError:
+        return StorageError(
+            f"{self.storage.url}: was changed while it was being read: open it again"
+        )
 
 
-def _runs(places: Mapping[str, Place], gap: int) -> list[dict[str, Place]]:
-    """Members that are fetched together, in file order: with at most `gap` bytes between them, and `MAX_RUN` in all."""
-    runs: list[dict[str, Place]] = []
+def _runs(storage: Storage, places: Mapping[str, Place]) -> list[dict[str, Place]]:
+    """Members that are fetched together, in file order.
+
+    From a URL those with at most `MAX_GAP` bytes between them, `MAX_RUN` in all; from a folder each one alone.
+    """
+    gap = MAX_GAP if storage.root is None else -1
+    found: list[dict[str, Place]] = []
     start = end = 0
     for member, place in sorted(places.items(), key=lambda item: item[1][0]):
-        if not runs or place[0] - end > gap or place[0] + place[1] - start > MAX_RUN:
-            runs.append({})
+        if not found or place[0] - end > gap or place[0] + place[1] - start > MAX_RUN:
+            found.append({})
             start = place[0]
-        runs[-1][member] = place
+        found[-1][member] = place
         end = place[0] + place[1]
-    return runs
+    return found
+
+
+def moves(storage: Storage, places: Mapping[str, Place]) -> int:
+    """Bytes that fetching members moves from a URL; 0 from a folder."""
+    if storage.root is not None:
+        return 0
+    return sum(end - start for start, end in map(_span, _runs(storage, places)))
+
+
+def fetch_members(
+    storage: Storage, shard: str, places: Mapping[str, Place], version: str = ""
+) -> tuple[dict[str, bytes], str]:
+    """The contents of members, and the first one that is damaged, "" if none is.
+
+    What came damaged from a URL, or out of its cache, is fetched once more.
+
+    Args:
+        storage: the dataset.
+        shard: path of the shard.
+        places: of the members, which lie inside.
+        version: sha256 of the shard, if it is known.
+
+    Raises:
+        StorageError: if the shard cannot be read.
+    """
+    out: dict[str, bytes] = {}
+    for run in _runs(storage, places):
+        found, damaged = _fetch_run(storage, shard, run, version)
+        if damaged and storage.root is None:
+            found, damaged = _fetch_run(storage, shard, run, version, again=True)
+        out |= found
+        if damaged:
+            return out, damaged
+    return out, ""
+
+
+def _span(run: Mapping[str, Place]) -> tuple[int, int]:
+    start = min(offset for offset, _, _ in run.values())
+    return start, max(offset + size for offset, size, _ in run.values())
+
+
+def _fetch_run(
+    storage: Storage, shard: str, run: Mapping[str, Place], version: str, again: bool = False
+) -> tuple[dict[str, bytes], str]:
+    start, end = _span(run)
+    block = storage.read_range(shard, start, end - start, again=again, version=version)
+    out: dict[str, bytes] = {}
+    for member, (offset, size, crc) in run.items():
+        out[member] = block[offset - start : offset - start + size]
+        if len(out[member]) != size or deflate.crc32(out[member]) != crc:
+            return out, member
+    return out, ""

@@ -15,7 +15,7 @@ from jaxtyping import Integer, Shaped
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import UsageError
 from pvit_data.format.record import Record
-from pvit_data.reading.part import DatasetPart
+from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.sample.labels import LabelSpace, is_same, renumbering
 from pvit_data.sample.sample import Sample
 
@@ -115,7 +115,7 @@ class RenumberedPart:
     def __init__(
         self, part: DatasetPart, spaces: Mapping[str, LabelSpace], refused: Collection[str] = ()
     ) -> None:
-        self.part, self.split = part, part.split
+        self.part, self.split, self.storage = part, part.split, part.storage
         given = part.spec.spaces
         self.spec = part.spec.model_copy(update={"spaces": {**given, **spaces}})
         self._tables = {
@@ -137,10 +137,18 @@ class RenumberedPart:
         """See `DatasetPart`: of the part as it is stored."""
         return self.part.digest()
 
-    def column(self, name: str) -> Shaped[np.ndarray, "n"]:
-        """A column of the index."""
-        found = self.part.column(name)
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it."""
+        found = self.part.column(name, rows)
         return self._tables[name].column(found) if name in self._tables else found
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        if name in self._tables:
+            return self.column(name, np.array([row])).tolist()[0]
+        return self.part.value(name, row)
 
     def members(self, row: int) -> dict[str, int]:
         """Bytes of each file of a sample."""
@@ -154,9 +162,13 @@ class RenumberedPart:
         """The record of a sample, as stored."""
         return self.part.record(row)
 
-    def read(
+    def request(self, row: int, fields: Collection[str] | None) -> Request:
+        """What reading these fields of a sample fetches."""
+        return self.part.request(row, fields)
+
+    def decode(
         self,
-        row: int,
+        fetched: Fetched,
         fields: Collection[str] | None,
         frames: Integer[np.ndarray, "n"] | None,
         grid: Grid | None,
@@ -167,7 +179,7 @@ class RenumberedPart:
         Raises:
             UsageError: if it has a class that is refused.
         """
-        sample = self.part.read(row, fields, frames, grid, window)
+        sample = self.part.decode(fetched, fields, frames, grid, window)
         changed: dict[str, Any] = {"spaces": dict(self.spec.spaces)}
         for field, table in self._tables.items():
             changed |= RULES[field](sample, table)

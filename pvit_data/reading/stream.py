@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format import manifest as manifests
+from pvit_data.format.names import PART_FOLDERS, in_order
 from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.tar import read_members, split_name
 from pvit_data.reading.dataset import SKIP_GRACE
@@ -18,7 +19,7 @@ from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 
-PATTERNS = ("*.tar", "*/*.tar")
+PATTERNS = ("*.tar", "*/*.tar", f"*/{PART_FOLDERS}/*.tar")
 MAX_FILES = 100  # of a sample; the format knows a quarter of that
 
 
@@ -35,7 +36,7 @@ def open_stream(
     Raises:
         UsageError: if there is no shard, or a filter is given.
     """
-    names = sorted({name for pattern in PATTERNS for name in storage.list(pattern)})
+    names = sorted({n for pattern in PATTERNS for n in storage.list(pattern)}, key=in_order)
     if source is not None:
         names = [name for name in names if name.startswith(f"{source}/")]
     if split is not None:

@@ -9,7 +9,7 @@ MAX_FRAMES = 1 << 20  # of one clip
 MAX_DECODED_BYTES = 1 << 30  # of one field of one sample, as the array that is returned
 MAX_MEMBER_BYTES = 1 << 30  # of one member of a shard
 MAX_SAMPLE_BYTES = 1 << 30  # of all members of a sample
-MAX_JSON_BYTES = 1 << 24  # of the sample's JSON member, of a manifest, of a receipt
+MAX_JSON_BYTES = 1 << 24  # of the JSON member of a sample, of a source.json
 MAX_JSON_DEPTH = 100  # brackets inside brackets
 MAX_IDS = 65535  # of a label space: more do not fit into maps of 16 bits, whose last value means "not labelled"
 

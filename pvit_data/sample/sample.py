@@ -24,8 +24,8 @@ DENSE_FIELDS = ("depth", "normal", "segm")
 """Fields of one map per annotated frame, (n, h, w, ...)."""
 POSE_FIELDS = ("pose3d", "pose3d_valid", "pose2d")
 """They share their frames and people."""
-LATER_FIELDS: tuple[str, ...] = ()
-"""Fields that format 1.0 does not have: what older files do not say of them is that they are not annotated."""
+LATER_FIELDS: tuple[str, ...] = ("boxes_score",)
+"""Fields and members that format 1.0 does not have: what older files do not say of them is that they are absent."""
 
 
 def is_later(name: str) -> bool:
@@ -96,6 +96,7 @@ class Boxes:
         side: 0 left, 1 right.
         contact: 0 no, 1 yes.
         partner: row of this table that the box is in contact with.
+        score: confidence of whatever found the box, usually in [0, 1].
         labels: further (row, class) pairs, for multi-label boxes.
     """
 
@@ -107,6 +108,7 @@ class Boxes:
     side: Integer[np.ndarray, "n"] = field(default_factory=_unset)
     contact: Integer[np.ndarray, "n"] = field(default_factory=_unset)
     partner: Integer[np.ndarray, "n"] = field(default_factory=_unset)
+    score: Float32[np.ndarray, "n"] = field(default_factory=_unset)
     labels: Integer[np.ndarray, "m 2"] = field(default_factory=_unset)
 
     COLUMNS = ("frame", "class_id", "track", "role", "side", "contact", "partner")
@@ -125,6 +127,14 @@ class Boxes:
                     f"boxes.{name} has shape {column.shape}, expected ({len(self)},) as boxes.xyxy"
                 )
             setattr(self, name, column)
+        score = numbers("boxes.score", self.score, np.float32)
+        if score.size == 0:
+            score = np.full(len(self), UNKNOWN, np.float32)
+        if score.shape != (len(self),):
+            raise FormatError(
+                f"boxes.score has shape {score.shape}, expected ({len(self)},) as boxes.xyxy"
+            )
+        self.score = score
         labels = numbers("boxes.labels", self.labels, np.int32)
         if labels.size % 2 or labels.ndim > 2:
             raise FormatError(f"boxes.labels has shape {labels.shape}, expected (m, 2)")
@@ -160,7 +170,7 @@ class Boxes:
         columns["partner"] = place[columns["partner"]]
         labels = self.labels[place[self.labels[:, 0]] != UNKNOWN].copy()
         labels[:, 0] = place[labels[:, 0]]
-        return Boxes(self.xyxy[picks], labels=labels, **columns)
+        return Boxes(self.xyxy[picks], score=self.score[picks], labels=labels, **columns)
 
     def _check_references(self) -> None:
         for name, numbers, first in (

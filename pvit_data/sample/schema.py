@@ -167,6 +167,8 @@ def check_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> None:
     _inside("boxes.partner", boxes.partner, -1, len(boxes))
     for name, top in (("role", 4), ("side", 2), ("contact", 2)):
         _inside(f"boxes.{name}", getattr(boxes, name), -1, top)
+    if not np.isfinite(boxes.score).all():
+        raise FormatError("boxes.score holds a number that is not finite: -1 = unknown")
     if boxes.labels.size:
         _inside("boxes.labels row", boxes.labels[:, 0], 0, len(boxes))
     ids = np.concatenate([boxes.class_id[boxes.class_id != -1], boxes.labels[:, 1]])

@@ -1,16 +1,40 @@
-"""A file from front to back. Of a remote one, a thread fetches the next block while the last one is used.
+"""What is fetched before it is used: the next block of a file that is read from front to back, the next of many files.
 
-Behind each block it looks if the file is still the same one.
+Behind each block of a file a look is taken if it is still the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from pvit_data.errors import StorageError
 
 STREAM_BYTES = 4 << 20  # fetched at a time
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def ahead(action: Callable[[Item], Found], items: Iterable[Item], threads: int) -> Iterator[Found]:
+    """What an action gives for each item, in order; a bounded number of threads is ahead of who uses it.
+
+    Raises:
+        Exception: what the action raises, where its turn has come.
+    """
+    coming: deque[Future[Found]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            coming.append(pool.submit(action, item))
+            if len(coming) > 2 * threads:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Stream:

@@ -1,11 +1,13 @@
 """A local cache of bytes from URLs: blocks of fixed size, least recently used ones removed above a bound.
 
-Processes may share a folder: blocks appear by renaming and carry a checksum, so that a damaged or half-removed one is
-fetched again and never returned. The name of a file's folder includes what tells its versions apart (size, date, tag),
-so that a replaced remote file is never mixed with its old blocks.
+Threads and processes may share a folder. In a process a block is fetched by one thread, for which others wait. Blocks
+appear by renaming and carry a checksum, so that a damaged or half-removed one is fetched again and never returned. The
+name of a file's folder includes what tells its versions apart (its hash, or size, date, tag), so that a replaced remote
+file is never mixed with its old blocks.
 
 A checksum keeps nobody from forging a block. So the folder is the user's own, nobody else may write to it, and no link
-in it is followed; it carries a marker, without which nothing in it is taken for a block, or removed.
+in it is followed; it carries a marker, without which nothing in it is taken for a block, or removed (`OwnFolder`, which
+other caches share).
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ import re
 import stat
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pvit_data.errors import UsageError
-from pvit_data.storage.files import PART, temporary
+from pvit_data.storage.files import PART, read_regular, temporary
+from pvit_data.storage.turns import Turns
 
 BLOCK_BYTES = 1 << 20
 MAX_BYTES = 10_000_000_000
@@ -29,7 +32,69 @@ MARKER = ".pvit-cache"
 _FOLDER = re.compile(r"[0-9a-f]{32}")
 _BLOCK = re.compile(rf"\d+|\.\d+{re.escape(PART)}[0-9a-f]{{32}}")  # and what killed processes left
 _TRAILER = 4  # bytes of CRC behind each block
+_LOOKS = 16  # folders of which a block is looked at
+_LARGEST = 1 << 28  # bytes that are read of one
 _SLACK = 16  # the folder is measured again after a sixteenth of the bound was written
+
+
+class OwnFolder:
+    """A folder of a cache: this user's alone, with a marker, holding nothing else.
+
+    Args:
+        path: where; it is made when needed. One that is there is empty, or was made as such a cache.
+        names: of the files or folders that the cache puts there.
+        about: what it holds, for whoever finds it.
+        was_ours: whether a folder without the marker is such a cache all the same, by the names in it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        names: re.Pattern[str],
+        about: str,
+        was_ours: Callable[[list[str]], bool] = lambda names: True,
+    ) -> None:
+        self.path, self._names, self._about, self._was_ours = path, names, about, was_ours
+
+    def require_ours(self) -> None:
+        """Refuses a folder that is there and no cache of this user alone.
+
+        Raises:
+            UsageError: if it is something else.
+        """
+        try:
+            status = os.stat(self.path)
+            names = os.listdir(self.path)
+        except OSError:
+            return  # nothing there, or nothing that could be used: that costs speed only
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UsageError(
+                f"{self.path}: others may write to this folder, so they could forge what is read from it: choose a "
+                "folder of your own (chmod 700) as cache"
+            )
+        if names and MARKER not in names and not self._may_be(names):
+            raise UsageError(
+                f"{self.path}: holds other files than a cache: choose a new or empty folder as cache"
+            )
+
+    def _may_be(self, names: list[str]) -> bool:
+        return all(map(self._names.fullmatch, names)) and self._was_ours(names)
+
+    def make(self) -> None:
+        """Makes the folder and its marker.
+
+        Raises:
+            OSError: if it cannot be written.
+            UsageError: if something else is there.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.require_ours()
+        with contextlib.suppress(FileExistsError), open(self.path / MARKER, "xb") as file:
+            file.write(f"{self._about}, kept by pvit_data. May be removed at any time.\n".encode())
+
+    def is_marked(self) -> bool:
+        """Whether it may be tidied up."""
+        return os.path.lexists(self.path / MARKER)
 
 
 class Cache:
@@ -61,9 +126,11 @@ class Cache:
         self.max_bytes = max_bytes
         self.block_bytes = block_bytes
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._unmeasured = max_bytes  # so that the first write looks at what is there
         self._prepared = False
-        self._require_ours()
+        self._own = OwnFolder(self.folder, _FOLDER, "Blocks of remote files", self._was_ours)
+        self._own.require_ours()
 
     def __getstate__(self) -> dict[str, object]:
         return {"folder": self.folder, "max_bytes": self.max_bytes, "block_bytes": self.block_bytes}
@@ -94,74 +161,47 @@ class Cache:
         named = f"{identity}\n{self.block_bytes}"  # blocks of another size are others
         folder = self.folder / hashlib.sha256(named.encode()).hexdigest()[:32]
         first, last = start // self.block_bytes, (start + size - 1) // self.block_bytes
-        blocks = {
-            number: None if again else self._load(folder, number)
-            for number in range(first, last + 1)
-        }
-        for run in _runs([number for number, block in blocks.items() if block is None]):
-            data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
-            for place, number in enumerate(run):
-                block = data[place * self.block_bytes : (place + 1) * self.block_bytes]
-                blocks[number] = block
-                self._store(folder, number, block)
+        numbers = range(first, last + 1)
+        with self._turns.at(*((folder.name, number) for number in numbers)):
+            blocks = {n: None if again else self._load(folder, n) for n in numbers}
+            for run in _runs([number for number, block in blocks.items() if block is None]):
+                data = fetch(run[0] * self.block_bytes, len(run) * self.block_bytes)
+                for place, number in enumerate(run):
+                    block = data[place * self.block_bytes : (place + 1) * self.block_bytes]
+                    blocks[number] = block
+                    self._store(folder, number, block)
         whole = b"".join(block or b"" for block in blocks.values())
         begin = start - first * self.block_bytes
         return whole[begin : begin + size]
 
-    def _require_ours(self) -> None:
-        """Refuses a folder that is there and no cache of this user alone.
-
-        Raises:
-            UsageError: if it is something else.
-        """
-        try:
-            status = os.stat(self.folder)
-            names = os.listdir(self.folder)
-        except OSError:
-            return  # nothing there, or nothing that could be used: that costs speed only
-        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise UsageError(
-                f"{self.folder}: others may write to this folder, so they could forge what is read from it: choose a "
-                "folder of your own (chmod 700) as cache"
-            )
-        if names and MARKER not in names and not all(map(_FOLDER.fullmatch, names)):
-            raise UsageError(
-                f"{self.folder}: holds other files than a cache: choose a new or empty folder as cache"
-            )
-
-    def _prepare(self) -> None:
-        """Makes the folder and its marker.
-
-        Raises:
-            OSError: if it cannot be written.
-        """
-        if self._prepared:
-            return
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._require_ours()
-        with contextlib.suppress(FileExistsError), open(self.folder / MARKER, "xb") as file:
-            file.write(b"Blocks of remote files, kept by pvit_data. May be removed at any time.\n")
-        self._prepared = True
+    def _was_ours(self, names: list[str]) -> bool:
+        """Whether a folder without the marker is a cache of a version that set none: it has nothing but blocks."""
+        inside = [entries(self.folder / name) for name in names]
+        if not all(_BLOCK.fullmatch(entry.name) for found in inside for entry in found):
+            return False
+        blocks = [next((e for e in found if e.name.isdigit()), None) for found in inside[:_LOOKS]]
+        return all(block is None or _is_block(block.path) for block in blocks)
 
     def _load(self, folder: Path, number: int) -> bytes | None:
         try:
-            with _opened(folder) as place:
+            with opened(folder) as place:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 with open(os.open(str(number), flags, dir_fd=place), "rb") as file:
                     data = file.read(self.block_bytes + _TRAILER + 1)
                     os.utime(file.fileno())  # recently used
         except OSError:
             return None
-        block, trailer = data[:-_TRAILER], data[-_TRAILER:]
-        return block if trailer == zlib.crc32(block).to_bytes(_TRAILER, "little") else None
+        return data[:-_TRAILER] if _is_whole(data) else None
 
     def _store(self, folder: Path, number: int, block: bytes) -> None:
         """Best effort: a full or read-only disk costs speed, nothing else."""
         part = temporary(Path(str(number))).name
         try:
-            self._prepare()
+            if not self._prepared:
+                self._own.make()
+                self._prepared = True
             folder.mkdir(mode=0o700, exist_ok=True)
-            with _opened(folder) as place:
+            with opened(folder) as place:
                 _write(place, part, str(number), block)
         except OSError:
             self._prepared = False  # the folder may be gone
@@ -175,39 +215,54 @@ class Cache:
 
     def _trim(self) -> None:
         """Removes the least recently used blocks until there is room for what may come before the next look."""
-        if not os.path.lexists(self.folder / MARKER):
-            return
-        found = []
-        for path in self._blocks():
-            with contextlib.suppress(OSError):
-                status = path.lstat()
-                found.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in found)
-        bound = self.max_bytes - self.max_bytes // _SLACK
-        for _, size, path in sorted(found):
-            if total <= bound:
-                break
-            with contextlib.suppress(OSError):
-                path.unlink()
-            total -= size
+        if self._own.is_marked():
+            remove_oldest(self._blocks(), self.max_bytes - self.max_bytes // _SLACK)
 
     def _blocks(self) -> Iterator[Path]:
         """Regular files with names of blocks, in folders with names of ours that are no links."""
-        for folder in _entries(self.folder):
+        for folder in entries(self.folder):
             if _FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
-                for block in _entries(folder):
+                for block in entries(folder):
                     if _BLOCK.fullmatch(block.name) and block.is_file(follow_symlinks=False):
                         yield Path(block.path)
 
 
-def _entries(folder: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+def entries(folder: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it cannot be read."""
     with contextlib.suppress(OSError), os.scandir(folder) as found:
         return list(found)
     return []
 
 
+def _is_block(path: str) -> bool:
+    """Whether a file ends with the checksum of what is before."""
+    with contextlib.suppress(OSError):
+        return _is_whole(read_regular(path, _LARGEST + 1))
+    return False
+
+
+def _is_whole(data: bytes) -> bool:
+    return data[-_TRAILER:] == zlib.crc32(data[:-_TRAILER]).to_bytes(_TRAILER, "little")
+
+
+def remove_oldest(files: Iterable[Path], most: int) -> None:
+    """Removes those of some files that were used least recently, until all take at most so many bytes."""
+    found = []
+    for path in files:
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            found.append((status.st_mtime_ns, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= most:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
+
+
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def opened(folder: Path) -> Iterator[int]:
     """A folder that is no link, as a descriptor."""
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

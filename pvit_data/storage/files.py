@@ -86,6 +86,35 @@ def regular_size(path: str | Path) -> int:
     return found.st_size
 
 
+def walk(root: Path, depth: int) -> Iterator[tuple[str, int]]:
+    """Names and bytes of the regular files of a folder, at most so many names deep; -1 for what links lead to.
+
+    Linked folders are entered, unless they lead back to where one came from.
+    """
+    stack: list[tuple[str, tuple[str, ...], bool]] = [("", (os.path.realpath(root),), False)]
+    while stack:
+        folder, above, is_linked = stack.pop()
+        try:
+            entries = list(os.scandir(root / folder))
+        except OSError:  # a folder that may not be looked into holds nothing for us
+            continue
+        for entry in entries:
+            name = f"{folder}{entry.name}"
+            linked = is_linked or entry.is_symlink()
+            if os.path.isfile(entry.path):  # which knows what to think of links to themselves
+                with suppress(FileNotFoundError):
+                    yield name, -1 if linked else entry.stat().st_size
+            elif len(above) < depth and os.path.isdir(entry.path):
+                real = os.path.realpath(entry.path) if linked else f"{above[-1]}/{entry.name}"
+                if real not in above:
+                    stack.append((f"{name}/", (*above, real), linked))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a path in a dataset is no temporary file and no litter."""
+    return PART not in name and not any(map(is_litter, name.split("/")))
+
+
 def require_plain(name: str) -> None:
     """Refuses names that are no path below a folder: absolute ones, `..`, empty parts.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pvit_data.storage.turns import Turns
 from pvit_data.storage.web import INWARD, PLAIN, TIMEOUT, Bounded, Refused, is_inside
 
 MAX_REDIRECTS = 5
@@ -38,6 +39,7 @@ class HubCommit:
     endpoint: str | None
     token: Any = field(repr=False)
     _places: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict, repr=False)
+    _turns: Turns = field(default_factory=Turns, repr=False)
 
     @classmethod
     def find(cls, fs: Any, prefix: str, commit: str = "") -> HubCommit | None:
@@ -76,13 +78,18 @@ class HubCommit:
             Exception: what the client raises.
         """
         known = self._places.get(name)
-        url, headers = known or self._find(name)
+        url, headers = known or self._find_once(name)
         asked = headers | {"Range": f"bytes={start}-{start + size - 1}"}
         data = self._fetch(url, asked, size, EXPIRED if known else frozenset())
         if data is None:
-            self._places.pop(name, None)  # another thread may have been quicker
+            if self._places.get(name) is known:  # another thread may have been quicker
+                self._places.pop(name, None)
             return self.read_range(name, start, size)
         return data
+
+    def _find_once(self, name: str) -> tuple[str, dict[str, str]]:
+        with self._turns.at(name):
+            return self._places.get(name) or self._find(name)
 
     def _fetch(
         self, url: str, headers: dict[str, str], size: int, expired: frozenset[int]
@@ -117,7 +124,7 @@ class HubCommit:
             Refused: if it is one.
         """
         if is_inside(urlsplit(url).hostname or "") and not is_inside(
-            urlsplit(str(self.endpoint)).hostname or ""
+            urlsplit(str(self.endpoint)).hostname or "", wholly=True
         ):
             raise Refused(INWARD)
 

@@ -6,18 +6,21 @@ it (those of object stores carry signatures). A repository on the Hugging Face H
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pvit_data.errors import PvitError, StorageError, UsageError
 from pvit_data.storage.hub import HubCommit
+from pvit_data.storage.turns import Turns
 from pvit_data.storage.web import TIMEOUT, Refused, http_options
 from pvit_data.words import plain_url
 
 WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 MAX_WAIT = 60.0  # seconds, where the server says how long
+CONNECTIONS = 100  # at once to one store: what the clients allow by themselves, but for that of S3
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP status codes that another try may not meet again."""
 
@@ -27,8 +30,22 @@ _VERSION_KEYS = (
 )  # fmt: skip
 
 
+_kept: dict[int, Any] = {}
+"""File systems that were opened here, so that none ends in a process forked from this one: its connections belong to
+both, and closing them there would make them deaf here."""
+
+
+class _Opened(NamedTuple):
+    """fsspec's file system, the folder in it, the commit on the Hub, and the process whose connections it uses."""
+
+    fs: Any
+    prefix: str
+    hub: HubCommit | None
+    process: int
+
+
 class Remote:
-    """A folder behind a URL.
+    """A folder behind a URL. Threads may share it, and so may processes that fork: each makes its own connections.
 
     Attributes:
         url: of the folder, without user, password and query: the only form that may be shown or stored.
@@ -42,7 +59,8 @@ class Remote:
         self._address = address.rstrip("/")
         self.url = plain_url(self._address)
         self.commit = commit
-        self._opened: tuple[Any, str, HubCommit | None] | None = None
+        self._opened: _Opened | None = None
+        self._turns = Turns()
         self._identities: dict[str, str] = {}
 
     def info(self, name: str) -> dict[str, Any] | None:
@@ -90,10 +108,10 @@ class Remote:
         return data
 
     def _range(self, name: str, start: int, size: int) -> bytes:
-        fs, prefix, hub = self._open()
-        if hub is not None:
-            return hub.read_range(name, start, size)
-        return bytes(fs.cat_file(f"{prefix}/{name}", start=start, end=start + size))
+        place = self._open()
+        if place.hub is not None:
+            return place.hub.read_range(name, start, size)
+        return bytes(place.fs.cat_file(f"{place.prefix}/{name}", start=start, end=start + size))
 
     def identity(self, name: str, *, again: bool = False) -> str:
         """Name and version of a file; asked once, or again.
@@ -120,6 +138,27 @@ class Remote:
             p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))
         ]
 
+    def find(self, depth: int) -> dict[str, int]:
+        """All files with their bytes (-1 where the store does not tell), as the store lists them now.
+
+        Args:
+            depth: names within each other at most, where folders are listed one by one.
+        """
+        options = {"maxdepth": depth} if self.url.startswith("http") else {}
+
+        def ask(fs: Any, path: str) -> dict[str, int]:
+            if self._hub is None:  # a commit does not change
+                fs.invalidate_cache()
+            found = fs.find(path, detail=True, **options)
+            return {
+                name[len(path) :].lstrip("/"): -1 if info.get("size") is None else int(info["size"])
+                for name, info in found.items()
+                if info.get("type") == "file"
+            }
+
+        listed: dict[str, int] = self.call("", ask)
+        return {name: size for name, size in listed.items() if name.count("/") < depth}
+
     def call(self, name: str, action: Callable[[Any, str], Any]) -> Any:
         """Does something with the file system and the path of a file.
 
@@ -129,8 +168,8 @@ class Remote:
         """
 
         def act() -> Any:
-            fs, prefix, _ = self._open()
-            return action(fs, f"{prefix}/{name}" if name else prefix)
+            place = self._open()
+            return action(place.fs, f"{place.prefix}/{name}" if name else place.prefix)
 
         return self._try(name, act)
 
@@ -152,22 +191,43 @@ class Remote:
 
     @property
     def _hub(self) -> HubCommit | None:
-        return self._open()[2]
+        return self._open().hub
 
-    def _open(self) -> tuple[Any, str, HubCommit | None]:
-        if self._opened is None:
-            from fsspec.core import url_to_fs
+    def _open(self) -> _Opened:
+        opened = self._opened
+        if opened is None or opened.process != os.getpid():
+            with self._turns.at(""):
+                opened = self._opened
+                if opened is None or opened.process != os.getpid():
+                    opened = self._opened = self._find()
+        return opened
 
-            try:
-                options = http_options(self._address) if self.url.startswith("http") else {}
-                fs, prefix = url_to_fs(self._address, **options)
-            except ImportError as error:  # of the package that knows this kind of store
-                raise UsageError(f"cannot open {self.url!r}: {error}") from error
-            hub = HubCommit.find(fs, prefix, self.commit) if self.url.startswith("hf://") else None
-            if hub is not None:
-                self.commit, prefix = hub.commit, hub.path
-            self._opened = fs, prefix.rstrip("/"), hub
-        return self._opened
+    def _find(self) -> _Opened:
+        if self._opened is not None and self._opened.hub is not None:  # whose client minds forks
+            return self._opened._replace(process=os.getpid())
+        from fsspec.core import url_to_fs
+
+        try:
+            fs, prefix = url_to_fs(self._address, **_options(self._address))
+        except ImportError as error:  # of the package that knows this kind of store
+            raise UsageError(f"cannot open {self.url!r}: {error}") from error
+        _kept[id(fs)] = fs
+        hub = HubCommit.find(fs, prefix, self.commit) if self.url.startswith("hf://") else None
+        if hub is not None:
+            self.commit, prefix = hub.commit, hub.path
+        return _Opened(fs, prefix.rstrip("/"), hub, os.getpid())
+
+
+def _options(address: str) -> dict[str, Any]:
+    """Arguments of fsspec's file system, beside those of the user's own settings."""
+    if address.startswith("http"):
+        return http_options(address)
+    if address.startswith("s3://"):  # its client has ten connections
+        from fsspec.config import conf
+
+        own = conf.get("s3", {}).get("config_kwargs", {})
+        return {"config_kwargs": {"max_pool_connections": CONNECTIONS, **own}}
+    return {}
 
 
 class _Missing(StorageError):

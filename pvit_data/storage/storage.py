@@ -13,17 +13,16 @@ import os
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.storage.ahead import ReadAhead, Stream
+from pvit_data.storage.ahead import ReadAhead, Stream, ahead
 from pvit_data.storage.cache import Cache
 from pvit_data.storage.files import (
-    PART,
-    is_litter,
+    is_ours,
     open_regular,
     read_regular,
     regular_size,
@@ -32,6 +31,7 @@ from pvit_data.storage.files import (
     require_plain,
     require_unlinked,
     temporary,
+    walk,
 )
 from pvit_data.storage.open_files import OPEN, new_owner
 from pvit_data.storage.remote import Remote
@@ -46,6 +46,11 @@ SETTLED_NS = (
     2_000_000_000  # file systems tell times in steps; within one a second change is not seen
 )
 MAX_READ_BYTES = 1 << 30  # of a file that is read whole
+DEPTH = 5  # names that lie within each other: SOURCE/receipts/rows/part-00001/train-03000.parquet
+THREADS = 32  # that ask a store for small files at once
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Storage:
@@ -64,7 +69,7 @@ class Storage:
         commit: of a repository on the Hub. Default: the newest one, looked up once.
 
     Raises:
-        UsageError: if the scheme is not one of `SCHEMES`, or the folder is no cache of ours.
+        UsageError: if the scheme is not one of `SCHEMES`, the host holds a blank, or the folder is no cache of ours.
     """
 
     def __init__(
@@ -77,6 +82,10 @@ class Storage:
         if found and ("::" in self._address or scheme not in SCHEMES):
             raise UsageError(
                 f"cannot open {self.url!r}: expected a folder or a URL of {', '.join(sorted(SCHEMES))}"
+            )
+        if found and len(rest.partition("/")[0].split()) > 1:  # where it ends could not be told
+            raise UsageError(
+                "the address has a blank in its host, user or password: write it as %20"
             )
         self.root = (
             Path(rest if found else self._address) if scheme == "file" or not found else None
@@ -135,6 +144,8 @@ class Storage:
     def version(self, name: str) -> str:
         """What changes whenever a file does; "" where that is not certain, as of a file written a moment ago.
 
+        It is the same on every machine that sees a shared file system, and says nothing about files behind a URL.
+
         Raises:
             StorageError: if it is not there.
         """
@@ -142,8 +153,9 @@ class Storage:
             return ""
         with reported(self.where(name)):
             found = os.stat(self._local(name))
-        is_settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
-        return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}" * is_settled
+        times = (found.st_mtime_ns, found.st_ctime_ns)  # the second one can be set by nobody
+        is_settled = time.time_ns() - max(times) > SETTLED_NS
+        return f"{found.st_ino} {found.st_size} {times[0]} {times[1]}" * is_settled
 
     def read(self, name: str, limit: int = MAX_READ_BYTES) -> bytes:
         """A whole file of bounded size.
@@ -164,13 +176,16 @@ class Storage:
             )
         return data
 
-    def read_range(self, name: str, start: int, size: int, *, again: bool = False) -> bytes:
+    def read_range(
+        self, name: str, start: int, size: int, *, again: bool = False, version: str = ""
+    ) -> bytes:
         """Bytes `start` to `start + size`; fewer where the file ends before.
 
         Args:
             name: of the file.
             start, size: the range.
             again: fetch them from the URL even if the cache has them, and look which version is there now.
+            version: sha256 of the file, if it is known; else what tells versions apart in the cache is asked once.
 
         Raises:
             StorageError: if the file cannot be read.
@@ -182,7 +197,8 @@ class Storage:
         require_plain(name)
         if self.cache is None:
             return self.remote.read_range(name, start, size)
-        identity = self.remote.identity(name, again=again)
+        known = f"{self.where(name)}\n{version}" if version else ""
+        identity = known or self.remote.identity(name, again=again)
         return self.cache.read(
             identity, start, size, lambda s, n: self.remote.read_range(name, s, n), again=again
         )
@@ -237,9 +253,38 @@ class Storage:
             found = [path.relative_to(self.root).as_posix() for path in there]
         else:
             found = self.remote.list(pattern)
-        return sorted(
-            name for name in found if PART not in name and not any(map(is_litter, name.split("/")))
-        )
+        return sorted(filter(is_ours, found))
+
+    def listing(self) -> dict[str, int]:
+        """Every file, at most `DEPTH` names deep, with its bytes; -1 where they are not told.
+
+        Stores list all of them at once; web servers a folder at a time, without sizes.
+
+        Raises:
+            StorageError: if the store does not answer.
+        """
+        return dict(walk(self.root, DEPTH)) if self.root is not None else self.remote.find(DEPTH)
+
+    def sizes(self, names: Sequence[str], listing: Mapping[str, int]) -> Iterator[int]:
+        """Bytes of files in the order of their names; what a listing does not tell is asked, by several threads.
+
+        Raises:
+            StorageError: at the first one that is not there.
+        """
+
+        def size(name: str) -> int:
+            told = listing.get(name, -1)
+            return self.size(name) if told < 0 else told
+
+        return self.each(size, names)
+
+    def each(self, action: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """What an action gives for each item, in order; behind a URL by up to `THREADS` threads at once.
+
+        Raises:
+            Exception: what the action raises, where its turn has come.
+        """
+        return map(action, items) if self.root is not None else ahead(action, items, THREADS)
 
     def create(self, name: str) -> Writer:
         """Opens a file that appears under its name, complete and flushed, with `Writer.publish` and never before.

@@ -102,8 +102,13 @@ class Bounded:
         return b"".join(self._pieces)
 
 
-def is_inside(host: str) -> bool:
+def is_inside(host: str, *, wholly: bool = False) -> bool:
     """Whether a name leads to a machine of one's own network, or to this one.
+
+    Args:
+        host: a name or an address.
+        wholly: all of its addresses do. Whoever owns a name outside may give it one inside as well: that makes nobody
+            one of us who could send readers further in.
 
     >>> is_inside("127.0.0.1"), is_inside("10.1.2.3"), is_inside("169.254.169.254"), is_inside("1.1.1.1")
     (True, True, True, False)
@@ -112,7 +117,8 @@ def is_inside(host: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):  # connecting to it will say so
         return False
-    return any(_is_local(str(place[0])) for *_, place in found)
+    local = [_is_local(str(place[0])) for *_, place in found]
+    return all(local) if wholly else any(local)
 
 
 def _is_local(address: str) -> bool:
@@ -136,7 +142,7 @@ def http_options(url: str) -> dict[str, Any]:
     import aiohttp
 
     limits = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
-    inside = is_inside(urlsplit(url).hostname or "")
+    inside = is_inside(urlsplit(url).hostname or "", wholly=True)
     return {
         "client_kwargs": {"timeout": limits, "headers": PLAIN, "auto_decompress": False},
         "get_client": _client if inside else _public_client,

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pvit_data.errors import Interrupted
 from pvit_data.format import manifest as manifests
 from pvit_data.reading import foreign_table
 from pvit_data.storage.storage import Storage
+from pvit_data.validate.choice import Choice
 from pvit_data.validate.folder import check_folder
-from pvit_data.validate.foreign import check_foreign
-from pvit_data.validate.problems import KINDS, WARNINGS, Problem, ValidationReport
-from pvit_data.validate.run import run_here, run_workers, tasks_of
+from pvit_data.validate.foreign import survey_foreign
+from pvit_data.validate.problems import (
+    KINDS,
+    WARNINGS,
+    Amount,
+    Findings,
+    Problem,
+    ValidationReport,
+)
+from pvit_data.validate.run import check_units
+from pvit_data.validate.state import State
 from pvit_data.validate.survey import survey
+from pvit_data.validate.units import ShardUnit, Unit
 
 __all__ = ["KINDS", "WARNINGS", "Problem", "ValidationReport", "validate"]
 
@@ -27,6 +38,9 @@ def validate(
     *,
     deep: bool = False,
     workers: int = 1,
+    shard: tuple[int, int] = (0, 1),
+    sample: float = 1.0,
+    resume: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
     """Checks a dataset; never stops at the first problem.
@@ -39,33 +53,77 @@ def validate(
         out: folder or URL of the dataset.
         deep: decode every page and every frame as well.
         workers: processes; 0 = as many as pay. More than one need a script that can be imported (`__main__` guard).
-        progress: called with (samples done, samples in all).
+        shard: (i, n), to look into each n-th shard from the i-th on only; the n of them make up the whole.
+        sample: share of the samples to look into, chosen by their keys. Below 1 the sha256 of shards is not compared.
+        resume: folder outside of the dataset that keeps what was found in each shard; shards that are found there with
+            the same bytes are not checked again. Several processes may share it.
+        progress: called with (samples done, samples to look at).
 
     Raises:
-        UsageError: if there is no dataset.
+        UsageError: if there is no dataset, no such shard or share, or `resume` lies in the dataset.
+        StorageError: if `resume` cannot be written.
+        Interrupted: on Ctrl-C, if `resume` is given; what was checked is there.
     """
     start = time.monotonic()
+    choice = Choice(shard, sample)
     storage = Storage(out)
     storage.require_folder()
-    if storage.exists(foreign_table.NAME) and not storage.exists(manifests.NAME):
-        return check_foreign(storage, deep, progress)
-    found = survey(storage)
-    report = ValidationReport(storage.url, deep)
-    report.add([*found.problems, *check_folder(storage, found)])
-    report.shards = len(found.shards)
-    report.samples = sum(len(facts) for facts in found.shards)
-    report.bytes = sum(max(facts.bytes, 0) for facts in found.shards)
-    tasks = tasks_of(storage, found.shards, deep)
-    count = min(workers or _worthwhile(report.bytes, deep), len(tasks))
-    done = 0
-    for task, problems in run_here(tasks) if count <= 1 else run_workers(tasks, count):
-        report.add(problems)
-        done += task.samples
-        if progress is not None:
-            progress(done, report.samples)
+    state = None if resume is None else State(resume, storage.root)
+    report = ValidationReport(storage.url, deep, choice=choice)
+    is_foreign = storage.exists(foreign_table.NAME) and not storage.exists(manifests.NAME)
+    look = survey_foreign if is_foreign else _survey
+    units = look(storage, report, deep)
+    report.shards = len(units)
+    report.samples = sum(unit.samples for unit in units)
+    report.bytes = sum(unit.bytes for unit in units)
+    count = 1 if is_foreign else workers or _worthwhile(report.bytes, deep)
+    report.join(_look_into(units, count, state, report.samples, progress))
+    report.earlier = 0 if state is None else state.found
     report.problems.sort(key=lambda p: (list(KINDS).index(p.kind), p.file, p.key))
     report.seconds = time.monotonic() - start
     return report
+
+
+def _survey(storage: Storage, report: ValidationReport, deep: bool) -> list[Unit]:
+    """Adds findings about tables and names; gives the shards to look into."""
+    found = survey(storage)
+    report.add([*found.problems, *check_folder(storage, found)])
+    report.whole = Amount(
+        sum(len(facts) for facts in found.shards),
+        len(found.shards),
+        sum(max(facts.bytes, 0) for facts in found.shards),
+    )
+    chosen = report.choice.shards(found.shards)
+    return [ShardUnit(storage, facts, report.choice, deep) for facts in chosen]
+
+
+def _look_into(
+    units: Sequence[Unit],
+    workers: int,
+    state: State | None,
+    samples: int,
+    progress: Callable[[int, int], None] | None,
+) -> Findings:
+    done = 0
+
+    def tick(units_done: int, samples_done: int) -> None:
+        nonlocal done
+        done = units_done
+        if progress is not None:
+            progress(samples_done, samples)
+
+    try:
+        return check_units(units, workers, state, tick)
+    except KeyboardInterrupt:
+        if state is None:
+            raise
+        raise Interrupted(
+            f"interrupted: {done:,} of {len(units):,} shards are checked, which {state.folder} knows; "
+            "run the same command again to check the others"
+        ) from None
+    finally:
+        if state is not None:
+            state.close()
 
 
 def _worthwhile(size: int, deep: bool) -> int:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.manifest import SHARD_NAME, Manifest
+from pvit_data.format.manifest import Manifest
+from pvit_data.format.names import IN_SOURCE, PART_FOLDER, SHARD_FILE, SHARD_NAME
 from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.survey import Survey
-from pvit_data.writing.card import CARD_NAME, features
+from pvit_data.writing.card import CARD_NAME, features, shards_of
 
-_IN_SOURCE = re.compile(
-    r"[^/]+/(plan\.json|report\.json|receipts/source\.json|receipts/(train|val|test)-\d{5,9}\.json"
-    r"|index/(train|val|test)\.parquet)\Z"
-)
 # Notes of `energon prepare`.
-_ENERGON = re.compile(r"[^/]+/(\.nv-meta/[^/]+|(train|val|test)-\d{5,9}\.tar\.idx)\Z")
-_OURS = re.compile(r"\.(tar|json|parquet|md)\Z")
+_ENERGON = re.compile(rf"[^/]+/(\.nv-meta/[^/]+|(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\.idx)\Z")
 MAX_CARD_BYTES, MAX_HEAD_BYTES = 1 << 24, 500_000  # YAML takes seconds a megabyte
-DEPTH = 4  # levels of folders that are looked at
 
 
 def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
@@ -33,7 +31,7 @@ def check_folder(storage: Storage, found: Survey) -> Iterator[Problem]:
         yield from _card(storage, found.manifest)
     yield from _keys(found)
     yield from _groups(found)
-    yield from _files(storage, found)
+    yield from _files(found)
 
 
 def read_head(data: bytes) -> Any:
@@ -66,7 +64,7 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards"
             )
-        if splits.get(name) != {split: f"{name}/{split}-*.tar" for split in entry.splits}:
+        if splits.get(name) != {split: shards_of(entry, split) for split in entry.splits}:
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the data files of {name} are not its shards"
             )
@@ -91,29 +89,39 @@ def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _keys(found: Survey) -> Iterator[Problem]:
+    # Numbers of eight bytes instead of millions of keys; only keys whose number comes again are kept.
+    numbers = [np.fromiter(map(hash, f.rows["key"]), np.int64, len(f)) for f in found.shards]
+    values, counts = np.unique(
+        np.concatenate([*numbers, np.empty(0, np.int64)]), return_counts=True
+    )
+    again = set(values[counts > 1].tolist())
     places: dict[str, str] = {}
-    for facts in found.shards:
+    for facts in found.shards if again else ():
         for key in facts.rows["key"]:
+            if hash(key) not in again:
+                continue
             if key in places:
                 yield Problem("duplicate-key", facts.name, key, f"also in {places[key]}")
             places[key] = facts.name
 
 
 def _groups(found: Survey) -> Iterator[Problem]:
-    splits: dict[tuple[str, str], str] = {}
-    for facts in found.shards:
+    splits = {(facts.spec.name, facts.split) for facts in found.shards}
+    of_several = {name for name, count in Counter(n for n, _ in splits).items() if count > 1}
+    firsts: dict[str, dict[str, str]] = {name: {} for name in of_several}
+    for facts in (facts for facts in found.shards if facts.spec.name in of_several):
         for group in dict.fromkeys(facts.rows["group"]):
-            first = splits.setdefault((facts.spec.name, group), facts.split)
+            first = firsts[facts.spec.name].setdefault(group, facts.split)
             if first != facts.split:
                 yield Problem(
                     "group-split", facts.name, "", f"group '{group}' is in {first} as well"
                 )
 
 
-def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
+def _files(found: Survey) -> Iterator[Problem]:
     shards = {facts.name for facts in found.shards}
     sources = {facts.spec.name for facts in found.shards}
-    for name in (n for n in _names(storage) if not any(map(is_litter, n.split("/")))):
+    for name in (n for n in sorted(found.listing) if not any(map(is_litter, n.split("/")))):
         folder, _, base = name.rpartition("/")
         if PART in base:
             yield Problem("partial-file", name, "", "a temporary file")
@@ -127,16 +135,7 @@ def _files(storage: Storage, found: Survey) -> Iterator[Problem]:
         elif SHARD_NAME.match(name):
             yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")
         elif folder.partition("/")[0] in sources and not base.startswith("."):
-            if not _IN_SOURCE.match(name):
+            if not IN_SOURCE.fullmatch(name.partition("/")[2]):
                 yield Problem("stray-file", name, "", "not a file of the format")
         elif not folder.startswith(".") and not base.startswith("."):
             yield Problem("unknown-file", name, "", "not a file of the format")
-
-
-def _names(storage: Storage) -> list[str]:
-    """Files of the dataset; hidden folders at its top are left out."""
-    if storage.root is None:  # globs give folders as well; files of ours need no further question
-        names = {name for depth in range(1, DEPTH) for name in storage.list("/".join("*" * depth))}
-        return sorted(name for name in names if _OURS.search(name) or storage.exists(name))
-    paths = (path for depth in range(1, DEPTH) for path in storage.root.glob("/".join("*" * depth)))
-    return sorted({path.relative_to(storage.root).as_posix() for path in paths if path.is_file()})

@@ -2,56 +2,123 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from pvit_data.errors import FormatError, PvitError
+from pvit_data.errors import FormatError, PvitError, StorageError
 from pvit_data.reading.foreign_index import PATTERNS
 from pvit_data.reading.foreign_part import ForeignPart, foreign_parts
 from pvit_data.reading.foreign_table import NAME
 from pvit_data.storage.storage import Storage
-from pvit_data.validate.problems import Problem, ValidationReport
+from pvit_data.validate.choice import Choice
+from pvit_data.validate.problems import Amount, Problem, ValidationReport
+from pvit_data.validate.units import Task, Unit
 
 
-def check_foreign(
-    storage: Storage, deep: bool, progress: Callable[[int, int], None] | None = None
-) -> ValidationReport:
-    """Compares sizes of shards and CRCs of members with `webdataset.parquet`; `deep` decodes what is understood."""
-    start = time.monotonic()
-    report = ValidationReport(storage.url, deep)
+def survey_foreign(storage: Storage, report: ValidationReport, deep: bool) -> list[Unit]:
+    """Adds findings about index and names; gives the shards to look into, whose sizes and CRCs are compared with it.
+
+    Args:
+        storage: the folder of an index.
+        report: with the choice of shards and samples.
+        deep: decode what is understood.
+    """
     try:
         parts = foreign_parts(storage)
     except PvitError as error:
         report.add([Problem("foreign-index", NAME, "", str(error))])
-        return report
+        return []
     sizes = parts[0].shards if parts else {}
-    report.shards = len(sizes)
-    report.bytes = sum(sizes.values())
-    report.samples = sum(part.samples for part in parts)
-    report.add(_shards(storage, sizes))
-    gone = {p.file for kind in ("shard-missing", "stray-shard") for p in report.of_kind(kind)}
-    done = 0
-    for part in parts:
-        shards = part.column("shard")
-        for row in range(part.samples):
-            if shards[row] not in gone:
-                report.add(_sample(part, row, str(shards[row]), deep))
-            done += 1
-            if progress is not None:
-                progress(done, report.samples)
-    report.seconds = time.monotonic() - start
-    return report
-
-
-def _shards(storage: Storage, sizes: dict[str, int]) -> Iterator[Problem]:
     there = {name for pattern in PATTERNS for name in storage.list(pattern)}
-    for name in sorted(there - sizes.keys()):
-        yield Problem("stray-shard", name, "", f"not listed in {NAME}")
-    for name, size in sorted(sizes.items()):
-        if name not in there:
-            yield Problem("shard-missing", name, "", "no such file")
-        elif (found := storage.size(name)) != size:
-            yield Problem("shard-size", name, "", f"{found} bytes, {size} when it was indexed")
+    strays = sorted(there - sizes.keys())
+    report.add(Problem("stray-shard", name, "", f"not listed in {NAME}") for name in strays)
+    report.whole = Amount(sum(part.samples for part in parts), len(sizes), sum(sizes.values()))
+    mine = {name: part for part in parts for name, part in part.by_shard().items()}
+    chosen = report.choice.shards(sorted({*sizes, *mine} - set(strays)))
+    return [
+        _unit(storage, name, sizes.get(name), mine.get(name), report.choice, deep)
+        for name in chosen
+    ]
+
+
+def _unit(
+    storage: Storage,
+    name: str,
+    size: int | None,
+    part: ForeignPart | None,
+    choice: Choice,
+    deep: bool,
+) -> Unit:
+    keys = () if part is None else (part.key(row) for row in range(part.samples))
+    rows = choice.rows(keys)
+    part = part if part is None or rows is None else part.only(rows)
+    return ForeignShard(storage, name, size, part, choice.sample, deep)
+
+
+@dataclass(frozen=True)
+class ForeignShard:
+    """A shard, which is one task of its own.
+
+    Args:
+        storage: the dataset.
+        name: of the shard.
+        size: in bytes when it was indexed; None if samples name it that the index does not list.
+        part: its samples that are looked at.
+        sample: share of all that these are.
+        deep: decode what is understood.
+    """
+
+    storage: Storage
+    name: str
+    size: int | None
+    part: ForeignPart | None
+    sample: float
+    deep: bool
+
+    @property
+    def samples(self) -> int:
+        """See `Unit`."""
+        return 0 if self.part is None else self.part.samples
+
+    @property
+    def bytes(self) -> int:
+        """See `Unit`."""
+        if self.part is None or self.sample == 1:
+            return self.size or 0
+        return sum(sum(self.part.members(row).values()) for row in range(self.part.samples))
+
+    def digest(self) -> str:
+        """See `Unit`."""
+        return f"{self.size} {self.deep} {self.sample!r} {self.part and self.part.digest()}"
+
+    def tasks(self) -> list[Task]:
+        """See `Unit`."""
+        return [self]
+
+    def halves(self) -> list[Task]:
+        """See `Task`."""
+        return []
+
+    def crash(self) -> Problem:
+        """See `Task`."""
+        return Problem("crash", self.name, "", "the process that checked it died")
+
+    def run(self) -> list[Problem]:
+        """See `Task`."""
+        if self.size is not None:
+            try:
+                size = self.storage.size(self.name)
+            except StorageError as error:
+                return [Problem("shard-missing", self.name, "", str(error))]
+            if size != self.size:
+                text = f"{size} bytes, {self.size} when it was indexed"
+                return [Problem("shard-size", self.name, "", text), *self._samples()]
+        return list(self._samples())
+
+    def _samples(self) -> Iterator[Problem]:
+        if self.part is not None:
+            for row in range(self.part.samples):
+                yield from _sample(self.part, row, self.name, self.deep)
 
 
 def _sample(part: ForeignPart, row: int, shard: str, deep: bool) -> Iterator[Problem]:
@@ -65,6 +132,6 @@ def _sample(part: ForeignPart, row: int, shard: str, deep: bool) -> Iterator[Pro
         return
     if deep:
         try:
-            part.read(row, None, None, None, None)
+            part.decode(part.request(row, None).fetch(), None, None, None, None)
         except FormatError as error:
             yield Problem("undecodable", shard, part.key(row), str(error))

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pvit_data.words import plain_url
+from pvit_data.validate.choice import WHOLE, Choice
+from pvit_data.words import counted, plain_url
 
 AGAIN = "remove its receipt and run the same convert command again"
-# What each kind of problem means and what to do about it. The receipt of SOURCE/SPLIT-NUMBER.tar is
-# SOURCE/receipts/SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
+# What each kind of problem means and what to do about it. The receipt of SOURCE/[part-N/]SPLIT-NUMBER.tar is
+# SOURCE/receipts/[part-N/]SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
 KINDS = {
     "manifest-missing": "manifest.json is not there: run the same convert command again, or 'pvit-data finish'",
     "manifest-damaged": "manifest.json cannot be trusted: build it again with 'pvit-data finish'",
@@ -64,34 +65,21 @@ class Problem:
     message: str
 
 
-@dataclass
-class ValidationReport:
-    """The result of a validation.
+@dataclass(kw_only=True)
+class Findings:
+    """Problems and their numbers.
 
     Args:
-        url: of the dataset.
-        deep: whether everything was decoded.
-        samples, shards, bytes: what was looked at.
-        seconds: how long it took.
         counts: number of findings by kind, warnings included.
         problems: the findings, at most `MAX_KEPT` of a kind; each sample at most once per kind.
     """
 
-    url: str
-    deep: bool
-    samples: int = 0
-    shards: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.url = plain_url(self.url)  # a report is passed on; the address's secrets are not
-
     @property
     def ok(self) -> bool:
-        """Whether nothing but warnings was found."""
+        """Whether nothing but warnings was found in what was looked at."""
         return set(self.counts) <= WARNINGS
 
     @property
@@ -107,16 +95,84 @@ class ValidationReport:
                 said = plain_url(problem.message)
                 self.problems.append(replace(problem, message=said))
 
+    def join(self, other: Findings) -> None:
+        """Adds what was found elsewhere: the same as to add its problems one by one."""
+        room = {kind: MAX_KEPT - self.counts[kind] for kind in other.counts}
+        for problem in other.problems:
+            room[problem.kind] -= 1
+            if room[problem.kind] >= 0:
+                self.problems.append(problem)
+        self.counts.update(other.counts)
+
     def of_kind(self, kind: str) -> list[Problem]:
         """The kept findings of one kind."""
         return [problem for problem in self.problems if problem.kind == kind]
 
+
+@dataclass(frozen=True)
+class Amount:
+    """How much there is, or was looked at."""
+
+    samples: int = 0
+    shards: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class ValidationReport(Findings):
+    """The result of a validation.
+
+    Args:
+        url: of the dataset.
+        deep: whether everything was decoded.
+        samples, shards, bytes: what was looked at.
+        choice: which shards and samples those are; manifest, card, receipts, index and names are always looked at.
+        whole: samples, shards and bytes of the dataset.
+        earlier: shards of which an earlier validation tells; their bytes are what they were.
+        seconds: how long it took.
+    """
+
+    url: str
+    deep: bool
+    samples: int = 0
+    shards: int = 0
+    bytes: int = 0
+    choice: Choice = WHOLE
+    whole: Amount = Amount()
+    earlier: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.url = plain_url(self.url)  # a report is passed on; the address's secrets are not
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was looked at."""
+        return self.choice == WHOLE
+
+    def left_out(self) -> str:
+        """What was not looked at, in words; "" where that is nothing."""
+        parts = []
+        if self.shards < self.whole.shards:
+            parts.append(counted(self.whole.shards - self.shards, "other shard"))
+        if self.choice.sample < 1:
+            parts.append(f"all but {100 * self.choice.sample:g} % of the samples of a shard")
+            parts.append("the sha256 of shards")
+        return ", ".join(parts)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values, counts by kind in the order of `KINDS`."""
         counts = {kind: self.counts[kind] for kind in KINDS if self.counts[kind]}
+        part, parts = self.choice.part
         return {
             "ok": self.ok,
+            "complete": self.is_complete,
             **{name: getattr(self, name) for name in ("url", "deep", "samples", "shards", "bytes")},
+            "of": asdict(self.whole),
+            "shard": f"{part}/{parts}",
+            "sample": self.choice.sample,
+            "hashed": self.choice.hashes,
+            "earlier": self.earlier,
             "seconds": round(self.seconds, 3),
             "counts": {kind: n for kind, n in counts.items() if kind not in WARNINGS},
             "warnings": {kind: n for kind, n in counts.items() if kind in WARNINGS},

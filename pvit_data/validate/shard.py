@@ -5,13 +5,16 @@ Offsets come from the index or the receipts, so that damage is named where it is
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import deflate
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.npy import read_npy
 from pvit_data.errors import FormatError, StorageError
@@ -20,6 +23,7 @@ from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, MEMBERS, OPTIONAL, RECORD, file_of
 from pvit_data.format.record import TYPES, Record, read_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
@@ -51,10 +55,26 @@ class ShardFacts:
     def __len__(self) -> int:
         return len(self.rows["key"])
 
-    def part(self, start: int, stop: int) -> ShardFacts:
+    def part(self, rows: slice | Integer[np.ndarray, "k"]) -> ShardFacts:
         """The facts of some of its samples."""
-        rows = {name: column[start:stop] for name, column in self.rows.items()}
-        return ShardFacts(self.name, self.bytes, self.sha256, self.split, self.spec, rows)
+        chosen = {name: column[rows] for name, column in self.rows.items()}
+        return replace(self, rows=chosen)
+
+    def digest(self) -> str:
+        """sha256 of everything that the check of the shard goes by, but for its bytes."""
+        spaces = {name: _space_digest(space) for name, space in self.spec.spaces.items()}
+        told = (self.name, self.bytes, self.sha256, self.split, self.spec.name, spaces)
+        found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        for name, column in sorted(self.rows.items()):
+            is_text = column.dtype == object
+            found.update(f"\n{name} {len(column)} ".encode())
+            found.update(json.dumps(column.tolist()).encode() if is_text else column.tobytes())
+        return found.hexdigest()
+
+
+@lru_cache(256)  # a source has as many as fields, and thousands of shards
+def _space_digest(space: LabelSpace) -> str:
+    return hashlib.sha256(json.dumps(asdict(space), sort_keys=True).encode()).hexdigest()
 
 
 class _Place(NamedTuple):
@@ -67,17 +87,27 @@ class _Place(NamedTuple):
     extension: str
 
 
-def check_file(storage: Storage, facts: ShardFacts) -> list[Problem]:
-    """The shard as a whole: is it there, of the right size and hash, and full of nothing but the listed members."""
+def check_file(storage: Storage, facts: ShardFacts, hashed: bool = True) -> list[Problem]:
+    """The shard as a whole: is it there, of the right size and hash, and full of nothing but the listed members.
+
+    Args:
+        storage: the dataset.
+        facts: with all rows of the shard.
+        hashed: compare the sha256; else only what lies between the members is read.
+    """
     try:
-        size = storage.size(facts.name)
-        sha256 = storage.hash(facts.name, size)[1] if size == facts.bytes else ""
+        return _check_file(storage, facts, hashed)
     except StorageError as error:
         return [Problem("shard-missing", facts.name, "", str(error))]
+
+
+def _check_file(storage: Storage, facts: ShardFacts, hashed: bool) -> list[Problem]:
+    size = storage.size(facts.name)
+    sha256 = storage.hash(facts.name, size)[1] if hashed and size == facts.bytes else ""
     found = []
     if facts.bytes >= 0 and size != facts.bytes:
         found.append(Problem("shard-size", facts.name, "", f"{size} bytes, expected {facts.bytes}"))
-    elif facts.sha256 and sha256 != facts.sha256:
+    elif hashed and facts.sha256 and sha256 != facts.sha256:
         found.append(
             Problem(
                 "shard-hash",
@@ -95,15 +125,15 @@ def check_file(storage: Storage, facts: ShardFacts) -> list[Problem]:
 
 
 def check_samples(storage: Storage, facts: ShardFacts, deep: bool) -> Iterator[list[Problem]]:
-    """One list of findings per sample, in the order of the index."""
+    """One list of findings per sample, in the order of the index; a shard that cannot be read ends it."""
     try:
         size = storage.size(facts.name)
         for row in range(len(facts)):
             key = str(facts.rows["key"][row])
             found = _check_sample(storage, facts, row, size, deep)
             yield [Problem(kind, facts.name, key, text) for kind, text in found]
-    except StorageError:  # the whole file is reported once, by `check_file`
-        return
+    except StorageError as error:
+        yield [Problem("shard-missing", facts.name, "", str(error))]
 
 
 def _places(facts: ShardFacts, row: int) -> list[_Place]:

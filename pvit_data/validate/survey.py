@@ -6,15 +6,14 @@ it is; so a damaged manifest or index hides no damage of a shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TypeVar
 
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import COLUMNS, Index, index_name
 from pvit_data.format.manifest import (
-    SPLITS,
     Manifest,
     ShardInfo,
     SourceSpec,
@@ -22,32 +21,24 @@ from pvit_data.format.manifest import (
     read_manifest,
 )
 from pvit_data.format.members import FIELDS
+from pvit_data.format.names import SHARD_NAME, SPLITS, in_order, receipt_name
 from pvit_data.format.receipts import (
     Receipt,
     read_receipt,
+    read_rows_of,
     read_source,
-    receipt_name,
-    typed_rows,
+    receipts_in,
 )
+from pvit_data.format.shard_list import ShardList, list_name
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
-from pvit_data.validate.tables import Rows, by_shard, difference, no_rows
+from pvit_data.validate.tables import Rows, by_shard, columns_of, difference, no_rows
 
-
-class Known(NamedTuple):
-    """A readable receipt and its rows."""
-
-    receipt: Receipt
-    rows: Rows
-
-    @property
-    def file(self) -> str:
-        """Its path in the dataset."""
-        return receipt_name(self.receipt.source, self.receipt.split, self.receipt.number)
-
-
-Receipts = Mapping[tuple[str, str], dict[str, Known]]
+Given = TypeVar("Given")
+Value = TypeVar("Value")
+Receipts = Mapping[tuple[str, str], dict[str, Receipt]]
+"""Readable receipts by source and split, then by shard."""
 
 
 @dataclass
@@ -58,11 +49,13 @@ class Survey:
         manifest: if it is there and sound.
         problems: findings about structure.
         shards: the shards to look into.
+        listing: every file with its bytes.
     """
 
     manifest: Manifest | None = None
     problems: list[Problem] = field(default_factory=list)
     shards: list[ShardFacts] = field(default_factory=list)
+    listing: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, kind: str, file: str, message: str, key: str = "") -> None:
         """Notes a finding."""
@@ -75,10 +68,10 @@ def survey(storage: Storage) -> Survey:
     Raises:
         UsageError: if there is neither manifest nor receipt nor shard.
     """
-    found = Survey()
+    found = Survey(listing=storage.listing())
     found.manifest = _manifest(storage, found)
     receipts = _receipts(storage, found)
-    if found.manifest is None and not receipts and not storage.list("*/*.tar"):
+    if found.manifest is None and not receipts and not any(map(SHARD_NAME.match, found.listing)):
         raise UsageError(
             f"{storage.url} has neither {manifests.NAME} nor shards: it is not a PViT dataset, "
             "or its conversion has just begun"
@@ -100,21 +93,24 @@ def _manifest(storage: Storage, found: Survey) -> Manifest | None:
 
 
 def _receipts(storage: Storage, found: Survey) -> Receipts:
-    """Readable receipts by source and split, then by shard."""
-    receipts: dict[tuple[str, str], dict[str, Known]] = {}
-    for name in storage.list("*/receipts/*.json"):
-        if name.endswith("/source.json"):
-            continue
-        try:
-            receipt = read_receipt(storage, name)
-            rows = typed_rows(receipt)
-        except PvitError as error:
-            found.add("receipt-damaged", name, str(error))
+    receipts: dict[tuple[str, str], dict[str, Receipt]] = {}
+    names = receipts_in(found.listing)
+    read = storage.each(lambda name: _tried(read_receipt, storage, name), names)
+    for name, receipt in zip(names, read, strict=True):
+        if isinstance(receipt, PvitError):
+            found.add("receipt-damaged", name, str(receipt))
         else:
-            receipts.setdefault((receipt.source, receipt.split), {})[receipt.name] = Known(
-                receipt, rows
-            )
+            receipts.setdefault((receipt.source, receipt.split), {})[receipt.name] = receipt
     return receipts
+
+
+def _tried(
+    action: Callable[[Storage, Given], Value], storage: Storage, value: Given
+) -> Value | PvitError:
+    try:
+        return action(storage, value)
+    except PvitError as error:
+        return error
 
 
 def _splits(manifest: Manifest | None, receipts: Receipts) -> list[tuple[str, str]]:
@@ -128,7 +124,7 @@ class _Split:
     """One split of one source: its manifest entry, index and receipts against each other."""
 
     def __init__(
-        self, storage: Storage, found: Survey, source: str, split: str, receipts: dict[str, Known]
+        self, storage: Storage, found: Survey, source: str, split: str, receipts: dict[str, Receipt]
     ) -> None:
         self.storage = storage
         self.found = found
@@ -151,28 +147,54 @@ class _Split:
         """Adds findings and shards."""
         index, trusted = self._index()
         indexed = index or {}
-        listed = {shard.name: shard for shard in self.info.shards} if self.info else {}
+        listed = self._list()
         self._compare_lists(listed, set(indexed))
         if self.info is not None and index is not None and trusted:
-            self._totals(self.info, index.values())
-        for name in sorted({*listed, *self.receipts, *indexed}):
-            known = self.receipts.get(name)
+            self._totals(self.info, listed, index.values())
+        names = sorted({*(listed or ()), *self.receipts, *indexed}, key=in_order)
+        told = self._rows_of([self.receipts[name] for name in names if name in self.receipts])
+        for name in names:
+            receipt = self.receipts.get(name)
             rows = indexed.get(name)
-            if known is not None:
-                self._compare_rows(name, known, rows, trusted)
-                rows = rows if trusted and rows is not None else known.rows
-            self._add_shard(
-                name, listed.get(name) or (known.receipt.shard if known else None), rows
-            )
+            if receipt is not None:
+                own = next(told)
+                if own is not None:
+                    self._compare_rows(receipt, own, rows, trusted)
+                rows = rows if trusted and rows is not None else own
+            info = (listed or {}).get(name) or (receipt.shard if receipt else None)
+            self._add_shard(name, info, rows)
 
-    def _compare_rows(self, name: str, known: Known, rows: Rows | None, trusted: bool) -> None:
-        found = None if rows is None else difference(rows, known.rows)
+    def _list(self) -> Mapping[str, ShardInfo] | None:
+        """What the manifest lists, by name; None where the file that lists it cannot be read."""
+        if self.info is None:
+            return {}
+        shards = ShardList(self.storage, self.source, self.split, self.info)
+        try:
+            return {shard.name: shard for shard in shards}
+        except (FormatError, StorageError) as error:
+            file = list_name(self.source, self.split)
+            kind = "index-damaged" if file in self.found.listing else "index-missing"
+            self.found.add(kind, file, str(error))
+            return None
+
+    def _rows_of(self, receipts: Sequence[Receipt]) -> Iterator[Rows | None]:
+        """The rows of each receipt; None where they are damaged."""
+        read = self.storage.each(lambda r: _tried(read_rows_of, self.storage, r), receipts)
+        for receipt, table in zip(receipts, read, strict=True):
+            if isinstance(table, PvitError):
+                self.found.add("receipt-damaged", receipt.file, str(table))
+                yield None
+            else:
+                yield columns_of(table)
+
+    def _compare_rows(self, receipt: Receipt, own: Rows, rows: Rows | None, trusted: bool) -> None:
+        found = None if rows is None else difference(rows, own)
         if found is not None:
             key, text = found
             if trusted:
-                self.found.add("receipt-differs", known.file, text, key)
+                self.found.add("receipt-differs", receipt.file, text, key)
             else:
-                self.found.add("index-differs", self.index_file, f"{name}: {text}", key)
+                self.found.add("index-differs", self.index_file, f"{receipt.name}: {text}", key)
 
     def _add_shard(self, name: str, info: ShardInfo | None, rows: Rows | None) -> None:
         if rows is None:
@@ -217,9 +239,10 @@ class _Split:
             self.found.add("index-damaged", self.index_file, text)
         return None, False
 
-    def _compare_lists(self, listed: Mapping[str, ShardInfo], indexed: set[str]) -> None:
+    def _compare_lists(self, shards: Mapping[str, ShardInfo] | None, indexed: set[str]) -> None:
         found = self.found
-        if self.receipts or self.storage.exists(f"{self.source}/receipts/source.json"):
+        listed = shards or {}
+        if self.receipts or f"{self.source}/receipts/source.json" in found.listing:
             for name in sorted(listed.keys() - self.receipts.keys()):
                 found.add(
                     "receipt-missing",
@@ -230,19 +253,21 @@ class _Split:
             found.add(
                 "no-receipts", f"{self.source}/receipts", f"none for {self.source}/{self.split}"
             )
-        if found.manifest is not None:
+        if found.manifest is not None and shards is not None:
             for name in sorted((self.receipts.keys() | indexed) - listed.keys()):
                 found.add("manifest-differs", manifests.NAME, f"{name} is not listed")
         for name in sorted(listed.keys() & self.receipts.keys()):
-            known = self.receipts[name]
-            if known.receipt.shard != listed[name]:
+            receipt = self.receipts[name]
+            if receipt.shard != listed[name]:
                 found.add(
                     "receipt-differs",
-                    known.file,
-                    f"{known.receipt.shard}, the manifest says {listed[name]}",
+                    receipt.file,
+                    f"{receipt.shard}, the manifest says {listed[name]}",
                 )
 
-    def _totals(self, info: SplitInfo, parts: Iterable[Rows]) -> None:
+    def _totals(
+        self, info: SplitInfo, listed: Mapping[str, ShardInfo] | None, parts: Iterable[Rows]
+    ) -> None:
         def total(column: str) -> int:
             return sum(int(rows[column].sum()) for rows in parts)
 
@@ -250,7 +275,7 @@ class _Split:
         expected = {
             "samples": sum(len(rows["key"]) for rows in parts),
             "frames": total("frames"),
-            "bytes": sum(shard.bytes for shard in info.shards),
+            "bytes": info.bytes if listed is None else sum(s.bytes for s in listed.values()),
             "fields": {name: n for name in FIELDS if (n := total(f"has_{name}"))},
         }
         for name, value in expected.items():

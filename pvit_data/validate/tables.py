@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT
-from pvit_data.format.manifest import SHARD_NAME
+from pvit_data.format.members import MEMBERS
+from pvit_data.format.names import SHARD_NAME
+from pvit_data.format.rows import with_members
 
 Rows = Mapping[str, Shaped[np.ndarray, "n"]]
+
+
+class Slice(Rows):
+    """Some neighbouring rows of a table; a column of them is made when it is asked for."""
+
+    def __init__(self, rows: Rows, start: int, stop: int) -> None:
+        self._rows, self._start, self._stop = rows, start, stop
+
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, "n"]:
+        return self._rows[name][self._start : self._stop]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __reduce__(self) -> Any:
+        return dict, ({name: np.array(column) for name, column in self.items()},)
 
 
 def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
@@ -22,17 +44,18 @@ def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
     """
     if len({len(column) for column in rows.values()}) > 1:
         raise CorruptShardError(f"the index of {source} has columns of different lengths")
-    if wrong := [name for name in set(rows["shard"]) if not SHARD_NAME.match(f"{source}/{name}")]:
+    numbers_of: dict[str, int] = {}
+    shards = [numbers_of.setdefault(name, len(numbers_of)) for name in rows["shard"]]
+    if wrong := [name for name in numbers_of if not SHARD_NAME.match(f"{source}/{name}")]:
         raise CorruptShardError(f"the index of {source} names a shard {wrong[0][:60]!r}")
-    names, numbers = np.unique(rows["shard"].astype(str), return_inverse=True)
-    order = np.argsort(numbers, kind="stable")
-    counts = np.bincount(numbers, minlength=len(names))
-    ends = np.cumsum(counts)
+    numbers = np.array(shards, np.int64)
+    if np.any(np.diff(numbers) < 0):
+        order = np.argsort(numbers, kind="stable")
+        rows = {name: column[order] for name, column in rows.items()}
+    ends = np.cumsum(np.bincount(numbers, minlength=len(numbers_of))).tolist()
     return {
-        f"{source}/{name}": {column: values[order[start:stop]] for column, values in rows.items()}
-        for name, start, stop in zip(
-            names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True
-        )
+        f"{source}/{name}": Slice(rows, start, stop)
+        for name, start, stop in zip(numbers_of, [0, *ends], ends, strict=False)
     }
 
 
@@ -41,6 +64,12 @@ def no_rows() -> Rows:
     return {
         name: np.empty(0, object if name in TEXT else (NUMBERS | PLACES)[name]) for name in COLUMNS
     }
+
+
+def columns_of(table: Any) -> Rows:
+    """The rows of a receipt (an Arrow table), with all columns."""
+    whole = with_members(table, MEMBERS)
+    return {name: whole[name].to_numpy(zero_copy_only=False) for name in COLUMNS}
 
 
 def difference(found: Rows, expected: Rows) -> tuple[str, str] | None:

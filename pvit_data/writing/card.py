@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
-from pvit_data.format.manifest import CONVENTIONS, SPLITS, Manifest, SourceEntry
+from pvit_data.format.manifest import CONVENTIONS, Manifest, SourceEntry
 from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
+from pvit_data.format.names import PART_FOLDERS, PER_FOLDER, SPLITS
 from pvit_data.format.record import TYPES
 from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.storage.files import utf8
@@ -32,6 +33,7 @@ _ARRAYS = {
     "boxes": ("float32", 2),
     "boxes_id": ("int32", 2),
     "boxes_labels": ("int32", 2),
+    "boxes_score": ("float32", 1),
     "camera_k": ("float32", 3),
     "camera_pose": ("float32", 3),
     "pose2d": ("float32", 4),
@@ -69,7 +71,8 @@ def write_card(manifest: Manifest) -> bytes:
             {
                 "config_name": name,
                 "data_files": [
-                    {"split": s, "path": f"{name}/{s}-*.tar"} for s in _splits(entries[name])
+                    {"split": s, "path": shards_of(entries[name], s)}
+                    for s in _splits(entries[name])
                 ],
                 **({"default": True} if name == names[0] else {}),
             }
@@ -81,6 +84,17 @@ def write_card(manifest: Manifest) -> bytes:
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
     return utf8(f"---\n{front}---\n{_body(manifest)}")
+
+
+def shards_of(entry: SourceEntry, split: str) -> str | list[str]:
+    """The pattern of a split's shards; two of them where there are more than one folder holds."""
+    name = entry.spec.name
+    first = f"{name}/{split}-*.tar"
+    return (
+        first
+        if entry.splits[split].last < PER_FOLDER
+        else [first, f"{name}/{PART_FOLDERS}/{split}-*.tar"]
+    )
 
 
 def features(entry: SourceEntry, later: bool = True) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """One shard: samples in, a tar with a known hash and its receipt out. Complete under its final name, or not there.
 
-The receipt is written last and is the mark that the shard is done; it holds the rows that the shard adds to the index.
+The receipt is written last and is the mark that the shard is done; the rows that the shard adds to the index are
+written before it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ import deflate
 
 from pvit_data.codecs.dense import check_choices
 from pvit_data.errors import FormatError, PvitError, UsageError
-from pvit_data.format.index import COLUMNS, index_row
-from pvit_data.format.manifest import SPLITS, SourceSpec, shard_name
-from pvit_data.format.receipts import Receipt, Skip, remove_receipt, store_source, write_receipt
+from pvit_data.format.index import index_row
+from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.names import SPLITS, part_of, shard_name
+from pvit_data.format.receipts import (
+    MAX_SHARD_SAMPLES,
+    Receipt,
+    Skip,
+    remove_receipt,
+    store_source,
+    write_receipt,
+)
+from pvit_data.format.rows import Rows
 from pvit_data.format.tar import BLOCK, END, padded, write_member
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
@@ -55,7 +65,7 @@ class ShardFile:
         self.number = number
         self.name = shard_name(source.name, split, number)
         self._encoding = encoding_of(source, split)
-        self._rows: list[dict[str, Any]] = []
+        self._rows = Rows()
         self._keys: set[str] = set()
         self._sealed = False
         self._writer = storage.create(self.name)
@@ -65,13 +75,24 @@ class ShardFile:
         """Bytes written so far."""
         return self._writer.size
 
+    @property
+    def samples(self) -> int:
+        """Samples written so far."""
+        return len(self._rows)
+
     def add(self, sample: Sample) -> None:
         """Encodes and appends a sample; nothing is appended when it is refused.
 
         Raises:
             FormatError: if the sample breaks the schema or its key is in the shard already, or an encoder fails.
+            UsageError: if the shard has `MAX_SHARD_SAMPLES` already.
             StorageError: if the file cannot be written.
         """
+        if len(self._rows) == MAX_SHARD_SAMPLES:
+            raise UsageError(
+                f"{self.name} has {MAX_SHARD_SAMPLES} samples, and a shard takes no more: make shards smaller, "
+                "or groups, which never spread over two"
+            )
         if sample.key in self._keys:
             raise FormatError(
                 f"sample '{sample.key}' is in {self.name} already: keys must be unique"
@@ -114,11 +135,12 @@ class ShardFile:
             sha256=self._writer.sha256,
             skipped=skipped,
             extra=dict(extra),
-            rows={name: [row[name] for row in self._rows] for name in COLUMNS},
         )
         remove_receipt(self.storage, receipt)
         self._writer.publish()
-        write_receipt(self.storage, receipt)
+        receipt = write_receipt(self.storage, receipt, self._rows.table())
+        if part_of(self.number):  # where it lay before format 1.1
+            self.storage.remove(shard_name(self.source.name, self.split, self.number, part=0))
         return receipt
 
     def discard(self) -> None:
@@ -136,7 +158,7 @@ class ShardFile:
             position += BLOCK + padded(len(data))
         self._writer.write(b"".join(blocks))
         self._keys.add(key)
-        self._rows.append(index_row(self.name, encoded.record, num_boxes, places))
+        self._rows.add(index_row(self.name, encoded.record, num_boxes, places))
 
 
 def write_shard(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,17 +10,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import index_name, open_index
+from pvit_data.format.index import Index, index_name, open_index
 from pvit_data.format.manifest import NAME, SourceSpec, SplitInfo, read_manifest
-from pvit_data.format.receipts import receipt_name, store_source
+from pvit_data.format.names import receipt_name
+from pvit_data.format.receipts import MAX_SHARD_SAMPLES, store_source
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
 from pvit_data.writing.finish import write_manifest
+from pvit_data.writing.keys import Taken
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
+SHARD_SAMPLES = MAX_SHARD_SAMPLES // 2  # with room for the rest of a group
 
 
 def _spec(**values: Any) -> SourceSpec:
@@ -45,7 +48,7 @@ class ShardWriter:
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`).
         encodings: `{"depth": "float32"}`, `{"normal": "octahedral"}`, ...
         citation, title, role, tasks: see `SourceSpec`.
-        shard_bytes: start a new shard when one reaches this size and the group changes.
+        shard_bytes: start a new shard when one reaches this size, or `SHARD_SAMPLES` samples, and the group changes.
 
     Raises:
         UsageError: if a name is wrong, or the dataset has this source with other options.
@@ -98,29 +101,24 @@ class ShardWriter:
         self._shard: ShardFile | None = None
         self._group = ""
 
-    def _existing(self) -> tuple[dict[str, str], int]:
+    def _existing(self) -> tuple[Taken, int]:
         """Keys of all samples in the dataset, and the number of the first new shard."""
         if not self._storage.exists(NAME):
-            return {}, 0
+            return Taken([]), 0
         sources = read_manifest(self._storage).sources
-        keys = {
-            key: shard
+        indices = [
+            (source, self._index(source, split, info))
             for source, entry in sources.items()
             for split, info in entry.splits.items()
-            for key, shard in self._listed(source, split, info)
-        }
+        ]
         own = sources.get(self._source.name)
         split = own.splits.get(self._split) if own else None
-        shards = split.shards if split else []
-        return keys, max((shard.number for shard in shards), default=-1) + 1
+        return Taken(indices), split.last + 1 if split else 0
 
-    def _listed(self, source: str, split: str, info: SplitInfo) -> Iterator[tuple[str, str]]:
-        """Key and shard of every sample of a split."""
+    def _index(self, source: str, split: str, info: SplitInfo) -> Index:
         name = index_name(source, split)
         expected = (info.index.bytes, info.index.sha256)
-        index = open_index(self._storage, name, expected, info.samples)
-        shards = (f"{source}/{shard}" for shard in index.column("shard"))
-        return zip(index.column("key"), shards, strict=True)
+        return open_index(self._storage, name, expected, info.samples)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -132,15 +130,9 @@ class ShardWriter:
             FormatError: if it breaks the schema or its key is taken; the sample is not written, the writer goes on.
             StorageError: if the disk is full or fails.
         """
-        if sample.key in self._keys:
-            raise FormatError(
-                f"sample '{sample.key}' is in {self._keys[sample.key]} already: keys must be unique"
-            )
-        if (
-            self._shard is not None
-            and self._shard.size >= self._shard_bytes
-            and sample.group != self._group
-        ):
+        if (shard := self._keys.place(sample.key)) is not None:
+            raise FormatError(f"sample '{sample.key}' is in {shard} already: keys must be unique")
+        if self._shard is not None and self._is_full(self._shard) and sample.group != self._group:
             self._shard.seal()
             self._done.append(self._shard)
             self._shard = None
@@ -149,7 +141,10 @@ class ShardWriter:
             self._shard = ShardFile(self._storage, self._source, self._split, number)
         self._shard.add(sample)
         self._group = sample.group
-        self._keys[sample.key] = self._shard.name
+        self._keys.add(sample.key, self._shard.name)
+
+    def _is_full(self, shard: ShardFile) -> bool:
+        return shard.size >= self._shard_bytes or shard.samples >= SHARD_SAMPLES
 
     def __exit__(
         self,

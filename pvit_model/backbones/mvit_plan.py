@@ -67,6 +67,8 @@ class MViTConfig:
             )
         if min(*self.clip, self.embed_dim, self.heads, self.kv_stride, self.dense_width) < 1:
             raise ValueError("clip, embed_dim, heads, kv_stride and dense_width must be at least 1")
+        if self.stem == "conv" and self.embed_dim % 4:
+            raise ValueError(f"embed_dim {self.embed_dim}: a conv stem takes multiples of 4")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -51,11 +52,13 @@ def _system_error(error: Exception, path: Path) -> Exception:
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a safetensors file, by its header.
+    """The shape of each tensor of a safetensors file, by its header; as many bytes are there.
 
     Raises:
-        FormatError: if the file cannot be read, or its header is none.
+        FormatError: if the file cannot be read, or its header is none, or says other things than the file holds.
     """
+    from safetensors import safe_open
+
     try:
         with open(open_regular(path), "rb") as file:
             size = int.from_bytes(file.read(8), "little")
@@ -67,7 +70,9 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}; save or download it again") from None
     entries = header if isinstance(header, dict) else {"": None}
-    return {name: _shape(name, entry, path) for name, entry in entries.items() if name != _NOTES}
+    shapes = {name: _shape(name, entry, path) for name, entry in entries.items() if name != _NOTES}
+    with _readable(path), safe_open(path, "pt"):  # compares types, shapes and places with the size
+        return shapes
 
 
 _NOTES = "__metadata__"
@@ -86,12 +91,20 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         FormatError: if it cannot be read, or says other things than it holds.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     shapes_in(path)  # a regular file with a header of bounded size
-    try:
+    with _readable(path):
         return load_file(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """The library's refusals as one of ours."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise FormatError(f"{path}: cannot be read ({first}); save or download it again") from None

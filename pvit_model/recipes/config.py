@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import ConfigError
+from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
@@ -38,6 +39,15 @@ class DataConfig(Strict):
         default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
     )
     workers: int = Field(default=2, ge=0, le=4096, description="loader processes per rank")
+    start_method: StartMethod = Field(
+        default=START_METHOD, description="how loader processes begin; batches do not depend on it"
+    )
+    concurrency: int = Field(
+        default=CONCURRENCY,
+        ge=0,
+        le=100,
+        description="requests at once of each loader process to shards behind a URL; 0: one sample after the other",
+    )
     on_corrupt: Literal["skip", "raise"] = Field(
         default="skip", description="what a damaged sample does in training"
     )

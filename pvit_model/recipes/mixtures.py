@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_data.errors import ConfigError, UsageError
-from pvit_data.format.manifest import SPLITS
+from pvit_data.format.names import SPLITS
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import find_sources
@@ -69,7 +69,7 @@ def recipe_mixture(
         raise UsageError(
             f"{recipe}: no source '{unknown[0]}' in the shards, which hold {', '.join(found)}"
         )
-    chosen = choose_sources(config, {name: url for name, url in found.items() if name in named})
+    chosen = choose_sources(config, {n: source for n, source in found.items() if n in named})
     return chosen.mixture(split), chosen.notes
 
 

@@ -19,9 +19,8 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import choose
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import find_sources, open_split, sampler_of
+from pvit_data.mixing.sources import FoundSource, find_sources, sampler_of
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import ordered, target_spec, target_specs
@@ -39,7 +38,7 @@ class SourcePlan:
 
     Args:
         name: the source's.
-        url: folder or URL it is read from.
+        found: where it is read from, and all its samples.
         role: `"downstream"` or `"auxiliary"`.
         train: its training samples.
         val: its held-out samples, or None.
@@ -49,13 +48,18 @@ class SourcePlan:
     """
 
     name: str
-    url: str
+    found: FoundSource
     role: str
     train: ShardDataset
     val: ShardDataset | None
     tasks: tuple[str, ...]
     targets: tuple[str, ...]
     per_batch: float
+
+    @property
+    def url(self) -> str:
+        """Folder or URL it is read from."""
+        return self.found.url
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Plan:
 
     def data_hashes(self) -> dict[str, str]:
         """sha256 of each source's index, shards and label spaces, by its name."""
-        return {s.name: open_dataset(s.url, source=s.name).digest_of(s.name) for s in self.sources}
+        return {s.name: s.found.ds.digest_of(s.name) for s in self.sources}
 
     def in_spaces_of(self, known: Inference, strict: bool = True) -> Plan:
         """The same with the class ids of a network that exists: the same class has the same name.
@@ -211,12 +215,12 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     spaces = train.spaces_of(name)
     named = (spec.target_name(spaces) for spec in target_specs(chosen.config.clip.tasks[name]))
     targets = tuple(target for target in named if target is not None)
-    url = chosen.found[name]
-    val = open_split(url, name, "val", chosen.config.data.where.get(name, ""))
+    found = chosen.found[name]
+    val = found.split("val", chosen.config.data.where.get(name, ""))
     if val is None:
         notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
     per_batch = mixture.samples_per_batch(index)
-    return SourcePlan(name, url, entry.role, train, val, tasks, targets, per_batch)
+    return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch)
 
 
 def _finish(

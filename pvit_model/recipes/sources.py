@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pvit_data
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.config import build_mixture
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import SampleSet, trained_tasks
+from pvit_data.mixing.sources import FoundSource, SampleSet, trained_tasks
 from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import labels, target_specs
 from pvit_data.words import did_you_mean
@@ -26,12 +25,12 @@ class Chosen:
 
     Args:
         config: with the tasks and samplers of each source filled in.
-        found: folder or URL of each source that is used, the downstream first.
+        found: the sources that are used, by name, the downstream first.
         notes: sentences the user should read.
     """
 
     config: TrainConfig
-    found: Mapping[str, str]
+    found: Mapping[str, FoundSource]
     notes: tuple[str, ...]
 
     def mixture(self, split: str = "train") -> Mixture:
@@ -47,11 +46,11 @@ class Chosen:
         )  # fmt: skip
 
 
-def choose_sources(config: TrainConfig, found: Mapping[str, str]) -> Chosen:
+def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Chosen:
     """Resolves a configuration against the sources that there are.
 
     Args:
-        found: folder or URL of each source, as `find_sources` gives them.
+        found: the sources by name, as `find_sources` gives them.
 
     Raises:
         UsageError, ConfigError: if they don't fit each other; the message says what to change.
@@ -65,8 +64,7 @@ def choose_sources(config: TrainConfig, found: Mapping[str, str]) -> Chosen:
         names += others
     elif others:
         notes.append(f"mixture.portion is 0: {', '.join(others)} not used")
-    opened = {name: pvit_data.open(found[name]) for name in names}
-    tasks = {name: _tasks_of(opened[name], name, config) for name in names}
+    tasks = {name: _tasks_of(found[name].ds, name, config) for name in names}
     used = [name for name in names if name == downstream or tasks[name]]
     notes += [
         f"source '{name}' trains none of the recipe's tasks and is left out"
@@ -78,7 +76,7 @@ def choose_sources(config: TrainConfig, found: Mapping[str, str]) -> Chosen:
             f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
             "name a downstream source with --downstream, or set data and model.tasks to match"
         )
-    declared = {name: opened[name].sources[name].sampler for name in used}
+    declared = {name: found[name].ds.sources[name].sampler for name in used}
     samplers = {name: sampler for name, sampler in declared.items() if sampler}
     clip = config.clip.model_copy(
         update={"tasks": tasks, "samplers": samplers | config.clip.samplers}
@@ -87,7 +85,7 @@ def choose_sources(config: TrainConfig, found: Mapping[str, str]) -> Chosen:
     return Chosen(config, {name: found[name] for name in used}, tuple(notes))
 
 
-def _check_names(config: TrainConfig, found: Mapping[str, str]) -> None:
+def _check_names(config: TrainConfig, found: Mapping[str, FoundSource]) -> None:
     listed = ", ".join(sorted(found))
     downstream = config.clip.downstream
     if downstream and downstream not in found:

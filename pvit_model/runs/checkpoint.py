@@ -35,6 +35,7 @@ from pvit_model.ranks import like, whole
 VERSION = 1
 SEPARATOR = "//"
 FOLDER = re.compile(r"step-(\d{8})(?:\.old)?\Z")
+LEFT_BEHIND = re.compile(r"\.step-\d{8}\.\d+\.tmp|step-\d{8}\.old")
 
 
 def _sha256(path: Path) -> str:
@@ -231,8 +232,9 @@ def restore(
 
 def prune(folder: Path, keep_last: int, best: int | None) -> None:
     """Deletes all checkpoints but the newest `keep_last` and the one of step `best`; also what crashes left."""
-    for path in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.old")):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.iterdir():
+        if LEFT_BEHIND.fullmatch(path.name) and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
     for step, path in checkpoints(folder)[:-keep_last]:
         if step != best and not path.is_symlink():
             shutil.rmtree(path)

@@ -208,6 +208,8 @@ class Trainer:
         return loader(
             self.plan.mixture,
             workers=self.config.data.workers,
+            start_method=self.config.data.start_method,
+            concurrency=self.config.data.concurrency,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             start_step=self.progress.step,

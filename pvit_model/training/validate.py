@@ -35,6 +35,8 @@ class Validator:
         self._constants: dict[str, ConstantPredictor | None] = {}
         self.how = EvalOptions(
             workers=plan.config.data.workers,
+            start_method=plan.config.data.start_method,
+            concurrency=plan.config.data.concurrency,
             device=accelerator.device,
             rank=accelerator.process_index,
             world_size=accelerator.num_processes,

@@ -134,12 +134,20 @@ def kept_at(
         return None
     values = {
         "data": [ds.digest_of(source) for source in sorted(ds.sources)],
-        "keys": hashlib.sha256("\n".join(map(str, ds.column("key"))).encode()).hexdigest(),
+        "keys": _digest(ds.value("key", i) for i in range(len(ds))),
         "clip": inference.clip.model_dump(mode="json"),
         "targets": {n: [inference.num_ids(n), repr(inference.losses().of(n))] for n in names},
     }
     name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
     return run / FOLDER / f"{name}.safetensors"
+
+
+def _digest(lines: Iterable[str]) -> str:
+    """sha256 of lines with breaks between them."""
+    found = hashlib.sha256()
+    for number, line in enumerate(lines):
+        found.update(("\n" * bool(number) + line).encode())
+    return found.hexdigest()
 
 
 def fit_once(

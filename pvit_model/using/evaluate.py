@@ -19,6 +19,7 @@ from torch import Tensor
 from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
+from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.sources import find_sources
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
@@ -44,15 +45,19 @@ class EvalOptions:
     Args:
         views: spatial views of each clip.
         workers: loader processes.
+        start_method: how they begin.
         device: of the network.
         rank, world_size: which part of the clips is this process's.
+        concurrency: requests at once of each loader process to shards behind a URL.
     """
 
     views: int = 1
     workers: int = 0
+    start_method: StartMethod = START_METHOD
     device: str | torch.device = "cpu"
     rank: int = 0
     world_size: int = 1
+    concurrency: int = CONCURRENCY
 
 
 class SourceEvaluation:
@@ -177,6 +182,8 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         batch_size=EVAL_BATCH,
         views=(1, how.views),
         workers=how.workers,
+        start_method=how.start_method,
+        concurrency=how.concurrency,
         rank=how.rank,
         world_size=how.world_size,
         pin_memory=away,
@@ -257,7 +264,7 @@ def evaluate(
     reports, reasons = [], []
     for name in [source] if source else sorted(found):
         matched = match(
-            inference, found[name], name, split, asked=bool(source), allow_other=allow_other_classes
+            inference, found[name], split, asked=bool(source), allow_other=allow_other_classes
         )
         held_out = matched.open(split) if matched.targets else None
         if held_out is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from pvit_model.network.save import CONFIG, WEIGHTS
 from pvit_model.runs import checkpoint
 
 
+def _path(where: str) -> Path:
+    return Path(os.path.expanduser(where))  # a user that is not there stays as it is
+
+
 def find_model(where: str) -> Path:
     """The folder with a network's files.
 
@@ -26,17 +31,17 @@ def find_model(where: str) -> Path:
     Raises:
         UsageError: if there is nothing of that kind.
     """
-    path = Path(where).expanduser()
-    if (path / "config.json").is_file() and (path / "model.safetensors").is_file():
+    path = _path(where)
+    if os.path.isfile(path / "config.json") and os.path.isfile(path / "model.safetensors"):
         return path
-    if (path / "model" / "model.safetensors").is_file():
+    if os.path.isfile(path / "model" / "model.safetensors"):
         return path / "model"
-    if (path / "checkpoints").is_dir():
+    if os.path.isdir(path / "checkpoints"):
         best = checkpoint.newest(path / "checkpoints")
         if best is not None:
             return best
         raise UsageError(f"run '{where}' has no checkpoint yet; train longer, or check its log")
-    if path.exists() or where.startswith((".", "/", "~")) or where.count("/") != 1:
+    if os.path.exists(path) or where.startswith((".", "/", "~")) or where.count("/") != 1:
         raise UsageError(
             f"no model in '{where}': expected a run of `pvit train`, a folder with config.json and model.safetensors, "
             "or a Hub id 'owner/name'"
@@ -46,7 +51,7 @@ def find_model(where: str) -> Path:
 
 def run_of(where: str) -> Path | None:
     """The folder of the run whose network this is; None for one that was exported or comes from the Hub."""
-    path = Path(where).expanduser()
+    path = _path(where)
     for folder in (path, *path.absolute().parents[:2]):
         if (folder / "checkpoints").is_dir():
             return folder
@@ -107,7 +112,7 @@ def _check_classes(model: PViT, inference: Inference, folder: Path) -> None:
 
 def run_facts(where: str) -> dict[str, Any]:
     """How a run ended, as JSON values; nothing for a folder that is no run."""
-    path = Path(where).expanduser()
+    path = _path(where)
     facts: dict[str, Any] = {}
     for name in ("report.json", "environment.json"):
         if (path / name).is_file():

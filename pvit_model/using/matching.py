@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvit_data.errors import UsageError
-from pvit_data.mixing.sources import auxiliary_tasks, open_split
+from pvit_data.format.names import SPLITS
+from pvit_data.mixing.sources import FoundSource, auxiliary_tasks
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import target_spec, target_specs
@@ -23,19 +23,23 @@ class Matched:
     """A source as a network knows it.
 
     Args:
-        name, url: of the source.
+        source: as it was found.
         inference: with the source's tasks that the network has an output for.
         spaces: the network's label space by field of the source.
         refused: fields of which a class that the network lacks is an error.
         left_out: why something of the source is not evaluated, in sentences' ends.
     """
 
-    name: str
-    url: str
+    source: FoundSource
     inference: Inference
     spaces: dict[str, LabelSpace]
     refused: tuple[str, ...]
     left_out: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self.source.name
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -48,18 +52,18 @@ class Matched:
         Args:
             strict: refuse classes that the network lacks; else such labels are left out.
         """
-        ds = open_split(self.url, self.name, split)
+        ds = self.source.split(split)
         refused = self.refused if strict else ()
         return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
 
 
 def match(
-    inference: Inference, url: str, name: str, split: str, *, asked: bool, allow_other: bool
+    inference: Inference, source: FoundSource, split: str, *, asked: bool, allow_other: bool
 ) -> Matched:
     """Matches a source with a network.
 
     Args:
-        url, name: the source.
+        source: as it was found.
         split: to be evaluated.
         asked: the user named this source: what does not fit is an error, not left out.
         allow_other: labels of classes that the network lacks are left out.
@@ -67,7 +71,7 @@ def match(
     Raises:
         UsageError: naming the first class that samples of the split have and the network lacks.
     """
-    ds = open_dataset(url, source=name)
+    ds, name = source.ds, source.name
     given, reasons = ds.spaces_of(name), []
     trained = name in inference.clip.tasks
     own = name == inference.clip.downstream
@@ -93,13 +97,14 @@ def match(
         if field in given and field not in spaces
     ]
     refused = () if allow_other else (action, *by_space)
-    return Matched(name, url, inference, spaces, refused, tuple(reasons))
+    return Matched(source, inference, spaces, refused, tuple(reasons))
 
 
 def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, split: str) -> str:
     """What is wrong with a source's classes for a network with actions; "" where they are its own."""
     field = target_spec(ACTION).field
-    ids = ds.column(field)[ds.column("split") == split]
+    mine = ds.in_split(split)
+    ids = np.zeros(0, np.int32) if mine is None else mine.column(field)
     ids = ids[ids >= 0]
     if inference.action is None or not len(ids):
         return ""
@@ -115,10 +120,10 @@ def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, spli
 
 def why_not(matched: Matched, split: str) -> str:
     """Why nothing of a source is evaluated."""
-    ds = open_dataset(matched.url, source=matched.name)
-    names, counts = np.unique(ds.column("split").astype(str), return_counts=True)
-    if split not in names:
-        listed = ", ".join(f"{n} ({c})" for n, c in zip(names, counts.tolist(), strict=True))
+    ds = matched.source.ds
+    counts = {name: len(mine) for name in sorted(SPLITS) if (mine := ds.in_split(name)) is not None}
+    if split not in counts:
+        listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
         return f"'{matched.name}' has no samples in split '{split}'; it has {listed}"
     if matched.left_out:
         return "; ".join(matched.left_out)

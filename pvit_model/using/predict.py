@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, survey
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.looking import pictures as draw
-from pvit_data.storage.files import write_file
+from pvit_data.storage.files import read_regular, regular_size, write_file
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import get_task
@@ -91,12 +90,12 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
         SourceError: if it cannot be read as a video; the message says why.
     """
     try:
-        size = os.path.getsize(path)
+        size = regular_size(path)
         if size > MAX_BYTES:
             raise SourceError(
                 f"{path}: {size / 2**30:.1f} GiB is more than the 4 GiB this reads; cut the video first"
             )
-        data = Path(path).read_bytes()
+        data = read_regular(path, size)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SourceError(

@@ -1,6 +1,7 @@
 """validate, stats, show and gallery from the command line, on converted data."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,3 +125,48 @@ for command in ("validate", "stats", "show"):
 assert main(["gallery", {str(shards)!r}, "--out", {str(tmp_path / "page.html")!r}, "--samples", "2"]) == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_part_is_never_called_ok(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    total = len(pvit_data.open(shards))
+    names = sorted(path.relative_to(shards).as_posix() for path in shards.glob("*/*.tar"))
+    for number in (0, 1):
+        code, out, _ = run(capsys, "validate", shards, "--shard", f"{number}/2", "--resume", tmp_path / "state")
+        mine = len(names[number::2])
+        assert code == 0
+        assert ": ok" not in out
+        assert re.search(
+            rf": no problems in what was looked at; \d+ of {total} samples in {mine} of {len(names)} shards, ", out
+        )
+        assert f"not looked at: {len(names) - mine} other shard" in out
+    code, out, _ = run(capsys, "validate", shards, "--sample", "50%", "--json")
+    report = json.loads(out)
+    assert (code, report["ok"], report["complete"], report["hashed"]) == (0, True, False, False)
+    assert 0 < report["samples"] < report["of"]["samples"] == total
+    assert report["sample"] == 0.5
+    code, out, _ = run(capsys, "validate", shards, "--sample", "50%")
+    assert "not looked at: all but 50 % of the samples of a shard, the sha256 of shards" in out
+    code, out, _ = run(capsys, "validate", shards, "--resume", tmp_path / "state")
+    assert code == 0
+    assert f": ok; {total} samples in {len(names)} shards, " in out
+    assert f"found by an earlier validation: {len(names)} shards of these" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shard", "2/2"], "shard 2/2: expected i/n with i from 0 to n - 1"),
+        (["--shard", "1"], "--shard 1: expected I/N, such as 0/8"),
+        (["--shard", "-1/2"], "--shard -1/2: expected I/N"),
+        (["--shard", "0/0"], "shard 0/0: expected i/n"),
+        (["--sample", "5"], "--sample 5: expected a percentage, such as 5%"),
+        (["--sample", "x%"], "--sample x%: expected a percentage"),
+        (["--sample", "0%"], "sample 0%: expected a share above 0 %"),
+        (["--sample", "nan%"], "sample nan%: expected a share above 0 %"),
+        (["--sample", "101%"], "sample 101%: expected a share above 0 %"),
+    ],
+)
+def test_no_such_part(shards: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+    code, out, err = run(capsys, "validate", shards, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")

@@ -10,9 +10,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Lock, Thread
+from time import sleep
+from typing import Any
 from urllib.parse import unquote
+
+from tests.pvit_data.range_server import Server
 
 REPO, TOKEN = "me/mine", "hf_secret"
 
@@ -29,6 +33,10 @@ class Hub:
     moved: int = 0  # bytes of ranges and files
     pushed: int = 0
     failures: list[str] = field(default_factory=list)  # of the next requests: a status code, or "cut"
+    wait: float = 0.0  # seconds before each answer
+    now: int = 0  # requests that wait for one
+    most: int = 0  # that did so at once
+    lock: Any = field(default_factory=Lock)
     leaks: list[str] = field(default_factory=list)  # requests to the store with a token, and to the Hub without
 
     def push(self, files: dict[str, bytes]) -> str:
@@ -63,6 +71,12 @@ def serve_hub() -> Iterator[Hub]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = unquote(self.path.partition("?")[0])
             hub.asked.append(f"{self.command} {path}")
+            with hub.lock:
+                hub.now += 1
+                hub.most = max(hub.most, hub.now)
+            sleep(hub.wait)
+            with hub.lock:
+                hub.now -= 1
             failure = hub.failures.pop(0) if hub.failures else ""
             if failure.isdecimal():
                 self.send(int(failure), b"sorry", {"Retry-After": "1"})
@@ -140,7 +154,7 @@ def serve_hub() -> Iterator[Hub]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     hub.url = f"http://127.0.0.1:{server.server_port}"
     try:

@@ -9,7 +9,9 @@ Inputs that break this rule are kept in the corpus folder as `crash-*`; a repair
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -19,13 +21,15 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 
 import pvit_data
 import pvit_model
-from pvit_converters.base import Item
+from pvit_converters.base import Item, Listing
 from pvit_converters.engine.plan import Plan, ShardPlan
-from pvit_converters.engine.plan_file import load_plan, save_plan
+from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
+from pvit_converters.engine.plan_parts import line_of, part_name
 from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
@@ -36,10 +40,14 @@ from pvit_data.codecs.tiff import TiffReader
 from pvit_data.codecs.video import decode_video, probe_video, survey
 from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import PvitError
-from pvit_data.format.index import COLUMNS, NUMBERS, Index
-from pvit_data.format.manifest import Manifest, check_version, parse
-from pvit_data.format.receipts import Receipt
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, Index, absent, encode_table, table_of
+from pvit_data.format.manifest import Manifest, ShardInfo, SplitInfo, check_version, parse
+from pvit_data.format.members import MEMBERS
+from pvit_data.format.names import rows_name, shard_name
+from pvit_data.format.receipts import read_receipt, read_rows_of
 from pvit_data.format.record import parse_json, read_record
+from pvit_data.format.rows import read_rows, with_members
+from pvit_data.format.shard_list import ShardList, list_name, write_list
 from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
@@ -61,10 +69,31 @@ from pvit_model.runs.log import parse_line
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
 from tests.pvit_data.samples import SPACES, full_sample
 
+PARTS = (
+    b'{"absent":{},"identity":{"source":"mine"},"notes":[],'
+    b'"parts":[{"first":0,"shards":[[2,2000,%d,"%s"]],"split":"train"}]}'
+)
+"""A plan of one shard of two samples, but for the length and the hash of its line."""
 OURS = ("pvit_data", "pvit_model", "pvit_converters")
 OPTIONS = {"depth": 2, "stages": [1], "dense_layers": [0, 1], "embed_dim": 8, "clip": [2, 32, 32]}
 SMALL: dict[str, Any] = {"backbone": "mvitv2_xxs", "tasks": ["depth"], "num_classes": 3, "backbone_options": OPTIONS}
 MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by frame: larger ones only take time
+RECEIPT = "mine/receipts/train-00000.json"
+ROWS = encode_table(
+    table_of(
+        {name: [absent(name)] for name in NUMBERS | PLACES}
+        | {name: ["train-00000.tar"] for name in TEXT}
+        | {"json_offset": [512]}
+    )
+)
+SHARDS = [
+    ShardInfo(name=shard_name("mine", "train", n), samples=n % 5, bytes=1024 * (1 + n % 5), sha256=f"{n:064x}")
+    for n in (0, 7, 3000)
+]
+LISTED: dict[str, Any] = {
+    "samples": sum(s.samples for s in SHARDS), "bytes": sum(s.bytes for s in SHARDS), "frames": 0, "fields": {},
+    "members": [], "index": {"bytes": 0, "sha256": ""}, "shards": [],
+}  # fmt: skip
 COLUMN = {name: np.zeros(3, kind) for name, kind in NUMBERS.items()} | {"key": np.array(["a", "b", "c"], object)}
 
 
@@ -117,11 +146,43 @@ def fuzz_record(data: bytes) -> None:
 
 
 def fuzz_manifest(data: bytes) -> None:
-    """Manifest and receipts, checksum aside."""
+    """The manifest, checksum aside."""
     values = parse_json(data, "manifest")
     if isinstance(values, dict):
         check_version(str(values.get("version", "")), "manifest")
-        parse(Receipt if "rows" in values else Manifest, values, "manifest")
+        parse(Manifest, values, "manifest")
+
+
+class Held(Storage):
+    """Files in memory."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__("nowhere")
+        self.files = files
+
+    def read(self, name: str, limit: int = 1 << 24) -> bytes:
+        return self.files.get(name, b"")[: limit + 1]
+
+
+def fuzz_receipt(data: bytes) -> None:
+    """A receipt, with rows in it or beside it."""
+    storage = Held({RECEIPT: data, rows_name(RECEIPT): ROWS})
+    read_rows_of(storage, read_receipt(storage, RECEIPT))
+
+
+def fuzz_rows(data: bytes) -> None:
+    """Rows beside a receipt; in use the receipt's hash stands before this."""
+    read_rows(data, "rows", 1)
+
+
+def fuzz_shards(data: bytes) -> None:
+    """A list of shards; in use the manifest's hash stands before this."""
+    told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "count": 3, "last": 3000}
+    info = SplitInfo.model_validate(LISTED | {"shard_list": told})
+    shards = ShardList(Held({list_name("mine", "train"): data}), "mine", "train", info)
+    shards.sha256s()
+    for shard in shards:
+        shards.bytes_of(shard.name)
 
 
 def fuzz_index(data: bytes) -> None:
@@ -155,11 +216,19 @@ def fuzz_video(data: bytes) -> None:
 
 
 def fuzz_plan(data: bytes) -> None:
-    """A conversion's plan."""
+    """A conversion's plan; after a zero byte the line of a shard, in a plan that describes it rightly."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mine").mkdir()
-        (Path(folder) / "mine/plan.json").write_bytes(data)
-        load_plan("mine", Storage(folder))
+        part = Path(folder) / part_name("mine", "train", 0)
+        part.parent.mkdir(parents=True)
+        head, line = data, b""
+        if data[:1] == b"\x00":
+            line = data[1:]
+            head = PARTS % (len(line), hashlib.sha256(line).hexdigest().encode())
+        part.write_bytes(line)
+        (Path(folder) / "mine/plan.json").write_bytes(head)
+        loaded = load_plan("mine", Storage(folder))
+        for shard in loaded.shards[:100] if loaded else ():
+            find_unlisted([shard], Listing([]), "plan.json")
 
 
 def fuzz_head(data: bytes) -> None:
@@ -211,6 +280,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
 }
+WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
 
 
@@ -232,12 +302,15 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "npy": [data for name, data in files.items() if name.endswith(".npy")],
         "tar": [b"\x00" + tar, b"\xff" + tar],
         "record": [files["json"]],
-        "manifest": [(out / "manifest.json").read_bytes(), next(out.rglob("train-00000.json")).read_bytes()],
+        "manifest": [(out / "manifest.json").read_bytes(), listed(out)],
+        "receipt": receipts(out),
+        "rows": [ROWS],
+        "shards": [write_list(SHARDS)],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
         "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
         "card": [(out / "README.md").read_bytes()],
         "head": [(out / "README.md").read_bytes()],
-        "plan": [plan(folder)],
+        "plan": plans(folder),
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
@@ -246,14 +319,31 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     }
 
 
-def plan(folder: Path) -> bytes:
-    """Of a conversion of two videos."""
+def listed(folder: Path) -> bytes:
+    """A manifest with a list of shards beside it."""
+    values = json.loads((folder / "manifest.json").read_bytes()) | {"version": "1.1"}
+    told = {"bytes": 1000, "sha256": "0" * 64, "count": 1, "last": 0}
+    values["sources"]["mine"]["splits"]["train"] |= {"shards": [], "shard_list": told}
+    return json.dumps(values).encode()
+
+
+def receipts(folder: Path) -> list[bytes]:
+    """With rows beside it and in it."""
+    values = json.loads((folder / RECEIPT).read_bytes())
+    table = with_members(pq.read_table(io.BytesIO(ROWS)), MEMBERS)
+    rows = {"bytes": len(ROWS), "sha256": hashlib.sha256(ROWS).hexdigest(), "members": ["json"]}
+    inline = {name: table[name].to_pylist() for name in COLUMNS}
+    return [json.dumps(values | {"rows": each}).encode() for each in (rows, inline)]
+
+
+def plans(folder: Path) -> list[bytes]:
+    """Of a conversion of two videos: in one file, and the line of its shard in one in parts."""
     items = tuple(Item(key, "group", "train", {"file": f"{key}.mp4", "row": 1}, 1000) for key in "ab")
+    plan = Plan({"source": "mine", "plan": 1}, (ShardPlan("train", 0, items),), {"missing": 1}, ("a note",))
     storage = Storage(folder / "planned")
-    save_plan(
-        Plan({"source": "mine", "plan": 1}, (ShardPlan("train", 0, items),), {"missing": 1}, ("a note",)), storage
-    )
-    return storage.read("mine/plan.json")
+    save_plan(plan, storage)
+    line = line_of(plan.shards[0])
+    return [storage.read("mine/plan.json"), b"\x00" + line]
 
 
 def webm() -> list[bytes]:

@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from pvit_cli.common import describe
+from pvit_converters.engine import plan_file
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.hypersim import HypersimConverter, HypersimOptions
@@ -63,9 +64,11 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from toy_converter import ToyConverter, ToyOptions
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.engine import plan_file
 from pvit_converters.engine.plan import Settings
 from pvit_data.writing import finish
 from pvit_data.errors import Interrupted
+plan_file.MOST_IN_ONE_FILE = int(sys.argv[3])
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
@@ -81,13 +84,17 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.parametrize("most", [plan_file.MOST_IN_ONE_FILE, 0], ids=["one file", "parts"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_r1_r2_killed_at_random_moments(toy: Any, tmp_path: Path, number: signal.Signals) -> None:
+def test_r1_r2_killed_at_random_moments(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, most: int
+) -> None:
     """Whatever has its final name is complete at every moment; resumed, the result is that of an undisturbed run."""
     kills, pause = 200 if FULL else 4, 0.01
+    monkeypatch.setattr(plan_file, "MOST_IN_ONE_FILE", most)
     run(toy, tmp_path / "whole", pause)
     expected = fingerprint(tmp_path / "whole")
-    words = [sys.executable, "-c", STARTER, str(TOYS), str(pause)]
+    words = [sys.executable, "-c", STARTER, str(TOYS), str(pause), str(most)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as starter:
         assert starter.stdin is not None
         assert starter.stdout is not None

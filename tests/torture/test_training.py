@@ -93,20 +93,23 @@ def whole(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.TempPath
 
 ONE, TWO = None, 0
 """`restarts` of a run without torchrun, and of one on two ranks."""
-STOPPED = [(ONE, "fp32", signal.SIGTERM)]
+FP32, BF16 = ("run.precision=fp32",), ("run.precision=bf16",)
+FOUR, EIGHT = (("mixture.batch_size=8", f"mixture.nodes={nodes}") for nodes in (4, 8))
+"""Settings of runs: of a precision, and of canonical nodes."""
+STOPPED = [(ONE, FP32, signal.SIGTERM)]
 if FULL:
-    STOPPED += [(ONE, "fp32", signal.SIGKILL), (ONE, "bf16", signal.SIGTERM), (ONE, "bf16", signal.SIGKILL)]
-    STOPPED += [(TWO, p, number) for p in ("fp32", "bf16") for number in (signal.SIGTERM, signal.SIGKILL)]
+    STOPPED += [(ONE, FP32, signal.SIGKILL), (ONE, BF16, signal.SIGTERM), (ONE, BF16, signal.SIGKILL)]
+    STOPPED += [(TWO, s, number) for s in (FP32, BF16, FOUR, EIGHT) for number in (signal.SIGTERM, signal.SIGKILL)]
 
 
-@pytest.mark.parametrize(("restarts", "precision", "number"), STOPPED)
+@pytest.mark.parametrize(("restarts", "settings", "number"), STOPPED)
 def test_stopped_again_and_again(
-    restarts: int | None, precision: str, number: signal.Signals, whole: Callable[..., Path], shards: list[str],
-    tiny_recipe: str, tmp_path: Path,
+    restarts: int | None, settings: tuple[str, ...], number: signal.Signals, whole: Callable[..., Path],
+    shards: list[str], tiny_recipe: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     """R12: after SIGTERM the exit code is 75 (torchrun: 1); after each kind of stop --resume goes on exactly."""
-    out, rng, setting = tmp_path / "run", random.Random(int(number)), f"run.precision={precision}"
-    words = command(out, shards, tiny_recipe, setting, restarts=restarts)
+    out, rng = tmp_path / "run", random.Random(int(number))
+    words = command(out, shards, tiny_recipe, *settings, restarts=restarts)
     for _ in range(STOPS):
         stop = max(steps_done(out), 0) + rng.randrange(1, 5)  # beyond what earlier starts have logged
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
@@ -119,7 +122,7 @@ def test_stopped_again_and_again(
         said, _ = process.communicate(timeout=60)
         assert process.returncode == (-9 if number == signal.SIGKILL else 75 if restarts is None else 1), said
     whole_run(out, words)
-    assert_same(whole(setting, restarts=restarts), out)
+    assert_same(whole(*settings, restarts=restarts), out)
 
 
 def test_a_killed_loader_worker_ends_the_run(
@@ -139,7 +142,7 @@ def test_a_killed_loader_worker_ends_the_run(
     assert time.monotonic() - begun < 15 + 10
     assert "worker" in said.splitlines()[-1]
     whole_run(out, command(out, shards, tiny_recipe))
-    assert_same(whole("run.precision=fp32"), out)
+    assert_same(whole(*FP32), out)
 
 
 def ranks_of(torchrun: int) -> list[psutil.Process]:
@@ -148,14 +151,15 @@ def ranks_of(torchrun: int) -> list[psutil.Process]:
     return sorted(found, key=lambda p: int(p.environ()["RANK"]))
 
 
+@pytest.mark.parametrize("settings", [FP32, FOUR, EIGHT] if FULL else [FOUR])
 def test_a_killed_rank_is_started_again(
-    whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
+    settings: tuple[str, ...], whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:
     """R13: torchrun starts all ranks again, and they go on from the last checkpoint, within three minutes."""
     rng = random.Random(0)
     for trial in range(RANK_KILLS):
         out, begun = tmp_path / f"run-{trial}", time.monotonic()
-        words = command(out, shards, tiny_recipe, restarts=3)
+        words = command(out, shards, tiny_recipe, *settings, restarts=3)
         log = (tmp_path / f"log-{trial}").open("w")
         process = subprocess.Popen(words, stdout=log, stderr=log, text=True, env=ENVIRONMENT)
         wait_for(out, rng.randrange(1, STEPS - 2), process)
@@ -163,7 +167,7 @@ def test_a_killed_rank_is_started_again(
         assert process.wait(timeout=180) == 0, (tmp_path / f"log-{trial}").read_text()[-4000:]
         log.close()
         assert time.monotonic() - begun < 180
-        assert_same(whole("run.precision=fp32", restarts=TWO), out)
+        assert_same(whole(*settings, restarts=TWO), out)
 
 
 def test_killed_writers(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pvit_converters.engine.plan_file import load_plan
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.format.receipts import receipts_in
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 
@@ -24,19 +25,16 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
     """
     storage = Storage(out)
     sources = [name.partition("/")[0] for name in storage.list("*/plan.json")]
-    if not sources and not finish.read_receipts(storage):
+    if not sources and not receipts_in(storage.listing()):
         raise UsageError(f"{out}: no conversion to finish there")
     reports = []
     for source in sources:
         plan = load_plan(source, storage)
         assert plan is not None
-        receipts = finished_shards(plan, storage)
-        ordered = [
-            receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts
-        ]
-        report = make_report(plan, ordered)
+        report = make_report(plan, finished_shards(plan, storage))
         if not report.complete and not partial:
-            missing = next(s.name for s in plan.shards if (s.split, s.number) not in receipts)
+            there = {(r.split, r.number) for r in finished_shards(plan, storage)}
+            missing = next(s.name for s in plan.shards if (s.split, s.number) not in there)
             raise SourceError(
                 f"{out}: {report.planned_shards - report.shards} of {report.planned_shards} shards of '{source}' are "
                 f"missing, first {missing}; run the conversion again, or pass --partial"

@@ -92,7 +92,8 @@ def require_equal(
 
 def _renamed(identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """With the converter's name in place of the class (`module:Class`) that older plans hold."""
-    if ":" not in str(identity.get("converter", "")):
+    name = identity.get("converter")
+    if not isinstance(name, str) or ":" not in name:
         return identity
     return {**identity, "converter": identity.get("source")}
 

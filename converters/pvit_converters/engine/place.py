@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from pvit_converters.engine.plan_file import PLAN_START, plan_name
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.manifest import SPLITS
-from pvit_data.format.receipts import read_source
+from pvit_data.format.names import IN_SOURCE, PART_FOLDERS, SOURCE_FOLDERS, SPLITS
+from pvit_data.format.receipts import read_source, receipts_in
 from pvit_data.storage.files import PART, require_unlinked
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
@@ -20,12 +21,6 @@ from pvit_data.writing import finish
 SPACE_MARGIN = 1.1
 _SPLIT = f"({'|'.join(SPLITS)})"
 _LEFTOVER = re.compile(rf"\..+{re.escape(PART)}[0-9a-f]{{32}}|\.{_SPLIT}-\d{{5,9}}\.in-work")
-_WRITTEN = {
-    "": re.compile(rf"{_SPLIT}-\d{{5,9}}\.tar|report\.json"),
-    "index": re.compile(rf"{_SPLIT}\.parquet"),
-    "receipts": re.compile(rf"{_SPLIT}-\d{{5,9}}\.json"),
-}
-"""What a conversion writes, by folder of the source."""
 _MARKS = ("plan.json", "receipts/source.json")
 """What says that a folder is a source's."""
 
@@ -52,7 +47,9 @@ def remove_leftovers(storage: Storage, source: str) -> None:
     """Removes temporary files that killed processes left behind, and nothing that is called otherwise."""
     if storage.root is not None:
         for folder in (storage.root, *_folders(storage.root / source)):
-            _remove_named(folder, _LEFTOVER)
+            for path in _files(folder):
+                if _LEFTOVER.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
 
 def require_free(storage: Storage, source: str) -> None:
@@ -61,7 +58,8 @@ def require_free(storage: Storage, source: str) -> None:
     Raises:
         UsageError: if there are any.
     """
-    if found := storage.list(f"{source}/*.tar"):
+    patterns = (f"{source}/*.tar", f"{source}/{PART_FOLDERS}/*.tar")
+    if found := [name for pattern in patterns for name in storage.list(pattern)]:
         raise UsageError(
             f"{storage.url}/{found[0]}: is there, but {plan_name(source)} is not: these shards were not "
             "made by a conversion; choose another folder, or --overwrite to replace the source"
@@ -75,7 +73,7 @@ def overwrite(storage: Storage, source: str) -> None:
         UsageError: if the dataset is not a local folder.
     """
     remove_source(storage, source)
-    if finish.read_receipts(storage):
+    if receipts_in(storage.listing()):
         finish.write_manifest(storage.url)
     else:
         storage.remove(MANIFEST)
@@ -93,22 +91,27 @@ def remove_source(storage: Storage, source: str) -> None:
             f"{storage.url}: --overwrite works on local folders; remove '{source}' there yourself"
         )
     folder = storage.root / source
-    for name in _WRITTEN:
-        require_unlinked(storage.root, folder / name / "any")
+    require_unlinked(storage.root, folder / "any")
     if not folder.is_dir():
         return
+    for place in _folders(folder, links=True):
+        require_unlinked(storage.root, place / "any")
     if any(folder.iterdir()) and not _is_ours(storage, source):
         raise UsageError(
             f"{folder}: holds neither receipts/source.json nor plan.json of a conversion of {source}, so nothing in it "
             "is removed: empty it yourself, or choose another folder"
         )
     remove_leftovers(storage, source)
-    for name, pattern in _WRITTEN.items():
-        _remove_named(folder / name, pattern)
+    places = _folders(folder)
+    for place in places:
+        for path in _files(place):
+            name = path.relative_to(folder).as_posix()
+            if IN_SOURCE.fullmatch(name) and name not in _MARKS:
+                path.unlink(missing_ok=True)
     for name in _MARKS:  # at last, so that a second try knows the folder again
         (folder / name).unlink(missing_ok=True)
-    for place in (folder / "receipts", folder / "index", folder):
-        if place.is_dir() and not any(place.iterdir()):
+    for place in reversed(places):
+        if not any(place.iterdir()):
             place.rmdir()
 
 
@@ -122,16 +125,24 @@ def _is_ours(storage: Storage, source: str) -> bool:
     return False
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Those of a source that are there and are no links."""
-    if folder.is_symlink():
-        return []
-    places = (folder / name for name in _WRITTEN)
-    return [place for place in places if place.is_dir() and not place.is_symlink()]
+def _folders(folder: Path, links: bool = False) -> list[Path]:
+    """A source's folder and those that a conversion makes in it, each before what lies in it; links only if asked."""
+    found = [folder] if folder.is_dir() and (links or not folder.is_symlink()) else []
+    for place in found:
+        for path in sorted(place.iterdir()) if not place.is_symlink() else ():
+            name = path.relative_to(folder).as_posix()
+            if (
+                SOURCE_FOLDERS.fullmatch(name)
+                and path.is_dir()
+                and (links or not path.is_symlink())
+            ):
+                found.append(path)
+    return found
 
 
-def _remove_named(folder: Path, pattern: re.Pattern[str]) -> None:
+def _files(folder: Path) -> Iterator[Path]:
+    """What lies in a folder and is none itself; links are files here."""
     if folder.is_dir():
-        for path in folder.iterdir():
-            if pattern.fullmatch(path.name) and not (path.is_dir() and not path.is_symlink()):
-                path.unlink(missing_ok=True)
+        for path in list(folder.iterdir()):
+            if path.is_symlink() or not path.is_dir():
+                yield path

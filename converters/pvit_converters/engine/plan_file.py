@@ -1,22 +1,37 @@
-"""`plan.json`: a plan as it is stored beside the shards, so that any run continues it."""
+"""`plan.json`: a plan as it is stored beside the shards, so that any run continues it.
+
+The samples of a small plan lie in it; those of a large one in parts of their own, and it says where (`plan_parts`).
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pvit_converters.base import Item, Listing
-from pvit_converters.engine.plan import Plan, ShardPlan
-from pvit_data.errors import FormatError
-from pvit_data.format.manifest import SPLITS
-from pvit_data.storage.files import utf8
-from pvit_data.storage.storage import Storage
+from pvit_converters.base import Listing
+from pvit_converters.engine.plan import Plan, PlannedShard
+from pvit_converters.engine.plan_parts import (
+    damage_named,
+    is_count,
+    line_of,
+    parse_runs,
+    parse_shard,
+    runs_of,
+    shard_values,
+    to_json,
+    write_parts,
+)
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.storage.storage import MAX_READ_BYTES, Storage
 from pvit_data.words import shown
 
 PLAN_START = b'{"absent":{'
 """How every stored plan begins, and nothing else does."""
+MOST_IN_ONE_FILE = 100_000
+"""Samples: of more a run would notice the reading, so that they are stored in parts."""
 
 
 def plan_name(source: str) -> str:
@@ -24,24 +39,50 @@ def plan_name(source: str) -> str:
     return f"{source}/plan.json"
 
 
-def save_plan(plan: Plan, storage: Storage) -> None:
-    """Stores a plan; the same bytes for the same plan."""
-    shards = [
-        {
-            "split": shard.split,
-            "number": shard.number,
-            "items": [[i.key, i.group, i.split, i.ref, i.size] for i in shard.items],
-        }
-        for shard in plan.shards
-    ]
-    value = {
+def save_plan(plan: Plan, storage: Storage) -> Plan:
+    """Stores a plan, parts first; the same bytes for the same plan.
+
+    Returns:
+        The same plan; of a large one the samples are read from its parts, and held by nobody.
+
+    Raises:
+        UsageError: if a shard has more samples, or the plan more shards, than can be read again.
+        StorageError: if it cannot be written.
+    """
+    source = plan.identity["source"]
+    value: dict[str, Any] = {
         "identity": plan.identity,
         "absent": plan.absent,
         "notes": plan.notes,
-        "shards": shards,
     }
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    storage.write(plan_name(plan.identity["source"]), utf8(text))
+    if _is_large(plan):
+        stored = write_parts(storage, source, plan.shards)
+        plan = replace(plan, shards=stored)
+        value["parts"] = runs_of(stored)
+    else:
+        value["shards"] = [shard_values(shard) for shard in plan.shards]
+    data = to_json(value)
+    if len(data) > MAX_READ_BYTES:
+        raise UsageError(
+            f"{len(plan.shards):,} shards are more than a plan may have: choose a larger --shard-size"
+        )
+    storage.write(plan_name(source), data)
+    return plan
+
+
+def require_storable(plan: Plan) -> None:
+    """Refuses a plan that could not be stored, before anything makes room for it.
+
+    Raises:
+        UsageError: if a shard has more samples than can be read again.
+    """
+    if _is_large(plan):
+        for shard in plan.shards:
+            line_of(shard)
+
+
+def _is_large(plan: Plan) -> bool:
+    return plan.num_samples > MOST_IN_ONE_FILE
 
 
 def load_plan(source: str, storage: Storage) -> Plan | None:
@@ -53,40 +94,28 @@ def load_plan(source: str, storage: Storage) -> Plan | None:
     name = plan_name(source)
     if not storage.exists(name):
         return None
-    try:
-        plan = _parse(json.loads(storage.read(name)))
+    data = storage.read(name)
+    with damage_named(storage.where(name)):
+        plan = _parse(source, json.loads(data), storage)
         if plan.identity.get("source") != source:
             raise ValueError(f"of the source {plan.identity.get('source')!r:.60}")
-        return plan
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        where = f"{storage.url}/{name}"
-        raise FormatError(
-            f"{where}: damaged ({error!r}); --overwrite converts the source again"
-        ) from error
+    return plan
 
 
-def _parse(value: Any) -> Plan:
+def _parse(source: str, value: Any, storage: Storage) -> Plan:
     """The plan that a JSON value is; whoever writes beside the shards may have written it."""
-    shards = tuple(
-        ShardPlan(s["split"], s["number"], tuple(Item(*fields) for fields in s["items"]))
-        for s in value["shards"]
-    )
-    for shard in shards:
-        if shard.split not in SPLITS or type(shard.number) is not int or shard.number < 0:
-            raise ValueError(f"a shard {shard.split!r:.60}, {shard.number!r:.60}")
-        if odd := next((item for item in shard.items if not _is_item(item)), None):
-            raise ValueError(f"a sample {odd!r:.200}")
-    absent = {str(reason): int(count) for reason, count in value["absent"].items()}
+    shards: tuple[PlannedShard, ...]
+    if "parts" in value:
+        shards = tuple(parse_runs(storage, source, value["parts"]))
+    else:
+        shards = tuple(map(parse_shard, value["shards"]))
+    absent = value["absent"]
+    if not isinstance(absent, dict) or not all(map(is_count, absent.values())):
+        raise ValueError(f"absent {absent!r:.60}")
     return Plan({**value["identity"]}, shards, absent, tuple(map(str, value["notes"])))
 
 
-def _is_item(item: Item) -> bool:
-    texts = (item.key, item.group, item.split)
-    is_count = type(item.size) is int and item.size >= 0
-    return all(isinstance(t, str) for t in texts) and isinstance(item.ref, dict) and is_count
-
-
-def find_unlisted(shards: Iterable[ShardPlan], listing: Listing, where: str) -> dict[str, str]:
+def find_unlisted(shards: Iterable[PlannedShard], listing: Listing, where: str) -> dict[str, str]:
     """Samples whose raw data are not what the listing gives: what a plan names is read only where it is listed too.
 
     Args:

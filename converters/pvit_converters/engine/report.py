@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -73,37 +73,37 @@ class Report(BaseModel):
         return self.num_failed / max(1, self.num_failed + self.converted)
 
 
-def make_report(plan: Plan, receipts: Sequence[Receipt], notes: Iterable[str] = ()) -> Report:
-    """Sums up the receipts of a plan's finished shards."""
-    failures = [
-        Failure(key=s.key, reason=s.reason, message=s.message) for r in receipts for s in r.skipped
-    ]
-    splits = Counter[str]()
+def make_report(plan: Plan, receipts: Iterable[Receipt], notes: Iterable[str] = ()) -> Report:
+    """Sums up the receipts of a plan's finished shards, one after the other; none is kept."""
+    shards = size = 0
+    splits, unwanted, warnings = Counter[str](), Counter[str](), Counter[str]()
+    failures: list[Failure] = []
     for receipt in receipts:
+        shards += 1
+        size += receipt.bytes
         splits[receipt.split] += receipt.samples
+        unwanted.update(receipt.extra.get("unwanted", {}))
+        warnings.update(receipt.extra.get("warnings", {}))
+        failures += [
+            Failure(key=s.key, reason=s.reason, message=s.message) for s in receipt.skipped
+        ]
+    planned = dict.fromkeys(shard.split for shard in plan.shards)
     return Report(
         source=plan.identity["source"],
-        complete=len(receipts) == len(plan.shards),
+        complete=shards == len(plan.shards),
         planned=plan.num_samples,
         converted=splits.total(),
-        splits=dict(splits),
+        splits={split: splits[split] for split in planned if split in splits},
         failed=_sorted(Counter(f.reason for f in failures)),
-        unwanted=_sorted(_summed(receipts, "unwanted")),
+        unwanted=_sorted(unwanted),
         absent=plan.absent,
-        warnings=_sorted(_summed(receipts, "warnings")),
-        shards=len(receipts),
+        warnings=_sorted(warnings),
+        shards=shards,
         planned_shards=len(plan.shards),
-        bytes=sum(r.bytes for r in receipts),
+        bytes=size,
         failures=sorted(failures, key=lambda f: f.key),
         notes=[*plan.notes, *notes],
     )
-
-
-def _summed(receipts: Iterable[Receipt], name: str) -> Counter[str]:
-    total = Counter[str]()
-    for receipt in receipts:
-        total.update(receipt.extra.get(name, {}))
-    return total
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +28,29 @@ from pvit_converters.engine.place import (
     require_free,
     require_space,
 )
-from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
-from pvit_converters.engine.plan_file import find_unlisted, load_plan, plan_name, save_plan
+from pvit_converters.engine.plan import (
+    Plan,
+    PlannedShard,
+    Settings,
+    ShardPlan,
+    append_to,
+    make_plan,
+)
+from pvit_converters.engine.plan_file import (
+    find_unlisted,
+    load_plan,
+    plan_name,
+    require_storable,
+    save_plan,
+)
 from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
 from pvit_converters.raw.places import reading_within
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.receipts import Receipt
+from pvit_data.format.names import part_of, receipt_name
+from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
 from pvit_data.writing.shard import encoding_of
@@ -164,8 +178,8 @@ def _plan(
         return plan, converter.list_items, notes
     listing = converter.list_items()
     plan, notes = append_to(plan, job.settings, listing)
-    save_plan(plan, storage)
-    return plan, lambda: listing, notes
+    once = [listing]  # it is large, and nobody needs it when the work begins
+    return save_plan(plan, storage), once.pop, notes
 
 
 def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
@@ -173,27 +187,52 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
     if job.overwrite:  # only now that there is something to take its place
+        require_storable(plan)
         overwrite(storage, job.source)
     else:
         require_free(storage, job.source)
-    save_plan(plan, storage)
-    return plan
+    return save_plan(plan, storage)
 
 
-def finished_shards(plan: Plan, storage: Storage) -> dict[tuple[str, int], Receipt]:
-    """Receipts of the plan's finished shards, by split and number."""
+def finished_shards(
+    plan: Plan, storage: Storage, shards: Sequence[PlannedShard] | None = None
+) -> Iterator[Receipt]:
+    """Receipts of the plan's finished shards, one after the other.
+
+    Args:
+        plan: which shards there are to be.
+        storage: the dataset.
+        shards: some of the plan's; no receipt of any other is read. Default: all.
+    """
     source = plan.identity["source"]
     name = fingerprint(plan.identity)
-    planned = {(shard.split, shard.number) for shard in plan.shards}
-    found = {(r.split, r.number): r for r in finish.read_receipts(storage) if r.source == source}
-    return {
-        place: receipt
-        for place, receipt in found.items()
-        if place in planned
-        and receipt.extra.get("plan") == name
-        and storage.exists(receipt.name)
-        and storage.size(receipt.name) == receipt.bytes
-    }
+    wanted = plan.shards if shards is None else shards
+    planned = {(shard.split, shard.number) for shard in wanted}
+    listing = storage.listing() if shards is None else _files_of(source, storage, shards)
+    found = (
+        receipt
+        for receipt in read_receipts(storage, source, listing)
+        if (receipt.split, receipt.number) in planned and receipt.extra.get("plan") == name
+    )
+    if shards is None:
+        yield from with_shards(storage, found, listing)
+        return
+    for receipt in found:
+        if all(storage.exists(file) and storage.size(file) == size for file, size in receipt.files):
+            yield receipt
+
+
+def _files_of(source: str, storage: Storage, shards: Sequence[PlannedShard]) -> dict[str, int]:
+    """The receipts of some shards that are there, as a listing would have them."""
+    found = (_receipt_of(source, storage, shard) for shard in shards)
+    return {name: -1 for name in found if name}
+
+
+def _receipt_of(source: str, storage: Storage, shard: PlannedShard) -> str:
+    """Where the receipt of a shard is, or "": in the folder that it belongs into, or where older ones lie."""
+    places = dict.fromkeys((part_of(shard.number), 0))
+    names = (receipt_name(source, shard.split, shard.number, part) for part in places)
+    return next(filter(storage.exists, names), "")
 
 
 def _write_shards(
@@ -205,11 +244,12 @@ def _write_shards(
     listing: Callable[[], Listing] | None,
 ) -> list[str]:
     """Writes this run's open shards; returns notes about those that had to be given up."""
-    done = finished_shards(plan, storage)
-    mine = [shard for i, shard in enumerate(plan.shards) if i % job.num_tasks == job.task_index]
-    todo = [shard for shard in mine if _is_open(job, done.get((shard.split, shard.number)))]
-    total = sum(len(shard.items) for shard in mine)
-    count = _Counter(progress, total - sum(len(shard.items) for shard in todo), total)
+    mine = plan.shards[job.task_index :: job.num_tasks]
+    receipts = finished_shards(plan, storage, _own(job, plan))
+    done = {(r.split, r.number) for r in receipts if not _is_open(job, r)}
+    todo = [shard for shard in mine if (shard.split, shard.number) not in done]
+    total = sum(shard.samples for shard in mine)
+    count = _Counter(progress, total - sum(shard.samples for shard in todo), total)
     if job.num_tasks == 1:
         remove_leftovers(storage, job.source)
     if not todo:
@@ -218,64 +258,79 @@ def _write_shards(
     unlisted = find_unlisted(todo, listing(), where) if listing is not None else {}
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    root = job.root.resolve()
-    name = fingerprint(plan.identity)
-    tasks = [
-        Task(
-            job.converter,
-            root,
-            job.options,
-            job.out,
-            spec,
-            shard,
-            name,
-            unlisted={i.key: unlisted[i.key] for i in shard.items if i.key in unlisted},
-            follow_links=job.follow_links,
-        )
-        for shard in todo
-    ]
-    notes = _execute(job, tasks, count)
+    notes = _execute(job, todo, _tasks(job, plan, spec, todo, unlisted), count)
     if job.num_tasks == 1:
         remove_leftovers(storage, job.source)  # of workers that died on the way
     return notes
 
 
-def _execute(job: Job, tasks: list[Task], count: _Counter) -> list[str]:
-    tried = failed = 0
+def _own(job: Job, plan: Plan) -> Sequence[PlannedShard] | None:
+    """The shards of this run's part of a job array, or None: all."""
+    return plan.shards[job.task_index :: job.num_tasks] if job.num_tasks > 1 else None
+
+
+def _tasks(
+    job: Job,
+    plan: Plan,
+    spec: SourceSpec,
+    shards: Iterable[PlannedShard],
+    unlisted: Mapping[str, str],
+) -> Iterator[Task]:
+    """A task per shard, made when its turn comes: so only the samples of shards in work are in memory."""
+    root, name = job.root.resolve(), fingerprint(plan.identity)
+    for shard in shards:
+        items = shard.items
+        yield Task(
+            job.converter,
+            root,
+            job.options,
+            job.out,
+            spec,
+            ShardPlan(shard.split, shard.number, items),
+            name,
+            unlisted={i.key: unlisted[i.key] for i in items if i.key in unlisted},
+            follow_links=job.follow_links,
+        )
+
+
+def _execute(
+    job: Job, shards: Sequence[PlannedShard], tasks: Iterable[Task], count: _Counter
+) -> list[str]:
+    """Has the tasks of these shards done; returns notes about those that had to be given up."""
+    total, tried, failed = sum(shard.samples for shard in shards), 0, 0
     notes = []
-    with closing(_executor(job, tasks)(tasks, count)) as results:
+    with closing(_executor(job, shards)(tasks, count)) as results:
         for task, result in results:
-            tried += len(task.shard.items)
+            tried += task.shard.samples
             if isinstance(result, SourceError) and result.reason == GIVEN_UP:
-                failed += len(task.shard.items)
+                failed += task.shard.samples
                 notes.append(str(result))
             elif isinstance(result, PvitError):
                 raise result
             else:
                 failed += len(result.skipped)
-            remaining = sum(len(t.shard.items) for t in tasks) - tried
-            if failed > max(tried / 2, job.max_failed * (tried + remaining)) and remaining:
+            if failed > max(tried / 2, job.max_failed * total) and tried < total:
                 return [*notes, f"stopped early: {failed} of the first {tried} samples failed"]
     count.complete()
     return notes
 
 
-def _executor(job: Job, tasks: list[Task]) -> Executor:
+def _executor(job: Job, shards: Sequence[PlannedShard]) -> Executor:
     if job.scheduler is not None:
         return on_cluster(job.scheduler)
-    workers = min(job.workers or _worthwhile(tasks), len(tasks))
+    workers = min(job.workers or _worthwhile(shards), len(shards))
     return run_here if workers <= 1 else on_processes(workers)
 
 
-def _worthwhile(tasks: list[Task]) -> int:
+def _worthwhile(shards: Sequence[PlannedShard]) -> int:
     """One process per core, or this one alone where the work is less than starting them."""
-    if sum(task.shard.size for task in tasks) < SMALL_JOB:
+    if sum(shard.size for shard in shards) < SMALL_JOB:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _is_open(job: Job, receipt: Receipt | None) -> bool:
-    return receipt is None or (bool(receipt.skipped) and (job.retry_failed or receipt.samples == 0))
+def _is_open(job: Job, receipt: Receipt) -> bool:
+    return bool(receipt.skipped) and (job.retry_failed or receipt.samples == 0)
 
 
 class _Counter:
@@ -297,10 +352,11 @@ class _Counter:
 
 
 def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
-    """The report, and the manifest if every shard is finished."""
-    receipts = finished_shards(plan, storage)
-    ordered = [receipts[place] for s in plan.shards if (place := (s.split, s.number)) in receipts]
-    report = make_report(plan, ordered, notes)
+    """The report, and the manifest if every shard is finished; of a job array by whoever is the last."""
+    if job.num_tasks > 1 and not _has_all_receipts(plan, storage):
+        part = f"only the shards of --task-index {job.task_index} are counted here"
+        return make_report(plan, finished_shards(plan, storage, _own(job, plan)), [*notes, part])
+    report = make_report(plan, finished_shards(plan, storage), notes)
     if report.complete and report.converted == 0 and report.failures:
         first = report.failures[0]
         if storage.root is not None:
@@ -315,6 +371,12 @@ def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
     return report
 
 
+def _has_all_receipts(plan: Plan, storage: Storage) -> bool:
+    """Whether every shard seems to be finished; the last ones are looked for first."""
+    source = plan.identity["source"]
+    return all(_receipt_of(source, storage, shard) for shard in reversed(plan.shards))
+
+
 def require_success(job: Job, report: Report) -> None:
     """Refuses a conversion that did not do its part; what is finished stays.
 
@@ -322,10 +384,12 @@ def require_success(job: Job, report: Report) -> None:
         SourceError: if more samples failed than `job.max_failed`, or shards of this run could not be written.
     """
     if report.failed_fraction > job.max_failed:
+        is_stored = report.complete or job.num_tasks == 1
         where = f"{job.out.rstrip('/')}/{report_name(job.source)}"
+        listed = f", the list is in {where}" if is_stored else ""
         raise SourceError(
             f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
-            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept, the list is in {where}; "
+            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
             f"first: {report.failures[0].message}"
         )
     if not report.complete and job.num_tasks == 1:

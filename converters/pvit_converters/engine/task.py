@@ -41,6 +41,7 @@ class Task:
         poison: keys of samples that killed their process before; they are skipped.
         unlisted: by key why a sample is not read, since the plan names what is not there; they are skipped.
         follow_links: links in the raw tree may lead out of it.
+        is_watched: a worker died at it, so that now each sample is told of before it is read.
     """
 
     converter: type[Converter[Any]]
@@ -53,6 +54,7 @@ class Task:
     poison: frozenset[str] = frozenset()
     unlisted: Mapping[str, str] = field(default_factory=dict)
     follow_links: bool = False
+    is_watched: bool = False
 
 
 class Outcome(NamedTuple):

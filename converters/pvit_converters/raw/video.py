@@ -69,7 +69,7 @@ def clip_of(
 
 
 def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
-    from pvit_data.codecs.video import decode_sound, probe_video, survey
+    from pvit_data.codecs.video import decode_sound, frame_rate, survey
 
     extension = _extension(data)
     kind = ""
@@ -80,15 +80,14 @@ def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
             media = EncodedMedia(data, extension)
             return Clip(media, info.num_frames, info.fps, info.height, info.width)
         kind, damage = found.problem.kind, found.problem.text
-        frames = decode_sound(data)[0][: info.num_frames]
+        frames, rate = decode_sound(data)[0][: info.num_frames], info.fps
     else:
-        info = probe_video(data)
         frames, damage = decode_sound(data)
-        kind = "damaged-video" if damage else ""
+        kind, rate = "damaged-video" if damage else "", frame_rate(data)
     if kind == "damaged-video" and not rescue:
         raise FormatError(damage)
     warnings = (f"{kind}-re-encoded",) if kind else ()
-    return Clip(frames, len(frames), info.fps, frames.shape[1], frames.shape[2], warnings)
+    return Clip(frames, len(frames), rate, frames.shape[1], frames.shape[2], warnings)
 
 
 def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:

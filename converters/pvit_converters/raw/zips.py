@@ -5,6 +5,7 @@ A place is `folder/archive.zip!member`; anything else is the path of a plain fil
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ def read_place(root: Path, place: str) -> bytes:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
+        MemoryError,
         RuntimeError,
         NotImplementedError,
         EOFError,

@@ -7,10 +7,11 @@ under the entry-point group `pvit.simulators`; the built-in ones do the same.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.simulate.tree import UNFINISHED, Job, Progress, Simulator, Tree
+from pvit_converters.simulate.tree import Job, Progress, Simulator, Tree, begin, finish
 from pvit_data.errors import UsageError
 from pvit_data.plugins import Registry
 
@@ -77,8 +78,8 @@ def simulate(
             f"simulate {source}: unknown option '{unknown[0]}'. Known: {', '.join(sorted(known))}."
         )
     where = None if truth is None else Path(truth)
-    tree = simulator.simulate(
-        Job(Path(out), samples, seed, preset, workers, progress, where), **options
-    )
-    (Path(out) / UNFINISHED).unlink(missing_ok=True)
-    return tree
+    out = Path(out)
+    part = begin(out)
+    tree = simulator.simulate(Job(part, samples, seed, preset, workers, progress, where), **options)
+    finish(part, out)
+    return replace(tree, root=out)

@@ -15,7 +15,7 @@ import numpy as np
 from pvit_data.errors import UsageError
 
 UNFINISHED = ".simulation-unfinished"
-"""A file that lies in a tree as long as it is being written."""
+"""A file that lies in a tree as long as it is being written, which happens beside its place, under another name."""
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -94,21 +94,55 @@ def rng_of(*parts: int) -> np.random.Generator:
     return np.random.default_rng(list(parts))
 
 
-def fresh(out: Path) -> Path:
-    """The output folder, made; what an interrupted simulation left there is removed first.
+def begin(out: Path) -> Path:
+    """Where a tree is written until it is whole: beside its place. What an interrupted simulation left is removed.
 
     Raises:
-        UsageError: if it exists and holds something else.
+        UsageError: if the place is taken.
     """
-    if (out / UNFINISHED).is_file():
-        shutil.rmtree(out)
+    require_room(out)
+    absolute = out.absolute()
+    part = absolute.with_name(f".{absolute.name}.simulating")
+    if (part / UNFINISHED).is_file() and not part.is_symlink():
+        shutil.rmtree(part)
+    return part
+
+
+def finish(part: Path, out: Path) -> None:
+    """Gives a whole tree its name.
+
+    Raises:
+        UsageError: if the place was taken meanwhile.
+    """
+    require_room(out)
+    (part / UNFINISHED).unlink(missing_ok=True)
+    if out.exists():
+        out.rmdir()
+    part.rename(out)
+
+
+def fresh(out: Path) -> Path:
+    """The folder that a tree is written into, made.
+
+    Raises:
+        UsageError: if it holds something.
+    """
+    require_room(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / UNFINISHED).touch()
+    return out
+
+
+def require_room(out: Path) -> None:
+    """Refuses a place that is no empty folder.
+
+    Raises:
+        UsageError: naming it.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"simulate: '{out}' exists and is not an empty folder. Choose another folder or remove it."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / UNFINISHED).touch()
-    return out
 
 
 def spread(work: Callable[[T], int], tasks: Sequence[T], job: Job) -> None:

@@ -23,9 +23,6 @@ finger; opening the door and walking in; fallen on the floor; sitting up/standin
 NAMES = tuple(" ".join(name.split()) for name in _NAMES.split(";"))
 """The 55 names; position 0 is A001."""
 
-TWO_PEOPLE = range(45, 49)
-"""Action numbers that show two people."""
-
 
 def action_space(values: Any, flag: str) -> LabelSpace:
     """The label space, with names that the user's YAML replaces: `actions: {10: washing}`.

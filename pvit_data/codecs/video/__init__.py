@@ -6,7 +6,13 @@ as far as they were once decoded from the start.
 """
 
 from pvit_data.codecs.video.container import CODECS, codec_name, container_format
-from pvit_data.codecs.video.decode import VideoInfo, decode_sound, decode_video, probe_video
+from pvit_data.codecs.video.decode import (
+    VideoInfo,
+    decode_sound,
+    decode_video,
+    frame_rate,
+    probe_video,
+)
 from pvit_data.codecs.video.encode import encode_video
 from pvit_data.codecs.video.keeping import check_stored, storable
 from pvit_data.codecs.video.survey import Problem, Survey, survey
@@ -22,6 +28,7 @@ __all__ = [
     "decode_sound",
     "decode_video",
     "encode_video",
+    "frame_rate",
     "probe_video",
     "storable",
     "survey",

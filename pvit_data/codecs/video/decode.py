@@ -20,7 +20,7 @@ from pvit_data.codecs.window import Window
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, check_decoded
 
-__all__ = ["VideoInfo", "decode_sound", "decode_video", "probe_video"]
+__all__ = ["VideoInfo", "decode_sound", "decode_video", "frame_rate", "probe_video"]
 
 
 def probe_video(data: bytes) -> VideoInfo:
@@ -43,6 +43,16 @@ def probe_video(data: bytes) -> VideoInfo:
             total = _count(data)
         rate = float(container.streams.video[0].average_rate or 0)
         return VideoInfo(total, rate, *orientation(first).size(first.height, first.width))
+
+
+def frame_rate(data: bytes) -> float:
+    """Frames per second as the container says, 0 where it does not; no frame is decoded.
+
+    Raises:
+        FormatError: if the bytes are not a video of an allowed container and codec.
+    """
+    with reported("read"), open_video(data) as container:
+        return float(container.streams.video[0].average_rate or 0)
 
 
 def _count(data: bytes) -> int:

@@ -8,15 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pvit_cli.data import main
-from pvit_converters.engine.executors.cluster import Scheduler
-from pvit_converters.engine.plan import Settings
+from pvit_converters.engine.executors.cluster import Scheduler, _News, _Rounds
+from pvit_converters.engine.plan import Settings, ShardPlan
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.engine.task import Task
 from pvit_data.errors import UsageError
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -87,6 +89,126 @@ def test_a_poison_sample_is_named(toy: Any, tmp_path: Path, cluster: tuple[str, 
     assert [(f.key, f.reason) for f in report.failures] == [("toy-2-1", "killed-worker")]
     assert report.converted == 17
     assert not list((tmp_path / "out").rglob("*.in-work"))
+
+
+class FakeFuture:
+    """Ends when the test says so."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None:
+        self.end = lambda: call(self)
+
+    def exception(self) -> Exception | None:
+        return self.error
+
+    def result(self) -> str:
+        return "done"
+
+
+class FakeClient:
+    """A cluster of as many threads as the test says."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.futures = threads, list[FakeFuture]()
+        self.sent: list[Any] = []
+        self.looks = 0
+
+    def subscribe_topic(self, topic: str, heard: Any) -> None:
+        self.heard = heard
+
+    def nthreads(self) -> dict[str, int]:
+        self.looks += 1
+        return {"a": self.threads} if self.threads else {}
+
+    def submit(self, function: Any, task: Any, topic: str, pure: bool) -> FakeFuture:
+        self.sent.append(task)
+        self.futures.append(FakeFuture())
+        return self.futures[-1]
+
+
+class KilledWorker(Exception):
+    """Called as Dask's own."""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr("pvit_converters.engine.executors.cluster.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pvit_converters.engine.executors.cluster.LOOK", 0.01)
+    return now
+
+
+def tasks_of(toy: Any, number: int) -> Iterator[Task]:
+    for n in range(number):
+        shard: Any = ShardPlan("train", n, ())
+        yield Task(toy.ToyConverter, Path("."), toy.ToyOptions(), "out", None, shard, "")  # type: ignore[arg-type]
+
+
+def test_the_window_grows_and_shrinks_with_the_cluster(toy: Any, clock: list[float]) -> None:
+    """Two tasks per thread are under way, whatever this machine is; nobody waits for one to end to see new workers."""
+    client = FakeClient(0)
+    rounds = _Rounds(client, tasks_of(toy, 100), lambda _n: None)
+    rounds._fill()
+    assert len(client.sent) == 2  # for those who come
+    client.threads = 8
+    rounds._fill()
+    assert (len(client.sent), client.looks) == (2, 1)  # it is not asked again at once
+    clock[0] += 1
+    rounds._fill()
+    assert (len(client.sent), client.looks) == (16, 2)
+    client.threads, clock[0] = 1, 2
+    results = rounds.results()
+    for future in client.futures[:15]:
+        future.end()
+    for _ in range(15):
+        next(results)
+    assert (len(client.sent), len(rounds.running)) == (16, 1)
+    client.futures[15].end()
+    next(results)
+    assert (len(client.sent), len(rounds.running)) == (17, 1)  # for the thread that is left there were two
+    assert len(list(rounds.tasks)) == 83
+
+
+def test_a_death_makes_each_sample_count(toy: Any, clock: list[float]) -> None:
+    """The first time the sample in work is known to a second, and blamed on nobody; then exactly."""
+    client = FakeClient(1)
+    rounds = _Rounds(client, tasks_of(toy, 1), lambda _n: None)
+    results = rounds.results()
+    client.subscribe_topic("", rounds._heard)
+    rounds._fill()
+    for death, key in enumerate(("early", "bad", "bad")):
+        task = client.sent[-1]
+        assert (task.is_watched, task.poison) == (death > 0, frozenset())
+        client.heard((0.0, (task.shard.name, key, 1)))
+        client.heard((0.0, (task.shard.name, "", 0)))
+        client.futures[-1].error = KilledWorker("died")
+        future, task = next(iter(rounds.running.items()))
+        del rounds.running[future]
+        assert rounds._result(future, task) is None
+        rounds._fill()
+    assert client.sent[-1].poison == {"bad"}
+    client.futures[-1].end()
+    assert [result for _, result in results] == ["done"]
+    assert rounds.in_work == {}
+
+
+def test_news_are_told_once_a_second(toy: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(_News, "_send", lambda self, key: told.append((key, self._finished)))
+    monkeypatch.setattr("pvit_converters.engine.executors.cluster.LOOK", 1.0)
+    for is_watched, expected in ((False, 11), (True, 1001)):
+        news = _News(replace(next(tasks_of(toy, 1)), is_watched=is_watched), "topic")
+        for n in range(1000):
+            news.begin(f"k{n}")
+            clock[0] += 0.01
+            news.tick(1)
+        news.tell("")
+        assert abs(len(told) - expected) <= 1
+        assert sum(number for _, number in told) == 1000
+        assert told[0] == ("k0", 0)
+        told.clear()
 
 
 def test_strangers_are_refused(

@@ -50,6 +50,15 @@ def test_a_group_larger_than_a_shard_stays_whole(toy: Any) -> None:
     assert [len(shard.items) for shard in plan.shards] == [30, 30, 30]
 
 
+def test_shards_take_no_more_samples_than_they_may_have(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checked when a plan is made, never after the work."""
+    monkeypatch.setattr("pvit_converters.engine.plan.MAX_SHARD_SAMPLES", 10)
+    plan = plan_of(toy, items(20, 4, "train"))
+    assert [len(shard.items) for shard in plan.shards] == [8] * 10
+    with pytest.raises(UsageError, match=r"group g0 has 11 samples: .*a shard takes 10 at most"):
+        plan_of(toy, items(1, 11, "train"))
+
+
 def test_holdout_follows_the_hash_of_the_group(toy: Any) -> None:
     expected = {f"g{n}" for n in range(2000) if int(hashlib.sha256(f"g{n}".encode()).hexdigest(), 16) % 100 < 7}
     plan = plan_of(toy, items(2000, 1), holdout=7)

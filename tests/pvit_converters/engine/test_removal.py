@@ -13,10 +13,14 @@ from pvit_data.storage.storage import Storage
 
 HEX = "0123456789abcdef" * 2
 OURS = ("train-00000.tar", "receipts/train-00000.json", "index/train.parquet", "report.json",
+        "part-00001/train-03000.tar", "receipts/part-00001/train-03000.json", "receipts/rows/train-00000.parquet",
+        "receipts/rows/part-00001/train-03000.parquet", "index/train.shards.parquet", "plan/train-00000-00999.jsonl",
+        f"receipts/rows/part-00001/.train-03001.parquet.part-{HEX}",
         f".train-00001.tar.part-{HEX}", ".train-00001.in-work", f"receipts/.source.json.part-{HEX}")  # fmt: skip
 FOREIGN = ("backup.tar", "train-1.tar", "train-00000.tar.gz", "TRAIN-00000.tar", "notes.json", "receipts/notes.json",
            "receipts/train.json", "index/all.parquet", "index/train.parquet.old", ".part-1", ".x.part-12", ".bashrc",
-           ".notes.in-work", "more/train-00000.tar", "more/plan.json")  # fmt: skip
+           ".notes.in-work", "more/train-00000.tar", "more/plan.json", "part-1/train-03000.tar", "part-00001/notes.txt",
+           "receipts/rows/notes.parquet", "index/part-00001/train.parquet", "plan/notes.jsonl")  # fmt: skip
 
 
 def run(toy: Any, out: Path, **options: Any) -> Any:
@@ -72,9 +76,10 @@ def test_a_damaged_plan_still_marks_its_folder(toy: Any, tmp_path: Path) -> None
     assert run(toy, tmp_path, overwrite=True).complete
 
 
-@pytest.mark.parametrize("link", ["toy", "toy/receipts", "toy/index"])
+@pytest.mark.parametrize("link", ["toy", "toy/receipts", "toy/receipts/rows", "toy/index", "toy/part-00001"])
 def test_nothing_is_removed_through_a_link(toy: Any, tmp_path: Path, link: str) -> None:
     run(toy, tmp_path / "out")
+    write(tmp_path / "out/toy", ("part-00001/train-03000.tar",))
     place = tmp_path / "out" / link
     place.rename(tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")

@@ -228,6 +228,22 @@ def test_job_arrays_give_the_same_dataset(toy: Any, tmp_path: Path, fingerprint:
         finish_dataset(str(tmp_path))
 
 
+def test_a_job_array_goes_on_where_shards_lie_in_one_folder(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """As they did before, however many there were: the last task knows them, and nothing is converted twice."""
+    run(toy, tmp_path)
+    for path in tmp_path.rglob("train-00002.*"):
+        path.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tar")}
+    monkeypatch.setattr("pvit_data.format.names.PER_FOLDER", 1)
+    for index in range(3):
+        report = run(toy, tmp_path, job={"task_index": index, "num_tasks": 3})
+        assert report.complete == (index == 2)
+    assert report.converted == 18
+    assert (tmp_path / "toy/part-00002/train-00002.tar").exists()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(tmp_path.rglob("*.tar"))) == 3
+
+
 def test_foreign_shards_are_not_written_over(toy: Any, tmp_path: Path) -> None:
     run(toy, tmp_path / "out")
     (tmp_path / "out/toy/plan.json").unlink()

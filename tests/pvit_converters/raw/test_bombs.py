@@ -100,6 +100,23 @@ def test_members_of_common_ratios_are_read(tmp_path: Path, size: int) -> None:
     assert read_place(tmp_path, "a.zip!b.json") == data
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damaged_members_of_every_kind(tmp_path: Path, kind: int) -> None:
+    refused = 0
+    for place in range(34, 60):
+        with zipfile.ZipFile(tmp_path / f"{place}.zip", "w", kind) as file:
+            file.writestr("b.json", bytes(range(256)) * 20)
+        raw = bytearray((tmp_path / f"{place}.zip").read_bytes())
+        raw[place] ^= 0x5A
+        (tmp_path / f"{place}.zip").write_bytes(raw)
+        try:
+            read_place(tmp_path, f"{place}.zip!b.json")
+        except SourceError as error:
+            assert error.reason == "corrupt-zip"  # noqa: PT017
+            refused += 1
+    assert refused > 10
+
+
 def test_a_member_that_is_longer_than_the_directory_says(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("b.json", bytes(1000))

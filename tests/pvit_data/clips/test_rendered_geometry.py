@@ -62,7 +62,7 @@ def sample_of(picture: Render, joints: np.ndarray) -> Sample:
         segm=np.where(picture.surface, picture.ids("class_id"), 255).clip(0).astype(np.uint8),
         pose3d=joints[None].astype(np.float32),
         pose3d_valid=np.full((1, 1, 25), 2, np.uint8),
-        boxes=Boxes((boxes / [WIDTH, HEIGHT, WIDTH, HEIGHT]).astype(np.float32), track=ids),
+        boxes=Boxes((boxes / [WIDTH, HEIGHT, WIDTH, HEIGHT]).astype(np.float32), track=ids, score=ids / 1000),
         camera=Camera(camera.K.astype(np.float32), camera.world_from_camera.astype(np.float32), "z"),
         spaces={"segm": LabelSpace("nyu40", tuple("x" * 41))},
     )
@@ -113,6 +113,7 @@ def check_boxes(out: Sample, again: Render, view: Geometry) -> None:
     for track, box in zip(ids, expected, strict=True):
         found = out.boxes.xyxy[out.boxes.track == track]
         assert len(found) == 1
+        np.testing.assert_allclose(out.boxes.score[out.boxes.track == track], track / 1000)
         # Of an object cut by the crop, less may be left than of its box, never more.
         got = found[0] * [width, height, width, height]
         assert (got[:2] <= box[:2] + 2).all()

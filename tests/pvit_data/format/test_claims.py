@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import pvit_data
 from pvit_data.errors import CorruptShardError, FormatError, PvitError
 from pvit_data.format.manifest import SourceSpec, parse, read_manifest
+from pvit_data.format.parquet_pages import decompressed_bytes
 from pvit_data.format.record import parse_json, read_record
 from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.sample.labels import LabelSpace
@@ -28,7 +30,9 @@ from pvit_data.validate.folder import read_head
 from pvit_data.writing import finish
 from pvit_data.writing.card import write_card
 from pvit_data.writing.encode import Encoding, encode_sample
+from tests.bombs import deflated
 from tests.pvit_data.format.test_hostile import memory
+from tests.pvit_data.older import make_older
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 
 INDEX = "mine/index/train.parquet"
@@ -97,6 +101,7 @@ def use(folder: Path) -> None:
     dataset = pvit_data.open(folder)
     dataset.column("split")
     dataset.column("key")
+    dataset.column("frames")
     list(dataset)
 
 
@@ -153,6 +158,79 @@ def test_an_index_with_few_long_texts(folder: Path) -> None:
             writer.write_table(part)
     place_index(folder, buffer.getvalue(), samples=1200)
     survives(folder, r"column key cannot be decoded: takes 1200\d* bytes decompressed")
+
+
+def zigzag(number: int) -> bytes:
+    """A number in Thrift's compact form."""
+    rest, out = number << 1, b""
+    while rest > 127:
+        rest, out = rest >> 7, out + bytes([rest & 127 | 128])
+    return out + bytes([rest])
+
+
+def page(decompressed: int, stored: bytes, rows: int) -> bytes:
+    """A data page of plain values with its header."""
+    parts = (b"\x15\x00\x15", zigzag(decompressed), b"\x15", zigzag(len(stored)), b"\x2c\x15", zigzag(rows))
+    return b"".join(parts) + b"\x15\x00\x15\x06\x15\x06\x00\x00" + stored
+
+
+def with_page(data: bytes, name: str, fresh: bytes) -> bytes:
+    """A Parquet file whose end sends readers of a column to another page, and says nothing of its size."""
+    told = pq.ParquetFile(io.BytesIO(data)).metadata
+    columns = [told.schema.column(number).path for number in range(len(told.schema))]
+    old = told.row_group(0).column(columns.index(name))
+    length = int.from_bytes(data[-8:-4], "little")
+    body, end = data[: -8 - length], data[-8 - length : -8]
+    size = b"\x16" + zigzag(old.total_uncompressed_size) + b"\x16"
+    before = size + zigzag(old.total_compressed_size) + b"\x26" + zigzag(old.data_page_offset)
+    assert end.count(before) == 1
+    end = end.replace(before, size + zigzag(len(fresh)) + b"\x26" + zigzag(len(body)))
+    return body + fresh + end + len(end).to_bytes(4, "little") + b"PAR1"
+
+
+def test_an_index_whose_pages_inflate(folder: Path) -> None:
+    """The end of the file says 50 bytes, the page 512 MiB, which it becomes; and pages that are none."""
+    columns = pq.read_table(folder / INDEX)
+    buffer = io.BytesIO()
+    texts = ["key", "group", "shard", "rgb_encoding"]
+    pq.write_table(columns, buffer, compression="gzip", use_dictionary=texts, write_statistics=False)
+    plain = buffer.getvalue()
+    place_index(folder, with_page(plain, "frames", page(512 << 20, deflated(512), 2)))
+    survives(folder, f"column frames cannot be decoded: a page takes {512 << 20} bytes decompressed, at most")
+    values = b"\2\0\0\0\4\1" + bytes(8)  # two of two are there, both 0
+    small = page(len(values), zlib.compress(values), 2)
+    for fresh, problem in [
+        (b"\x15\x00\x15", "a description does not end"),
+        (b"\x1c" * 100, "nested too deep"),
+        (b"\x15\x00" + b"\x18\xff\xff\x03" + small, "a description does not end"),
+        (b"\x19\x00", "a description does not end"),
+        (b"\x15\x00\x00", "does not say how large"),
+        (b"\x15\x00\x15\x01\x15\x01\x00", "negative size"),
+        (page(0, b"", 0) * 70_000, "more than 65536 pages"),
+    ]:
+        place_index(folder, with_page(plain, "frames", fresh))
+        survives(folder, problem)
+    place_index(folder, with_page(plain, "people", small))
+    assert pvit_data.open(folder).column("people").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd", "snappy"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_pages_are_counted_as_they_are(compression: str, version: Any) -> None:
+    """Headers as the library writes them, whose sizes the end of the file gives in all."""
+    texts = pa.array([str(i % 1000) * 9 for i in range(30_000)])
+    buffer = io.BytesIO()
+    table = pa.table({"a": texts, "b": pa.array(range(30_000)), "c": pa.array([[i] for i in range(30_000)])})
+    options: dict[str, Any] = {"data_page_version": version, "data_page_size": 20_000, "row_group_size": 10_000}
+    pq.write_table(table, buffer, compression=compression, write_page_checksum=True, **options)
+    data = buffer.getvalue()
+    told = pq.ParquetFile(io.BytesIO(data)).metadata
+    for group in range(told.num_row_groups):
+        for number in range(3):
+            chunk = told.row_group(group).column(number)
+            start = chunk.dictionary_page_offset or chunk.data_page_offset
+            size = decompressed_bytes(lambda at, n: data[at : at + n], start, chunk.total_compressed_size)
+            assert 0.95 * chunk.total_uncompressed_size < size < chunk.total_uncompressed_size
 
 
 @pytest.mark.parametrize("name", ["manifest.json", RECEIPT, "mine/receipts/source.json", "README.md", INDEX])
@@ -296,6 +374,8 @@ WRONG_RECEIPTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", WRONG_RECEIPTS)
 def test_receipts_with_wrong_values(folder: Path, kind: str) -> None:
+    """Of the older form, with rows in them."""
+    make_older(folder)
     values = json.loads((folder / RECEIPT).read_bytes())
     change = dict(WRONG_RECEIPTS[kind])
     if isinstance(change.get("rows"), dict):

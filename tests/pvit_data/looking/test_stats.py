@@ -1,13 +1,19 @@
 """Statistics against counts made by hand."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pvit_data
+from pvit_data.format.index import NUMBERS, PLACES
+from pvit_data.format.members import FIELDS, MEMBERS
 from pvit_data.looking.stats import collect, histogram, spread_rows
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Boxes, Sample
 from tests.pvit_data.samples import SPACES, H, T, W, bare_sample, full_sample
 
@@ -49,6 +55,62 @@ def test_totals(folder: Path) -> None:
     members = sum(int(pvit_data.open(folder).column(f"{m}_size").sum()) for m in stats.members)
     assert stats.bytes == members == sum(part.bytes for part in stats.parts)
     assert json.loads(json.dumps(stats.to_json(), allow_nan=False))["samples"] == 5
+
+
+class Columns:
+    """An index of random columns: rows of several sources and splits, in any order."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        texts = {"source": ["b", "a", "long-name"], "split": ["train", "val"], "group": [f"g{i}" for i in range(9)]}
+        self.columns = {name: rng.choice(np.array(values, object), rows) for name, values in texts.items()}
+        for name, dtype in NUMBERS.items():
+            self.columns[name] = rng.integers(-1, 6, rows).astype(dtype)
+        self.columns["fps"] = rng.choice(np.float32([0, 12.5, 29.97, 25]), rows)
+        for name in PLACES:
+            self.columns[name] = rng.integers(0, 2**31 if name.endswith("size") else 9, rows).astype(PLACES[name])
+        self.sources = {name: SimpleNamespace() for name in texts["source"]}
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def column(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def spaces_of(self, source: str) -> dict[str, Any]:
+        return {"action": LabelSpace("verbs", ("run", "sit"))} if source == "a" else {}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 500])
+def test_counts_are_those_of_a_loop(rows: int) -> None:
+    index = Columns(rows, rows)
+    stats = collect(index, 0)  # type: ignore[arg-type]
+    table = [dict(zip(index.columns, values, strict=True)) for values in zip(*index.columns.values(), strict=True)]
+    places = sorted({(row["source"], row["split"]) for row in table})
+    assert [(p.source, p.split) for p in stats.parts] == places
+    for part in stats.parts:
+        mine = [row for row in table if (row["source"], row["split"]) == (part.source, part.split)]
+        assert part.samples == len(mine)
+        assert part.groups == len({row["group"] for row in mine})
+        assert part.frames == sum(int(row["frames"]) for row in mine)
+        assert part.bytes == sum(int(row[f"{m}_size"]) for row in mine for m in MEMBERS)
+        assert part.fields == {f: n for f in FIELDS if (n := sum(bool(row[f"has_{f}"]) for row in mine))}
+        seconds = [int(row["frames"]) / float(row["fps"]) for row in mine if row["fps"] > 0]
+        assert part.hours == pytest.approx(sum(seconds) / 3600, rel=1e-12)
+    assert list(stats.rates.items()) == Counter(f"{row['fps']:g}" for row in table if row["fps"] > 0).most_common()
+    sizes = (f"{row['width']} x {row['height']}" for row in table if row["width"] > 0)
+    assert list(stats.sizes.items()) == Counter(sizes).most_common()
+    assert list(stats.people.items()) == Counter(str(r["people"]) for r in table if r["people"] >= 0).most_common()
+    assert sum(stats.boxes.counts) == sum(row["boxes"] >= 0 for row in table)
+    assert stats.members == {m: n for m in MEMBERS if (n := sum(int(row[f"{m}_size"]) for row in table))}
+    for a, others in stats.together.items():
+        for b, count in others.items():
+            assert count == sum(bool(row[f"has_{a}"] and row[f"has_{b}"]) for row in table)
+    for counts in stats.actions:
+        labels = [r["action"] for r in table if r["source"] == counts.source and r["has_action"] and r["action"] >= 0]
+        names = {0: "run", 1: "sit"} if counts.source == "a" else {}
+        assert counts.counts == Counter(names.get(int(label), f"class {label}") for label in labels)
 
 
 def test_scan(folder: Path) -> None:

@@ -136,6 +136,9 @@ def test_quotas_that_do_not_fit_name_the_arithmetic() -> None:
     with pytest.raises(ConfigError, match=r"quotas \(pose3d 4, depth 4\) need at least 8 auxiliary samples per batch, "
                        r"but a batch of 8 has room for 6: cap 3"):  # fmt: skip
         three(8, quotas={"pose3d": 4, "depth": 4})
+    for count in (9, 1 << 62):  # told at once, however many
+        with pytest.raises(ConfigError, match=f"quota depth={count}: a batch has 8 samples"):
+            three(8, quotas={"depth": count})
     with pytest.raises(ConfigError, match="quota boxes=1: no source of the mixture supervises 'boxes'"):
         three(8, quotas={"boxes": 1})
     with pytest.raises(UsageError, match="unknown task 'flow'"):

@@ -8,10 +8,11 @@ import pytest
 import pvit_data
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import UsageError
-from pvit_data.mixing.sources import auxiliary_tasks, find_sources, open_split, sampler_of, trained_tasks
+from pvit_data.mixing.sources import auxiliary_tasks, find_sources, sampler_of, trained_tasks
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import choose_sources
 from tests.pvit_data.memory_set import MemorySet, real, still, synthetic
+from tests.pvit_data.range_server import serve
 
 
 def written(folder: Path, sampler: str, source: str = "ssv2", samples: int = 3) -> str:
@@ -72,7 +73,8 @@ def test_tasks_of_a_source() -> None:
 
 def test_sources_are_found_once(tmp_path: Path) -> None:
     one, two = written(tmp_path / "1", ""), written(tmp_path / "2", "", "mine")
-    assert find_sources([one, two, one]) == {"ssv2": one, "mine": two}
+    found = find_sources([one, two, one])
+    assert {name: source.url for name, source in found.items()} == {"ssv2": one, "mine": two}
     with pytest.raises(UsageError, match=r"source 'ssv2' is in both '.*1' and '.*3'; give one of them"):
         find_sources([one, written(tmp_path / "3", "")])
     with pytest.raises(UsageError, match="no shards given"):
@@ -80,9 +82,25 @@ def test_sources_are_found_once(tmp_path: Path) -> None:
 
 
 def test_a_split_that_is_empty_is_none(tmp_path: Path) -> None:
-    url = written(tmp_path, "")
-    train = open_split(url, "ssv2", "train")
+    source = find_sources([written(tmp_path, "")])["ssv2"]
+    train = source.split("train")
     assert train is not None
     assert len(train) == 3
-    assert open_split(url, "ssv2", "val") is None
-    assert open_split(url, "ssv2", "train", "frames > 100") is None
+    assert source.split("val") is None
+    assert source.split("train", "frames > 100") is None
+
+
+def test_a_plan_opens_each_url_once(tmp_path: Path) -> None:
+    for source in ("ssv2", "mine", "third"):
+        written(tmp_path, "dense", source)
+    config = TrainConfig(clip=ClipConfig(downstream="ssv2", tasks={"mine": ("depth",), "third": ("depth",)}))
+    with serve(tmp_path) as server:
+        found = find_sources([server.url, server.url])
+        chosen = choose_sources(config, found)
+        assert chosen.found["ssv2"].split("val") is None
+        assert len(found["ssv2"].ds.digest_of("ssv2")) == 64
+        train = found["ssv2"].split("train")
+        assert train is not None
+        assert train.column("key").tolist() == ["ssv2-0", "ssv2-1", "ssv2-2"]
+        assert [path for path, _ in server.sent] == ["/manifest.json", "/ssv2/index/train.parquet"]
+        assert server.heads == 1

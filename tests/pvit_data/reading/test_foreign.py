@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 import tarfile
@@ -16,7 +17,8 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading import foreign_table
+from pvit_data.reading.foreign_index import index_foreign, read_classes
 from pvit_data.reading.foreign_table import NAME
 from pvit_data.validate import validate
 from pvit_model.recipes.loading import load_recipe
@@ -333,6 +335,66 @@ def test_wrong_classes(text: str, message: str, tmp_path: Path, capsys: pytest.C
     assert main(["index", str(tmp_path), "--classes", str(tmp_path / "c.txt")]) == 2
     assert message in capsys.readouterr().err
     assert main(["index", str(tmp_path), "--classes", str(tmp_path / "none.txt")]) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "sparse"])
+def test_classes_are_a_small_regular_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zeros":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 6 << 30)
+    with pytest.raises(
+        UsageError, match=r"--classes .*: cannot be read .*(not a regular file|more than 16777216 bytes)"
+    ):
+        read_classes(path)
+
+
+@pytest.mark.parametrize(
+    "size", [b"\xff" * 12, b"\xff" * 11 + b"\0", b"\x80" + b"\x7f" * 11, b"\x80\0\0\0\x7f" + b"\xff" * 7]
+)
+def test_a_file_that_no_disk_holds_damages_its_tar_alone(size: bytes, tmp_path: Path) -> None:
+    """Negative and huge sizes, in base 256."""
+    tar(tmp_path / "train-0.tar", {"a.txt": b"1"})
+    tar(tmp_path / "train-1.tar", {"b.txt": b"1"})
+    data = bytearray((tmp_path / "train-1.tar").read_bytes())
+    data[124:136] = size
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    (tmp_path / "train-1.tar").write_bytes(data)
+    summary = index_foreign(tmp_path)
+    assert summary.samples == 1
+    assert list(summary.damaged) == ["train-1.tar"]
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_an_index_of_more_than_one_part(distinct: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its texts come as numbers into a dictionary of each part, or plainly where they are too many for one."""
+    monkeypatch.setattr(foreign_table, "ROW_GROUP", 2000 if distinct else 70)
+    files = {f"{i:05d}.{'z' * 400 + str(i) if distinct else 'txt'}": b"" for i in range(4500 if distinct else 200)}
+    tar(tmp_path / "train-0.tar", files)
+    index_foreign(tmp_path)
+    dataset = pvit_data.open(tmp_path)
+    assert len(dataset) == len(files)
+    for row in (0, 69, 70, len(files) - 1):
+        assert f"{row:05d}.{next(iter(dataset.members(row)))}" == list(files)[row]
+    assert dataset.column("key").tolist() == [name[:5] for name in files]
+    assert not validate(tmp_path).of_kind("foreign-index")
+
+
+def test_tars_without_members(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tar(tmp_path / "train-0.tar", {})
+    index_foreign(tmp_path)
+    dataset = pvit_data.open(tmp_path)
+    assert len(dataset) == len(dataset.column("key")) == len(dataset.column("frames")) == 0
+    with pytest.raises(UsageError, match="no column 'colour'"):
+        dataset.column("colour")
+    for command in ("stats", "show", "gallery"):
+        main([command, str(tmp_path)])
+        assert "unexpected" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cls", [b"2", b"jump", b"-1", b""])

@@ -1,10 +1,15 @@
 """`Boxes.keep`: partners and multi-labels follow their rows, or go with them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import pvit_data
+from pvit_data import ShardWriter
 from pvit_data.errors import FormatError
 from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.validate import validate
 
 
 def random_table(rng: np.random.Generator, count: int) -> Boxes:
@@ -15,6 +20,7 @@ def random_table(rng: np.random.Generator, count: int) -> Boxes:
         frame=rng.integers(0, 5, count),
         track=np.arange(count),
         partner=rng.integers(-1, count, count) if count else np.zeros(0),
+        score=np.arange(count) / 64,
         labels=np.stack([rng.integers(0, max(count, 1), num_labels), rng.integers(0, 9, num_labels)], 1),
     )
 
@@ -28,6 +34,7 @@ def test_rows_keep_what_belongs_to_them(seed: int) -> None:
     for chosen, order in ((mask, np.flatnonzero(mask)), (rows, rows)):
         kept = table.keep(chosen)
         assert kept.track.tolist() == order.tolist()
+        assert kept.score.tolist() == (order / 64).tolist()
         np.testing.assert_array_equal(kept.xyxy, table.xyxy[order])
         np.testing.assert_array_equal(kept.frame, table.frame[order])
         partners = [int(kept.track[p]) if p >= 0 else -1 for p in kept.partner]
@@ -60,3 +67,26 @@ def test_rows_belong_to_their_frames() -> None:
     boxes = Boxes(np.zeros((3, 4), np.float32), frame=np.array([0, 2, 2]))
     sample = Sample(key="a", num_frames=4, height=8, width=8, boxes=boxes)
     assert sample.frames_of("boxes").tolist() == [0, 2, 2]
+
+
+def test_scores_are_stored_where_one_is_known(tmp_path: Path) -> None:
+    corners = [[0, 0, 0.5, 0.5], [0.5, 0, 1, 1]]
+    tables = {"found": Boxes(corners, score=[0.25, -1]), "drawn": Boxes(corners), "none": Boxes(np.zeros((0, 4)))}
+    with ShardWriter(tmp_path, "s") as writer:
+        for key, table in tables.items():
+            writer.write(Sample(key=key, num_frames=2, boxes=table))
+    dataset = pvit_data.open(tmp_path)
+    for place, key in enumerate(dataset.column("key")):
+        boxes = dataset[place].boxes
+        assert boxes is not None
+        assert boxes.score.dtype == np.float32
+        assert boxes.score.tolist() == tables[key].score.tolist()
+        assert ("boxes_score.npy" in dataset.members(place)) == (key == "found")
+    assert validate(tmp_path).problems == []
+
+
+def test_scores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"boxes.score has shape \(2,\), expected \(1,\)"):
+        Boxes([[0, 0, 1, 1]], score=[0.5, 0.5])
+    with pytest.raises(FormatError, match="not finite"), ShardWriter(tmp_path, "s") as writer:
+        writer.write(Sample(key="a", num_frames=1, boxes=Boxes([[0, 0, 1, 1]], score=[np.nan])))

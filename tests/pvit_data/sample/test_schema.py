@@ -237,6 +237,7 @@ def test_skipped_samples_are_listed_in_the_receipt(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {
         "train-00003.tar",
         "train-00003.json",
+        "train-00003.parquet",
         "source.json",
     }
 

@@ -45,6 +45,17 @@ def test_a_folder_with_other_things_is_refused_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "empty" / MARKER).is_file()
 
 
+@pytest.mark.parametrize("name", ["0", "0001", "frame.jpg"])
+def test_folders_called_like_those_of_a_cache_are_none(tmp_path: Path, name: str) -> None:
+    """Stores that name folders by a hash of what is inside are common."""
+    for folder in ("0123456789abcdef" * 2, "f" * 32):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        (tmp_path / "data" / folder / name).write_bytes(b"data" * 1000)
+    with pytest.raises(UsageError, match="holds other files than a cache"):
+        small(tmp_path / "data")
+    assert not (tmp_path / "data" / MARKER).exists()
+
+
 def test_trimming_removes_blocks_and_nothing_else(tmp_path: Path) -> None:
     cache = small(tmp_path / "cache")
     fill(cache, 1)

@@ -238,3 +238,33 @@ for row in (1, 2):
     (last,) = finish(process)
     assert last.startswith(f"StorageError hf://datasets/{REPO}/{SHARD}: the server answers 500 (commit ")
     assert len(hub.failures) == 5
+
+
+def test_batches_are_fetched_side_by_side(hub: Hub, tmp_path: Path) -> None:
+    """Among threads, too, the address of a file is asked for once, and again when it has expired."""
+    hub.push(files(tmp_path / "d", range(16)))
+    process = start(
+        hub,
+        f"""
+dataset = pvit_data.open("hf://datasets/{REPO}")
+dataset.column("json_offset")
+say("ready")
+for workers in (0, 2):
+    wait()
+    clip = pvit_data.ClipConfig(num_frames=2, size=(16, 16))
+    say(*[key for batch in pvit_data.eval_loader(dataset, clip, 16, workers=workers) for key in batch.keys])
+""",
+        tmp_path,
+    )
+    truth = " ".join(f"mine-{seed:04d}" for seed in range(16))
+    assert line(process) == "ready"
+    for signature in (0, 1):
+        hub.asked.clear()
+        hub.most, hub.wait, hub.signature = 0, 0.1, signature
+        go_on(process)
+        assert line(process) == truth
+        assert hub.most > 3  # one after the other it is 1
+        assert hub.count("/resolve/") == 1
+        assert hub.count("GET /store/") <= 16 + 16 * signature  # once more where the address had expired
+    assert finish(process) == []
+    assert hub.leaks == []

@@ -162,3 +162,16 @@ def test_a_dataset_with_pipes_and_links_is_named(tmp_path: Path, name: str, kind
     if name != "README.md" and (name, kind) != ("manifest.json", "pipe"):  # no file: shards are read one by one
         with pytest.raises(PvitError):
             list(pvit_data.open(out, split="train"))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:se cret@host/x", "https://me:se\tcret@host", "s3://me:a b@c/d", "s3://a \nb"]
+)
+def test_blanks_in_an_address_are_refused_without_telling_it(url: str) -> None:
+    with pytest.raises(UsageError, match=r"^the address has a blank in its host, user or password: write it as %20$"):
+        Storage(url)
+
+
+def test_blanks_in_paths_are_nothing_special() -> None:
+    for url in ("s3://bucket/my data", "my data", "file:///my data"):
+        Storage(url)

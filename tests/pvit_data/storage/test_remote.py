@@ -5,6 +5,7 @@ import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,3 +122,24 @@ def test_an_unwritable_cache_costs_speed_only(server: Traffic, folder: Path, tmp
     assert (
         Storage(server.url, tmp_path / "cache").read_range("big.bin", 9, 9) == (folder / "big.bin").read_bytes()[9:18]
     )
+
+
+def test_a_store_with_few_connections_of_its_own_gets_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And keeps what the user's settings say."""
+    from fsspec import config, core
+
+    asked: list[dict[str, Any]] = []
+
+    def opened(url: str, **options: Any) -> tuple[Any, str]:
+        asked.append(options)
+        return core.url_to_fs("memory://a")[0], "bucket"
+
+    real = core.url_to_fs
+    monkeypatch.setattr(core, "url_to_fs", lambda url, **o: real(url) if url == "memory://a" else opened(url, **o))
+    assert not Storage("s3://bucket/data").exists("a")
+    monkeypatch.setitem(config.conf, "s3", {"config_kwargs": {"max_pool_connections": 7, "retries": 1}})
+    assert not Storage("s3://bucket/data").exists("a")
+    assert not Storage("memory://bucket/data").exists("a")
+    assert [options.get("config_kwargs") for options in asked] == [
+        {"max_pool_connections": 100}, {"max_pool_connections": 7, "retries": 1}, None,
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """R9 for URLs: servers that falter, files that vanish or are replaced while they are read, over real connections."""
 
 import itertools
+import multiprocessing
 import os
 import pickle
 import random
@@ -184,6 +185,24 @@ def test_a_file_of_the_same_size_and_another_date_is_another_version(
         path.write_bytes(content)
         os.utime(path, (1e9 + 60 * number,) * 2)
         assert Storage(server.url, tmp_path / "cache" if cached else None).read_range("notes.bin", 0, 3) == content
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads
+def test_a_forked_process_reads_and_leaves_the_connections_of_its_parent_alone(server: Traffic, folder: Path) -> None:
+    truth = pvit_data.open(folder)
+    dataset = pvit_data.open(server.url)
+    assert same(dataset[0], truth[0])  # the parent has a connection now
+
+    def child() -> None:
+        os._exit(0 if all(same(dataset[i], truth[i]) for i in range(3)) else 1)
+
+    for _ in range(2):
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        assert same(dataset[1], truth[1])
+        process.join(20)
+        assert process.exitcode == 0
+        assert same(dataset[2], truth[2])
 
 
 @pytest.mark.torture

@@ -16,7 +16,7 @@ import yaml
 
 import pvit_data
 from pvit_data.errors import FormatError, StorageError, UsageError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, write_index
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, encode_table, table_of
 from pvit_data.format.manifest import SourceSpec, read_manifest
 from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.reading.where import evaluate
@@ -75,7 +75,7 @@ def test_full_disk_leaves_finished_shards_and_nothing_else(tmp_path: Path, small
     with pytest.raises(StorageError, match=r"mine/train-00001\.tar: "):
         write_shard(tmp_path, source, "train", 1, [full_sample(1), full_sample(2)])
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
-        "source.json", "train-00000.json", "train-00000.tar",
+        "source.json", "train-00000.json", "train-00000.parquet", "train-00000.tar",
     ]  # fmt: skip
     assert finish.write_manifest(tmp_path).sources["mine"].splits["train"].samples == 1
 
@@ -175,7 +175,7 @@ def test_large_index_opens_fast(tmp_path: Path) -> None:
         high = 1 if name in PLACES and not member.startswith(("json", "rgb", "depth", "normal", "segm")) else 1 << 20
         columns[name] = (rng.integers(0, high, rows) - (high == 1)).astype(dtype)  # type: ignore[assignment]
     path = tmp_path / "train.parquet"
-    path.write_bytes(write_index(columns))
+    path.write_bytes(encode_table(table_of(columns)))
     del columns
     before, start = _resident(), time.process_time()
     index = Index(path, "train.parquet")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -185,6 +186,27 @@ def test_redirects_lead_nobody_into_his_own_network(tmp_path: Path, name: str) -
     with serve(tmp_path) as inner, answering(sending(inner.url.replace("127.0.0.1", name))) as first:
         assert Storage(first).read_range("big.bin", 0, 10) == bytes(10)  # the first address is inside itself
         assert commit(first)._fetch(f"{first}/a", {"Range": "bytes=0-9"}, 10, frozenset()) == bytes(10)
+
+
+@pytest.mark.usefixtures("world")
+def test_a_name_with_an_address_inside_is_outside_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner chooses what it leads to: one of two addresses must not open the way to the others."""
+    ask = socket.getaddrinfo
+
+    def two(host: str, *rest: Any, **options: Any) -> Any:
+        if host != "both.example":
+            return ask(host, *rest, **options)
+        return [*ask("127.0.0.1", *rest, **options), *ask("127.0.0.2", *rest, **options)]
+
+    monkeypatch.setattr("socket.getaddrinfo", two)
+    assert web.is_inside("both.example")
+    assert not web.is_inside("both.example", wholly=True)
+    assert web.is_inside("localhost", wholly=True)
+    (tmp_path / "big.bin").write_bytes(bytes(100))
+    with serve(tmp_path) as inner, answering(sending(inner.url), "127.0.0.2") as outer:
+        with pytest.raises(StorageError, match="an address of your own network"):
+            Storage(outer.replace("127.0.0.2", "both.example")).read_range("big.bin", 0, 10)
+        assert inner.sent == []
 
 
 def commit(endpoint: str) -> HubCommit:

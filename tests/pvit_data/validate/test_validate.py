@@ -1,5 +1,6 @@
 """Validation finds every kind of damage, by the file and the sample that it hits, and nothing in a sound dataset."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -21,15 +22,19 @@ from pvit_data.format.record import write_record
 from pvit_data.format.tar import END, write_member
 from pvit_data.sample.sample import Boxes
 from pvit_data.storage.storage import Storage
-from pvit_data.validate import KINDS, Problem, run, validate
-from pvit_data.validate.run import run_workers, tasks_of
+from pvit_data.validate import KINDS, Problem, units, validate
+from pvit_data.validate.choice import WHOLE
+from pvit_data.validate.run import check_units
 from pvit_data.validate.survey import survey
+from pvit_data.validate.units import ShardUnit
 from pvit_data.writing.encode import encode_sample
 from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile, encoding_of, write_shard
+from tests.pvit_data.older import make_older
 from tests.pvit_data.samples import SPACES, H, W, bare_sample, full_sample
 
 SHARD, INDEX, RECEIPT = "mine/train-00000.tar", "mine/index/train.parquet", "mine/receipts/train-00000.json"
+ROWS = "mine/receipts/rows/train-00000.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,17 @@ def rewrite_index(out: Path, change: Callable[[dict[str, list[Any]]], None]) -> 
     pq.write_table(type(table).from_pydict(columns, schema=table.schema), out / INDEX)
 
 
+def rewrite_rows(out: Path, change: Callable[[dict[str, list[Any]]], None]) -> None:
+    """With a receipt that says so."""
+    table = pq.read_table(out / ROWS)
+    columns = table.to_pydict()
+    change(columns)
+    pq.write_table(type(table).from_pydict(columns, schema=table.schema), out / ROWS)
+    data = (out / ROWS).read_bytes()
+    told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edit_json(out / RECEIPT, lambda r: r["rows"].update(told))
+
+
 def flip(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 8
@@ -118,13 +134,26 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], set[tuple[str, str, str]]]] = {
         lambda d: (d / RECEIPT).write_text("[]"),
         {("receipt-damaged", RECEIPT, ""), ("receipt-missing", RECEIPT, "")},
     ),
-    "receipt with a wrong type": (
-        lambda d: edit_json(d / RECEIPT, lambda r: r["rows"]["frames"].__setitem__(0, "6")),
+    "older receipt with a wrong type": (
+        lambda d: make_older(d) or edit_json(d / RECEIPT, lambda r: r["rows"]["frames"].__setitem__(0, "6")),
         {("receipt-damaged", RECEIPT, ""), ("receipt-missing", RECEIPT, "")},
     ),
-    "receipt that lies about a sample": (
-        lambda d: edit_json(d / RECEIPT, lambda r: r["rows"]["action"].__setitem__(1, 7)),
+    "older receipt that lies about a sample": (
+        lambda d: make_older(d) or edit_json(d / RECEIPT, lambda r: r["rows"]["action"].__setitem__(1, 7)),
         {("receipt-differs", RECEIPT, "mine-0001")},
+    ),
+    "rows of a receipt gone": (lambda d: (d / ROWS).unlink(), {("receipt-damaged", RECEIPT, "")}),
+    "rows of a receipt cut": (
+        lambda d: (d / ROWS).write_bytes((d / ROWS).read_bytes()[:-9]),
+        {("receipt-damaged", RECEIPT, "")},
+    ),
+    "rows that lie about a sample": (
+        lambda d: rewrite_rows(d, lambda c: c["action"].__setitem__(1, 7)),
+        {("receipt-differs", RECEIPT, "mine-0001")},
+    ),
+    "rows of another shard": (
+        lambda d: rewrite_rows(d, lambda c: c["shard"].__setitem__(0, "train-00001.tar")),
+        {("receipt-damaged", RECEIPT, "")},
     ),
     "receipt that lies about its shard": (
         lambda d: edit_json(d / RECEIPT, lambda r: r.update(sha256="0" * 64)),
@@ -393,7 +422,7 @@ def test_a_split_whose_samples_all_failed_is_sound(tmp_path: Path) -> None:
 
 
 def test_workers_find_the_same(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "CHUNK", 1)
+    monkeypatch.setattr(units, "CHUNK", 1)
     flip(copy / SHARD, offset_of(copy, "depth", 1) + 2000)
     assert found(copy, workers=2) == found(copy)
 
@@ -406,8 +435,7 @@ def test_a_sample_that_kills_its_worker_is_named(copy: Path, monkeypatch: pytest
     flip(copy / SHARD, offset_of(copy, "depth", 0) + 2000)
     storage = DeadlyStorage(copy, offset)
     shard = [facts for facts in survey(Storage(copy)).shards if facts.name == SHARD]
-    results = run_workers(tasks_of(storage, shard, deep=False), 1)
-    problems = [problem for _, found in results for problem in found]
+    problems = check_units([ShardUnit(storage, facts, WHOLE, False) for facts in shard], 2).problems
     assert Problem("crash", SHARD, "mine-0001", "the process that checked it died") in problems
     assert {p.key for p in problems if p.kind == "member-damaged"} == {"mine-0000"}
 

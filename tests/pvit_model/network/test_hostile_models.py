@@ -101,10 +101,40 @@ def test_the_message_names_the_tensor_and_both_shapes(model: Path) -> None:
         load_model(str(model))
 
 
+def claim_in_both(folder: Path, classes: int = 20_000_000) -> None:
+    """Configuration and header agree on 10 GB, of which the file holds some kilobytes."""
+    change(folder / "config.json", num_classes=classes)
+    change(folder / "inference.json", action=None)
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8:begin])
+    for name in ("head.weight", "head.bias"):
+        tensors[name]["shape"][0] = classes
+    text = json.dumps(tensors).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[begin:])
+
+
+def test_a_header_is_compared_with_the_file(model: Path) -> None:
+    claim_in_both(model, 4)
+    with pytest.raises(FormatError, match=r"model\.safetensors: cannot be read \(.*; save or download it again"):
+        load_model(str(model))
+    with pytest.raises(FormatError, match=r"model\.safetensors: cannot be read"):
+        shapes_in(model / "model.safetensors")
+
+
+@pytest.mark.parametrize("where", ["~nobody-of-this-name/run", "~nobody-of-this-name", "a\0b", "a" * 5000])
+def test_places_where_no_model_can_be(where: str) -> None:
+    with pytest.raises(PvitError, match=r"no model in|no folder"):
+        load_model(where)
+
+
 def test_a_claim_costs_no_memory(model: Path, tmp_path: Path) -> None:
-    folders = [shutil.copytree(model, tmp_path / name) for name in CLAIMS]
+    folders = [shutil.copytree(model, tmp_path / name) for name in (*CLAIMS, "both")]
+    claim_in_both(folders.pop())
     for folder in folders:
         change(folder / "config.json", **CLAIMS[folder.name])
+    folders.append(tmp_path / "both")
     refused_within_bounds(folders)
 
 

@@ -107,8 +107,14 @@ def test_only_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     for step in range(1, 7):
         save(tmp_path, step, model, optimizer)
     (tmp_path / ".step-00000009.1.tmp").mkdir()
+    for name in ("step-best.old", ".step-mine.tmp", "step-00000001.old"):
+        (tmp_path / name).mkdir()
     checkpoint.prune(tmp_path, keep_last=2, best=3)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000003", "step-00000005", "step-00000006"]
+    assert (tmp_path / "step-best.old").is_dir()
+    assert (tmp_path / ".step-mine.tmp").is_dir()
+    assert not (tmp_path / "step-00000001.old").exists()
+    kept = sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("step-0"))
+    assert kept == ["step-00000003", "step-00000005", "step-00000006"]
 
 
 def test_another_network_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import UsageError
+from pvit_data.mixing.sources import find_sources
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.log import read_log
@@ -36,7 +37,7 @@ def test_box_classes_travel(run_folder: Path, turned: list[str]) -> None:
     """No task of ours predicts them, but who reads them gets the network's numbers."""
     _, inference = load_model(str(run_folder))
     assert inference.further_spaces == {"boxes": {"held": LabelSpace("held", ("tool", "hand"))}}
-    found = match(inference, turned[1], "people", "val", asked=True, allow_other=False).open("val")
+    found = match(inference, find_sources(turned)["people"], "val", asked=True, allow_other=False).open("val")
     assert found is not None
     boxes = found[0].boxes
     assert boxes is not None

@@ -1,6 +1,7 @@
 """Predictions on any video: what is written, how the clip is made, and clear errors for what is no video."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -184,3 +185,12 @@ def test_what_is_no_model(tmp_path: Path, run_folder: Path) -> None:
     with pytest.raises(FormatError, match="expected a folder written by `pvit train`"):
         Inference.load(tmp_path / "none")
     assert Inference.load(run_folder / "model").targets_of("scenes") == ("depth", "normal", "segm/things")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "folder"])
+def test_only_regular_files_are_videos(kind: str, tmp_path: Path) -> None:
+    """The others would be waited for, or fill the memory."""
+    path = tmp_path / "a.mp4"
+    {"pipe": lambda: os.mkfifo(path), "zeros": lambda: path.symlink_to("/dev/zero"), "folder": path.mkdir}[kind]()
+    with pytest.raises(SourceError, match=r"a\.mp4: (not a regular file|Is a directory); expected a video file"):
+        read_video(str(path))

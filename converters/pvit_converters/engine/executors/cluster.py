@@ -6,12 +6,14 @@ Scheduler, workers and this client prove to each other that they hold a certific
 from __future__ import annotations
 
 import ssl
+import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from pvit_converters.engine.executors.deaths import Deaths
@@ -20,6 +22,7 @@ from pvit_converters.engine.task import Outcome, Task, Tick, run_task
 from pvit_data.errors import PvitError, UsageError
 from pvit_data.words import plain_url
 
+LOOK = 1.0  # seconds between looks at the cluster's size, and between a worker's news
 _KILLED = {"KilledWorker", "CancelledError", "FutureCancelledError"}
 
 
@@ -67,9 +70,9 @@ def on_cluster(scheduler: Scheduler) -> Executor:
         UsageError: (on execution) if Dask is not installed, certificates are missing or refused, or nobody answers.
     """
 
-    def execute(tasks: Sequence[Task], tick: Tick) -> Generator[Result]:
+    def execute(tasks: Iterable[Task], tick: Tick) -> Generator[Result]:
         with _client(scheduler) as client:
-            yield from _Rounds(client, list(tasks), tick).results()
+            yield from _Rounds(client, tasks, tick).results()
 
     return execute
 
@@ -119,70 +122,107 @@ def _security(distributed: Any, scheduler: Scheduler) -> Any:
 
 
 class _Rounds:
-    """Keeps the cluster in work and decides what a worker's death means."""
+    """Keeps the cluster in work, whatever its size is at the moment, and decides what a worker's death means."""
 
-    def __init__(self, client: Any, tasks: list[Task], tick: Tick) -> None:
+    def __init__(self, client: Any, tasks: Iterable[Task], tick: Tick) -> None:
         self.client = client
         self.tick = tick
-        self.waiting = tasks[::-1]
+        self.tasks = iter(tasks)
+        self.again: list[Task] = []
         self.running: dict[Any, Task] = {}
+        self.ended: SimpleQueue[Any] = SimpleQueue()
         self.in_work: dict[str, str] = {}
         self.deaths = Deaths()
         self.topic = f"pvit-{uuid.uuid4().hex}"
+        self._window = 0
+        self._looked = -LOOK
 
     def results(self) -> Iterator[Result]:
         """Each task with its end."""
         self.client.subscribe_topic(self.topic, self._heard)
-        completed = _distributed().as_completed([])
-        self._fill(completed)
+        self._fill()
         while self.running:
-            future = next(completed)
-            task = self.running.pop(future)
-            result = self._result(future, task)
-            if result is not None:
-                yield task, result
-            self._fill(completed)
+            with suppress(Empty):
+                future = self.ended.get(timeout=LOOK)
+                task = self.running.pop(future)
+                result = self._result(future, task)
+                if result is not None:
+                    yield task, result
+            self._fill()
 
-    def _heard(self, event: tuple[float, tuple[str, str | int]]) -> None:
+    def _heard(self, event: tuple[float, tuple[str, str, int]]) -> None:
         """In Dask's thread: a worker begins a sample, or has finished some."""
-        shard, news = event[1]
-        if isinstance(news, str):
-            self.in_work[shard] = news
-        else:
-            self.tick(news)
+        shard, key, number = event[1]
+        if key:
+            self.in_work[shard] = key
+        self.tick(number)
 
-    def _fill(self, completed: Any) -> None:
-        window = 2 * max(1, sum(self.client.nthreads().values()))
-        while self.waiting and len(self.running) < window:
-            task = self.waiting.pop()
+    def _fill(self) -> None:
+        if time.monotonic() - self._looked >= LOOK:
+            self._window = 2 * max(1, sum(self.client.nthreads().values()))
+            self._looked = time.monotonic()
+        while len(self.running) < self._window:
+            task = self.again.pop() if self.again else next(self.tasks, None)
+            if task is None:
+                return
             future = self.client.submit(_on_worker, task, self.topic, pure=False)
             self.running[future] = task
-            completed.add(future)
+            future.add_done_callback(self.ended.put)
 
     def _result(self, future: Any, task: Task) -> Outcome | PvitError | None:
-        """The outcome, or None if the task was put back because its worker died."""
+        """The outcome, or None if the task is to be done again because its worker died."""
         error = future.exception()
+        key = self.in_work.pop(task.shard.name, "")
         if error is None:
             outcome: Outcome | PvitError = future.result()
             return outcome
         if type(error).__name__ not in _KILLED:
             raise error
-        after = self.deaths.after(task, self.in_work.pop(task.shard.name, ""))
+        # The first time the sample in work is known to a second only: it is nobody's fault, and the next time exact.
+        after = self.deaths.after(task, key if task.is_watched else "")
         if isinstance(after, PvitError):
             return after
-        self.waiting.append(after)
+        self.again.append(replace(after, is_watched=True))
         return None
 
 
 def _on_worker(task: Task, topic: str) -> Outcome | PvitError:
-    distributed = _distributed()
-    worker = distributed.get_worker()
-
-    def begin(key: str) -> None:  # the scheduler has it before the sample can kill
-        news = (task.shard.name, key)
-        distributed.sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=news)
-
+    news = _News(task, topic)
     try:
-        return run_task(task, lambda n: worker.log_event(topic, (task.shard.name, n)), begin)
+        return run_task(task, news.tick, news.begin)
     except PvitError as error:
         return error
+    finally:
+        news.tell("")
+
+
+class _News:
+    """What a worker tells of a task: once a second, so that the scheduler of a large cluster has time for its work.
+
+    Of a task whose worker died before each sample counts, and the scheduler has it before the sample can kill.
+    """
+
+    def __init__(self, task: Task, topic: str) -> None:
+        self._task, self._topic = task, topic
+        self._told = -LOOK
+        self._finished = 0
+
+    def tick(self, number: int) -> None:
+        """Some samples are finished."""
+        self._finished += number
+
+    def begin(self, key: str) -> None:
+        """A sample begins."""
+        if self._task.is_watched or time.monotonic() - self._told >= LOOK:
+            self.tell(key)
+
+    def tell(self, key: str) -> None:
+        """Tells what is new, and returns when the scheduler has it."""
+        self._send(key)
+        self._told, self._finished = time.monotonic(), 0
+
+    def _send(self, key: str) -> None:
+        distributed = _distributed()
+        worker = distributed.get_worker()
+        news = (self._task.shard.name, key, self._finished)
+        distributed.sync(worker.loop, worker.scheduler.log_event, topic=self._topic, msg=news)

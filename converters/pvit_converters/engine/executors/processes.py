@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any
@@ -38,10 +39,10 @@ def on_processes(number: int) -> Executor:
         []
     """
 
-    def execute(tasks: Sequence[Task], tick: Tick) -> Generator[Result]:
-        pool = _Pool(tasks, tick)
+    def execute(tasks: Iterable[Task], tick: Tick) -> Generator[Result]:
+        pool = _Pool(number, tasks, tick)
         try:
-            yield from pool.results(number)
+            yield from pool.results()
         finally:
             pool.stop()
 
@@ -108,28 +109,36 @@ class _Worker:
 class _Pool:
     """The workers, and the tasks that wait for one."""
 
-    def __init__(self, tasks: Sequence[Task], tick: Tick) -> None:
-        self.waiting = deque(tasks)
+    def __init__(self, number: int, tasks: Iterable[Task], tick: Tick) -> None:
+        self.number = number
+        self.tasks = iter(tasks)
+        self.waiting: deque[Task] = deque()
         self.tick = tick
         self.workers: list[_Worker] = []
         self.deaths = Deaths()
         self.failed_starts = 0
 
-    def results(self, number: int) -> Iterator[Result]:
+    def results(self) -> Iterator[Result]:
         """Each task with its end."""
-        left = len(self.waiting)
-        while left:
-            while len(self.workers) < min(number, left):
+        looked = time.monotonic()
+        while left := self._left():
+            while len(self.workers) < min(self.number, left):
                 with signals_held():
                     self.workers.append(_Worker())
             for worker in self.workers:
                 if worker.is_idle and self.waiting:
                     worker.give(self.waiting.popleft())
-            wait([worker.words for worker in self.workers], timeout=POLL)
+            heard = set(wait([worker.words for worker in self.workers], timeout=POLL))
+            is_due = time.monotonic() - looked >= POLL
+            looked = time.monotonic() if is_due else looked
             for worker in list(self.workers):
-                for result in self._news(worker):
-                    left -= 1
-                    yield result
+                if is_due or worker.words in heard:
+                    yield from self._news(worker)
+
+    def _left(self) -> int:
+        """Tasks in work, and those that wait, of which as many are kept ready as there may be workers."""
+        self.waiting.extend(islice(self.tasks, max(0, self.number - len(self.waiting))))
+        return len(self.waiting) + sum(worker.task is not None for worker in self.workers)
 
     def _news(self, worker: _Worker) -> Iterator[Result]:
         try:

@@ -1,0 +1,229 @@
+"""Rows of samples in Arrow's form: those of one shard, and an index that is written while they come.
+
+Rows have the columns of the index (`pvit_data.format.index`); those of members that no sample has are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pvit_data.errors import CorruptShardError
+from pvit_data.format.index import (
+    BOUNDS,
+    COLUMNS,
+    NUMBERS,
+    PLACES,
+    ROW_BYTES,
+    ROW_GROUP,
+    TEXT,
+    absent,
+    arrow_type,
+    names_of,
+    parquet_writer,
+    table_of,
+)
+from pvit_data.format.members import FIELDS, MEMBERS
+from pvit_data.format.parquet import ParquetTable
+from pvit_data.sample.sample import is_later
+
+MAX_ROWS_BYTES = 1 << 28
+"""Of the rows of a shard, decompressed: 2,600 bytes a row at `pvit_data.format.receipts.MAX_SHARD_SAMPLES`."""
+FLUSH = 1024  # rows that are kept as Python objects
+
+
+def members_of(table: Any) -> list[str]:
+    """Members that a sample of a table has."""
+    names = set(table.column_names)
+    return [member for member in MEMBERS if f"{member}_offset" in names]
+
+
+class Rows:
+    """Rows that come one by one, most of them in Arrow's form, which is far smaller than dictionaries."""
+
+    def __init__(self) -> None:
+        self._tables: list[Any] = []
+        self._fresh: list[dict[str, Any]] = []
+        self._old = 0
+
+    def __len__(self) -> int:
+        return self._old + len(self._fresh)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Appends a row, as `pvit_data.format.index.index_row` makes it."""
+        self._fresh.append(row)
+        if len(self._fresh) == FLUSH:
+            self._flush()
+
+    def table(self) -> Any:
+        """All rows."""
+        if self._fresh or not self._tables:
+            self._flush()
+        members = {member for table in self._tables for member in members_of(table)}
+        return joined([with_members(table, members) for table in self._tables])
+
+    def _flush(self) -> None:
+        columns = {name: [row[name] for row in self._fresh] for name in COLUMNS}
+        self._tables.append(table_of(columns))
+        self._old += len(self._fresh)
+        self._fresh = []
+
+
+def with_members(table: Any, members: Iterable[str]) -> Any:
+    """A table that says of these members, too, that no sample has them."""
+    return completed(table, names_of(members))
+
+
+def completed(table: Any, names: list[str]) -> Any:
+    """A table with these columns; those that it lacks say that there is nothing (`index.absent`)."""
+    import pyarrow as pa
+
+    if names == table.column_names:
+        return table
+    there = set(table.column_names)
+    arrays = [table[name] if name in there else nothing(name, len(table)) for name in names]
+    return pa.table(arrays, names)
+
+
+def nothing(name: str, rows: int) -> Any:
+    """A column of rows that lack it."""
+    import pyarrow as pa
+
+    return pa.array(np.full(rows, absent(name), (NUMBERS | PLACES)[name]), arrow_type(name))
+
+
+def joined(tables: list[Any]) -> Any:
+    """Tables of the same columns below each other, each column in one piece."""
+    import pyarrow as pa
+
+    return pa.concat_tables(tables).combine_chunks()
+
+
+class _Out:
+    """What pyarrow writes to: a file of a `Storage`."""
+
+    closed = False
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.is_wanted = True
+
+    def write(self, data: Any) -> int:
+        if self.is_wanted:
+            self._writer.write(bytes(data))
+        return len(data)
+
+    def tell(self) -> int:
+        return int(self._writer.size)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class IndexWriter:
+    """An index that is written while its rows come; the file has the same bytes however they come.
+
+    Attributes:
+        writer: the file.
+        totals: of the rows: `samples`, `frames`, and how many carry each field.
+        members: those that samples have, each with what the pictures of samples are stored in.
+
+    Args:
+        writer: the file (see `Storage.create`).
+        members: those that any of its samples has.
+    """
+
+    def __init__(self, writer: Any, members: Iterable[str]) -> None:
+        import pyarrow as pa
+
+        self.writer = writer
+        self.totals: Counter[str] = Counter()
+        self.members: set[tuple[str, str]] = set()
+        self._names = names_of(members)
+        schema = pa.schema([(name, arrow_type(name)) for name in self._names])
+        self._out = _Out(writer)
+        self._file = parquet_writer(self._out, schema)
+        self._waiting = [schema.empty_table()]
+        self._rows = 0
+
+    def add(self, table: Any) -> None:
+        """Appends rows."""
+        self._waiting.append(completed(table, self._names))
+        self._rows += len(table)
+        if self._rows >= ROW_GROUP:
+            whole = self._rows - self._rows % ROW_GROUP
+            table = joined(self._waiting)
+            self._write(table[:whole])
+            self._waiting = [table[whole:]]
+            self._rows -= whole
+
+    def __enter__(self) -> IndexWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Ends the file, or forgets it after an exception."""
+        self._out.is_wanted = kind is None
+        if self._rows and kind is None:
+            self._write(joined(self._waiting))
+        self._file.close()
+
+    def _write(self, table: Any) -> None:
+        import pyarrow.compute as pc
+
+        self._file.write_table(table, ROW_GROUP)
+        self.totals["samples"] += len(table)
+        for total, name in {"frames": "frames", **{f: f"has_{f}" for f in FIELDS}}.items():
+            self.totals[total] += pc.sum(table[name], min_count=0).as_py()
+        kinds = table["rgb_encoding"].unique().to_pylist()
+        self.members |= {(member, kind) for member in members_of(table) for kind in kinds}
+
+
+def read_rows(data: bytes, where: str, expected: int) -> Any:
+    """The rows of a shard, with all columns but those of members that no sample has.
+
+    Args:
+        data: a Parquet file that nobody vouches for.
+        where: its name, for messages.
+        expected: number of rows.
+
+    Raises:
+        CorruptShardError: if it is no such file, or claims more than fits into it.
+    """
+    file = ParquetTable(data, where, ROW_BYTES, TEXT)
+    if file.num_rows != expected:
+        raise CorruptShardError(f"{where} has {file.num_rows} rows, its receipt says {expected}")
+    there = set(file.names)
+    names = names_of(m for m in MEMBERS if f"{m}_offset" in there)
+    lacking = [name for name in names if name not in there]
+    if wrong := [name for name in lacking if not is_later(name)]:
+        raise CorruptShardError(f"{where} lacks the column {wrong[0]}")
+    table = file.table([name for name in names if name in there], MAX_ROWS_BYTES)
+    return checked(completed(table, names), where)
+
+
+def checked(table: Any, where: str) -> Any:
+    """A table whose values may be what they say.
+
+    Raises:
+        CorruptShardError: if a column has another type, nulls, or a value above its bound.
+    """
+    import pyarrow.compute as pc
+
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count or column.type != arrow_type(name):
+            raise CorruptShardError(
+                f"{where}: column {name} holds {column.type}, expected {arrow_type(name)} without nulls"
+            )
+    for name, bound in BOUNDS.items():
+        most = pc.max(table[name]).as_py() or 0
+        if most > bound:
+            raise CorruptShardError(
+                f"{where}: column {name} holds {most}, expected at most {bound}"
+            )
+    return table
