@@ -21,6 +21,30 @@ def all_reduce(values: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     return shared.to(values.device)
 
 
+def own_rank() -> tuple[int, int]:
+    """This process's number and the number of processes."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
+def all_gather_rows(values: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
+    """The rows of all ranks, rank after rank; ranks may have different numbers of them, of one shape and type."""
+    if own_rank()[1] == 1:
+        return values
+    shared = values.cuda() if dist.get_backend() == "nccl" else values
+    count = torch.tensor([len(values)], device=shared.device)
+    counts = [torch.zeros_like(count) for _ in range(own_rank()[1])]
+    dist.all_gather(counts, count)
+    most = max(int(c) for c in counts)
+    padded = shared.new_zeros((most, *values.shape[1:]))
+    padded[: len(values)] = shared
+    parts = [torch.zeros_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    rows = [part[: int(c)] for part, c in zip(parts, counts, strict=True)]
+    return torch.cat(rows).to(values.device)
+
+
 def all_reduce_shaped(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The sum over all ranks of tensors of one shape; a rank that has none gives a scalar 0."""
     if not (dist.is_available() and dist.is_initialized()):

@@ -42,6 +42,8 @@ ROOMS = {
         "loading": {"sample", "codecs", "clips", "tasks", "mixing"},
         "looking": {"sample", "storage", "codecs", "format", "reading", "mixing"},
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
+        "scoring": {"sample", "storage", "format", "reading"},
+        "splitting": {"sample", "storage", "format", "writing", "reading"},
     },
     "pvit_model": {
         "backbones": set(),
@@ -67,7 +69,7 @@ and no room imports them, but for those in `BELOW`."""
 BELOW = {
     "pvit_data": {"errors", "words", "plugins"},
     "pvit_model": {"config", "plugins", "ranks"},
-    "pvit_converters": {"base", "evenly"},
+    "pvit_converters": {"base", "evenly", "layers"},
     "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "progress"},
 }
 """Files at the top of a package that every room of it may import."""
@@ -272,6 +274,7 @@ TABLES = {
     "pvit_data/writing/card.py",  # what other readers see
     "pvit_data/reading/decode.py",  # who decodes what
     "pvit_data/reading/renumbered.py",  # where its class ids stand
+    "pvit_data/reading/layers/fields.py",  # what of it a layer gives
     "pvit_data/clips/transforms.py",  # how each follows geometry
     "pvit_data/tv.py",  # and in torchvision's transforms
     "pvit_data/tasks/table.py",  # the order of tasks

@@ -6,7 +6,7 @@ Each measure is taken at several sizes, each in a process of its own, and stated
 the size between the first and the last one (0: constant, 1: linear). Columns are seconds, megabytes or counts as named.
 """
 
-from benchmarks.scale import converting, looking, reading
+from benchmarks.scale import converting, layers, looking, reading
 from benchmarks.scale.measure import MEASURES, SIZES, laws, measured
 
-__all__ = ["MEASURES", "SIZES", "converting", "laws", "looking", "measured", "reading"]
+__all__ = ["MEASURES", "SIZES", "converting", "laws", "layers", "looking", "measured", "reading"]

@@ -5,29 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
+
+Rows = Integer[np.ndarray, "k"]
 
 
 def columns(rows: int, name: str, per_shard: int) -> dict[str, Any]:
     """An index of clips of which every second one has depth and every third one normals."""
     import pyarrow as pa
 
-    from pvit_data.format.index import COLUMNS, NUMBERS, PLACES
+    from pvit_data.format.index import COLUMNS, TYPES
 
     at = np.arange(rows)
     found: dict[str, Any] = {}
     for column in COLUMNS:
-        dtype = (NUMBERS | PLACES).get(column)
+        dtype = TYPES.get(column)
         if dtype is not None:
             found[column] = np.full(rows, -1 if column.endswith("_offset") else 0, dtype)
-    shards = pa.array([f"train-{i:05d}.tar" for i in range(-(-rows // per_shard))])
-    found["shard"] = pa.DictionaryArray.from_arrays(
-        pa.array(at // per_shard, pa.int32()), shards
-    ).cast(pa.string())
+    found["shard"] = shard_names(rows, per_shard)
     found["key"] = pa.array(np.char.add(f"{name}-", np.char.zfill(at.astype(str), 9)), pa.string())
     found["group"] = pa.array(np.char.add("g-", (at // 10).astype(str)), pa.string())
     found["rgb_encoding"] = pa.DictionaryArray.from_arrays(
@@ -55,36 +55,51 @@ def columns(rows: int, name: str, per_shard: int) -> dict[str, Any]:
     return found
 
 
-def dataset(folder: Path, sizes: dict[str, int], per_shard: int = 1000, shards: int = 0) -> str:
-    """A manifest of version 1.0 and its indices; the shards that they name are not there."""
-    from pvit_data.format.index import encode_table, table_of
+def shard_names(rows: int, per_shard: int) -> Any:
+    """The shard of each row, `per_shard` of them in each."""
+    import pyarrow as pa
 
-    sources = {}
+    names = pa.array([f"train-{i:05d}.tar" for i in range(-(-rows // per_shard))])
+    of = pa.array(np.arange(rows) // per_shard, pa.int32())
+    return pa.DictionaryArray.from_arrays(of, names).cast(pa.string())
+
+
+def dataset(
+    folder: Path,
+    sizes: dict[str, int],
+    per_shard: int = 1000,
+    shards: int = 0,
+    layers: Mapping[str, Rows] | None = None,
+) -> str:
+    """A manifest and its indices; the shards that they name are not there.
+
+    Args:
+        folder: of the data set.
+        sizes: rows of each source.
+        per_shard: samples of a shard.
+        shards: of each source, where they are not what its samples need.
+        layers: over the first source, each with the rows of it that it has, in its order; with depth.
+    """
+    classes = {"action": {"name": "a", "classes": [f"c{i}" for i in range(174)]}}
+    spec = {"role": "auxiliary", "tasks": ["depth", "normal"], "spaces": classes}
+    sources, over = {}, {}
     for name, rows in sizes.items():
-        data = encode_table(table_of(columns(rows, name, per_shard)))
-        (folder / name / "index").mkdir(parents=True, exist_ok=True)
-        (folder / name / "index/train.parquet").write_bytes(data)
-        listed = [
-            {
-                "name": f"{name}/train-{i:05d}.tar",
-                "samples": per_shard,
-                "bytes": per_shard * 92_160 + 1024,
-                "sha256": "0" * 64,
-            }
-            for i in range(shards or -(-rows // per_shard))
-        ]
-        split = {
-            "samples": rows, "frames": 60 * rows, "bytes": 92_160 * rows, "fields": {"rgb": rows}, "members": ["json"],
-            "index": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "skipped": {}, "shards": listed,
-        }  # fmt: skip
-        classes = {"action": {"name": "a", "classes": [f"c{i}" for i in range(174)]}}
-        spec = {"name": name, "role": "auxiliary", "tasks": ["depth", "normal"], "spaces": classes}
-        sources[name] = {"spec": spec, "splits": {"train": split}}
+        count = shards or -(-rows // per_shard)
+        split = _split(folder, name, columns(rows, name, per_shard), per_shard, count)
+        sources[name] = {"spec": {"name": name, **spec}, "splits": {"train": split}}
+    for name, picked in (layers or {}).items():
+        base = next(iter(sizes))
+        count = -(-len(picked) // per_shard)
+        found = layer_columns(columns(sizes[base], base, per_shard), picked, per_shard, len(over))
+        split = _split(folder, f"layers/{name}", found, per_shard, count)
+        own = {"name": name, "base": {"source": base}, "tasks": ["depth"]}
+        over[name] = {"spec": own, "splits": {"train": {**split, "fields": {"depth": len(picked)}}}}
     values = {
         "format": "pvit-shards",
-        "version": "1.0",
+        "version": "1.1" if over else "1.0",
         "conventions": {},
         "sources": sources,
+        **({"layers": over} if over else {}),
         "checksum": "",
     }
     text = json.dumps(values, sort_keys=True, indent=2) + "\n"
@@ -93,9 +108,52 @@ def dataset(folder: Path, sizes: dict[str, int], per_shard: int = 1000, shards: 
     return str(folder)
 
 
-def elsewhere(folder: Path, sizes: dict[str, int]) -> str:
+def layer_columns(
+    base: Mapping[str, Any], picked: Rows, per_shard: int, seed: int
+) -> dict[str, Any]:
+    """The index of a layer with depth over some rows of a base, in the order in which they are given."""
+    found = {name: base[name].take(picked) for name in base}
+    rows = len(picked)
+    found |= {name: np.zeros(rows, bool) for name in base if name.startswith("has_")}
+    found |= {"has_depth": np.ones(rows, bool), "depth_frames": np.full(rows, 60, np.int32)}
+    found |= {"base_crc32": found["rgb_crc32"], "shard": shard_names(rows, per_shard)}
+    for part in ("offset", "size", "crc32"):
+        missing = -1 if part == "offset" else 0
+        found[f"depth_{part}"] = found[f"rgb_{part}"]
+        found[f"rgb_{part}"] = np.full(rows, missing, found[f"rgb_{part}"].dtype)
+    checksums = np.random.default_rng((rows, seed)).integers(0, 1 << 32, rows)
+    return {**found, "json_crc32": checksums.astype("uint32")}
+
+
+def _split(
+    folder: Path, where: str, columns: Mapping[str, Any], per_shard: int, shards: int
+) -> dict[str, Any]:
+    """A split's entry in the manifest; its index is written."""
+    from pvit_data.format.index import encode_table, table_of
+
+    data, rows = encode_table(table_of(columns)), len(columns["key"])
+    (folder / where / "index").mkdir(parents=True, exist_ok=True)
+    (folder / where / "index/train.parquet").write_bytes(data)
+    listed = [
+        {
+            "name": f"{where}/train-{i:05d}.tar",
+            "samples": per_shard,
+            "bytes": per_shard * 92_160 + 1024,
+            "sha256": "0" * 64,
+        }
+        for i in range(shards)
+    ]
+    return {
+        "samples": rows, "frames": 60 * rows, "bytes": 92_160 * rows, "fields": {"rgb": rows}, "members": ["json"],
+        "index": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "skipped": {}, "shards": listed,
+    }  # fmt: skip
+
+
+def elsewhere(folder: Path, sizes: dict[str, int], layers: Mapping[str, Rows] | None = None) -> str:
     """The same, made by another process, so that this one's memory is its own."""
-    process = multiprocessing.get_context("spawn").Process(target=dataset, args=(folder, sizes))
+    process = multiprocessing.get_context("spawn").Process(
+        target=dataset, args=(folder, sizes), kwargs={"layers": layers}
+    )
     process.start()
     process.join()
     return str(folder)

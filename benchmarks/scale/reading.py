@@ -139,7 +139,7 @@ def sources(number: int, folder: Path) -> Figures:
     """A plan of many sources of 300 shards each."""
     import pvit_data
     from pvit_data.mixing.config import MixtureConfig, build_mixture
-    from pvit_data.mixing.sources import find_sources
+    from pvit_data.reading.layers.places import find_sources
 
     url = dataset(folder, {f"s{i:03d}": 300 for i in range(number)}, per_shard=1)
     assert pvit_data
@@ -186,8 +186,8 @@ def locality(nodes: int, folder: Path) -> Figures:
 
 @measure("clips")
 def stores(number: int, folder: Path) -> Figures:
-    """The first batch of stills, and of clips with maps, from a local folder and from a server that lets every answer
-    wait 50 ms, in a process that has imported everything and opened the index."""
+    """Stills, and clips with maps, in batches of 8, from a local folder and from a server that lets every answer wait
+    50 ms, in a process that has imported everything and opened the index."""
     import pvit_data
     from benchmarks.slow_server import slow_server
 
@@ -199,9 +199,9 @@ def stores(number: int, folder: Path) -> Figures:
 
         def first(shards: str, role: Any = role, tasks: Any = tasks) -> Any:
             ds = pvit_data.open(shards)
-            mixture = pvit_data.Mixture([pvit_data.MixtureSource(ds, role)], number, tasks=tasks)
-            batches = iter(pvit_data.loader(mixture, num_steps=1))
-            return lambda: next(batches)
+            mixture = pvit_data.Mixture([pvit_data.MixtureSource(ds, role)], 8, tasks=tasks)
+            batches = iter(pvit_data.loader(mixture, num_steps=number // 8))
+            return lambda: [batch.step for batch in batches]
 
         first(str(folder / name))()
         found[f"{name} local s"] = clocked(first(str(folder / name)))[0]

@@ -104,9 +104,9 @@ def _versions(asked: bool) -> None:
         return
     from importlib import metadata
 
-    from pvit_data.format.manifest import WITH_LISTS
+    from pvit_data.format.manifest import LATER
 
-    say(f"pvit-toolkit {metadata.version('pvit-toolkit')}, format {WITH_LISTS}")
+    say(f"pvit-toolkit {metadata.version('pvit-toolkit')}, format {LATER}")
     say(f"Python {platform.python_version()} on {platform.platform()}")
     for name in ("torch", "torchvision", "av", "pyarrow"):
         try:

@@ -17,6 +17,7 @@ COMMANDS = (
     "simulate",
     "convert",
     "finish",
+    "split",
     "index",
     "validate",
     "stats",

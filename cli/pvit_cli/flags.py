@@ -95,14 +95,12 @@ def optional(annotation: Any, default: Any) -> Any:
     return plain | None if default is None and isinstance(plain, type) else plain
 
 
-def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag], help: str) -> Any:
-    """A typer command that calls `function` with its own parameters and `values`, a dict of the flags.
+def with_flags(function: Callable[..., Any], flags: Sequence[Flag]) -> Callable[..., Any]:
+    """A function for typer that calls another with its own parameters and `values`, a dict of the flags.
 
     Args:
-        name: of the command.
         function: has a keyword parameter `values`; its other parameters are typer's as usual.
         flags: further options.
-        help: text of the help page.
     """
     signature = inspect.signature(function, eval_str=True)
     own = [p for p in signature.parameters.values() if p.name != "values"]
@@ -121,8 +119,21 @@ def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag],
     ]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def make_command(name: str, function: Callable[..., Any], flags: Sequence[Flag], help: str) -> Any:
+    """A command of its own that calls `function` with its own parameters and `values`, a dict of the flags.
+
+    Args:
+        name: of the command.
+        function, flags: see `with_flags`.
+        help: text of the help page.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    app.command(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})(command)
+    settings = {"help_option_names": ["-h", "--help"]}
+    app.command(name, help=help, context_settings=settings)(with_flags(function, flags))
     return typer.main.get_command(app)
 
 

@@ -11,10 +11,30 @@ from pvit_data.errors import UsageError
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 Dataset = Annotated[str, typer.Argument(metavar="OUT", help="folder or URL of the dataset")]
-OnlySource = Annotated[str | None, typer.Option("--source", help="only this source")]
+OnlySource = Annotated[
+    str | None,
+    typer.Option("--source", help="only this source, protocol or layer; default: all sources"),
+]
 OnlySplit = Annotated[str | None, typer.Option("--split", help="only this split")]
 Where = Annotated[
     str | None, typer.Option("--where", help='filter, e.g. "has_depth and frames >= 16"')
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME|FOLDER|URL#NAME",
+        help="attach this annotation layer; one --layer each, the last one that has a field gives it. "
+        "Default: all in OUT but those made to be asked for; none: no layer",
+    ),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="URL",
+        help="folder or URL with the pictures of a layer or a protocol; default: OUT",
+    ),
 ]
 
 Shards = Annotated[

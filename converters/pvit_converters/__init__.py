@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pvit_converters.base import Listing as Listing
     from pvit_converters.base import SourceInfo as SourceInfo
     from pvit_converters.base import Unwanted as Unwanted
+    from pvit_converters.layers import Base as Base
+    from pvit_converters.layers import LayerConverter as LayerConverter
+    from pvit_converters.layers import LayerInfo as LayerInfo
     from pvit_converters.raw.files import read_json as read_json
     from pvit_converters.raw.hdf5 import read_hdf5 as read_hdf5
     from pvit_converters.raw.images import read_image as read_image
@@ -25,10 +28,13 @@ if TYPE_CHECKING:
     from pvit_converters.raw.video import read_clip as read_clip
 
 _HOMES = {
+    "Base": "layers",
     "Clip": "raw.video",
     "Converter": "base",
     "ConverterOptions": "base",
     "Item": "base",
+    "LayerConverter": "layers",
+    "LayerInfo": "layers",
     "Listing": "base",
     "MatFile": "raw.mat",
     "SourceInfo": "base",

@@ -78,7 +78,11 @@ def encode_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:
     }
     if (boxes.score != UNKNOWN).any():
         files["boxes_score.npy"] = write_npy(boxes.score)
-    return files, {"boxes_space": "" if space is None else space.name}
+    told: dict[str, Any] = {"boxes_space": "" if space is None else space.name}
+    searched = schema.searched_frames(sample)
+    if searched is not None:
+        told["boxes_frames"] = [int(frame) for frame in searched]
+    return files, told
 
 
 def decode_boxes(name: str, told: Told, files: Files, asked: Asked) -> Decoded:
@@ -102,7 +106,9 @@ def decode_boxes(name: str, told: Told, files: Files, asked: Asked) -> Decoded:
     boxes = Boxes(xyxy, **columns, **known, labels=labels)
     if asked.frames is not None:
         boxes = boxes.keep(np.isin(boxes.frame, asked.frames))
-    return {name: boxes}, None
+    searched: list[int] = told.get("boxes_frames", [])
+    numbers = select_frames(searched, told["frames"], asked.frames)[1] if searched else None
+    return {name: boxes}, numbers
 
 
 def encode_labels(sample: Sample, num_frames: int, spaces: Spaces) -> Encoded:

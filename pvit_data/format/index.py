@@ -19,12 +19,14 @@ from jaxtyping import Integer, Shaped
 
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format.mapped.cache import Columns, Write, cached
-from pvit_data.format.mapped.columns import Column, column_of, write_columns
+from pvit_data.format.mapped.columns import Column, Texts, column_of, write_columns
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, MEMBERS
+from pvit_data.format.names import split_folder
 from pvit_data.format.parquet import ParquetTable
-from pvit_data.format.record import Record
+from pvit_data.format.record import NO_META, LayerRecord, Record
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 from pvit_data.sample.sample import DENSE_FIELDS, is_later
+from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 
 TEXT = ("key", "group", "shard", "rgb_encoding")
@@ -52,7 +54,15 @@ PLACES = {
 }
 """Byte offset of the contents in the shard (-1 = no such member), their size, and their CRC-32 (as in zlib)."""
 
-COLUMNS = (*TEXT, *NUMBERS, *PLACES)
+OF_LAYERS = {"base_crc32": "uint32", "meta_bytes": "int32"}
+"""Of rows of a layer: CRC-32 of the pictures behind them (0 = none), and bytes of their own `meta` (0 = none)."""
+
+TYPES = NUMBERS | PLACES | OF_LAYERS
+COLUMNS = (*TEXT, *TYPES)
+OPTIONAL = PLACES.keys() | OF_LAYERS.keys()
+"""Columns that a file lacks where they would say nothing of any row."""
+GROUPS = (*MEMBERS, *(name.partition("_")[0] for name in OF_LAYERS))
+"""What optional columns belong together by, as they begin: members, and the two of layers."""
 VIRTUAL = ("source", "split")
 BOUNDS = {"frames": MAX_FRAMES, "height": MAX_PIXELS, "width": MAX_PIXELS}
 """Largest values of numbers by which memory is reserved."""
@@ -99,12 +109,23 @@ def index_row(
         num_boxes: rows of its box table.
         places: (offset, size, CRC) of each file.
     """
-    row: dict[str, Any] = {"shard": shard.partition("/")[2], **filter_values(record, num_boxes)}
+    row: dict[str, Any] = {
+        "shard": split_folder(shard)[1],
+        **filter_values(record, num_boxes),
+        **_of_layer(record),
+    }
     for member in MEMBERS:
         row |= _place(member, -1, 0, 0)
     for file, place in places.items():
         row |= _place(MEMBER_OF_EXTENSION[file], *place)
     return row
+
+
+def _of_layer(record: Record) -> dict[str, int]:
+    if not isinstance(record, LayerRecord):
+        return dict.fromkeys(OF_LAYERS, 0)
+    size = 0 if record.meta == NO_META else len(utf8(record.meta))
+    return {"base_crc32": int(record.base_crc32 or "0", 16), "meta_bytes": size}
 
 
 def _place(member: str, offset: int, size: int, crc: int) -> dict[str, int]:
@@ -113,9 +134,9 @@ def _place(member: str, offset: int, size: int, crc: int) -> dict[str, int]:
 
 def absent(column: str) -> int:
     """What every row of a file means that lacks a column: no such member, or not annotated."""
-    if column in PLACES:
-        return -1 if column.endswith("_offset") else 0
-    return False if NUMBERS[column] == "bool" else 0
+    if column.endswith("_offset"):
+        return -1
+    return False if TYPES[column] == "bool" else 0
 
 
 def no_rows(column: str) -> Shaped[np.ndarray, "0"]:
@@ -124,7 +145,7 @@ def no_rows(column: str) -> Shaped[np.ndarray, "0"]:
     Raises:
         UsageError: if there is no such column.
     """
-    kinds = NUMBERS | PLACES | dict.fromkeys((*VIRTUAL, *TEXT), "object")
+    kinds = TYPES | dict.fromkeys((*VIRTUAL, *TEXT), "object")
     return np.zeros(0, kinds[_known(column, kinds)])
 
 
@@ -136,18 +157,30 @@ def _known(name: str, names: Collection[str]) -> str:
     return name
 
 
-def names_of(members: Iterable[str]) -> list[str]:
-    """The columns of a file whose samples have these members."""
-    there = set(members)
-    return [name for name in COLUMNS if name not in PLACES or name.rpartition("_")[0] in there]
+def names_of(groups: Iterable[str]) -> list[str]:
+    """The columns of a file whose rows have something of these `GROUPS`."""
+    there = set(groups)
+    return [name for name in COLUMNS if name not in OPTIONAL or name.rpartition("_")[0] in there]
+
+
+def sign_of(group: str) -> str:
+    """The column that tells whether a row has something of a group."""
+    if group in MEMBERS:
+        return f"{group}_offset"
+    return next(name for name in OF_LAYERS if name.startswith(f"{group}_"))
 
 
 def table_of(columns: Mapping[str, Any]) -> Any:
     """An Arrow table of columns (arrays, or lists of values), without those of members that no sample has."""
     import pyarrow as pa
 
-    kept = names_of(m for m in MEMBERS if max(columns[f"{m}_offset"], default=-1) >= 0)
+    kept = names_of(group for group in GROUPS if _is_there(columns, sign_of(group)))
     return pa.table({name: pa.array(columns[name], arrow_type(name)) for name in kept})
+
+
+def _is_there(columns: Mapping[str, Any], sign: str) -> bool:
+    """Whether a row has something of a group, by its telling column."""
+    return sign in columns and max(columns[sign], default=absent(sign)) > absent(sign)
 
 
 def encode_table(table: Any) -> bytes:
@@ -174,7 +207,7 @@ def arrow_type(name: str) -> Any:
 
 
 def _arrow(name: str) -> str:
-    dtype = (NUMBERS | PLACES)[name]
+    dtype = TYPES[name]
     return {"bool": "bool_"}.get(dtype, dtype)
 
 
@@ -225,6 +258,16 @@ class Index:
         """One value of a text column."""
         return str(self.value(name, row))
 
+    def keys(self) -> Any:
+        """All keys, as an Arrow array of large strings.
+
+        Raises:
+            CorruptShardError: if they cannot be decoded.
+        """
+        column = self._column("key")
+        assert isinstance(column, Texts)  # never stored as numbers
+        return column.arrow()
+
     def lay_out(self, file: BinaryIO) -> None:
         """Writes all of its columns into a file that can be mapped.
 
@@ -246,12 +289,12 @@ class Index:
     def _has(self, name: str) -> bool:
         """Whether the file has a column, or all of its rows mean the same without it."""
         _known(name, COLUMNS)
-        if name not in self._names and name not in PLACES and not is_later(name):
+        if name not in self._names and name not in OPTIONAL and not is_later(name):
             raise CorruptShardError(f"{self._where} lacks the column {name}")
         return name in self._names
 
     def _absent(self, name: str) -> Shaped[np.ndarray, "n"]:
-        value = np.array(absent(name), (NUMBERS | PLACES)[name])
+        value = np.array(absent(name), TYPES[name])
         return np.broadcast_to(value, (self.num_rows,))  # takes no memory
 
     def _load(self, name: str) -> Column:

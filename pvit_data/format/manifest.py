@@ -11,7 +11,7 @@ import json
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.format.names import MAX_NUMBER, SHARD_NAME, SOURCE_NAME, SPLITS, place_of
+from pvit_data.format.names import LAYERS, MAX_NUMBER, SHARD_NAME, SOURCE_NAME, SPLITS, place_of
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
@@ -41,8 +41,8 @@ NAME = "manifest.json"
 FORMAT = "pvit-shards"
 REMEMBERED = 256  # manifests
 MAJOR, MINOR = 1, 0
-WITH_LISTS = "1.1"
-"""Version of manifests that have lists of shards beside them, and of receipts that have rows beside them."""
+LATER = "1.1"
+"""Version of manifests that list layers or have lists of shards beside them, and of receipts with rows beside them."""
 MAX_MANIFEST_BYTES = 1 << 24
 SAMPLE_BYTES = 2 * BLOCK
 """What a sample takes in a shard at least: the header and the contents of its record."""
@@ -94,6 +94,11 @@ class SourceSpec(BaseModel):
     sampler: str = ""
     notes: list[str] = Field(default_factory=list)
 
+    @property
+    def folder(self) -> str:
+        """Where it lies in its dataset."""
+        return self.name
+
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
@@ -102,6 +107,58 @@ class SourceSpec(BaseModel):
                 f"source name {name!r}: expected 1 to 40 characters of a-z, 0-9, '_' and '-'"
             )
         return name
+
+
+class BaseRef(BaseModel):
+    """What a layer was made over.
+
+    Args:
+        source: name of the base.
+        converter, converter_version: what made its shards.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    converter: str = ""
+    converter_version: str = ""
+
+    @classmethod
+    def of(cls, spec: SourceSpec) -> BaseRef:
+        """A reference to a source."""
+        made_by = {"converter": spec.converter, "converter_version": spec.converter_version}
+        return cls(source=spec.name, **made_by)
+
+
+class LayerSpec(SourceSpec):
+    """What holds for all rows of a layer: annotations, or splits and labels, of samples whose pictures are elsewhere.
+
+    Licence and redistributable are its own, not its base's.
+
+    Args:
+        base: what it was made over.
+        kind: `"annotation"`: fields for the base's rows; `"protocol"`: splits, and labels where it declares them.
+        attach: `"default"`, or `"on-request"`: detections to be scored, a model's output; used only when it is named.
+        made_by: the tool or people that made it, with version; "" where a converter of ours did.
+        confidence: what its scores mean, or how sure it is, in a sentence.
+    """
+
+    base: BaseRef
+    kind: Literal["annotation", "protocol"] = "annotation"
+    attach: Literal["default", "on-request"] = "default"
+    made_by: str = ""
+    confidence: str = ""
+
+    @property
+    def folder(self) -> str:
+        """See `SourceSpec`."""
+        return f"{LAYERS}/{self.name}"
+
+    @model_validator(mode="after")
+    def _other_than_base(self) -> LayerSpec:
+        if self.name == self.base.source:
+            raise ValueError(f"layer '{self.name}' is called as its base")
+        return self
 
 
 class ShardInfo(BaseModel):
@@ -207,12 +264,17 @@ class SplitInfo(BaseModel):
 
 
 class SourceEntry(BaseModel):
-    """A source with its splits."""
+    """A source, or a layer, with its splits."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     spec: SourceSpec
     splits: dict[str, SplitInfo]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Fields that a sample of it carries."""
+        return frozenset(name for info in self.splits.values() for name in info.fields)
 
     @model_validator(mode="after")
     def _own(self) -> SourceEntry:
@@ -220,10 +282,16 @@ class SourceEntry(BaseModel):
         for split, info in self.splits.items():
             if split not in SPLITS:
                 raise ValueError(f"split {split[:40]!r} is none of {', '.join(SPLITS)}")
-            own = (self.spec.name, split)
+            own = (self.spec.folder, split)
             if wrong := [shard.name for shard in info.shards if place_of(shard.name)[:2] != own]:
-                raise ValueError(f"shard {wrong[0]!r} is not of {self.spec.name}/{split}")
+                raise ValueError(f"shard {wrong[0]!r} is not of {self.spec.folder}/{split}")
         return self
+
+
+class LayerEntry(SourceEntry):
+    """A layer with its splits."""
+
+    spec: LayerSpec
 
 
 class Manifest(BaseModel):
@@ -239,12 +307,28 @@ class Manifest(BaseModel):
     version: str = f"{MAJOR}.{MINOR}"
     conventions: dict[str, str] = Field(default_factory=lambda: dict(CONVENTIONS))
     sources: dict[str, SourceEntry]
+    layers: dict[str, LayerEntry] = Field(default_factory=dict)
     checksum: str
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what format 1.0 does not have, where it is not there."""
+        values: dict[str, Any] = handler(self)
+        if not self.layers:
+            del values["layers"]
+        return values
+
+    @property
+    def entries(self) -> dict[str, SourceEntry]:
+        """Sources and layers, by their folders."""
+        layers: dict[str, SourceEntry] = {e.spec.folder: e for e in self.layers.values()}
+        return {**self.sources, **layers}
 
     @model_validator(mode="after")
     def _named(self) -> Manifest:
-        """Sources are listed by their names."""
-        if wrong := [name for name, entry in self.sources.items() if name != entry.spec.name]:
+        """Sources and layers are listed by their names."""
+        entries = [*self.sources.items(), *self.layers.items()]
+        if wrong := [name for name, entry in entries if name != entry.spec.name]:
             raise ValueError(f"source {wrong[0][:60]!r} is called otherwise in its own entry")
         return self
 

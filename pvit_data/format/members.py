@@ -19,6 +19,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "actions": (),
     "camera": ("camera_k.npy", "camera_pose.npy"),
 }
+LABELS = frozenset({"action", "actions"})
+"""Fields that have no files of their own: labels of the whole clip, which a protocol may declare."""
 OPTIONAL = ("boxes_score", "camera_pose")  # members that a field may lack
 
 MEMBER_OF_EXTENSION: dict[str, str] = {

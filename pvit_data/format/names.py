@@ -10,6 +10,11 @@ import re
 from typing import NamedTuple
 
 SOURCE_NAME = re.compile(r"[a-z0-9_-]{1,40}\Z")
+LAYERS = "layers"
+"""The folder in which layers lie, each in a folder of its own."""
+_FOLDER = rf"(?:{LAYERS}/)?[a-z0-9_-]{{1,40}}"
+FOLDER_NAME = re.compile(rf"{_FOLDER}\Z")
+"""The folder of a source or a layer."""
 SPLITS = ("train", "val", "test")
 PER_FOLDER = 3000
 """Shards of each split in a folder."""
@@ -18,10 +23,13 @@ PART_FOLDERS = "part-*"
 """The same as a glob."""
 SHARD_FILE = rf"(?:{'|'.join(SPLITS)})-\d{{5,9}}"
 """A shard's file without `.tar`; its receipt and its rows are called so too."""
-SHARD_NAME = re.compile(rf"[a-z0-9_-]{{1,40}}/(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\Z")
+SHARD_NAME = re.compile(rf"{_FOLDER}/(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\Z")
 MAX_NUMBER = 10**9 - 1
 """Of a shard: what nine digits can say."""
 
+_LOOSE = re.compile(
+    rf"(?:{PART_FOLDER}|receipts|index|plan)/"
+)  # in a source that is called as the folder of layers
 _PART = re.compile(rf"(^|/){PART_FOLDER}/")
 _OURS = re.compile(rf"((?:.*/)?(?:{'|'.join(SPLITS)})-)(\d{{5,9}})\.tar")
 IN_SOURCE = re.compile(
@@ -35,13 +43,18 @@ SOURCE_FOLDERS = re.compile(
 )
 """The folders that it makes there."""
 
-_RECEIPT_FILE = re.compile(rf"[^/]+/receipts/(?:{PART_FOLDER}/)?[^/]+\.json\Z")
+_RECEIPT_FILE = re.compile(rf"(?:{LAYERS}/)?[^/]+/receipts/(?:{PART_FOLDER}/)?[^/]+\.json\Z")
 
 
 class Place(NamedTuple):
-    """What the name of a shard says."""
+    """What the name of a shard says.
 
-    source: str
+    Args:
+        folder: of its source or layer.
+        split, number: of the shard.
+    """
+
+    folder: str
     split: str
     number: int
 
@@ -50,11 +63,24 @@ def place_of(name: str) -> Place:
     """What the path of a shard in its dataset says; it must be a `SHARD_NAME`.
 
     >>> place_of("mine/part-00001/train-03000.tar")
-    Place(source='mine', split='train', number=3000)
+    Place(folder='mine', split='train', number=3000)
     """
-    source, _, rest = name.partition("/")
+    folder, rest = split_folder(name)
     split, _, number = rest.rpartition("/")[2].removesuffix(".tar").partition("-")
-    return Place(source, split, int(number))
+    return Place(folder, split, int(number))
+
+
+def split_folder(name: str) -> tuple[str, str]:
+    """The folder of a source or layer, and a path within it.
+
+    >>> split_folder("mine/train-00000.tar"), split_folder("layers/boxes/train-00000.tar")
+    (('mine', 'train-00000.tar'), ('layers/boxes', 'train-00000.tar'))
+    """
+    folder, _, rest = name.partition("/")
+    if folder == LAYERS and "/" in rest and not _LOOSE.match(rest):
+        inner, _, rest = rest.partition("/")
+        folder = f"{folder}/{inner}"
+    return folder, rest
 
 
 def part_of(number: int) -> int:
@@ -67,11 +93,12 @@ def part_folder(part: int) -> str:
     return f"part-{part:05d}/" if part else ""
 
 
-def shard_name(source: str, split: str, number: int, part: int | None = None) -> str:
+def shard_name(folder: str, split: str, number: int, part: int | None = None) -> str:
     """Path of a shard in its dataset.
 
     Args:
-        source, split, number: of the shard.
+        folder: of its source or layer.
+        split, number: of the shard.
         part: number of its folder. Default: the one that it belongs into.
 
     Example:
@@ -79,13 +106,13 @@ def shard_name(source: str, split: str, number: int, part: int | None = None) ->
         ('mine/train-00000.tar', 'mine/part-00001/train-03000.tar')
     """
     part = part_of(number) if part is None else part
-    return f"{source}/{part_folder(part)}{split}-{number:05d}.tar"
+    return f"{folder}/{part_folder(part)}{split}-{number:05d}.tar"
 
 
-def receipt_name(source: str, split: str, number: int, part: int | None = None) -> str:
+def receipt_name(folder: str, split: str, number: int, part: int | None = None) -> str:
     """Path of a shard's receipt in its dataset; arguments as those of `shard_name`."""
     part = part_of(number) if part is None else part
-    return f"{source}/receipts/{part_folder(part)}{split}-{number:05d}.json"
+    return f"{folder}/receipts/{part_folder(part)}{split}-{number:05d}.json"
 
 
 def rows_name(receipt: str) -> str:
@@ -94,8 +121,8 @@ def rows_name(receipt: str) -> str:
     >>> rows_name(receipt_name("mine", "train", 0))
     'mine/receipts/rows/train-00000.parquet'
     """
-    source, _, rest = receipt.partition("/receipts/")
-    return f"{source}/receipts/rows/{rest.removesuffix('.json')}.parquet"
+    folder, _, rest = receipt.partition("/receipts/")
+    return f"{folder}/receipts/rows/{rest.removesuffix('.json')}.parquet"
 
 
 def is_receipt(name: str) -> bool:

@@ -7,6 +7,7 @@ numbers into a dictionary. All of that is compared with its size, or bounded.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class ParquetTable:
 
         self._where = where
         self._repeated = repeated
+        self._lock = threading.Lock()  # PyArrow's files are read by one thread at a time
         self._parts: dict[str, list[Chunk]] = {}
         try:
             self._source = file = (
@@ -108,8 +110,9 @@ class ParquetTable:
         try:
             self._require_small([name], MAX_COLUMN_BYTES)
             # Part by part: lists of texts that come as numbers are not read from several at once.
-            parts = range(self._told.num_row_groups)
-            chunks = [c for n in parts for c in self._file.read_row_group(n, [name])[name].chunks]
+            parts, read = range(self._told.num_row_groups), self._file.read_row_group
+            with self._lock:
+                chunks = [chunk for n in parts for chunk in read(n, [name])[name].chunks]
             kind = self._file.schema_arrow.field(name).type
             chunks = pa.chunked_array(chunks, kind).unify_dictionaries().chunks
             values = pa.concat_arrays(chunks) if chunks else pa.array([], kind)

@@ -15,12 +15,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, absent, encode_table, table_of
+from pvit_data.format.index import (
+    COLUMNS,
+    OF_LAYERS,
+    TEXT,
+    TYPES,
+    absent,
+    encode_table,
+    table_of,
+)
 from pvit_data.format.manifest import (
     FORMAT,
-    WITH_LISTS,
+    LATER,
     Count,
     FileInfo,
+    LayerSpec,
     ShardInfo,
     SourceSpec,
     check_version,
@@ -29,17 +38,19 @@ from pvit_data.format.manifest import (
     read_vouched,
 )
 from pvit_data.format.names import (
+    FOLDER_NAME,
+    LAYERS,
     MAX_NUMBER,
-    SOURCE_NAME,
     SPLITS,
     is_receipt,
     part_of,
     receipt_name,
     rows_name,
     shard_name,
+    split_folder,
 )
 from pvit_data.format.record import parse_json
-from pvit_data.format.rows import members_of, read_rows
+from pvit_data.format.rows import groups_of, read_rows
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import is_ours, utf8
@@ -87,7 +98,7 @@ class Receipt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: str = FORMAT
-    version: str = WITH_LISTS
+    version: str = LATER
     name: str
     source: str
     split: str
@@ -120,13 +131,19 @@ class Receipt(BaseModel):
     @property
     def members(self) -> list[str]:
         """Members that a sample of the shard has."""
-        return members_of(self._inline) if self.rows is None else self.rows.members
+        return groups_of(self._inline) if self.rows is None else self.rows.members
 
 
 def unfinished_sources(storage: Storage) -> list[str]:
     """Sources whose conversion, or writing, has begun in a folder that has no manifest yet."""
-    found = [*storage.list("*/plan.json"), *storage.list("*/receipts/source.json")]
-    return sorted({name.partition("/")[0] for name in found})
+    marks = ("plan.json", "receipts/source.json")
+    found = [
+        n
+        for mark in marks
+        for above in ("*", f"{LAYERS}/*")
+        for n in storage.list(f"{above}/{mark}")
+    ]
+    return sorted({split_folder(name)[0] for name in found})
 
 
 def unfinished_text(storage: Storage, sources: list[str]) -> str:
@@ -155,7 +172,7 @@ def write_receipt(storage: Storage, receipt: Receipt, rows: Any) -> Receipt:
     """
     data = encode_table(rows)
     sha256 = hashlib.sha256(data).hexdigest()
-    info = RowsInfo(bytes=len(data), sha256=sha256, members=members_of(rows))
+    info = RowsInfo(bytes=len(data), sha256=sha256, members=groups_of(rows))
     receipt = receipt.model_copy(update={"rows": info, "skipped": list(_bounded(receipt.skipped))})
     text = dump(receipt)
     if len(text) > MAX_RECEIPT_BYTES:
@@ -227,13 +244,13 @@ def receipts_in(listing: Iterable[str], source: str | None = None) -> list[str]:
     names = [
         name
         for name in listing
-        if is_receipt(name) and is_ours(name) and source in (None, name.partition("/")[0])
+        if is_receipt(name) and is_ours(name) and source in (None, split_folder(name)[0])
     ]
     return sorted(names, key=_order)
 
 
 def _order(name: str) -> tuple[str, int, str]:
-    source, _, rest = name.partition("/")
+    source, rest = split_folder(name)
     split, _, number = rest.rpartition("/")[2].removesuffix(".json").partition("-")
     return source, SPLITS.index(split) if split in SPLITS else len(SPLITS), number.zfill(9)
 
@@ -256,7 +273,7 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
     own = (receipt.source, receipt.split, receipt.number)
     parts = {0, part_of(receipt.number)}
     if (
-        not SOURCE_NAME.match(receipt.source)
+        not FOLDER_NAME.match(receipt.source)
         or receipt.split not in SPLITS
         or receipt.number > MAX_NUMBER
         or name not in {receipt_name(*own, part) for part in parts}
@@ -289,9 +306,9 @@ def read_rows_of(storage: Storage, receipt: Receipt) -> Any:
             table = read_rows(data, name, receipt.samples)
         except FormatError as error:
             raise type(error)(f"{error}: {again}") from error
-        if members_of(table) != receipt.rows.members:
+        if groups_of(table) != receipt.rows.members:
             raise FormatError(f"{name} has other members than its receipt says: {again}")
-    own = receipt.name.partition("/")[2]
+    own = split_folder(receipt.name)[1]
     if set(table["shard"].unique().to_pylist()) - {own}:
         raise FormatError(f"the rows of {receipt.file} are not all of {own}: {again}")
     return table
@@ -307,7 +324,7 @@ def _typed(receipt: Receipt, rows: dict[str, Any]) -> Any:
     columns: dict[str, Any] = {}
     for name in COLUMNS:
         values = rows.get(name)
-        if values is None and is_later(name) and "key" in columns:
+        if values is None and (name in OF_LAYERS or is_later(name)) and "key" in columns:
             values = [absent(name)] * receipt.samples
         if not isinstance(values, list) or len(values) != receipt.samples:
             raise FormatError(
@@ -320,7 +337,7 @@ def _typed(receipt: Receipt, rows: dict[str, Any]) -> Any:
             columns[name] = [utf8(value).decode() for value in values]
             continue
         try:
-            columns[name] = np.array(values, (NUMBERS | PLACES)[name])
+            columns[name] = np.array(values, TYPES[name])
         except OverflowError as error:
             raise FormatError(f"{where}: column {name}: {error}") from error
     return table_of(columns)
@@ -329,7 +346,7 @@ def _typed(receipt: Receipt, rows: dict[str, Any]) -> Any:
 def _kinds(name: str) -> set[type]:
     if name in TEXT:
         return {str}
-    dtype = (NUMBERS | PLACES)[name]
+    dtype = TYPES[name]
     return {bool} if dtype == "bool" else {int, float} if dtype == "float32" else {int}
 
 
@@ -341,14 +358,14 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
     Raises:
         UsageError: if the dataset has this source with other options; the message shows the first difference.
     """
-    name = f"{source.name}/receipts/source.json"
+    name = f"{source.folder}/receipts/source.json"
     data = dump(source)
     if storage.exists(name):
         if storage.read(name, MAX_JSON_BYTES) == data:
             return
-        stored = read_source(storage, source.name)
-        wanted = parse(SourceSpec, source.model_dump(mode="json"), name)
-        for field in SourceSpec.model_fields:
+        stored = read_source(storage, source.folder)
+        wanted = parse(type(source), source.model_dump(mode="json"), name)
+        for field in type(source).model_fields:
             old = getattr(stored, field)
             new = getattr(wanted, field)
             if field in stored.model_fields_set - {"notes"} and old != new:
@@ -359,14 +376,15 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
     storage.write(name, data)
 
 
-def read_source(storage: Storage, source: str) -> SourceSpec:
-    """Reads `source.json`.
+def read_source(storage: Storage, folder: str) -> SourceSpec:
+    """Reads `source.json` of a source, or of a layer (`layers/NAME`), whose declaration is a `LayerSpec`.
 
     Raises:
         FormatError: if it is damaged.
     """
-    name = f"{source}/receipts/source.json"
-    found = parse(SourceSpec, parse_json(storage.read(name, MAX_JSON_BYTES), name), name)
-    if found.name != source:
-        raise FormatError(f"{name} is of source '{found.name}'")
+    name = f"{folder}/receipts/source.json"
+    kind = LayerSpec if folder.startswith(f"{LAYERS}/") else SourceSpec
+    found: SourceSpec = parse(kind, parse_json(storage.read(name, MAX_JSON_BYTES), name), name)
+    if found.folder != folder:
+        raise FormatError(f"{name} is of '{found.folder}'")
     return found

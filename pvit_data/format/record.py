@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -20,6 +21,7 @@ from pvit_data.storage.files import utf8
 
 RECORD_VERSION = 1
 MAX_INTEGER = (1 << 31) - 1
+NO_META = "{}"
 
 
 @dataclass(kw_only=True)
@@ -76,10 +78,25 @@ class Record:
     actions_start: list[float] = field(default_factory=list)
     actions_end: list[float] = field(default_factory=list)
     camera_up: str = ""
-    meta: str = "{}"
+    meta: str = NO_META
+
+
+@dataclass(kw_only=True)
+class LayerRecord(Record):
+    """The record of a row of a layer (format 1.1); frames, fps, height, width and group are its base's.
+
+    Args:
+        base_crc32: of the pictures that it was made from, 8 hexadecimal digits; "" where the base has none.
+        boxes_frames: frame numbers in which boxes were looked for; [] = all.
+    """
+
+    base_crc32: str = ""
+    boxes_frames: list[int] = field(default_factory=list)
 
 
 TYPES: dict[str, Any] = dict(sorted(get_type_hints(Record).items()))
+LAYER_TYPES: dict[str, Any] = dict(sorted(get_type_hints(LayerRecord).items()))
+_CRC = re.compile(r"([0-9a-f]{8})?\Z")
 _ITEMS: dict[Any, type] = {list[int]: int, list[float]: float, list[str]: str}
 
 
@@ -106,11 +123,17 @@ def read_record(data: bytes | memoryview) -> Record:
         raise FormatError(
             f"record has format version {version}, this reader knows {RECORD_VERSION}: update pvit-toolkit"
         )
-    absent = TYPES.keys() - values.keys()
+    is_layer = "base_crc32" in values
+    types, kind = (LAYER_TYPES, LayerRecord) if is_layer else (TYPES, Record)
+    absent = types.keys() - values.keys()
     if missing := sorted(name for name in absent if not is_later(name)):
         raise FormatError(f"record lacks the key(s) {', '.join(missing)}")
-    given = {name: kind for name, kind in TYPES.items() if name not in absent}
-    record = Record(**{name: _checked(name, values[name], kind) for name, kind in given.items()})
+    given = {name: of for name, of in types.items() if name not in absent}
+    record = kind(**{name: _checked(name, values[name], of) for name, of in given.items()})
+    if isinstance(record, LayerRecord) and not _CRC.match(record.base_crc32):
+        raise FormatError(
+            f"record has base_crc32 = {record.base_crc32[:20]!r}, expected 8 hexadecimal digits"
+        )
     if not 1 <= record.frames <= MAX_FRAMES:
         raise FormatError(f"record has {record.frames} frames, expected 1 to {MAX_FRAMES}")
     if (record.height, record.width) != (-1, -1):

@@ -15,18 +15,19 @@ from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import (
     BOUNDS,
     COLUMNS,
-    NUMBERS,
-    PLACES,
+    GROUPS,
     ROW_BYTES,
     ROW_GROUP,
     TEXT,
+    TYPES,
     absent,
     arrow_type,
     names_of,
     parquet_writer,
+    sign_of,
     table_of,
 )
-from pvit_data.format.members import FIELDS, MEMBERS
+from pvit_data.format.members import FIELDS
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.sample.sample import is_later
 
@@ -35,10 +36,10 @@ MAX_ROWS_BYTES = 1 << 28
 FLUSH = 1024  # rows that are kept as Python objects
 
 
-def members_of(table: Any) -> list[str]:
-    """Members that a sample of a table has."""
+def groups_of(table: Any) -> list[str]:
+    """The `GROUPS` that a row of a table has something of: members above all."""
     names = set(table.column_names)
-    return [member for member in MEMBERS if f"{member}_offset" in names]
+    return [group for group in GROUPS if sign_of(group) in names]
 
 
 class Rows:
@@ -62,8 +63,8 @@ class Rows:
         """All rows."""
         if self._fresh or not self._tables:
             self._flush()
-        members = {member for table in self._tables for member in members_of(table)}
-        return joined([with_members(table, members) for table in self._tables])
+        groups = {group for table in self._tables for group in groups_of(table)}
+        return joined([with_groups(table, groups) for table in self._tables])
 
     def _flush(self) -> None:
         columns = {name: [row[name] for row in self._fresh] for name in COLUMNS}
@@ -72,9 +73,9 @@ class Rows:
         self._fresh = []
 
 
-def with_members(table: Any, members: Iterable[str]) -> Any:
-    """A table that says of these members, too, that no sample has them."""
-    return completed(table, names_of(members))
+def with_groups(table: Any, groups: Iterable[str]) -> Any:
+    """A table that says of these `GROUPS`, too, that no row has anything of them."""
+    return completed(table, names_of(groups))
 
 
 def completed(table: Any, names: list[str]) -> Any:
@@ -92,7 +93,7 @@ def nothing(name: str, rows: int) -> Any:
     """A column of rows that lack it."""
     import pyarrow as pa
 
-    return pa.array(np.full(rows, absent(name), (NUMBERS | PLACES)[name]), arrow_type(name))
+    return pa.array(np.full(rows, absent(name), TYPES[name]), arrow_type(name))
 
 
 def joined(tables: list[Any]) -> Any:
@@ -100,6 +101,9 @@ def joined(tables: list[Any]) -> Any:
     import pyarrow as pa
 
     return pa.concat_tables(tables).combine_chunks()
+
+
+MOST_WAITING = 500  # tables: of a few rows each they take many times what their rows do
 
 
 class _Out:
@@ -156,6 +160,8 @@ class IndexWriter:
         """Appends rows."""
         self._waiting.append(completed(table, self._names))
         self._rows += len(table)
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting = [joined(self._waiting)]
         if self._rows >= ROW_GROUP:
             whole = self._rows - self._rows % ROW_GROUP
             table = joined(self._waiting)
@@ -181,7 +187,7 @@ class IndexWriter:
         for total, name in {"frames": "frames", **{f: f"has_{f}" for f in FIELDS}}.items():
             self.totals[total] += pc.sum(table[name], min_count=0).as_py()
         kinds = table["rgb_encoding"].unique().to_pylist()
-        self.members |= {(member, kind) for member in members_of(table) for kind in kinds}
+        self.members |= {(member, kind) for member in groups_of(table) for kind in kinds}
 
 
 def read_rows(data: bytes, where: str, expected: int) -> Any:
@@ -199,7 +205,7 @@ def read_rows(data: bytes, where: str, expected: int) -> Any:
     if file.num_rows != expected:
         raise CorruptShardError(f"{where} has {file.num_rows} rows, its receipt says {expected}")
     there = set(file.names)
-    names = names_of(m for m in MEMBERS if f"{m}_offset" in there)
+    names = names_of(group for group in GROUPS if sign_of(group) in there)
     lacking = [name for name in names if name not in there]
     if wrong := [name for name in lacking if not is_later(name)]:
         raise CorruptShardError(f"{where} lacks the column {wrong[0]}")

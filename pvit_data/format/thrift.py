@@ -32,64 +32,94 @@ class Compact:
         self._data = data
         self.place = 0
 
-    def struct(self, depth: int = 0) -> dict[int, Any]:
+    def struct(self) -> dict[int, Any]:
         """A struct: its values by the numbers of their fields."""
-        if depth > MAX_DEPTH:
-            raise ValueError("a description is nested too deep")
-        found: dict[int, Any] = {}
-        number = 0
-        while head := self._byte():
-            step, kind = head >> 4, head & 15
-            number = number + step if step else self._integer()
-            found[number] = self._value(kind, depth)
+        try:
+            found, self.place = _struct(self._data, self.place, 0)
+        except IndexError:
+            raise ValueError("a description does not end") from None
         return found
 
-    def _value(self, kind: int, depth: int) -> Any:
+
+def _struct(data: bytes, place: int, depth: int) -> tuple[dict[int, Any], int]:
+    """A struct and the place behind it: a loop without a call per number, for there are thousands in a file.
+
+    Raises:
+        IndexError: if the bytes end before it does.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError("a description is nested too deep")
+    found: dict[int, Any] = {}
+    number = 0
+    while head := data[place]:
+        place += 1
+        kind = head & 15
+        if step := head >> 4:
+            number += step
+        else:
+            number, place = _integer(data, place)
         if kind in _INTEGERS:
-            return self._integer()
-        if kind == _BINARY:
-            return self._bytes(self._varint())
-        if kind == _STRUCT:
-            return self.struct(depth + 1)
-        if kind in _LISTS:
-            return self._list(depth + 1)
-        if kind in (_TRUE, _FALSE):
-            return kind == _TRUE
-        if kind in (_BYTE, _DOUBLE):
-            return self._bytes(1 if kind == _BYTE else 8)
-        raise ValueError(f"a description holds a value of kind {kind}")
+            found[number], place = _integer(data, place)
+        else:
+            found[number], place = _value(data, place, kind, depth)
+    return found, place + 1
 
-    def _list(self, depth: int) -> list[Any]:
-        if depth > MAX_DEPTH:
-            raise ValueError("a description is nested too deep")
-        head = self._byte()
-        count, kind = head >> 4, head & 15
-        count = self._varint() if count == 15 else count
-        if count > len(self._data) - self.place:  # each takes a byte at least
-            raise ValueError(f"a description claims a list of {count} values")
-        if kind in (_TRUE, _FALSE):
-            return [self._byte() == _TRUE for _ in range(count)]
-        return [self._value(kind, depth) for _ in range(count)]
 
-    def _bytes(self, size: int) -> bytes:
-        found = self._data[self.place : self.place + size]
-        if len(found) != size:
-            raise ValueError("a description does not end")
-        self.place += size
-        return found
+def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]:
+    if kind in _INTEGERS:
+        return _integer(data, place)
+    if kind == _BINARY:
+        size, place = _varint(data, place)
+        return _bytes(data, place, size)
+    if kind == _STRUCT:
+        return _struct(data, place, depth + 1)
+    if kind in _LISTS:
+        return _list(data, place, depth + 1)
+    if kind in (_TRUE, _FALSE):
+        return kind == _TRUE, place
+    if kind in (_BYTE, _DOUBLE):
+        return _bytes(data, place, 1 if kind == _BYTE else 8)
+    raise ValueError(f"a description holds a value of kind {kind}")
 
-    def _byte(self) -> int:
-        return self._bytes(1)[0]
 
-    def _varint(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-        raise ValueError("a number in a description does not end")
+def _list(data: bytes, place: int, depth: int) -> tuple[list[Any], int]:
+    if depth > MAX_DEPTH:
+        raise ValueError("a description is nested too deep")
+    head = data[place]
+    count, kind, place = head >> 4, head & 15, place + 1
+    if count == 15:
+        count, place = _varint(data, place)
+    if count > len(data) - place:  # each takes a byte at least
+        raise ValueError(f"a description claims a list of {count} values")
+    if kind in (_TRUE, _FALSE):
+        return [byte == _TRUE for byte in data[place : place + count]], place + count
+    found = []
+    for _ in range(count):
+        value, place = _value(data, place, kind, depth)
+        found.append(value)
+    return found, place
 
-    def _integer(self) -> int:
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
+
+def _bytes(data: bytes, place: int, size: int) -> tuple[bytes, int]:
+    if size > len(data) - place:
+        raise ValueError("a description does not end")
+    return data[place : place + size], place + size
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+    raise ValueError("a number in a description does not end")
+
+
+def _integer(data: bytes, place: int) -> tuple[int, int]:
+    byte = data[place]
+    if byte < 128:
+        return (byte >> 1) ^ -(byte & 1), place + 1
+    value, place = _varint(data, place)
+    return (value >> 1) ^ -(value & 1), place

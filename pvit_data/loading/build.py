@@ -13,6 +13,7 @@ from pvit_data.errors import FormatError
 from pvit_data.loading.clip_reader import Clip, ClipReader
 from pvit_data.loading.fetching import Fetcher, Want
 from pvit_data.loading.options import Options
+from pvit_data.loading.threads import side_by_side
 from pvit_data.loading.transfer import Built, empty_bytes, labels
 from pvit_data.mixing.mixture import Draw, Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
@@ -63,7 +64,9 @@ class TrainingBatches:
         """See `Builder`."""
         skipped: Skipped = []
         draws = self.mixture.draws(step, self._slice)
-        read = [self._clip(draw, skipped, note) for draw in self._fetcher.each(step, draws)]
+        made = side_by_side(partial(self._train, note), draws, _threads(self.config, self.options))
+        pairs = zip(draws, self._fetcher.each(step, made), strict=True)
+        read = [self._clip(draw, taken, skipped, note) for draw, taken in pairs]
         return _built(step, read, self.config, self._empty, (len(draws), skipped))
 
     def foresee(self, steps: Iterable[int]) -> None:
@@ -81,18 +84,23 @@ class TrainingBatches:
             for source, row, *_ in self.mixture.draws(step, self._slice)
         ]
 
-    def _clip(self, draw: Draw, skipped: Skipped, note: Note) -> Clip:
+    def _train(self, note: Note, draw: Draw) -> Clip:
+        reader = self._readers[draw.source]
+        note(reader.key(draw.row))
+        return reader.train(draw.row, draw.epoch)
+
+    def _clip(self, draw: Draw, take: Callable[[], Clip], skipped: Skipped, note: Note) -> Clip:
+        """The clip of a draw, or of the first one in its place that can be read."""
         wanted = draw
         for attempt in range(1, MAX_IN_A_ROW + 1):
-            reader = self._readers[wanted.source]
-            note(reader.key(wanted.row))
             try:
-                return reader.train(wanted.row, wanted.epoch)
+                return take()
             except FormatError as error:
                 if self.options.on_corrupt == "raise":
                     raise
-                skipped.append((reader.source(wanted.row), str(error)))
+                skipped.append((self._readers[wanted.source].source(wanted.row), str(error)))
             wanted = self.mixture.substitute(draw, attempt)
+            take = partial(self._train, note, wanted)
         raise FormatError(
             f"{MAX_IN_A_ROW} samples in a row cannot be read, the last: {skipped[-1][1]}"
         )
@@ -138,15 +146,20 @@ class EvaluationBatches:
         read = []
         skipped: Skipped = []
         todo = self._rows_of(step)
-        for row, view in self._fetcher.each(step, todo):
-            note(self._reader.key(row))
+        made = side_by_side(partial(self._view, note), todo, _threads(self.config, self.options))
+        for (row, _), take in zip(todo, self._fetcher.each(step, made), strict=True):
             try:
-                read.append(self._reader.view(row, view, self.views))
+                read.append(take())
             except FormatError as error:
                 if self.options.on_corrupt == "raise":
                     raise
                 skipped.append((self._reader.source(row), str(error)))
         return _built(step, read, self.config, self._empty, (len(todo), skipped))
+
+    def _view(self, note: Note, place: tuple[int, int]) -> Clip:
+        row, view = place
+        note(self._reader.key(row))
+        return self._reader.view(row, view, self.views)
 
     def foresee(self, steps: Iterable[int]) -> None:
         """See `Builder`."""
@@ -159,6 +172,12 @@ class EvaluationBatches:
     def _needs(self, step: int) -> list[list[Want]]:
         rows = (row for row, _ in self._rows_of(step))
         return [[Want(0, *need) for need in self._reader.needs(row)] for row in rows]
+
+
+def _threads(config: ClipConfig, options: Options) -> int:
+    """How many threads read the clips of a batch."""
+    # Shuffled annotations come from rows in an order that is drawn while it is asked for.
+    return 1 if config.shuffle_labels else options.threads
 
 
 def _tasks_by_source(

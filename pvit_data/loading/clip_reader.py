@@ -79,8 +79,7 @@ class ClipReader:
             for source in self._names
         }
         self._value = values_of(ds)
-        self._donors_of: dict[str, Rows] = {}
-        self._orders: dict[tuple[str, str], EpochOrder] = {}
+        self._donors_of: dict[tuple[str, str], tuple[Rows, EpochOrder]] = {}
 
     def key(self, row: int) -> str:
         """The sample key of a row."""
@@ -110,10 +109,9 @@ class ClipReader:
         labels, others = _split(self.tasks(source))
         if not shuffled:
             return [(row, frozenset({"rgb", *_reads(labels), *_reads(others)}))]
-        donors = [
-            (self._donor(source, task.name, row), frozenset(_reads([task]))) for task in others
-        ]
-        return [(row, frozenset({"rgb", *_reads(labels)})), *donors]
+        donors = ((self._donor(source, task, row), frozenset(_reads([task]))) for task in others)
+        shown = ((donor, fields) for donor, fields in donors if donor is not None)
+        return [(row, frozenset({"rgb", *_reads(labels)})), *shown]
 
     def train(self, row: int, epoch: int) -> Clip:
         """The clip of a row in one epoch: random frames, crop, flip and colours.
@@ -191,7 +189,9 @@ class ClipReader:
         shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
         targets = self._build(shown, labels, self._supervised(view))
         for task in others:
-            donor = self._donor(source, task.name, row)
+            donor = self._donor(source, task, row)
+            if donor is None:
+                continue
             theirs = view if donor == row else self._evaluation(donor)
             targets |= self._annotations(donor, (task,), theirs)
         return self._made(row, view, shown, targets)
@@ -239,15 +239,22 @@ class ClipReader:
         assert isinstance(shown.rgb, np.ndarray)
         return Clip(shown.key, self.source(row), shown.rgb, view.order, targets)
 
-    def _donor(self, source: str, task: str, row: int) -> int:
-        """The row whose annotation a row shows: a fixed permutation of the source's rows."""
-        if source not in self._donors_of:
-            self._donors_of[source] = marked(of_source(self.ds, source))
-        rows = self._donors_of[source]
-        if (source, task) not in self._orders:
-            label = f"labels {source} {task}"
-            self._orders[source, task] = EpochOrder(self.seed, label, 0, len(rows))
-        return int(rows[self._orders[source, task][place_of(rows, row)]])
+    def _donor(self, source: str, task: TargetSpec, row: int) -> int | None:
+        """The row whose annotation a row shows: a fixed permutation of the source's rows that carry the field.
+
+        A row that lacks it shows none, so that as much is supervised as without shuffling.
+        """
+        has = f"has_{task.field}"
+        if not self._value(has, row):
+            return None
+        place = source, task.name
+        if place not in self._donors_of:
+            mine = of_source(self.ds, source) & self.ds.column(has).astype(bool)
+            donors = marked(mine)
+            order = EpochOrder(self.seed, f"labels {source} {task.name}", 0, len(donors))
+            self._donors_of[place] = donors, order
+        rows, order = self._donors_of[place]
+        return int(rows[order[place_of(rows, row)]])
 
 
 def _reads(tasks: Sequence[TargetSpec]) -> set[str]:

@@ -2,7 +2,8 @@
 
 Whoever builds batches foresees which rows they read; a `Fetcher` fetches these in that order, holds their bytes, and
 lets go of each after its last use. What it holds has a bound. Local samples are read where they lie, without threads.
-Only the thread that builds changes anything here; the others fetch, and what they meet is raised where it is read.
+Whoever reads or builds changes something here, one at a time; the others fetch, and what they meet is raised where it
+is read.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
-from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from pvit_data.codecs.window import Window
 from pvit_data.errors import PvitError
+from pvit_data.loading.threads import Threads
 from pvit_data.mixing.sources import SampleSet
 from pvit_data.sample.sample import Sample
 
 MAX_HELD_BYTES = 128 << 20
-"""Bytes of samples that are being fetched, or wait to be read, in one process; a larger sample comes alone."""
+"""Bytes of samples that are being fetched, or wait to be read, in one process; without those that are being read."""
 
 Thing = TypeVar("Thing")
 Place = tuple[int, int]
@@ -58,8 +59,9 @@ class _State:
     held: dict[Place, _Held] = field(default_factory=dict)
     waiting: deque[Place] = field(default_factory=deque)
     bytes: int = 0
-    threads: _Threads | None = None
+    threads: Threads | None = None
     process: int = field(default_factory=os.getpid)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 class Fetcher:
@@ -74,10 +76,10 @@ class Fetcher:
         self._datasets: Sequence[Any] = datasets
         self._remote = [concurrency > 0 and getattr(ds, "is_remote", False) for ds in datasets]
         self._concurrency = concurrency
-        self._state = _State()
+        self._state: _State | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_state": _State()}
+        return {**self.__dict__, "_state": None}
 
     def foresee(self, steps: Iterable[int], needs: Callable[[int], list[list[Want]]]) -> None:
         """Begins to fetch what the next batch reads, and batches after it with at least `concurrency` samples.
@@ -89,14 +91,15 @@ class Fetcher:
         if not any(self._remote):
             return
         foreseen, further = self._now.foreseen, 0
-        for number, step in enumerate(islice(steps, self._concurrency + 1)):
-            if step not in foreseen:
-                foreseen[step] = needs(step)
-                self._expect([want for wants in foreseen[step] for want in wants])
-            further += len(foreseen[step]) if number else 0
-            if further >= self._concurrency:
-                break
-        self._begin()
+        with self._now.lock:
+            for number, step in enumerate(islice(steps, self._concurrency + 1)):
+                if step not in foreseen:
+                    foreseen[step] = needs(step)
+                    self._expect([want for wants in foreseen[step] for want in wants])
+                further += len(foreseen[step]) if number else 0
+                if further >= self._concurrency:
+                    break
+            self._begin()
 
     def each(self, step: int, samples: Iterable[Thing]) -> Iterator[Thing]:
         """The samples of a batch one by one; what one of them needed is let go of when the next one's turn comes."""
@@ -104,12 +107,14 @@ class Fetcher:
         try:
             for sample in samples:
                 yield sample
-                if left:
-                    self._forget(left.popleft())
-                    self._begin()
+                with self._now.lock:
+                    if left:
+                        self._forget(left.popleft())
+                        self._begin()
         finally:
-            for wants in left:
-                self._forget(wants)
+            with self._now.lock:
+                for wants in left:
+                    self._forget(wants)
 
     def read(
         self,
@@ -121,21 +126,28 @@ class Fetcher:
         window: Window | None = None,
     ) -> Sample:
         """A sample, or the error, as the dataset's own `read` gives it."""
-        ds, held = self._datasets[dataset], self._now.held.get((dataset, row))
-        if held is not None and held.fields.issuperset(fields):
-            if held.coming is None and self._request(dataset, row, held) is not None:
-                self._fetch(held)  # for which there was no room, or no time
-            if held.coming is not None:
-                decoded: Sample = ds.decode(row, held.coming.result(), fields, frames, grid, window)
-                return decoded
+        ds, coming = self._datasets[dataset], self._coming(dataset, row, fields)
+        if coming is not None:
+            decoded: Sample = ds.decode(row, coming.result(), fields, frames, grid, window)
+            return decoded
         sample: Sample = ds.read(row, fields, frames, grid, window)
         return sample
 
+    def _coming(self, dataset: int, row: int, fields: Collection[str]) -> Future[Any] | None:
+        """What was foreseen of a sample, with these fields; None if nothing was, or it is local."""
+        with self._now.lock:
+            held = self._now.held.get((dataset, row))
+            if held is None or not held.fields.issuperset(fields):
+                return None
+            if held.coming is None and self._request(dataset, row, held) is not None:
+                self._fetch(held)  # for which there was no room, or no time
+            return held.coming
+
     def close(self) -> None:
         """Forgets everything; what is being fetched ends when it comes."""
-        state = (
-            self._state
-        )  # and no names of modules, which are gone when a generator ends with Python
+        state = self._state  # and no names of modules, gone when a generator ends with Python
+        if state is None:
+            return
         for held in state.held.values():
             if held.coming is not None:
                 held.coming.cancel()
@@ -149,7 +161,7 @@ class Fetcher:
     @property
     def _now(self) -> _State:
         """This process's state: a fork takes no threads with it."""
-        if self._state.process != os.getpid():
+        if self._state is None or self._state.process != os.getpid():
             self._state = _State()
         return self._state
 
@@ -192,7 +204,7 @@ class Fetcher:
 
     def _fetch(self, held: _Held) -> None:
         state = self._now
-        state.threads = state.threads or _Threads(self._concurrency)
+        state.threads = state.threads or Threads(self._concurrency, "pvit-fetch")
         state.bytes += held.request.moves
         held.coming = state.threads.submit(held.request.fetch)
 
@@ -210,39 +222,3 @@ class Fetcher:
                 if held.coming is not None:
                     held.coming.cancel()
                     state.bytes -= held.request.moves
-
-
-class _Threads:
-    """Threads that keep no process from ending, whatever they still wait for.
-
-    Args:
-        most: how many; each begins when there is something to do for it.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._begun = most, 0
-        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-
-    def submit(self, action: Callable[[], Thing]) -> Future[Thing]:
-        """What an action will give, or raise."""
-        future: Future[Thing] = Future()
-        self._tasks.put((future, action))
-        if self._begun < self._most:
-            self._begun += 1
-            threading.Thread(target=self._work, name="pvit-fetch", daemon=True).start()
-        return future
-
-    def close(self) -> None:
-        """Ends each thread after what it is at."""
-        for _ in range(self._begun):
-            self._tasks.put(None)
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            future, action = task
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(action())
-                except BaseException as error:
-                    future.set_exception(error)
-            del task, future, action  # a thread that waits holds no bytes

@@ -62,7 +62,7 @@ def loader(
             samples (of at least 1000) or 100 in a row were skipped.
         prefetch: batches prepared ahead by each worker.
         concurrency: of samples behind URLs so many are fetched at once in each process that builds batches, those of
-            the next ones while one is decoded; 0: each when it is read.
+            the next ones while one is decoded; 0: each when it is read, one after the other.
         pin_memory: hand out page-locked batches, for copies to a GPU that overlap.
         timeout: seconds after which a silent worker is reported; only with workers.
         device: move batches there; pixels travel as bytes and are normalised on arrival.

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pvit_data.loading.threads import threads
+
 if TYPE_CHECKING:
     import torch
 
@@ -33,3 +35,8 @@ class Options:
     timeout: float = 120.0
     device: torch.device | str | None = None
     start_method: StartMethod = START_METHOD
+
+    @property
+    def threads(self) -> int:
+        """That read clips: one in each worker process, or those of this one."""
+        return 1 if self.workers else threads(self.concurrency)

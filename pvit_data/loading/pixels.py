@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
+from pvit_data.loading.threads import side_by_side, threads
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_KEPT = 3
+THREAD_BYTES = 4 << 20
+"""Of floats, from which on a further thread is worth its while."""
 _REFERENCES = 3
 """Of an array that nobody else holds: the list's, the loop's and `getrefcount`'s own."""
 
@@ -58,17 +63,28 @@ class Pixels:
         self, frames: UInt8[np.ndarray, "n h w 3"], places: Int64[np.ndarray, "b t"]
     ) -> Float[np.ndarray, "b 3 t h w"]:
         out = self._array((len(places), 3, places.shape[1], *frames.shape[1:3]))
-        for clip, place in zip(out, places, strict=True):
-            first, last = int(place.min()), int(place.max()) + 1
-            distinct = frames[first:last]
-            repeated = last - first < len(place)
-            for channel in range(3):
-                target = np.empty(distinct.shape[:3], np.float32) if repeated else clip[channel]
-                np.multiply(distinct[..., channel], np.float32(self._scale[channel]), out=target)
-                target -= np.float32(self._shift[channel])
-                if repeated:
-                    np.take(target, place - first, axis=0, out=clip[channel], mode="clip")
+        fill = partial(self._fill, frames, places, out)
+        for filled in side_by_side(fill, range(len(places)), threads(out.nbytes // THREAD_BYTES)):
+            filled()
         return out
+
+    def _fill(
+        self,
+        frames: UInt8[np.ndarray, "n h w 3"],
+        places: Int64[np.ndarray, "b t"],
+        out: Float[np.ndarray, "b 3 t h w"],
+        number: int,
+    ) -> None:
+        clip, place = out[number], places[number]
+        first, last = int(place.min()), int(place.max()) + 1
+        distinct = frames[first:last]
+        repeated = last - first < len(place)
+        for channel in range(3):
+            target = np.empty(distinct.shape[:3], np.float32) if repeated else clip[channel]
+            np.multiply(distinct[..., channel], np.float32(self._scale[channel]), out=target)
+            target -= np.float32(self._shift[channel])
+            if repeated:
+                np.take(target, place - first, axis=0, out=clip[channel], mode="clip")
 
     def _array(self, shape: tuple[int, ...]) -> np.ndarray:
         """A float32 array with arbitrary contents: an earlier one if nobody holds it, or any view or tensor of it."""

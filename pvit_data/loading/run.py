@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from pvit_data.clips.config import ClipConfig
@@ -80,18 +81,48 @@ class Loader:
         board = torch.zeros((self._options.workers, KEY_BYTES), dtype=torch.uint8)
         if self._options.workers:
             board.share_memory_()  # type: ignore[no-untyped-call]
-        source = _Steps(self._builder, self._steps, board)
+        ahead, steps = self._ahead()
+        source = _Steps(self._builder, steps, board, self._begins_anew)
         batches = iter(self._data_loader(source))
         worker_watch.watch(batches)
         close = (
             worker_watch.close
         )  # held, because an iterator left open ends after its modules when Python exits
         try:
-            for step in self._steps:
+            for step in ahead:
+                yield self._here(step).batch(self._pixels, self._options.device)
+            for step in steps:
                 yield self._take(batches, step, source).batch(self._pixels, self._options.device)
         finally:
             close(batches)
             self._builder.close()
+
+    @property
+    def _begins_anew(self) -> bool:
+        """Whether workers share nothing with this process."""
+        return self._options.workers > 0 and self._options.start_method != "fork"
+
+    def _ahead(self) -> tuple[range, range | Endless]:
+        """The steps that this process builds while its workers begin, and all others.
+
+        Forked workers are there at once; any others import PyTorch first, which takes seconds.
+        """
+        steps = self._steps
+        if not self._begins_anew:
+            return range(0), steps
+        if isinstance(steps, range):
+            return steps[:1], steps[1:]
+        return range(steps.start, steps.start + 1), Endless(steps.start + 1)
+
+    def _here(self, step: int) -> Built:
+        import torch
+
+        self._builder.foresee([step])
+        built = self._builder.build(step, _forget)
+        self._count(built)
+        return (
+            built.pin_memory() if self._options.pin_memory and torch.cuda.is_available() else built
+        )
 
     def _take(self, batches: Any, step: int, source: _Steps) -> Built:
         try:
@@ -120,7 +151,7 @@ class Loader:
         return DataLoader(
             source,
             batch_size=None,
-            sampler=self._steps,
+            sampler=source.steps,
             num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=self._options.pin_memory,
@@ -161,8 +192,18 @@ def _context(start_method: StartMethod) -> BaseContext:
 class _Steps:
     """The map-style dataset that the DataLoader sees: step number -> batch, or the error as a value."""
 
-    def __init__(self, builder: Builder, steps: range | Endless, board: torch.Tensor) -> None:
-        self._builder, self._steps, self._board = builder, steps, board
+    def __init__(
+        self, builder: Builder, steps: range | Endless, board: torch.Tensor, pack: bool
+    ) -> None:
+        self._builder, self.steps, self._board = builder, steps, board
+        self._packed = _packed(builder) if pack else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_builder": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        builder = ForkingPickler.loads(state.pop("_packed").numpy().data)
+        self.__dict__.update(state, _builder=builder)
 
     def __getitem__(self, step: int) -> Built | PvitError | _Crash:
         from torch.utils.data import get_worker_info
@@ -184,8 +225,8 @@ class _Steps:
 
     def _from(self, step: int, stride: int) -> Iterable[int]:
         """The steps of this process: workers take turns."""
-        if isinstance(self._steps, range):
-            return range(step, self._steps.stop, stride)
+        if isinstance(self.steps, range):
+            return range(step, self.steps.stop, stride)
         return itertools.count(step, stride)
 
     def _note(self, worker: int, key: str) -> None:
@@ -197,6 +238,17 @@ class _Steps:
     def keys(self) -> list[str]:
         """The sample that each worker began last."""
         return [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in self._board]
+
+
+def _packed(builder: Builder) -> torch.Tensor:
+    """What a worker that is not forked gets, in shared memory, where it waits until the worker has begun.
+
+    The rows of a large mixture are more than a pipe takes: written into one, they would keep this process as long.
+    """
+    import torch
+
+    text = torch.frombuffer(bytearray(ForkingPickler.dumps(builder)), dtype=torch.uint8)
+    return text.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _as_it_is(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pvit_data.format.record import Record
 from pvit_data.looking.layers import LAYERS
 from pvit_data.looking.lines import Line
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.layers.fields import field_of_file
 from pvit_data.sample.sample import Sample
 from pvit_data.words import size_text
 
@@ -28,13 +29,32 @@ def facts(dataset: ShardDataset, row: int, sample: Sample, record: Record) -> li
     lines = [layer.line(sample, record) for layer in LAYERS if layer.line is not None]
     return [
         ("key", record.key),
-        ("source", f"{sample.source}, {sample.split}, licence {sample.licence or 'not stated'}"),
+        ("source", f"{_source(dataset, sample)}, licence {sample.licence or 'not stated'}"),
         ("group", record.group),
         ("clip", _clip(record)),
         *(line for line in lines if line is not None),
+        *_layers(dataset, record, sample.source),
         ("stored", _stored(dataset, row, sample.source)),
         *_meta(sample),
     ]
+
+
+def _source(dataset: ShardDataset, sample: Sample) -> str:
+    home = dataset.home_of(sample.source)
+    over = f" over {home}" if home != sample.source else ""
+    return f"{sample.source}{over}, {sample.split}"
+
+
+def _layers(dataset: ShardDataset, record: Record, source: str) -> list[Line]:
+    """What comes from which layer, and who made it."""
+    giving = dataset.layers_of(source)
+    lines = []
+    for name, spec in {spec.name: spec for spec in giving.values()}.items():
+        fields = [f for f, layer in giving.items() if layer.name == name and f in record.fields]
+        made_by = f" (made by {spec.made_by})" if spec.made_by else ""
+        sure = f"; {spec.confidence}" if spec.confidence else ""
+        lines.append(f"{name}: {', '.join(fields) or 'nothing of this sample'}{made_by}{sure}")
+    return [("layers", "\n".join(lines))] if lines else []
 
 
 def _clip(record: Record) -> str:
@@ -50,12 +70,15 @@ def _clip(record: Record) -> str:
 
 def _stored(dataset: ShardDataset, row: int, source: str) -> str:
     sizes: dict[str, int] = {}
+    giving = dataset.layers_of(source)
     for file, size in dataset.members(row).items():
-        sizes[MEMBER_OF_EXTENSION.get(file, file)] = size
+        layer = giving.get(field_of_file(file))
+        own = MEMBER_OF_EXTENSION.get(file, file)
+        sizes[own if layer is None else f"{own} of {layer.name}"] = size
     ordered = sorted(sizes.items(), key=lambda pair: -pair[1])[:LARGEST]
     largest = ", ".join(f"{name} {size_text(size)}" for name, size in ordered)
     shard = dataset.select([row]).column("shard")[0]
-    return f"{source}/{shard}, {size_text(sum(sizes.values()))}: {largest}"
+    return f"{dataset.home_of(source)}/{shard}, {size_text(sum(sizes.values()))}: {largest}"
 
 
 def _meta(sample: Sample) -> list[Line]:

@@ -1,7 +1,9 @@
 """The table of layers: how each annotation of a sample is shown. Who draws, describes or counts samples goes by it.
 
-A field is drawn by adding a row: its tile in sheets and terminals, its line of facts, its sprite or numbers in the
-gallery, the classes it can be searched and counted by. A part that a layer lacks is None.
+Data sets have layers of their own, which bring annotations to the pictures of others; what they give is shown in the
+same way, under their name (`given_by`). A field is drawn by adding a row: its tile in sheets and terminals, its line
+of facts, its sprite or numbers in the gallery, the classes it can be searched and counted by. A part that a layer
+lacks is None.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pvit_data.looking import lines, numbers, sprites, tiles
 from pvit_data.looking.lines import Line
 from pvit_data.looking.sprites import Sprite
 from pvit_data.looking.tiles import Ground, Tile
+from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.labels import IGNORE_8
 from pvit_data.sample.sample import UNKNOWN, Sample
 
@@ -31,6 +34,7 @@ class Layer:
 
     Args:
         name: of its column, and of its sample field unless it shows several.
+        shows: the sample fields, where it shows several.
         title: in words, for people; default: the name.
         key: of the gallery that switches it on and off.
         is_map: whether it is a dense map, of some frames.
@@ -45,6 +49,7 @@ class Layer:
     """
 
     name: str
+    shows: tuple[str, ...] = ()
     title: str = ""
     key: str = ""
     is_map: bool = False
@@ -128,6 +133,7 @@ LAYERS = (
     ),
     Layer(
         name="pose",
+        shows=("pose3d", "pose2d"),
         key="p",
         tile=tiles.pose_tile,
         line=lines.pose_line,
@@ -140,6 +146,17 @@ LAYERS = (
 
 COLUMNS = tuple(layer.name for layer in LAYERS if layer.tile is not None)
 """Names of the layers with a picture, in the order of contact sheets."""
+
+
+def given_by(dataset: ShardDataset, source: str) -> dict[str, str]:
+    """Names of the data set's layers that give what is shown, by the name of its entry in the table."""
+    giving = dataset.layers_of(source)
+    found = {}
+    for layer in LAYERS:
+        names = [giving[field].name for field in layer.shows or (layer.name,) if field in giving]
+        if names:
+            found[layer.name] = " + ".join(dict.fromkeys(names))
+    return found
 
 
 MAPS = tuple(layer for layer in LAYERS if layer.is_map)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from jaxtyping import Float
 
 from pvit_data.format.record import Record
-from pvit_data.looking.tiles import box_text, class_name, top_classes
+from pvit_data.looking.tiles import box_kind, class_name, top_classes
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.sample import Sample
+from pvit_data.sample.sample import UNKNOWN, Sample
 from pvit_data.words import counted
 
 LISTED_FRAMES, LISTED_CLASSES, LISTED_BOXES = 8, 12, 16
@@ -60,15 +61,29 @@ def pose_line(sample: Sample, record: Record) -> Line | None:
 
 
 def boxes_line(sample: Sample, record: Record) -> Line | None:
-    """What the boxes show."""
+    """What the boxes show, and how sure they are."""
     if sample.boxes is None:
         return None
-    space = sample.spaces.get("boxes")
-    texts = [box_text(sample.boxes, row, space) or "box" for row in range(len(sample.boxes))]
-    common = Counter(texts).most_common(LISTED_BOXES)
-    listed = ", ".join(name if n == 1 else f"{n} x {name}" for name, n in common)
+    boxes, space = sample.boxes, sample.spaces.get("boxes")
+    kinds = np.array([box_kind(boxes, row, space) or "box" for row in range(len(boxes))])
+    common = Counter(kinds.tolist()).most_common(LISTED_BOXES)
+    told = [
+        f"{name if n == 1 else f'{n} x {name}'}{_scores(boxes.score[kinds == name])}"
+        for name, n in common
+    ]
+    frames = len(np.unique(boxes.frame))
+    where = "this frame" if frames <= 1 else f"{frames} frames"
     named = f", '{record.boxes_space}'" if record.boxes_space else ""
-    return "boxes", f"{len(sample.boxes)} in this frame{named}: {listed or 'none'}"
+    return "boxes", f"{len(boxes)} in {where}{named}: {', '.join(told) or 'none'}"
+
+
+def _scores(scores: Float[np.ndarray, "n"]) -> str:
+    """From the lowest to the highest of those that are known."""
+    known = scores[scores != UNKNOWN]
+    found = (
+        dict.fromkeys(f"{score:.2f}" for score in (known.min(), known.max())) if known.size else {}
+    )
+    return f" {'-'.join(found)}" if found else ""
 
 
 def action_line(sample: Sample, record: Record) -> Line | None:

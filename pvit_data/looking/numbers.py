@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from pvit_data.looking.tiles import Joints, joints_of
-from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.sample.sample import UNKNOWN, Boxes, Sample
 
 MAX_BOXES, MAX_PEOPLE = 40, 6  # per frame
 SCALE = 1000  # of coordinates
@@ -17,7 +17,10 @@ BOX_COLUMNS = ("class_id", "track", "role", "side", "contact")
 
 
 def boxes(sample: Sample, at: list[int]) -> list[list[list[int]]] | None:
-    """Per preview frame: rows of x1, y1, x2, y2 (thousandths), class, track, role, side, contact; largest first."""
+    """Per preview frame: rows of x1, y1, x2, y2 (thousandths), class, track, role, side, contact; largest first.
+
+    Where scores are known they follow, in hundredths, -1 = unknown.
+    """
     table = sample.boxes
     if table is None:
         return None
@@ -29,6 +32,9 @@ def _box_rows(table: Boxes, rows: Integer[np.ndarray, "n"]) -> list[list[int]]:
     kept = rows[np.argsort(-size.prod(1), kind="stable")[:MAX_BOXES]]
     corners = np.rint(table.xyxy[kept] * SCALE).astype(int)
     columns = [getattr(table, name)[kept] for name in BOX_COLUMNS]
+    if (table.score != UNKNOWN).any():
+        scores = table.score[kept]
+        columns.append(np.where(scores == UNKNOWN, -1, np.rint(100 * scores)).astype(int))
     found: list[list[int]] = np.concatenate([corners, np.stack(columns, 1)], 1).tolist()
     return found
 

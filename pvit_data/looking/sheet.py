@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from pvit_data.format.record import Record
 from pvit_data.looking import pictures
-from pvit_data.looking.layers import COLUMNS, LAYERS, mapped_frames
+from pvit_data.looking.layers import COLUMNS, LAYERS, given_by, mapped_frames
 from pvit_data.looking.tiles import Tile, ground_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.sample import Sample
@@ -74,10 +74,19 @@ def samples_sheet(
     lines: list[_Line] = []
     for row in rows:
         sample, frame = read_frame(dataset, row)
-        found = tiles(sample, frame, height)
+        found = _named(dataset, sample, tiles(sample, frame, height))
         strip = _strip(dataset, row, sample.num_frames, height) if set(found) == {"rgb"} else []
         lines.append(_Line(sample.key, found, strip))
     return _sheet(lines, height)
+
+
+def _named(dataset: ShardDataset, sample: Sample, found: dict[str, Tile]) -> dict[str, Tile]:
+    """The tiles, captioned with the layer that their annotation comes from."""
+    given = given_by(dataset, sample.source)
+    return {
+        name: tile._replace(caption=f"{tile.caption} ({given[name]})") if name in given else tile
+        for name, tile in found.items()
+    }
 
 
 def _strip(dataset: ShardDataset, row: int, num_frames: int, height: int) -> list[Tile]:
@@ -107,7 +116,8 @@ def frames_sheet(
     lines: list[_Line] = []
     for frame in frames:
         sample, _ = read_frame(dataset, row, frame)
-        lines.append(_Line(sample.key, tiles(sample, frame, height), []))
+        found = _named(dataset, sample, tiles(sample, frame, height))
+        lines.append(_Line(sample.key, found, []))
     return _sheet(lines, height)
 
 

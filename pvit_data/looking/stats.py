@@ -91,6 +91,8 @@ class Stats:
         scanned: samples that were read for what follows; `unreadable` of them were damaged.
         depth: valid depths in metres, one map per scanned sample; `depth_invalid` is the share of invalid pixels.
         classes: box and segmentation classes in the scanned samples.
+        layers: by source, the layer that gives a field.
+        notes: about these layers: what is absent, what differs.
     """
 
     parts: list[SplitCounts]
@@ -108,6 +110,8 @@ class Stats:
     depth: Histogram = field(default_factory=lambda: Histogram([], []))
     depth_invalid: float = 0.0
     classes: list[ClassCounts] = field(default_factory=list)
+    layers: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def samples(self) -> int:
@@ -158,10 +162,16 @@ def collect(
         people=_most_frequent(people[people >= 0], str),
         boxes=histogram(boxes[boxes >= 0]),
         actions=table.classes(),
+        layers={name: given for name in dataset.sources if (given := _given(dataset, name))},
+        notes=dataset.notes,
     )
     rows = spread_rows(dataset.column("source"), scan)
     _scan(dataset, rows, stats, progress or (lambda done, total: None))
     return stats
+
+
+def _given(dataset: ShardDataset, source: str) -> dict[str, str]:
+    return {field: layer.name for field, layer in dataset.layers_of(source).items()}
 
 
 class _Table:

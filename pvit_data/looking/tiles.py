@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Integer, UInt8
 from pvit_data.looking import pictures
 from pvit_data.looking.colours import class_colours
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.sample.sample import UNKNOWN, Boxes, Sample
 from pvit_data.words import counted
 
 LEGEND = 3  # class names in a caption
@@ -143,6 +143,12 @@ def class_name(number: int, space: LabelSpace | None) -> str:
 
 
 def box_text(boxes: Boxes, row: int, space: LabelSpace | None) -> str:
+    """A box in words, with its score: `"knife"`, `"cup 0.87"`."""
+    score = f"{boxes.score[row]:.2f}" if boxes.score[row] != UNKNOWN else ""
+    return f"{box_kind(boxes, row, space)} {score}".strip()
+
+
+def box_kind(boxes: Boxes, row: int, space: LabelSpace | None) -> str:
     """A box's class, side and contact in words: `"knife"`, `"left hand, in contact"`."""
     number, role = int(boxes.class_id[row]), int(boxes.role[row])
     kind = ROLES[role] if 0 <= role < len(ROLES) else ""

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pvit_data.errors import UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import FoundSource, MixtureSource, Role
+from pvit_data.mixing.sources import MixtureSource, Role
+from pvit_data.reading.layers.places import FoundSource
 from pvit_data.words import plain_url
 
 

@@ -1,4 +1,4 @@
-"""What is mixed: `SampleSet`, `MixtureSource`, where sources are found, and which tasks each of them trains."""
+"""What is mixed: `SampleSet`, `MixtureSource`, and which tasks each source trains."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.frames import Sampler
+from pvit_data.clips.frames import BY_SOURCE, Sampler
 from pvit_data.codecs.window import Window
-from pvit_data.errors import UsageError
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import every_task, labels, target_spec
-from pvit_data.words import plain_url
 
 Role = Literal["downstream", "auxiliary"]
 
@@ -140,48 +137,15 @@ def _carried(ds: SampleSet, source: str) -> list[str]:
 
 def sampler_of(ds: SampleSet, source: str, config: ClipConfig) -> Sampler:
     """The clip sampler of a source: the configuration's, else the one it declares, else the published one."""
-    return config.sampler(source, getattr(ds.sources[source], "sampler", ""))
+    return config.sampler(source, declared_sampler(ds, source))
 
 
-@dataclass(frozen=True)
-class FoundSource:
-    """A source where it lies, opened once for everybody who reads it.
+def declared_sampler(ds: SampleSet, source: str) -> str:
+    """The clip sampler that a source's manifest declares, or "".
 
-    Args:
-        url: folder or URL that holds it, as it was given.
-        name: of the source.
-        ds: its samples, of all splits.
+    A protocol that declares none, and whose name has no published one, has that of its base.
     """
-
-    url: str
-    name: str
-    ds: ShardDataset
-
-    def split(self, split: str, where: str = "") -> ShardDataset | None:
-        """Its samples of one split that pass a filter, or None where there are none."""
-        ds = self.ds.in_split(split)
-        if ds is not None and where:
-            ds = ds.where(where)
-        return ds if ds is not None and len(ds) else None
-
-
-def find_sources(urls: Iterable[str]) -> dict[str, FoundSource]:
-    """The sources of folders or URLs, each of which is opened once.
-
-    Raises:
-        UsageError: if no folder is given, or two hold the same source.
-    """
-    found: dict[str, FoundSource] = {}
-    for url in dict.fromkeys(urls):
-        for name, ds in open_dataset(url).by_source().items():
-            if name in found:
-                raise UsageError(
-                    f"source '{name}' is in both '{plain_url(found[name].url)}' and '{plain_url(url)}'; "
-                    "give one of them"
-                )
-            found[name] = FoundSource(url, name, ds)
-    if not found:
-        raise UsageError(
-            "no shards given; pass a folder written by `pvit-data convert` with --shards"
-        )
-    return found
+    declared: str = getattr(ds.sources[source], "sampler", "")
+    if declared or source in BY_SOURCE or not isinstance(ds, ShardDataset):
+        return declared
+    return BY_SOURCE.get(ds.home_of(source), "")

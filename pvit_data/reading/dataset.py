@@ -19,8 +19,9 @@ from jaxtyping import Bool, Integer, Shaped
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
-from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.record import Record
+from pvit_data.reading.layers.protocol import ProtocolPart
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.renumbered import RenumberedPart
 from pvit_data.reading.where import evaluate
@@ -63,6 +64,11 @@ class ShardDataset(Sequence[Sample]):
         return f"ShardDataset({len(self)} samples of {names})"
 
     @property
+    def parts(self) -> Sequence[DatasetPart]:
+        """What it is made of, of whose rows it may be a selection."""
+        return self._parts
+
+    @property
     def sources(self) -> dict[str, SourceSpec]:
         """Declarations of the sources, by name."""
         return {part.spec.name: part.spec for part in self._parts}
@@ -76,6 +82,36 @@ class ShardDataset(Sequence[Sample]):
         if source not in self.sources:
             raise UsageError(f"no source {source!r}: there is {', '.join(self.sources)}")
         return dict(self.sources[source].spaces)
+
+    def layers_of(self, source: str) -> dict[str, LayerSpec]:
+        """Which layer gives a field of a source, by field; fields of its own are not among them."""
+        return {
+            f: layer for p in self._parts if p.spec.name == source for f, layer in p.layers.items()
+        }
+
+    def home_of(self, source: str) -> str:
+        """The source whose pictures a source shows: of a protocol its base, else the same."""
+        parts = [part for part in self._parts if part.spec.name == source]
+        plain = (part.part if isinstance(part, RenumberedPart) else part for part in parts)
+        own = next((part for part in plain if isinstance(part, ProtocolPart)), None)
+        return source if own is None else own.bases[0].spec.name
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the layers that are attached: what is absent, what differs."""
+        return list(dict.fromkeys(note for part in self._parts for note in part.notes))
+
+    def notes_of(self, source: str) -> list[str]:
+        """The same of one source."""
+        mine = (part for part in self._parts if part.spec.name == source)
+        return list(dict.fromkeys(note for part in mine for note in part.notes))
+
+    def keys(self) -> Any:
+        """All keys in order, as an Arrow array of large strings."""
+        import pyarrow as pa
+
+        whole = pa.concat_arrays([part.keys() for part in self._parts])
+        return whole if self._rows is None else whole.take(row_array(self._rows))
 
     def with_spaces(
         self, source: str, spaces: Mapping[str, LabelSpace], refused: Collection[str] = ()

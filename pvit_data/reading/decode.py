@@ -113,14 +113,19 @@ def _head(record: Record) -> dict[str, Any]:
         "width": max(record.width, 0),
         "fps": record.fps,
         "frame_times": np.array(record.frame_times, np.float32) if record.frame_times else None,
-        "meta": _meta(record),
+        "meta": read_meta(record),
         "source": record.source,
         "split": record.split,
         "licence": record.licence,
     }
 
 
-def _meta(record: Record) -> dict[str, Any]:
+def read_meta(record: Record) -> dict[str, Any]:
+    """The meta of a record.
+
+    Raises:
+        FormatError: if it is no JSON object.
+    """
     meta = parse_json(utf8(record.meta), "meta")
     if not isinstance(meta, dict):
         raise FormatError("meta is not a JSON object")

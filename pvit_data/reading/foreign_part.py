@@ -17,7 +17,7 @@ from jaxtyping import Int64, Integer, Shaped
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import NUMBERS, SAME, VIRTUAL
-from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB, file_of
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.reading.decode import decode_sample
@@ -48,6 +48,16 @@ class ForeignPart:
         self.split = place[1]
 
     @property
+    def layers(self) -> Mapping[str, LayerSpec]:
+        """See `DatasetPart`."""
+        return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `DatasetPart`."""
+        return ()
+
+    @property
     def samples(self) -> int:
         """Their number."""
         return len(self._rows)
@@ -72,6 +82,13 @@ class ForeignPart:
     def key(self, row: int) -> str:
         """The key as the archive has it."""
         return str(self._index.table["key"][int(self._rows[row])].as_py())
+
+    def keys(self) -> Any:
+        """See `DatasetPart`; as samples have them (`plain_key`)."""
+        import pyarrow as pa
+
+        found = self._index.table["key"].take(self._rows).to_pylist()
+        return pa.array([plain_key(str(key)) for key in found], pa.large_string())
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`: keys, members and their CRCs of its samples."""

@@ -18,7 +18,7 @@ from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
-from pvit_data.format.manifest import SourceSpec, SplitInfo
+from pvit_data.format.manifest import LayerSpec, SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.record import Record, read_record
 from pvit_data.format.shard_list import ShardList
@@ -74,11 +74,22 @@ class DatasetPart(Protocol):
     storage: Storage
 
     @property
+    def layers(self) -> Mapping[str, LayerSpec]:
+        """The layer that gives a field, by field; of what is the source's own there is none."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what is attached: what is absent, what differs."""
+
+    @property
     def samples(self) -> int:
         """Their number."""
 
     def key(self, row: int) -> str:
         """The key of a sample."""
+
+    def keys(self) -> Any:
+        """All keys in order, as an Arrow array of large strings."""
 
     def digest(self) -> dict[str, Any]:
         """Hashes of its index and shards as JSON values: equal where its samples are, whatever stands beside them."""
@@ -151,7 +162,7 @@ class SplitPart:
             StorageError: if the dataset was replaced meanwhile.
         """
         if self._index is None:
-            name = index_name(self.spec.name, self.split)
+            name = index_name(self.spec.folder, self.split)
             expected = (self.info.index.bytes, self.info.index.sha256)
             try:
                 self._index = open_index(self.storage, name, expected, self.info.samples)
@@ -161,6 +172,16 @@ class SplitPart:
         return self._index
 
     @property
+    def layers(self) -> Mapping[str, LayerSpec]:
+        """See `DatasetPart`."""
+        return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `DatasetPart`."""
+        return ()
+
+    @property
     def samples(self) -> int:
         """See `DatasetPart`."""
         return self.info.samples
@@ -168,6 +189,10 @@ class SplitPart:
     def key(self, row: int) -> str:
         """See `DatasetPart`."""
         return self.index.text("key", row)
+
+    def keys(self) -> Any:
+        """See `DatasetPart`."""
+        return self.index.keys()
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
@@ -183,7 +208,7 @@ class SplitPart:
         try:
             if self._list is None:
                 self._restore_shards()
-                self._list = ShardList(self.storage, self.spec.name, self.split, self.info)
+                self._list = ShardList(self.storage, self.spec.folder, self.split, self.info)
             return action(self._list)
         except FormatError:
             self._require_same_dataset()
@@ -200,7 +225,7 @@ class SplitPart:
         found = manifests.read_manifest(self.storage)
         if found.checksum != self.manifest:
             raise self._changed()
-        shards = found.sources[self.spec.name].splits[self.split].shards
+        shards = found.entries[self.spec.folder].splits[self.split].shards
         self.info = self.info.model_copy(update={"shards": shards})
 
     def column(
@@ -298,7 +323,7 @@ class SplitPart:
 
     def _shard(self, row: int, places: Mapping[str, Place]) -> str:
         """The shard of a sample, in which its members do lie."""
-        shard = f"{self.spec.name}/{self.index.text('shard', row)}"
+        shard = f"{self.spec.folder}/{self.index.text('shard', row)}"
         self._require_inside(shard, row, places)
         return shard
 
@@ -330,7 +355,7 @@ class SplitPart:
         room = self._listed(lambda shards: shards.bytes_of(shard))
         if room is None:
             raise CorruptShardError(
-                f"the index of {self.spec.name}/{self.split} names the shard {shown(shard[:100])!r}, "
+                f"the index of {self.spec.folder}/{self.split} names the shard {shown(shard[:100])!r}, "
                 "which the manifest does not list"
             )
         for member, (offset, size, _) in places.items():
@@ -353,9 +378,7 @@ class SplitPart:
             raise self._changed()
 
     def _changed(self) -> StorageError:
-        return StorageError(
-            f"{self.storage.url}: was changed while it was being read: open it again"
-        )
+        return StorageError(f"{self.storage.url}: was changed while it was read: open it again")
 
 
 def _runs(storage: Storage, places: Mapping[str, Place]) -> list[dict[str, Place]]:

@@ -14,6 +14,7 @@ from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.window import Grid, Window
 from pvit_data.errors import UsageError
+from pvit_data.format.manifest import LayerSpec
 from pvit_data.format.record import Record
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.sample.labels import LabelSpace, is_same, renumbering
@@ -125,6 +126,16 @@ class RenumberedPart:
         }
 
     @property
+    def layers(self) -> Mapping[str, LayerSpec]:
+        """See `DatasetPart`."""
+        return self.part.layers
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `DatasetPart`."""
+        return self.part.notes
+
+    @property
     def samples(self) -> int:
         """Their number."""
         return self.part.samples
@@ -132,6 +143,10 @@ class RenumberedPart:
     def key(self, row: int) -> str:
         """The key of a sample."""
         return self.part.key(row)
+
+    def keys(self) -> Any:
+        """See `DatasetPart`."""
+        return self.part.keys()
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`: of the part as it is stored."""

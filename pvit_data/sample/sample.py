@@ -250,7 +250,8 @@ class Sample:
         depth: planar z in metres; 0 = invalid. One map per annotated frame.
         normal: unit vectors in camera axes, facing the camera; zero = invalid.
         segm: ids in the label space `spaces["segm"]`; `LabelSpace.ignore` = not labelled.
-        frames: frame indices of the dense maps (and of `rgb` in a partial read) that do not cover every frame.
+        frames: frame indices of the dense maps (and of `rgb` in a partial read) that do not cover every frame; of
+            `boxes` those in which boxes were looked for, where these are not all.
         pose3d: joints in Kinect v2 order, metres, camera axes; person 0 is the main one.
         pose3d_valid: 0 absent, 1 derived, 2 exact.
         pose2d: joints in pixels; (0, 0) where unknown.

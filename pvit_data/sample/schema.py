@@ -164,6 +164,11 @@ def check_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> None:
             f"boxes row {bad} is {xyxy[bad].tolist()}, expected x1 <= x2, y1 <= y2 inside [0, 1]"
         )
     _inside("boxes.frame", boxes.frame, 0, num_frames)
+    searched = searched_frames(sample)
+    if searched is not None:
+        check_frames("boxes", searched, len(searched), num_frames)
+        if not np.isin(boxes.frame, searched).all():
+            raise FormatError("boxes has rows of frames that are not among its frames['boxes']")
     _inside("boxes.partner", boxes.partner, -1, len(boxes))
     for name, top in (("role", 4), ("side", 2), ("contact", 2)):
         _inside(f"boxes.{name}", getattr(boxes, name), -1, top)
@@ -173,6 +178,12 @@ def check_boxes(sample: Sample, num_frames: int, spaces: Spaces) -> None:
         _inside("boxes.labels row", boxes.labels[:, 0], 0, len(boxes))
     ids = np.concatenate([boxes.class_id[boxes.class_id != -1], boxes.labels[:, 1]])
     _classes("boxes", ids, spaces.get("boxes"))
+
+
+def searched_frames(sample: Sample) -> Integer[np.ndarray, "n"] | None:
+    """The frames in which boxes were looked for; None: all."""
+    found = sample.frames.get("boxes")
+    return None if found is None else np.asarray(found)
 
 
 def check_actions(sample: Sample, num_frames: int, spaces: Spaces) -> None:

@@ -134,9 +134,13 @@ class Remote:
     def list(self, pattern: str) -> list[str]:
         """Names that match a glob."""
         prefix = self.call("", lambda _, path: path)
-        return [
-            p[len(prefix) :].lstrip("/") for p in self.call(pattern, lambda fs, path: fs.glob(path))
-        ]
+        try:
+            found = self.call(pattern, lambda fs, path: fs.glob(path))
+        except _Missing:  # some stores say so of a folder that a pattern names
+            if "*" in pattern.partition("/")[0]:
+                raise
+            return []
+        return [path[len(prefix) :].lstrip("/") for path in found]
 
     def find(self, depth: int) -> dict[str, int]:
         """All files with their bytes (-1 where the store does not tell), as the store lists them now.

@@ -46,7 +46,9 @@ SETTLED_NS = (
     2_000_000_000  # file systems tell times in steps; within one a second change is not seen
 )
 MAX_READ_BYTES = 1 << 30  # of a file that is read whole
-DEPTH = 5  # names that lie within each other: SOURCE/receipts/rows/part-00001/train-03000.parquet
+DEPTH = (
+    6  # names that lie within each other: layers/NAME/receipts/rows/part-00001/train-03000.parquet
+)
 THREADS = 32  # that ask a store for small files at once
 
 Item = TypeVar("Item")

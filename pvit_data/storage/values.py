@@ -132,16 +132,14 @@ def _number(value: int) -> str:
     return str(value) if value.bit_length() < 128 else f"of {value.bit_length()} bits"
 
 
-def parse_json(text: bytes, where: str) -> Any:
+def parse_json(text: bytes, where: str, limit: int = MAX_JSON_BYTES) -> Any:
     """The plain values of a JSON text. NaN and infinities, which Python writes, are read.
 
     Raises:
-        FormatError: if it is too large, too deep, no JSON, or has a whole number beyond `MAX_NUMBER`.
+        FormatError: if it has more than `limit` bytes, is too deep, no JSON, or has a whole number beyond `MAX_NUMBER`.
     """
-    if len(text) > MAX_JSON_BYTES:
-        raise FormatError(
-            f"{where}: more than {size_text(MAX_JSON_BYTES)} of JSON; is it the right file?"
-        )
+    if len(text) > limit:
+        raise FormatError(f"{where}: more than {size_text(limit)} of JSON; is it the right file?")
     try:
         values = json.loads(text)
         check_numbers(values, where)
@@ -153,11 +151,11 @@ def parse_json(text: bytes, where: str) -> Any:
     return values
 
 
-def read_json(path: Path) -> Any:
-    """The plain values of a JSON file, which must be a regular one.
+def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> Any:
+    """The plain values of a JSON file, which must be a regular one, of at most `limit` bytes.
 
     Raises:
         OSError: if it cannot be read.
         FormatError: as `parse_json`.
     """
-    return parse_json(read_regular(path, MAX_JSON_BYTES + 1), str(path))
+    return parse_json(read_regular(path, limit + 1), str(path), limit)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from pvit_data.errors import Interrupted
+from pvit_data.errors import Interrupted, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.reading import foreign_table
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.choice import Choice
 from pvit_data.validate.folder import check_folder
 from pvit_data.validate.foreign import survey_foreign
+from pvit_data.validate.layers import check_layers
 from pvit_data.validate.problems import (
     KINDS,
     WARNINGS,
@@ -41,6 +43,7 @@ def validate(
     shard: tuple[int, int] = (0, 1),
     sample: float = 1.0,
     resume: str | Path | None = None,
+    base: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
     """Checks a dataset; never stops at the first problem.
@@ -57,11 +60,14 @@ def validate(
         sample: share of the samples to look into, chosen by their keys. Below 1 the sha256 of shards is not compared.
         resume: folder outside of the dataset that keeps what was found in each shard; shards that are found there with
             the same bytes are not checked again. Several processes may share it.
+        base: folder or URL of the bases of its layers. Default: bases in the dataset itself are found. The fit of
+            layers whose base is not there remains unknown, which the report says.
         progress: called with (samples done, samples to look at).
 
     Raises:
-        UsageError: if there is no dataset, no such shard or share, or `resume` lies in the dataset.
-        StorageError: if `resume` cannot be written.
+        UsageError: if there is no dataset, no such shard or share, `resume` lies in the dataset, or no layer is over
+            something in `base`.
+        StorageError: if `base` cannot be read, or `resume` not be written.
         Interrupted: on Ctrl-C, if `resume` is given; what was checked is there.
     """
     start = time.monotonic()
@@ -71,7 +77,12 @@ def validate(
     state = None if resume is None else State(resume, storage.root)
     report = ValidationReport(storage.url, deep, choice=choice)
     is_foreign = storage.exists(foreign_table.NAME) and not storage.exists(manifests.NAME)
-    look = survey_foreign if is_foreign else _survey
+    home = None if base is None else Storage(base)
+    if is_foreign and home is not None:
+        raise UsageError(
+            f"base {home.url}: {storage.url} holds tars of another tool, and no layers"
+        )
+    look = survey_foreign if is_foreign else partial(_survey, base=home)
     units = look(storage, report, deep)
     report.shards = len(units)
     report.samples = sum(unit.samples for unit in units)
@@ -84,10 +95,15 @@ def validate(
     return report
 
 
-def _survey(storage: Storage, report: ValidationReport, deep: bool) -> list[Unit]:
+def _survey(
+    storage: Storage, report: ValidationReport, deep: bool, base: Storage | None
+) -> list[Unit]:
     """Adds findings about tables and names; gives the shards to look into."""
+    if base is not None:
+        base.require_folder()
     found = survey(storage)
     report.add([*found.problems, *check_folder(storage, found)])
+    check_layers(storage, found, report, base)
     report.whole = Amount(
         sum(len(facts) for facts in found.shards),
         len(found.shards),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
-from pvit_data.format.manifest import Manifest
-from pvit_data.format.names import IN_SOURCE, PART_FOLDER, SHARD_FILE, SHARD_NAME
+from pvit_data.format.manifest import LayerSpec, Manifest, SourceSpec
+from pvit_data.format.names import IN_SOURCE, PART_FOLDER, SHARD_FILE, SHARD_NAME, split_folder
 from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
+from pvit_data.validate.shard import ShardFacts
 from pvit_data.validate.survey import Survey
 from pvit_data.writing.card import CARD_NAME, features, shards_of
 
@@ -59,7 +60,8 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     except PvitError as error:
         yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
         return
-    for name, entry in manifest.sources.items():
+    for entry in manifest.entries.values():
+        name = entry.spec.name
         if declared.get(name) not in (features(entry), features(entry, later=False)):
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards"
@@ -89,14 +91,24 @@ def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
 
 
 def _keys(found: Survey) -> Iterator[Problem]:
+    """Keys that come twice: among all sources, or within a layer."""
+    for scope in dict.fromkeys(map(_scope, found.shards)):
+        yield from _twice([facts for facts in found.shards if _scope(facts) == scope])
+
+
+def _scope(facts: ShardFacts) -> str:
+    return facts.spec.folder if isinstance(facts.spec, LayerSpec) else ""
+
+
+def _twice(shards: Sequence[ShardFacts]) -> Iterator[Problem]:
     # Numbers of eight bytes instead of millions of keys; only keys whose number comes again are kept.
-    numbers = [np.fromiter(map(hash, f.rows["key"]), np.int64, len(f)) for f in found.shards]
+    numbers = [np.fromiter(map(hash, f.rows["key"]), np.int64, len(f)) for f in shards]
     values, counts = np.unique(
         np.concatenate([*numbers, np.empty(0, np.int64)]), return_counts=True
     )
     again = set(values[counts > 1].tolist())
     places: dict[str, str] = {}
-    for facts in found.shards if again else ():
+    for facts in shards if again else ():
         for key in facts.rows["key"]:
             if hash(key) not in again:
                 continue
@@ -106,21 +118,27 @@ def _keys(found: Survey) -> Iterator[Problem]:
 
 
 def _groups(found: Survey) -> Iterator[Problem]:
-    splits = {(facts.spec.name, facts.split) for facts in found.shards}
+    """Groups in two splits; those of an annotation layer are its base's, of which they are told."""
+    shards = [facts for facts in found.shards if not _takes_splits(facts.spec)]
+    splits = {(facts.spec.folder, facts.split) for facts in shards}
     of_several = {name for name, count in Counter(n for n, _ in splits).items() if count > 1}
     firsts: dict[str, dict[str, str]] = {name: {} for name in of_several}
-    for facts in (facts for facts in found.shards if facts.spec.name in of_several):
+    for facts in (facts for facts in shards if facts.spec.folder in of_several):
         for group in dict.fromkeys(facts.rows["group"]):
-            first = firsts[facts.spec.name].setdefault(group, facts.split)
+            first = firsts[facts.spec.folder].setdefault(group, facts.split)
             if first != facts.split:
                 yield Problem(
                     "group-split", facts.name, "", f"group '{group}' is in {first} as well"
                 )
 
 
+def _takes_splits(spec: SourceSpec) -> bool:
+    return isinstance(spec, LayerSpec) and spec.kind == "annotation"
+
+
 def _files(found: Survey) -> Iterator[Problem]:
     shards = {facts.name for facts in found.shards}
-    sources = {facts.spec.name for facts in found.shards}
+    folders = {facts.spec.folder for facts in found.shards}
     for name in (n for n in sorted(found.listing) if not any(map(is_litter, n.split("/")))):
         folder, _, base = name.rpartition("/")
         if PART in base:
@@ -134,8 +152,8 @@ def _files(found: Survey) -> Iterator[Problem]:
             continue
         elif SHARD_NAME.match(name):
             yield Problem("stray-shard", name, "", "not listed in manifest, index or receipts")
-        elif folder.partition("/")[0] in sources and not base.startswith("."):
-            if not IN_SOURCE.fullmatch(name.partition("/")[2]):
+        elif split_folder(name)[0] in folders and not base.startswith("."):
+            if not IN_SOURCE.fullmatch(split_folder(name)[1]):
                 yield Problem("stray-file", name, "", "not a file of the format")
         elif not folder.startswith(".") and not base.startswith("."):
             yield Problem("unknown-file", name, "", "not a file of the format")

@@ -39,12 +39,16 @@ KINDS = {
     "stray-shard": "a shard that the manifest does not list, which plain readers would read: remove it",
     "partial-file": "a temporary file of a killed process: run the conversion again, or remove it",
     "stray-file": "a file that is no part of the format inside a source's folder: remove it",
+    "base-differs": "a layer's row does not fit its base, and attaching it is refused: make the layer again",
+    "base-damaged": "the base of a layer cannot be read: validate it, too",
     "foreign-index": "webdataset.parquet cannot be trusted: run 'pvit-data index' again",
+    "base-bytes": "a base has other bytes of pictures than a layer was made from: were they only packed anew?",
+    "base-absent": "a layer has a row of a sample that its base lacks, which is left out: another version of it?",
     "group-split": "a group is in two splits, so that one tells about the other: intended by the source?",
     "unknown-file": "a file that is no part of the format beside the sources",
     "no-receipts": "a source without receipts cannot be appended to or finished again",
 }  # fmt: skip
-WARNINGS = frozenset({"group-split", "unknown-file", "no-receipts"})
+WARNINGS = frozenset({"base-bytes", "base-absent", "group-split", "unknown-file", "no-receipts"})
 MAX_KEPT = 1000  # problems kept per kind; the counts are complete
 
 
@@ -128,6 +132,7 @@ class ValidationReport(Findings):
         samples, shards, bytes: what was looked at.
         choice: which shards and samples those are; manifest, card, receipts, index and names are always looked at.
         whole: samples, shards and bytes of the dataset.
+        apart: layers whose fit is not known, because their base is not there.
         earlier: shards of which an earlier validation tells; their bytes are what they were.
         seconds: how long it took.
     """
@@ -139,6 +144,7 @@ class ValidationReport(Findings):
     bytes: int = 0
     choice: Choice = WHOLE
     whole: Amount = Amount()
+    apart: list[str] = field(default_factory=list)
     earlier: int = 0
     seconds: float = 0.0
 
@@ -148,7 +154,7 @@ class ValidationReport(Findings):
     @property
     def is_complete(self) -> bool:
         """Whether everything was looked at."""
-        return self.choice == WHOLE
+        return self.choice == WHOLE and not self.apart
 
     def left_out(self) -> str:
         """What was not looked at, in words; "" where that is nothing."""
@@ -158,6 +164,8 @@ class ValidationReport(Findings):
         if self.choice.sample < 1:
             parts.append(f"all but {100 * self.choice.sample:g} % of the samples of a shard")
             parts.append("the sha256 of shards")
+        if self.apart:
+            parts.append(f"whether these layers fit their bases: {', '.join(self.apart)}")
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -172,6 +180,7 @@ class ValidationReport(Findings):
             "shard": f"{part}/{parts}",
             "sample": self.choice.sample,
             "hashed": self.choice.hashes,
+            "apart": self.apart,
             "earlier": self.earlier,
             "seconds": round(self.seconds, 3),
             "counts": {kind: n for kind, n in counts.items() if kind not in WARNINGS},

@@ -18,10 +18,18 @@ from jaxtyping import Integer, Shaped
 
 from pvit_data.codecs.npy import read_npy
 from pvit_data.errors import FormatError, StorageError
-from pvit_data.format.index import NUMBERS, TEXT, index_row
-from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.members import FIELDS, MEMBERS, OPTIONAL, RECORD, file_of
-from pvit_data.format.record import TYPES, Record, read_record
+from pvit_data.format.index import NUMBERS, OF_LAYERS, TEXT, index_row
+from pvit_data.format.manifest import LayerSpec, SourceSpec
+from pvit_data.format.members import (
+    FIELDS,
+    LABELS,
+    MEMBERS,
+    OPTIONAL,
+    RECORD,
+    RGB,
+    file_of,
+)
+from pvit_data.format.record import TYPES, LayerRecord, Record, read_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
@@ -63,7 +71,8 @@ class ShardFacts:
     def digest(self) -> str:
         """sha256 of everything that the check of the shard goes by, but for its bytes."""
         spaces = {name: _space_digest(space) for name, space in self.spec.spaces.items()}
-        told = (self.name, self.bytes, self.sha256, self.split, self.spec.name, spaces)
+        kind = [self.spec.kind] if isinstance(self.spec, LayerSpec) else []
+        told = (self.name, self.bytes, self.sha256, self.split, self.spec.name, spaces, *kind)
         found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for name, column in sorted(self.rows.items()):
             is_text = column.dtype == object
@@ -281,6 +290,7 @@ def _check_contents(
 
 def _record_problems(facts: ShardFacts, record: Record) -> Iterator[str]:
     expected: dict[str, Any] = {"source": facts.spec.name, "split": facts.split}
+    yield from _layer_problems(facts.spec, record)
     for field, space in sorted(facts.spec.spaces.items()):
         if field in record.fields and f"{field}_space" in TYPES:
             expected[f"{field}_space"] = space.name
@@ -289,6 +299,21 @@ def _record_problems(facts: ShardFacts, record: Record) -> Iterator[str]:
             yield f"{name} is {getattr(record, name)!r}, the manifest says {value!r}"
     if record.fields != sorted(set(record.fields) & FIELDS.keys()):
         yield f"fields are {record.fields}, expected a sorted list of {', '.join(FIELDS)}"
+
+
+def _layer_problems(spec: SourceSpec, record: Record) -> Iterator[str]:
+    """Rows of layers, and of nothing else, have records of layers, without pictures; those of protocols hold labels."""
+    if not isinstance(spec, LayerSpec):
+        if isinstance(record, LayerRecord):
+            yield "it is a record of a layer"
+        return
+    if not isinstance(record, LayerRecord):
+        yield "it is no record of a layer"
+        return
+    fields = set(record.fields)
+    odd = sorted(fields - LABELS if spec.kind == "protocol" else fields & {RGB})
+    if odd:
+        yield f"has {', '.join(odd)}, which a layer of kind '{spec.kind}' does not hold"
 
 
 def _member_problems(record: Record, files: dict[str, bytes]) -> Iterator[str]:
@@ -310,7 +335,7 @@ def _row_problems(
     except (FormatError, TypeError):
         num_boxes = 0
     built = index_row(facts.name, record, num_boxes, {})
-    for name in (*TEXT, *NUMBERS):
+    for name in (*TEXT, *NUMBERS, *OF_LAYERS):
         found, expected = facts.rows[name][row], built[name]
         if NUMBERS.get(name) == "float32":
             expected = np.float32(expected)

@@ -115,7 +115,7 @@ def _tried(
 
 def _splits(manifest: Manifest | None, receipts: Receipts) -> list[tuple[str, str]]:
     listed = {
-        (n, s) for n, entry in (manifest.sources if manifest else {}).items() for s in entry.splits
+        (n, s) for n, entry in (manifest.entries if manifest else {}).items() for s in entry.splits
     }
     return sorted(listed | set(receipts), key=lambda pair: (pair[0], SPLITS.index(pair[1])))
 
@@ -131,7 +131,7 @@ class _Split:
         self.source = source
         self.split = split
         self.receipts = receipts
-        entry = found.manifest.sources.get(source) if found.manifest else None
+        entry = found.manifest.entries.get(source) if found.manifest else None
         self.info: SplitInfo | None = entry.splits.get(split) if entry else None
         self.spec = entry.spec if entry else self._stored_spec()
         self.index_file = index_name(source, split)
@@ -141,7 +141,7 @@ class _Split:
             return read_source(self.storage, self.source)
         except PvitError as error:
             self.found.add("receipt-damaged", f"{self.source}/receipts/source.json", str(error))
-            return SourceSpec(name=self.source)
+            return SourceSpec(name=self.source.rpartition("/")[2])
 
     def check(self) -> None:
         """Adds findings and shards."""

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT
-from pvit_data.format.members import MEMBERS
+from pvit_data.format.index import COLUMNS, GROUPS, TEXT, TYPES
 from pvit_data.format.names import SHARD_NAME
-from pvit_data.format.rows import with_members
+from pvit_data.format.rows import with_groups
 
 Rows = Mapping[str, Shaped[np.ndarray, "n"]]
 
@@ -61,14 +60,12 @@ def by_shard(rows: Rows, source: str) -> dict[str, Rows]:
 
 def no_rows() -> Rows:
     """An empty table."""
-    return {
-        name: np.empty(0, object if name in TEXT else (NUMBERS | PLACES)[name]) for name in COLUMNS
-    }
+    return {name: np.empty(0, object if name in TEXT else TYPES[name]) for name in COLUMNS}
 
 
 def columns_of(table: Any) -> Rows:
     """The rows of a receipt (an Arrow table), with all columns."""
-    whole = with_members(table, MEMBERS)
+    whole = with_groups(table, GROUPS)
     return {name: whole[name].to_numpy(zero_copy_only=False) for name in COLUMNS}
 
 

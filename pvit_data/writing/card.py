@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
-from pvit_data.format.manifest import CONVENTIONS, Manifest, SourceEntry
+from pvit_data.format.manifest import CONVENTIONS, LayerEntry, Manifest, SourceEntry
 from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
 from pvit_data.format.names import PART_FOLDERS, PER_FOLDER, SPLITS
-from pvit_data.format.record import TYPES
+from pvit_data.format.record import LAYER_TYPES, TYPES
 from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
@@ -61,8 +61,8 @@ def write_card(manifest: Manifest) -> bytes:
     """The card of a dataset, as UTF-8 Markdown with a YAML head."""
     import yaml
 
-    entries = manifest.sources
-    names = sorted({entry.spec.name for entry in entries.values()})
+    entries = {entry.spec.name: entry for entry in _entries(manifest)}
+    names = list(entries)
     head = {
         "license": _licence(entries),
         "pretty_name": ", ".join(names),
@@ -88,7 +88,7 @@ def write_card(manifest: Manifest) -> bytes:
 
 def shards_of(entry: SourceEntry, split: str) -> str | list[str]:
     """The pattern of a split's shards; two of them where there are more than one folder holds."""
-    name = entry.spec.name
+    name = entry.spec.folder
     first = f"{name}/{split}-*.tar"
     return (
         first
@@ -109,14 +109,15 @@ def features(entry: SourceEntry, later: bool = True) -> list[dict[str, Any]]:
     return [
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
-        *({"name": member, **_feature(member, later)} for member in members),
+        *({"name": m, **_feature(m, later, isinstance(entry, LayerEntry))} for m in members),
     ]
 
 
-def _feature(member: str, later: bool) -> dict[str, Any]:
+def _feature(member: str, later: bool, of_layer: bool) -> dict[str, Any]:
     name, _, extension = member.partition(".")
     if member == RECORD:
-        keys = {key: kind for key, kind in TYPES.items() if later or not is_later(key)}
+        types = LAYER_TYPES if of_layer else TYPES
+        keys = {key: kind for key, kind in types.items() if later or not is_later(key)}
         return {"struct": [{"name": key, **_value(kind)} for key, kind in keys.items()]}
     if extension in ("tif", STILL):
         return {"dtype": "image"}
@@ -141,7 +142,7 @@ def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
 
 
 def _body(manifest: Manifest) -> str:
-    entries = [manifest.sources[name] for name in sorted(manifest.sources)]
+    entries = _entries(manifest)
     first = entries[0].spec.name
     split = _splits(entries[0])[0]
     rows = [_row(entry) for entry in entries]
@@ -161,10 +162,36 @@ def _body(manifest: Manifest) -> str:
         _RECIPES.replace("SOURCE", first).replace("SPLIT", split),
         "## Conventions\n",
         *(f"- **{name}**: {text}" for name, text in CONVENTIONS.items()),
+        *_layers(manifest),
         *(["\n## Notes\n", *notes] if notes else []),
         *(["\n## Citation\n", *citations] if citations else []),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _entries(manifest: Manifest) -> list[SourceEntry]:
+    """Sources, then layers, each by name."""
+    layers = [manifest.layers[name] for name in sorted(manifest.layers)]
+    return [*(manifest.sources[name] for name in sorted(manifest.sources)), *layers]
+
+
+def _layers(manifest: Manifest) -> list[str]:
+    """What each layer is over, and how it is opened."""
+    if not manifest.layers:
+        return []
+    lines = ["\n## Layers\n"]
+    for name in sorted(manifest.layers):
+        spec = manifest.layers[name].spec
+        over = spec.base.source
+        how = (
+            f'`pvit_data.open(URL, source="{name}")`'
+            if spec.kind == "protocol"
+            else f'`pvit_data.open(URL, source="{over}", layers=["{name}"])`'
+        )
+        made = f", made by {spec.made_by}" if spec.made_by else ""
+        sure = f" {spec.confidence}" if spec.confidence else ""
+        lines.append(f"- **{name}**: {spec.kind} over {over}{made}; {how}.{sure}")
+    return lines
 
 
 def _row(entry: SourceEntry) -> list[str]:

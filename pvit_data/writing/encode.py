@@ -12,7 +12,7 @@ from pvit_data.codecs.pictures import encode_pictures
 from pvit_data.codecs.tables import ENCODERS
 from pvit_data.errors import FormatError
 from pvit_data.format.members import FIELDS, RECORD, RGB_EXTENSIONS
-from pvit_data.format.record import Record, write_record
+from pvit_data.format.record import LayerRecord, Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
@@ -57,19 +57,24 @@ class _Clip:
     rgb: EncodedMedia | None
 
 
-def encode_sample(sample: Sample, encoding: Encoding) -> Encoded:
+def encode_sample(sample: Sample, encoding: Encoding, base_crc32: str | None = None) -> Encoded:
     """Checks and encodes one sample.
+
+    Args:
+        sample: what to encode.
+        encoding: of its source.
+        base_crc32: of the pictures behind a row of a layer ("" where there are none); None: it is no layer's.
 
     Raises:
         FormatError: if a field breaks the schema; the message names the sample's key and the field.
     """
     try:
-        return _encode(sample, encoding)
+        return _encode(sample, encoding, base_crc32)
     except FormatError as error:
         raise FormatError(f"sample '{sample.key}': {error}") from error
 
 
-def _encode(sample: Sample, encoding: Encoding) -> Encoded:
+def _encode(sample: Sample, encoding: Encoding, base_crc32: str | None) -> Encoded:
     schema.check_kinds(sample)
     clip = _clip(sample)
     extent = (clip.num_frames, clip.height, clip.width)
@@ -82,7 +87,7 @@ def _encode(sample: Sample, encoding: Encoding) -> Encoded:
     ):
         files |= more
         told |= said
-    record = Record(**head, **told)
+    record = _record(head | told, base_crc32)
     files[RECORD] = write_record(record)
     for name, data in files.items():
         if len(data) > MAX_MEMBER_BYTES:
@@ -90,6 +95,17 @@ def _encode(sample: Sample, encoding: Encoding) -> Encoded:
     if (total := sum(map(len, files.values()))) > MAX_SAMPLE_BYTES:
         raise FormatError(f"its members have {total} bytes together, at most {MAX_SAMPLE_BYTES}")
     return Encoded(record, dict(sorted(files.items())))
+
+
+def _record(values: dict[str, Any], base_crc32: str | None) -> Record:
+    if base_crc32 is not None:
+        return LayerRecord(**values, base_crc32=base_crc32)
+    if values.pop("boxes_frames", None) is not None:
+        raise FormatError(
+            "frames['boxes'] says in which frames boxes were looked for, which only layers can store: "
+            "leave it out where these are all frames"
+        )
+    return Record(**values)
 
 
 def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and rows are read by several threads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -16,15 +16,20 @@ from pvit_data.errors import FormatError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import index_name
 from pvit_data.format.manifest import (
+    LATER,
     MAX_MANIFEST_BYTES,
-    WITH_LISTS,
     FileInfo,
+    LayerEntry,
+    LayerSpec,
     Manifest,
     ShardListInfo,
     SourceEntry,
+    SourceSpec,
     SplitInfo,
+    read_manifest,
 )
-from pvit_data.format.members import FIELDS, RGB, file_of
+from pvit_data.format.members import FIELDS, MEMBERS, RGB, file_of
+from pvit_data.format.names import LAYERS
 from pvit_data.format.receipts import Receipt, read_receipts, read_rows_of, read_source
 from pvit_data.format.rows import IndexWriter
 from pvit_data.format.shard_list import MAX_INLINE, MAX_INLINE_ALL, list_name, write_list
@@ -35,6 +40,34 @@ from pvit_data.writing.keys import Keys
 from pvit_data.writing.shard import file_hash
 
 Splits = Mapping[tuple[str, str], list[Receipt]]
+Entries = dict[str, dict[str, SplitInfo]]
+"""What is listed, by folder and split."""
+
+
+def write_layers(storage: Storage, folders: Collection[str]) -> Manifest | None:
+    """Writes what lists some layers anew; sources and other layers stay as the manifest has them, byte for byte.
+
+    Args:
+        storage: the dataset.
+        folders: of the layers, `layers/NAME`; those without a receipt are listed no more.
+
+    Returns:
+        The manifest; None where nothing is left to be listed, and there is none any more.
+
+    Raises:
+        FormatError: if a shard of them differs in size from its receipt, a key comes twice in one, or the manifest
+            that is there is damaged.
+        StorageError: if a file cannot be written.
+    """
+    there = read_manifest(storage).entries if storage.exists(manifests.NAME) else {}
+    kept = {folder: entry for folder, entry in there.items() if folder not in folders}
+    listing = storage.listing()
+    receipts = [r for folder in sorted(folders) for r in read_receipts(storage, folder, listing)]
+    if not kept and not receipts:
+        storage.remove(manifests.NAME)
+        return None
+    specs, entries = _entries(storage, receipts, listing)
+    return _finish(storage, specs, entries, listing, kept)
 
 
 def write_manifest(out: str | Path | Storage) -> Manifest:
@@ -49,35 +82,91 @@ def write_manifest(out: str | Path | Storage) -> Manifest:
     """
     storage = out if isinstance(out, Storage) else Storage(out)
     listing = storage.listing()
-    splits: dict[tuple[str, str], list[Receipt]] = {}
-    for receipt in read_receipts(storage, None, listing):
-        splits.setdefault((receipt.source, receipt.split), []).append(receipt)
-    if not splits:
+    found = list(read_receipts(storage, None, listing))
+    if not found:
         raise FormatError(f"{storage.url} has no finished shard: nothing to build a manifest from")
+    return _finish(storage, *_entries(storage, found, listing), listing)
+
+
+def _entries(
+    storage: Storage, receipts: Iterable[Receipt], listing: Mapping[str, int]
+) -> tuple[dict[str, SourceSpec], Entries]:
+    """Declarations and splits of what these receipts belong to; the indices are written."""
+    splits: dict[tuple[str, str], list[Receipt]] = {}
+    for receipt in receipts:
+        splits.setdefault((receipt.source, receipt.split), []).append(receipt)
     _require_whole(storage, splits, listing)
     specs = {source: read_source(storage, source) for source, _ in splits}
-    entries: dict[str, dict[str, SplitInfo]] = {}
-    keys = Keys()
+    entries: Entries = {}
+    keys = _Taken()
     with ExitStack() as files:
         written = []
         for (source, split), mine in splits.items():
             writer = storage.create(index_name(source, split))
             files.callback(writer.discard)
             written.append(writer)
-            entries.setdefault(source, {})[split] = _split(storage, mine, writer, keys)
+            entries.setdefault(source, {})[split] = _split(storage, mine, writer, keys.of(source))
         keys.require_unique()
         for writer in written:
             writer.publish()
-    is_listed = _with_lists(storage, entries, listing)
-    sources = {
-        source: SourceEntry(spec=specs[source], splits=infos) for source, infos in entries.items()
-    }
-    manifest = Manifest(sources=sources, checksum="")
-    if is_listed:
-        manifest = manifest.model_copy(update={"version": WITH_LISTS})
-    manifest = manifest.sealed()
+    return specs, entries
+
+
+def _finish(
+    storage: Storage,
+    specs: Mapping[str, SourceSpec],
+    entries: Entries,
+    listing: Mapping[str, int],
+    kept: Mapping[str, SourceEntry] | None = None,
+) -> Manifest:
+    """Writes lists of shards, card and manifest; `kept` is listed as it is."""
+    others = [info for entry in (kept or {}).values() for info in entry.splits.values()]
+    _with_lists(storage, entries, listing, sum(len(info.shards) for info in others))
+    found = dict(kept or {})
+    for folder, splits in entries.items():
+        spec = specs[folder]
+        if isinstance(spec, LayerSpec):
+            found[folder] = LayerEntry(spec=spec, splits=splits)
+        else:
+            found[folder] = SourceEntry(spec=spec, splits=splits)
+    manifest = _manifest(found)
     _write(storage, manifest)
     return manifest
+
+
+def _manifest(entries: Mapping[str, SourceEntry]) -> Manifest:
+    """What is listed, of sources and layers, in the order of their folders."""
+    ordered = [entries[folder] for folder in sorted(entries)]
+    layers = {entry.spec.name: entry for entry in ordered if isinstance(entry, LayerEntry)}
+    sources = {entry.spec.name: entry for entry in ordered if not isinstance(entry, LayerEntry)}
+    manifest = Manifest(sources=sources, layers=layers, checksum="")
+    has_lists = any(info.shard_list for entry in ordered for info in entry.splits.values())
+    if has_lists or layers:
+        manifest = manifest.model_copy(update={"version": LATER})
+    return manifest.sealed()
+
+
+class _Taken:
+    """Keys that may come once: among all sources, and within each layer."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, Keys] = {}
+        self._sources = Keys()
+
+    def of(self, folder: str) -> Keys:
+        """Where the keys of a source or a layer are noted."""
+        if folder.startswith(f"{LAYERS}/"):
+            return self._layers.setdefault(folder, Keys())
+        return self._sources
+
+    def require_unique(self) -> None:
+        """Refuses a key that came twice.
+
+        Raises:
+            FormatError: naming it.
+        """
+        for keys in (self._sources, *self._layers.values()):
+            keys.require_unique()
 
 
 def _require_whole(storage: Storage, splits: Splits, listing: Mapping[str, int]) -> None:
@@ -116,7 +205,7 @@ def _split(storage: Storage, receipts: list[Receipt], writer: Writer, keys: Keys
         frames=index.totals["frames"],
         bytes=sum(receipt.bytes for receipt in receipts),
         fields={name: index.totals[name] for name in FIELDS if index.totals[name]},
-        members=sorted({file_of(member, kind) for member, kind in index.members} - {RGB}),
+        members=sorted({file_of(m, kind) for m, kind in index.members if m in MEMBERS} - {RGB}),
         index=FileInfo(bytes=writer.size, sha256=writer.sha256),
         skipped=dict(sorted(Counter(skip.reason for r in receipts for skip in r.skipped).items())),
         shards=[receipt.shard for receipt in receipts],
@@ -124,12 +213,18 @@ def _split(storage: Storage, receipts: list[Receipt], writer: Writer, keys: Keys
 
 
 def _with_lists(
-    storage: Storage, entries: dict[str, dict[str, SplitInfo]], listing: Mapping[str, int]
-) -> bool:
-    """Moves long lists of shards into files of their own; whether there is one."""
-    limit = _most_inline(
-        len(info.shards) for splits in entries.values() for info in splits.values()
-    )
+    storage: Storage, entries: Entries, listing: Mapping[str, int], others: int
+) -> None:
+    """Moves long lists of shards into files of their own.
+
+    Args:
+        storage: the dataset.
+        entries: changed in place.
+        listing: what `storage.listing()` gave.
+        others: shards that the manifest lists besides.
+    """
+    lengths = (len(info.shards) for splits in entries.values() for info in splits.values())
+    limit = _most_inline(lengths, MAX_INLINE_ALL - others)
     for source, splits in entries.items():
         for split, info in splits.items():
             name = list_name(source, split)
@@ -137,15 +232,14 @@ def _with_lists(
                 splits[split] = _with_list(storage, name, info)
             elif name in listing:  # of an earlier time, when there were more
                 storage.remove(name)
-    return any(info.shard_list for splits in entries.values() for info in splits.values())
 
 
-def _most_inline(lengths: Iterable[int]) -> int:
+def _most_inline(lengths: Iterable[int], room: int) -> int:
     """How long a list may be that stays in the manifest."""
     limit = total = 0
     for length, count in sorted(Counter(lengths).items()):
         total += length * count
-        if length <= MAX_INLINE and total <= MAX_INLINE_ALL:
+        if length <= MAX_INLINE and total <= room:
             limit = length
     return limit
 

@@ -16,7 +16,7 @@ import deflate
 from pvit_data.codecs.dense import check_choices
 from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.format.index import index_row
-from pvit_data.format.manifest import SourceSpec
+from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.names import SPLITS, part_of, shard_name
 from pvit_data.format.receipts import (
     MAX_SHARD_SAMPLES,
@@ -30,6 +30,7 @@ from pvit_data.format.rows import Rows
 from pvit_data.format.tar import BLOCK, END, padded, write_member
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
+from pvit_data.writing.base_rows import BaseRow
 from pvit_data.writing.encode import Encoded, Encoding, encode_sample
 
 
@@ -45,6 +46,30 @@ def encoding_of(source: SourceSpec, split: str) -> Encoding:
     return Encoding(source.name, split, source.licence, source.spaces, source.encodings)
 
 
+def encode_for(
+    source: SourceSpec, sample: Sample, encoding: Encoding, base: Mapping[str, BaseRow] | None
+) -> Encoded:
+    """A sample of a source, or of a layer, as it lies in a shard.
+
+    Args:
+        source: its declaration.
+        sample: to encode.
+        encoding: of its split.
+        base: of a layer, rows of its base by key; what they tell is filled in.
+
+    Raises:
+        FormatError: if it breaks the schema, or the base has no such row.
+    """
+    if not isinstance(source, LayerSpec):
+        return encode_sample(sample, encoding)
+    row = (base or {}).get(sample.key)
+    if row is None:
+        raise FormatError(
+            f"sample '{sample.key}' is none of the samples of '{source.base.source}' that the shard is over"
+        )
+    return encode_sample(row.fill(sample, source.kind), encoding, row.crc32)
+
+
 class ShardFile:
     """A shard being written under a temporary name.
 
@@ -53,18 +78,27 @@ class ShardFile:
         source: what holds for all samples.
         split: `"train"`, `"val"` or `"test"`.
         number: of the shard.
+        base: of a layer whose samples are added, the rows of its base by key; what they tell is filled in.
 
     Raises:
         StorageError: if the file cannot be created.
     """
 
-    def __init__(self, storage: Storage, source: SourceSpec, split: str, number: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        source: SourceSpec,
+        split: str,
+        number: int,
+        base: Mapping[str, BaseRow] | None = None,
+    ) -> None:
         self.storage = storage
         self.source = source
         self.split = split
         self.number = number
-        self.name = shard_name(source.name, split, number)
+        self.name = shard_name(source.folder, split, number)
         self._encoding = encoding_of(source, split)
+        self._base = base
         self._rows = Rows()
         self._keys: set[str] = set()
         self._sealed = False
@@ -99,13 +133,13 @@ class ShardFile:
             )
         num_boxes = 0 if sample.boxes is None else len(sample.boxes)
         try:
-            encoded = encode_sample(sample, self._encoding)
+            encoded = encode_for(self.source, sample, self._encoding, self._base)
         except PvitError:
             raise
         except Exception as error:  # of whatever library: one sample must not end a conversion
             message = f"sample '{sample.key}': cannot be encoded ({type(error).__name__}: {error})"
             raise FormatError(message) from error
-        self._append(encoded, num_boxes)
+        self.append(encoded, num_boxes)
 
     def seal(self) -> None:
         """Ends the archive and closes the file, still under its temporary name.
@@ -127,7 +161,7 @@ class ShardFile:
         self.seal()
         receipt = Receipt(
             name=self.name,
-            source=self.source.name,
+            source=self.source.folder,
             split=self.split,
             number=self.number,
             samples=len(self._rows),
@@ -140,14 +174,19 @@ class ShardFile:
         self._writer.publish()
         receipt = write_receipt(self.storage, receipt, self._rows.table())
         if part_of(self.number):  # where it lay before format 1.1
-            self.storage.remove(shard_name(self.source.name, self.split, self.number, part=0))
+            self.storage.remove(shard_name(self.source.folder, self.split, self.number, part=0))
         return receipt
 
     def discard(self) -> None:
         """Removes the temporary file."""
         self._writer.discard()
 
-    def _append(self, encoded: Encoded, num_boxes: int) -> None:
+    def append(self, encoded: Encoded, num_boxes: int) -> None:
+        """Appends a sample that is encoded already; its key is not in the shard.
+
+        Raises:
+            StorageError: if the file cannot be written.
+        """
         key = encoded.record.key
         places: dict[str, tuple[int, int, int]] = {}
         blocks = []
@@ -170,6 +209,7 @@ def write_shard(
     extra: Mapping[str, Any] | None = None,
     *,
     skip_invalid: bool = False,
+    base: Mapping[str, BaseRow] | None = None,
 ) -> Receipt:
     """Writes one shard, then its receipt. The same samples give the same bytes.
 
@@ -181,6 +221,7 @@ def write_shard(
         samples: in shard order; a `Skip` among them is listed in the receipt.
         extra: kept in the receipt (JSON), for example a hash of the plan.
         skip_invalid: list samples that break the schema as skipped (reason `"schema"`) instead of raising.
+        base: of a layer, the rows of its base by key.
 
     Raises:
         FormatError: if a sample breaks the schema, or a key comes twice.
@@ -189,7 +230,7 @@ def write_shard(
     """
     storage = Storage(out)
     store_source(storage, source)
-    shard = ShardFile(storage, source, split, number)
+    shard = ShardFile(storage, source, split, number, base)
     skipped: list[Skip] = []
     try:
         for sample in samples:

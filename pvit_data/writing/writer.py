@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import UsageError
 from pvit_data.format.index import Index, index_name, open_index
-from pvit_data.format.manifest import NAME, SourceSpec, SplitInfo, read_manifest
+from pvit_data.format.manifest import (
+    NAME,
+    BaseRef,
+    LayerSpec,
+    SourceSpec,
+    SplitInfo,
+    read_manifest,
+)
 from pvit_data.format.names import receipt_name
-from pvit_data.format.receipts import MAX_SHARD_SAMPLES, store_source
+from pvit_data.format.receipts import store_source
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
+from pvit_data.writing.base_rows import BaseRows, base_of
 from pvit_data.writing.finish import write_manifest
+from pvit_data.writing.grown_shards import GrownShards
 from pvit_data.writing.keys import Taken
+from pvit_data.writing.layer_shards import LayerShards, publish_layers
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
-SHARD_SAMPLES = MAX_SHARD_SAMPLES // 2  # with room for the rest of a group
 
 
-def _spec(**values: Any) -> SourceSpec:
+Spec = TypeVar("Spec", bound=SourceSpec)
+
+
+def _spec(model: type[Spec], **values: Any) -> Spec:
     try:
-        return SourceSpec(**values)
+        return model(**values)
     except ValidationError as error:
         raise UsageError(f"source '{values['name']}': {first_problem(error)}") from error
 
@@ -49,9 +61,12 @@ class ShardWriter:
         encodings: `{"depth": "float32"}`, `{"normal": "octahedral"}`, ...
         citation, title, role, tasks: see `SourceSpec`.
         shard_bytes: start a new shard when one reaches this size, or `SHARD_SAMPLES` samples, and the group changes.
+        base: makes a layer over the source of this name in the same folder, or over `URL#NAME`: samples without rgb,
+            whose keys the base has; group, frames, rate and size are filled in from there.
+        kind, attach, made_by, confidence: of a layer, see `LayerSpec`.
 
     Raises:
-        UsageError: if a name is wrong, or the dataset has this source with other options.
+        UsageError: if a name is wrong, the base does not exist, or the dataset has this source with other options.
 
     Example:
         >>> import numpy as np, pvit_data
@@ -79,27 +94,56 @@ class ShardWriter:
         role: str = "auxiliary",
         tasks: tuple[str, ...] = (),
         shard_bytes: int = SHARD_BYTES,
+        base: str = "",
+        kind: str = "annotation",
+        attach: str = "default",
+        made_by: str = "",
+        confidence: str = "",
     ) -> None:
-        if isinstance(source, str):
-            source = _spec(
-                name=source,
-                licence=licence,
-                redistributable=redistributable,
-                spaces=dict(spaces or {}),
-                encodings=dict(encodings or {}),
-                citation=citation,
-                title=title,
-                role=role,
-                tasks=tasks,
-            )
+        told: dict[str, Any] = {
+            "licence": licence,
+            "redistributable": redistributable,
+            "spaces": dict(spaces or {}),
+            "encodings": dict(encodings or {}),
+            "citation": citation,
+            "title": title,
+            "role": role,
+            "tasks": tasks,
+        }
         self._storage = Storage(out)
-        self._source = source
         self._split = split
-        self._shard_bytes = shard_bytes
-        self._keys, self._first = self._existing()
-        self._done: list[ShardFile] = []
-        self._shard: ShardFile | None = None
-        self._group = ""
+        self._source: SourceSpec
+        self._shards: GrownShards | LayerShards
+        if base or isinstance(source, LayerSpec):
+            layer = {"kind": kind, "attach": attach, "made_by": made_by, "confidence": confidence}
+            self._shards = self._over(str(out), source, base, told | layer)
+        else:
+            self._source = (
+                _spec(SourceSpec, name=source, **told) if isinstance(source, str) else source
+            )
+            keys, first = self._existing()
+            self._shards = GrownShards(self._storage, self._source, split, first, keys, shard_bytes)
+
+    def _over(
+        self, out: str, source: str | SourceSpec, base: str, told: dict[str, Any]
+    ) -> LayerShards:
+        """The shards of a layer over a base."""
+        named = source.base.source if isinstance(source, LayerSpec) else ""
+        rows = BaseRows(*base_of(out, base or named))
+        if isinstance(source, str):
+            over = BaseRef.of(rows.spec)
+            source = _spec(LayerSpec, name=source, base=over, **told)
+        if not isinstance(source, LayerSpec) or source.base.source != rows.spec.name:
+            raise UsageError(
+                f"source '{source.name}': expected a LayerSpec over '{rows.spec.name}'"
+            )
+        if source.kind == "annotation" and self._split != "train":
+            raise UsageError(
+                f"layer '{source.name}': split={self._split!r}, but annotations have the splits of their base; "
+                "splits of its own has a protocol (kind='protocol')"
+            )
+        self._source = source
+        return LayerShards(self._storage, source, rows, self._split)
 
     def _existing(self) -> tuple[Taken, int]:
         """Keys of all samples in the dataset, and the number of the first new shard."""
@@ -130,21 +174,7 @@ class ShardWriter:
             FormatError: if it breaks the schema or its key is taken; the sample is not written, the writer goes on.
             StorageError: if the disk is full or fails.
         """
-        if (shard := self._keys.place(sample.key)) is not None:
-            raise FormatError(f"sample '{sample.key}' is in {shard} already: keys must be unique")
-        if self._shard is not None and self._is_full(self._shard) and sample.group != self._group:
-            self._shard.seal()
-            self._done.append(self._shard)
-            self._shard = None
-        if self._shard is None:
-            number = self._first + len(self._done)
-            self._shard = ShardFile(self._storage, self._source, self._split, number)
-        self._shard.add(sample)
-        self._group = sample.group
-        self._keys.add(sample.key, self._shard.name)
-
-    def _is_full(self, shard: ShardFile) -> bool:
-        return shard.size >= self._shard_bytes or shard.samples >= SHARD_SAMPLES
+        self._shards.add(sample)
 
     def __exit__(
         self,
@@ -152,24 +182,27 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shards = [*self._done, *([self._shard] if self._shard else [])]
         try:
             if kind is None:
-                self._publish(shards)
+                self._publish(self._shards.seal())
         finally:
-            for shard in shards:
-                shard.discard()
+            self._shards.discard()
 
     def _publish(self, shards: list[ShardFile]) -> None:
         if not shards:
             raise UsageError(f"{self._storage.url}: no sample was written, so there is no dataset")
+        if isinstance(self._shards, LayerShards):
+            publish_layers(self._storage, [self._shards])
+            return
         store_source(self._storage, self._source)
-        number = self._first
-        while self._storage.exists(
-            leftover := receipt_name(self._source.name, self._split, number)
-        ):
-            self._storage.remove(leftover)  # of a writer that was killed while publishing
-            number += 1
+        self._remove_leftovers(shards[0].number)
         for shard in shards:
             shard.publish([], {})
         write_manifest(self._storage)
+
+    def _remove_leftovers(self, number: int) -> None:
+        """Receipts of a writer that was killed while publishing."""
+        folder = self._source.folder
+        while self._storage.exists(leftover := receipt_name(folder, self._split, number)):
+            self._storage.remove(leftover)
+            number += 1

@@ -35,6 +35,22 @@ class DataConfig(Strict):
     where: dict[str, str] = Field(
         default_factory=dict, description="index filter by source, e.g. {ssv2: 'frames >= 16'}"
     )
+    layers: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="annotation layers by source, in order: names, folders or URL#NAME; "
+        "default: all that lie in the shards",
+    )
+    protocols: tuple[str, ...] = Field(
+        default=(),
+        description="protocols that are sources of this run, beside a downstream that is one",
+    )
+    strict_layers: bool = Field(
+        default=False, description="refuse layers that were made from other bytes of the pictures"
+    )
+    allow_overlap: bool = Field(
+        default=False,
+        description="train on samples under one name that are held out under another",
+    )
     crops: int = Field(
         default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
     )

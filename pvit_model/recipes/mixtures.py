@@ -17,12 +17,11 @@ from pvit_data.errors import ConfigError, UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import find_sources
 from pvit_data.storage.values import parse_yaml
 from pvit_data.words import did_you_mean, short
 from pvit_model.recipes.loading import load_recipe, load_values, read_recipe_file
 from pvit_model.recipes.places import Say, say_opened
-from pvit_model.recipes.sources import choose_sources
+from pvit_model.recipes.sources import choose_sources, sources_of
 
 SECTION_OF = {
     "downstream": "clip",
@@ -42,7 +41,7 @@ def recipe_mixture(
     settings: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> tuple[Mixture, tuple[str, ...]]:
-    """The mixture that `pvit train` would make, and sentences about what it leaves out.
+    """The mixture that `pvit train` would make, and sentences about what is attached and what it leaves out.
 
     Args:
         recipe: a shipped recipe, the path of a YAML file of one, or of a mixture file of the flat form.
@@ -55,22 +54,26 @@ def recipe_mixture(
     """
     flat = _flat_form(recipe)
     if flat is None:
-        chosen = choose_sources(load_recipe(recipe, settings), find_sources(shards))
-        return chosen.mixture(), chosen.notes
+        own = load_recipe(recipe, settings)
+        chosen = choose_sources(own, sources_of(own, shards))
+        mixture = chosen.mixture()
+        return mixture, chosen.told(mixture)
     config = load_values(_translated(flat, recipe), settings, recipe)
     folders = _texts(flat, "shards", recipe)
     split, wanted = flat.get("split", "train"), _texts(flat, "sources", recipe)
     if split not in SPLITS:
         raise ConfigError(f"{recipe}: split is {short(split)}, expected one of {', '.join(SPLITS)}")
     say_opened(folders, [*shards, *settings], say)
-    found = find_sources([*(_beside(url, recipe) for url in folders), *shards])
+    places = [*(_beside(url, recipe) for url in folders), *shards]
+    found = sources_of(config, places, wanted)
     named = set(wanted or found) | {config.clip.downstream}
     if unknown := sorted(named - found.keys() - {config.clip.downstream}):
         raise UsageError(
             f"{recipe}: no source '{unknown[0]}' in the shards, which hold {', '.join(found)}"
         )
     chosen = choose_sources(config, {n: source for n, source in found.items() if n in named})
-    return chosen.mixture(split), chosen.notes
+    mixture = chosen.mixture(split)
+    return mixture, chosen.told(mixture)
 
 
 def _flat_form(recipe: str) -> dict[str, Any] | None:

@@ -19,8 +19,9 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import choose
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import FoundSource, find_sources, sampler_of
+from pvit_data.mixing.sources import sampler_of
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import ordered, target_spec, target_specs
@@ -28,7 +29,7 @@ from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
 from pvit_model.recipes.config import TrainConfig
-from pvit_model.recipes.sources import Chosen, choose_sources
+from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
 
 
@@ -182,7 +183,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     Raises:
         UsageError, ConfigError: if they don't fit each other; the message says what to change.
     """
-    chosen = choose_sources(config, find_sources(urls))
+    chosen = choose_sources(config, sources_of(config, urls))
     mixture = chosen.mixture()
     notes = list(chosen.notes)
     sources = tuple(
@@ -360,6 +361,7 @@ def plan_lines(
         lines.append(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"
         )
+        lines += [f"attached   {text}" for text in s.found.told(s.train)]
     lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
     lines.append(f"sampler    {'; '.join(_sampling(source, clip) for source in plan.sources)}")
     rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr

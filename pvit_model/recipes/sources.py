@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.config import build_mixture
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import FoundSource, SampleSet, trained_tasks
+from pvit_data.mixing.sources import declared_sampler, trained_tasks
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.layers.places import FoundSource, find_sources
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import labels, target_specs
+from pvit_data.tasks.table import every_task, labels, target_spec, target_specs
 from pvit_data.words import did_you_mean
 from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.overlap import require_apart
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Chosen:
     found: Mapping[str, FoundSource]
     notes: tuple[str, ...]
 
+    def told(self, mixture: Mixture) -> tuple[str, ...]:
+        """The notes, and before them what is attached to the sources of their mixture."""
+        datasets = ((s.name, s.ds) for s in mixture.sources if isinstance(s.ds, ShardDataset))
+        attached = (text for name, ds in datasets for text in self.found[name].told(ds))
+        return (*attached, *self.notes)
+
     def mixture(self, split: str = "train") -> Mixture:
         """The mixture of the sources' samples.
 
@@ -46,6 +56,27 @@ class Chosen:
         )  # fmt: skip
 
 
+def sources_of(
+    config: TrainConfig, urls: Iterable[str], named: Iterable[str] = ()
+) -> dict[str, FoundSource]:
+    """The sources of a run, with the layers and protocols that its recipe names.
+
+    Args:
+        named: sources that are named elsewhere.
+
+    Raises:
+        UsageError: if a protocol that the recipe names is not there; else as `find_sources`.
+    """
+    data = config.data
+    wanted = [*filter(None, [config.clip.downstream]), *data.protocols, *named]
+    found = find_sources(urls, data.layers, wanted, strict=data.strict_layers)
+    if gone := [name for name in data.protocols if name not in found]:
+        raise UsageError(
+            f"data.protocols: no '{gone[0]}' in the shards; add its folder with --shards"
+        )
+    return found
+
+
 def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Chosen:
     """Resolves a configuration against the sources that there are.
 
@@ -56,6 +87,7 @@ def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Cho
         UsageError, ConfigError: if they don't fit each other; the message says what to change.
     """
     _check_names(config, found)
+    config = _with_settings_of_bases(config, found)
     downstream = config.clip.downstream
     names = [downstream] if downstream else []
     others = [name for name in sorted(found) if name != downstream]
@@ -76,13 +108,41 @@ def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Cho
             f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
             "name a downstream source with --downstream, or set data and model.tasks to match"
         )
-    declared = {name: found[name].ds.sources[name].sampler for name in used}
+    declared = {name: declared_sampler(found[name].ds, name) for name in used}
     samplers = {name: sampler for name, sampler in declared.items() if sampler}
     clip = config.clip.model_copy(
         update={"tasks": tasks, "samplers": samplers | config.clip.samplers}
     )
     config = config.model_copy(update={"clip": clip})
-    return Chosen(config, {name: found[name] for name in used}, tuple(notes))
+    chosen = {name: found[name] for name in used}
+    if not config.data.allow_overlap:
+        require_apart(chosen, config.data.where)
+    return Chosen(config, chosen, tuple(notes))
+
+
+def _with_settings_of_bases(config: TrainConfig, found: Mapping[str, FoundSource]) -> TrainConfig:
+    """A protocol has the settings of its base where the recipe has none of its own."""
+    over = {name: source.over for name, source in found.items() if source.over}
+
+    def filled(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{name: values[base] for name, base in over.items() if base in values}, **values}
+
+    if not over:
+        return config
+    clip, mixture, data = config.clip, config.mixture, config.data
+    of_clips = {name: filled(getattr(clip, name)) for name in ("tasks", "samplers", "per_source")}
+    for name, own in clip.per_source.items():  # what it does not say itself
+        if (base := clip.per_source.get(over.get(name, ""))) is not None:
+            said = own.model_dump(exclude_none=True)
+            of_clips["per_source"][name] = base.model_copy(update=said)
+    if isinstance(clip.flip, dict):
+        of_clips["flip"] = filled(clip.flip)
+    changed = {
+        "clip": clip.model_copy(update=of_clips),
+        "mixture": mixture.model_copy(update={"weights": filled(mixture.weights)}),
+        "data": data.model_copy(update={"where": filled(data.where)}),
+    }
+    return config.model_copy(update=changed)
 
 
 def _check_names(config: TrainConfig, found: Mapping[str, FoundSource]) -> None:
@@ -99,22 +159,36 @@ def _check_names(config: TrainConfig, found: Mapping[str, FoundSource]) -> None:
         *config.clip.tasks,
         *config.clip.samplers,
         *config.clip.per_source,
+        *config.data.layers,
     }
-    for name in sorted(mentioned - set(found)):
+    bases = {source.over for source in found.values()}
+    for name in sorted(mentioned - set(found) - bases):
         # A recipe may mention sources that this user does not have, but not misspell one that is there.
         if hint := did_you_mean(name, found):
             raise UsageError(f"source '{name}' is not in the shards, which hold {listed}{hint}")
 
 
-def _tasks_of(ds: SampleSet, name: str, config: TrainConfig) -> tuple[str, ...]:
+def _of_layers(ds: ShardDataset, name: str) -> tuple[str, ...]:
+    """Tasks of the fields that layers give: those that the layers declare, else all of them."""
+    given = ds.layers_of(name)
+    found = [
+        task
+        for task in every_task()
+        if (layer := given.get(target_spec(task).field)) is not None
+        and (not layer.tasks or task in layer.tasks)
+    ]
+    return tuple(task for task in found if task not in labels())
+
+
+def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's list for it, else those it declares; cut to the model's tasks.
 
     A downstream source that the recipe has no list for trains its labels only.
     """
     is_downstream = name == config.clip.downstream
     target_specs(config.clip.tasks.get(name, ()))  # refuses what the recipe misspells
-    declared = () if is_downstream else ds.sources[name].tasks
-    named = config.clip.tasks.get(name, declared)
+    declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))
+    named = dict.fromkeys(config.clip.tasks.get(name, declared))
     allowed = config.model.tasks
     if allowed is None:  # a source may declare tasks that no installed model knows
         allowed = tuple(task for task in named if kind_of(task) in TASKS)

@@ -37,7 +37,7 @@ from pvit_data.words import first_problem, plain_url
 from pvit_model.network.pvit import PViT
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
-from pvit_model.recipes.plan import Plan
+from pvit_model.recipes.plan import Plan, SourcePlan
 from pvit_model.runs.checkpoint import write_json
 from pvit_model.runs.environment import environment
 
@@ -95,8 +95,17 @@ def describe(out: Path, plan: Plan, lines: list[str]) -> None:
 def data_record(plan: Plan) -> dict[str, Any]:
     """What `data.json` says: address (without its secrets) and hash of each source."""
     hashes = plan.data_hashes()
-    sources = {s.name: {"url": plain_url(s.url), "sha256": hashes[s.name]} for s in plan.sources}
-    return {"sources": sources}
+    return {"sources": {s.name: _source_record(s, hashes[s.name]) for s in plan.sources}}
+
+
+def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
+    found = source.found
+    record: dict[str, Any] = {"url": plain_url(found.url), "sha256": sha256}
+    if found.layers:
+        record["layers"] = [plain_url(layer) for layer in found.layers]
+    if found.over:
+        record["base"] = plain_url(found.pictures)
+    return record
 
 
 def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:

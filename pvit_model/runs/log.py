@@ -24,8 +24,8 @@ from pvit_data.storage.values import parse_json
 FILE = "metrics.jsonl"
 KINDS = ("train", "eval", "event")
 MAX_LINE = 1 << 20  # bytes
-MAX_HEAD = 60  # bytes in which a line says its kind
-_TRAIN = b'"kind": "train"'
+BLOCK = 16 << 20  # bytes of a long log that are looked through at once
+_OTHER = b'{"kind": "e'  # of what is not training
 _HEAD = re.compile(rb'\{"kind": "(?:train|eval|event)", "step": (\d{1,18}), ')
 
 
@@ -34,18 +34,11 @@ def read_log(run: Path, most: int = 0) -> list[dict[str, Any]]:
 
     Args:
         run: the run's folder.
-        most: about so many lines of training, evenly spread over a longer log, and all others; 0: all lines.
+        most: at most so many lines of training, evenly spread over a longer log, and all others; 0: all lines.
     """
-    every = _every(run / FILE, most)
-    chosen = []
-    trained = 0
-    for text in _texts(run / FILE):
-        if every > 1 and _TRAIN in text[:MAX_HEAD]:
-            trained += 1
-            if trained % every:
-                continue
-        chosen.append(parse_line(text))
-    return [line for line in chosen if line is not None]
+    path = run / FILE
+    texts = _spread(path, most) if most and _estimate(path) > most else _texts(path)
+    return [line for line in map(parse_line, texts) if line is not None]
 
 
 def _texts(path: Path) -> Iterator[bytes]:
@@ -54,13 +47,37 @@ def _texts(path: Path) -> Iterator[bytes]:
             yield from iter(partial(file.readline, MAX_LINE), b"")
 
 
-def _every(path: Path, most: int) -> int:
-    """Which lines to take for so many of all, by the length of the first ones."""
+def _estimate(path: Path) -> int:
+    """The number of lines, by the length of the first ones."""
     first = list(islice(_texts(path), 1000))
-    if not most or not first:
-        return 1
-    lines = path.stat().st_size * len(first) / sum(map(len, first))
-    return max(1, int(lines / most))
+    return path.stat().st_size * len(first) // sum(map(len, first)) if first else 0
+
+
+def _spread(path: Path, most: int) -> list[bytes]:
+    """Of training the lines at so many evenly spread places of the file, and all others; in their order."""
+    found: dict[int, bytes] = {}
+    stride = max(1, path.stat().st_size // most)
+    with open(open_regular(path), "rb") as file:
+        begin, rest = 0, b""
+        while data := file.read(BLOCK):
+            block = rest + data
+            end = block.rfind(b"\n") + 1
+            starts = {block.rfind(b"\n", 0, at) + 1 for at in range(-begin % stride, end, stride)}
+            for start in starts | set(_places(block, _OTHER, end)):
+                stop = block.find(b"\n", start, start + MAX_LINE) + 1
+                found[begin + start] = block[start:stop]
+            rest, begin = block[end:][-MAX_LINE:], begin + max(end, len(block) - MAX_LINE)
+    return [found[place] for place in sorted(found)]
+
+
+def _places(block: bytes, start: bytes, end: int) -> Iterator[int]:
+    """Where lines begin so."""
+    if block.startswith(start):
+        yield 0
+    at = block.find(b"\n" + start, 0, end)
+    while at >= 0:
+        yield at + 1
+        at = block.find(b"\n" + start, at + 1, end)
 
 
 def parse_line(text: bytes) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Actions: one class per clip, the downstream's task; its head is the network's own.
 
-Accuracy as the official SSv2 evaluation counts it: softmax per view, summed over the views of a video
-(facebookresearch/SlowFast `slowfast/utils/meters.py`, TestMeter); averaging logits would rank differently. A video that
+Accuracy as `pvit score` counts it, with its functions: softmax per view, summed over the views of a video. A video that
 did not get exactly its views is an error, never a score.
 """
 
@@ -17,11 +16,18 @@ from torch import Tensor
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.loading.batch import Targets
+from pvit_data.scoring.metrics.classes import (
+    TOP,
+    best,
+    confusion,
+    majority,
+    mean_class_accuracy,
+    ranks,
+)
+from pvit_data.scoring.metrics.views import softmax
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import Head
 from pvit_model.tasks.meter import Meter
-
-TOP = (1, 5)
 
 
 class ActionOptions(TaskOptions):
@@ -89,14 +95,6 @@ class ActionTask(Task[ActionOptions]):
         )
 
 
-def softmax(logits: Float[np.ndarray, "b k"]) -> Float[np.ndarray, "b k"]:
-    """Rows turned into probabilities, in float64."""
-    shifted = np.asarray(logits, np.float64)
-    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    scores: Float[np.ndarray, "b k"] = shifted / shifted.sum(axis=1, keepdims=True)
-    return scores
-
-
 class ActionMeter(Meter):
     """Collects the logits of views and gives accuracies over videos.
 
@@ -150,43 +148,45 @@ class ActionMeter(Meter):
         Raises:
             FormatError: if a video did not get exactly its views.
         """
+        scores, labels = self._videos()
+        places = ranks(scores, labels)
+        return {"videos": float(len(labels))} | {f"top{k}": float((places < k).sum()) for k in ks}
+
+    def _videos(self) -> tuple[Float[np.ndarray, "n k"], Integer[np.ndarray, "n"]]:
+        """Summed scores and label of each video."""
         short = [key for key, n in self._seen.items() if n != self.views]
         if short:
             raise FormatError(
                 f"{len(short)} of {len(self._seen)} videos got other than {self.views} views, first '{short[0]}': "
                 "evaluate again with on_corrupt='raise' to see what is unreadable"
             )
-        found = {"videos": float(len(self._scores))} | {f"top{k}": 0.0 for k in ks}
-        for key, score in self._scores.items():
-            order = np.argsort(-score, kind="stable")
-            for k in ks:
-                found[f"top{k}"] += float(self._labels[key] in order[:k])
-        return found
+        scores = [*self._scores.values()]
+        labels = np.fromiter(self._labels.values(), np.int64)
+        return np.stack(scores) if scores else np.zeros((0, self.num_ids)), labels
 
     def total(self) -> Float[np.ndarray, "n"]:
-        """The counts, then how many videos each class has."""
-        labels = np.fromiter(self._labels.values(), np.int64)
-        histogram = np.bincount(labels, minlength=self.num_ids)
-        return np.concatenate([list(self.counts().values()), histogram.astype(np.float64)])
+        """The counts, then the videos by class and predicted class, row by row."""
+        scores, labels = self._videos()
+        table = confusion(labels, best(scores), self.num_ids)
+        return np.concatenate([list(self.counts().values()), table.reshape(-1).astype(np.float64)])
 
     def result(self, total: Float[np.ndarray, "n"]) -> dict[str, float] | None:
-        """`top1`, `top5`, `videos`, `majority` and `majority_se`, of added totals; None where there are no videos."""
+        """`top1`, `top5`, `mean_class_accuracy`, `videos`, `majority` and `majority_se`, of added totals; None where
+        there are no videos."""
         videos, *hits = total[: 1 + len(TOP)].tolist()
         if not videos:
             return None
-        share, error = majority(total[1 + len(TOP) :])
+        table = self.confusion(total)
+        share, error = majority(table.sum(axis=1))
         accuracies = {f"top{k}": hit / videos for k, hit in zip(TOP, hits, strict=True)}
-        return {**accuracies, "videos": videos, "majority": share, "majority_se": error}
+        return {
+            **accuracies,
+            "mean_class_accuracy": mean_class_accuracy(table),
+            "videos": videos,
+            "majority": share,
+            "majority_se": error,
+        }
 
-
-def majority(histogram: Float[np.ndarray, "k"]) -> tuple[float, float]:
-    """Share of the most frequent class, and the binomial standard error of an accuracy at that share.
-
-    >>> majority(np.array([2.0, 1.0, 1.0]))
-    (0.5, 0.25)
-    """
-    number = float(histogram.sum())
-    if not number:
-        return math.nan, math.nan
-    share = float(histogram.max()) / number
-    return share, math.sqrt(share * (1 - share) / number)
+    def confusion(self, total: Float[np.ndarray, "n"]) -> Float[np.ndarray, "k k"]:
+        """Videos by class (row) and predicted class (column), of added totals."""
+        return total[1 + len(TOP) :].reshape(self.num_ids, self.num_ids)

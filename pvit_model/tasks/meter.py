@@ -56,6 +56,10 @@ class Meter:
         """The sums so far, to be added to those of other ranks."""
         return self._total
 
+    def confusion(self, total: Float[np.ndarray, "n"]) -> Float[np.ndarray, "k k"] | None:
+        """Videos by class and predicted class, of added totals; None for tasks that have no such table."""
+        return None
+
     def result(self, total: Float[np.ndarray, "n"]) -> dict[str, float] | None:
         """`loss` (mean over supervised items) and the task's metrics, of added totals; None: nothing was measured."""
         if not total[1]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,16 +20,26 @@ from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
-from pvit_data.mixing.sources import find_sources
+from pvit_data.reading.layers.places import FoundSource, find_sources
+from pvit_data.scoring.metrics.classes import class_accuracies
+from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.network.total_loss import task_losses
-from pvit_model.ranks import all_reduce
-from pvit_model.tasks import get_task
+from pvit_model.ranks import all_reduce, own_rank
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, match, why_not
+from pvit_model.using.predictions import (
+    Predictions,
+    class_names,
+    facts_of_model,
+    ids_of,
+    passport,
+    save_predictions,
+)
 from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
@@ -49,6 +59,7 @@ class EvalOptions:
         device: of the network.
         rank, world_size: which part of the clips is this process's.
         concurrency: requests at once of each loader process to shards behind a URL.
+        keep: collects the logits of the actions.
     """
 
     views: int = 1
@@ -58,6 +69,7 @@ class EvalOptions:
     rank: int = 0
     world_size: int = 1
     concurrency: int = CONCURRENCY
+    keep: Predictions | None = None
 
 
 class SourceEvaluation:
@@ -83,6 +95,10 @@ class SourceEvaluation:
         compared = constant.names if constant is not None else ()
         self.baselines = {n: get_task(n).meter(inference.num_ids(n), views) for n in compared}
         self.clips: set[str] = set()
+        spaces = {n: inference.space_of(n) for n in names}
+        self.names_of = {
+            n: () if s is None else ("",) * s.first + tuple(s.classes) for n, s in spaces.items()
+        }
 
     @torch.no_grad()
     def update(self, model: torch.nn.Module, batch: Batch) -> PViTOutput:
@@ -128,19 +144,43 @@ class SourceEvaluation:
 
     def report(self, source: str, split: str) -> SourceReport:
         """The results, over all ranks."""
-        metrics, constant = _results(self.meters), _results(self.baselines)
+        totals = _totals(self.meters)
+        metrics, constant = _results(self.meters, totals), _results(self.baselines)
         clips = int(all_reduce(torch.tensor(float(len(self.clips)), dtype=torch.float64)))
         fitted_on = self.constant.clips if self.constant else 0
-        return SourceReport(source, split, clips, metrics, constant, fitted_on)
+        tables = {n: self.meters[n].confusion(totals[n]) for n in metrics}
+        classes = {
+            n: _by_class(table, self.names_of[n])
+            for n, table in tables.items()
+            if table is not None
+        }
+        return SourceReport(source, split, clips, metrics, constant, fitted_on, classes)
 
 
-def _results(meters: Mapping[str, Meter]) -> dict[str, dict[str, float]]:
-    found = {}
-    for name, meter in meters.items():
-        result = meter.result(all_reduce(torch.from_numpy(meter.total())).numpy())
-        if result is not None:
-            found[name] = result
-    return found
+def _totals(meters: Mapping[str, Meter]) -> dict[str, np.ndarray]:
+    """The sums of all ranks."""
+    return {n: all_reduce(torch.from_numpy(meter.total())).numpy() for n, meter in meters.items()}
+
+
+def _results(
+    meters: Mapping[str, Meter], totals: Mapping[str, np.ndarray] | None = None
+) -> dict[str, dict[str, float]]:
+    totals = _totals(meters) if totals is None else totals
+    found = {name: meter.result(totals[name]) for name, meter in meters.items()}
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def _by_class(table: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """What a table of confusions says of each class."""
+    rows, columns = np.nonzero(table)
+    counts = table[rows, columns]
+    pairs = zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)
+    return {
+        "names": list(names),
+        "accuracy": class_accuracies(table).tolist(),
+        "videos": table.sum(axis=1).astype(int).tolist(),
+        "confusion": [[row, column, int(count)] for row, column, count in pairs],
+    }
 
 
 def spread(ds: ShardDataset, limit: int) -> ShardDataset:
@@ -215,7 +255,9 @@ def evaluate_source(
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, how):
-        evaluation.update(model, batch)
+        out = evaluation.update(model, batch)
+        if how.keep is not None and ACTION in batch.targets:
+            how.keep.add(batch, out.tasks[ACTION])
     model.train(was_training)
     return evaluation.report(source, split)
 
@@ -231,6 +273,9 @@ def evaluate(
     workers: int = 0,
     device: str = "cpu",
     allow_other_classes: bool = False,
+    dump: str | Path | None = None,
+    passports: bool = False,
+    layers: Mapping[str, Sequence[str]] | None = None,
     note: Callable[[str], object] = lambda text: None,
 ) -> list[SourceReport]:
     """Evaluates a trained network on the sources of some shards; one report per source, by name.
@@ -240,11 +285,13 @@ def evaluate(
     Args:
         model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
-        split, reference_split: which samples; which the constant predictor is fitted on (None: no comparison), on as
-            many clips as are evaluated at most.
+        split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source; 0: all.
         workers, device: loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
+        layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
+        dump: write the logits of every clip and view of the actions to this Parquet file, for `pvit score`.
+        passports: give the results of actions with all that makes them comparable.
         note: told in a sentence what was left out, and why.
 
     Raises:
@@ -253,32 +300,93 @@ def evaluate(
     Example:
         >>> for report in evaluate("RUN", shards, source="real"):
         ...     print(report.source, sorted(report.metrics["action"]))
-        real ['majority', 'majority_se', 'top1', 'top5', 'videos']
+        real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'top5', 'videos']
     """
     network, inference = load_model(model, device)
-    found = find_sources(shards)
+    found = find_sources(shards, layers, [source or inference.clip.downstream])
+    how = _own_part(EvalOptions(workers=workers, device=device))
+    matches = [
+        match(inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
+        for n in _named(found, source)
+    ]
+    chosen, reasons = _held_out(matches, split, limit)
+    if dump is not None:
+        _require_one_to_dump([matched for matched, _ in chosen])
+    reports = [
+        _evaluated(
+            network, (model, matched), (held_out, split), reference_split, how, dump, passports
+        )
+        for matched, held_out in chosen
+    ]
+    told = (text for matched, ds in chosen for text in _told(matched, ds, split))
+    for text in (*told, *(f"left out: {r}" for r in reasons)):
+        note(text)
+    return reports
+
+
+def _own_part(how: EvalOptions) -> EvalOptions:
+    rank, world_size = own_rank()
+    return replace(how, rank=rank, world_size=world_size)
+
+
+def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
+    """What does not fit of the layers of a source; of a protocol also how many of its rows there are."""
+    presence = matched.source.presence(split)
+    is_told = not presence or any(note.startswith(presence) for note in ds.notes)
+    return [*([] if is_told else [presence]), *ds.notes]
+
+
+def _evaluated(
+    network: torch.nn.Module,
+    of: tuple[str, Matched],
+    clips: tuple[ShardDataset, str],
+    reference_split: str | None,
+    how: EvalOptions,
+    dump: str | Path | None,
+    passports: bool,
+) -> SourceReport:
+    """The results on one source, with passport and dump where they are asked for."""
+    (model, matched), (ds, _) = of, clips
+    constant = _reference(matched, reference_split, len(ds), how, run_of(model))
+    keep = Predictions(ds) if dump is not None and ACTION in matched.targets else None
+    report = _report(network, matched, clips, constant, replace(how, keep=keep))
+    if ACTION in report.metrics and (keep is not None or passports):
+        _certify(report, model, matched, ds, keep, dump)
+    return report
+
+
+def _named(found: Mapping[str, FoundSource], source: str | None) -> list[str]:
+    """The sources to evaluate, of those that were found."""
     if source is not None and source not in found:
         listed = ", ".join(sorted(found))
         raise UsageError(f"no source '{source}' in the shards, which hold {listed}")
-    how = EvalOptions(workers=workers, device=device)
-    reports, reasons = [], []
-    for name in [source] if source else sorted(found):
-        matched = match(
-            inference, found[name], split, asked=bool(source), allow_other=allow_other_classes
-        )
+    return sorted(found) if source is None else [source]
+
+
+def _held_out(
+    matches: Sequence[Matched], split: str, limit: int
+) -> tuple[list[tuple[Matched, ShardDataset]], list[str]]:
+    """Sources with the samples to evaluate, and why others are left out."""
+    chosen, reasons = [], []
+    for matched in matches:
         held_out = matched.open(split) if matched.targets else None
         if held_out is None:
             reasons.append(why_not(matched, split))
             continue
         reasons += matched.left_out
-        held_out = spread(held_out, limit)
-        constant = _reference(matched, reference_split, len(held_out), how, run_of(model))
-        reports.append(_report(network, matched, (held_out, split), constant, how))
-    if not reports:
+        chosen.append((matched, spread(held_out, limit)))
+    if not chosen:
         raise UsageError(f"nothing to evaluate: {'; '.join(reasons)}")
-    for reason in reasons:
-        note(f"left out: {reason}")
-    return reports
+    return chosen, reasons
+
+
+def _require_one_to_dump(chosen: Sequence[Matched]) -> None:
+    names = [matched.name for matched in chosen if ACTION in matched.targets]
+    if not names:
+        raise UsageError("--dump: none of the sources has actions that the network predicts")
+    if len(names) > 1:
+        listed = ", ".join(names)
+        raise UsageError(f"--dump holds one source, and {listed} have actions: name one --source")
 
 
 def _report(
@@ -288,10 +396,41 @@ def _report(
     constant: ConstantPredictor | None,
     how: EvalOptions,
 ) -> SourceReport:
-    inference, (ds, split) = matched.inference, clips
-    views = inference.crops if matched.name == inference.clip.downstream else 1
-    name = (matched.name, split)
-    return evaluate_source(network, inference, ds, name, constant, replace(how, views=views))
+    ds, split = clips
+    how = replace(how, views=_views(matched))
+    return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
+
+
+def _certify(
+    report: SourceReport,
+    model: str,
+    matched: Matched,
+    ds: ShardDataset,
+    keep: Predictions | None,
+    dump: str | Path | None,
+) -> None:
+    """Adds the passport, and writes the logits; both on the first rank."""
+    inference = matched.inference
+    views = _views(matched)
+    gathered = keep.gathered(inference.num_ids(ACTION)) if keep is not None else None
+    if own_rank()[0]:
+        return
+    ids, facts = ids_of(ds), facts_of_model(model, inference)
+    labels = ds.column(target_spec(ACTION).field)
+    scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
+    name = (report.source, report.split)
+    report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+    if gathered is not None and dump is not None:
+        about = {
+            "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
+            "clips": 1, "crops": views, "classes": class_names(inference), "model": facts,
+        }  # fmt: skip
+        save_predictions(dump, gathered, ds, ids, about)
+
+
+def _views(matched: Matched) -> int:
+    inference = matched.inference
+    return inference.crops if matched.name == inference.clip.downstream else 1
 
 
 def _reference(

@@ -9,8 +9,9 @@ import numpy as np
 
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SPLITS
-from pvit_data.mixing.sources import FoundSource, auxiliary_tasks
+from pvit_data.mixing.sources import auxiliary_tasks
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import target_spec, target_specs

@@ -24,11 +24,11 @@ from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, decode_video, encode_video, survey
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.looking import pictures as draw
+from pvit_data.scoring.metrics.views import softmax
 from pvit_data.storage.files import read_regular, regular_size, write_file
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import get_task
-from pvit_model.tasks.action import softmax
 from pvit_model.tasks.base import Shown
 from pvit_model.using.loading import load_model
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvit_data.scoring.passport import finite
 from pvit_model.tasks import get_task
 
 
@@ -20,6 +21,9 @@ class SourceReport:
         metrics: value by metric, by target name.
         constant: the same of the constant predictor; empty where none was fitted.
         constant_clips: clips it was fitted on.
+        classes: by target name: `names`, `accuracy` and `videos` of each class, and `confusion`, the rows (class,
+            predicted class, videos) that are not 0.
+        passport: what makes the result of actions comparable, see `pvit_data.scoring`; empty where nobody asked for it.
     """
 
     source: str
@@ -28,6 +32,8 @@ class SourceReport:
     metrics: dict[str, dict[str, float]]
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     constant_clips: int = 0
+    classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    passport: dict[str, Any] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, dict[str, float]]:
         """`metric / constant predictor's` for each metric where lower is better."""
@@ -63,6 +69,8 @@ class SourceReport:
             "clips": self.clips,
             "constant_clips": self.constant_clips,
             **{name: _finite(table) for name, table in tables.items()},
+            "classes": finite(self.classes),
+            "passport": self.passport,
         }
 
 

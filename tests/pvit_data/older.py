@@ -6,10 +6,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pvit_data.format.index import COLUMNS
 from pvit_data.format.members import MEMBERS
 from pvit_data.format.names import is_receipt, rows_name
-from pvit_data.format.rows import with_members
+from pvit_data.format.rows import with_groups
 
 
 def make_older(folder: Path) -> None:
@@ -18,8 +17,8 @@ def make_older(folder: Path) -> None:
     for name in filter(is_receipt, names):
         values = json.loads((folder / name).read_bytes())
         rows = folder / rows_name(name)
-        table = with_members(pq.read_table(rows), MEMBERS)
-        values |= {"version": "1.0", "rows": {column: table[column].to_pylist() for column in COLUMNS}}
+        table = with_groups(pq.read_table(rows), MEMBERS)
+        values |= {"version": "1.0", "rows": {column: table[column].to_pylist() for column in table.column_names}}
         write_json(folder / name, values)
         rows.unlink()
     for place in sorted(folder.glob("*/receipts/rows/**/"), reverse=True):

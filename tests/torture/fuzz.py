@@ -40,18 +40,24 @@ from pvit_data.codecs.tiff import TiffReader
 from pvit_data.codecs.video import decode_video, probe_video, survey
 from pvit_data.codecs.video.claims import check_claims
 from pvit_data.errors import PvitError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TEXT, Index, absent, encode_table, table_of
+from pvit_data.format.index import COLUMNS, NUMBERS, TEXT, TYPES, Index, absent, encode_table, table_of
 from pvit_data.format.manifest import Manifest, ShardInfo, SplitInfo, check_version, parse
 from pvit_data.format.members import MEMBERS
 from pvit_data.format.names import rows_name, shard_name
 from pvit_data.format.receipts import read_receipt, read_rows_of
 from pvit_data.format.record import parse_json, read_record
-from pvit_data.format.rows import read_rows, with_members
+from pvit_data.format.rows import read_rows, with_groups
 from pvit_data.format.shard_list import ShardList, list_name, write_list
 from pvit_data.format.tar import END, read_members, write_member
 from pvit_data.reading.foreign_tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+from pvit_data.scoring.files.class_names import read_classes, read_label_map
+from pvit_data.scoring.files.class_truth import read_class_truth
+from pvit_data.scoring.files.dump import write_dump
+from pvit_data.scoring.files.ego4d import read_annotations
+from pvit_data.scoring.files.predictions import read_class_scores
 from pvit_data.storage.ahead import Stream
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import parse_yaml
@@ -81,9 +87,7 @@ MOST_PIXELS, MOST_FRAMES = 1 << 16, 100  # of a video that is read frame by fram
 RECEIPT = "mine/receipts/train-00000.json"
 ROWS = encode_table(
     table_of(
-        {name: [absent(name)] for name in NUMBERS | PLACES}
-        | {name: ["train-00000.tar"] for name in TEXT}
-        | {"json_offset": [512]}
+        {name: [absent(name)] for name in TYPES} | {name: ["train-00000.tar"] for name in TEXT} | {"json_offset": [512]}
     )
 )
 SHARDS = [
@@ -265,6 +269,24 @@ def fuzz_report(data: bytes) -> None:
     curves([line for line in lines if line is not None])
 
 
+def fuzz_predictions(data: bytes) -> None:
+    """Predictions and annotations of other programs, as files."""
+    readers: list[Callable[[Path], object]] = [
+        read_class_scores,
+        lambda path: read_detections(path, Videos()),
+        lambda path: read_truth(path, Videos()),
+        lambda path: read_class_truth(path, "ssv2", str),
+        lambda path: read_class_truth(path, "plain", str, several=True),
+        read_annotations,
+        read_label_map,
+        read_classes,
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(data[1:])
+        readers[(data or b"x")[0] % len(readers)](path)
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
@@ -280,7 +302,7 @@ WEIGHTS = {
     "manifest": 1,
     "index": 1,
 }
-WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1}
+WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1, "predictions": 2}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
 
 
@@ -312,6 +334,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "head": [(out / "README.md").read_bytes()],
         "plan": plans(folder),
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
+        "predictions": predictions(folder),
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
         ],
@@ -330,9 +353,9 @@ def listed(folder: Path) -> bytes:
 def receipts(folder: Path) -> list[bytes]:
     """With rows beside it and in it."""
     values = json.loads((folder / RECEIPT).read_bytes())
-    table = with_members(pq.read_table(io.BytesIO(ROWS)), MEMBERS)
+    table = with_groups(pq.read_table(io.BytesIO(ROWS)), MEMBERS)
     rows = {"bytes": len(ROWS), "sha256": hashlib.sha256(ROWS).hexdigest(), "members": ["json"]}
-    inline = {name: table[name].to_pylist() for name in COLUMNS}
+    inline = {name: table[name].to_pylist() for name in table.column_names}
     return [json.dumps(values | {"rows": each}).encode() for each in (rows, inline)]
 
 
@@ -344,6 +367,26 @@ def plans(folder: Path) -> list[bytes]:
     save_plan(plan, storage)
     line = line_of(plan.shards[0])
     return [storage.read("mine/plan.json"), b"\x00" + line]
+
+
+def predictions(folder: Path) -> list[bytes]:
+    """One of each form that is read, behind the number of its reader."""
+    np.savez(folder / "p.npz", ids=["a", "b"], logits=np.eye(2), labels=[0, 1])
+    numbers, about = np.zeros(2, int), {"classes": ["x", "y"]}
+    write_dump(folder / "p.parquet", ["a", "b"], ["1", "2"], numbers, numbers, np.eye(2), about)
+    clip = b'[{"unique_id": "a", "parent_start_frame": 1, "parent_end_frame": 200, "parent_start_sec": 0.1, '
+    return [
+        b"\0" + (folder / "p.npz").read_bytes(),
+        b"\0" + (folder / "p.parquet").read_bytes(),
+        b"\0a.mp4 1 0.5 0.5\nb.mp4 0 0.25 0.75\n",
+        b"\1a,0902,0.1,0.1,0.5,0.5,1,0.5\n",
+        b"\2a,0903\na,0902,0.1,0.1,0.5,0.5,1,7\n",
+        b'\3[{"id": "1", "template": "Doing [x]"}]',
+        b"\4id,label\n1,3 4\n2,c001 1.0 2.0;c002 1.0 2.0\n",
+        b"\5" + clip + b'"parent_end_sec": 7.0, "state_change": true, "parent_pnr_frame": 9}]',
+        b'\6item {\n  name: "a"\n  id: 1\n}\n',
+        b'\7{"a": "0", "b": "1"}',
+    ]
 
 
 def webm() -> list[bytes]:

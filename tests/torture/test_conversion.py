@@ -29,11 +29,13 @@ from pvit_converters.hypersim import HypersimConverter, HypersimOptions
 from pvit_converters.simulate import simulate
 from pvit_data.errors import Interrupted, PvitError, SourceError
 from pvit_data.validate import validate
+from tests.torture.makers import write_base
 
 SECONDS = 0.05  # that a sample takes, so that a worker is hit at work
 FULL = bool(os.environ.get("PVIT_TORTURE"))
 SMALL = Settings(shard_bytes=6000)
 TOYS = Path(__file__).parents[1] / "pvit_converters" / "toys"
+STARTED = Path(__file__).parent / "makers.py"
 Hashes = Callable[[Path], dict[str, str]]
 
 
@@ -57,31 +59,21 @@ def run(toy: Any, out: Path, seconds: float = 0, workers: int = 1) -> None:
     convert(Job(toy.ToyConverter, Path("."), str(out), toy.ToyOptions(seconds=seconds), SMALL, workers))
 
 
-# A process that has imported everything, and starts a conversion in a process of its own for each line it reads.
-STARTER = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from toy_converter import ToyConverter, ToyOptions
-from pvit_converters.engine.run import Job, convert
-from pvit_converters.engine import plan_file
-from pvit_converters.engine.plan import Settings
-from pvit_data.writing import finish
-from pvit_data.errors import Interrupted
-plan_file.MOST_IN_ONE_FILE = int(sys.argv[3])
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            options = ToyOptions(seconds=float(sys.argv[2]))
-            convert(Job(ToyConverter, Path("."), line.strip(), options, Settings(shard_bytes=6000), 1))
-        except (Interrupted, KeyboardInterrupt):
-            os._exit(75)
-        os._exit(0)
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
+@contextmanager
+def starter(maker: str, pause: float, most: int) -> Iterator[Callable[[Path], tuple[int, Callable[[], int]]]]:
+    """Starts a maker in a process of its own for a folder: gives its number, and what waits for its exit code."""
+    words = [sys.executable, str(STARTED), str(TOYS), maker, str(pause), str(most)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told, said = process.stdin, process.stdout
+
+        def start(out: Path) -> tuple[int, Callable[[], int]]:
+            told.write(f"{out}\n")
+            return int(said.readline()), lambda: int(said.readline())
+
+        yield start
+        told.close()
 
 
 @pytest.mark.parametrize("most", [plan_file.MOST_IN_ONE_FILE, 0], ids=["one file", "parts"])
@@ -94,18 +86,14 @@ def test_r1_r2_killed_at_random_moments(
     monkeypatch.setattr(plan_file, "MOST_IN_ONE_FILE", most)
     run(toy, tmp_path / "whole", pause)
     expected = fingerprint(tmp_path / "whole")
-    words = [sys.executable, "-c", STARTER, str(TOYS), str(pause), str(most)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as starter:
-        assert starter.stdin is not None
-        assert starter.stdout is not None
-        rng, hit, out = random.Random(number), 0, tmp_path / "out"
+    rng, hit, out = random.Random(number), 0, tmp_path / "out"
+    with starter("source", pause, most) as start:
         while hit < kills:
-            starter.stdin.write(f"{out}\n")
-            pid = int(starter.stdout.readline())
+            pid, exit_code = start(out)
             time.sleep(rng.uniform(0, 0.3))
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            code = int(starter.stdout.readline())
+            code = exit_code()
             assert code in {0, -number, 75}  # a signal may come before or after the conversion
             hit += code != 0
             found = fingerprint(out)
@@ -113,9 +101,69 @@ def test_r1_r2_killed_at_random_moments(
             if code == 0:  # finished after however many kills, and no temporary file is left; the next hit a new run
                 assert found == expected
                 shutil.rmtree(out)
-        starter.stdin.close()
     run(toy, out, pause)
     assert fingerprint(out) == expected
+
+
+def of_base(folder: Path) -> dict[str, str]:
+    """Hash and time of writing of every file of the base."""
+    times = {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    return {name: f"{digest} {times[name]}" for name, digest in fingerprint(folder).items() if "clips/" in name}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    write_base(folder)
+    return folder
+
+
+@pytest.mark.parametrize("maker", ["layer", "splits", "writer"] if FULL else ["layer"])
+def test_r1_r2_layers_killed_at_random_moments(base: Path, tmp_path: Path, maker: str) -> None:
+    """As sources: never a wrong shard, the bytes of an undisturbed run, and the base is what it was."""
+    out, rng, seconds = tmp_path / "out", random.Random(maker), 9.0
+    with starter(maker, 0.01, plan_file.MOST_IN_ONE_FILE) as start:
+
+        def make() -> None:
+            assert start(out)[1]() == 0
+
+        for _ in range(3):
+            restore(base, out)
+            began = time.monotonic()
+            make()
+            seconds, expected = min(seconds, time.monotonic() - began), fingerprint(out)
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            untouched, hit = restore(base, out), 0
+            kills = (200 if number == signal.SIGKILL else 100) if FULL else 2
+            while hit < kills:
+                pid, exit_code = start(out)
+                time.sleep(rng.uniform(0, seconds))
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+                code = exit_code()
+                assert code in {0, -number, 75}
+                hit += code != 0
+                found = fingerprint(out)
+                assert of_base(out) == untouched
+                assert {n: d for n, d in found.items() if n.endswith(".tar")}.items() <= expected.items()
+                if code == 0:
+                    assert without_leftovers(found, maker) == expected
+                    untouched = restore(base, out)
+            make()
+            assert without_leftovers(fingerprint(out), maker) == expected
+            assert of_base(out) == untouched
+
+
+def restore(base: Path, out: Path) -> dict[str, str]:
+    """The base alone; what it is then."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(base, out)
+    return of_base(out)
+
+
+def without_leftovers(found: dict[str, str], maker: str) -> dict[str, str]:
+    """Of a `ShardWriter` that was killed temporary files stay, which nobody reads; commands remove them."""
+    return {n: d for n, d in found.items() if maker != "writer" or ".part-" not in n}
 
 
 def test_r2_exceptions_at_random_samples(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,7 @@ def test_stopped_again_and_again(
     assert_same(whole(*settings, restarts=restarts), out)
 
 
+@pytest.mark.full
 def test_a_killed_loader_worker_ends_the_run(
     whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:
@@ -151,7 +152,8 @@ def ranks_of(torchrun: int) -> list[psutil.Process]:
     return sorted(found, key=lambda p: int(p.environ()["RANK"]))
 
 
-@pytest.mark.parametrize("settings", [FP32, FOUR, EIGHT] if FULL else [FOUR])
+@pytest.mark.full
+@pytest.mark.parametrize("settings", [FP32, FOUR, EIGHT])
 def test_a_killed_rank_is_started_again(
     settings: tuple[str, ...], whole: Callable[..., Path], shards: list[str], tiny_recipe: str, tmp_path: Path
 ) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pvit_converters.engine.place import remove_leftovers
-from pvit_converters.engine.plan_file import load_plan
+from pvit_converters.engine.plan_file import load_plan, plan_name
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.format.names import LAYERS, split_folder
 from pvit_data.format.receipts import receipts_in
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
@@ -24,8 +25,10 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
         SourceError: if planned shards are missing.
     """
     storage = Storage(out)
-    sources = [name.partition("/")[0] for name in storage.list("*/plan.json")]
-    if not sources and not receipts_in(storage.listing()):
+    plans = (plan_name(folder) for folder in ("*", f"{LAYERS}/*"))
+    sources = [split_folder(name)[0] for plan in plans for name in storage.list(plan)]
+    written = {split_folder(name)[0] for name in receipts_in(storage.listing())}
+    if not sources and not written:
         raise UsageError(f"{out}: no conversion to finish there")
     reports = []
     for source in sources:
@@ -41,7 +44,10 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
             )
         remove_leftovers(storage, source)
         reports.append(report)
-    finish.write_manifest(out)
+    if all(folder.startswith(f"{LAYERS}/") for folder in written):  # over a base without receipts
+        finish.write_layers(storage, written)
+    else:
+        finish.write_manifest(out)
     for report in reports:
         save(report, storage)
     return reports

@@ -15,7 +15,10 @@ from pydantic import BaseModel
 
 from pvit_converters.base import Converter
 from pvit_converters.engine.plan import Settings, digest
+from pvit_converters.layers import LayerConverter
 from pvit_data.errors import UsageError
+from pvit_data.format.manifest import BaseRef
+from pvit_data.format.names import LAYERS
 from pvit_data.storage.files import is_litter, open_regular
 
 PLAN_VERSION = 1
@@ -23,6 +26,20 @@ PLAN_VERSION = 1
 
 def make_identity(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
     """What must be equal for a conversion to continue an earlier one."""
+    return _of_source(converter, settings) | _of_layer(converter)
+
+
+def _of_layer(converter: Converter[Any]) -> dict[str, Any]:
+    """What is said of a layer besides; its shards are those of its base, whose hashes each of them names."""
+    if not isinstance(converter, LayerConverter):
+        return {}
+    info = converter.layer()
+    base = BaseRef.of(converter.base.rows.spec).model_dump(mode="json")
+    folder = f"{LAYERS}/{info.name or converter.info.name}"
+    return {"source": folder, "layer": {"kind": info.kind, "base": base}}
+
+
+def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
     return {
         "plan": PLAN_VERSION,
         "source": converter.info.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from pvit_converters.engine.plan_file import PLAN_START, plan_name
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import IN_SOURCE, PART_FOLDERS, SOURCE_FOLDERS, SPLITS
+from pvit_data.format.names import IN_SOURCE, LAYERS, PART_FOLDERS, SOURCE_FOLDERS, SPLITS
 from pvit_data.format.receipts import read_source, receipts_in
 from pvit_data.storage.files import PART, require_unlinked
 from pvit_data.storage.storage import Storage
@@ -73,7 +73,9 @@ def overwrite(storage: Storage, source: str) -> None:
         UsageError: if the dataset is not a local folder.
     """
     remove_source(storage, source)
-    if receipts_in(storage.listing()):
+    if source.startswith(f"{LAYERS}/"):
+        finish.write_layers(storage, [source])
+    elif receipts_in(storage.listing()):
         finish.write_manifest(storage.url)
     else:
         storage.remove(MANIFEST)
@@ -118,7 +120,7 @@ def remove_source(storage: Storage, source: str) -> None:
 def _is_ours(storage: Storage, source: str) -> bool:
     """Whether a source's folder holds what marks it as one: its declaration, or a plan, even one that is damaged."""
     with suppress(PvitError):
-        if read_source(storage, source).name == source:
+        if read_source(storage, source).folder == source:
             return True
     with suppress(PvitError):
         return storage.read_range(plan_name(source), 0, len(PLAN_START)) == PLAN_START

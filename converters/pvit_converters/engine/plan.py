@@ -18,6 +18,7 @@ from pvit_converters.base import Item, Listing
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import MAX_SHARD_SAMPLES
+from pvit_data.splitting.groups import holdout_split
 from pvit_data.storage.files import utf8
 from pvit_data.words import shown
 
@@ -50,6 +51,7 @@ class PlannedShard(Protocol):
         samples: how many there are.
         size: estimated bytes.
         items: the samples in order; of a stored plan they may be read again at each access.
+        over: of a layer, the shard of the base that it is over, with its sha256; else "".
     """
 
     @property
@@ -64,15 +66,18 @@ class PlannedShard(Protocol):
     def size(self) -> int: ...
     @property
     def items(self) -> tuple[Item, ...]: ...
+    @property
+    def over(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to write: its split, its number within the split, and its samples in order."""
+    """One shard to write: its split, its number within the split, and its samples in order; see `PlannedShard`."""
 
     split: str
     number: int
     items: tuple[Item, ...]
+    over: str = ""
 
     @property
     def name(self) -> str:
@@ -182,11 +187,6 @@ def select(items: Iterable[Item], settings: Settings) -> list[Item]:
             f"--filter {' '.join(patterns)}: matches no key and no group of the source"
         )
     return chosen[: settings.limit or None]
-
-
-def holdout_split(group: str, percent: float) -> str:
-    """`val` for the given percentage of the groups, by the hash of the name, else `train`."""
-    return "val" if int(digest(group), 16) % 100 < percent else "train"
 
 
 def _shards(

@@ -19,7 +19,7 @@ from typing import Any
 from pvit_converters.base import Item
 from pvit_converters.engine.plan import PlannedShard, ShardPlan
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.names import SPLITS
+from pvit_data.format.names import LAYERS, MAX_NUMBER, SPLITS
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
@@ -70,12 +70,24 @@ class StoredShard:
         Raises:
             FormatError: if the line is not the one that the plan's head describes.
         """
+        return self._whole().items
+
+    @property
+    def over(self) -> str:
+        """See `PlannedShard`; read like the samples.
+
+        Raises:
+            FormatError: as `items`.
+        """
+        return self._whole().over
+
+    def _whole(self) -> ShardPlan:
         line = self.line()
         with damage_named(self._where):
             shard = parse_shard(json.loads(line))
             if _head_of(shard) != _head_of(self):
                 raise ValueError(f"{self.name} is another shard there than in plan.json")
-        return shard.items
+        return shard
 
     def line(self) -> bytes:
         """The line as it is stored.
@@ -117,7 +129,8 @@ def damage_named(where: str) -> Iterator[None]:
 def shard_values(shard: PlannedShard) -> dict[str, Any]:
     """A shard as JSON values."""
     items = [[i.key, i.group, i.split, i.ref, i.size] for i in shard.items]
-    return {"split": shard.split, "number": shard.number, "items": items}
+    over = {"over": shard.over} if shard.over else {}
+    return {"split": shard.split, "number": shard.number, "items": items, **over}
 
 
 def parse_shard(value: Any) -> ShardPlan:
@@ -127,8 +140,8 @@ def parse_shard(value: Any) -> ShardPlan:
         ValueError, KeyError, TypeError, AttributeError: if they are none.
     """
     items = tuple(Item(*fields) for fields in value["items"])
-    shard = ShardPlan(value["split"], value["number"], items)
-    if shard.split not in SPLITS or not is_count(shard.number):
+    shard = ShardPlan(value["split"], value["number"], items, value.get("over", ""))
+    if shard.split not in SPLITS or not is_count(shard.number) or type(shard.over) is not str:
         raise ValueError(f"a shard {shard.split!r:.60}, {shard.number!r:.60}")
     if odd := next((item for item in items if not _is_item(item)), None):
         raise ValueError(f"a sample {odd!r:.200}")
@@ -169,7 +182,8 @@ def write_parts(
     stored: dict[tuple[str, int], StoredShard] = {}
     for split in SPLITS:
         own = [shard for shard in shards if shard.split == split]
-        if [shard.number for shard in own] != list(range(len(own))):
+        numbers = [shard.number for shard in own]
+        if numbers != (sorted(set(numbers)) if _may_have_gaps(source) else list(range(len(own)))):
             raise FormatError(
                 f"{storage.where(source)}/plan.json: damaged (the numbers of the shards of {split} have gaps); "
                 "--overwrite converts the source again"
@@ -179,6 +193,11 @@ def write_parts(
                 stored[shard.split, shard.number] = shard
     storage.close()  # a part may be another file now
     return tuple(stored[shard.split, shard.number] for shard in shards)
+
+
+def _may_have_gaps(source: str) -> bool:
+    """Whether numbers of shards may be missing: a layer has those of its base of which it knows something."""
+    return source.startswith(f"{LAYERS}/")
 
 
 def _write_part(storage: Storage, source: str, shards: list[PlannedShard]) -> list[StoredShard]:
@@ -238,9 +257,15 @@ def parse_runs(storage: Storage, source: str, runs: Any) -> Iterator[StoredShard
     numbers = dict.fromkeys(SPLITS, 0)
     ends = dict.fromkeys(SPLITS, 0)
     for run in runs:
-        split = run["split"]
-        if run["first"] != numbers[split]:
-            raise ValueError(f"shards of {split} from {run['first']!r:.60} on")
+        split, first = run["split"], run["first"]
+        is_later = (
+            _may_have_gaps(source) and is_count(first) and numbers[split] < first <= MAX_NUMBER
+        )
+        if not is_later and first != numbers[split]:
+            raise ValueError(f"shards of {split} from {first!r:.60} on")
+        if first // SHARDS_PER_PART != (numbers[split] - 1) // SHARDS_PER_PART:
+            ends[split] = 0  # of another part
+        numbers[split] = first
         for samples, size, length, sha256 in run["shards"]:
             if not all(map(is_count, (samples, size, length))) or length > MAX_LINE_BYTES:
                 raise ValueError(f"a shard of {samples!r:.60}, {size!r:.60}, {length!r:.60}")

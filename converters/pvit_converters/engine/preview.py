@@ -8,17 +8,17 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from pvit_converters.base import Unwanted
-from pvit_converters.engine.identity import make_identity
-from pvit_converters.engine.plan import Plan, make_plan
-from pvit_converters.engine.run import Job, source_spec
+from pvit_converters.engine.over_base import make_converter, places_of
+from pvit_converters.engine.plan import Plan
+from pvit_converters.engine.run import Job, new_plan, source_spec
 from pvit_converters.engine.task import load_checked
 from pvit_converters.evenly import evenly
+from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
 from pvit_data.errors import FormatError, SourceError
 from pvit_data.format.tar import BLOCK, padded
 from pvit_data.words import size_text
-from pvit_data.writing.encode import encode_sample
-from pvit_data.writing.shard import encoding_of
+from pvit_data.writing.shard import encode_for, encoding_of
 
 NUM_TRIED = 5
 
@@ -53,23 +53,27 @@ def preview(job: Job) -> Preview:
     Raises:
         SourceError: if the raw tree cannot be read.
     """
-    places = job.converter.places(job.root, job.options)
+    places = places_of(job.converter, job.root, job.options)
     with reading_within(places, follow_links=job.follow_links):
         return _preview(job)
 
 
 def _preview(job: Job) -> Preview:
-    converter = job.converter(job.root, job.options)
-    encoding = encoding_of(source_spec(job, converter), "train")
-    plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())
+    converter = make_converter(job.converter, job.root, job.options, job.base)
+    spec = source_spec(job, converter)
+    encoding = encoding_of(spec, "train")
+    plan = new_plan(job, converter)
     items = [item for shard in plan.shards for item in shard.items]
     picked = evenly(items, NUM_TRIED)
+    rows = None
+    if isinstance(converter, LayerConverter):
+        rows = converter.base.look_up([item.key for item in picked])
     estimated = measured = count = 0
     failures = []
     for item in picked:
         try:
             with suppress(Unwanted):
-                encoded = encode_sample(load_checked(converter, item), encoding)
+                encoded = encode_for(spec, load_checked(converter, item), encoding, rows)
                 measured += sum(BLOCK + padded(len(data)) for data in encoded.files.values())
                 estimated += item.size
                 count += 1
@@ -80,7 +84,7 @@ def _preview(job: Job) -> Preview:
         for split in dict(_splits(plan))
     }
     return Preview(
-        source=job.source,
+        source=spec.folder,
         samples=dict(Counter(item.split for item in items)),
         groups={split: len(found) for split, found in groups.items()},
         shards=dict(_splits(plan)),

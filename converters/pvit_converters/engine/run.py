@@ -21,6 +21,16 @@ from pvit_converters.engine.identity import (
     portable_options,
     require_equal,
 )
+from pvit_converters.engine.over_base import (
+    BaseAt,
+    append_layer,
+    base_at,
+    layer_spec,
+    make_converter,
+    of_this_base,
+    places_of,
+    plan_layer,
+)
 from pvit_converters.engine.place import (
     overwrite,
     remove_leftovers,
@@ -46,10 +56,11 @@ from pvit_converters.engine.plan_file import (
 from pvit_converters.engine.report import Report, make_report, report_name, save
 from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
+from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
-from pvit_data.format.names import part_of, receipt_name
+from pvit_data.format.names import LAYERS, part_of, receipt_name
 from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
@@ -65,7 +76,7 @@ class Job:
 
     Args:
         converter: the source's class.
-        root: folder of the raw data.
+        root: folder of the raw data; of a layer also the address of its base.
         out: folder or URL of the dataset.
         options: of the converter.
         settings: what decides the content of the shards.
@@ -78,10 +89,11 @@ class Job:
         retry_failed: convert shards again in which samples failed.
         check_space: refuse to start where the estimate does not fit on the disk.
         follow_links: links in the raw tree may lead out of it.
+        base: what a layer is made over: a folder or URL, or `URL#SOURCE`. Default: the root.
     """
 
     converter: type[Converter[Any]]
-    root: Path
+    root: Path | str
     out: str
     options: ConverterOptions
     settings: Settings = field(default_factory=Settings)
@@ -95,6 +107,7 @@ class Job:
     retry_failed: bool = False
     check_space: bool = True
     follow_links: bool = False
+    base: str = ""
 
     @property
     def source(self) -> str:
@@ -103,23 +116,26 @@ class Job:
 
 
 def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
-    """The declaration of the source that goes into the manifest."""
+    """The declaration of the source, or of the layer, that goes into the manifest."""
     info = converter.info
-    return SourceSpec(
-        name=info.name,
-        title=info.title,
-        licence=info.licence,
-        redistributable=info.redistributable,
-        citation=info.citation,
-        converter=info.name,
-        converter_version=converter.version,
-        options=portable_options(converter.options),
-        spaces=converter.spaces(),
-        encodings=dict(job.settings.encodings),
-        role=info.role,
-        sampler=info.sampler,
-        tasks=info.tasks,
-    )
+    values: dict[str, Any] = {
+        "name": info.name,
+        "title": info.title,
+        "licence": info.licence,
+        "redistributable": info.redistributable,
+        "citation": info.citation,
+        "converter": info.name,
+        "converter_version": converter.version,
+        "options": portable_options(converter.options),
+        "spaces": converter.spaces(),
+        "encodings": dict(job.settings.encodings),
+        "role": info.role,
+        "sampler": info.sampler,
+        "tasks": info.tasks,
+    }
+    if isinstance(converter, LayerConverter):
+        return layer_spec(converter, values)
+    return SourceSpec(**values)
 
 
 def convert(job: Job, progress: Progress | None = None) -> Report:
@@ -147,9 +163,9 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
             "--overwrite with --num-tasks: the tasks would remove each other's shards; remove the source first"
         )
     stopped = f"{job.out}: stopped; finished shards are kept, the same command continues"
-    places = job.converter.places(job.root, job.options)
+    places = places_of(job.converter, job.root, job.options)
     with interruptible(stopped), reading_within(places, follow_links=job.follow_links):
-        converter = job.converter(job.root, job.options)
+        converter = make_converter(job.converter, job.root, job.options, job.base)
         spec = source_spec(job, converter)
         encoding_of(spec, "train")  # refuses unknown encodings before any work
         storage = Storage(job.out)
@@ -157,41 +173,53 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
         kept = {name: plan.identity[name] for name in ("converter", "options")}
         spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
-        notes += _write_shards(
-            job, plan, spec, storage, progress or (lambda _done, _all: None), listing
-        )
-        return _finish(job, plan, storage, notes)
+        base, tell = base_at(converter), progress or (lambda _done, _all: None)
+        notes += _write_shards(job, plan, spec, storage, tell, listing, base)
+        return _finish(job, plan, storage, notes, base)
 
 
 def _plan(
     job: Job, converter: Converter[Any], storage: Storage
 ) -> tuple[Plan, Callable[[], Listing] | None, list[str]]:
     """The stored plan if there is one, else a new one; and what gives the listing that a stored one must agree with."""
-    plan = None if job.overwrite else load_plan(job.source, storage)
+    identity = make_identity(converter, job.settings)
+    source = identity["source"]
+    plan = None if job.overwrite else load_plan(source, storage)
     if plan is None:
         return _new_plan(job, converter, storage), None, []
-    identity = make_identity(converter, job.settings)
     ignoring = {"limit", "filters", *job.options.selects} if job.append else ()
-    require_equal(plan.identity, identity, f"{job.out}/{job.source}", ignoring)
+    require_equal(plan.identity, identity, f"{job.out}/{source}", ignoring)
     notes: list[str] = []
     if not job.append:
         return plan, converter.list_items, notes
     listing = converter.list_items()
-    plan, notes = append_to(plan, job.settings, listing)
+    if isinstance(converter, LayerConverter):
+        plan, notes = append_layer(plan, job.settings, listing, converter.base.rows)
+    else:
+        plan, notes = append_to(plan, job.settings, listing)
     once = [listing]  # it is large, and nobody needs it when the work begins
     return save_plan(plan, storage), once.pop, notes
 
 
 def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
-    plan = make_plan(make_identity(converter, job.settings), job.settings, converter.list_items())
+    plan = new_plan(job, converter)
+    source = plan.identity["source"]
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
     if job.overwrite:  # only now that there is something to take its place
         require_storable(plan)
-        overwrite(storage, job.source)
+        overwrite(storage, source)
     else:
-        require_free(storage, job.source)
+        require_free(storage, source)
     return save_plan(plan, storage)
+
+
+def new_plan(job: Job, converter: Converter[Any]) -> Plan:
+    """The plan of a conversion that has not begun; nothing is stored."""
+    identity, listing = make_identity(converter, job.settings), converter.list_items()
+    if isinstance(converter, LayerConverter):
+        return plan_layer(identity, job.settings, listing, converter.base.rows)
+    return make_plan(identity, job.settings, listing)
 
 
 def finished_shards(
@@ -242,25 +270,26 @@ def _write_shards(
     storage: Storage,
     progress: Progress,
     listing: Callable[[], Listing] | None,
+    base: BaseAt | None,
 ) -> list[str]:
     """Writes this run's open shards; returns notes about those that had to be given up."""
     mine = plan.shards[job.task_index :: job.num_tasks]
-    receipts = finished_shards(plan, storage, _own(job, plan))
+    receipts = of_this_base(finished_shards(plan, storage, _own(job, plan)), base)
     done = {(r.split, r.number) for r in receipts if not _is_open(job, r)}
     todo = [shard for shard in mine if (shard.split, shard.number) not in done]
     total = sum(shard.samples for shard in mine)
     count = _Counter(progress, total - sum(shard.samples for shard in todo), total)
     if job.num_tasks == 1:
-        remove_leftovers(storage, job.source)
+        remove_leftovers(storage, spec.folder)
     if not todo:
         return []
-    where = f"{job.out.rstrip('/')}/{plan_name(job.source)}"
+    where = f"{job.out.rstrip('/')}/{plan_name(spec.folder)}"
     unlisted = find_unlisted(todo, listing(), where) if listing is not None else {}
     if job.check_space:
         require_space(storage, sum(shard.size for shard in todo))
-    notes = _execute(job, todo, _tasks(job, plan, spec, todo, unlisted), count)
+    notes = _execute(job, todo, _tasks(job, plan, spec, todo, unlisted, base), count)
     if job.num_tasks == 1:
-        remove_leftovers(storage, job.source)  # of workers that died on the way
+        remove_leftovers(storage, spec.folder)  # of workers that died on the way
     return notes
 
 
@@ -275,9 +304,11 @@ def _tasks(
     spec: SourceSpec,
     shards: Iterable[PlannedShard],
     unlisted: Mapping[str, str],
+    base: BaseAt | None,
 ) -> Iterator[Task]:
     """A task per shard, made when its turn comes: so only the samples of shards in work are in memory."""
-    root, name = job.root.resolve(), fingerprint(plan.identity)
+    root = job.root if "://" in str(job.root) else Path(job.root).resolve()
+    name = fingerprint(plan.identity)
     for shard in shards:
         items = shard.items
         yield Task(
@@ -286,10 +317,11 @@ def _tasks(
             job.options,
             job.out,
             spec,
-            ShardPlan(shard.split, shard.number, items),
+            ShardPlan(shard.split, shard.number, items, shard.over if base else ""),
             name,
             unlisted={i.key: unlisted[i.key] for i in items if i.key in unlisted},
             follow_links=job.follow_links,
+            base=base,
         )
 
 
@@ -351,21 +383,27 @@ class _Counter:
         self._progress(self._total, self._total)
 
 
-def _finish(job: Job, plan: Plan, storage: Storage, notes: list[str]) -> Report:
+def _finish(
+    job: Job, plan: Plan, storage: Storage, notes: list[str], base: BaseAt | None
+) -> Report:
     """The report, and the manifest if every shard is finished; of a job array by whoever is the last."""
     if job.num_tasks > 1 and not _has_all_receipts(plan, storage):
         part = f"only the shards of --task-index {job.task_index} are counted here"
         return make_report(plan, finished_shards(plan, storage, _own(job, plan)), [*notes, part])
-    report = make_report(plan, finished_shards(plan, storage), notes)
+    # Once more: what is finished is of the base as it is now, or of none.
+    receipts = of_this_base(finished_shards(plan, storage), base)
+    report = make_report(plan, receipts, notes)
     if report.complete and report.converted == 0 and report.failures:
         first = report.failures[0]
         if storage.root is not None:
-            remove_source(storage, job.source)
+            remove_source(storage, report.source)
         raise SourceError(
             f"nothing could be converted ({report.num_failed} failed): {first.message}",
             reason=first.reason,
         )
-    if report.complete:
+    if report.complete and report.source.startswith(f"{LAYERS}/"):
+        finish.write_layers(storage, [report.source])
+    elif report.complete:
         finish.write_manifest(job.out)
     save(report, storage)
     return report
@@ -385,7 +423,7 @@ def require_success(job: Job, report: Report) -> None:
     """
     if report.failed_fraction > job.max_failed:
         is_stored = report.complete or job.num_tasks == 1
-        where = f"{job.out.rstrip('/')}/{report_name(job.source)}"
+        where = f"{job.out.rstrip('/')}/{report_name(report.source)}"
         listed = f", the list is in {where}" if is_stored else ""
         raise SourceError(
             f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "

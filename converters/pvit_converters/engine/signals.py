@@ -14,6 +14,10 @@ from pvit_data.errors import Interrupted
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+class _Stopped(BaseException):
+    """The signal came. No `Exception`: whoever takes those for faults of a file, or of a sample, lets it pass."""
+
+
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
     """Turns the first SIGINT or SIGTERM into `Interrupted`; a second one ends the process at once."""
@@ -21,19 +25,28 @@ def interruptible(message: str) -> Iterator[None]:
         yield
         return
     previous = {number: signal.getsignal(number) for number in STOPPING}
+    came = False
 
     def stop(_number: int, _frame: Any) -> None:
+        nonlocal came
+        came = True
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
-        raise Interrupted(message)
+        raise _Stopped
 
-    for number in previous:
-        signal.signal(number, stop)
     try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number in previous:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+    except (_Stopped, Exception) as error:
+        # A library that is stopped in the middle of something, an import for one, may fail in its own words.
+        if came:
+            raise Interrupted(message) from error
+        raise
 
 
 @contextmanager

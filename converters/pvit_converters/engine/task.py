@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
+from pvit_converters.engine.over_base import OVER, BaseAt, make_converter, places_of, require_same
 from pvit_converters.engine.plan import ShardPlan
+from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
-from pvit_data.errors import FormatError, PvitError, SourceError
+from pvit_data.errors import CorruptShardError, FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
 from pvit_data.sample.sample import Sample
@@ -42,10 +44,11 @@ class Task:
         unlisted: by key why a sample is not read, since the plan names what is not there; they are skipped.
         follow_links: links in the raw tree may lead out of it.
         is_watched: a worker died at it, so that now each sample is told of before it is read.
+        base: of a layer, where its base is.
     """
 
     converter: type[Converter[Any]]
-    root: Path
+    root: Path | str
     options: ConverterOptions
     out: str
     spec: SourceSpec
@@ -55,6 +58,7 @@ class Task:
     unlisted: Mapping[str, str] = field(default_factory=dict)
     follow_links: bool = False
     is_watched: bool = False
+    base: BaseAt | None = None
 
 
 class Outcome(NamedTuple):
@@ -72,8 +76,10 @@ class Outcome(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _converter(kind: type[Converter[Any]], root: Path, options: ConverterOptions) -> Converter[Any]:
-    return kind(root, options)
+def _converter(
+    kind: type[Converter[Any]], root: Path | str, options: ConverterOptions, base: BaseAt | None
+) -> Converter[Any]:
+    return make_converter(kind, root, options, base.address if base else "")
 
 
 def _ignore(_value: object) -> None:
@@ -92,9 +98,15 @@ def run_task(task: Task, tick: Tick = _ignore, begin: Begin = _ignore) -> Outcom
         PvitError: if the shard as a whole cannot be written; a sample that fails is listed instead.
     """
     extra: dict[str, object] = {"plan": task.fingerprint}
-    samples = _samples(task, extra, tick, begin)
-    places = task.converter.places(task.root, task.options)
+    places = places_of(task.converter, task.root, task.options)
     with reading_within(places, follow_links=task.follow_links):
+        converter = _converter(task.converter, task.root, task.options, task.base)
+        rows = None
+        if isinstance(converter, LayerConverter):
+            extra[OVER] = task.shard.over
+            require_same(task.shard.over, converter.base.rows)
+            rows = converter.base.look_up([item.key for item in task.shard.items])
+        samples = _samples(task, converter, extra, tick, begin)
         receipt = write_shard(
             task.out,
             task.spec,
@@ -103,15 +115,15 @@ def run_task(task: Task, tick: Tick = _ignore, begin: Begin = _ignore) -> Outcom
             samples,
             extra,
             skip_invalid=True,
+            base=rows,
         )
     return Outcome(receipt.samples, receipt.bytes, list(receipt.skipped))
 
 
 def _samples(
-    task: Task, extra: dict[str, object], tick: Tick, begin: Begin
+    task: Task, converter: Converter[Any], extra: dict[str, object], tick: Tick, begin: Begin
 ) -> Iterator[Sample | Skip]:
     """The samples of the shard in order; counts of warnings and unwanted samples go to `extra` on the way."""
-    converter = _converter(task.converter, task.root, task.options)
     warnings, unwanted = Counter[str](), Counter[str]()
     for item in task.shard.items:
         if item.key in task.poison:
@@ -166,6 +178,8 @@ def load_checked(converter: Converter[Any], item: Item) -> Sample:
         raise SourceError(
             f"{item.key}: needs more memory than there is", reason="out-of-memory"
         ) from error
+    except CorruptShardError as error:  # of the base that a layer is made over
+        raise SourceError(f"{item.key}: {error}", reason="damaged-base") from error
     except (PvitError, Unwanted):
         raise
     except Exception as error:  # of whatever library: it costs one sample

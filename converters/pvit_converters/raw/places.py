@@ -62,7 +62,7 @@ def permitted(path: Path | str) -> str:
     if places is None:
         return text
     full = os.path.abspath(text)
-    root = places.named[0]
+    root = next(iter(places.named), "what was named")
     if not _is_in(full, places.named) and not _is_in(full, places.real):
         raise SourceError(
             f"{shown(text)}: is not in {root}, and nothing else is read", reason="outside-root"

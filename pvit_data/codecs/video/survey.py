@@ -89,12 +89,13 @@ def survey(data: bytes) -> Survey:
         FormatError: if it is no video that we read, no frame of it decodes, or its pictures change their size.
     """
     key = _digest(data)
-    if key not in _surveys:
-        with reported("read"):
-            found = _survey(data)
-        _remember(_surveys, key, found)
-        _remember(_ordered, key, 0 if found.problem else found.info.num_frames)
-    return _surveys[key]
+    if (known := _surveys.get(key)) is not None:
+        return known
+    with reported("read"):
+        found = _survey(data)
+    _remember(_surveys, key, found)
+    _remember(_ordered, key, 0 if found.problem else found.info.num_frames)
+    return found
 
 
 def ordered_frames(data: bytes) -> int | None:

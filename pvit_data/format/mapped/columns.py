@@ -49,17 +49,22 @@ class Texts:
 
     def array(self) -> Shaped[np.ndarray, "n"]:
         """All of them as objects."""
+        return np.asarray(self.arrow().to_numpy(zero_copy_only=False), object)
+
+    def arrow(self) -> Any:
+        """All of them as an Arrow array of large strings, which shares their memory."""
         import pyarrow as pa
 
         if not len(self):
-            return np.zeros(0, object)
-        buffers = [None, pa.py_buffer(self._offsets.astype(np.int64)), pa.py_buffer(self._data)]
+            return pa.array([], pa.large_string())
+        offsets = np.ascontiguousarray(self._offsets, np.int64)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._data)]
         try:
             found = pa.Array.from_buffers(pa.large_string(), len(self), buffers)
             found.validate(full=True)
         except pa.ArrowInvalid as error:
             raise damaged(self._where) from error
-        return np.asarray(found.to_numpy(zero_copy_only=False))
+        return found
 
 
 class Coded:

@@ -14,7 +14,7 @@ from pvit_data.looking import colours
 from pvit_data.looking.gallery import charts
 from pvit_data.looking.gallery.page import make_page
 from pvit_data.looking.gallery.preview import preview
-from pvit_data.looking.layers import LAYERS, Layer
+from pvit_data.looking.layers import LAYERS, Layer, given_by
 from pvit_data.looking.stats import ClassCounts, Stats, collect, spread_rows
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.kinect25 import NAMES, PARENTS
@@ -102,15 +102,36 @@ def _layer(layer: Layer) -> dict[str, str]:
     }
 
 
+def _attached(dataset: ShardDataset, source: str) -> dict[str, Any]:
+    """Which layer gives what, and what there is to know of each; nothing where there is none."""
+    giving = dataset.layers_of(source)
+    layers = {layer.name: layer for layer in giving.values()}
+    if not layers:
+        return {}
+    told = [
+        {
+            "name": layer.name,
+            "fields": [field for field, own in giving.items() if own.name == layer.name],
+            "made_by": layer.made_by or f"{layer.converter} {layer.converter_version}".strip(),
+            "confidence": layer.confidence,
+            "licence": layer.licence,
+            "redistributable": layer.redistributable,
+        }
+        for layer in layers.values()
+    ]
+    return {"given": given_by(dataset, source), "layers": told}
+
+
 def _source(dataset: ShardDataset, name: str) -> dict[str, Any]:
     spec = dataset.sources[name]
     return {
+        **_attached(dataset, name),
         "title": spec.title,
         "licence": spec.licence,
         "redistributable": spec.redistributable,
         "citation": spec.citation,
         "converter": f"{spec.converter} {spec.converter_version}".strip(),
-        "notes": spec.notes,
+        "notes": [*spec.notes, *dataset.notes_of(name)],
         "spaces": {field: _space(space) for field, space in spec.spaces.items()},
     }
 

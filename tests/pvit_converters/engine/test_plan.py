@@ -8,9 +8,10 @@ import pytest
 
 from pvit_converters.base import Item, Listing
 from pvit_converters.engine.identity import make_identity, require_equal
-from pvit_converters.engine.plan import Plan, Settings, append_to, holdout_split, make_plan
+from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
 from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.splitting.groups import holdout_split
 from pvit_data.storage.storage import Storage
 
 

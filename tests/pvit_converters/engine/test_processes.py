@@ -17,7 +17,8 @@ import pytest
 from pvit_converters.engine.executors.deaths import MAX_DEATHS, Deaths
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
-from pvit_data.errors import PvitError, SourceError
+from pvit_converters.engine.signals import STOPPING, interruptible
+from pvit_data.errors import CorruptShardError, Interrupted, PvitError, SourceError
 from tests import sockets
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -89,6 +90,31 @@ def test_a_conversion_listens_nowhere(tmp_path: Path) -> None:
     assert len([text for parent, text in seen.values() if parent == process.pid and "spawn_main" in text]) == 2
     assert found == set()
     assert len(list(out.rglob("*.tar"))) > 2
+
+
+LEAVING = """
+import atexit, os, signal, sys
+from multiprocessing import Pipe
+from pvit_converters.engine.executors.worker import serve
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+tasks, parent = Pipe(duplex=False)
+if sys.argv[1] == "closed":
+    parent.close()
+else:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+mine, words = Pipe(duplex=False)
+if sys.argv[1] == "unheard":
+    mine.close()
+serve(tasks, words)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("closed", 0), ("asked", 1), ("unheard", 1)])
+def test_a_worker_that_leaves_is_asked_again(how: str, code: int) -> None:
+    """The command closes the pipe and asks; a worker that is on its way out says nothing of it."""
+    done = subprocess.run([sys.executable, "-c", LEAVING, how], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 @pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
@@ -213,3 +239,46 @@ def test_a_shard_whose_worker_always_dies_is_given_up(toy: Any) -> None:
     end = deaths.after(task, "toy-99")
     assert isinstance(end, PvitError)
     assert "train-00000: its worker died 20 times, last at 'toy-99'; given up" in str(end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [Exception, BaseException])
+def test_a_signal_is_no_fault_of_what_is_read(number: signal.Signals, kind: type[BaseException]) -> None:
+    """Whoever takes every exception for a damaged file does not go on after a signal; an import cut short may lie."""
+
+    def read() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        except kind as error:
+            raise CorruptShardError("damaged") from error
+
+    with pytest.raises(Interrupted, match="stopped"), interruptible("stopped"):
+        read()
+    before = [signal.getsignal(each) for each in STOPPING]
+    with pytest.raises(CorruptShardError, match="damaged"), interruptible("stopped"):
+        raise CorruptShardError("damaged")
+    assert [signal.getsignal(each) for each in STOPPING] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_decoder_costs_no_sample(
+    toy: Any, tmp_path: Path, number: signal.Signals, monkeypatch: Any
+) -> None:
+    """Stopped while a sample is read: it is not written down as one that failed, and the next run has it."""
+    load, job = toy.ToyConverter.load, Job(toy.ToyConverter, Path("."), str(tmp_path), toy.ToyOptions(), SMALL, 1)
+
+    def stopped(self: Any, item: Any) -> Any:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        except Exception as error:
+            raise SourceError("damaged", reason="damaged") from error
+        return load(self, item)
+
+    monkeypatch.setattr(toy.ToyConverter, "load", stopped)
+    with pytest.raises(Interrupted):
+        convert(job)
+    assert not list(tmp_path.rglob("*.tar"))
+    monkeypatch.setattr(toy.ToyConverter, "load", load)
+    assert convert(job).num_failed == 0

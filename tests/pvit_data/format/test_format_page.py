@@ -8,8 +8,9 @@ import numpy as np
 import pvit_data
 from pvit_data.codecs import depth
 from pvit_data.format.index import COLUMNS
+from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import MEMBER_OF_EXTENSION
-from pvit_data.format.record import TYPES
+from pvit_data.format.record import LAYER_TYPES, TYPES
 from pvit_data.sample.kinect25 import NAMES
 from tests.pvit_data.samples import SPACES, bare_sample, full_sample
 
@@ -43,6 +44,9 @@ def test_forty_line_reader(tmp_path: Path) -> None:
 def test_tables_name_everything() -> None:
     record = set(re.findall(r"`(\w+)`", PAGE.split("## 3.")[1].split("## 4.")[0]))
     assert set(TYPES) <= record
+    layers = PAGE.split("## 9c.")[1].split("## 10.")[0]
+    assert all(f"`{name}`" in layers for name in (*(LAYER_TYPES.keys() - TYPES.keys()), "meta_bytes"))
+    assert all(f"{name}" in layers for name in LayerSpec.model_fields.keys() - SourceSpec.model_fields.keys())
     assert all(f"`{extension}`" in PAGE for extension in MEMBER_OF_EXTENSION)
     assert ", ".join(NAMES).replace("\n", " ") in PAGE.replace("\n", " ")
     index = PAGE.split("## 8.")[1].split("## 9.")[0]

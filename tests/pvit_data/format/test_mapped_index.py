@@ -22,9 +22,9 @@ from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.format import index as indices
 from pvit_data.format.index import (
     COLUMNS,
-    NUMBERS,
     PLACES,
     TEXT,
+    TYPES,
     Index,
     MappedIndex,
     encode_table,
@@ -43,7 +43,7 @@ def columns(rows: int = ROWS, seed: int = 0) -> dict[str, list[Any]]:
     """Values of every kind: texts of all lengths, members that no sample or some lack, odd numbers."""
     rng = np.random.default_rng(seed)
     found: dict[str, list[Any]] = {}
-    for name, kind in (NUMBERS | PLACES).items():
+    for name, kind in TYPES.items():
         low, high = {"bool": (0, 2), "uint32": (0, 1 << 32)}.get(kind, (-1, 1000))
         found[name] = rng.integers(low, high, rows).astype(kind).tolist()
     found |= {name: [-1] * rows for name in PLACES if name.startswith("camera") and name.endswith("offset")}
@@ -94,7 +94,7 @@ def same(index: Index, truth: dict[str, list[Any]]) -> None:
             values = truth[name]
         column = index.column(name)
         assert column.tolist() == values
-        assert column.dtype == (object if name in TEXT else (NUMBERS | PLACES)[name])
+        assert column.dtype == (object if name in TEXT else TYPES[name])
         assert index.column(name, rows).tolist() == [values[r] for r in rows]
         assert index.column(name, np.arange(index.num_rows)).tolist() == values
         for row in rows.tolist():
@@ -137,7 +137,7 @@ def test_columns_of_later_fields_may_be_absent(tmp_path: Path, cache: Path, monk
     """A file that was laid out before a column was known is not asked for it."""
     folder = Folder(tmp_path / "data", encode_table(table_of(columns())))
     folder.open()
-    monkeypatch.setitem(NUMBERS, "has_flow", "bool")
+    monkeypatch.setitem(indices.TYPES, "has_flow", "bool")
     monkeypatch.setattr(indices, "COLUMNS", (*COLUMNS, "has_flow"))
     monkeypatch.setattr(indices, "is_later", lambda name: name == "has_flow")
     index = folder.open()

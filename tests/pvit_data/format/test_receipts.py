@@ -16,7 +16,7 @@ import pytest
 import pvit_data
 from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.format import receipts
-from pvit_data.format.index import COLUMNS, Index, encode_table, table_of
+from pvit_data.format.index import COLUMNS, TYPES, Index, encode_table, table_of
 from pvit_data.format.manifest import read_manifest
 from pvit_data.format.names import receipt_name, rows_name, shard_name
 from pvit_data.format.receipts import (
@@ -292,10 +292,10 @@ def test_a_receipt_that_would_not_be_read_is_not_written(tmp_path: Path, monkeyp
 
 
 def test_a_shard_takes_so_many_samples_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pvit_data.writing import shard, writer
+    from pvit_data.writing import grown_shards, shard
 
     monkeypatch.setattr(shard, "MAX_SHARD_SAMPLES", 4)
-    monkeypatch.setattr(writer, "SHARD_SAMPLES", 2)
+    monkeypatch.setattr(grown_shards, "SHARD_SAMPLES", 2)
     with pytest.raises(UsageError, match="a shard takes no more"):
         write_shard(tmp_path / "a", SOURCE, "train", 0, map(bare_sample, range(5)), skip_invalid=True)
     with pvit_data.ShardWriter(tmp_path / "b", SOURCE) as out:
@@ -306,11 +306,11 @@ def test_a_shard_takes_so_many_samples_and_no_more(tmp_path: Path, monkeypatch: 
 
 def rows_of(count: int, first: int = 0) -> dict[str, list[Any]]:
     """Made-up rows, every third of which has depth."""
-    from pvit_data.format.index import NUMBERS, PLACES, TEXT
+    from pvit_data.format.index import TEXT
 
     numbers = range(first, first + count)
     columns: dict[str, list[Any]] = {name: [f"{name}-{n // 7}" for n in numbers] for name in TEXT}
-    for name, kind in (NUMBERS | PLACES).items():
+    for name, kind in TYPES.items():
         columns[name] = [bool(n % 2) if kind == "bool" else n % 50 for n in numbers]
         if name.endswith("_offset"):
             columns[name] = [-1] * count
@@ -325,7 +325,8 @@ def test_an_index_has_the_same_bytes_however_its_rows_come(tmp_path: Path) -> No
     """As pyarrow writes it at once; over two row groups and more."""
     pieces = [1, 0, 700, 64_000, 65_536, 3, 80_000, 1, 999]
     total = sum(pieces)
-    kept = [c for c in COLUMNS if not c.endswith(("_offset", "_size", "_crc32")) or c.startswith(("json", "depth_"))]
+    there = ("json", "depth_", "base_")
+    kept = [c for c in COLUMNS if not c.endswith(("_offset", "_size", "_crc32")) or c.startswith(there)]
     whole = table_of(rows_of(total))
     assert whole.column_names == kept
     buffer = io.BytesIO()
@@ -333,7 +334,7 @@ def test_an_index_has_the_same_bytes_however_its_rows_come(tmp_path: Path) -> No
                    use_dictionary=["group", "shard", "rgb_encoding"])  # fmt: skip
     writer = Storage(tmp_path).create("index")
     first = 0
-    with IndexWriter(writer, ["json", "depth"]) as index:
+    with IndexWriter(writer, ["json", "depth", "base", "meta"]) as index:
         for count in pieces:
             index.add(table_of(rows_of(count, first)))
             first += count

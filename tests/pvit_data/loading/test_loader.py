@@ -198,6 +198,19 @@ def test_shuffled_labels_come_from_other_rows_and_stay_the_same() -> None:
     assert [[np.array_equal(value, t) for t in true].index(True) for value in again] == donors
 
 
+def test_shuffled_annotations_come_from_rows_that_have_them() -> None:
+    """As many are supervised as without shuffling, and the same rows."""
+    samples = [synthetic(f"s{i}") for i in range(9)]
+    for sample in samples[::2]:
+        sample.depth = None
+    control = ClipReader(MemorySet(samples, TASKS), CLIP.model_copy(update={"shuffle_labels": True}), TASKS)
+    clips = [control.train(row, 0) for row in range(9)]
+    assert ["depth" in clip.targets for clip in clips] == [row % 2 == 1 for row in range(9)]
+    donors = [{want for want, fields in control.needs(row, True) if "depth" in fields} for row in range(9)]
+    assert all(not found for found in donors[::2])
+    assert sorted(row for found in donors for row in found) == [1, 3, 5, 7]
+
+
 def broken_mixture(broken: set[str]) -> Mixture:
     return Mixture([MixtureSource(MemorySet([real(f"r{i}") for i in range(7)], TASKS, broken))], 4, seed=1)
 

@@ -112,7 +112,7 @@ def test_a_data_set_that_is_replaced_before_a_worker_begins(many: Path, tmp_path
     sent = pickle.dumps(pvit_data.open(folder, source="hypersim", split="train"))
     manifest = read_manifest(Storage(folder)).model_copy(update={"version": "1.0", "conventions": {}})
     (folder / "manifest.json").write_bytes(manifest.sealed().to_bytes())
-    with pytest.raises(StorageError, match="was changed while it was being read: open it again"):
+    with pytest.raises(StorageError, match="was changed while it was read: open it again"):
         pickle.loads(sent)[0]
 
 

@@ -71,6 +71,7 @@ class Columns:
             self.columns[name] = rng.integers(0, 2**31 if name.endswith("size") else 9, rows).astype(PLACES[name])
         self.sources = {name: SimpleNamespace() for name in texts["source"]}
         self.rows = rows
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         return self.rows
@@ -80,6 +81,9 @@ class Columns:
 
     def spaces_of(self, source: str) -> dict[str, Any]:
         return {"action": LabelSpace("verbs", ("run", "sit"))} if source == "a" else {}
+
+    def layers_of(self, source: str) -> dict[str, Any]:
+        return {}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 500])

@@ -8,7 +8,8 @@ import pytest
 import pvit_data
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import UsageError
-from pvit_data.mixing.sources import auxiliary_tasks, find_sources, sampler_of, trained_tasks
+from pvit_data.mixing.sources import auxiliary_tasks, sampler_of, trained_tasks
+from pvit_data.reading.layers.places import find_sources
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import choose_sources
 from tests.pvit_data.memory_set import MemorySet, real, still, synthetic

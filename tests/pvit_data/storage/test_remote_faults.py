@@ -152,7 +152,7 @@ def test_a_dataset_replaced_midway(server: Traffic, folder: Path, tmp_path: Path
     for path in sorted((tmp_path / "other").rglob("*")):
         if path.is_file():
             shutil.copy(path, folder / path.relative_to(tmp_path / "other"))
-    with pytest.raises(StorageError, match="was changed while it was being read: open it again"):
+    with pytest.raises(StorageError, match="was changed while it was read: open it again"):
         assert all(same(sample, truth[sample.key]) for sample in samples)
     with pytest.raises(StorageError, match="open it again"):  # a worker of the loader that begins only now
         pickle.loads(pickle.dumps(dataset))[1]

@@ -16,7 +16,7 @@ import yaml
 
 import pvit_data
 from pvit_data.errors import FormatError, StorageError, UsageError
-from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, Index, encode_table, table_of
+from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TYPES, Index, encode_table, table_of
 from pvit_data.format.manifest import SourceSpec, read_manifest
 from pvit_data.reading.foreign_index import index_foreign
 from pvit_data.reading.where import evaluate
@@ -170,7 +170,7 @@ def test_large_index_opens_fast(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {name: ["train-00000.tar"] * rows for name in ("shard", "group", "rgb_encoding")}
     columns["key"] = [f"mine-{number:08d}" for number in range(rows)]
-    for name, dtype in (NUMBERS | PLACES).items():
+    for name, dtype in TYPES.items():
         member = name.rpartition("_")[0]
         high = 1 if name in PLACES and not member.startswith(("json", "rgb", "depth", "normal", "segm")) else 1 << 20
         columns[name] = (rng.integers(0, high, rows) - (high == 1)).astype(dtype)  # type: ignore[assignment]

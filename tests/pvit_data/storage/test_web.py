@@ -15,7 +15,7 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import PvitError, StorageError
-from pvit_data.mixing.sources import find_sources
+from pvit_data.reading.layers.places import find_sources
 from pvit_data.storage import remote, web
 from pvit_data.storage.hub import HubCommit
 from pvit_data.storage.storage import Storage

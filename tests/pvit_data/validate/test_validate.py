@@ -288,7 +288,7 @@ def lie(out: Path, changes: dict[str, Any] | None = None, key: str = "", **files
             contents |= {name.replace("__", "."): data for name, data in files.items()}
             kept = {name: data for name, data in sorted(contents.items()) if data is not None}
             encoded = replace(encoded, record=record, files=kept)
-        shard._append(encoded, num_boxes=3)
+        shard.append(encoded, 3)
     shard.publish([], {})
     write_manifest(out)
     return out

@@ -10,7 +10,7 @@ import pytest
 
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import UsageError
-from pvit_data.mixing.sources import find_sources
+from pvit_data.reading.layers.places import find_sources
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.log import read_log

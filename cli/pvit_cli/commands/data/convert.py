@@ -19,6 +19,17 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _MANY = tuple[str, ...]
 
 
+_OF_SOURCES = ("holdout", "no_holdout", "shard_size")
+"""What a layer takes from its base."""
+
+
+def _layer_flags() -> list[Flag]:
+    """What the conversion to a layer can be told."""
+    text = "what the layer is made over: a folder or URL with shards, or URL#SOURCE; default: ROOT"
+    own = [Flag("base", str | None, None, text, "What is converted")]
+    return own + [flag for flag in _engine_flags() if flag.name not in _OF_SOURCES]
+
+
 def _engine_flags() -> list[Flag]:
     """What every conversion can be told, whatever its source."""
     what, how = "What is converted", "How it is run"
@@ -94,13 +105,14 @@ def _names() -> list[str]:
 
 
 def _build(name: str) -> Any:
-    from pvit_converters import registry
+    from pvit_converters import LayerConverter, registry
 
     converter = registry.load(name)
     help = f"Convert {converter.info.title}.\n\n{converter.info.obtain}"
-    return make_command(
-        name, partial(_convert, converter), option_flags(converter) + _engine_flags(), help
-    )
+    is_layer = issubclass(converter, LayerConverter)
+    flags = option_flags(converter) + (_layer_flags() if is_layer else _engine_flags())
+    function = _convert_layer if is_layer else _convert
+    return make_command(name, partial(function, converter), flags, help)
 
 
 def option_flags(converter: Any) -> list[Flag]:
@@ -128,13 +140,41 @@ def _convert(
     ],
     values: dict[str, Any],
 ) -> int:
+    return _start(converter, root, out, values)
+
+
+def _convert_layer(
+    converter: Any,
+    root: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROOT",
+            help="folder of the raw annotations, or folder or URL of the base, if it is all that is needed",
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT",
+            help="folder or URL that gets layers/NAME: that of the base, or another",
+        ),
+    ],
+    values: dict[str, Any],
+) -> int:
+    return _start(converter, root, out, values)
+
+
+def _start(converter: Any, root: Path | str, out: str, values: dict[str, Any]) -> int:
     from pvit_converters.engine.plan import Settings
     from pvit_converters.engine.run import Job
 
     own = {name: value for name, value in values.items() if name in converter.Options.model_fields}
+    of_source: dict[str, Any] = {}
+    if "shard_size" in values:
+        holdout = 0 if values["no_holdout"] else values["holdout"]
+        of_source = {"shard_bytes": parse_size(values["shard_size"]), "holdout": holdout}
     settings = Settings(
-        shard_bytes=parse_size(values["shard_size"]),
-        holdout=0 if values["no_holdout"] else values["holdout"],
+        **of_source,
         limit=values["limit"],
         filters=values["filter"],
         encodings=parse_encodings(values["encode"]),
@@ -150,6 +190,7 @@ def _convert(
         settings=settings,
         max_failed=parse_percent(values["max_failed"]),
         scheduler=_scheduler(values),
+        base=values.get("base") or "",
         **{name: values[name] for name in passed_on.split()},
     )
     return _preview(job, values["json"]) if values["dry_run"] else _run(job, values["json"])
@@ -202,6 +243,8 @@ def _run(job: Any, as_json: bool) -> int:
 def _next_step(job: Any, report: Any) -> str:
     if not report.complete:
         return f"next: the other tasks of the array; the last one (or pvit-data finish {job.out}) builds the manifest"
+    if report.source != job.source:
+        return f"next: pvit-data show {job.out}    (--append follows when the base grows)"
     return f"next: pvit-data show {job.out}    (--append converts groups that are added to {job.root} later)"
 
 

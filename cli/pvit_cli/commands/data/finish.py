@@ -33,5 +33,7 @@ def finish(
     if as_json:
         print_json([to_json(report) for report in reports])
     else:
-        say(*(line for report in reports for line in as_text(report).splitlines()))
+        lines = [line for report in reports for line in as_text(report).splitlines()]
+        if lines:
+            say(*lines)
         say(f"{out.rstrip('/')}/manifest.json is up to date")

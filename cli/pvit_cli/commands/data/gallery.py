@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.errors import CorruptShardError, UsageError
@@ -28,18 +28,22 @@ def gallery(
     source: OnlySource = None,
     split: OnlySplit = None,
     where: Where = None,
+    layer: Layers = None,
+    base: Base = None,
     title: Annotated[str, typer.Option(help="of the page")] = "",
     as_json: Json = False,
 ) -> None:
     """Write a page that plays samples with every annotation, filters them and draws the statistics.
 
+    Annotation layers that lie in OUT are drawn over their pictures, under their names.
+
     The file holds everything (500 samples in less than 30 MB), asks nothing of the network, and opens in any
     browser; press ? there for its keys.
     """
-    import pvit_data
     from pvit_data.looking.gallery import write_gallery
+    from pvit_data.reading.layers.views import open_view
 
-    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    dataset = open_view(out, source, split, where, layer or (), base or "")
     if len(dataset) == 0:
         raise UsageError(f"{out}: no sample fulfils the filter")
     with progress("gallery") as update:
@@ -58,7 +62,7 @@ def gallery(
             }
         )
     else:
-        closed = [name for name, spec in dataset.sources.items() if not spec.redistributable]
+        closed = _closed(dataset)
         _print(report, f"{page}: {report.samples:,} of {len(dataset):,} samples", closed, out)
 
 
@@ -66,9 +70,20 @@ def _print(report: Any, what: str, closed: list[str], out: str) -> None:
     say(f"{what}, {size_text(report.bytes)}")
     if closed:
         say(
-            f"  not to be published: it holds pictures of {', '.join(closed)}, which may not be redistributed"
+            f"  not to be published: it holds {' and '.join(closed)}, which may not be redistributed"
         )
     for key, message in list(report.skipped.items())[:5]:
         say(f"  left out: {key}: {message}")
     if report.skipped:
         say(f"  {len(report.skipped):,} samples are damaged: pvit-data validate {out}")
+
+
+def _closed(dataset: Any) -> list[str]:
+    """What must not be passed on: pictures of sources, and what layers give."""
+    sources = [name for name, spec in dataset.sources.items() if not spec.redistributable]
+    attached = (layer for name in dataset.sources for layer in dataset.layers_of(name).values())
+    layers = dict.fromkeys(layer.name for layer in attached if not layer.redistributable)
+    return [
+        *([f"pictures of {', '.join(sources)}"] if sources else []),
+        *([f"annotations of {', '.join(layers)}"] if layers else []),
+    ]

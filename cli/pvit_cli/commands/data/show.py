@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import console, print_json, say, styled
 from pvit_data.errors import UsageError
 from pvit_data.storage.files import write_file
@@ -40,15 +41,20 @@ def show(
     source: OnlySource = None,
     split: OnlySplit = None,
     where: Where = None,
+    layer: Layers = None,
+    base: Base = None,
     height: Annotated[
         int, typer.Option(help="of the sheet's pictures, pixels", min=16, max=1080)
     ] = 168,
     as_json: Json = False,
 ) -> None:
-    """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out)."""
-    import pvit_data
+    """Show one sample: its facts, and a small picture on a terminal; or write a contact sheet (--out).
 
-    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    Annotation layers that lie in OUT are drawn over their pictures, under their names.
+    """
+    from pvit_data.reading.layers.views import open_view
+
+    dataset = open_view(out, source, split, where, layer or (), base or "")
     if len(dataset) == 0:
         raise UsageError(f"{out}: no sample fulfils the filter")
     row = None if sample is None else _find(dataset, sample)
@@ -57,10 +63,16 @@ def show(
     else:
         _show(dataset, row or 0, frame, as_json)
         if sample is None and not as_json:
-            say(
-                "",
-                f"sample 0 of {len(dataset):,}; next: pvit-data show {out} KEY|ROW, or --out sheet.png",
-            )
+            options = _options(source=[source], layer=layer or (), base=[base])
+            next_step = f"pvit-data show {out} KEY|ROW{options}, or --out sheet.png"
+            say("", f"sample 0 of {len(dataset):,}; next: {next_step}")
+
+
+def _options(**given: Sequence[str | None]) -> str:
+    """Options as they were given, by which the same samples are shown again."""
+    return "".join(
+        f" --{name} {value}" for name, values in given.items() for value in values if value
+    )
 
 
 def _find(dataset: Any, text: str) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.options import Dataset, Json, OnlySource, OnlySplit, Where
+from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import console, new_table, print_json, styled
 from pvit_cli.progress import progress
 from pvit_data.words import size_text
@@ -27,6 +27,8 @@ def stats(
     source: OnlySource = None,
     split: OnlySplit = None,
     where: Where = None,
+    layer: Layers = None,
+    base: Base = None,
     scan: Annotated[
         int,
         typer.Option(
@@ -36,11 +38,15 @@ def stats(
     top: Annotated[int, typer.Option(help="classes shown", min=1)] = TOP,
     as_json: Json = False,
 ) -> None:
-    """Count samples, hours, annotations, classes, depths and bytes."""
-    import pvit_data
-    from pvit_data.looking.stats import collect
+    """Count samples, hours, annotations, classes, depths and bytes.
 
-    dataset = pvit_data.open(out, source=source, split=split, where=where)
+    Annotation layers that lie in OUT count with the source that they are over; layers whose source is elsewhere
+    (see --base) are counted by themselves.
+    """
+    from pvit_data.looking.stats import collect
+    from pvit_data.reading.layers.views import open_view
+
+    dataset = open_view(out, source, split, where, layer or (), base or "", alone=True)
     with progress("stats") as update:
         found = collect(dataset, scan, update)
     print_json(found.to_json()) if as_json else _print(found, top)
@@ -56,6 +62,12 @@ def _print(stats: Any, top: int) -> None:
     for each in tables:
         out.print()
         out.print(each)
+    for source, given in stats.layers.items():
+        out.print(
+            f"Layers of {source}: {', '.join(f'{f} from {name}' for f, name in given.items())}."
+        )
+    for note in stats.notes:
+        out.print(f"Note: {note}.")
     damaged = f", {stats.unreadable} of them damaged" if stats.unreadable else ""
     out.print(
         f"Depths, boxes and segmentation: from {stats.scanned:,} of {stats.samples:,} samples{damaged}."

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.common import EXIT_OK, EXIT_PROBLEM
-from pvit_cli.options import Dataset, Json
+from pvit_cli.options import Base, Dataset, Json
 from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
 from pvit_data.errors import UsageError
@@ -52,6 +52,7 @@ def validate(
             help="keep what is found here, and check no shard again that is kept with the same bytes",
         ),
     ] = None,
+    base: Base = None,
     examples: Annotated[int, typer.Option(help="problems shown of each kind", min=0)] = 5,
     as_json: Json = False,
 ) -> int:
@@ -59,10 +60,12 @@ def validate(
 
     Ctrl-C or SIGTERM ends with 75; with --resume the same command then goes on. The tasks of a job array share one
     folder, and the command without --shard makes the report of all of them.
+
+    Of layers whose base is in the same folder, or in --base, every row is compared with its sample.
     """
     from pvit_data.validate import validate as run
 
-    options: Any = {"shard": _part(shard), "sample": _share(sample), "resume": resume}
+    options: Any = {"shard": _part(shard), "sample": _share(sample), "resume": resume, "base": base}
     with progress("validate") as update, _stoppable():
         report = run(out, deep=deep, workers=workers, **options, progress=update)
     print_json(report.to_json()) if as_json else _print(report, examples)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +12,44 @@ import typer
 
 from pvit_cli.options import Device, Json, Model, Shards, usable_device
 from pvit_cli.output import console, new_table, print_json, say
+from pvit_data.errors import UsageError
+from pvit_data.format.names import SOURCE_NAME
 from pvit_data.storage.files import write_file
+
+Source = Annotated[
+    str | None,
+    typer.Option(help="Only this source. Default: all that the model has a task for."),
+]
+Split = Annotated[str, typer.Option(help="Which samples: train, val or test.")]
+ReferenceSplit = Annotated[
+    str,
+    typer.Option(
+        help="Samples that the constant predictor is fitted on; '' leaves the comparison out."
+    ),
+]
+Limit = Annotated[
+    int, typer.Option(min=0, help="At most so many clips per source, evenly spread; 0: all.")
+]
+Workers = Annotated[int, typer.Option(min=0, help="Loader processes.")]
+AllowOtherClasses = Annotated[
+    bool, typer.Option(help="Leave out labels of classes that the model lacks.")
+]
+Layer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="SOURCE=LAYER: score against this annotation layer (a name, or URL#NAME); give one --layer each. "
+        "Default: all layers in the shards, but those made to be asked for."
+    ),
+]
+Dump = Annotated[
+    Path | None,
+    typer.Option(help="Write the logits of every clip and view (Parquet), for `pvit score`."),
+]
+Diagnose = Annotated[
+    bool,
+    typer.Option(help="Run 64 clips again with other pixels (BGR, not normalised): does it help?"),
+]
+Out = Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,38 +60,33 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Model,
     shards: Shards,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Only this source. Default: all that the model has a task for."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Which samples: train, val or test.")] = "val",
-    reference_split: Annotated[
-        str,
-        typer.Option(
-            help="Samples that the constant predictor is fitted on; '' leaves the comparison out."
-        ),
-    ] = "train",
-    limit: Annotated[
-        int, typer.Option(min=0, help="At most so many clips per source, evenly spread; 0: all.")
-    ] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Loader processes.")] = 0,
+    source: Source = None,
+    split: Split = "val",
+    reference_split: ReferenceSplit = "train",
+    limit: Limit = 0,
+    workers: Workers = 0,
     device: Device = "auto",
-    allow_other_classes: Annotated[
-        bool, typer.Option(help="Leave out labels of classes that the model lacks.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write the JSON document to this file.")
-    ] = None,
+    allow_other_classes: AllowOtherClasses = False,
+    layer: Layer = None,
+    dump: Dump = None,
+    diagnose: Diagnose = False,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a model: each task's metrics, beside those of the best constant predictor.
 
     Actions: softmax summed over the views of a video (SSv2: 1 clip x 3 crops), top-1 and top-5, the share of the
     majority class and the binomial standard error at that share. Depth in metres over valid pixels, normals in degrees,
-    segmentation as mean IoU, pose in millimetres, boxes as IoU.
+    segmentation as mean IoU, pose in mm, boxes as IoU. Under torchrun on several processes.
     """
+    from datetime import timedelta
+
+    from pvit_model.ranks import own_rank
+    from pvit_model.training.engine import join_ranks
     from pvit_model.using.evaluate import evaluate as evaluate_model
 
+    join_ranks(timedelta(minutes=10))
+    device = _own_device(usable_device(device))
     notes: list[str] = []
     reports = evaluate_model(
         model,
@@ -62,11 +96,18 @@ def evaluate(
         reference_split or None,
         limit=limit,
         workers=workers,
-        device=usable_device(device),
+        device=device,
         allow_other_classes=allow_other_classes,
+        layers=by_source(layer or ()),
+        dump=dump,
+        passports=as_json or out is not None or dump is not None,
         note=notes.append,
     )
-    document = {"model": model, "reports": [r.to_json() for r in reports], "notes": notes}
+    if own_rank()[0]:
+        return
+    told = [report.to_json() for report in reports]
+    document: dict[str, Any] = {"model": model, "reports": told, "notes": notes}
+    document |= {"findings": _diagnose(model, shards, source, split, device)} if diagnose else {}
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if as_json:
@@ -74,7 +115,44 @@ def evaluate(
         return
     for report in reports:
         console().print(_table(report))
+    say(*_told(document["findings"])) if diagnose else None
     say(*notes) if notes else None
+
+
+def _told(findings: list[dict[str, Any]]) -> list[str]:
+    """A line for each finding, or that there is none."""
+    said = [f"FINDING: {f['name']}: {f['seen']}; {f['sure']}; {f['remedy']}" for f in findings]
+    return said or ["doctor: other pixels do not help"]
+
+
+def _own_device(device: str) -> str:
+    """The device of this process, of several that torchrun started."""
+    number = os.environ.get("LOCAL_RANK", "")
+    return f"cuda:{number}" if device == "cuda" and number else device
+
+
+def _diagnose(
+    model: str, shards: list[str], source: str | None, split: str, device: str
+) -> list[dict[str, Any]]:
+    from pvit_model.using.diagnose import diagnose_pixels
+
+    found = diagnose_pixels(model, shards, source, split, device)
+    return [] if found is None else [found.to_json()]
+
+
+def by_source(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Layers by source, of options `SOURCE=LAYER`.
+
+    Raises:
+        UsageError: if one has another form.
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        source, sign, layer = text.partition("=")
+        if not (sign and SOURCE_NAME.match(source)):
+            raise UsageError(f"--layer {text}: expected SOURCE=LAYER")
+        found.setdefault(source, []).extend([layer] if layer else [])
+    return found
 
 
 def _table(report: Any) -> Any:

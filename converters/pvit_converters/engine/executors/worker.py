@@ -44,13 +44,16 @@ def serve(tasks: Connection, words: Connection) -> None:
     signal.signal(signal.SIGTERM, _leave)
     release_signals()
     threading.Thread(target=_outlive_no_parent, daemon=True).start()
-    _tell(words, Word.READY, None)
-    while True:
-        try:
-            packed = tasks.recv_bytes()
-        except EOFError:
-            return
-        _work(packed, words)
+    try:
+        _tell(words, Word.READY, None)
+        while True:
+            try:
+                packed = tasks.recv_bytes()
+            except EOFError:
+                return
+            _work(packed, words)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it leaves already, for whatever reason
 
 
 def _work(packed: bytes, words: Connection) -> None:
@@ -91,6 +94,7 @@ def unpacked(packed: bytes, text: str) -> Exception:
 
 
 def _leave(_number: int, _frame: Any) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked twice, it would stumble while it leaves
     raise SystemExit(1)
 
 

@@ -218,6 +218,11 @@ function fillSources() {
     for (const [field, space] of Object.entries(source.spaces)) {
       add(`${field} classes`, `${space.name}: ${space.classes.length} (${space.classes.slice(0, 30).join(", ")}${space.classes.length > 30 ? ", …" : ""})`);
     }
+    for (const layer of source.layers || []) {
+      const sure = layer.confidence ? `; ${layer.confidence}` : "";
+      const may = layer.redistributable ? "may" : "must not";
+      add(`layer ${layer.name}`, `${layer.fields.join(", ")}; made by ${layer.made_by || "not stated"}${sure}; licence ${layer.licence || "not stated"}; ${may} be published`);
+    }
     source.notes.forEach((note) => add("note", note));
     const section = make("section", {}, make("h2", {}, source.title ? `${name}: ${source.title}` : name), list);
     if (source.citation) section.append(make("pre", {}, source.citation));

@@ -21,6 +21,11 @@ function spaceOf(sample, field) {
   return DATA.sources[sample.source].spaces[field];
 }
 
+/** The data set's layer that gives what is shown under a name, or nothing. */
+function layerOf(sample, name) {
+  return (DATA.sources[sample.source].given || {})[name];
+}
+
 function className(space, id) {
   const name = space && space.classes[id - space.first];
   return name === undefined ? `class ${id}` : name;
@@ -112,11 +117,12 @@ function boxColour(sample, box) {
 }
 
 function boxText(sample, box) {
-  const [, , , , id, , role, side, contact] = box;
+  const [, , , , id, , role, side, contact, score] = box;
   const kinds = ["object", "active object", "hand", "person"];
   const name = id >= 0 ? className(spaceOf(sample, "boxes"), id) : kinds[role] || "";
   const word = ["left ", "right "][side] || "";
-  return (name.startsWith(word) ? name : word + name) + (contact === 1 ? ", in contact" : "");
+  const sure = score >= 0 ? " " + (score / 100).toFixed(2) : "";
+  return ((name.startsWith(word) ? name : word + name) + (contact === 1 ? ", in contact" : "") + sure).trim();
 }
 
 function drawBoxes(context, sample, index, width, height, named) {

@@ -171,6 +171,9 @@ class Viewer {
       items.push(swatch(left, "left"), swatch(right, "right"));
       if (!sample.joints.placed) items.push(make("span", {}, "pose: front view, not placed in the picture (no camera)"));
     }
+    for (const name of layersOf(sample).filter((name) => on.has(name) && layerOf(sample, name))) {
+      items.push(make("span", { class: "given" }, `${TITLES[name]} (${layerOf(sample, name)})`));
+    }
     byId("legend").replaceChildren(...items);
   }
 

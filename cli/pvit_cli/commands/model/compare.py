@@ -1,0 +1,61 @@
+"""`pvit compare`: whether two results may be compared, and what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.common import EXIT_PROBLEM
+from pvit_cli.options import Json
+from pvit_cli.output import console, new_table, print_json, say
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    a: Annotated[
+        Path, typer.Argument(help="A result of `pvit score --json` or `pvit eval --json`.")
+    ],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two results, if they may be compared: same metric, variant, list, views, classes, detections.
+
+    Weights, software and hardware may differ and are listed. Exits with 1 where the numbers are not comparable.
+    """
+    from pvit_data.scoring.compare import compare as compare_results
+    from pvit_data.scoring.compare import read_result
+
+    found = compare_results(read_result(a), read_result(b))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found, a.name, b.name)
+    if not found.comparable:
+        raise typer.Exit(EXIT_PROBLEM)
+
+
+def _print(found: Any, a: str, b: str) -> None:
+    table = new_table("", a, b, "difference", left=("",))
+    for name, (first, second) in found.numbers.items():
+        both = first is not None and second is not None
+        table.add_row(name, _text(first), _text(second), f"{second - first:+.5f}" if both else "")
+    console().print(table)
+    say("comparable" if found.comparable else "NOT comparable")
+    for name, pair in found.differs.items():
+        say(f"  differs: {name}: {_text(pair[0])} | {_text(pair[1])}")
+    for name in found.unknown:
+        say(f"  neither says: {name}")
+    for name, pair in found.other.items():
+        say(f"  may differ: {name}: {_text(pair[0])} | {_text(pair[1])}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.5f}" if isinstance(value, float) else str(value)[:80]

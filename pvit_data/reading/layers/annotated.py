@@ -1,0 +1,268 @@
+"""The samples of a base with the fields of layers: one provider per field, the last layer that declares it.
+
+Rows, order, keys, groups, splits and pictures are the base's. A row that the provider lacks is not annotated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pvit_data.codecs.window import Grid, Window
+from pvit_data.errors import UsageError
+from pvit_data.format.manifest import LayerSpec, SourceSpec
+from pvit_data.format.members import FIELDS
+from pvit_data.format.record import Record
+from pvit_data.reading.layers.fields import (
+    SPACES,
+    attributes,
+    field_of_file,
+    fields_of_column,
+    not_annotated,
+    said,
+)
+from pvit_data.reading.layers.joining import NONE, Joined
+from pvit_data.reading.part import DatasetPart, Fetched, Request
+from pvit_data.sample.sample import Sample
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A layer joined to one part of its base.
+
+    Args:
+        name: of the layer, as it is attached.
+        spec: its declaration.
+        fields: that it gives.
+        joined: its rows.
+    """
+
+    name: str
+    spec: LayerSpec
+    fields: frozenset[str]
+    joined: tuple[Joined, ...]
+
+    def place(self, row: int) -> tuple[DatasetPart, int] | None:
+        """Where the layer has a row of the base's part."""
+        for joined in self.joined:
+            if (own := joined.row(row)) != NONE:
+                return joined.part, own
+        return None
+
+    def column(self, name: str, rows: Integer[np.ndarray, "k"] | None) -> Shaped[np.ndarray, "n"]:
+        """A column in the order of the base's rows, or of some of them."""
+        missing = not_annotated(name)
+        values = self.joined[0].column(name, missing, rows)
+        for joined in self.joined[1:]:
+            mine = joined.rows if rows is None or joined.rows is None else joined.rows[rows]
+            values = np.where(mine != NONE, joined.column(name, missing, rows), values)
+        return values
+
+
+class AnnotatedPart:
+    """The samples of a part with the fields of layers; see `DatasetPart`.
+
+    Args:
+        base: a part of the base.
+        layers: in the order in which they were named.
+        notes: see `DatasetPart`.
+    """
+
+    def __init__(
+        self, base: DatasetPart, layers: Sequence[Attached], notes: tuple[str, ...] = ()
+    ) -> None:
+        self.notes = notes
+        self.storage = base.storage
+        self.base, self._attached, self.split = base, tuple(layers), base.split
+        giving = {field: layer for layer in self._attached for field in layer.fields}
+        self.provider = {field: giving[field] for field in FIELDS if field in giving}
+        self.spec = joined_spec(base.spec, self.provider)
+
+    @property
+    def layers(self) -> Mapping[str, LayerSpec]:
+        """See `DatasetPart`."""
+        return {field: layer.spec for field, layer in self.provider.items()}
+
+    @property
+    def samples(self) -> int:
+        """Their number."""
+        return self.base.samples
+
+    def key(self, row: int) -> str:
+        """The key of a sample."""
+        return self.base.key(row)
+
+    def keys(self) -> Any:
+        """See `DatasetPart`."""
+        return self.base.keys()
+
+    def digest(self) -> dict[str, Any]:
+        """See `DatasetPart`: of the base, then of the layers in order."""
+        layers = [
+            [layer.name, *(joined.part.digest() for joined in layer.joined)]
+            for layer in self._attached
+        ]
+        return {**self.base.digest(), "layers": layers}
+
+    def column(
+        self, name: str, rows: Integer[np.ndarray, "k"] | None = None
+    ) -> Shaped[np.ndarray, "n"]:
+        """A column of the index, or some rows of it: of the provider of its field."""
+        layer = self._giver(name)
+        return self.base.column(name, rows) if layer is None else layer.column(name, rows)
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column."""
+        layer = self._giver(name)
+        if layer is None:
+            return self.base.value(name, row)
+        if (place := layer.place(row)) is not None:
+            return place[0].value(name, place[1])
+        return not_annotated(name)
+
+    def _giver(self, column: str) -> Attached | None:
+        """The layer that gives a column; None: the base."""
+        found = (
+            self.provider[field] for field in fields_of_column(column) if field in self.provider
+        )
+        return next(found, None)
+
+    def members(self, row: int) -> dict[str, int]:
+        """Bytes of each file of a sample, of those that its view shows."""
+        found = {
+            name: size for name, size in self.base.members(row).items() if not self._is_hidden(name)
+        }
+        for layer, part, own in self._places(row):
+            sizes = part.members(own)
+            found |= {
+                name: sizes[name]
+                for name in sizes
+                if self.provider.get(field_of_file(name)) is layer
+            }
+        return dict(sorted(found.items()))
+
+    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
+        """Contents of files of a sample; the record is the base's."""
+        known = self.members(row)
+        if unknown := sorted(set(names or ()) - known.keys()):
+            listed = ", ".join(known)
+            raise UsageError(
+                f"sample '{self.key(row)}' has no member {unknown[0]!r}: it has {listed}"
+            )
+        wanted = list(known if names is None else names)
+        found = self.base.files(row, [name for name in wanted if not self._is_hidden(name)])
+        for layer, part, own in self._places(row):
+            mine = [name for name in wanted if self.provider.get(field_of_file(name)) is layer]
+            found |= part.files(own, mine) if mine else {}
+        return {name: found[name] for name in wanted}
+
+    def _is_hidden(self, file: str) -> bool:
+        """Whether a file of the base is not part of the view, because a layer gives its field."""
+        return field_of_file(file) in self.provider
+
+    def _places(self, row: int) -> list[tuple[Attached, DatasetPart, int]]:
+        """The layers that have a row, and where."""
+        found = ((layer, layer.place(row)) for layer in self._attached)
+        return [(layer, *place) for layer, place in found if place is not None]
+
+    def record(self, row: int) -> Record:
+        """The record of a sample, with what layers say of the fields that they give."""
+        record = self.base.record(row)
+        lost = {
+            key: value
+            for field in self.provider
+            for key, value in said(Record(key="", group=""), field).items()
+        }
+        fields = set(record.fields) - self.provider.keys()
+        changed: dict[str, Any] = {**lost}
+        for layer, part, own in self._places(row):
+            theirs = part.record(own)
+            given = {field for field in theirs.fields if self.provider.get(field) is layer}
+            changed |= {key: value for field in given for key, value in said(theirs, field).items()}
+            fields |= given
+        return replace(record, **changed, fields=sorted(fields))
+
+    def request(self, row: int, fields: Collection[str] | None) -> Request:
+        """See `DatasetPart`: a layer is asked only where one of its fields is wanted."""
+        wanted = _wanted(fields)
+        base = self.base.request(row, self._own(wanted))
+        more = [
+            (number, part, part.request(theirs, names))
+            for number, layer in enumerate(self._attached)
+            if (names := self._of(layer, wanted)) and (place := layer.place(row)) is not None
+            for part, theirs in (place,)
+        ]
+
+        def fetch() -> Fetched:
+            own = base.fetch()
+            given = tuple((number, part, asked.fetch()) for number, part, asked in more)
+            return FetchedWithLayers(own.record, own.files, own, given)
+
+        return Request(base.moves + sum(asked.moves for _, _, asked in more), fetch)
+
+    def decode(
+        self,
+        fetched: Fetched,
+        fields: Collection[str] | None,
+        frames: Integer[np.ndarray, "n"] | None,
+        grid: Grid | None,
+        window: Window | None,
+    ) -> Sample:
+        """See `DatasetPart`."""
+        assert isinstance(fetched, FetchedWithLayers)
+        wanted = _wanted(fields)
+        sample = self.base.decode(fetched.own, self._own(wanted), frames, grid, window)
+        changed: dict[str, Any] = {}
+        numbers, notes = dict(sample.frames), dict(sample.meta.get("layers") or {})
+        for number, part, data in fetched.given:
+            layer = self._attached[number]
+            if not (names := self._of(layer, wanted)):
+                continue
+            given = part.decode(data, names, frames, grid, window)
+            changed |= {a: getattr(given, a) for name in names for a in attributes(name)}
+            numbers |= given.frames
+            notes |= {layer.name: given.meta} if given.meta else {}
+        meta = {**sample.meta, "layers": notes} if notes else sample.meta
+        return replace(sample, **changed, frames=numbers, meta=meta, spaces=dict(self.spec.spaces))
+
+    def _own(self, wanted: Sequence[str]) -> list[str]:
+        return [name for name in wanted if name not in self.provider]
+
+    def _of(self, layer: Attached, wanted: Sequence[str]) -> list[str]:
+        return [name for name in wanted if self.provider.get(name) is layer]
+
+
+@dataclass(frozen=True)
+class FetchedWithLayers(Fetched):
+    """What was fetched of a sample: its record and files are the base's.
+
+    Args:
+        own: of the base.
+        given: number of the layer, its part, and what was fetched there.
+    """
+
+    own: Fetched
+    given: tuple[tuple[int, DatasetPart, Fetched], ...]
+
+
+def _wanted(fields: Collection[str] | None) -> list[str]:
+    return [name for name in FIELDS if fields is None or name in fields]
+
+
+def joined_spec(base: SourceSpec, provider: Mapping[str, Attached]) -> SourceSpec:
+    """The base's declaration with the label spaces, encodings and tasks of the fields that layers give."""
+    spaces = {field: space for field, space in base.spaces.items() if field not in provider}
+    encodings = {field: how for field, how in base.encodings.items() if field not in provider}
+    tasks = dict.fromkeys(base.tasks)
+    for field, layer in provider.items():
+        if SPACES.get(field) in layer.spec.spaces:
+            spaces[SPACES[field]] = layer.spec.spaces[SPACES[field]]
+        if field in layer.spec.encodings:
+            encodings[field] = layer.spec.encodings[field]
+        tasks |= dict.fromkeys(layer.spec.tasks)
+    changed = {"spaces": spaces, "encodings": encodings, "tasks": tuple(tasks)}
+    return base.model_copy(update=changed)

@@ -1,0 +1,235 @@
+"""Where the sources of a mixture are, and which layers belong to them: found in the folders that a user names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pvit_data.errors import UsageError
+from pvit_data.format.manifest import NAME, SourceEntry, read_manifest
+from pvit_data.format.members import LABELS
+from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
+from pvit_data.reading.layers.attach import (
+    Layer,
+    annotated,
+    find_layers,
+    layers_in,
+    protocol_parts,
+    require_apart,
+)
+from pvit_data.reading.layers.protocol import ProtocolPart
+from pvit_data.reading.open import open_dataset, split_parts
+from pvit_data.reading.part import DatasetPart
+from pvit_data.storage.storage import Storage
+from pvit_data.words import counted, plain_url
+
+
+@dataclass(frozen=True)
+class FoundSource:
+    """A source where it lies, opened once for everybody who reads it.
+
+    Args:
+        url: folder or URL that holds it, as it was given.
+        name: of the source.
+        ds: its samples, of all splits.
+        layers: what is attached to it, as `URL#NAME`.
+        over: of a protocol, the name of its base.
+        pictures: folder or URL that holds the pictures.
+        labels: of a protocol, the labels that it declares in place of its base's.
+    """
+
+    url: str
+    name: str
+    ds: ShardDataset
+    layers: tuple[str, ...] = ()
+    over: str = ""
+    pictures: str = ""
+    labels: tuple[str, ...] = ()
+
+    def presence(self, split: str) -> str:
+        """Of a protocol, how many rows of a split have a sample in the base, in words; else ""."""
+        own = (p for p in self.ds.parts if isinstance(p, ProtocolPart) and p.split == split)
+        return next((part.presence for part in own), "")
+
+    def told(self, ds: ShardDataset) -> list[str]:
+        """What is attached to it, which field comes from which layer, and what does not fit, in sentences.
+
+        Args:
+            ds: the samples of it that are counted.
+        """
+        lines = []
+        if self.over:
+            own = f", with {', '.join(self.labels)} of its own" if self.labels else ""
+            lines.append(f"{self.name} is a protocol over {self.over}{own}")
+        given: dict[str, list[str]] = {}
+        made_by: dict[str, str] = {}
+        for name, layer in ds.layers_of(self.name).items():
+            count = int(np.count_nonzero(ds.column(f"has_{name}")))
+            given.setdefault(layer.name, []).append(f"{name} of {counted(count, 'sample')}")
+            made_by[layer.name] = f", made by {layer.made_by}" if layer.made_by else ""
+        lines += [
+            f"{self.name}: {', '.join(fields)} (from {layer}{made_by[layer]})"
+            for layer, fields in given.items()
+        ]
+        return [*lines, *ds.notes]
+
+    def split(self, split: str, where: str = "") -> ShardDataset | None:
+        """Its samples of one split that pass a filter, or None where there are none."""
+        ds = self.ds.in_split(split)
+        if ds is not None and where:
+            ds = ds.where(where)
+        return ds if ds is not None and len(ds) else None
+
+
+@dataclass
+class _There:
+    """What the folders hold: the parts of sources, and layers, each with its folder."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[DatasetPart]] = field(default_factory=dict)
+    entries: dict[str, SourceEntry] = field(default_factory=dict)
+    storages: dict[str, Storage] = field(default_factory=dict)
+    layers: list[tuple[str, Layer]] = field(default_factory=list)
+
+    def add(self, url: str) -> None:
+        storage = Storage(url)
+        storage.require_folder()
+        parts: dict[str, list[DatasetPart]] = {}
+        if storage.exists(NAME):
+            manifest = read_manifest(storage)
+            self.entries |= manifest.sources
+            self.layers += [(url, layer) for layer in layers_in(storage, manifest).values()]
+            found: Iterable[DatasetPart] = (
+                split_parts(storage, manifest, None, None) if manifest.sources else ()
+            )
+        else:
+            found = open_dataset(url).parts
+        for part in found:
+            parts.setdefault(part.spec.name, []).append(part)
+        for name, mine in parts.items():
+            if name in self.urls:
+                raise UsageError(
+                    f"source '{name}' is in both '{plain_url(self.urls[name])}' and '{plain_url(url)}'; "
+                    "give one of them"
+                )
+            self.urls[name], self.parts[name], self.storages[name] = url, mine, storage
+
+    def attached(self, source: str, named: Sequence[str] | None) -> list[tuple[str, Layer]]:
+        """The layers of a source: those that are named, else those that are there."""
+        if named is None:
+            return self._defaults(source)
+        by_name = {layer.name: (url, layer) for url, layer in self.layers}
+        found: list[tuple[str, Layer]] = []
+        for text in named:
+            if text in by_name and by_name[text][1].entry.spec.base.source == source:
+                found.append(by_name[text])
+                continue
+            own = find_layers([text], source, self.storages[source], None)
+            found += [(layer.url, layer) for layer in own]
+        return found
+
+    def _defaults(self, source: str) -> list[tuple[str, Layer]]:
+        """All annotation layers over it, but those for asking only.
+
+        Raises:
+            UsageError: if two of them, or one and the source itself, give the same field.
+        """
+        found = [
+            (url, layer) for url, layer in self.layers if layer.is_default and layer.over == source
+        ]
+        own = self.entries.get(source)
+        require_apart(
+            source,
+            own.fields if own else (),
+            [layer for _, layer in found],
+            lambda name: f"--set 'data.layers={{{source}: [{name}]}}' (or [] for none)",
+        )
+        return found
+
+    def protocols(self) -> dict[str, tuple[str, Layer]]:
+        """The protocols, by name."""
+        return {
+            layer.name: (url, layer)
+            for url, layer in self.layers
+            if layer.entry.spec.kind == "protocol"
+        }
+
+
+def find_sources(
+    urls: Iterable[str],
+    layers: Mapping[str, Sequence[str]] | None = None,
+    named: Collection[str] = (),
+    *,
+    strict: bool = False,
+) -> dict[str, FoundSource]:
+    """The sources of folders or URLs, each of which is opened once, with the layers that belong to them.
+
+    Args:
+        urls: folders and URLs.
+        layers: by source, the layers to attach, in order. Default: all annotation layers over it that are there,
+            but those that are for asking only.
+        named: sources that the user names: of protocols only these are used, in place of their bases.
+        strict: other bytes of the pictures than a layer was made from are an error.
+
+    Raises:
+        UsageError: if no folder is given, two hold the same source, two layers that nobody named give the same field,
+            or a protocol's base is not there.
+        FormatError: if a layer does not fit.
+    """
+    wanted = layers or {}
+    there = _There()
+    for url in dict.fromkeys(urls):
+        there.add(url)
+    protocols = {
+        name: at
+        for name, at in there.protocols().items()
+        if name in named and name not in there.parts
+    }
+    bases = {layer.entry.spec.base.source for _, layer in protocols.values()}
+    found = {
+        name: _source(name, there, wanted, strict)
+        for name in there.parts
+        if name in named or name not in bases
+    }
+    found |= {name: _protocol(at, there, wanted, strict) for name, at in protocols.items()}
+    if not found:
+        raise UsageError(
+            "no shards given; pass a folder written by `pvit-data convert` with --shards"
+        )
+    return found
+
+
+def _source(
+    name: str, there: _There, layers: Mapping[str, Sequence[str]], strict: bool
+) -> FoundSource:
+    attached = there.attached(name, layers.get(name))
+    parts = annotated(there.parts[name], [layer for _, layer in attached], strict=strict)
+    url = there.urls[name]
+    return FoundSource(url, name, _dataset(parts), _told(attached), "", url)
+
+
+def _protocol(
+    at: tuple[str, Layer], there: _There, layers: Mapping[str, Sequence[str]], strict: bool
+) -> FoundSource:
+    url, layer = at
+    over = layer.entry.spec.base.source
+    if over not in there.parts:
+        raise UsageError(
+            f"protocol '{layer.name}' is over '{over}', which is not in the shards: add its folder with --shards"
+        )
+    attached = there.attached(over, layers.get(layer.name, layers.get(over)))
+    bases = annotated(there.parts[over], [found for _, found in attached], strict=strict)
+    parts = protocol_parts(layer, bases, None)
+    labels = tuple(sorted(layer.fields & LABELS))
+    home = there.urls[over]
+    return FoundSource(url, layer.name, _dataset(parts), _told(attached), over, home, labels)
+
+
+def _dataset(parts: Sequence[DatasetPart]) -> ShardDataset:
+    return ShardDataset(parts, None, None, "raise", SKIP_LIMIT)
+
+
+def _told(attached: Sequence[tuple[str, Layer]]) -> tuple[str, ...]:
+    return tuple(f"{url}#{layer.name}" for url, layer in attached)

@@ -1,0 +1,247 @@
+"""Scoring AVA's detections."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.scoring.doctor.boxes import Boxes, misread, shifted
+from pvit_data.scoring.doctor.detector import detector
+from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.doctor.label_ids import other_ids
+from pvit_data.scoring.doctor.lists import another_list, leak
+from pvit_data.scoring.files.ava import (
+    Videos,
+    excluded_beside,
+    read_detections,
+    read_excluded,
+    read_truth,
+)
+from pvit_data.scoring.files.class_names import NAMED, OFFICIAL, differs, read_label_map
+from pvit_data.scoring.files.kinds import facts_of
+from pvit_data.scoring.metrics import overlap
+from pvit_data.scoring.metrics.ava import (
+    CAP,
+    SECONDS,
+    BoxTable,
+    Precision,
+    Variant,
+    mean_precision,
+    oracle,
+)
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.words import short
+
+SPREAD = 1e-4  # of mAP over orders of equal scores, above which it is said
+
+
+def score_boxes(path: Path, how: ScoreOptions) -> Result:
+    """Scores a file of detections.
+
+    Raises:
+        FormatError: if files are damaged, or movies are not the list's.
+        UsageError: if something has to be said by an option.
+    """
+    if how.truth is None:
+        raise UsageError("--metric ava needs --truth (ava_val_v2.2.csv)")
+    videos, listed = Videos(), Path(how.truth)
+    truth = read_truth(listed, videos)
+    movies = videos.names()
+    classes, notes, map_facts = _label_map(how, listed)
+    excluded, excluded_file = _excluded(how, listed, videos)
+    known = len(videos.names())
+    found = read_detections(path, videos)
+    scored = _movies(path, how, videos, known, movies, found, truth)
+    if len(scored) < len(movies):
+        numbers = np.array([videos.numbers[name] for name in scored], np.int64)
+        truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
+    cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
+    variant = Variant(how.protocol.name, classes, cap)
+    precision = mean_precision(truth, found, variant, excluded)
+    name = how.protocol.list_name(len(movies)) or listed.name
+    result = Result(
+        metric="ava",
+        protocol=how.protocol.name,
+        variant=str(variant),
+        values={"mAP": precision.mean},
+        scored=ListFacts.make(name, scored, len(movies)),
+        views=Views(how.frames, 1, 1, 1),
+        classes={"number": len(classes), "sha256": _sha256(classes), **map_facts},
+        thresholds={"iou": overlap.IOU},
+        files={
+            "predictions": facts_of(path),
+            "truth": facts_of(listed),
+            "excluded": None if excluded_file is None else facts_of(excluded_file),
+        },
+        notes=notes + _notes(precision, how, excluded_file),
+        diagnosed=how.diagnose,
+    )
+    _examine(result, truth, found, variant, excluded, precision, how)
+    if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):
+        result.findings.append(leaked)
+    return result
+
+
+def _examine(
+    result: Result,
+    truth: BoxTable,
+    found: BoxTable,
+    variant: Variant,
+    excluded: Int64[np.ndarray, "m"],
+    precision: Precision,
+    how: ScoreOptions,
+) -> None:
+    """Facts about the boxes, which are always said, and what the doctor finds."""
+    if variant.name != "activitynet":
+        truth = truth.keep(~np.isin(truth.image, excluded))
+    persons, boxes = Boxes.of(truth), Boxes.of(found)
+    images = np.unique(persons.image)
+    matched = float(np.isin(images, boxes.image).mean()) if len(images) else float("nan")
+    best = mean_precision(truth, oracle(truth, found), variant, excluded, ties=False).mean
+    result.baselines = {"oracle": best}
+    result.detections = {
+        "sha256": _boxes_sha256(boxes, result.scored.sha256),
+        "threshold": how.threshold,
+        "boxes": len(boxes.image),
+    }
+    result.details = {
+        "per_class": {str(number): value for number, value in precision.by_class.items()},
+        "groups": precision.groups(),
+        "rows": precision.detections,
+        "truth_rows": precision.truth,
+        "persons": len(persons.image),
+        "images": len(images),
+        "images_matched": matched,
+        "recall": persons.recall(boxes),
+        "degenerate": precision.degenerate,
+        "tied": precision.tied,
+        "mAP_low": precision.low,
+        "mAP_high": precision.high,
+    }
+    result.findings = list(detector(persons, boxes, matched, best))
+    if how.diagnose:
+        result.findings += _diagnose(truth, persons, boxes, variant, how)
+
+
+def _diagnose(
+    truth: BoxTable, persons: Boxes, boxes: Boxes, variant: Variant, how: ScoreOptions
+) -> list[Finding]:
+    by_name = how.label_map in NAMED and how.label_map != "ava60"
+    found = [
+        None if by_name else other_ids(variant.classes, np.unique(truth.class_id).tolist()),
+        shifted(persons, boxes),
+        misread(persons, boxes),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+def _label_map(how: ScoreOptions, truth: Path) -> tuple[tuple[int, ...], list[str], dict[str, Any]]:
+    """Ids that count, notes, and facts of the file."""
+    beside = truth.with_name(OFFICIAL)
+    given = how.label_map or (str(beside) if beside.is_file() else "ava60")
+    if given in NAMED:
+        note = "all 80 classes count, which no published number does" if given == "ava80" else ""
+        return NAMED[given], [note] if note else [], {"label_map": given}
+    path = Path(given)
+    classes = tuple(sorted(read_label_map(path)))
+    if (said := differs(classes)) and not how.diagnose:
+        raise UsageError(
+            f"{path}: {said} than the 60 that count; take {OFFICIAL} or nothing. --label-map ava80 counts all; "
+            "--diagnose scores with this file all the same"
+        )
+    return classes, [], {"label_map": path.name}
+
+
+def _excluded(
+    how: ScoreOptions, truth: Path, videos: Videos
+) -> tuple[Int64[np.ndarray, "m"], Path | None]:
+    none = np.zeros(0, np.int64)
+    if how.protocol.name == "activitynet":
+        return none, None
+    if how.no_excluded:
+        if how.excluded is not None:
+            raise UsageError("--excluded and --no-excluded were both given")
+        return none, None
+    path = how.excluded or excluded_beside(truth)
+    if path is None:
+        raise UsageError(
+            f"protocol {how.protocol.name} leaves out the excluded seconds, and no list of them lies beside "
+            f"{truth.name}: give --excluded ava_val_excluded_timestamps_v2.2.csv, or say --no-excluded"
+        )
+    return read_excluded(path, videos), path
+
+
+def _movies(
+    path: Path,
+    how: ScoreOptions,
+    videos: Videos,
+    known: int,
+    movies: list[str],
+    found: BoxTable,
+    truth: BoxTable,
+) -> list[str]:
+    """Movies that are scored."""
+    names = videos.names()
+    numbers = set(np.unique(found.image // SECONDS).tolist())
+    unknown = sorted(names[number] for number in numbers if number >= known)
+    given = {names[number] for number in numbers}
+    missing = [name for name in movies if name not in given]
+    if unknown or (missing and not how.partial):
+        other = another_list(given, Path(how.truth or ""), "ava", str)
+        hint = f"; these are the movies of {other}, which is another list" if other else ""
+        said = (
+            f"{len(unknown)} movies that the truth does not have, first {short(unknown[0], 60)}"
+            if unknown
+            else ""
+        )
+        lack = (
+            f"{len(missing)} of {len(movies)} movies without detections, first {short(missing[0], 60)}"
+            if missing
+            else ""
+        )
+        way = "give the truth of these detections" if unknown else "score all, or say --partial"
+        raise FormatError(f"{path}: {' and '.join(t for t in (said, lack) if t)}{hint}: {way}")
+    return [name for name in movies if name in given]
+
+
+def _notes(precision: Precision, how: ScoreOptions, excluded: Path | None) -> list[str]:
+    notes = []
+    if how.protocol.name == "activitynet":
+        notes.append(
+            "seconds that the truth does not list are ignored; there are no excluded seconds in this variant"
+        )
+        if how.excluded is not None:
+            notes.append("--excluded is not used by this variant")
+    elif excluded is None:
+        notes.append("no second is excluded")
+    if precision.degenerate:
+        notes.append(
+            f"{precision.degenerate:,} rows of detections have boxes without area and were dropped"
+        )
+    if precision.high - precision.low > SPREAD:
+        notes.append(
+            f"{100 * precision.tied:.1f} % of the detections have a score that another of their class has: mAP is "
+            f"between {precision.low:.5f} and {precision.high:.5f}, by the order of equal scores"
+        )
+    if how.threshold is None:
+        notes.append("the threshold of the detector's scores is unknown (--threshold tells it)")
+    return notes
+
+
+def _boxes_sha256(boxes: Boxes, salt: str) -> str:
+    """Identity of the detections: their boxes with 3 decimals, in order of seconds, for a list of movies."""
+    rounded = np.rint(boxes.xyxy * 1000).astype(np.int64)
+    order = np.lexsort((*rounded.T, boxes.image))
+    digest = hashlib.sha256(salt.encode())
+    digest.update(np.column_stack([boxes.image[order], rounded[order]]).astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _sha256(classes: tuple[int, ...]) -> str:
+    return hashlib.sha256("".join(f"{number}\n" for number in classes).encode()).hexdigest()

@@ -1,0 +1,296 @@
+"""Scoring predictions of classes: `topk` and `multilabel`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.doctor.lists import another_list, leak
+from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
+from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.doctor.views import combined
+from pvit_data.scoring.files.class_names import ordered, read_classes
+from pvit_data.scoring.files.class_truth import ClassTruth, read_class_truth
+from pvit_data.scoring.files.kinds import facts_of
+from pvit_data.scoring.files.predictions import read_class_scores
+from pvit_data.scoring.files.scores import ClassScores
+from pvit_data.scoring.files.shards import is_shards, read_shards
+from pvit_data.scoring.matching import align, best_ids
+from pvit_data.scoring.metrics.classes import best, class_accuracies, confusion, top_k
+from pvit_data.scoring.metrics.multilabel import mean_average_precision
+from pvit_data.scoring.metrics.views import summed
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.words import short
+
+
+def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
+    """Scores a file of predictions.
+
+    Raises:
+        FormatError: if files are damaged, or ids, views or classes are not the list's.
+        UsageError: if something has to be said by an option.
+    """
+    scores = read_class_scores(path)
+    truth = read_truth(how, scores, str(path), several=metric == "multilabel")
+    names = read_classes_of(how) or scores.classes
+    if not truth.complete and names:
+        truth = truth.among(names)
+    ids = best_ids(scores, truth.ids, how.protocol.clean, str(path), truth.keys)
+    rows, listed = align(ids, truth.ids, str(path), partial=how.partial, another=_another(ids, how))
+    require_views(scores, how, str(path))
+    logits, notes = _columns(scores, truth, how, str(path))
+    scored = [truth.ids[row] for row in listed]
+    result = Result(
+        metric=metric,
+        protocol=how.protocol.name,
+        variant="",
+        values={},
+        scored=_facts(how, truth, scored),
+        views=_views(scores, how),
+        classes=_class_facts(truth, logits.shape[2]),
+        files={"predictions": facts_of(path), "truth": _truth_facts(how)},
+        model=_model(scores),
+        notes=[*truth.notes, *notes],
+        diagnosed=how.diagnose,
+    )
+    if not scores.has_views and how.protocol.views > 1:
+        result.notes.append(
+            f"one row per video: its writer combined the views, so that nothing here can see whether there were "
+            f"{how.protocol.views}"
+        )
+    if metric == "multilabel":
+        _multilabel(result, summed(logits[rows], exclusive=False), truth, listed)
+    else:
+        _top_k(result, logits[rows], truth, listed, how, scores)
+    return result
+
+
+def read_truth(
+    how: ScoreOptions, scores: ClassScores, where: str, *, several: bool = False
+) -> ClassTruth:
+    """What is true, from the place that was named, or from the predictions themselves.
+
+    Raises:
+        UsageError: if neither says anything.
+    """
+    if how.truth is not None and is_shards(how.truth):
+        return read_shards(how.truth, how.source, how.split)
+    if how.truth is not None:
+        if Path(how.truth).is_dir():
+            raise UsageError(
+                f"{how.truth}: is a folder without shards; name the file with the annotations"
+            )
+        return read_class_truth(
+            Path(how.truth), how.protocol.name, how.protocol.clean, how.classes, several=several
+        )
+    if several or not (scores.labels >= 0).any():
+        raise UsageError(
+            f"{where}: carries no labels; give --truth (shards, an annotation file, a table id,label)"
+        )
+    names = tuple(read_classes_of(how)) or scores.classes
+    ids = [how.protocol.clean(name) for name in scores.ids]
+    return ClassTruth(where, ids, scores.labels, names, pairs=mirrored_pairs(names))
+
+
+def read_classes_of(how: ScoreOptions) -> tuple[str, ...]:
+    """Names in the order of `--classes`; () without it."""
+    return () if how.classes is None else ordered(read_classes(how.classes))
+
+
+def require_views(scores: ClassScores, how: ScoreOptions, where: str) -> None:
+    """The guard on views.
+
+    Raises:
+        FormatError: if the videos have other than the published views.
+    """
+    wanted = how.protocol.views
+    if scores.has_views and wanted and scores.views != wanted:
+        clips, crops = how.protocol.clips, how.protocol.crops
+        raise FormatError(
+            f"{where}: {scores.views} views of each video, protocol {how.protocol.name} has {wanted} ({clips} clips x "
+            f"{crops} crops): numbers of other views compare with nothing published; predict all views, or score with "
+            "--protocol plain"
+        )
+
+
+def _another(ids: list[str], how: ScoreOptions) -> Callable[[], str]:
+    def name() -> str:
+        if how.truth is None or is_shards(how.truth):
+            return ""
+        return another_list(ids, Path(how.truth), how.protocol.name, how.protocol.clean)
+
+    return name
+
+
+def _columns(
+    scores: ClassScores, truth: ClassTruth, how: ScoreOptions, where: str
+) -> tuple[Float[np.ndarray, "n v k"], list[str]]:
+    """The logits with columns in the truth's order of classes, matched by names where both sides have them."""
+    number = scores.logits.shape[2]
+    names = read_classes_of(how) or scores.classes
+    if names and len(names) != number:
+        raise FormatError(f"{where}: {number} columns of scores, {len(names)} names of classes")
+    if names and truth.classes and names != truth.classes:
+        place = {name: column for column, name in enumerate(names)}
+        if unknown := [name for name in truth.classes if name not in place]:
+            raise FormatError(
+                f"{where}: class {short(unknown[0], 60)} of the truth is none of the predictions' {number} classes"
+            )
+        order = [place[name] for name in truth.classes]
+        if len(order) != number:
+            raise FormatError(
+                f"{where}: predictions of {number} classes, the list has {len(order)}: give the file with all classes "
+                "(--classes FILE), or predict over those of the list"
+            )
+        note = "columns of the predictions were put into the order of the truth's classes, by their names"
+        return scores.logits[:, :, order], [note]
+    highest = (
+        int(truth.labels.max(initial=-1)) if truth.several is None else truth.several.shape[1] - 1
+    )
+    if highest >= number:
+        raise FormatError(
+            f"{where}: {number} columns of scores, but the truth has class {highest}: the predictions are of another "
+            "set of classes"
+        )
+    if truth.classes and truth.several is None and len(truth.classes) != number:
+        few = "" if truth.complete else " that occur"
+        raise FormatError(
+            f"{where}: {number} columns of scores for {len(truth.classes)} classes{few} in the truth: give the file "
+            "with all classes, in the order of the columns (--classes FILE)"
+        )
+    return scores.logits, []
+
+
+def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
+    where = truth.where.rstrip("/").rpartition("/")[2]
+    split = f" {how.split}" if how.truth is not None and is_shards(how.truth) else ""
+    name = how.protocol.list_name(len(truth.ids)) or f"{where}{split}"
+    return ListFacts.make(name, scored, len(truth.ids))
+
+
+def _views(scores: ClassScores, how: ScoreOptions) -> Views:
+    told = {name: scores.about.get(name) for name in ("frames", "clips", "crops")}
+    numbers = {
+        name: value if isinstance(value, int) and not isinstance(value, bool) else None
+        for name, value in told.items()
+    }
+    if numbers["frames"] is None:
+        numbers["frames"] = how.frames
+    if scores.has_views and numbers["clips"] is None and numbers["crops"] is None:
+        protocol = how.protocol
+        if protocol.views:
+            numbers |= {"clips": protocol.clips, "crops": protocol.crops}
+        elif scores.views == 1:
+            numbers |= {"clips": 1, "crops": 1}
+    return Views(**numbers, number=scores.views if scores.has_views else None)
+
+
+def _class_facts(truth: ClassTruth, number: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {"number": number}
+    if len(truth.classes) == number:
+        text = "".join(f"{name}\n" for name in truth.classes)
+        facts["sha256"] = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    return facts
+
+
+def _truth_facts(how: ScoreOptions) -> dict[str, Any]:
+    if how.truth is None:
+        return {"name": "the labels in the predictions"}
+    facts = facts_of(Path(how.truth))
+    return {**facts, "split": how.split} if is_shards(how.truth) else facts
+
+
+def _model(scores: ClassScores) -> dict[str, Any]:
+    about = scores.about.get("model", {})
+    return about if isinstance(about, dict) else {"name": str(about)}
+
+
+def _multilabel(
+    result: Result,
+    scores: Float[np.ndarray, "n k"],
+    truth: ClassTruth,
+    listed: Int64[np.ndarray, "n"],
+) -> None:
+    result.variant = (
+        "sigmoid, summed over views; average precision per class, mean over classes with a video"
+    )
+    flags = np.zeros(scores.shape, bool)
+    assert truth.several is not None
+    flags[:, : truth.several.shape[1]] = truth.several[listed]
+    mean, each = mean_average_precision(scores, flags)
+    result.values = {"mAP": mean}
+    share = flags.mean(axis=0)
+    result.baselines = {
+        "random": float(share[share > 0].mean()) if (share > 0).any() else float("nan")
+    }
+    result.details = {"per_class": each.tolist()}
+
+
+def _top_k(
+    result: Result,
+    logits: Float[np.ndarray, "n v k"],
+    truth: ClassTruth,
+    listed: Int64[np.ndarray, "n"],
+    how: ScoreOptions,
+    given: ClassScores,
+) -> None:
+    labels = truth.labels[listed]
+    known = labels >= 0
+    if not known.any():
+        raise UsageError(
+            f"{truth.where}: has no labels; --submit FILE writes predictions for such a list"
+        )
+    if not known.all():
+        result.notes.append(f"{int((~known).sum()):,} videos without a label are not scored")
+        logits, labels, listed = logits[known], labels[known], listed[known]
+        result.scored = _facts(how, truth, [truth.ids[row] for row in listed])
+    result.variant = "softmax, summed over views"
+    scores = summed(logits)
+    values = top_k(scores, labels)
+    result.baselines = {name: values.pop(name) for name in ("majority", "majority_se")}
+    result.values = values
+    counts = confusion(labels, best(scores), scores.shape[1])
+    result.details = {
+        "per_class": class_accuracies(counts).tolist(),
+        "class_names": list(truth.classes),
+    }
+    if how.diagnose:
+        result.findings = _diagnose(logits, scores, labels, truth, listed, how, given)
+
+
+def _diagnose(
+    logits: Float[np.ndarray, "n v k"],
+    scores: Float[np.ndarray, "n k"],
+    labels: Int64[np.ndarray, "n"],
+    truth: ClassTruth,
+    listed: Int64[np.ndarray, "n"],
+    how: ScoreOptions,
+    given: ClassScores,
+) -> list[Finding]:
+    predicted, ids = best(scores), [truth.ids[row] for row in listed]
+    orders = dict(truth.orders)
+    names = read_classes_of(how)
+    if names and set(names) == set(truth.classes) and names != truth.classes:
+        place = {name: column for column, name in enumerate(truth.classes)}
+        # The columns were put in order by --classes; they may have been in order before.
+        orders["the truth's order already, without --classes"] = np.array(
+            [place[name] for name in names], np.int64
+        )
+    pairs = truth.pairs or mirrored_pairs(truth.classes)
+    number = scores.shape[1]
+    file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
+    found = [
+        permuted(labels, predicted, ids, number, orders),
+        mirrored(labels, predicted, pairs),
+        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean),
+        *combined(logits, given.has_views, labels, scores),
+    ]
+    return [finding for finding in found if finding is not None]

@@ -1,0 +1,105 @@
+"""Scoring Ego4D's two tasks: PNR and OSCC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pvit_data.errors import UsageError
+from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.doctor.frame_units import frame_units
+from pvit_data.scoring.doctor.lists import another_list, leak
+from pvit_data.scoring.files.ego4d import ClipAnswers, StateChanges, read_annotations, read_answers
+from pvit_data.scoring.files.kinds import facts_of
+from pvit_data.scoring.matching import align
+from pvit_data.scoring.metrics import ego4d
+from pvit_data.scoring.metrics.classes import majority
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.passport import ListFacts, Result, Views
+
+
+def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
+    """Scores a file of answers.
+
+    Raises:
+        FormatError: if files are damaged, or ids are not the list's.
+        UsageError: if something has to be said by an option.
+    """
+    if how.truth is None:
+        raise UsageError(f"--metric {metric} needs --truth (fho_oscc-pnr_val.json)")
+    file = Path(how.truth)
+    truth, answers = read_annotations(file), read_answers(path, metric)
+    counted = truth.positive if metric == "pnr" else truth.state >= 0
+    if not counted.any():
+        raise UsageError(f"{file}: has no labels; --submit FILE writes answers for such a list")
+    wanted = np.flatnonzero(counted)
+    rows, listed = align(
+        answers.ids,
+        [truth.ids[row] for row in wanted],
+        str(path),
+        partial=how.partial,
+        another=lambda: another_list(answers.ids, file, "ego4d", str),
+        known=truth.ids,
+    )
+    scored = truth.keep(wanted[listed])
+    of = f"{'positives of ' if metric == 'pnr' else ''}{file.name}"
+    result = Result(
+        metric=metric,
+        protocol=how.protocol.name,
+        variant="",
+        values={},
+        scored=ListFacts.make(of, scored.ids, len(wanted)),
+        views=Views(how.frames or ego4d.BINS, 1, 1, 1),
+        classes={"number": ego4d.BINS if metric == "pnr" else 2},
+        files={"predictions": facts_of(path), "truth": facts_of(file)},
+        diagnosed=how.diagnose,
+    )
+    if unsaid := int((truth.state < 0).sum()):
+        result.notes.append(
+            f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
+        )
+    found = _key_frames(result, answers, rows, scored) if metric == "pnr" else None
+    if metric == "oscc":
+        _changes(result, answers, rows, scored)
+    if how.diagnose:
+        leaked = leak(scored.ids, file, how.train_list, "ego4d", str)
+        result.findings = [finding for finding in (found, leaked) if finding is not None]
+    return result
+
+
+def _key_frames(
+    result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges
+) -> Finding | None:
+    windows = truth.windows
+    if answers.bins is not None:
+        bins = answers.bins[rows]
+        frames = ego4d.predicted_frame(bins, windows)
+    else:
+        assert answers.frames is not None
+        frames = answers.frames[rows]
+        bins = ego4d.bins_of(frames, windows)
+    values = ego4d.errors(frames, windows)
+    honest = float("nan")
+    if bins is not None:
+        shown = ego4d.shown_frame(bins, windows)
+        honest = ego4d.mean(ego4d.errors(shown, windows)[~np.isnan(shown)])
+    result.variant = "mean over clips whose state changes; a bin stands for its left edge"
+    result.values = {"pnr_error_sec": ego4d.mean(values)}
+    result.baselines = {"always_8": ego4d.always(windows)}
+    result.details = {
+        "pnr_error_sec_shown_frame": honest,
+        "median_error_sec": float(np.median(values)),
+    }
+    return frame_units(frames, windows)
+
+
+def _changes(result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges) -> None:
+    assert answers.state is not None
+    given = answers.state[rows]
+    result.variant = "share of clips with the right answer"
+    result.values = {"oscc_top1": float((given == truth.state).mean())}
+    positive = float((truth.state == 1).mean())
+    share, error = majority(np.bincount(truth.state, minlength=2).astype(np.float64))
+    result.baselines = {"always_positive": positive, "majority": share, "majority_se": error}
+    result.details = {"said_yes": float((given == 1).mean())}

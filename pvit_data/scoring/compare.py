@@ -1,0 +1,126 @@
+"""Whether two numbers may be compared: only where metric, variant, list, views and classes are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.scoring.passport import VERSION
+from pvit_data.storage.values import read_json
+
+MUST = {
+    "metric": ("metric",),
+    "protocol": ("protocol",),
+    "variant": ("variant",),
+    "list": ("list", "sha256"),
+    "N": ("list", "n"),
+    "frames": ("views", "frames"),
+    "clips": ("views", "clips"),
+    "crops": ("views", "crops"),
+    "views": ("views", "number"),
+    "number of classes": ("classes", "number"),
+    "classes": ("classes", "sha256"),
+}
+"""What must be equal, and where it stands in a result."""
+OF_BOXES = {
+    "detections": ("detections", "sha256"),
+    "threshold of the detections": ("detections", "threshold"),
+    "excluded seconds": ("files", "excluded", "sha256"),
+}
+MAY = {
+    "predictions": ("files", "predictions", "sha256"),
+    "model": ("model",),
+    "software": ("software",),
+}
+"""What may differ and is listed."""
+NUMBERS = ("top1", "top5", "mean_class_accuracy", "mAP", "pnr_error_sec", "oscc_top1")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results side by side.
+
+    Args:
+        numbers: both values by name.
+        differs: what must be equal and is not, with both values.
+        unknown: what must be equal and neither result knows.
+        other: what may differ and does.
+    """
+
+    numbers: dict[str, tuple[float | None, float | None]]
+    differs: dict[str, tuple[Any, Any]]
+    unknown: tuple[str, ...]
+    other: dict[str, tuple[Any, Any]]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether nothing that must be equal is known to differ."""
+        return not self.differs
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "comparable": self.comparable,
+            "numbers": {name: list(pair) for name, pair in self.numbers.items()},
+            "differs": {name: list(pair) for name, pair in self.differs.items()},
+            "unknown": list(self.unknown),
+            "other": {name: list(pair) for name, pair in self.other.items()},
+        }
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result of `pvit score --json` or `pvit eval --json`; of the latter, that of its only source with a passport.
+
+    Raises:
+        UsageError: if it cannot be read, or has several results.
+        FormatError: if it is something else.
+    """
+    try:
+        values = read_json(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if isinstance(values, dict) and isinstance(values.get("reports"), list):
+        found = [
+            r["passport"] for r in values["reports"] if isinstance(r, dict) and r.get("passport")
+        ]
+        if len(found) != 1:
+            raise UsageError(
+                f"{path}: holds {len(found)} results with a passport, expected one; evaluate one --source"
+            )
+        values = found[0]
+    if not isinstance(values, dict) or values.get("passport") != VERSION or "metric" not in values:
+        raise FormatError(
+            f"{path}: is no result of `pvit score --json` (passport version {VERSION})"
+        )
+    return values
+
+
+def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
+    """Compares two results.
+
+    Args:
+        a, b: as `read_result` gives them.
+    """
+    both = "ava" in (a.get("metric"), b.get("metric"))
+    must = MUST | (OF_BOXES if both else {})
+    pairs = {name: (_at(a, place), _at(b, place)) for name, place in must.items()}
+    optional = {"classes", "excluded seconds"}  # may be absent on both sides
+    return Comparison(
+        numbers={n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b},
+        differs={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
+        unknown=tuple(n for n, pair in pairs.items() if pair == (None, None) and n not in optional),
+        other={
+            name: pair
+            for name, place in MAY.items()
+            if (pair := (_at(a, place), _at(b, place))) and pair[0] != pair[1]
+        },
+    )
+
+
+def _at(values: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values

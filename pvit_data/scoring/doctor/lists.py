@@ -1,0 +1,118 @@
+"""Lists of videos: whose ids these are if not the named list's, and whether training saw them.
+
+Other lists are the official files beside the truth; they are read only when they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from pvit_data.errors import PvitError
+from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.files.ava import Videos, read_truth
+from pvit_data.scoring.files.class_truth import read_class_truth
+from pvit_data.scoring.files.ego4d import read_annotations
+
+PATTERNS = {
+    "ssv2": (
+        "train.json",
+        "validation.json",
+        "test.json",
+        "something-something-v2-*.json",
+        "test-answers.csv",
+    ),
+    "something-else": ("*train*.json", "*validation*.json"),
+    "kinetics400": ("train.csv", "val.csv", "test.csv", "kinetics-400_*.csv"),
+    "diving48": ("Diving48_*train.json", "Diving48_*test.json"),
+    "ego4d": ("fho_oscc-pnr_*.json", "train.json", "val.json"),
+    "ava": ("ava_train_v*.csv", "ava_val_v*.csv", "ava_test_v*.csv"),
+}
+MOST = 16  # files
+
+
+def lists_beside(
+    truth: Path, protocol: str, clean: Callable[[str], str]
+) -> Iterator[tuple[str, set[str]]]:
+    """Name and ids of each other official list that lies beside the truth."""
+    found: list[Path] = []
+    for pattern in PATTERNS.get(protocol, ()):
+        found += [p for p in sorted(truth.parent.glob(pattern)) if p != truth and p not in found]
+    for path in found[:MOST]:
+        try:
+            yield path.name, ids_of(path, protocol, clean)
+        except PvitError:  # somebody else's file of that name is no list
+            continue
+
+
+def ids_of(path: Path, protocol: str, clean: Callable[[str], str]) -> set[str]:
+    """The ids in a list; of AVA the movies.
+
+    Raises:
+        PvitError: if it is no list.
+    """
+    if protocol == "ava":
+        videos = Videos()
+        read_truth(path, videos)
+        return set(videos.numbers)
+    if protocol == "ego4d":
+        return set(read_annotations(path).ids)
+    return set(read_class_truth(path, protocol, clean).ids)
+
+
+def another_list(
+    given: Collection[str], truth: Path, protocol: str, clean: Callable[[str], str]
+) -> str:
+    """The name of the list whose ids these are; "" if none is known."""
+    ids = set(given)
+    for name, listed in lists_beside(truth, protocol, clean):
+        if ids == listed:
+            return name
+    return ""
+
+
+def leak(
+    ids: Collection[str],
+    truth: Path | None,
+    training: Path | None,
+    protocol: str,
+    clean: Callable[[str], str],
+) -> Finding | None:
+    """Ids that are in the training list as well.
+
+    Args:
+        ids: that are scored.
+        truth: the list's file, beside which official training lists are looked for; None: not a file.
+        training: the training list, if it was given.
+        protocol, clean: as in `ids_of`.
+
+    Raises:
+        PvitError: if the given training list cannot be read.
+    """
+    lists: Iterator[tuple[str, set[str]]] = iter(())
+    if training is not None:
+        lists = iter([(training.name, ids_of(training, protocol, clean))])
+    elif truth is not None:
+        lists = (
+            pair for pair in lists_beside(truth, protocol, clean) if _is_training(pair[0], truth)
+        )
+    for name, listed in lists:
+        if both := sorted(listed & set(ids)):
+            return Finding(
+                "leak",
+                f"{len(both):,} of the {len(ids):,} ids are in the training list {name} as well, first {both[0]}",
+                "certain",
+                "score a list that training has not seen, or take these ids out of training",
+            )
+    return None
+
+
+def _is_training(name: str, truth: Path) -> bool:
+    """SomethingElse has several training lists in a folder: that of the same setting counts."""
+    if "train" not in name.lower():
+        return False
+    first, _, rest = truth.name.partition("_")
+    if first in ("base", "finetune"):
+        shot = next((part for part in rest.split("_") if part.endswith("shot")), "")
+        return name.startswith(f"{first}_") and shot in name
+    return True

@@ -1,0 +1,263 @@
+"""The class of each video of a list, from the official annotation files, or from any table with `id` and `label`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.sample.limits import MAX_IDS
+from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
+from pvit_data.scoring.files.scores import require_once, stem
+from pvit_data.scoring.files.tables import read_cells, read_rows
+from pvit_data.words import short
+
+IDS = ("id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video")
+LABELS = ("label", "labels", "template", "class", "actions")
+_TIMES = ("time_start", "time_end")
+
+
+@dataclass(frozen=True)
+class ClassTruth:
+    """What is true of N videos.
+
+    Args:
+        where: the file.
+        ids: original ids, each once, as the data set writes them.
+        labels: class of each video; -1: unknown.
+        classes: their names; () where only numbers are known.
+        orders: other orders of the same classes that programs use: by name, the id there of each class here.
+        several: classes of each video, where a video may have any number.
+        notes: what to know, in sentences.
+        pairs: of classes that a mirror exchanges, where the data set declares them.
+        keys: of the samples in shards.
+        complete: whether all classes are known, or only those that occur.
+    """
+
+    where: str
+    ids: list[str]
+    labels: Int64[np.ndarray, "n"]
+    classes: tuple[str, ...] = ()
+    orders: dict[str, Int64[np.ndarray, "k"]] = field(default_factory=dict)
+    several: Bool[np.ndarray, "n k"] | None = None
+    notes: tuple[str, ...] = ()
+    pairs: tuple[tuple[int, int], ...] = ()
+    keys: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    def among(self, names: tuple[str, ...]) -> ClassTruth:
+        """The same with the ids that classes have in a complete list of names.
+
+        Raises:
+            FormatError: if a class is not in it.
+        """
+        place = {name: number for number, name in enumerate(names)}
+        if unknown := [name for name in self.classes if name not in place]:
+            raise FormatError(
+                f"{self.where}: class {short(unknown[0], 60)} is none of the predictions' {len(names)} classes"
+            )
+        own = np.array([place[name] for name in self.classes], np.int64)
+        labels = np.where(self.labels >= 0, own[self.labels], -1) if len(own) else self.labels
+        return replace(self, labels=labels, classes=names, orders={}, notes=(), complete=True)
+
+
+def read_class_truth(
+    path: Path,
+    protocol: str,
+    clean: Callable[[str], str],
+    classes_file: Path | None = None,
+    *,
+    several: bool = False,
+) -> ClassTruth:
+    """Reads a list of videos with their classes.
+
+    Args:
+        path: of the file.
+        protocol: its name decides how names of classes become ids.
+        clean: makes the data set's id of what the file writes.
+        classes_file: names of the classes, where no file of the data set lies beside the list.
+        several: a video may have any number of classes.
+
+    Raises:
+        FormatError: if it is no such list.
+        UsageError: if names of classes have no ids.
+    """
+    rows = _rows(path, protocol)
+    if not rows:
+        raise FormatError(f"{path}: lists no videos")
+    ids = [clean(name) for name, _ in rows]
+    given = [label for _, label in rows]
+    found = classes_beside(protocol, path) or classes_file
+    table = None if found is None else read_classes(found)
+    if several:
+        return _several(path, ids, given, table)
+    require_once(ids, str(path))
+    if all(label is None for label in given):
+        names = () if table is None else _order(protocol, table)
+        return ClassTruth(str(path), ids, np.full(len(ids), -1, np.int64), names)
+    if all(isinstance(label, int) for label in given if label is not None):
+        numbers = np.array([-1 if label is None else label for label in given], np.int64)
+        _require_ids(numbers, path)
+        return ClassTruth(str(path), ids, numbers, () if table is None else _order(protocol, table))
+    return _named(
+        path, ids, [None if label is None else str(label) for label in given], protocol, table
+    )
+
+
+def _order(protocol: str, table: dict[str, int]) -> tuple[str, ...]:
+    """SomethingElse and Kinetics count classes in the order of the alphabet, whatever a file says."""
+    by_name = protocol in ("something-else", "kinetics400")
+    return tuple(sorted(table)) if by_name else ordered(table)
+
+
+def _named(
+    path: Path, ids: list[str], given: list[str | None], protocol: str, table: dict[str, int] | None
+) -> ClassTruth:
+    notes: tuple[str, ...] = ()
+    occurring = sorted({label for label in given if label is not None})
+    if table is None:
+        names = tuple(occurring)
+        notes = (
+            f"no file with the classes was found beside {path.name}: the {len(names)} that occur were numbered in "
+            "the order of the alphabet (--classes FILE names them all)",
+        )
+    else:
+        names = _order(protocol, table)
+    number = {name: place for place, name in enumerate(names)}
+    if unknown := [label for label in occurring if label not in number]:
+        raise UsageError(
+            f"{path}: class {short(unknown[0], 60)} is none of the {len(names)} of the file with the classes; the "
+            "files don't belong together"
+        )
+    labels = np.array([-1 if label is None else number[label] for label in given], np.int64)
+    orders = {}
+    if table is not None:
+        orders["the values of the label file"] = np.array([table[name] for name in names], np.int64)
+    place = {name: rank for rank, name in enumerate(sorted(names))}
+    orders["the order of the alphabet"] = np.array([place[name] for name in names], np.int64)
+    plain = np.arange(len(names))
+    orders = {name: order for name, order in orders.items() if not np.array_equal(order, plain)}
+    return ClassTruth(
+        str(path), ids, labels, names, orders, notes=notes, complete=table is not None
+    )
+
+
+def _several(
+    path: Path, ids: list[str], given: list[Any], table: dict[str, int] | None
+) -> ClassTruth:
+    """Rows of one video are put together; a cell may hold several classes."""
+    listed = list(dict.fromkeys(ids))
+    place = {name: row for row, name in enumerate(listed)}
+    cells = [
+        (place[name], part)
+        for name, label in zip(ids, given, strict=True)
+        for part in _parts(label)
+    ]
+    if table is not None:
+        if unknown := [p for _, p in cells if not isinstance(p, int) and p not in table]:
+            raise UsageError(
+                f"{path}: class {short(unknown[0], 60)} is none of the file with the classes"
+            )
+        numbers = [p if isinstance(p, int) else table[p] for _, p in cells]
+        names = ordered(table)
+    elif all(isinstance(part, int) for _, part in cells):
+        numbers, names = [part for _, part in cells], ()
+    else:
+        names = tuple(sorted({str(part) for _, part in cells}))
+        known = {name: number for number, name in enumerate(names)}
+        numbers = [known[str(part)] for _, part in cells]
+    _require_ids(np.array(numbers, np.int64), path)
+    width = max([len(names), *(number + 1 for number in numbers)])
+    if width * len(listed) > 1 << 28:
+        raise FormatError(
+            f"{path}: {len(listed):,} videos of {width:,} classes are more than are read"
+        )
+    flags = np.zeros((len(listed), width), bool)
+    flags[[row for row, _ in cells], numbers] = True
+    return ClassTruth(str(path), listed, np.full(len(listed), -1, np.int64), names, several=flags)
+
+
+def _parts(label: Any) -> list[Any]:
+    """The classes in a cell: `3 7`, `3;7`, `c092 11.90 21.20;c147 0.00 12.60` (Charades), or a list."""
+    if label is None:
+        return []
+    if isinstance(label, list):
+        return [part if isinstance(part, int) else str(part) for part in label]
+    if isinstance(label, int):
+        return [label]
+    if ";" in label or "|" in label:
+        parts = [part.split() for part in label.replace("|", ";").split(";") if part.split()]
+        found = [
+            part[0] if len(part) == 3 and _is_time(part[1]) else " ".join(part) for part in parts
+        ]
+    else:
+        words = label.split()
+        whole = len(words) == 3 and _is_time(words[1])
+        numbers = all(word.isdecimal() for word in words)
+        found = [words[0]] if whole and not numbers else (words if numbers else [label])
+    return [int(part) if part.isdecimal() else part for part in found]
+
+
+def _is_time(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal() and "." in text
+
+
+def _require_ids(numbers: Int64[np.ndarray, "n"], path: Path) -> None:
+    if len(numbers) and not (numbers.min() >= -1 and numbers.max() < MAX_IDS):
+        raise FormatError(
+            f"{path}: classes {numbers.min()} to {numbers.max()}, expected 0..{MAX_IDS - 1}"
+        )
+
+
+def _rows(path: Path, protocol: str) -> list[tuple[str, Any]]:
+    """Id and label (an int, a name, or None) of each row."""
+    rows = read_rows(path, (*IDS, *LABELS))
+    if rows is None:
+        return [_of_cells(cells, path) for cells in read_cells(path)]
+    if rows and not isinstance(rows[0], dict):
+        raise FormatError(f"{path}: expected rows with named columns")
+    found = []
+    for row in rows:
+        name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise FormatError(f"{path}: a row has no id (one of {', '.join(IDS)}): {row!r:.80}")
+        if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
+            name = f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
+        found.append((str(name), _label(row, path)))
+    return found
+
+
+def _second(text: Any, path: Path) -> int:
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise FormatError(f"{path}: {text!r:.40} is no time in seconds") from None
+
+
+def _label(row: dict[str, Any], path: Path) -> Any:
+    """SSv2's rows have a free text as `label`, and the class as `template`."""
+    if isinstance(row.get("template"), str):
+        return row["template"].replace("[", "").replace("]", "")
+    value = next((row[key] for key in LABELS if row.get(key) not in (None, "")), None)
+    if value is None or isinstance(value, list):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise FormatError(f"{path}: label {value!r:.40} is neither a number nor a name")
+    return _number_or_name(str(value))
+
+
+def _number_or_name(text: str) -> Any:
+    digits = text.strip().removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else text
+
+
+def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
+    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells are not read."""
+    if len(cells) == 1:
+        return stem(cells[0]), None
+    return stem(cells[0]), _number_or_name(cells[1].strip()) if cells[1].strip() else None

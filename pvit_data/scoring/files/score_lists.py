@@ -1,0 +1,110 @@
+"""Texts of scores, one video or view per line, streamed.
+
+`path label score score ...`, separated by blanks, tabs or commas: one line per video. `path [score, score, ...] label
+clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from pvit_data.errors import FormatError
+from pvit_data.scoring.files.scores import (
+    ClassScores,
+    by_video,
+    require_finite_size,
+    require_once,
+    stem,
+)
+from pvit_data.storage.files import open_regular
+from pvit_data.words import short, size_text
+
+MAX_LINE = 1 << 20
+MAX_BYTES = 1 << 30  # of scores in memory
+_VIEW = re.compile(r"(\S+)\s+\[([^]]*)\]\s+(-?\d{1,9})\s+(\d{1,9})\s+(\d{1,9})")
+_SPLIT = re.compile(r"[\s,]+")
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that is not empty.
+
+    Raises:
+        FormatError: if a line is longer than `MAX_LINE`, or the file is no UTF-8.
+    """
+    with open(open_regular(path), "rb") as file:
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise FormatError(
+                    f"{path}, line {number}: more than {size_text(MAX_LINE)} without a line break"
+                )
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError:
+                raise FormatError(f"{path}, line {number}: is no UTF-8") from None
+            if text:
+                yield number, text
+
+
+def read_score_list(path: Path) -> ClassScores:
+    """Predictions of classes in either form.
+
+    Raises:
+        FormatError: naming the first line that is of neither.
+    """
+    names: list[str] = []
+    labels: list[int] = []
+    views: list[int] = []
+    rows: list[Float[np.ndarray, "k"]] = []
+    in_views = None
+    for number, line in text_lines(path):
+        match = _VIEW.fullmatch(line)
+        if number == 1 and match is None and re.fullmatch(r"[\d.,\s-]{1,80}", line):
+            continue  # totals
+        if in_views is None:
+            in_views = match is not None
+        if in_views != (match is not None):
+            raise FormatError(f"{path}, line {number}: is of another form than the lines before")
+        name, label, values, view = _parsed(match, line, f"{path}, line {number}")
+        if rows and len(values) != len(rows[0]):
+            raise FormatError(
+                f"{path}, line {number}: {len(values)} scores, {len(rows[0])} in the first line"
+            )
+        if (len(rows) + 1) * values.nbytes > MAX_BYTES:
+            raise FormatError(f"{path}: more than {size_text(MAX_BYTES)} of scores")
+        names.append(name)
+        labels.append(label)
+        views.append(view)
+        rows.append(values)
+    require_finite_size(len(rows), str(path))
+    array, classes = np.stack(rows), np.array(labels, np.int64)
+    if not in_views:
+        require_once(names, str(path))
+        return ClassScores(names, array[:, None, :], False, classes)
+    order, listed = by_video(names, np.array(views, np.int64), str(path))
+    return ClassScores(listed, array[order], True, classes[order[:, 0]])
+
+
+def _parsed(
+    match: re.Match[str] | None, line: str, where: str
+) -> tuple[str, int, Float[np.ndarray, "k"], int]:
+    """Name, label, scores and number of the view of a line."""
+    try:
+        if match is not None:
+            values = np.array(match[2].split(","), np.float64)
+            return stem(match[1]), int(match[3]), values, int(match[4]) * 1000 + int(match[5])
+        parts = _SPLIT.split(line)
+        if len(parts) < 4 or len(parts[1]) > 9:
+            raise ValueError
+        return stem(parts[0]), int(parts[1]), np.array(parts[2:], np.float64), 0
+    except ValueError:
+        raise FormatError(
+            f"{where}: expected `path label score score ...`, or `path [score, ...] label clip crop`, found "
+            f"{short(line, 80)}"
+        ) from None

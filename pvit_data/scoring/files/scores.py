@@ -1,0 +1,116 @@
+"""Predictions of classes: what every form of them becomes, and which of them belong to which video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from pvit_data.errors import FormatError
+from pvit_data.words import short
+
+VIDEO = {".webm", ".mp4", ".mkv", ".avi", ".mov", ".m4v", ".jpg", ".png"}
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of N videos in V views over K classes.
+
+    Args:
+        ids: original id of each video, each once.
+        logits: or whatever ranks the classes of a view.
+        has_views: whether the file tells views; else its writer combined them, and V is 1.
+        labels: class of each video, -1 where the file doesn't say.
+        keys: of the samples, where the file has them.
+        classes: names of the columns; () where the file doesn't say.
+        about: what the file says of itself: frames, clips, crops, source, split, model, ...
+    """
+
+    ids: list[str]
+    logits: Float[np.ndarray, "n v k"]
+    has_views: bool
+    labels: Int64[np.ndarray, "n"]
+    keys: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def views(self) -> int:
+        """Views of each video."""
+        return int(self.logits.shape[1])
+
+
+def stem(text: str) -> str:
+    """A file's name without folders and ending; other texts as they are.
+
+    >>> stem("videos/-x_00155.mp4"), stem("v1.5")
+    ('-x_00155', 'v1.5')
+    """
+    name = text.rpartition("/")[2]
+    return PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in VIDEO else name
+
+
+def require_once(ids: list[str], where: str) -> None:
+    """Refuses ids that come twice.
+
+    Raises:
+        FormatError: with the number of them and the first.
+    """
+    if len(set(ids)) == len(ids):
+        return
+    seen: set[str] = set()
+    doubled = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+    raise FormatError(
+        f"{where}: {len(doubled)} ids stand twice, first {short(doubled[0], 60)}: each video counts once; padding of "
+        "the last batch over several processes does that. Views of one video belong into one (N, views, classes) array"
+    )
+
+
+def require_finite_size(number: int, where: str) -> None:
+    """Refuses files without predictions.
+
+    Raises:
+        FormatError: if there are none.
+    """
+    if not number:
+        raise FormatError(f"{where}: holds no predictions")
+
+
+def by_video(
+    names: list[str], views: Int64[np.ndarray, "r"] | None, where: str
+) -> tuple[Int64[np.ndarray, "n v"], list[str]]:
+    """Rows of each video by view, and the videos in order of their first rows.
+
+    Args:
+        names: of the video of each row.
+        views: number of the view of each row; None: in order.
+        where: for messages.
+
+    Raises:
+        FormatError: if a video has a view twice, or other than as many views as the others.
+    """
+    place: dict[str, int] = {}
+    video = np.array([place.setdefault(name, len(place)) for name in names], np.int64)
+    counts = np.bincount(video, minlength=len(place))
+    usual = int(np.bincount(counts).argmax()) if len(counts) else 0
+    listed = list(place)
+    if (odd := np.flatnonzero(counts != usual)).size:
+        first = int(odd[0])
+        raise FormatError(
+            f"{where}: {len(odd)} of {len(listed)} videos have other than {usual} views, first "
+            f"{short(listed[first], 60)} with {int(counts[first])}: the evaluation that wrote it lost or repeated some"
+        )
+    order = np.lexsort((np.arange(len(video)) if views is None else views, video))
+    rows = order.reshape(len(listed), usual)
+    if views is not None and usual > 1:
+        numbers = views[rows]
+        same = np.flatnonzero((np.diff(numbers, axis=1) == 0).any(axis=1))
+        if same.size:
+            raise FormatError(
+                f"{where}: {len(same)} videos have a view twice, first {short(listed[int(same[0])], 60)}"
+            )
+    return rows, listed

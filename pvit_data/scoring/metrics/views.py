@@ -1,0 +1,60 @@
+"""Scores of a video from the logits of its views: softmax (or sigmoid) of each view, added up over the views.
+
+As facebookresearch/SlowFast counts (slowfast/utils/meters.py, TestMeter); adding up logits would rank differently.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from pvit_data.errors import FormatError
+
+BLOCK = 1 << 22  # values that are turned into float64 at a time
+
+
+def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Rows turned into probabilities, in float64."""
+    shifted = np.asarray(logits, np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
+    scores: Float[np.ndarray, "n k"] = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores
+
+
+def sigmoid(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """The probability of each class by itself, in float64."""
+    values = np.asarray(logits, np.float64)
+    small = np.exp(-np.abs(values))
+    scores: Float[np.ndarray, "n k"] = np.where(values >= 0, 1.0, small) / (1 + small)
+    return scores
+
+
+def summed(
+    logits: Float[np.ndarray, "n v k"], *, exclusive: bool = True
+) -> Float[np.ndarray, "n k"]:
+    """Scores of each video: those of its views, added one after the other.
+
+    Args:
+        logits: of each view; -inf (the logarithm of 0) is a value, NaN and +inf are none.
+        exclusive: one class per video (softmax), else any number (sigmoid).
+
+    Raises:
+        FormatError: with the first row whose scores are no numbers.
+    """
+    activation = softmax if exclusive else sigmoid
+    number, views, classes = logits.shape
+    scores = np.zeros((number, classes))
+    step = max(1, BLOCK // max(1, classes))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, number, step):
+            part = slice(start, start + step)
+            for view in range(views):
+                scores[part] += activation(logits[part, view])
+    good = np.isfinite(scores).all(axis=1) & ~(logits == np.inf).any(axis=(1, 2))
+    if not good.all():
+        row = int(np.argmin(good))
+        raise FormatError(
+            f"{int((~good).sum())} of {number} rows of scores hold NaN or infinity, first row {row}: the network that "
+            "wrote them had diverged, or the file is damaged"
+        )
+    return scores

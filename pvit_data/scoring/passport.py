@@ -1,0 +1,162 @@
+"""A result with all that makes it comparable: the passport that goes with every number, as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pvit_data.scoring.doctor.finding import Finding
+
+VERSION = 1
+
+
+def list_sha256(ids: Iterable[str]) -> str:
+    """Identity of a list of videos: sha256 of its sorted original ids, in UTF-8, each followed by a newline.
+
+    >>> list_sha256(["2", "1"])[:16]
+    '4355a46b19d348dc'
+    """
+    digest = hashlib.sha256()
+    for name in sorted(ids):
+        digest.update(name.encode("utf-8", "backslashreplace") + b"\n")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ListFacts:
+    """Which videos were scored.
+
+    Args:
+        name: of a known list, or of the file.
+        sha256: see `list_sha256`; of the videos that were scored.
+        n: their number.
+        of: number of the whole list.
+    """
+
+    name: str
+    sha256: str
+    n: int
+    of: int
+
+    @classmethod
+    def make(cls, name: str, ids: Sequence[str], of: int) -> ListFacts:
+        """From the ids that were scored."""
+        return cls(name, list_sha256(ids), len(ids), of)
+
+    def __str__(self) -> str:
+        number = f"N = {self.n:,}" + (f" of {self.of:,}" if self.n != self.of else "")
+        return f"list {self.name}, {number}, sha256 {self.sha256}"
+
+
+@dataclass(frozen=True)
+class Views:
+    """How often each video was seen; None where nothing tells.
+
+    Args:
+        frames: of a clip.
+        clips, crops: of a video.
+        number: of views of a video, clips x crops.
+    """
+
+    frames: int | None = None
+    clips: int | None = None
+    crops: int | None = None
+    number: int | None = None
+
+    def __str__(self) -> str:
+        named = ((self.frames, "frame"), (self.clips, "clip"), (self.crops, "crop"))
+        told = [f"{'?' if n is None else n} {name}{'' if n == 1 else 's'}" for n, name in named]
+        if self.clips is None and self.number is not None:
+            told[1:] = [f"{self.number} views"]
+        return " x ".join(told)
+
+
+@dataclass
+class Result:
+    """A score and its passport.
+
+    Args:
+        metric, protocol, variant: what was counted, and how.
+        values: the numbers, as fractions (and seconds): `top1`, `mAP`, ...
+        baselines: what the simplest predictions reach.
+        scored: which videos.
+        views: of each.
+        classes: number of classes and sha256 of their names or ids.
+        thresholds: that count.
+        detections: of AVA: sha256 of the boxes and the threshold of the detector's scores.
+        files: name, size and sha256 of each file.
+        model: what the predictions say of the network.
+        details: further numbers.
+        findings: what the doctor says.
+        notes: what to know, in sentences.
+        diagnosed: whether the doctor was asked.
+    """
+
+    metric: str
+    protocol: str
+    variant: str
+    values: dict[str, float]
+    scored: ListFacts
+    views: Views = field(default_factory=Views)
+    baselines: dict[str, float] = field(default_factory=dict)
+    classes: dict[str, Any] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    detections: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    diagnosed: bool = False
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """Findings that are no mere information."""
+        return [finding for finding in self.findings if finding.is_finding]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; numbers stand at the top, what was not measured is null."""
+        document = {
+            "passport": VERSION,
+            "metric": self.metric,
+            "protocol": self.protocol,
+            "variant": self.variant,
+            **self.values,
+            "baselines": self.baselines,
+            "list": asdict(self.scored),
+            "views": asdict(self.views),
+            "classes": self.classes,
+            "thresholds": self.thresholds,
+            "detections": self.detections,
+            "files": self.files,
+            "model": self.model,
+            "details": self.details,
+            "findings": [finding.to_json() for finding in self.findings],
+            "notes": self.notes,
+            "diagnosed": self.diagnosed,
+            "software": software(),
+        }
+        return {name: finite(value) for name, value in document.items()}
+
+
+def finite(value: Any) -> Any:
+    """The same with null for numbers that are none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def software() -> dict[str, str]:
+    """Versions of what computed a result."""
+    try:
+        own = version("pvit-toolkit")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {"pvit-toolkit": own, "numpy": version("numpy"), "python": platform.python_version()}

@@ -1,0 +1,40 @@
+"""`score`: predictions of any program by the official metrics, without a model.
+
+result = score("predictions.parquet", "topk", ScoreOptions(protocol=find_protocol("topk", "ssv2"), truth="val.json"))
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pvit_data.errors import UsageError
+from pvit_data.scoring.box_scores import score_boxes
+from pvit_data.scoring.class_scores import score_classes
+from pvit_data.scoring.clip_scores import score_clips
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.passport import Result
+from pvit_data.words import plain_url
+
+
+def score(predictions: str | Path, metric: str, how: ScoreOptions) -> Result:
+    """Scores a file of predictions.
+
+    Args:
+        predictions: of one of the forms of `pvit_data.scoring.files`.
+        metric: `"topk"`, `"multilabel"`, `"ava"`, `"pnr"` or `"oscc"`.
+        how: protocol, truth and the rest.
+
+    Raises:
+        UsageError: if something has to be said by an option.
+        FormatError: if files are damaged, or do not belong together.
+    """
+    path = Path(predictions)
+    if path.is_dir():
+        raise UsageError(
+            f"{plain_url(str(predictions))}: is a folder; name the file with the predictions"
+        )
+    if metric == "ava":
+        return score_boxes(path, how)
+    if metric in ("pnr", "oscc"):
+        return score_clips(path, metric, how)
+    return score_classes(path, metric, how)

@@ -1,0 +1,179 @@
+"""The shards of a layer: one per shard of its base, rows in the base's order, in whatever order samples come.
+
+Encoded samples wait in a temporary file until all are there; so a layer's shards line up with its base's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from pvit_data.errors import UsageError
+from pvit_data.format.manifest import NAME, LayerSpec, read_manifest
+from pvit_data.format.members import RECORD
+from pvit_data.format.names import IN_SOURCE, SPLITS, place_of, split_folder
+from pvit_data.format.receipts import receipts_in, store_source
+from pvit_data.format.record import read_record
+from pvit_data.format.shard_list import ShardList
+from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
+from pvit_data.writing.base_rows import BaseRow, BaseRows
+from pvit_data.writing.encode import Encoded, encode_sample
+from pvit_data.writing.finish import write_layers
+from pvit_data.writing.shard import ShardFile, encoding_of
+
+
+class _Waiting(NamedTuple):
+    """A sample in the temporary file: where its base row is, where it lies, bytes of each of its files."""
+
+    order: tuple[int, int, int]  # base split, base shard, place
+    start: int
+    files: tuple[tuple[str, int], ...]
+    num_boxes: int
+
+
+class LayerShards:
+    """Collects the rows of one layer.
+
+    Args:
+        storage: the dataset of the layer.
+        spec: its declaration.
+        base: the rows that it is made over.
+        split: of a protocol's rows; an annotation layer's are those of its base.
+
+    Attributes:
+        shards: what `seal` wrote.
+
+    Raises:
+        UsageError: if the split is unknown.
+    """
+
+    def __init__(self, storage: Storage, spec: LayerSpec, base: BaseRows, split: str) -> None:
+        self.storage, self.spec, self.base, self.split = storage, spec, base, split
+        self._encodings = {name: encoding_of(spec, name) for name in {split, *base.splits}}
+        self._spool = tempfile.TemporaryFile(prefix="pvit-layer-")  # noqa: SIM115  closed by `discard`
+        self._waiting: list[_Waiting] = []
+        self._size = 0
+        self.shards: list[ShardFile] = []
+
+    def add(self, sample: Sample) -> None:
+        """Encodes a sample; what its base tells (group, frames, rate, size) is filled in.
+
+        Raises:
+            FormatError: if the base lacks its key, it says otherwise than the base, or it breaks the schema.
+        """
+        row = self.base.find(sample.key)
+        filled = row.fill(sample, self.spec.kind)
+        encoded = encode_sample(filled, self._encodings[self._split_of(row)], row.crc32)
+        files = tuple((name, len(data)) for name, data in encoded.files.items())
+        for data in encoded.files.values():
+            self._spool.write(data)
+        order = (SPLITS.index(row.split), row.shard, row.place)
+        boxes = 0 if filled.boxes is None else len(filled.boxes)
+        self._waiting.append(_Waiting(order, self._size, files, boxes))
+        self._size += sum(size for _, size in files)
+
+    def _split_of(self, row: BaseRow) -> str:
+        return self.split if self.spec.kind == "protocol" else row.split
+
+    def seal(self) -> list[ShardFile]:
+        """Writes all shards, still under their temporary names.
+
+        Raises:
+            UsageError: if the layer has one of the shards already.
+            StorageError: if one cannot be written.
+        """
+        is_protocol = self.spec.kind == "protocol"
+        there, first = self._existing()
+        self._waiting.sort()
+        of_shard = groupby(self._waiting, lambda row: row.order[:2])
+        for number, ((split, base_shard), rows) in enumerate(of_shard, first):
+            place = (self.split, number) if is_protocol else (SPLITS[split], base_shard)
+            shard = ShardFile(self.storage, self.spec, *place)
+            self.shards.append(shard)
+            if shard.name in there:
+                raise UsageError(
+                    f"{self.storage.where(shard.name)} is there: the rows of a base shard are written at once; "
+                    f"to make the layer again remove {self.spec.folder} and run 'pvit-data finish'"
+                )
+            for row in rows:
+                shard.append(self._read(row), row.num_boxes)
+            shard.seal()
+        return self.shards
+
+    def _existing(self) -> tuple[set[str], int]:
+        """Names of the shards that the layer has, and the number of a protocol's first new one."""
+        if not self.storage.exists(NAME):
+            return set(), 0
+        manifest = read_manifest(self.storage)
+        if self.spec.name in manifest.sources:
+            raise UsageError(
+                f"{self.storage.url} has a source '{self.spec.name}': give the layer another name"
+            )
+        entry = manifest.layers.get(self.spec.name)
+        splits = entry.splits if entry else {}
+        folder = self.spec.folder
+        lists = (ShardList(self.storage, folder, name, info) for name, info in splits.items())
+        first = splits[self.split].last + 1 if self.split in splits else 0
+        return {shard.name for shards in lists for shard in shards}, first
+
+    def _read(self, row: _Waiting) -> Encoded:
+        self._spool.seek(row.start)
+        files = {name: self._spool.read(size) for name, size in row.files}
+        return Encoded(read_record(files[RECORD]), files)
+
+    def discard(self) -> None:
+        """Removes what is temporary."""
+        self._spool.close()
+        for shard in self.shards:
+            shard.discard()
+
+
+def publish_layers(storage: Storage, layers: Sequence[LayerShards]) -> None:
+    """Gives all shards of layers their names, and lists them; what lies beside them stays byte for byte.
+
+    Args:
+        storage: the dataset.
+        layers: sealed; several may be splits of one layer.
+
+    Raises:
+        UsageError: if the dataset has one of the layers with another declaration.
+        StorageError: if a file cannot be written.
+    """
+    specs = {layer.spec.folder: layer.spec for layer in layers}
+    for folder, spec in specs.items():
+        _remove_unlisted(storage, folder)
+        store_source(storage, spec)
+    for layer in layers:
+        for shard in layer.shards:
+            shard.publish([], {})
+    write_layers(storage, specs)
+
+
+def _remove_unlisted(storage: Storage, folder: str) -> None:
+    """Receipts of somebody who was killed while publishing."""
+    manifest = read_manifest(storage) if storage.exists(NAME) else None
+    entry = manifest.entries.get(folder) if manifest else None
+    splits = entry.splits if entry else {}
+    lists = (ShardList(storage, folder, split, info) for split, info in splits.items())
+    listed = {place_of(shard.name) for shards in lists for shard in shards}
+    for name in receipts_in(storage.listing(), folder):
+        split, _, number = name.rpartition("/")[2].removesuffix(".json").partition("-")
+        if (folder, split, int(number)) not in listed:
+            storage.remove(name)
+
+
+def remove_layer(storage: Storage, folder: str) -> None:
+    """Removes what makers wrote of a layer, and nothing else; its declaration last. The manifest stays as it is.
+
+    Raises:
+        StorageError: if a file cannot be removed.
+        UsageError: if a folder on the way is a link.
+    """
+    own = [name for name in storage.listing() if split_folder(name)[0] == folder]
+    marks = [f"{folder}/receipts/source.json"]
+    inside = [n for n in own if IN_SOURCE.fullmatch(split_folder(n)[1]) and n not in marks]
+    for name in (*receipts_in(inside), *inside, *marks):
+        storage.remove(name)

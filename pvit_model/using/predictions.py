@@ -1,0 +1,158 @@
+"""The logits of an evaluation, clip by clip and view by view, for `pvit score`; and the passport of its result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pvit_data.loading.batch import Batch
+from pvit_data.reading.dataset import ShardDataset
+from pvit_data.scoring.files.dump import write_dump
+from pvit_data.scoring.files.kinds import sha256_of
+from pvit_data.scoring.files.shards import original_ids
+from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.scoring.protocols import PROTOCOLS
+from pvit_model.network.inference import Inference
+from pvit_model.network.save import WEIGHTS
+from pvit_model.ranks import all_gather_rows
+from pvit_model.tasks import ACTION
+from pvit_model.using.loading import find_model
+
+BASELINES = ("majority", "majority_se")
+COUNTS = ("videos",)
+
+
+class Predictions:
+    """Collects logits on every rank.
+
+    Args:
+        ds: the samples; each key comes once.
+    """
+
+    def __init__(self, ds: ShardDataset) -> None:
+        self._place = {key: row for row, key in enumerate(ds.column("key").tolist())}
+        self._seen: Counter[str] = Counter()
+        self._numbers: list[tuple[int, int, int]] = []
+        self._logits: list[Tensor] = []
+
+    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
+        """Takes in the next views of each key.
+
+        Args:
+            batch: whose targets say the classes.
+            logits: (r, k) of its rows with a class.
+        """
+        targets = batch.targets[ACTION]
+        labels = targets.value.tolist()
+        for row, label in zip(targets.rows.tolist(), labels, strict=True):
+            key = batch.keys[row]
+            self._numbers.append((self._place[key], self._seen[key], int(label)))
+            self._seen[key] += 1
+        self._logits.append(logits.detach().float().cpu())
+
+    def gathered(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """(row, view, label) and logits of every view of all ranks, in the order of the data set."""
+        numbers = torch.tensor(self._numbers, dtype=torch.int64).reshape(-1, 3)
+        logits = torch.cat(self._logits) if self._logits else torch.zeros((0, classes))
+        rows, values = all_gather_rows(numbers).numpy(), all_gather_rows(logits).numpy()
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        return rows[order], values[order]
+
+
+def class_names(inference: Inference) -> list[str]:
+    """Names of the network's outputs, by id; "" for ids before the first class."""
+    space = inference.action
+    return [] if space is None else [""] * space.first + list(space.classes)
+
+
+def facts_of_model(model: str, inference: Inference) -> dict[str, Any]:
+    """What tells one network from another."""
+    return {
+        "name": Path(model).name,
+        "weights": sha256_of(find_model(model) / WEIGHTS),
+        "recipe": inference.recipe,
+    }
+
+
+def save_predictions(
+    path: str | Path,
+    gathered: tuple[np.ndarray, np.ndarray],
+    ds: ShardDataset,
+    ids: Sequence[str],
+    about: dict[str, Any],
+) -> None:
+    """Writes the dump.
+
+    Args:
+        path: of the file.
+        gathered: see `Predictions.gathered`.
+        ds: the samples.
+        ids: their original ids.
+        about: what the file says of itself.
+    """
+    numbers, logits = gathered
+    keys = ds.column("key").tolist()
+    rows = numbers[:, 0].tolist()
+    write_dump(
+        path,
+        [keys[row] for row in rows],
+        [ids[row] for row in rows],
+        numbers[:, 1],
+        numbers[:, 2],
+        logits,
+        about,
+    )
+
+
+def passport(
+    name: tuple[str, str],
+    metrics: dict[str, float],
+    inference: Inference,
+    views: int,
+    ids: Sequence[str],
+    model: dict[str, Any],
+) -> dict[str, Any]:
+    """The result of an evaluation with all that makes it comparable, as `pvit score` gives it.
+
+    Args:
+        name: of source and split.
+        metrics: of the actions.
+        inference: how the network was fed.
+        views: of each clip.
+        ids: original ids of the clips that were scored.
+        model: see `facts_of_model`.
+    """
+    protocol = PROTOCOLS.get(name[0])
+    known = protocol is not None and protocol.views == views and "topk" in protocol.metrics
+    names = class_names(inference)
+    text = "".join(f"{each}\n" for each in names)
+    told = protocol.list_name(len(ids)) if protocol is not None else ""
+    result = Result(
+        metric="topk",
+        protocol=name[0] if known else "plain",
+        variant="softmax, summed over views",
+        values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
+        scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
+        views=Views(inference.clip.num_frames, 1, views, views),
+        baselines={key: metrics[key] for key in BASELINES},
+        classes={
+            "number": len(names),
+            "sha256": hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(),
+        },
+        model=model,
+    )
+    return result.to_json()
+
+
+def ids_of(ds: ShardDataset) -> list[str]:
+    """Original ids of the samples; their keys where two samples have one id."""
+    ids = list(original_ids(ds))
+    return ids if len(set(ids)) == len(ids) else ds.column("key").tolist()

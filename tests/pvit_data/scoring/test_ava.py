@@ -1,0 +1,195 @@
+"""AVA's mean average precision in its variants, against loops and by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pvit_cli.model import main
+from pvit_data.scoring.metrics.ava import EVALUATED
+from tests.pvit_data.scoring.boxes_by_loops import CLASSES, Row, lines, mean_precision
+
+
+def scene(seed: int) -> tuple[list[Row], list[Row], set[tuple[str, int]]]:
+    """Two movies: people who move, detections beside them, false ones, seconds without truth, excluded ones."""
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    few = [*CLASSES[:4], CLASSES[20], CLASSES[59], 2]
+    for video in ("-aa_bbbbbbb", "ccccccccccc"):
+        for second in range(902, 914):
+            people = int(rng.integers(0, 4)) if second % 4 else 0
+            for _ in range(people):
+                corner = rng.uniform(0, 0.6, 2)
+                box = tuple(np.round([*corner, *(corner + rng.uniform(0.1, 0.4, 2))], 3).tolist())
+                for action in rng.choice(few, 2, replace=False).tolist():
+                    truth.append(Row(video, second, box, action))
+                if rng.random() < 0.8:
+                    moved = tuple(np.round(np.array(box) + rng.normal(0, 0.03, 4), 3).tolist())
+                    found += [Row(video, second, moved, a, float(rng.random())) for a in few]
+            if rng.random() < 0.5:
+                corner = np.round(rng.uniform(0, 0.5, 2), 3)
+                box = tuple(np.round([*corner, *(corner + 0.3)], 3).tolist())
+                found += [Row(video, second, box, a, float(rng.random())) for a in few]
+    excluded = {("-aa_bbbbbbb", 903), ("ccccccccccc", 905)}
+    return truth, found, excluded
+
+
+def write(tmp: Path, truth: list[Row], found: list[Row], excluded: set[tuple[str, int]]) -> list[str]:
+    (tmp / "ava_val_v2.2.csv").write_text(lines(truth, False))
+    (tmp / "found.csv").write_text(lines(found, True))
+    text = "".join(f"{video},{second:04d}\n" for video, second in sorted(excluded))
+    (tmp / "ava_val_excluded_timestamps_v2.2.csv").write_text(text)
+    return ["score", str(tmp / "found.csv"), "--metric", "ava", "--truth", str(tmp / "ava_val_v2.2.csv"), "--json"]
+
+
+def scored(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert main(list(arguments)) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_variant_equals_loops(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(seed)
+    command = write(tmp_path, truth, found, excluded)
+    values = {}
+    for variant, cap, more in (
+        ("pyslowfast", 0, ()),
+        ("activitynet", 50, ()),
+        ("activitynet", 0, ("--no-cap",)),
+        ("mmaction2", 0, ()),
+    ):
+        result = scored(capsys, *command, "--protocol", variant, *more)
+        expected, each = mean_precision(truth, found, variant, excluded, cap)
+        assert result["mAP"] == pytest.approx(expected, abs=1e-9)
+        for action, value in each.items():
+            assert result["details"]["per_class"][str(action)] == pytest.approx(value, abs=1e-9)
+        values[variant, cap] = result["mAP"]
+    assert len({round(v, 9) for v in values.values()}) >= 3
+
+
+def test_a_case_on_which_all_variants_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By hand. Class 1 has a person on second 902, one on 903 (excluded), and false detections:
+
+    on 904, which has no truth, with the highest score; on 902, fifty false pairs of class 3 above the right one;
+    class 4 has a person and no detection.
+    """
+    a, b = (0.1, 0.1, 0.5, 0.5), (0.6, 0.6, 0.9, 0.9)
+    truth = [Row("m", 902, a, 1), Row("m", 902, b, 1), Row("m", 903, a, 1), Row("m", 902, a, 4), Row("m", 905, a, 3)]
+    found = [Row("m", 904, a, 1, 0.99)]
+    found += [Row("m", 902, b, 1, 0.9), Row("m", 902, a, 1, 0.2)]
+    found += [Row("m", 902, (0.1, 0.1, 0.2, 0.2), 3, 0.5 + i / 1000) for i in range(50)]
+    found += [Row("m", 905, a, 3, 0.4), Row("m", 903, a, 1, 0.05)]
+    command = write(tmp_path, truth, found, {("m", 903)})
+    got = {}
+    for name, arguments in {
+        "pyslowfast": ("pyslowfast",),
+        "activitynet": ("activitynet",),
+        "no cap": ("activitynet", "--no-cap"),
+        "mmaction2": ("mmaction2",),
+    }.items():
+        got[name] = scored(capsys, *command, "--protocol", *arguments)["mAP"]
+    third = 1 / 51  # one right after fifty wrong ones, of one
+    assert got["pyslowfast"] == pytest.approx(((2 / 3) + third + 0) / 3)  # 904 is wrong; 903 is gone
+    # 904 is left out, 903 counts: right at 1, 2 and 3 of 3
+    assert got["no cap"] == pytest.approx((1 + third + 0) / 3)
+    # 50 pairs of 902: the 0.9 and 49 of class 3; the right one of 0.2 is cut: 2 of 3 found
+    assert got["activitynet"] == pytest.approx((2 / 3 + 1 / 50 + 0) / 3)
+    # 903's truth stays in the denominator, its detection is gone; class 4 is left out
+    assert got["mmaction2"] == pytest.approx((2 / 3 + third) / 2)
+    assert len({round(v, 9) for v in got.values()}) == 4
+
+
+def test_a_second_detection_of_a_person_is_wrong_and_gets_no_second_choice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the file (`pyslowfast`), even if the later one has the higher score."""
+    near, other = (0.1, 0.1, 0.5, 0.5), (0.1, 0.1, 0.5, 0.56)
+    truth = [Row("m", 902, near, 1), Row("m", 902, other, 1)]
+    found = [Row("m", 902, near, 1, 0.3), Row("m", 902, near, 1, 0.8)]
+    command = write(tmp_path, truth, found, set())
+    (tmp_path / "ava_val_excluded_timestamps_v2.2.csv").unlink()
+    plain = scored(capsys, *command, "--no-excluded")
+    assert plain["mAP"] == pytest.approx(0.5 / 2)  # wrong at .8, right at .3: precision 1/2, recall 1/2
+    assert scored(capsys, *command, "--protocol", "activitynet")["mAP"] == pytest.approx(1.0 / 2)
+
+
+def test_the_sixty_classes() -> None:
+    assert list(EVALUATED) == CLASSES
+    assert len(EVALUATED) == 60
+
+
+def test_passport_and_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(0)
+    command = write(tmp_path, truth, found, excluded)
+    result = scored(capsys, *command, "--threshold", "0.8")
+    assert result["list"] == {
+        "name": "ava_val_v2.2.csv", "n": 2, "of": 2, "sha256": result["list"]["sha256"],
+    }  # fmt: skip
+    assert result["detections"]["threshold"] == 0.8
+    assert result["thresholds"] == {"iou": 0.5}
+    assert 0 < result["baselines"]["oracle"] <= 1
+    assert {f["name"] for f in result["findings"]} == {"detector recall", "oracle mAP"}
+    assert result["details"]["groups"]["movement"] is not None
+    people = {(r.video, r.second, r.box) for r in truth if (r.video, r.second) not in excluded}
+    assert result["details"]["persons"] == len(people)
+
+
+def test_oracle_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of two persons has a box: half of the recall of both of his classes, whatever the scores are."""
+    a, b = (0.1, 0.1, 0.5, 0.5), (0.6, 0.6, 0.9, 0.9)
+    truth = [Row("m", 902, a, 1), Row("m", 902, b, 1), Row("m", 902, a, 3)]
+    found = [Row("m", 902, a, 80, 0.5)]
+    result = scored(capsys, *write(tmp_path, truth, found, set()), "--protocol", "activitynet")
+    assert result["mAP"] == 0
+    assert result["baselines"]["oracle"] == pytest.approx((0.5 + 1.0) / 2)
+    assert result["details"]["recall"] == 0.5
+
+
+def test_ties_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(1)
+    found = [r._replace(score=round(r.score, 1)) for r in found]
+    result = scored(capsys, *write(tmp_path, truth, found, excluded))
+    details = result["details"]
+    assert details["mAP_low"] < result["mAP"] < details["mAP_high"]
+    assert any("by the order of equal scores" in note for note in result["notes"])
+
+
+def test_movies_that_are_missing_or_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(2)
+    some = [r for r in found if r.video == "ccccccccccc"]
+    command = write(tmp_path, truth, some, excluded)
+    assert main(command) == 1
+    assert "1 of 2 movies without detections, first '-aa_bbbbbbb'" in capsys.readouterr().err
+    result = scored(capsys, *command, "--partial")
+    assert (result["list"]["n"], result["list"]["of"]) == (1, 2)
+    part = [r for r in truth if r.video == "ccccccccccc"]
+    assert result["mAP"] == pytest.approx(mean_precision(part, some, "pyslowfast", excluded)[0])
+    command = write(tmp_path, truth, [*found, Row("other", 902, (0, 0, 1, 1), 1, 0.5)], excluded)
+    assert main([*command, "--partial"]) == 1
+    assert "1 movies that the truth does not have, first 'other'" in capsys.readouterr().err
+
+
+def test_excluded_seconds_must_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(2)
+    command = write(tmp_path, truth, found, excluded)
+    listed = tmp_path / "ava_val_excluded_timestamps_v2.2.csv"
+    with_list = scored(capsys, *command)["mAP"]
+    moved = listed.rename(tmp_path / "moved.csv")
+    assert main(command) == 2
+    assert "give --excluded" in capsys.readouterr().err
+    assert scored(capsys, *command, "--excluded", str(moved))["mAP"] == with_list
+    without = scored(capsys, *command, "--no-excluded")
+    assert without["mAP"] == pytest.approx(mean_precision(truth, found, "pyslowfast", set())[0])
+    assert without["mAP"] != with_list
+
+
+def test_seconds_without_persons_may_be_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`activitynet`: a line of two columns makes detections on that second wrong."""
+    a = (0.1, 0.1, 0.5, 0.5)
+    truth, found = [Row("m", 902, a, 1)], [Row("m", 904, a, 1, 0.9), Row("m", 902, a, 1, 0.5)]
+    command = [*write(tmp_path, truth, found, set()), "--protocol", "activitynet"]
+    assert scored(capsys, *command)["mAP"] == 1.0
+    path = tmp_path / "ava_val_v2.2.csv"
+    path.write_text("m,0904\n" + path.read_text())
+    assert scored(capsys, *command)["mAP"] == 0.5

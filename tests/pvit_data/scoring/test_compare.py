@@ -1,0 +1,113 @@
+"""Which results may be compared, and which parts of a passport decide."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pvit_cli.model import main
+from tests.pvit_data.scoring import made
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 8, 60)
+    return made.diagnose_classes(tmp_path, made.network(labels, 8, 0.5, rng), labels, 8, frames=16).to_json()
+
+
+@pytest.fixture
+def of_boxes(tmp_path: Path) -> dict[str, Any]:
+    truth = made.movies()
+    return made.diagnose_boxes(tmp_path, truth, made.detections(truth), threshold=0.8).to_json()
+
+
+def compared(a: Any, b: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    for name, value in (("a", a), ("b", b)):
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    code = main(["compare", str(folder / "a.json"), str(folder / "b.json"), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def changed(result: dict[str, Any], *place: str, value: Any) -> dict[str, Any]:
+    other = copy.deepcopy(result)
+    inner = other
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return other
+
+
+MUST = [
+    ("metric", ("metric",), "oscc"), ("variant", ("variant",), "x"), ("protocol", ("protocol",), "ssv2"),
+    ("list", ("list", "sha256"), "0"), ("N", ("list", "n"), 59), ("frames", ("views", "frames"), 32),
+    ("clips", ("views", "clips"), 2), ("crops", ("views", "crops"), 5), ("views", ("views", "number"), None),
+    ("classes", ("classes", "sha256"), "0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "place", "value"), MUST)
+def test_what_must_be_equal(
+    name: str, place: tuple[str, ...], value: Any, result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = compared(result, changed(result, *place, value=value), tmp_path, capsys)
+    assert code == 1
+    assert list(document["differs"]) == [name]
+
+
+@pytest.mark.parametrize("place", [("model",), ("software",), ("files", "predictions", "sha256"), ("top1",)])
+def test_what_may_differ(
+    place: tuple[str, ...], result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = compared(
+        result, changed(result, *place, value={"x": 1} if len(place) == 1 else "0"), tmp_path, capsys
+    )
+    assert code == 0
+    assert document["comparable"] is True
+    assert (len(document["other"]) == 1) is (place != ("top1",))
+
+
+def test_detections_and_threshold_count_for_ava(
+    of_boxes: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(of_boxes, of_boxes, tmp_path, capsys)[0] == 0
+    for name in ("sha256", "threshold"):
+        code, document = compared(of_boxes, changed(of_boxes, "detections", name, value="0"), tmp_path, capsys)
+        assert code == 1
+        assert len(document["differs"]) == 1
+
+
+def test_scores_do_not_change_the_identity_of_detections(tmp_path: Path) -> None:
+    """Other scores, another order, other decimals beyond the third: the same boxes; a box less: others."""
+    truth = made.movies()
+    rows = made.detections(truth)
+
+    def identity(changed_rows: list[Any]) -> str:
+        return str(made.diagnose_boxes(tmp_path, truth, changed_rows).detections["sha256"])
+
+    first = identity(rows)
+    rng = np.random.default_rng(0)
+    assert identity([r._replace(score=float(rng.random())) for r in rows]) == first
+    assert identity([rows[n] for n in rng.permutation(len(rows))]) == first
+    assert identity([r for r in rows if r.box != rows[0].box]) != first
+
+
+def test_what_neither_knows_is_said(result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = changed(result, "views", "frames", value=None)
+    unknown["views"] |= {"clips": 1, "crops": 3}
+    code, document = compared(unknown, unknown, tmp_path, capsys)
+    assert (code, document["unknown"]) == (0, ["frames"])
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    out = capsys.readouterr().out
+    assert "comparable" in out
+    assert "neither says: frames" in out
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"passport": 2, "metric": "topk"}', '{"reports": []}', "nothing"])
+def test_other_files(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) in (1, 2)
+    assert capsys.readouterr().err.startswith("error: ")
