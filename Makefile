@@ -19,7 +19,7 @@ demo: $(STAMP)  ## simulate, convert, train, evaluate, predict; leaves demo/repo
 	$(BIN)/python demo/run.py
 
 test: $(STAMP) lint  ## lint, type check and test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .

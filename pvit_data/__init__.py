@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # the names of `_HOMES` for type checkers
     from pvit_data import testing as testing
     from pvit_data import tv as tv
     from pvit_data import validate as validate
+    from pvit_data.bridges.pipeline import as_webdataset as as_webdataset
+    from pvit_data.bridges.table import as_hf as as_hf
     from pvit_data.clips.config import ClipConfig as ClipConfig
     from pvit_data.errors import PvitError as PvitError
     from pvit_data.format.manifest import SourceSpec as SourceSpec
@@ -60,6 +62,8 @@ _HOMES = {
     "TargetSpec": "tasks.table:TargetSpec",
     "Targets": "loading.batch:Targets",
     "at_frames": "tasks.target:at_frames",
+    "as_hf": "bridges.table:as_hf",
+    "as_webdataset": "bridges.pipeline:as_webdataset",
     "decoders": "decoders",
     "errors": "errors",
     "eval_loader": "loading.loader:eval_loader",

@@ -40,6 +40,7 @@ if _TYPE_CHECKING:
     from pvit_model.using.evaluate import evaluate as evaluate
     from pvit_model.using.loading import load_model as load_model
     from pvit_model.using.predict import predict as predict
+    from pvit_model.using.predict import predict_many as predict_many
 
 _HOMES = {
     "Backbone": "backbones.base",
@@ -71,6 +72,7 @@ _HOMES = {
     "load_model": "using.loading",
     "masked_sum": "tasks.base",
     "predict": "using.predict",
+    "predict_many": "using.predict",
     "task_losses": "network.total_loss",
     "train": "training.train",
 }

@@ -5,6 +5,26 @@ from pathlib import Path
 
 import pytest
 
+LONG = (
+    "test_processes.py",
+    "test_text.py",
+    "test_training.py",
+    "test_several_ranks.py",
+    "test_run.py",
+    "test_parsers.py",
+    "test_backbone_parity.py",
+    "test_secrets.py",
+    "test_deploy.py",
+    "test_dump.py",
+    "test_other_backbone.py",
+)
+"""Files that take longest come first, so that no process is left with one of them at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -34,8 +34,8 @@ ROOMS = {
         "storage": set(),
         "codecs": {"sample"},
         "format": {"sample", "storage"},
-        "writing": {"sample", "storage", "codecs", "format"},
         "reading": {"sample", "storage", "codecs", "format"},
+        "writing": {"sample", "storage", "codecs", "format", "reading"},  # layers, of their bases
         "clips": {"sample", "codecs"},
         "tasks": {"sample", "clips"},
         "mixing": {"sample", "codecs", "tasks", "clips", "reading"},
@@ -44,6 +44,8 @@ ROOMS = {
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
         "scoring": {"sample", "storage", "format", "reading"},
         "splitting": {"sample", "storage", "format", "writing", "reading"},
+        "machine": {"storage", "codecs", "format"},
+        "bridges": {"sample", "storage", "format", "reading"},
     },
     "pvit_model": {
         "backbones": set(),
@@ -58,7 +60,21 @@ ROOMS = {
     "pvit_converters": {
         "raw": set(),
         "annotations": {"raw"},
-        **{key: {"raw", "annotations"} for key in ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl")},
+        **{
+            key: {"raw", "annotations"}
+            for key in (
+                "diving48",
+                "ehoi",
+                "hypersim",
+                "kinetics400",
+                "phav",
+                "something_else",
+                "ssv2",
+                "surreact",
+                "synadl",
+                "videos",
+            )
+        },
         "engine": {"raw"},
         "simulate": set(),
     },
@@ -277,6 +293,7 @@ TABLES = {
     "pvit_data/reading/layers/fields.py",  # what of it a layer gives
     "pvit_data/clips/transforms.py",  # how each follows geometry
     "pvit_data/tv.py",  # and in torchvision's transforms
+    "pvit_data/bridges/columns.py",  # what each is in a table of `datasets`
     "pvit_data/tasks/table.py",  # the order of tasks
     "pvit_data/looking/layers.py",  # how each is shown
     "pvit_data/looking/lines.py",  # and described

@@ -155,6 +155,7 @@ def bookkeeping(number: int, folder: Path) -> Figures:
     from pvit_converters.base import Item
     from pvit_converters.engine import run
     from pvit_converters.engine.executors import cluster, here, processes
+    from pvit_converters.engine.executors.ticks import Ticks
     from pvit_converters.engine.plan import ShardPlan
     from pvit_converters.engine.task import Task
 
@@ -165,7 +166,7 @@ def bookkeeping(number: int, folder: Path) -> Figures:
         for i in range(number)
     ]
     here.run_task = cluster.run_task = _at_once
-    counter = run._Counter(lambda _done, _all: None, 0, number)
+    counter = Ticks(lambda _done, _all: None, 0, number)
     shards = [task.shard for task in tasks]
     arguments = (tasks,) if "shards" not in signature(run._execute).parameters else (shards, tasks)
     alone, notes = worked(lambda: run._execute(job, *arguments, counter))

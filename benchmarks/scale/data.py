@@ -94,9 +94,13 @@ def dataset(
         split = _split(folder, f"layers/{name}", found, per_shard, count)
         own = {"name": name, "base": {"source": base}, "tasks": ["depth"]}
         over[name] = {"spec": own, "splits": {"train": {**split, "fields": {"depth": len(picked)}}}}
+    splits = [
+        split for entry in (*sources.values(), *over.values()) for split in entry["splits"].values()
+    ]
+    is_listed = any("shard_list" in split for split in splits)
     values = {
         "format": "pvit-shards",
-        "version": "1.1" if over else "1.0",
+        "version": "1.1" if over or is_listed else "1.0",
         "conventions": {},
         "sources": sources,
         **({"layers": over} if over else {}),
@@ -143,10 +147,29 @@ def _split(
         }
         for i in range(shards)
     ]
+    size = sum(shard["bytes"] for shard in listed)
     return {
-        "samples": rows, "frames": 60 * rows, "bytes": 92_160 * rows, "fields": {"rgb": rows}, "members": ["json"],
-        "index": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "skipped": {}, "shards": listed,
+        "samples": rows, "frames": 60 * rows, "bytes": size, "fields": {"rgb": rows}, "members": ["json"],
+        "index": file_info(data), "skipped": {}, **_listed(folder / where / "index/train.shards.parquet", listed),
     }  # fmt: skip
+
+
+def file_info(data: bytes) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _listed(path: Path, shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """The shards of a split, in the manifest or, if they are many, in a file beside the index."""
+    from pvit_data.format.manifest import ShardInfo
+    from pvit_data.format.shard_list import MAX_INLINE, write_list
+
+    if len(shards) <= MAX_INLINE:
+        return {"shards": shards}
+    data = write_list([ShardInfo(**shard) for shard in shards])
+    path.write_bytes(data)
+    told = {"count": len(shards), "last": len(shards) - 1}
+    return {"shards": [], "shard_list": file_info(data) | told}
 
 
 def elsewhere(folder: Path, sizes: dict[str, int], layers: Mapping[str, Rows] | None = None) -> str:

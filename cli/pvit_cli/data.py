@@ -24,6 +24,7 @@ COMMANDS = (
     "show",
     "gallery",
     "mix",
+    "doctor",
 )
 
 HELP = """Convert raw datasets to PViT shards, check them, look at them, mix them.

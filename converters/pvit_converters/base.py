@@ -8,7 +8,7 @@ the entry-point group `pvit.converters`; the built-in ones do the same.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -35,6 +35,8 @@ class SourceInfo:
         tasks: the auxiliary tasks the paper trains with this source (supplement, table 7).
         role: `"auxiliary"` (synthetic) or `"downstream"` (real).
         sampler: clip sampler by which results on this source are published, `""`: none in particular.
+        clips_within: name of the entry of `Sample.meta` that holds `[first, end)`, the frames from which clips are
+            taken where a stored video shows more; `""`: all of it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SourceInfo:
     tasks: tuple[str, ...] = ()
     role: str = "auxiliary"
     sampler: str = ""
+    clips_within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,13 @@ class Listing:
         items: the samples to convert, in any order.
         absent: counts of listed samples that are not there, by reason; not failures.
         notes: sentences for the summary (what was guessed, detected, left out and why).
+        classes: of each group, where some groups of every class are to be held out (`--holdout`); {}: whichever.
     """
 
     items: list[Item]
     absent: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    classes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 class Unwanted(Exception):
@@ -96,10 +101,12 @@ class ConverterOptions(BaseModel):
 
     Attributes:
         selects: names of the options that only choose samples and change none; `--append` may change these.
+        raw: names of the options that say where raw data lie; what lies there may change, as in the root.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     selects: ClassVar[frozenset[str]] = frozenset()
+    raw: ClassVar[frozenset[str]] = frozenset()
 
 
 OptionsT = TypeVar("OptionsT", bound=ConverterOptions)
@@ -115,6 +122,9 @@ class Converter(ABC, Generic[OptionsT]):
         root: folder of the raw data.
         options: an instance of `Options`; `class MyConverter(Converter[MyOptions])` gives it its type.
 
+    Attributes:
+        holdout: percentage of the groups that become `val` where the source has no splits, unless the user says it.
+
     Raises:
         SourceError: if `root` is missing or is not this source's tree.
     """
@@ -122,6 +132,7 @@ class Converter(ABC, Generic[OptionsT]):
     info: ClassVar[SourceInfo]
     version: ClassVar[str] = "1"
     Options: ClassVar[type[ConverterOptions]] = ConverterOptions
+    holdout: ClassVar[float] = 1.0
 
     def __init__(self, root: Path, options: OptionsT) -> None:
         self.root = Path(root)
@@ -135,6 +146,17 @@ class Converter(ABC, Generic[OptionsT]):
         """
         named = (getattr(options, name) for name in type(options).model_fields)
         return [Path(root), *(value for value in named if isinstance(value, Path))]
+
+    def source(self) -> SourceInfo:
+        """What is said of the source that is made: `info`, unless it depends on the options."""
+        return self.info
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the shards besides the options, as JSON values; a conversion continues only where it is equal.
+
+        For example the classes, where they are read from the raw data and samples are planned with their numbers.
+        """
+        return {}
 
     @abstractmethod
     def spaces(self) -> dict[str, LabelSpace]:

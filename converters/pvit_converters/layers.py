@@ -18,9 +18,10 @@ import numpy as np
 
 from pvit_converters.base import Converter, Item, Listing, OptionsT
 from pvit_data.errors import UsageError
-from pvit_data.format.manifest import NAME, read_manifest
+from pvit_data.format.manifest import NAME
+from pvit_data.format.names import split_address
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
+from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRow, BaseRows
@@ -63,9 +64,7 @@ class Base:
     """
 
     def __init__(self, text: str, over: str = "") -> None:
-        url, is_named, named = text.rpartition("#")
-        if not is_named or os.path.isdir(text):
-            url, named = text, ""
+        url, named = split_address(text)
         self.url = url if "://" in url else os.path.abspath(url)
         self.source = _source_of(Storage(self.url), named, over)
         self._known: dict[str, BaseRow] = {}
@@ -115,10 +114,11 @@ class Base:
 
     def items(self) -> list[Item]:
         """All its samples, to be annotated one by one; their size is that of their pictures."""
-        columns = (self.dataset.column(name) for name in ("key", "group", "split", "rgb_size"))
+        columns = (self.dataset.column(name) for name in ("group", "split", "rgb_size"))
+        keys = self.dataset.keys().to_pylist()
         return [
-            Item(str(key), str(group), str(split), {}, int(size))
-            for key, group, split, size in zip(*columns, strict=True)
+            Item(key, str(group), str(split), {}, int(size))
+            for key, group, split, size in zip(keys, *columns, strict=True)
         ]
 
 
@@ -129,12 +129,15 @@ def _source_of(storage: Storage, named: str, over: str) -> str:
         UsageError: if it is not there, or could be several.
     """
     storage.require_folder()
-    if not storage.exists(NAME):
-        raise UsageError(f"{storage.url}: has no {NAME}, so it is no base of a layer")
-    sources = read_manifest(storage).sources
+    sources = sources_in(storage)
+    if not sources:
+        raise UsageError(
+            f"{storage.url}: has no {NAME}, so it is no base of a layer, which --base names; foreign tars are one "
+            "once 'pvit-data index' has indexed them"
+        )
     if named and over and named != over:
         raise UsageError(f"#{named}: this layer is made over '{over}'")
-    source = named or over or (next(iter(sources)) if len(sources) == 1 else "")
+    source = named or over or (sources[0] if len(sources) == 1 else "")
     if not source:
         raise UsageError(
             f"{storage.url}: has several sources, {', '.join(sources)}: say which one, {storage.url}#SOURCE"

@@ -11,6 +11,7 @@ from pvit_data.clips.frames import Sampler, published
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 
 MOST_TASKS = 64  # of a source, or of a network
+MOST_OPS = 16  # of RandAugment on one clip
 RANGES = ("jitter", "area", "aspect")
 
 
@@ -24,6 +25,10 @@ class SourceClip(BaseModel):
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] | None = None
     colour: float | None = Field(default=None, ge=0, le=1)
+    rand_ops: int | None = Field(default=None, ge=0, le=MOST_OPS)
+    rand_magnitude: float | None = Field(default=None, ge=0, le=10)
+    rand_geometry: bool | None = None
+    erase: float | None = Field(default=None, ge=0, le=1)
 
 
 class ClipConfig(BaseModel):
@@ -38,14 +43,21 @@ class ClipConfig(BaseModel):
         downstream: the source whose action labels are trained; "" takes the mixture's downstream sources.
         tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
         samplers: clip sampler by source; a source not named has the one that its manifest declares, else the
-            published one of its name, else `fit`.
+            published one of its name, else `default_sampler`.
+        default_sampler: of sources that none of these knows.
         rate: frame step of the samplers that have one.
         jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
         area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.
         flip: probability of a horizontal flip, for all sources or by source (a source not named: 0). Samples
             whose targets are world normals are never flipped.
         colour: strength of the colour jitter in training, 0 (off) to 1.
-        per_source: rate, jitter, area, aspect and colour by source, where they differ from the ones given here.
+        rand_ops: number of RandAugment's operations on a training clip, all its frames alike; 0: off.
+        rand_magnitude: their strength, 0 to 10.
+        rand_geometry: draw also operations that rotate, shear and shift. Refused for sources that train annotations
+            with a place in the picture: `jitter`, `area`, `aspect` and `flip` move these too.
+        erase: probability that a rectangle of a training clip, the same in all its frames, is filled with noise.
+        per_source: rate, jitter, area, aspect, colour, rand_* and erase by source, where they differ from the ones
+            given here.
         eval_scale: short side in evaluation, as a multiple of the crop (Kinetics: 256/224).
         antialias: filter before shrinking; the published evaluations of SSv2 and Kinetics use plain bilinear.
         num_boxes: O, slots per frame: left hand, right hand, then active objects.
@@ -64,12 +76,17 @@ class ClipConfig(BaseModel):
     downstream: str = ""
     tasks: dict[str, tuple[str, ...]] = {}
     samplers: dict[str, Sampler] = {}
+    default_sampler: Sampler = "fit"
     rate: int = Field(default=4, ge=1, le=MAX_FRAMES)
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float | dict[str, float] = 0.0
     colour: float = Field(default=0.0, ge=0, le=1)
+    rand_ops: int = Field(default=0, ge=0, le=MOST_OPS)
+    rand_magnitude: float = Field(default=7.0, ge=0, le=10)
+    rand_geometry: bool = False
+    erase: float = Field(default=0.0, ge=0, le=1)
     per_source: dict[str, SourceClip] = {}
     eval_scale: float = Field(default=1.0, ge=1, le=16)
     antialias: bool = True
@@ -116,7 +133,7 @@ class ClipConfig(BaseModel):
 
     def sampler(self, source: str, declared: str = "") -> Sampler:
         """The clip sampler of a source, whose manifest declares `declared`."""
-        return self.samplers.get(source) or published(source, declared)
+        return self.samplers.get(source) or published(source, declared, self.default_sampler)
 
     def flip_of(self, source: str) -> float:
         """The flip probability of a source."""

@@ -25,9 +25,9 @@ BY_SOURCE: dict[str, Sampler] = {
 """The published rule of the downstream datasets, for manifests that declare no sampler."""
 
 
-def published(source: str, declared: str = "") -> Sampler:
-    """The sampler of a source: what its manifest declares, else the published rule of its name, else `"fit"`."""
-    return cast(Sampler, declared) if declared else BY_SOURCE.get(source, "fit")
+def published(source: str, declared: str = "", other: Sampler = "fit") -> Sampler:
+    """The sampler of a source: what its manifest declares, else the published rule of its name, else another."""
+    return cast(Sampler, declared) if declared else BY_SOURCE.get(source, other)
 
 
 def segment(

@@ -61,10 +61,23 @@ class Viewer:
     sampler: Sampler
 
     def training(
-        self, video: VideoInfo, flip: float, rng: np.random.Generator, centre: int | None = None
+        self,
+        video: VideoInfo,
+        flip: float,
+        rng: np.random.Generator,
+        centre: int | None = None,
+        within: range | None = None,
     ) -> View:
-        """Random frames and a random crop, mirrored with probability `flip`; `centre` is the video's key frame."""
-        frames = self._frames(video, rng, (0, 1), centre)
+        """Random frames and a random crop, mirrored with probability `flip`.
+
+        Args:
+            video: its length, rate and size.
+            flip: 0..1.
+            rng: what is drawn from.
+            centre: the video's key frame.
+            within: the frames that clips are taken from; None: all.
+        """
+        frames = self._frames(video, rng, (0, 1), centre, within)
         return View(frames, training_crop((video.height, video.width), self.config, flip, rng))
 
     def evaluation(
@@ -73,10 +86,11 @@ class Viewer:
         index: int = 0,
         views: tuple[int, int] = (1, 1),
         centre: int | None = None,
+        within: range | None = None,
     ) -> View:
         """View `index` of `temporal x spatial` published ones: `index = temporal * views[1] + spatial`."""
         temporal, spatial = divmod(index, views[1])
-        frames = self._frames(video, None, (temporal, views[0]), centre)
+        frames = self._frames(video, None, (temporal, views[0]), centre, within)
         size = (video.height, video.width)
         return View(frames, evaluation_crop(size, self.config, spatial, views[1]))
 
@@ -86,16 +100,18 @@ class Viewer:
         rng: np.random.Generator | None,
         view: tuple[int, int],
         centre: int | None,
+        within: range | None,
     ) -> Int64[np.ndarray, "t"]:
-        return choose(
+        part = range(video.num_frames) if within is None else within
+        return part.start + choose(
             self.sampler,
-            video.num_frames,
+            len(part),
             self.config.num_frames,
             rng,
             rate=self.config.rate,
             fps=video.fps,
             view=view,
-            centre=centre,
+            centre=None if centre is None else centre - part.start,
         )
 
 

@@ -25,7 +25,15 @@ from pydantic import (
 )
 
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.format.names import LAYERS, MAX_NUMBER, SHARD_NAME, SOURCE_NAME, SPLITS, place_of
+from pvit_data.format.names import (
+    LAYERS,
+    MAX_NUMBER,
+    RESERVED,
+    SHARD_NAME,
+    SOURCE_NAME,
+    SPLITS,
+    place_of,
+)
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
@@ -74,6 +82,7 @@ class SourceSpec(BaseModel):
         role: `"auxiliary"` or `"downstream"`.
         tasks: auxiliary tasks that this source is meant for.
         sampler: how clips are sampled from its videos (`pvit_data.clips.frames`); "" where it declares none.
+        clips_within: name of the entry of `meta` with `[first, end)`, the frames that clips are taken from; "": all.
         notes: sentences about the conversion.
     """
 
@@ -92,6 +101,7 @@ class SourceSpec(BaseModel):
     role: str = "auxiliary"
     tasks: tuple[str, ...] = ()
     sampler: str = ""
+    clips_within: str = ""
     notes: list[str] = Field(default_factory=list)
 
     @property
@@ -158,6 +168,8 @@ class LayerSpec(SourceSpec):
     def _other_than_base(self) -> LayerSpec:
         if self.name == self.base.source:
             raise ValueError(f"layer '{self.name}' is called as its base")
+        if RESERVED.match(self.name):
+            raise ValueError(f"layer '{self.name}': so a folder of the format is called")
         return self
 
 

@@ -6,6 +6,7 @@ receipts and rows likewise. Before format 1.1 all of them lay in one folder, and
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -16,6 +17,11 @@ _FOLDER = rf"(?:{LAYERS}/)?[a-z0-9_-]{{1,40}}"
 FOLDER_NAME = re.compile(rf"{_FOLDER}\Z")
 """The folder of a source or a layer."""
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What people call splits."""
 PER_FOLDER = 3000
 """Shards of each split in a folder."""
 PART_FOLDER = r"part-\d{5,9}"
@@ -27,9 +33,9 @@ SHARD_NAME = re.compile(rf"{_FOLDER}/(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\Z")
 MAX_NUMBER = 10**9 - 1
 """Of a shard: what nine digits can say."""
 
-_LOOSE = re.compile(
-    rf"(?:{PART_FOLDER}|receipts|index|plan)/"
-)  # in a source that is called as the folder of layers
+RESERVED = re.compile(rf"(?:{PART_FOLDER}|receipts|index|plan)\Z")
+"""Folders in a source, which may be called as the folder of layers: so no layer is called like them."""
+
 _PART = re.compile(rf"(^|/){PART_FOLDER}/")
 _OURS = re.compile(rf"((?:.*/)?(?:{'|'.join(SPLITS)})-)(\d{{5,9}})\.tar")
 IN_SOURCE = re.compile(
@@ -59,6 +65,15 @@ class Place(NamedTuple):
     number: int
 
 
+def split_named(name: str) -> str | None:
+    """The split that somebody calls so, or None.
+
+    >>> split_named("Validation"), split_named("train2017"), split_named("training day")
+    ('val', 'train', None)
+    """
+    return SPLIT_WORDS.get(name.strip().lower().rstrip("0123456789"))
+
+
 def place_of(name: str) -> Place:
     """What the path of a shard in its dataset says; it must be a `SHARD_NAME`.
 
@@ -77,10 +92,20 @@ def split_folder(name: str) -> tuple[str, str]:
     (('mine', 'train-00000.tar'), ('layers/boxes', 'train-00000.tar'))
     """
     folder, _, rest = name.partition("/")
-    if folder == LAYERS and "/" in rest and not _LOOSE.match(rest):
+    if folder == LAYERS and "/" in rest and not RESERVED.match(rest.partition("/")[0]):
         inner, _, rest = rest.partition("/")
         folder = f"{folder}/{inner}"
     return folder, rest
+
+
+def split_address(text: str) -> tuple[str, str]:
+    """Folder or URL, and the name in it ("" where none is given), of `URL#NAME`; a folder may have # in its path.
+
+    >>> split_address("data/ssv2#depth"), split_address("data/ssv2")
+    (('data/ssv2', 'depth'), ('data/ssv2', ''))
+    """
+    url, is_named, name = text.rpartition("#")
+    return (url, name) if is_named and not os.path.isdir(text) else (text, "")
 
 
 def part_of(number: int) -> int:

@@ -35,7 +35,7 @@ class ParquetTable:
         where: its name, for messages.
         row_bytes: what a row takes in the file at least.
         repeated: columns of texts that come as numbers into a dictionary.
-        texts: columns of other texts (`"names.list.element"` in lists).
+        texts: columns of other texts (`"names.list.element"` in lists); the file need not have them.
         checksums: compare those of its pages.
 
     Raises:
@@ -96,8 +96,8 @@ class ParquetTable:
         """What the parts of the file say about a column, or about those inside of it."""
         return self._parts.get(name.partition(".")[0], [])
 
-    def _is_numbered(self, name: str) -> bool:
-        return any(chunk.is_numbered for chunk in self._chunks(name))
+    def _is_numbered(self, path: str) -> bool:
+        return any(chunk.is_numbered for chunk in self._chunks(path) if chunk.path == path)
 
     def read(self, name: str) -> Any:
         """A column in Arrow's form, validated; of texts only those that are `repeated` in a dictionary.

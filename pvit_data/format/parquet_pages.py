@@ -56,12 +56,14 @@ class Chunk(NamedTuple):
 
     Args:
         column: name of the column, or of the outermost one around it.
+        path: the same with all names down to it (`"names.list.element"`).
         is_numbered: some values are stored as numbers into a dictionary.
         start, stored: where its pages begin, and their bytes.
         whole: bytes that they become.
     """
 
     column: str
+    path: str
     is_numbered: bool
     start: int
     stored: int
@@ -86,6 +88,7 @@ def _chunk(told: dict[int, Any]) -> Chunk:
     firsts = [first for first in (told[9], told.get(11, 0)) if first]
     return Chunk(
         told[3][0].decode(),
+        b".".join(told[3]).decode(),
         bool(_NUMBERED & set(told[2])),
         min(firsts, default=0),
         int(told[7]),

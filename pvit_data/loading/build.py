@@ -18,6 +18,7 @@ from pvit_data.loading.transfer import Built, empty_bytes, labels
 from pvit_data.mixing.mixture import Draw, Mixture
 from pvit_data.mixing.sources import SampleSet, trained_tasks
 from pvit_data.sample.rows import marked
+from pvit_data.tasks.table import require_places
 from pvit_data.tasks.target import Target, pack
 
 Note = Callable[[str], None]
@@ -55,6 +56,8 @@ class TrainingBatches:
         self._empty: dict[str, Target] = {}
         for number, source in enumerate(mixture.sources):
             tasks = _tasks_by_source(source.ds, config, chosen, source.is_downstream)
+            for name in tasks:
+                require_places(config, name, tasks[name])
             read = partial(self._fetcher.read, number)
             reader = ClipReader(source.ds, config, tasks, mixture.seed, read)
             self._readers.append(reader)
@@ -87,7 +90,7 @@ class TrainingBatches:
     def _train(self, note: Note, draw: Draw) -> Clip:
         reader = self._readers[draw.source]
         note(reader.key(draw.row))
-        return reader.train(draw.row, draw.epoch)
+        return reader.train(draw.row, draw.epoch, draw.copy)
 
     def _clip(self, draw: Draw, take: Callable[[], Clip], skipped: Skipped, note: Note) -> Clip:
         """The clip of a draw, or of the first one in its place that can be read."""

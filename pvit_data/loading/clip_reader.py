@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from pvit_data.clips import colour_jitter, transforms
+from pvit_data.clips import augmentation, colour_jitter, transforms
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
 from pvit_data.mixing.order import EpochOrder, seeded
-from pvit_data.mixing.sources import SampleSet, of_source, sampler_of, values_of
+from pvit_data.mixing.sources import SampleSet, clips_within, of_source, sampler_of, values_of
 from pvit_data.sample.rows import Rows, marked, place_of
 from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import TargetSpec, target_specs
 from pvit_data.tasks.target import Target
-from pvit_data.words import brief
+from pvit_data.words import brief, short
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class ClipReader:
             ]
             for source in self._names
         }
+        self._within = {source: clips_within(ds, source) for source in self._names}
         self._value = values_of(ds)
         self._donors_of: dict[tuple[str, str], tuple[Rows, EpochOrder]] = {}
 
@@ -113,17 +114,22 @@ class ClipReader:
         shown = ((donor, fields) for donor, fields in donors if donor is not None)
         return [(row, frozenset({"rgb", *_reads(labels)})), *shown]
 
-    def train(self, row: int, epoch: int) -> Clip:
-        """The clip of a row in one epoch: random frames, crop, flip and colours.
+    def train(self, row: int, epoch: int, copy: int = 0) -> Clip:
+        """The clip of a row in one epoch: random frames, crop, flip, colours and further augmentation.
+
+        Args:
+            copy: which of several clips of the row in this epoch.
 
         Raises:
             FormatError: if the sample cannot be read.
         """
-        rng = seeded(self.seed, "clip", epoch, self.key(row))
-        viewer = self._viewers[self.source(row)]
-        view = viewer.training(self._video(row), self._flip(row), rng, self._centre(row, viewer))
+        rng = seeded(self.seed, "clip", epoch, self.key(row), *([copy] if copy else []))
+        viewer, video = self._viewers[self.source(row)], self._video(row)
+        where = self._centre(row, viewer), self._part(row, video)
+        view = viewer.training(video, self._flip(row), rng, *where)
         clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
-        return replace(clip, rgb=colour_jitter.jitter(clip.rgb, viewer.config.colour, rng))
+        rgb = colour_jitter.jitter(clip.rgb, viewer.config.colour, rng)
+        return replace(clip, rgb=augmentation.augment(rgb, viewer.config, rng))
 
     def view(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> Clip:
         """Evaluation view `index` of `temporal x spatial` ones of a row: `index = temporal * views[1] + spatial`.
@@ -134,8 +140,9 @@ class ClipReader:
         return self._clip(row, self._evaluation(row, index, views))
 
     def _evaluation(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> View:
-        viewer = self._viewers[self.source(row)]
-        return viewer.evaluation(self._video(row), index, views, self._centre(row, viewer))
+        viewer, video = self._viewers[self.source(row)], self._video(row)
+        where = self._centre(row, viewer), self._part(row, video)
+        return viewer.evaluation(video, index, views, *where)
 
     def _video(self, row: int) -> VideoInfo:
         size = self._size(row)
@@ -150,6 +157,21 @@ class ClipReader:
             return None
         centre: int | None = self._read(row, ()).meta.get("key_frame")
         return centre
+
+    def _part(self, row: int, video: VideoInfo) -> range | None:
+        """The frames that clips of a row are taken from, where its source declares that not all are."""
+        name = self._within[self.source(row)]
+        if not name:
+            return None
+        told = self._read(row, ()).meta.get(name)
+        if isinstance(told, list) and [type(n) for n in told] == [int, int]:
+            first, end = told
+            if 0 <= first < end <= video.num_frames:
+                return range(first, end)
+        raise FormatError(
+            f"sample '{self.key(row)}': {name} in its metadata is {short(told)}, expected [first, end) within its "
+            f"{video.num_frames} frames"
+        )
 
     def _flip(self, row: int) -> float:
         source = self.source(row)

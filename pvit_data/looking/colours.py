@@ -1,4 +1,4 @@
-"""The colours of pictures: the ramp of depths, classes, limbs, what is invalid.
+"""The colours of pictures, and what they mean: the ramp of depths, normals, classes, limbs, what is invalid.
 
 They come from OKLab (Ottosson 2020), in which equal steps look equal: depth reads monotonically in grey too, and class
 colours are told apart.
@@ -7,9 +7,10 @@ colours are told apart.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 
 from pvit_data.sample.labels import LabelSpace
 
@@ -69,3 +70,64 @@ def class_colours(space: LabelSpace | None, num_ids: int = 0) -> UInt8[np.ndarra
         return palette(space.num_ids if space else num_ids)
     unused = np.zeros((space.first, 3), np.uint8)
     return np.concatenate([unused, np.asarray(space.colours, np.uint8)])
+
+
+class Mark(NamedTuple):
+    """One entry of a legend.
+
+    Args:
+        text: what a colour means.
+        colours: it, or those of a ramp from left to right.
+        start: what the left end of a ramp means.
+    """
+
+    text: str
+    colours: UInt8[np.ndarray, "n 3"]
+    start: str = ""
+
+
+def _mark(text: str, colour: tuple[int, int, int]) -> Mark:
+    return Mark(text, np.array([colour], np.uint8))
+
+
+NOTHING = _mark("none", INVALID)
+"""Pixels without a value."""
+SIDES = (_mark("left", LEFT), _mark("right", RIGHT))
+"""Limbs of people, theirs."""
+
+
+def depth_marks(near: float, far: float, has_gaps: bool = False) -> tuple[Mark, ...]:
+    """The legend of a depth map.
+
+    Args:
+        near, far: metres at the ends of the ramp.
+        has_gaps: whether pixels are without depth.
+
+    Example:
+        >>> [(mark.start, mark.text) for mark in depth_marks(0.5, 4)]
+        [('0.50', '4.00 m')]
+    """
+    digits = 2 if far - near < 5 else 1
+    ends = Mark(f"{far:.{digits}f} m", ramp(), f"{near:.{digits}f}")
+    return (ends, NOTHING) if has_gaps else (ends,)
+
+
+def normal_marks(camera: bool = True) -> tuple[Mark, ...]:
+    """The legend of a normal map: which way a surface faces, for an observer or by the axes of the world."""
+    names = ("right", "up", "viewer") if camera else ("x", "y", "z")
+    colours = ((255, 128, 128), (128, 255, 128), (128, 128, 255))
+    return tuple(_mark(name, colour) for name, colour in zip(names, colours, strict=True))
+
+
+def class_marks(
+    ids: Integer[np.ndarray, "..."], space: LabelSpace | None = None
+) -> tuple[Mark, ...]:
+    """The legend of a map of classes, those that cover most first."""
+    found, counts = np.unique(ids, return_counts=True)
+    ordered = found[np.argsort(-counts, kind="stable")].tolist()
+    table = class_colours(space, int(ids.max(initial=0)) + 1)
+    if space is None:
+        return tuple(Mark(f"class {i}", table[i : i + 1]) for i in ordered if i >= 0)
+    known = [i for i in ordered if space.first <= i < space.num_ids]
+    marks = tuple(Mark(space.class_name(i), table[i : i + 1]) for i in known)
+    return marks if len(known) == len(ordered) else (*marks, NOTHING)

@@ -46,6 +46,7 @@ class Layer:
         classes: ids of its label space in a sample.
         unit: what is counted by class.
         scanned: whether statistics read it in some samples; what is not is counted from the index.
+        is_label: whether it says what the whole clip shows, above its pictures.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Layer:
     classes: Callable[[Sample], Classes | None] | None = None
     unit: Literal["", "samples", "boxes", "pixels"] = ""
     scanned: bool = False
+    is_label: bool = False
 
     def frames(self, record: Record) -> list[int]:
         """The frames of a sample that have this map."""
@@ -139,8 +141,14 @@ LAYERS = (
         line=lines.pose_line,
         numbers=("joints", numbers.joints),
     ),
-    Layer(name="action", line=lines.action_line, classes=_action_classes, unit="samples"),
-    Layer(name="actions", line=lines.actions_line),
+    Layer(
+        name="action",
+        line=lines.action_line,
+        classes=_action_classes,
+        unit="samples",
+        is_label=True,
+    ),
+    Layer(name="actions", line=lines.actions_line, is_label=True),
     Layer(name="camera", line=lines.camera_line),
 )
 

@@ -12,9 +12,25 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from pvit_data.looking.colours import INVALID, LEFT, MIDDLE, RIGHT, class_colours, palette, ramp
+from pvit_data.looking.colours import (
+    INVALID,
+    LEFT,
+    MIDDLE,
+    RIGHT,
+    class_colours,
+    palette,
+    ramp,
+)
+from pvit_data.looking.colours import (
+    Mark as Mark,
+)
 from pvit_data.sample.kinect25 import NAMES, PARENTS
 from pvit_data.sample.labels import LabelSpace
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+GROUND, INK, DARK = (18, 18, 18), (230, 230, 230), (0, 0, 0)
+CAPTION = 18  # pixels of a strip above or below a picture
+HEADING = 22  # pixels of a line above a row
 
 
 def depth_range(depth: Float[np.ndarray, "..."]) -> tuple[float, float]:
@@ -110,22 +126,58 @@ def draw_boxes(
     draw = ImageDraw.Draw(image)
     height, width = picture.shape[:2]
     shades = palette(len(xyxy)) if colours is None else colours
-    font = _font(max(9, height // 18))
-    for i, box in enumerate(np.asarray(xyxy, np.float64)):
+    thick = max(1, round(height / 70))
+    corners = []
+    for box, shade in zip(np.asarray(xyxy, np.float64), shades, strict=False):
         x1, x2 = sorted((box[0] * width, box[2] * width - 1))
         y1, y2 = sorted((box[1] * height, box[3] * height - 1))
-        shade = _rgb(shades[i])
-        draw.rectangle((x1, y1, x2, y2), outline=shade, width=max(1, height // 112))
-        if i < len(labels) and labels[i]:
-            draw.text(
-                (x1 + 2, y1 + 1),
-                labels[i],
-                fill=shade,
-                font=font,
-                stroke_width=1,
-                stroke_fill=(0, 0, 0),
-            )
+        draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=DARK)  # seen on a light ground
+        draw.rectangle((x1, y1, x2, y2), outline=_rgb(shade), width=thick)
+        corners.append((x1, y1))
+    tags = _Tags(draw, width, height)
+    for place, text, shade in zip(corners, labels, shades, strict=False):
+        if text:
+            tags.put(text, place, _rgb(shade))
     return np.asarray(image)
+
+
+class _Tags:
+    """Labels that can be read on any ground, and do not lie on each other while there is room.
+
+    Args:
+        draw: the picture.
+        width, height: of it.
+    """
+
+    def __init__(self, draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
+        self._draw, self._width, self._height = draw, width, height
+        self._font = _font(max(9, height // 18))
+        self._taken: list[tuple[float, float, float, float]] = []
+
+    def put(self, text: str, place: tuple[float, float], shade: tuple[int, int, int]) -> None:
+        """Writes a text on its colour: above a place, else below it, else further down."""
+        left, top, right, bottom = self._draw.textbbox((0, 0), text, font=self._font)
+        w, h = right - left + 4, bottom - top + 4
+        x = min(max(place[0], 0), max(self._width - w, 0))
+        below = [place[1] + 1 + number * h for number in range(8)]
+        fitting = [y for y in (place[1] - h, *below) if 0 <= y <= self._height - h]
+        free = [y for y in fitting if not self._covers(x, y, w, h)]
+        y = next(iter(free or fitting), 0.0)
+        self._taken.append((x, y, x + w, y + h))
+        self._draw.rectangle((x, y, x + w - 1, y + h - 1), fill=shade)
+        self._draw.text((x + 2 - left, y + 2 - top), text, fill=_ink(shade), font=self._font)
+
+    def _covers(self, x: float, y: float, w: float, h: float) -> bool:
+        return any(
+            x < right and left < x + w and y < bottom and top < y + h
+            for left, top, right, bottom in self._taken
+        )
+
+
+def _ink(shade: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Black or white, whichever is read better on a colour."""
+    light = np.dot(shade, (0.2126, 0.7152, 0.0722))
+    return (0, 0, 0) if light > 110 else (255, 255, 255)
 
 
 def draw_skeleton(
@@ -143,15 +195,16 @@ def draw_skeleton(
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     shown = np.ones(len(NAMES), bool) if valid is None else valid
-    width = max(1, picture.shape[0] // 90)
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0 and shown[joint] and shown[parent]:
-            line = [tuple(map(float, joints[parent])), tuple(map(float, joints[joint]))]
-            draw.line(line, fill=_side(joint), width=width)
-    for joint in range(len(NAMES)):
-        if shown[joint]:
+    width = max(1, picture.shape[0] // 70)
+    for rim in (1, 0):  # first a dark rim below all of it, which is seen on a light ground
+        for joint, parent in enumerate(PARENTS):
+            if parent >= 0 and shown[joint] and shown[parent]:
+                line = [tuple(map(float, joints[parent])), tuple(map(float, joints[joint]))]
+                draw.line(line, fill=DARK if rim else _side(joint), width=width + 2 * rim)
+        for joint in np.flatnonzero(shown).tolist():
             x, y = map(float, joints[joint])
-            draw.ellipse((x - width, y - width, x + width, y + width), fill=_side(joint))
+            r = width + rim
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=DARK if rim else _side(joint))
     return np.asarray(image)
 
 
@@ -160,17 +213,20 @@ def pose_picture(
     size: int,
     valid: Bool[np.ndarray, "25"] | None = None,
     span: float = 2.2,
-) -> UInt8[np.ndarray, "size size 3"]:
-    """A root-relative pose seen from the camera, without perspective, on a dark ground.
+    over: UInt8[np.ndarray, "h w 3"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A root-relative pose seen from the camera, without perspective, its root in the middle.
 
     Args:
         joints: metres, camera axes, relative to the root.
         size: side of the picture, pixels.
         valid: joints to draw; default: all.
         span: metres that the side shows.
+        over: the picture below it, which is dimmed; default: a dark square.
     """
-    ground = np.full((size, size, 3), 24, np.uint8)
-    return draw_skeleton(ground, joints[:, :2] * (size / span) + size / 2, valid)
+    ground = np.full((size, size, 3), 24, np.uint8) if over is None else over // 2
+    middle = np.array(ground.shape[1::-1]) / 2
+    return draw_skeleton(ground, joints[:, :2] * (size / span) + middle, valid)
 
 
 def _side(joint: int) -> tuple[int, int, int]:
@@ -183,48 +239,129 @@ def _rgb(colour: UInt8[np.ndarray, "3"]) -> tuple[int, int, int]:
 
 
 @functools.lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
 def captioned(
     picture: UInt8[np.ndarray, "h w 3"],
     text: str,
-    height: int = 18,
-    ground: tuple[int, int, int] = (18, 18, 18),
+    height: int = CAPTION,
+    ground: tuple[int, int, int] = GROUND,
+    legend: Sequence[Mark] | None = None,
 ) -> UInt8[np.ndarray, "h2 w 3"]:
-    """A picture with a strip of text above it; text that is too long is cut with an ellipsis."""
+    """A picture with a strip of text above it, and one that explains its colours below it.
+
+    Args:
+        picture: of any size.
+        text: of one line; what is too long is cut with an ellipsis.
+        height: of each strip.
+        ground: colour of the strips.
+        legend: as many entries as fit are shown, and how many others there are. None: no strip; (): an empty one.
+    """
     width = picture.shape[1]
+    parts = [_strip(text, width, height, ground), picture]
+    if legend is not None:
+        parts.append(_legend(legend, width, height, ground))
+    return np.concatenate(parts)
+
+
+def _strip(
+    text: str, width: int, height: int, ground: tuple[int, int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
     strip = Image.new("RGB", (width, height), ground)
     draw = ImageDraw.Draw(strip)
     font = _font(max(8, round(height * 0.62)))
+    draw.text((3, height // 2), _cut(draw, font, text, width - 6), fill=INK, font=font, anchor="lm")
+    return np.asarray(strip)
+
+
+def _cut(draw: ImageDraw.ImageDraw, font: Font, text: str, width: float) -> str:
+    """As much of a text as fits, with an ellipsis where that is not all."""
     shown = text
-    while shown and draw.textlength(shown, font=font) > width - 6:
+    while shown and draw.textlength(shown, font=font) > width:
         shown = shown.removesuffix("…")[:-1].rstrip() + "…" if len(shown) > 1 else ""
-    draw.text((3, height // 2), shown, fill=(230, 230, 230), font=font, anchor="lm")
-    return np.concatenate([np.asarray(strip), picture])
+    return shown
+
+
+def _legend(
+    marks: Sequence[Mark], width: int, height: int, ground: tuple[int, int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    strip = Image.new("RGB", (width, height), ground)
+    draw = ImageDraw.Draw(strip)
+    font = _font(max(8, round(height * 0.55)))
+    x = 3.0
+    for number, mark in enumerate(marks):
+        left = len(marks) - number
+        rest = draw.textlength(f"+{left - 1}", font=font) + 4 if left > 1 else 0
+        needed = sum(_mark_widths(draw, font, mark, height))
+        if x + needed > width - rest and number:
+            draw.text((x, height // 2), f"+{left}", fill=INK, font=font, anchor="lm")
+            break
+        _put_mark(draw, font, mark, x, height, width)
+        x += needed
+    return np.asarray(strip)
+
+
+def _mark_widths(
+    draw: ImageDraw.ImageDraw, font: Font, mark: Mark, height: int
+) -> tuple[float, float, float]:
+    """Pixels of the text before the colours, of the colours, and of the text behind them."""
+    before = draw.textlength(mark.start, font=font) + 4 if mark.start else 0
+    colours = 3 * height if len(mark.colours) > 1 else height // 2
+    return before, colours, 3 + draw.textlength(mark.text, font=font) + 6
+
+
+def _put_mark(
+    draw: ImageDraw.ImageDraw, font: Font, mark: Mark, x: float, height: int, width: int
+) -> None:
+    before, wide, _ = _mark_widths(draw, font, mark, height)
+    middle = height // 2
+    draw.text((x, middle), mark.start, fill=INK, font=font, anchor="lm")
+    x += before
+    for column in range(int(wide)):
+        colour = mark.colours[column * len(mark.colours) // int(wide)]
+        draw.line((x + column, height // 4, x + column, 3 * height // 4), fill=_rgb(colour))
+    x += wide + 3
+    text = _cut(draw, font, mark.text, width - x)
+    draw.text((x, middle), text, fill=INK, font=font, anchor="lm")
 
 
 def grid(
     rows: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]],
     gap: int = 4,
-    ground: tuple[int, int, int] = (18, 18, 18),
+    ground: tuple[int, int, int] = GROUND,
+    headings: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A contact sheet: pictures of any sizes in rows, aligned in columns, short rows left open at their end.
 
-    >>> tile = np.zeros((10, 20, 3), np.uint8)
-    >>> grid([[tile, tile], [tile]]).shape
-    (32, 52, 3)
+    Args:
+        rows: the pictures.
+        gap: pixels between them.
+        ground: colour of what they leave open.
+        headings: a line above each row, as wide as the sheet; "" = none.
+
+    Example:
+        >>> tile = np.zeros((10, 20, 3), np.uint8)
+        >>> grid([[tile, tile], [tile]]).shape
+        (32, 52, 3)
     """
     columns = max((len(row) for row in rows), default=0)
     heights = [max((tile.shape[0] for tile in row), default=0) for row in rows]
     widths = [
         max((row[i].shape[1] for row in rows if i < len(row)), default=0) for i in range(columns)
     ]
-    height, width = sum(heights) + gap * (len(rows) + 1), sum(widths) + gap * (columns + 1)
+    above = [*headings, *[""] * (len(rows) - len(headings))]
+    height = sum(heights) + gap * (len(rows) + 1) + HEADING * sum(map(bool, above))
+    width = sum(widths) + gap * (columns + 1)
     sheet = np.full((height, width, 3), ground, np.uint8)
     y = gap
-    for row, row_height in zip(rows, heights, strict=True):
+    for row, row_height, heading in zip(rows, heights, above, strict=True):
+        if heading:
+            sheet[y : y + HEADING, gap : width - gap] = _strip(
+                heading, width - 2 * gap, HEADING, ground
+            )
+            y += HEADING
         x = gap
         for tile, column_width in zip(row, widths, strict=False):
             sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile

@@ -20,12 +20,16 @@ CAPTION = 20
 GAP = 6
 
 
-class _Line(NamedTuple):
-    """One line: its title, its tiles by column, and frames to show instead where there is nothing but a clip."""
+STRIP = 6  # frames of a clip that has nothing but pictures
+PER_ROW = 4  # of them, where a sheet shows one clip
 
-    title: str
+
+class _Line(NamedTuple):
+    """One line: what stands above it, and its tiles by column, or one behind the other where it has frames only."""
+
+    heading: str
     tiles: dict[str, Tile]
-    strip: list[Tile]
+    strip: Sequence[Tile] = ()
 
 
 def tiles(sample: Sample, frame: int, height: int) -> dict[str, Tile]:
@@ -61,7 +65,7 @@ def read_frame(dataset: ShardDataset, row: int, frame: int | None = None) -> tup
 def samples_sheet(
     dataset: ShardDataset, rows: Sequence[int], height: int = HEIGHT
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """One line per sample: its key frame with every annotation.
+    """One line per sample, below its key and label: its key frame with every annotation, or else frames of the clip.
 
     Args:
         dataset: with an index.
@@ -73,11 +77,21 @@ def samples_sheet(
     """
     lines: list[_Line] = []
     for row in rows:
-        sample, frame = read_frame(dataset, row)
+        record = dataset.record(row)
+        sample, frame = read_frame(dataset, row, key_frame(record))
         found = _named(dataset, sample, tiles(sample, frame, height))
-        strip = _strip(dataset, row, sample.num_frames, height) if set(found) == {"rgb"} else []
-        lines.append(_Line(sample.key, found, strip))
+        strip = _strip(dataset, row, height, STRIP) if set(found) == {"rgb"} else []
+        lines.append(_Line(heading(sample, record), found, strip))
     return _sheet(lines, height)
+
+
+def heading(sample: Sample, record: Record) -> str:
+    """What stands above a sample: its key, its labels, its length."""
+    told = [layer.line(sample, record) for layer in LAYERS if layer.is_label and layer.line]
+    labels = [f"{name}: {text}" for name, text in filter(None, told)]
+    rate = f" at {record.fps:g} frames/s" if record.fps else ""
+    length = f"{record.frames} frames{rate}" if record.frames > 1 else "still"
+    return "   ".join([sample.key, *labels, length])
 
 
 def _named(dataset: ShardDataset, sample: Sample, found: dict[str, Tile]) -> dict[str, Tile]:
@@ -89,9 +103,9 @@ def _named(dataset: ShardDataset, sample: Sample, found: dict[str, Tile]) -> dic
     }
 
 
-def _strip(dataset: ShardDataset, row: int, num_frames: int, height: int) -> list[Tile]:
+def _strip(dataset: ShardDataset, row: int, height: int, count: int) -> list[Tile]:
     """Frames of a clip that has nothing else to show."""
-    frames = spaced(range(num_frames), len(COLUMNS))
+    frames = spaced(range(dataset.record(row).frames), count)
     sample = dataset.read(row, ["rgb"], frames)
     return [tiles(sample, frame, height)["rgb"] for frame in frames]
 
@@ -99,7 +113,9 @@ def _strip(dataset: ShardDataset, row: int, num_frames: int, height: int) -> lis
 def frames_sheet(
     dataset: ShardDataset, row: int, count: int = 6, height: int = HEIGHT
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """One line per frame of a sample, spread over the frames that have dense maps, or over the clip.
+    """Frames of a sample below its key and label, spread over those that have dense maps, or over the clip.
+
+    A line per frame with every annotation; of a clip that has none, `PER_ROW` frames in each line.
 
     Args:
         dataset: with an index.
@@ -112,12 +128,15 @@ def frames_sheet(
     """
     record = dataset.record(row)
     annotated = sorted(set(mapped_frames(record)))
-    frames = spaced(annotated or list(range(record.frames)), count)
     lines: list[_Line] = []
-    for frame in frames:
+    for frame in spaced(annotated or list(range(record.frames)), count):
         sample, _ = read_frame(dataset, row, frame)
         found = _named(dataset, sample, tiles(sample, frame, height))
-        lines.append(_Line(sample.key, found, []))
+        lines.append(_Line("" if lines else heading(sample, record), found))
+    if all(set(line.tiles) == {"rgb"} for line in lines):
+        strip = [line.tiles["rgb"] for line in lines]
+        cut = range(0, len(strip), PER_ROW)
+        lines = [_Line("" if i else lines[0].heading, {}, strip[i : i + PER_ROW]) for i in cut]
     return _sheet(lines, height)
 
 
@@ -128,20 +147,20 @@ def spaced(values: Sequence[int], count: int) -> list[int]:
 
 
 def _sheet(lines: Sequence[_Line], height: int) -> UInt8[np.ndarray, "H W 3"]:
-    columns = [name for name in COLUMNS if any(name in line.tiles for line in lines)] or ["rgb"]
-    return pictures.grid([_row(line, columns, height) for line in lines], GAP)
+    plain = [line for line in lines if not line.strip]
+    columns = [name for name in COLUMNS if any(name in line.tiles for line in plain)] or ["rgb"]
+    rows = [list(line.strip) or _row(line, columns, height) for line in lines]
+    explained = any(tile.legend for row in rows for tile in row)
+    drawn = [[_drawn(tile, explained) for tile in row] for row in rows]
+    return pictures.grid(drawn, GAP, headings=[line.heading for line in lines])
 
 
-def _row(line: _Line, columns: list[str], height: int) -> list[UInt8[np.ndarray, "h w 3"]]:
+def _row(line: _Line, columns: list[str], height: int) -> list[Tile]:
     width = next((tile.picture.shape[1] for tile in line.tiles.values()), height)
     blank = np.full((height, width, 3), 30, np.uint8)
-    if line.strip and len(columns) > 1:
-        found = line.strip[: len(columns)]
-    else:
-        found = [line.tiles.get(name, Tile(blank, f"no {name}")) for name in columns]
-    captions = [tile.caption for tile in found]
-    captions[0] = f"{line.title}   {captions[0]}"
-    return [
-        pictures.captioned(tile.picture, caption, CAPTION)
-        for tile, caption in zip(found, captions, strict=True)
-    ]
+    return [line.tiles.get(name, Tile(blank, f"no {name}")) for name in columns]
+
+
+def _drawn(tile: Tile, explained: bool) -> UInt8[np.ndarray, "h w 3"]:
+    legend = tile.legend if explained else None
+    return pictures.captioned(tile.picture, tile.caption, CAPTION, legend=legend)

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Integer, UInt8
 
 from pvit_data.looking import pictures
-from pvit_data.looking.colours import class_colours
+from pvit_data.looking.colours import (
+    SIDES,
+    Mark,
+    class_colours,
+    class_marks,
+    depth_marks,
+    normal_marks,
+)
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import UNKNOWN, Boxes, Sample
 from pvit_data.words import counted
 
-LEGEND = 3  # class names in a caption
 DARK = 24  # grey level where there is no picture
 ROLES = ("object", "active object", "hand", "person")
-SIDES = ("left ", "right ")
+SIDE_WORDS = ("left ", "right ")
 
 Ground = UInt8[np.ndarray, "h w 3"]
 
 
 class Tile(NamedTuple):
-    """A picture and what its caption says."""
+    """A picture, what its caption says, and what its colours mean."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     caption: str
+    legend: Sequence[Mark] = ()
 
 
 class Joints(NamedTuple):
@@ -50,30 +58,32 @@ def rgb_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
 
 
 def depth_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
-    """Depth in colours, with its range."""
+    """Depth in colours, in metres."""
     depth = entry_of(sample, "depth", frame)
     if depth is None:
         return None
     near, far = pictures.depth_range(depth)
-    return Tile(_pure(pictures.depth_picture(depth), ground), f"depth {near:.1f}-{far:.1f} m")
+    marks = depth_marks(near, far, bool((depth <= 0).any()))
+    return Tile(_pure(pictures.depth_picture(depth), ground), "depth", marks)
 
 
 def normal_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
     """Normals in the customary colours."""
     normal = entry_of(sample, "normal", frame)
-    return (
-        None if normal is None else Tile(_pure(pictures.normal_picture(normal), ground), "normals")
-    )
+    if normal is None:
+        return None
+    return Tile(_pure(pictures.normal_picture(normal), ground), "normals", normal_marks())
 
 
 def segm_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
-    """Classes in their colours, the largest ones named."""
+    """Classes in their colours, the largest ones first in the legend."""
     segm = entry_of(sample, "segm", frame)
     if segm is None:
         return None
     space = sample.spaces.get("segm")
     picture = _pure(pictures.segm_picture(segm, space), ground)
-    return Tile(picture, ", ".join(top_classes(segm, space)))
+    named = f"classes of {space.name}" if space is not None else "classes"
+    return Tile(picture, named, class_marks(segm, space))
 
 
 def boxes_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
@@ -99,7 +109,7 @@ def pose_tile(sample: Sample, frame: int, ground: Ground) -> Tile | None:
     for xy, valid in zip(joints.xy, joints.valid, strict=True):
         picture = pictures.draw_skeleton(picture, xy * scale, valid)
     people = counted(int(joints.valid.any(-1).sum()), "person", "people")
-    return Tile(picture, people if joints.placed else f"{people}, front view")
+    return Tile(picture, people if joints.placed else f"{people}, front view", SIDES)
 
 
 def ground_of(sample: Sample, frame: int, height: int) -> Ground:
@@ -126,7 +136,7 @@ def entry_of(sample: Sample, name: str, frame: int) -> np.ndarray | None:
 
 
 def top_classes(
-    segm: Integer[np.ndarray, "..."], space: LabelSpace | None, number: int = LEGEND
+    segm: Integer[np.ndarray, "..."], space: LabelSpace | None, number: int
 ) -> list[str]:
     """Names of the classes that cover most of a segmentation, the largest first."""
     ids, counts = np.unique(segm, return_counts=True)
@@ -153,7 +163,7 @@ def box_kind(boxes: Boxes, row: int, space: LabelSpace | None) -> str:
     number, role = int(boxes.class_id[row]), int(boxes.role[row])
     kind = ROLES[role] if 0 <= role < len(ROLES) else ""
     name = class_name(number, space) or kind or (str(number) if number >= 0 else "")
-    side = SIDES[boxes.side[row]] if 0 <= boxes.side[row] < len(SIDES) else ""
+    side = SIDE_WORDS[boxes.side[row]] if 0 <= boxes.side[row] < len(SIDE_WORDS) else ""
     touching = ", in contact" if boxes.contact[row] == 1 else ""
     return f"{'' if side and name.startswith(side) else side}{name}{touching}"
 

@@ -43,6 +43,23 @@ class MixtureConfig(BaseModel):
         description="canonical nodes, which read different pieces of the shards: the number of machines, or a "
         "multiple of it; part of the order, so it stays when machines come and go",
     )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="clips of each downstream sample in a pass, each cut and coloured anew (repeated augmentation); "
+        "an epoch takes as many times the steps",
+    )
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        description="alpha of mixup between the downstream's clips of a batch, e.g. 0.8; 0: off",
+    )
+    cutmix: float = Field(
+        default=0.0,
+        ge=0,
+        description="alpha of cutmix between the downstream's clips of a batch, e.g. 1.0; 0: off",
+    )
 
 
 def build_mixture(
@@ -86,4 +103,5 @@ def build_mixture(
     return Mixture(
         sources, config.batch_size, seed, config.quotas, config.cap,
         portion=config.portion or 1.0, tasks=tasks, nodes=config.nodes,
+        repeats=config.repeats,
     )  # fmt: skip

@@ -29,12 +29,16 @@ SUBSTITUTES = -1  # an order of its own, that no epoch uses
 
 
 class Draw(NamedTuple):
-    """One sample of a batch: row `row` of source number `source`, in the `epoch`-th pass over its stratum."""
+    """One sample of a batch: row `row` of source number `source`, in the `epoch`-th pass over its stratum.
+
+    `copy` says which of several clips of the sample in that pass it is.
+    """
 
     source: int
     row: int
     epoch: int
     stratum: int
+    copy: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Mixture:
         nodes: canonical nodes: each reads its own blocks of every source, and its draws lie side by side in a batch.
             It belongs to the seed: another number gives other batches, whatever number of machines trains. Best is
             the number of machines, or a multiple of it.
+        repeats: clips of each downstream sample, one after the other, in each pass (repeated augmentation).
 
     Raises:
         UsageError: if a task is unknown.
@@ -82,11 +87,12 @@ class Mixture:
         block: int = BLOCK,
         window: int = WINDOW,
         nodes: int = 1,
+        repeats: int = 1,
     ) -> None:
         self.sources, self.batch_size, self.seed, self.cap = list(sources), batch_size, seed, cap
         self.quotas = dict(quotas or {})
         self.tasks = {name: tuple(names) for name, names in (tasks or {}).items()}
-        self.block, self.window, self.nodes = block, window, nodes
+        self.block, self.window, self.nodes, self.repeats = block, window, nodes, repeats
         target_specs([*self.quotas, *(name for names in self.tasks.values() for name in names)])
         if not self.sources or batch_size < 1:
             raise ConfigError(
@@ -141,8 +147,14 @@ class Mixture:
     def _draw(self, index: int, number: int) -> Draw:
         """The `number`-th draw from a stratum."""
         stratum = self._strata[index]
+        number, copy = divmod(number, self._repeats_of(stratum.source))
         epoch, place = divmod(number, len(stratum.rows))
-        return Draw(stratum.source, int(stratum.rows[self._row(index, epoch, place)]), epoch, index)
+        row = int(stratum.rows[self._row(index, epoch, place)])
+        return Draw(stratum.source, row, epoch, index, copy)
+
+    def _repeats_of(self, source: int) -> int:
+        """Clips of each sample of a source in a pass."""
+        return self.repeats if self.sources[source].is_downstream else 1
 
     def _row(self, index: int, epoch: int, place: int) -> int:
         if self.nodes == 1:
@@ -152,7 +164,9 @@ class Mixture:
         return blocks.row(node, self._order(index, epoch, node)[own])
 
     def _node_of(self, index: int, number: int) -> int:
-        return self._blocks(index).place(number % len(self._strata[index].rows))[0]
+        stratum = self._strata[index]
+        number //= self._repeats_of(stratum.source)
+        return self._blocks(index).place(number % len(stratum.rows))[0]
 
     def _blocks(self, index: int) -> NodeBlocks:
         if index not in self._dealt:
@@ -185,7 +199,7 @@ class Mixture:
         """Batches in which the downstream sources are passed once (all sources, where there is no downstream one)."""
         everything = range(len(self.sources))
         counted = [i for i in everything if self.sources[i].is_downstream] or everything
-        rows = sum(len(self._rows[i]) for i in counted)
+        rows = sum(len(self._rows[i]) * self._repeats_of(i) for i in counted)
         return math.ceil(rows / self.samples_per_batch(*counted) - 1e-9)
 
     def samples_per_batch(self, *indices: int) -> float:

@@ -149,3 +149,9 @@ def declared_sampler(ds: SampleSet, source: str) -> str:
     if declared or source in BY_SOURCE or not isinstance(ds, ShardDataset):
         return declared
     return BY_SOURCE.get(ds.home_of(source), "")
+
+
+def clips_within(ds: SampleSet, source: str) -> str:
+    """The entry of a sample's `meta` that holds the frames from which its clips are taken; "": all of them."""
+    declared: str = getattr(ds.sources[source], "clips_within", "")
+    return declared

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked, Grid, Window
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import LayerSpec, SourceSpec
@@ -92,7 +92,7 @@ class ShardDataset(Sequence[Sample]):
     def home_of(self, source: str) -> str:
         """The source whose pictures a source shows: of a protocol its base, else the same."""
         parts = [part for part in self._parts if part.spec.name == source]
-        plain = (part.part if isinstance(part, RenumberedPart) else part for part in parts)
+        plain = (part.base if isinstance(part, RenumberedPart) else part for part in parts)
         own = next((part for part in plain if isinstance(part, ProtocolPart)), None)
         return source if own is None else own.bases[0].spec.name
 
@@ -219,7 +219,8 @@ class ShardDataset(Sequence[Sample]):
         """
         part, _ = self._locate(index)
         picks = None if frames is None else np.asarray(frames, np.int64).reshape(-1)
-        return part.decode(fetched, self._fields if fields is None else fields, picks, grid, window)
+        asked = Asked(picks, grid, window)
+        return part.decode(fetched, self._fields if fields is None else fields, asked)
 
     def record(self, index: int) -> Record:
         """The JSON member of one sample.
@@ -265,13 +266,19 @@ class ShardDataset(Sequence[Sample]):
             try:
                 sample = self.read(index)
             except FormatError as error:
-                if self._on_corrupt == "raise":
-                    raise
-                self._skip(index, error)
+                self.pass_over(index, error)
                 continue
             yield sample
 
-    def _skip(self, index: int, error: FormatError) -> None:
+    def pass_over(self, index: int, error: FormatError) -> None:
+        """What iteration does with a damaged sample, for loops of one's own: raises, or skips and counts it.
+
+        Raises:
+            FormatError: the error itself, unless `on_corrupt` is `"skip"`.
+            CorruptShardError: if more than the limit are damaged.
+        """
+        if self._on_corrupt == "raise":
+            raise error
         part, row = self._locate(index)
         self.skipped[part.key(row)] = str(error)
         if len(self.skipped) > max(SKIP_GRACE, self._skip_limit * len(self)):

@@ -10,7 +10,7 @@ import numpy as np
 from pvit_data.codecs import tables
 from pvit_data.codecs.dense import DENSE, decode_maps
 from pvit_data.codecs.pictures import decode_pictures
-from pvit_data.codecs.window import Asked, Files, Frames, Grid, Members, Told, Window
+from pvit_data.codecs.window import Asked, Files, Frames, Members, Told
 from pvit_data.errors import FormatError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
 from pvit_data.format.record import Record, parse_json, read_record
@@ -63,12 +63,8 @@ def decode_sample(
     record: Record,
     files: Files,
     fields: Collection[str] | None = None,
-    frames: Frames | None = None,
+    asked: Asked | None = None,
     spaces: Mapping[str, LabelSpace] | None = None,
-    grid: Grid | None = None,
-    window: Window | None = None,
-    *,
-    checked: bool = True,
 ) -> Sample:
     """Builds a sample from its record and its files.
 
@@ -76,19 +72,15 @@ def decode_sample(
         record: the parsed JSON member.
         files: members by extension; those of fields that are not asked for may be absent.
         fields: names to decode. Default: all that are annotated.
-        frames: frame numbers to decode, in any order, repeats allowed; per-frame fields hold those that exist, in
-            the asked order, and `Sample.frames` says which. Default: all.
+        asked: which frames and pixels of them. Default: all.
         spaces: label spaces of the source.
-        grid: row and column numbers at which dense maps are sampled. Default: all.
-        window: the part of rgb to decode. Default: everything.
-        checked: a video was found sound when it was stored; False for files that we did not store.
 
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
     """
     told = vars(record)
     members = Members(files)
-    asked = Asked(frames, grid, window, checked)
+    asked = asked or Asked()
     values: dict[str, Any] = {}
     kept: dict[str, Frames] = {}
     try:

@@ -12,9 +12,9 @@ from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import Manifest, read_manifest
 from pvit_data.format.members import FIELDS
 from pvit_data.format.names import SPLITS
-from pvit_data.reading import foreign_table
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
-from pvit_data.reading.foreign_part import foreign_parts
+from pvit_data.reading.foreign import table as foreign_table
+from pvit_data.reading.foreign.part import ForeignPart, foreign_parts
 from pvit_data.reading.layers.attach import (
     annotated,
     find_layers,
@@ -23,7 +23,7 @@ from pvit_data.reading.layers.attach import (
 )
 from pvit_data.reading.part import DatasetPart, SplitPart
 from pvit_data.reading.stream import open_stream
-from pvit_data.storage.cache import Cache
+from pvit_data.storage.ahead import Blocks
 from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean
 
@@ -36,9 +36,9 @@ def open_dataset(
     where: str | None = None,
     on_corrupt: Literal["raise", "skip"] = "raise",
     skip_limit: float = SKIP_LIMIT,
-    cache: Cache | str | Path | None = None,
+    cache: Blocks | str | Path | None = None,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | str = (),
     base: str | Path = "",
     strict_layers: bool = False,
     tasks: Collection[str] | None = None,
@@ -80,11 +80,11 @@ def open_dataset(
     wanted = _fields(fields, tasks)
     if on_corrupt not in ("raise", "skip"):
         raise UsageError(f"on_corrupt is {on_corrupt!r}, expected 'raise' or 'skip'")
-    storage = Storage(url, cache)
-    storage.require_folder()
-    parts = _found(storage, source, split, _Over(layers, str(base), strict_layers))
+    (storage := Storage(url, cache)).require_folder()
+    named = (layers,) if isinstance(layers, str) else layers
+    parts = _found(storage, source, split, _Over(named, str(base), strict_layers))
     if parts is None:
-        # Not declared: whoever opens a dataset means one with an index, and a stream says so where it is not.
+        # Not declared: whoever opens a dataset means one with an index.
         return cast(ShardDataset, open_stream(storage, source, split, wanted, where, on_corrupt))
     dataset = ShardDataset(parts, None, wanted, on_corrupt, skip_limit)
     return dataset if where is None else dataset.where(where)
@@ -97,7 +97,10 @@ def _found(
     if storage.exists(manifests.NAME):
         return _parts(storage, source, split, over)
     if storage.exists(foreign_table.NAME):
-        return _annotated(storage, [*foreign_parts(storage, source, split)], over)
+        if not over.layers or split is None:
+            return _annotated(storage, foreign_parts(storage, source, split), over)
+        whole = _annotated(storage, foreign_parts(storage, source), over)
+        return [part for part in whole if part.split == split]
     if over.layers:
         raise UsageError(
             f"{storage.url} has no index, so layers cannot be attached: 'pvit-data index' makes one"
@@ -148,7 +151,23 @@ def _parts(
     return [*found]
 
 
-def base_parts(home: Storage, source: str, manifest: Manifest | None = None) -> list[DatasetPart]:
+def sources_in(home: Storage) -> list[str]:
+    """Names of the sources of a dataset, or of an indexed folder of foreign tars; [] of anything else.
+
+    Raises:
+        FormatError: if manifest or index are damaged.
+        StorageError: if they cannot be read.
+    """
+    if home.exists(manifests.NAME):
+        return [*read_manifest(home).sources]
+    if home.exists(foreign_table.NAME):
+        return sorted({part.spec.name for part in foreign_parts(home)})
+    return []
+
+
+def base_parts(
+    home: Storage, source: str, manifest: Manifest | None = None
+) -> Sequence[SplitPart] | Sequence[ForeignPart]:
     """All parts of a source that layers are over: of ours, or of an indexed folder of foreign tars.
 
     Args:
@@ -167,7 +186,7 @@ def base_parts(home: Storage, source: str, manifest: Manifest | None = None) -> 
         is_foreign = home.exists(foreign_table.NAME)
         return [p for p in foreign_parts(home) if p.spec.name == source] if is_foreign else []
     manifest = manifest or read_manifest(home)
-    return [*split_parts(home, manifest, source, None)] if source in manifest.sources else []
+    return split_parts(home, manifest, source, None) if source in manifest.sources else []
 
 
 def _annotated(storage: Storage, parts: Sequence[DatasetPart], over: _Over) -> list[DatasetPart]:
@@ -218,6 +237,12 @@ def split_parts(
         for name in SPLITS
         if name in entry.splits and source in (None, entry.spec.name) and split in (None, name)
     ]
+    if not found and not entries:
+        over = sorted({entry.spec.base.source for entry in manifest.layers.values()})
+        raise UsageError(
+            f"{storage.url} holds layers only ({', '.join(manifest.layers)}): open the folder of their base "
+            f"({', '.join(over)}) with layers=, or a protocol with source= and base="
+        )
     if not found:
         splits = sorted({name for entry in entries for name in entry.splits}, key=SPLITS.index)
         raise UsageError(

@@ -10,31 +10,27 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import deflate
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError, FormatError, StorageError, UsageError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.index import VIRTUAL, Index, index_name, open_index
 from pvit_data.format.manifest import LayerSpec, SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
+from pvit_data.format.names import place_of
 from pvit_data.format.record import Record, read_record
 from pvit_data.format.shard_list import ShardList
 from pvit_data.format.tar import BLOCK
 from pvit_data.reading.decode import decode_sample
+from pvit_data.reading.fetch import Place, fetch_members, moves
 from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.words import brief, shown
 
-MAX_GAP = 8 << 20  # unwanted bytes between two members that are still fetched with them from a URL
-MAX_RUN = 1 << 26  # bytes of several members that are fetched at once, and then held twice
-
 Value = TypeVar("Value")
-Place = tuple[int, int, int]
-"""Offset, size and CRC of a member."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +110,7 @@ class DatasetPart(Protocol):
     def request(self, row: int, fields: Collection[str] | None) -> Request:
         """What reading these fields of a sample fetches."""
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """Decodes a sample, of which at least these fields were fetched; see `ShardDataset.read`."""
 
 
@@ -197,6 +186,18 @@ class SplitPart:
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`."""
         return {"index": self.info.index.sha256, "shards": self._listed(lambda s: s.sha256s())}
+
+    def shard_number(self, shard: str) -> int:
+        """Number of a shard by its path in the folder of the source, as the column `shard` has it."""
+        return place_of(f"{self.spec.folder}/{shard}").number
+
+    def shard_digests(self) -> dict[int, str]:
+        """sha256 of each shard by its number.
+
+        Raises:
+            CorruptShardError: if the list of shards is damaged.
+        """
+        return self._listed(lambda shards: {shard.number: shard.sha256 for shard in shards})
 
     def _listed(self, action: Callable[[ShardList], Value]) -> Value:
         """What the list of shards says.
@@ -302,17 +303,10 @@ class SplitPart:
         record.licence = record.licence or self.spec.licence
         return Fetched(record, {file_of(m, record.rgb_encoding): d for m, d in contents.items()})
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         spaces = self.spec.spaces
-        return decode_sample(fetched.record, fetched.files, fields, frames, spaces, grid, window)
+        return decode_sample(fetched.record, fetched.files, fields, asked, spaces)
 
     def _place(self, member: str, row: int) -> Place | None:
         value = self.index.value
@@ -379,72 +373,3 @@ class SplitPart:
 
     def _changed(self) -> StorageError:
         return StorageError(f"{self.storage.url}: was changed while it was read: open it again")
-
-
-def _runs(storage: Storage, places: Mapping[str, Place]) -> list[dict[str, Place]]:
-    """Members that are fetched together, in file order.
-
-    From a URL those with at most `MAX_GAP` bytes between them, `MAX_RUN` in all; from a folder each one alone.
-    """
-    gap = MAX_GAP if storage.root is None else -1
-    found: list[dict[str, Place]] = []
-    start = end = 0
-    for member, place in sorted(places.items(), key=lambda item: item[1][0]):
-        if not found or place[0] - end > gap or place[0] + place[1] - start > MAX_RUN:
-            found.append({})
-            start = place[0]
-        found[-1][member] = place
-        end = place[0] + place[1]
-    return found
-
-
-def moves(storage: Storage, places: Mapping[str, Place]) -> int:
-    """Bytes that fetching members moves from a URL; 0 from a folder."""
-    if storage.root is not None:
-        return 0
-    return sum(end - start for start, end in map(_span, _runs(storage, places)))
-
-
-def fetch_members(
-    storage: Storage, shard: str, places: Mapping[str, Place], version: str = ""
-) -> tuple[dict[str, bytes], str]:
-    """The contents of members, and the first one that is damaged, "" if none is.
-
-    What came damaged from a URL, or out of its cache, is fetched once more.
-
-    Args:
-        storage: the dataset.
-        shard: path of the shard.
-        places: of the members, which lie inside.
-        version: sha256 of the shard, if it is known.
-
-    Raises:
-        StorageError: if the shard cannot be read.
-    """
-    out: dict[str, bytes] = {}
-    for run in _runs(storage, places):
-        found, damaged = _fetch_run(storage, shard, run, version)
-        if damaged and storage.root is None:
-            found, damaged = _fetch_run(storage, shard, run, version, again=True)
-        out |= found
-        if damaged:
-            return out, damaged
-    return out, ""
-
-
-def _span(run: Mapping[str, Place]) -> tuple[int, int]:
-    start = min(offset for offset, _, _ in run.values())
-    return start, max(offset + size for offset, size, _ in run.values())
-
-
-def _fetch_run(
-    storage: Storage, shard: str, run: Mapping[str, Place], version: str, again: bool = False
-) -> tuple[dict[str, bytes], str]:
-    start, end = _span(run)
-    block = storage.read_range(shard, start, end - start, again=again, version=version)
-    out: dict[str, bytes] = {}
-    for member, (offset, size, crc) in run.items():
-        out[member] = block[offset - start : offset - start + size]
-        if len(out[member]) != size or deflate.crc32(out[member]) != crc:
-            return out, member
-    return out, ""

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import UsageError
-from pvit_data.format.manifest import LayerSpec
-from pvit_data.format.record import Record
-from pvit_data.reading.part import DatasetPart, Fetched, Request
+from pvit_data.reading.part import DatasetPart, Fetched
+from pvit_data.reading.part_view import PartView
 from pvit_data.sample.labels import LabelSpace, is_same, renumbering
 from pvit_data.sample.sample import Sample
 
@@ -104,7 +103,7 @@ RULES: dict[str, Callable[[Sample, Renumbering], dict[str, Any]]] = {
 """By field with a label space: what of a sample has its ids, renumbered."""
 
 
-class RenumberedPart:
+class RenumberedPart(PartView):
     """The samples of a part with ids of other label spaces; see `DatasetPart`. Files and records stay as stored.
 
     Args:
@@ -116,85 +115,34 @@ class RenumberedPart:
     def __init__(
         self, part: DatasetPart, spaces: Mapping[str, LabelSpace], refused: Collection[str] = ()
     ) -> None:
-        self.part, self.split, self.storage = part, part.split, part.storage
         given = part.spec.spaces
-        self.spec = part.spec.model_copy(update={"spaces": {**given, **spaces}})
+        super().__init__(part, part.spec.model_copy(update={"spaces": {**given, **spaces}}))
         self._tables = {
             field: Renumbering(field, given[field], wanted, field in refused)
             for field, wanted in spaces.items()
             if not is_same(given[field], wanted)
         }
 
-    @property
-    def layers(self) -> Mapping[str, LayerSpec]:
-        """See `DatasetPart`."""
-        return self.part.layers
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """See `DatasetPart`."""
-        return self.part.notes
-
-    @property
-    def samples(self) -> int:
-        """Their number."""
-        return self.part.samples
-
-    def key(self, row: int) -> str:
-        """The key of a sample."""
-        return self.part.key(row)
-
-    def keys(self) -> Any:
-        """See `DatasetPart`."""
-        return self.part.keys()
-
-    def digest(self) -> dict[str, Any]:
-        """See `DatasetPart`: of the part as it is stored."""
-        return self.part.digest()
-
     def column(
         self, name: str, rows: Integer[np.ndarray, "k"] | None = None
     ) -> Shaped[np.ndarray, "n"]:
         """A column of the index, or some rows of it."""
-        found = self.part.column(name, rows)
+        found = super().column(name, rows)
         return self._tables[name].column(found) if name in self._tables else found
 
     def value(self, name: str, row: int) -> Any:
         """One value of a column."""
         if name in self._tables:
             return self.column(name, np.array([row])).tolist()[0]
-        return self.part.value(name, row)
+        return super().value(name, row)
 
-    def members(self, row: int) -> dict[str, int]:
-        """Bytes of each file of a sample."""
-        return self.part.members(row)
-
-    def files(self, row: int, names: Collection[str] | None) -> dict[str, bytes]:
-        """Contents of files of a sample."""
-        return self.part.files(row, names)
-
-    def record(self, row: int) -> Record:
-        """The record of a sample, as stored."""
-        return self.part.record(row)
-
-    def request(self, row: int, fields: Collection[str] | None) -> Request:
-        """What reading these fields of a sample fetches."""
-        return self.part.request(row, fields)
-
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """Decodes a sample.
 
         Raises:
             UsageError: if it has a class that is refused.
         """
-        sample = self.part.decode(fetched, fields, frames, grid, window)
+        sample = super().decode(fetched, fields, asked)
         changed: dict[str, Any] = {"spaces": dict(self.spec.spaces)}
         for field, table in self._tables.items():
             changed |= RULES[field](sample, table)

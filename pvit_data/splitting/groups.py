@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -47,6 +47,41 @@ def held_out(groups: Sequence[str], percent: float, seed: int = 0) -> Bool[np.nd
             "give another percentage, or another --seed"
         )
     return np.array([is_val[group] for group in groups], bool)
+
+
+def holdout_of_classes(
+    classes: Mapping[str, Collection[Hashable]], percent: float, seed: int = 0
+) -> set[str]:
+    """The groups that are held out, so that of every class with two groups at least one is, and one is not.
+
+    Args:
+        classes: of the samples of each group; groups without any are a class of their own.
+        percent: of the groups of each class; none are held out at 0, all at 100.
+        seed: which groups come first.
+
+    Example:
+        >>> held = holdout_of_classes({f"{c}{n}": [c] for c in "ab" for n in range(5)}, 20)
+        >>> sorted(name[0] for name in held)
+        ['a', 'b']
+    """
+    if not 0 < percent < 100:
+        return set(classes) if percent >= 100 else set()
+    of = {group: frozenset(found) or frozenset([None]) for group, found in classes.items()}
+    groups = Counter(each for found in of.values() for each in found)
+    wanted = {each: _share(count, percent) for each, count in groups.items()}
+    held: set[str] = set()
+    number = Counter[Hashable]()
+    for group in sorted(of, key=lambda name: place_of_group(name, seed)):
+        needs = any(number[each] < wanted[each] for each in of[group])
+        if needs and all(number[each] + 1 < groups[each] for each in of[group]):
+            held.add(group)
+            number.update(of[group])
+    return held
+
+
+def _share(count: int, percent: float) -> int:
+    """How many of some groups are held out: one of two at least, and never the last."""
+    return 0 if count < 2 else min(max(1, round(count * percent / 100)), count - 1)
 
 
 def folds(groups: Sequence[str], count: int, seed: int = 0) -> Integer[np.ndarray, "n"]:

@@ -53,8 +53,9 @@ def _ids(dataset: ShardDataset, match: str) -> Mapping[str, list[int]]:
     """Numbers of the samples by their id."""
     found: dict[str, list[int]] = {}
     if match == "key":
-        for row, key in enumerate(dataset.keys().to_pylist()):
-            found[key] = [row]
+        # As samples have it, and as foreign tars do.
+        for keys in (dataset.column("key").tolist(), dataset.keys().to_pylist()):
+            found |= {str(key): [row] for row, key in enumerate(keys)}
         return found
     for row in range(len(dataset)):
         value = read_meta(dataset.record(row)).get(match)

@@ -16,7 +16,7 @@ from pvit_data.format.manifest import NAME, BaseRef, LayerSpec, read_manifest
 from pvit_data.format.members import LABELS
 from pvit_data.format.names import SPLITS
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.open import open_dataset
+from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.splitting.division import Division
 from pvit_data.splitting.groups import folds, held_out, per_class
@@ -125,10 +125,10 @@ def _base_of(
         listed = ", ".join(dataset.sources)
         raise UsageError(f"{url} has several sources, {listed}: give --source")
     storage = Storage(url)
-    if not storage.exists(NAME):
+    if not storage.exists(NAME) and not sources_in(storage):
         raise UsageError(f"{storage.url}: has no {NAME}, so it is no base of a protocol")
     (spec,) = dataset.sources.values()
-    layer = read_manifest(storage).layers.get(source)
+    layer = read_manifest(storage).layers.get(source) if storage.exists(NAME) else None
     if layer is None:
         return BaseRef.of(spec), {}
     fields = {name for info in layer.splits.values() for name in info.fields} & LABELS

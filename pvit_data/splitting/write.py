@@ -11,8 +11,8 @@ from pvit_data.sample.sample import Sample
 from pvit_data.splitting.plan import Protocol
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRows
-from pvit_data.writing.finish import write_layers
-from pvit_data.writing.layer_shards import LayerShards, publish_layers, remove_layer
+from pvit_data.writing.layer_shards import LayerShards, publish_layers
+from pvit_data.writing.room import require_room as require_room_for
 
 Progress = Callable[[int, int], None]
 
@@ -26,10 +26,7 @@ def require_room(out: str, protocols: Sequence[Protocol], overwrite: bool) -> No
     storage = Storage(out)
     manifest = read_manifest(storage) if storage.exists(NAME) else None
     for spec in (protocol.spec for protocol in protocols):
-        if manifest and spec.name in manifest.sources:
-            raise UsageError(
-                f"{storage.url} has a source '{spec.name}': give the protocol another --name"
-            )
+        require_room_for(storage, spec.folder)
         is_taken = manifest is not None and spec.name in manifest.layers
         if not overwrite and (is_taken or storage.exists(f"{spec.folder}/plan.json")):
             raise UsageError(
@@ -62,32 +59,25 @@ def write_protocols(
         layers = []
         for protocol in protocols:
             for split in protocol.names:
-                shards = LayerShards(storage, protocol.spec, rows, split)
+                shards = LayerShards(storage, protocol.spec, rows, split, replaces=overwrite)
                 stack.callback(shards.discard)
                 layers.append(shards)
+                keys = protocol.dataset.keys()
                 for row in protocol.rows(split):
-                    shards.add(_sample(protocol, row))
+                    shards.add(_sample(protocol, row, str(keys[row])))
                     done += 1
                     progress(done, total)
-        if overwrite:
-            _remove(storage, [protocol.spec.folder for protocol in protocols])
         for shards in layers:
             shards.seal()
-        publish_layers(storage, layers)
+        replaced = [protocol.spec.folder for protocol in protocols] if overwrite else ()
+        publish_layers(storage, layers, replaced)
 
 
-def _sample(protocol: Protocol, row: int) -> Sample:
+def _sample(protocol: Protocol, row: int, key: str) -> Sample:
     """What the protocol says of a sample."""
-    key = str(protocol.dataset.value("key", row))
     if not protocol.declares:
         return Sample(key=key)
     label: int | float = int(protocol.classes[row])
     if label < 0 and protocol.dataset.value("has_action", row):
         label = float(protocol.dataset.value("action_time", row))
     return Sample(key=key, action=label if label >= 0 else None)
-
-
-def _remove(storage: Storage, folders: Sequence[str]) -> None:
-    for folder in folders:
-        remove_layer(storage, folder)
-    write_layers(storage, folders)

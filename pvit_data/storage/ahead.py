@@ -1,18 +1,23 @@
 """What is fetched before it is used: the next block of a file that is read from front to back, the next of many files.
 
-Behind each block of a file a look is taken if it is still the same one.
+Behind each block of a stream a look is taken if it is still the same file.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import os
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pvit_data.errors import StorageError
 
 STREAM_BYTES = 4 << 20  # fetched at a time
+KEPT_BLOCKS = 8  # in memory: of a base and its layers two each
+
+Fetch = Callable[[int, int], bytes]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -121,3 +126,72 @@ class ReadAhead:
     def close(self) -> None:
         """Forgets what was asked ahead."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Blocks(Protocol):
+    """What stands between readers and the bytes of URLs."""
+
+    def read(
+        self, identity: str, start: int, size: int, fetch: Fetch, *, again: bool = False
+    ) -> bytes:
+        """Bytes of a range of a file; see `Cache.read`."""
+
+
+class BlocksAhead:
+    """In place of a `Cache`, for files that are read about from front to back: their blocks, in memory for a moment.
+
+    One request fetches a block of `STREAM_BYTES`, and while it is used the next one is on its way. Each process that
+    gets a copy has blocks of its own.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[str, int], Future[bytes]] = OrderedDict()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def read(
+        self, identity: str, start: int, size: int, fetch: Fetch, *, again: bool = False
+    ) -> bytes:
+        """See `Cache.read`."""
+        if size <= 0:
+            return b""
+        if self._process != os.getpid():  # forked: its threads stayed behind
+            self.__init__()  # type: ignore[misc]
+        first, last = start // STREAM_BYTES, (start + size - 1) // STREAM_BYTES
+        places = [(identity, number) for number in range(first, last + 1)]
+        if again:
+            with self._lock:
+                for place in places:
+                    self._blocks.pop(place, None)
+        blocks = [self._result(place, self._asked(place, fetch)) for place in places]
+        if len(blocks[-1]) == STREAM_BYTES:  # else the file ends there
+            self._asked((identity, last + 1), fetch)
+        begin = start - first * STREAM_BYTES
+        return b"".join(blocks)[begin : begin + size]
+
+    def _asked(self, place: tuple[str, int], fetch: Fetch) -> Future[bytes]:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(KEPT_BLOCKS // 2)
+            if place not in self._blocks:
+                start = place[1] * STREAM_BYTES
+                self._blocks[place] = self._pool.submit(fetch, start, STREAM_BYTES)
+            self._blocks.move_to_end(place)
+            while len(self._blocks) > KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+            return self._blocks[place]
+
+    def _result(self, place: tuple[str, int], asked: Future[bytes]) -> bytes:
+        try:
+            return asked.result()
+        except Exception:
+            with self._lock:
+                self._blocks.pop(place, None)  # whoever comes next asks again
+            raise

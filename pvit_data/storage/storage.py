@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.storage.ahead import ReadAhead, Stream, ahead
+from pvit_data.storage.ahead import Blocks, ReadAhead, Stream, ahead
 from pvit_data.storage.cache import Cache
 from pvit_data.storage.files import (
     is_ours,
@@ -75,11 +75,11 @@ class Storage:
     """
 
     def __init__(
-        self, url: str | Path, cache: Cache | str | Path | None = None, commit: str = ""
+        self, url: str | Path, cache: Blocks | str | Path | None = None, commit: str = ""
     ) -> None:
         self._address = str(url)
         self.url = plain_url(self._address)
-        self.cache = cache if isinstance(cache, Cache) or cache is None else Cache(cache)
+        self.cache = Cache(cache) if isinstance(cache, str | Path) else cache
         scheme, found, rest = self._address.partition("://")
         if found and ("::" in self._address or scheme not in SCHEMES):
             raise UsageError(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import UsageError
+from pvit_data.errors import ConfigError, UsageError
 from pvit_data.plugins import Registry
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
@@ -120,6 +120,27 @@ def ordered(tasks: Iterable[str]) -> tuple[str, ...]:
 def every_task() -> tuple[str, ...]:
     """The names of all tasks, in order."""
     return ordered(REGISTRY.names())
+
+
+def require_places(config: ClipConfig, source: str, tasks: Iterable[str]) -> None:
+    """Refuses to augment clips in a way that their annotations would not follow.
+
+    Args:
+        config: what clips are.
+        source: whose clips.
+        tasks: that it trains.
+
+    Raises:
+        ConfigError: if pixels are moved by operations that move nothing else, and a task has places in the picture.
+    """
+    if not config.of_source(source).rand_geometry:
+        return
+    if placed := [spec.name for spec in target_specs(tasks) if not spec.downstream_only]:
+        raise ConfigError(
+            f"clip.rand_geometry: source '{source}' trains {', '.join(placed)}, which would not follow rotated, "
+            f"sheared and shifted pictures; --set clip.per_source.{source}.rand_geometry=false (crops and flips, "
+            "which they follow, are clip.area, clip.jitter and clip.flip)"
+        )
 
 
 def labels() -> tuple[str, ...]:

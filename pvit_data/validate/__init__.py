@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pvit_data.errors import Interrupted, UsageError
 from pvit_data.format import manifest as manifests
-from pvit_data.reading import foreign_table
+from pvit_data.reading.foreign import table as foreign_table
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.choice import Choice
 from pvit_data.validate.folder import check_folder

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import FormatError, PvitError, StorageError
-from pvit_data.reading.foreign_index import PATTERNS
-from pvit_data.reading.foreign_part import ForeignPart, foreign_parts
-from pvit_data.reading.foreign_table import NAME
+from pvit_data.reading.foreign.index import PATTERNS
+from pvit_data.reading.foreign.part import ForeignPart, foreign_parts
+from pvit_data.reading.foreign.table import NAME
 from pvit_data.storage.storage import Storage
 from pvit_data.validate.choice import Choice
 from pvit_data.validate.problems import Amount, Problem, ValidationReport
@@ -132,6 +133,6 @@ def _sample(part: ForeignPart, row: int, shard: str, deep: bool) -> Iterator[Pro
         return
     if deep:
         try:
-            part.decode(part.request(row, None).fetch(), None, None, None, None)
+            part.decode(part.request(row, None).fetch(), None, Asked())
         except FormatError as error:
             yield Problem("undecodable", shard, part.key(row), str(error))

@@ -98,11 +98,10 @@ class _Fit:
             yield Problem("base-differs", spec.folder, "", text)
             return
         fields = {field for field in FIELDS if self._column(f"has_{field}").any()}
-        if spec.kind == "annotation":
-            for field in sorted(fields & LABELS):
-                if self._base.column(f"has_{field}").any():
-                    text = f"brings {field}, and '{name}' has its own"
-                    yield Problem("base-differs", spec.folder, "", text)
+        labels = fields & LABELS if spec.kind == "annotation" else ()
+        if labels and any(self._base.column(f"has_{field}").any() for field in LABELS):
+            text = f"brings {min(labels)}, and '{name}' has labels of its own"
+            yield Problem("base-differs", spec.folder, "", text)
         for misfit in misfits(self._other, self._own, fields):
             for file, key, i in self._rows(misfit.wrong):
                 yield Problem("base-differs", file, key, f"other {misfit.what}: {misfit.shown(i)}")

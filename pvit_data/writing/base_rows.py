@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.format.index import Index, index_name, open_index
-from pvit_data.format.manifest import NAME, SourceSpec, read_manifest
+from pvit_data.format import manifest
+from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.members import FIELDS, LABELS
-from pvit_data.format.names import SPLITS, place_of
-from pvit_data.format.shard_list import ShardList
+from pvit_data.format.names import split_address
+from pvit_data.reading.foreign import table as foreign_table
+from pvit_data.reading.open import base_parts, sources_in
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean, shown
@@ -85,7 +87,7 @@ class BaseRows:
     """Finds the rows of a base by key.
 
     Args:
-        url: folder or URL of the base's dataset.
+        url: folder or URL of the base: a dataset, or foreign tars that are indexed.
         source: its name there.
 
     Raises:
@@ -94,46 +96,44 @@ class BaseRows:
 
     def __init__(self, url: str, source: str) -> None:
         self.storage = Storage(url)
-        if not self.storage.exists(NAME):
-            raise UsageError(f"{self.storage.url}: has no {NAME}, so it is no base of a layer")
-        sources = read_manifest(self.storage).sources
-        if source not in sources:
+        parts = base_parts(self.storage, source)
+        if not parts:
+            known = sources_in(self.storage)
+            if not known:
+                raise UsageError(
+                    f"{self.storage.url}: has no {manifest.NAME} and no {foreign_table.NAME}, "
+                    "so it is no base of a layer"
+                )
             raise UsageError(
                 f"{self.storage.url} has no source '{source}' to make a layer over: "
-                f"it has {', '.join(sources)}{did_you_mean(source, sources)}"
+                f"it has {', '.join(known)}{did_you_mean(source, known)}"
             )
-        entry = sources[source]
-        self.spec: SourceSpec = entry.spec
-        self._infos = {split: entry.splits[split] for split in SPLITS if split in entry.splits}
+        self.spec: SourceSpec = parts[0].spec
+        self._parts = {part.split: part for part in parts}
 
-    @cached_property
-    def _indices(self) -> dict[str, Index]:
-        """Read when the first row is asked for."""
-        found = {}
-        for split, info in self._infos.items():
-            expected = (info.index.bytes, info.index.sha256)
-            name = index_name(self.spec.name, split)
-            found[split] = open_index(self.storage, name, expected, info.samples)
-        return found
+    @property
+    def state(self) -> str:
+        """A hash that changes with what is there."""
+        names = (manifest.NAME, foreign_table.NAME)
+        found = next(name for name in names if self.storage.exists(name))
+        return hashlib.sha256(self.storage.read(found)).hexdigest()
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Those of the base, in their order."""
-        return tuple(self._infos)
+        return tuple(self._parts)
 
     @cached_property
     def shards(self) -> dict[tuple[str, int], str]:
-        """sha256 of its shards, by split and number.
+        """sha256 of its shards, by split and number: of their bytes, or of what an index of foreign tars says of them.
 
         Raises:
             CorruptShardError: if a list of shards is damaged.
         """
-        lists = {
-            split: ShardList(self.storage, self.spec.name, split, info)
-            for split, info in self._infos.items()
-        }
         return {
-            (split, shard.number): shard.sha256 for split, mine in lists.items() for shard in mine
+            (split, number): digest
+            for split, part in self._parts.items()
+            for number, digest in part.shard_digests().items()
         }
 
     @cached_property
@@ -141,8 +141,8 @@ class BaseRows:
         """Split and row of every key."""
         return {
             key: (split, place)
-            for split, index in self._indices.items()
-            for place, key in enumerate(index.keys().to_pylist())
+            for split, part in self._parts.items()
+            for place, key in enumerate(part.keys().to_pylist())
         }
 
     def lacks(self, key: str) -> FormatError:
@@ -168,38 +168,32 @@ class BaseRows:
 
         wanted = pa.array(list(keys), pa.large_string())
         found = {}
-        for split, index in self._indices.items():
-            is_in = pc.is_in(index.keys(), value_set=wanted).to_numpy(zero_copy_only=False)
+        for split, part in self._parts.items():
+            mine = part.keys()
+            is_in = pc.is_in(mine, value_set=wanted).to_numpy(zero_copy_only=False)
             for place in np.flatnonzero(is_in).tolist():
-                found[index.text("key", place)] = self.row(split, place)
+                found[str(mine[place])] = self.row(split, place)
         return found
 
     def shard_of(self, split: str, place: int) -> int:
         """Number of the shard that a row lies in."""
-        return number_of(self._indices[split].text("shard", place))
+        part = self._parts[split]
+        return part.shard_number(str(part.value("shard", place)))
 
     def group_of(self, split: str, place: int) -> str:
         """The group of a row."""
-        return self._indices[split].text("group", place)
+        return str(self._parts[split].value("group", place))
 
     def row(self, split: str, place: int) -> BaseRow:
         """A row by its place."""
-        index = self._indices[split]
-        group, frames, fps, height, width, has_rgb, crc = (
-            index.value(name, place) for name in _COLUMNS
-        )
+        value = self._parts[split].value
+        group, frames, fps, height, width, has_rgb, crc = (value(name, place) for name in _COLUMNS)
         crc32 = f"{int(crc):08x}" if has_rgb else ""
         size = (int(frames), float(fps), int(height), int(width))
         return BaseRow(split, self.shard_of(split, place), place, str(group), *size, crc32)
 
 
-@lru_cache(maxsize=1024)
-def number_of(shard: str) -> int:
-    """Number of a shard by its path in the folder of its source."""
-    return place_of(f"base/{shard}").number
-
-
 def base_of(out: str, base: str) -> tuple[str, str]:
     """Folder or URL, and source, of what `base=` names: a source beside the layer, or `URL#SOURCE`."""
-    url, found, source = base.rpartition("#")
-    return (url, source) if found else (out, base)
+    url, source = split_address(base)
+    return (url, source) if source else (out, base)

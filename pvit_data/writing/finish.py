@@ -37,6 +37,7 @@ from pvit_data.storage.storage import Storage
 from pvit_data.storage.writer import Writer
 from pvit_data.writing.card import CARD_NAME, write_card
 from pvit_data.writing.keys import Keys
+from pvit_data.writing.room import published_alone
 from pvit_data.writing.shard import file_hash
 
 Splits = Mapping[tuple[str, str], list[Receipt]]
@@ -59,6 +60,11 @@ def write_layers(storage: Storage, folders: Collection[str]) -> Manifest | None:
             that is there is damaged.
         StorageError: if a file cannot be written.
     """
+    with published_alone(storage):
+        return _write_layers(storage, folders)
+
+
+def _write_layers(storage: Storage, folders: Collection[str]) -> Manifest | None:
     there = read_manifest(storage).entries if storage.exists(manifests.NAME) else {}
     kept = {folder: entry for folder, entry in there.items() if folder not in folders}
     listing = storage.listing()
@@ -81,11 +87,14 @@ def write_manifest(out: str | Path | Storage) -> Manifest:
         StorageError: if a file cannot be written.
     """
     storage = out if isinstance(out, Storage) else Storage(out)
-    listing = storage.listing()
-    found = list(read_receipts(storage, None, listing))
-    if not found:
-        raise FormatError(f"{storage.url} has no finished shard: nothing to build a manifest from")
-    return _finish(storage, *_entries(storage, found, listing), listing)
+    with published_alone(storage):
+        listing = storage.listing()
+        found = list(read_receipts(storage, None, listing))
+        if not found:
+            raise FormatError(
+                f"{storage.url} has no finished shard: nothing to build a manifest from"
+            )
+        return _finish(storage, *_entries(storage, found, listing), listing)
 
 
 def _entries(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,11 @@ class Taken:
     def add(self, key: str, shard: str) -> None:
         """Takes a key for a sample of a shard."""
         self._own[key] = shard
+
+    @property
+    def own(self) -> Collection[str]:
+        """Keys that came since."""
+        return self._own
 
     def place(self, key: str) -> str | None:
         """The shard of the sample that has a key; None where there is none."""

@@ -6,12 +6,13 @@ Encoded samples wait in a temporary file until all are there; so a layer's shard
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from pvit_data.errors import UsageError
-from pvit_data.format.manifest import NAME, LayerSpec, read_manifest
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.index import Index, index_name, open_index
+from pvit_data.format.manifest import NAME, LayerSpec, SplitInfo, read_manifest
 from pvit_data.format.members import RECORD
 from pvit_data.format.names import IN_SOURCE, SPLITS, place_of, split_folder
 from pvit_data.format.receipts import receipts_in, store_source
@@ -22,6 +23,8 @@ from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRow, BaseRows
 from pvit_data.writing.encode import Encoded, encode_sample
 from pvit_data.writing.finish import write_layers
+from pvit_data.writing.keys import Taken
+from pvit_data.writing.room import published_alone, require_room
 from pvit_data.writing.shard import ShardFile, encoding_of
 
 
@@ -42,6 +45,7 @@ class LayerShards:
         spec: its declaration.
         base: the rows that it is made over.
         split: of a protocol's rows; an annotation layer's are those of its base.
+        replaces: what the layer has by now does not count, since it will be removed.
 
     Attributes:
         shards: what `seal` wrote.
@@ -50,8 +54,19 @@ class LayerShards:
         UsageError: if the split is unknown.
     """
 
-    def __init__(self, storage: Storage, spec: LayerSpec, base: BaseRows, split: str) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        spec: LayerSpec,
+        base: BaseRows,
+        split: str,
+        *,
+        replaces: bool = False,
+    ) -> None:
+        require_room(storage, spec.folder)
         self.storage, self.spec, self.base, self.split = storage, spec, base, split
+        self._replaces = replaces
+        self._keys = Taken([] if replaces else self._indices())
         self._encodings = {name: encoding_of(spec, name) for name in {split, *base.splits}}
         self._spool = tempfile.TemporaryFile(prefix="pvit-layer-")  # noqa: SIM115  closed by `discard`
         self._waiting: list[_Waiting] = []
@@ -64,6 +79,10 @@ class LayerShards:
         Raises:
             FormatError: if the base lacks its key, it says otherwise than the base, or it breaks the schema.
         """
+        if (shard := self._keys.place(sample.key)) is not None:
+            raise FormatError(
+                f"sample '{sample.key}' is in {shard} already: a layer has one row for each"
+            )
         row = self.base.find(sample.key)
         filled = row.fill(sample, self.spec.kind)
         encoded = encode_sample(filled, self._encodings[self._split_of(row)], row.crc32)
@@ -74,6 +93,7 @@ class LayerShards:
         boxes = 0 if filled.boxes is None else len(filled.boxes)
         self._waiting.append(_Waiting(order, self._size, files, boxes))
         self._size += sum(size for _, size in files)
+        self._keys.add(sample.key, f"{self.spec.folder}/{self._split_of(row)}")
 
     def _split_of(self, row: BaseRow) -> str:
         return self.split if self.spec.kind == "protocol" else row.split
@@ -103,17 +123,41 @@ class LayerShards:
             shard.seal()
         return self.shards
 
+    def _listed(self) -> Mapping[str, SplitInfo]:
+        """What the layer has already, by split."""
+        if not self.storage.exists(NAME):
+            return {}
+        entry = read_manifest(self.storage).layers.get(self.spec.name)
+        return entry.splits if entry else {}
+
+    def _indices(self) -> list[tuple[str, Index]]:
+        found = []
+        for split, info in self._listed().items():
+            expected = (info.index.bytes, info.index.sha256)
+            name = index_name(self.spec.folder, split)
+            found.append((self.spec.folder, open_index(self.storage, name, expected, info.samples)))
+        return found
+
+    def require_still_free(self) -> None:
+        """Compares once more with what the layer has, since others may have published since.
+
+        Raises:
+            UsageError: if a shard or a key of these is there now.
+        """
+        if self._replaces:
+            return
+        there, keys = self._existing()[0], Taken(self._indices())
+        taken = [shard.name for shard in self.shards if shard.name in there]
+        taken += [key for key in self._keys.own if keys.place(key) is not None]
+        if taken:
+            raise UsageError(
+                f"{self.storage.where(self.spec.folder)}: {taken[0]} was written by somebody else meanwhile; "
+                "nothing of this writer was: run it again"
+            )
+
     def _existing(self) -> tuple[set[str], int]:
         """Names of the shards that the layer has, and the number of a protocol's first new one."""
-        if not self.storage.exists(NAME):
-            return set(), 0
-        manifest = read_manifest(self.storage)
-        if self.spec.name in manifest.sources:
-            raise UsageError(
-                f"{self.storage.url} has a source '{self.spec.name}': give the layer another name"
-            )
-        entry = manifest.layers.get(self.spec.name)
-        splits = entry.splits if entry else {}
+        splits = {} if self._replaces else self._listed()
         folder = self.spec.folder
         lists = (ShardList(self.storage, folder, name, info) for name, info in splits.items())
         first = splits[self.split].last + 1 if self.split in splits else 0
@@ -131,25 +175,35 @@ class LayerShards:
             shard.discard()
 
 
-def publish_layers(storage: Storage, layers: Sequence[LayerShards]) -> None:
+def publish_layers(
+    storage: Storage, layers: Sequence[LayerShards], replaced: Collection[str] = ()
+) -> None:
     """Gives all shards of layers their names, and lists them; what lies beside them stays byte for byte.
 
     Args:
         storage: the dataset.
         layers: sealed; several may be splits of one layer.
+        replaced: folders of layers that are removed before that.
 
     Raises:
         UsageError: if the dataset has one of the layers with another declaration.
         StorageError: if a file cannot be written.
     """
     specs = {layer.spec.folder: layer.spec for layer in layers}
-    for folder, spec in specs.items():
-        _remove_unlisted(storage, folder)
-        store_source(storage, spec)
-    for layer in layers:
-        for shard in layer.shards:
-            shard.publish([], {})
-    write_layers(storage, specs)
+    with published_alone(storage):
+        for layer in layers:
+            layer.require_still_free()
+        for folder in replaced:
+            remove_layer(storage, folder)
+        if replaced:
+            write_layers(storage, replaced)
+        for folder, spec in specs.items():
+            _remove_unlisted(storage, folder)
+            store_source(storage, spec)
+        for layer in layers:
+            for shard in layer.shards:
+                shard.publish([], {})
+        write_layers(storage, specs)
 
 
 def _remove_unlisted(storage: Storage, folder: str) -> None:

@@ -15,6 +15,7 @@ from pvit_data.format.manifest import (
     NAME,
     BaseRef,
     LayerSpec,
+    SourceEntry,
     SourceSpec,
     SplitInfo,
     read_manifest,
@@ -30,6 +31,7 @@ from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.grown_shards import GrownShards
 from pvit_data.writing.keys import Taken
 from pvit_data.writing.layer_shards import LayerShards, publish_layers
+from pvit_data.writing.room import published_alone, require_room
 from pvit_data.writing.shard import ShardFile
 
 SHARD_BYTES = 256 << 20
@@ -121,6 +123,7 @@ class ShardWriter:
             self._source = (
                 _spec(SourceSpec, name=source, **told) if isinstance(source, str) else source
             )
+            require_room(self._storage, self._source.folder)
             keys, first = self._existing()
             self._shards = GrownShards(self._storage, self._source, split, first, keys, shard_bytes)
 
@@ -155,9 +158,13 @@ class ShardWriter:
             for source, entry in sources.items()
             for split, info in entry.splits.items()
         ]
+        return Taken(indices), self._first(sources)
+
+    def _first(self, sources: Mapping[str, SourceEntry]) -> int:
+        """Number of the first shard that is not there."""
         own = sources.get(self._source.name)
         split = own.splits.get(self._split) if own else None
-        return Taken(indices), split.last + 1 if split else 0
+        return split.last + 1 if split else 0
 
     def _index(self, source: str, split: str, info: SplitInfo) -> Index:
         name = index_name(source, split)
@@ -194,11 +201,21 @@ class ShardWriter:
         if isinstance(self._shards, LayerShards):
             publish_layers(self._storage, [self._shards])
             return
-        store_source(self._storage, self._source)
-        self._remove_leftovers(shards[0].number)
-        for shard in shards:
-            shard.publish([], {})
-        write_manifest(self._storage)
+        with published_alone(self._storage):
+            there = self._storage.exists(NAME)
+            if (
+                self._first(read_manifest(self._storage).sources if there else {})
+                != shards[0].number
+            ):
+                raise UsageError(
+                    f"{self._storage.url}: '{self._source.name}' was written by somebody else meanwhile; "
+                    "nothing of this writer was: run it again"
+                )
+            store_source(self._storage, self._source)
+            self._remove_leftovers(shards[0].number)
+            for shard in shards:
+                shard.publish([], {})
+            write_manifest(self._storage)
 
     def _remove_leftovers(self, number: int) -> None:
         """Receipts of a writer that was killed while publishing."""

@@ -19,7 +19,7 @@ from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.config import MixtureConfig
 from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
-from pvit_data.words import first_problem, nearest, short
+from pvit_data.words import first_problem, nearest, short, shown
 from pvit_model.backbones import DEFAULT
 
 
@@ -50,6 +50,9 @@ class DataConfig(Strict):
     allow_overlap: bool = Field(
         default=False,
         description="train on samples under one name that are held out under another",
+    )
+    eval_split: Literal["val", "test"] = Field(
+        default="val", description="split of the downstream that a run validates on"
     )
     crops: int = Field(
         default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
@@ -147,10 +150,12 @@ class OptimConfig(Strict):
     final_lr: float = Field(
         default=0.0, ge=0, description="learning rate at the end of the half cosine"
     )
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), description="decay of the means of gradients and of their squares"
+    )
+    eps: float = Field(default=1e-8, gt=0, description="added to the denominator of adam and adamw")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0, description="decay of the weights")
     decay_all: bool = Field(
         default=False, description="decay biases, norms, prompts and position tables too"
     )
@@ -178,8 +183,10 @@ class OptimConfig(Strict):
 class RunConfig(Strict):
     """How the run is carried out; nothing here changes what is learned, but `seed` and `precision`."""
 
-    seed: int = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = Field(default=0, description="of weights, order, crops and dropout")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="of the computation; weights and their sums stay in fp32"
+    )
     deterministic: bool = Field(
         default=False, description="deterministic kernels on an accelerator"
     )
@@ -193,6 +200,9 @@ class RunConfig(Strict):
         description="several ranks: whole copies (ddp), or weights and optimiser in shards (fsdp)",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of torch; 0: its default")
+    log: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        default=("tensorboard",), description="where the numbers of metrics.jsonl go, too"
+    )
     log_every: int = Field(default=10, ge=1, description="steps between log lines")
     eval_every: int = Field(
         default=0, ge=0, description="steps between validations; 0: once per epoch and at the end"
@@ -227,11 +237,13 @@ OF_THE_BACKBONE = ("num_frames", "size", "rate", "map_size", "stride", "mean", "
 
 
 class TrainConfig(Strict):
-    """A whole run. `name` and `about` describe the recipe it came from, `pretrained` the weights that it means."""
+    """A whole run."""
 
-    name: str = "custom"
-    about: str = ""
-    pretrained: str = ""
+    name: str = Field(default="custom", description="of the recipe; default: that of its file")
+    about: str = Field(default="", description="what the recipe is, in a sentence")
+    pretrained: str = Field(
+        default="", description="published weights that it means, for people; see model.checkpoint"
+    )
     clip: ClipConfig = ClipConfig()
     data: DataConfig = DataConfig()
     mixture: MixtureConfig = MixtureConfig()
@@ -261,7 +273,7 @@ def _yaml(values: Mapping[str, Any]) -> str:
     return text
 
 
-def _section(annotation: object) -> type[BaseModel] | None:
+def section_of(annotation: object) -> type[BaseModel] | None:
     """The model class of a field that is a section, else None."""
     return (
         annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
@@ -272,7 +284,7 @@ def known_paths(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Itera
     """Every dotted key of the tree: `"optim.lr"`, ..."""
     for name, info in model.model_fields.items():
         yield prefix + name
-        if section := _section(info.annotation):
+        if section := section_of(info.annotation):
             yield from known_paths(section, f"{prefix}{name}.")
 
 
@@ -303,8 +315,10 @@ def _check(values: Mapping[str, Any], model: type[BaseModel], prefix: str, where
     for key, value in values.items():
         path = f"{prefix}{key}"
         if key not in model.model_fields:
-            raise ConfigError(f"{where}: unknown key '{path}'; did you mean '{_nearest(path)}'?")
-        if section := _section(model.model_fields[key].annotation):
+            raise ConfigError(
+                f"{where}: unknown key '{shown(path)}'; did you mean '{_nearest(path)}'?"
+            )
+        if section := section_of(model.model_fields[key].annotation):
             if not isinstance(value, Mapping):
                 raise ConfigError(
                     f"{where}: '{path}' is a section, expected keys under it, found {short(value)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 from typing import Any
 
@@ -34,6 +34,34 @@ def require_apart(found: Mapping[str, FoundSource], where: Mapping[str, str]) ->
                     f"'{trained}' trains on {counted(count, 'sample')} that '{held}' holds out, over the same "
                     "pictures: leave one of them out, or --set data.allow_overlap=true"
                 )
+
+
+def require_unseen(
+    trained: Iterable[str], found: Mapping[str, FoundSource], name: str, split: str
+) -> None:
+    """Refuses held-out samples that a network was trained on under another name.
+
+    Args:
+        trained: names of the sources that it was trained on.
+        found: the sources of the shards, by name.
+        name, split: what is held out.
+
+    Raises:
+        UsageError: with the count.
+    """
+    source = found[name]
+    held = source.split(split)
+    if held is None or split == "train":
+        return
+    mine = source.pictures, source.over or name
+    for other in sorted({*trained} & found.keys() - {name}):
+        if (found[other].pictures, found[other].over or other) != mine:
+            continue
+        if count := _common(held.keys(), _keys(found[other], "")[0]):
+            raise UsageError(
+                f"{count} of {counted(len(held), 'sample')} of '{name}' {split} are training samples of '{other}', "
+                "on which the network was trained: they tell nothing new; --allow-overlap evaluates them all the same"
+            )
 
 
 def _keys(source: FoundSource, where: str) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ import torch
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import choose
 from pvit_data.errors import ConfigError, PvitError, UsageError
+from pvit_data.format.names import SPLITS
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import sampler_of
 from pvit_data.reading.dataset import ShardDataset
@@ -25,9 +26,11 @@ from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import ordered, target_spec, target_specs
+from pvit_data.words import counted, plain_url, shown
 from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
+from pvit_model.recipes.augmentation import augmentation_text, check_augmentation
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
@@ -43,6 +46,7 @@ class SourcePlan:
         role: `"downstream"` or `"auxiliary"`.
         train: its training samples.
         val: its held-out samples, or None.
+        held_out: their split.
         tasks: auxiliary tasks trained on it.
         targets: names of the targets that its clips carry.
         per_batch: clips of it in a global batch, on average.
@@ -56,6 +60,7 @@ class SourcePlan:
     tasks: tuple[str, ...]
     targets: tuple[str, ...]
     per_batch: float
+    held_out: str = "val"
 
     @property
     def url(self) -> str:
@@ -184,6 +189,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
         UsageError, ConfigError: if they don't fit each other; the message says what to change.
     """
     chosen = choose_sources(config, sources_of(config, urls))
+    check_augmentation(chosen.config)
     mixture = chosen.mixture()
     notes = list(chosen.notes)
     sources = tuple(
@@ -217,11 +223,30 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     named = (spec.target_name(spaces) for spec in target_specs(chosen.config.clip.tasks[name]))
     targets = tuple(target for target in named if target is not None)
     found = chosen.found[name]
-    val = found.split("val", chosen.config.data.where.get(name, ""))
+    is_downstream = entry.role == "downstream"
+    split = chosen.config.data.eval_split if is_downstream else "val"
+    val = found.split(split, chosen.config.data.where.get(name, ""))
     if val is None:
-        notes.append(f"source '{name}' has no held-out samples (split val): it is not validated")
+        ways = f"; {_ways_to_hold_out(found, split)}" if is_downstream else ""
+        notes.append(
+            f"source '{name}' has no held-out samples (split {split}): it is not validated{ways}"
+        )
     per_batch = mixture.samples_per_batch(index)
-    return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch)
+    return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch, split)
+
+
+def _ways_to_hold_out(found: FoundSource, split: str) -> str:
+    """What to do where a source has no samples in a split."""
+    others = [name for name in SPLITS if name not in ("train", split)]
+    there = {name: len(mine) for name in others if (mine := found.split(name)) is not None}
+    if there:
+        name, count = next(iter(there.items()))
+        return f"it has {counted(count, 'sample')} in split {name}: --set data.eval_split={name}"
+    new = f"{found.name}-held-out"
+    return (
+        f"hold some out with 'pvit-data split {shown(plain_url(found.url))} --source {found.name} --name {new} "
+        f"--holdout 20', then train with --downstream {new}"
+    )
 
 
 def _finish(
@@ -359,11 +384,13 @@ def plan_lines(
         does = ", ".join([ACTION, *s.tasks] if s.role == "downstream" else s.tasks)
         share = f"{s.per_batch:.4g} per batch"
         lines.append(
-            f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} val  {share:<16} {does}"
+            f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} {s.held_out:<4} {share:<16} {does}"
         )
         lines += [f"attached   {text}" for text in s.found.told(s.train)]
     lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
     lines.append(f"sampler    {'; '.join(_sampling(source, clip) for source in plan.sources)}")
+    if augmentation := augmentation_text(config):
+        lines.append(f"augmented  {augmentation}")
     rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
     lines.append(
         f"optimiser  {optim.name}, lr {rate:g}, weight decay {optim.weight_decay:g}, batch {config.mixture.batch_size}"

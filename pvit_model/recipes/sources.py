@@ -164,7 +164,7 @@ def _check_names(config: TrainConfig, found: Mapping[str, FoundSource]) -> None:
     bases = {source.over for source in found.values()}
     for name in sorted(mentioned - set(found) - bases):
         # A recipe may mention sources that this user does not have, but not misspell one that is there.
-        if hint := did_you_mean(name, found):
+        if (hint := did_you_mean(name, found)) or name in config.data.layers:
             raise UsageError(f"source '{name}' is not in the shards, which hold {listed}{hint}")
 
 

@@ -13,7 +13,7 @@ from pvit_data.looking import svg
 Points = Sequence[tuple[float, float]]
 Box = tuple[float, float, float, float]
 """What is shown: x from and to, y from and to."""
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 230, 54, 12, 26, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 240, 66, 12, 26, 38
 
 
 MOST_POINTS = 2000
@@ -61,13 +61,21 @@ def ticks(low: float, high: float, number: int = 4) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | None = None) -> str:
+def chart(
+    title: str,
+    lines: Mapping[str, Points],
+    marks: Mapping[str, float] | None = None,
+    *,
+    x: str = "step",
+    y: str = "",
+) -> str:
     """One chart as SVG text.
 
     Args:
         title: printed above.
         lines: (x, y) points by name; those that are not finite, or beyond `MOST`, are left out.
         marks: horizontal dashed lines by name, for example a baseline.
+        x, y: what the axes measure; y by default what the first line is called.
     """
     kept = {n: [(x, y) for x, y in p if _is_shown(x) and _is_shown(y)] for n, p in lines.items()}
     kept = {n: [*thinned(p)] for n, p in kept.items() if p}
@@ -82,6 +90,7 @@ def chart(title: str, lines: Mapping[str, Points], marks: Mapping[str, float] | 
         HEIGHT,
         svg.words(title, LEFT, 16, class_="title"),
         *_axes(box),
+        *_titles(x, y or next(iter(kept))),
         *_lines(kept, box),
         *_marks(levels, box),
         class_="chart",
@@ -120,8 +129,22 @@ def _axes(box: Box) -> list[str]:
         parts.append(svg.words(f"{value:g}", LEFT - 6, y + 3, class_="tick", text_anchor="end"))
     for value in ticks(box[0], box[1]):
         x, _ = _place(value, box[2], box)
-        parts.append(svg.words(f"{value:g}", x, HEIGHT - 8, class_="tick", text_anchor="middle"))
+        parts.append(
+            svg.words(f"{value:g}", x, HEIGHT - BOTTOM + 14, class_="tick", text_anchor="middle")
+        )
     return parts
+
+
+def _titles(across: str, up: str) -> list[str]:
+    """Lines and titles of the axes."""
+    right, bottom, middle = WIDTH - RIGHT, HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2
+    turned = f"rotate(-90 12 {middle:g})"
+    return [
+        svg.line(LEFT, TOP, LEFT, bottom, class_="axis"),
+        svg.line(LEFT, bottom, right, bottom, class_="axis"),
+        svg.words(across, (LEFT + right) / 2, HEIGHT - 6, class_="tick", text_anchor="middle"),
+        svg.words(up, 12, middle, class_="tick", text_anchor="middle", transform=turned),
+    ]
 
 
 def _lines(lines: Mapping[str, Points], box: Box) -> list[str]:
@@ -136,8 +159,9 @@ def _lines(lines: Mapping[str, Points], box: Box) -> list[str]:
         parts.append(
             svg.element("polyline", points=path, fill="none", stroke=colour, stroke_width=1.8)
         )
-        x, y = WIDTH - RIGHT - 4, TOP + 10 + 13 * i
-        parts.append(svg.words(name, x, y, class_="key", fill=colour, text_anchor="end"))
+        if len(lines) > 1:  # a single one is what the chart is called after
+            x, y = WIDTH - RIGHT - 4, TOP + 10 + 13 * i
+            parts.append(svg.words(name, x, y, class_="key", fill=colour, text_anchor="end"))
     return parts
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +17,35 @@ from pvit_data.loading.loader import eval_loader
 from pvit_data.looking import pictures as draw
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
+from pvit_model.recipes.plan import Plan
 from pvit_model.tasks import ACTION, get_task
-from pvit_model.using.predict import first_outputs, shown_frame
+from pvit_model.using.answers import shown_frame
+from pvit_model.using.loading import load_model
+from pvit_model.using.predict import first_outputs
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset
 
 SIDE = 128
 """Least side of a panel, pixels."""
+
+
+def run_examples(
+    plan: Plan, out: Path, device: torch.device
+) -> Iterator[tuple[str, str, UInt8[np.ndarray, "h w 3"]]]:
+    """(name, caption, strip of pictures) for some held-out clips of each source, as a run's exported network sees them.
+
+    Args:
+        plan: the run's.
+        out: its folder.
+        device: to compute on.
+    """
+    network, inference = load_model(str(out / "model"), str(device))
+    number = plan.config.run.predictions
+    for source in plan.sources if number else ():
+        if source.val is not None:
+            strips = draw_examples(network, inference, source.val, source.name, number, device)
+            yield from ((f"{source.name}/{i}", *strip) for i, strip in enumerate(strips))
 
 
 @torch.no_grad()
@@ -83,7 +105,7 @@ def _strip(
     # What a clip shows takes three of its frames to guess, what a frame shows one.
     acts = ACTION in batch.targets and len(batch.targets[ACTION].rows)
     tiles = [
-        draw.captioned(rgb[t], "input" if t == middle else "")
+        draw.captioned(rgb[t], "input" if t == middle else "", legend=())
         for t in ([0, middle, len(rgb) - 1] if acts else [middle])
     ]
     for name, guess in first_outputs(tasks).items():
@@ -103,13 +125,13 @@ def _panels(
     task, middle = get_task(name), len(rgb) // 2
     predicted = shown_frame(inference, name, guess, rgb, middle)
     if truth is None or not len(truth.rows):
-        return [draw.captioned(task.picture(predicted), task.caption(predicted))]
+        return [task.panel(predicted)]
     values, valid = truth.value[0].cpu().numpy(), truth.valid[0, middle].cpu().numpy()
     true = replace(shown_frame(inference, name, values, rgb, middle), valid=valid)
     predicted = replace(predicted, whole=values, beside=valid)
     return [
-        draw.captioned(task.picture(true), f"true {task.caption(true)}"),
-        draw.captioned(task.picture(predicted), "predicted"),
+        task.panel(true, f"true {task.caption(true)}"),
+        task.panel(predicted, "predicted"),
     ]
 
 

@@ -34,6 +34,7 @@ th { font-weight: 600; border-bottom: 1px solid var(--line); } tr + tr td { bord
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 1rem; }
 svg.chart { width: 100%; } svg .title { font: 600 12px system-ui; fill: currentColor; }
 svg .tick, svg .key { font: 10px system-ui; } svg .tick { fill: var(--soft); }
+svg .axis { stroke: var(--soft); stroke-width: .8; }
 svg .grid { stroke: var(--line); stroke-width: .6; }
 svg .mark { stroke: var(--soft); stroke-dasharray: 4 3; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; image-rendering: auto; border-radius: 4px; }
@@ -63,6 +64,7 @@ def results_table(reports: Sequence[SourceReport]) -> str:
         for report in reports
         for target, values in report.metrics.items()
         for name in values
+        if name not in get_task(target).facts
     ]
     head = (
         "<tr><th>source</th><th>metric</th><th>value</th>"
@@ -72,16 +74,19 @@ def results_table(reports: Sequence[SourceReport]) -> str:
 
 
 def _row(report: SourceReport, target: str, name: str) -> str:
-    fixed = report.constant.get(target, {})
+    task = get_task(target)
+    fixed = dict(report.constant.get(target, {}))
+    if task.chance in report.metrics[target]:  # what guessing gives is the constant of the main one
+        fixed[task.main] = report.metrics[target][task.chance]
     constant = _number(fixed[name]) if name in fixed else ""
     ratio = report.ratios().get(target, {}).get(name, math.nan)
     mark, times = "", ""
     if math.isfinite(ratio):
         mark = f' class="{"good" if ratio < 1 else "bad"}"'
         times = f"{ratio:.3f}x"
-    arrow = "↓" if get_task(target).is_lower_better(name) else ""
+    arrow = "↓" if task.is_lower_better(name) else ""
     return (
-        f"<tr><td>{escape(report.source)}</td><td>{escape(target)} {escape(name)} {arrow}</td>"
+        f"<tr><td>{escape(report.source)}</td><td>{escape(target)} {escape(task.named(name))} {arrow}</td>"
         f"<td>{_number(report.metrics[target][name])}</td><td>{constant}</td>"
         f"<td{mark}>{times}</td><td>{report.clips}</td></tr>"
     )
@@ -116,12 +121,13 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> str:
                 if isinstance(value, int | float) and name != "step":
                     evals[name].append((step, float(value)))
     window = max(1, len(general["loss"]) // 40)
-    charts = [chart("total loss (training)", {"loss": smooth(general["loss"], window)})]
+    charts = [chart("total loss (training)", {"loss": smooth(general["loss"], window)}, y="loss")]
     charts += [
-        chart(f"{n} loss (training)", {n: smooth(p, window)}) for n, p in sorted(losses.items())
+        chart(f"{n} loss (training)", {n: smooth(p, window)}, y="loss")
+        for n, p in sorted(losses.items())
     ]
     charts += [_held_out(name, evals) for name in sorted(evals)]
-    charts.append(chart("learning rate", {"lr": general["lr"]}))
+    charts.append(chart("learning rate", {"lr": general["lr"]}, y="learning rate"))
     return f'<div class="charts">{"".join(c for c in charts if c)}</div>'
 
 
@@ -130,7 +136,7 @@ def _held_out(name: str, evals: Mapping[str, Sequence[tuple[float, float]]]) -> 
     place, _, metric = name.rpartition("/")
     if metric == "loss_of_constant":
         title = f"{place}: held-out loss / constant"
-        return chart(title, {"ratio": evals[name]}, {"constant": 1.0})
+        return chart(title, {"ratio": evals[name]}, {"constant": 1.0}, y="ratio")
     try:
         task = get_task(place.partition("/")[2])
     except UsageError:  # a task that is installed no more
@@ -138,7 +144,8 @@ def _held_out(name: str, evals: Mapping[str, Sequence[tuple[float, float]]]) -> 
     if not task.chance or metric != task.main:
         return ""
     guessed = evals.get(f"{place}/{task.chance}", [(0.0, math.nan)])[-1][1]
-    return chart(f"{name} (held out)", {metric: evals[name]}, {task.chance: guessed})
+    marks = {task.chance: guessed}
+    return chart(f"{name} (held out)", {metric: evals[name]}, marks, y=task.named(metric))
 
 
 def write_report(

@@ -21,6 +21,9 @@ class View(Protocol):
     def update(self, step: int, values: Mapping[str, float], losses: Mapping[str, float]) -> None:
         """Shows the state after `step` steps."""
 
+    def tick(self, step: int, eta_s: float) -> None:
+        """Shows that `step` steps are done, and how many seconds are left."""
+
     def note(self, text: str) -> None:
         """Shows a sentence that stays."""
 
@@ -60,17 +63,25 @@ class PlainView:
     def __init__(self, console: Console, num_steps: int, every_s: float = 0.0) -> None:
         self.console, self.num_steps, self.every_s = console, num_steps, every_s
         self._last = -float("inf")
+        self._is_told = False
 
     def update(self, step: int, values: Mapping[str, float], losses: Mapping[str, float]) -> None:
         """Prints a line."""
         now = time.monotonic()
         if now - self._last < self.every_s and step < self.num_steps:
             return
-        self._last = now
+        self._last, self._is_told = now, True
         terms = " ".join(f"{name} {value:.4g}" for name, value in losses.items())
         facts = ", ".join(_facts(values))
         line = f"step {step}/{self.num_steps}  loss {values['loss']:.4g} ({terms})  {facts}, eta {_eta(values)}"
         self.console.print(_safe(line), soft_wrap=True)
+
+    def tick(self, step: int, eta_s: float) -> None:
+        """Says after the first step how long all of them will take."""
+        if not self._is_told:
+            self._is_told = True
+            line = f"step {step}/{self.num_steps}  about {duration(eta_s)} left"
+            self.console.print(_safe(line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Prints a line."""
@@ -90,6 +101,7 @@ class TerminalView:
     def __init__(self, console: Console, num_steps: int) -> None:
         self.num_steps = num_steps
         self._first: dict[str, float] = {}
+        self._below: tuple[Table, Text] | None = None
         self._live = Live(console=console, refresh_per_second=4, transient=False)
         self._live.start()
 
@@ -97,18 +109,21 @@ class TerminalView:
         """Redraws."""
         for name, value in losses.items():
             self._first.setdefault(name, value)
-        self._live.update(
-            Group(self._bar(step, values), self._table(values, losses), self._facts(values))
-        )
+        self._below = self._table(values, losses), self._facts(values)
+        self.tick(step, values["eta_s"])
 
-    def _bar(self, step: int, values: Mapping[str, float]) -> Table:
+    def tick(self, step: int, eta_s: float) -> None:
+        """Redraws the bar."""
+        self._live.update(Group(self._bar(step, eta_s), *(self._below or ())))
+
+    def _bar(self, step: int, eta_s: float) -> Table:
         row = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=self.num_steps, completed=step, width=40)
         row.add_row(
             f"step {step}/{self.num_steps}",
             bar,
             f"{100 * step // self.num_steps}%",
-            f"eta {_eta(values)}",
+            f"eta {duration(eta_s)}",
         )
         return row
 
@@ -142,6 +157,9 @@ class SilentView:
     """Shows nothing: for ranks other than the first, and for tests."""
 
     def update(self, step: int, values: Mapping[str, float], losses: Mapping[str, float]) -> None:
+        """Shows nothing."""
+
+    def tick(self, step: int, eta_s: float) -> None:
         """Shows nothing."""
 
     def note(self, text: str) -> None:

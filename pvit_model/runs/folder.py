@@ -38,13 +38,26 @@ from pvit_model.network.pvit import PViT
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
 from pvit_model.recipes.plan import Plan, SourcePlan
-from pvit_model.runs.checkpoint import write_json
+from pvit_model.runs.checkpoint import checkpoints, write_json
 from pvit_model.runs.environment import environment
 
 FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
 """What a run writes into, below its own folder, which alone may be a link."""
 FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
+LENGTH = ("optim.steps", "optim.epochs")
+"""What a finished run may change besides, to become longer."""
+WRITTEN = (
+    "config.yaml",
+    "plan.txt",
+    "data.json",
+    "environment.json",
+    "metrics.jsonl",
+    "report.html",
+    "report.json",
+    "tracker-id.txt",
+)
+"""Files of a run."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,11 @@ class Change:
     new: str
 
 
-def prepare(out: Path, resume: bool, is_main: bool) -> None:
+def prepare(out: Path, resume: bool, is_main: bool, overwrite: bool = False) -> None:
     """Makes the run's folder.
+
+    Args:
+        overwrite: remove first what is left there of a run that ended before its first checkpoint.
 
     Raises:
         UsageError: if it holds another run and `resume` is off, nothing to resume, or a linked folder.
@@ -70,9 +86,19 @@ def prepare(out: Path, resume: bool, is_main: bool) -> None:
     for name in FOLDERS:
         require_unlinked(out, out / name / "file")
     has_run = (out / "config.yaml").is_file()
+    if overwrite and not resume and (has_run or not is_main):  # others find it cleared, or half so
+        _require_failed_start(out)
+        if is_main:
+            _clear(out)
+        return
     if has_run and not resume:
+        way = (
+            ""
+            if _has_checkpoint(out)
+            else ", replace what never got to a checkpoint with --overwrite"
+        )
         raise UsageError(
-            f"'{out}' already holds a run; continue it with --resume, or choose another --out"
+            f"'{out}' already holds a run; continue it with --resume{way}, or choose another --out"
         )
     if resume and out.exists() and not has_run and any(out.iterdir()):
         raise UsageError(
@@ -82,6 +108,33 @@ def prepare(out: Path, resume: bool, is_main: bool) -> None:
         raise UsageError(f"'{out}' is not empty and holds no run; choose another --out")
     if is_main:
         out.mkdir(parents=True, exist_ok=True)
+
+
+def _has_checkpoint(out: Path) -> bool:
+    return bool(checkpoints(out / "checkpoints"))
+
+
+def _require_failed_start(out: Path) -> None:
+    if _has_checkpoint(out):
+        raise UsageError(
+            f"--overwrite: the run in '{out}' has checkpoints; continue it with --resume, choose another --out, or "
+            "delete the folder yourself"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Removes a run's own files and folders; what else is there stays."""
+    for name in WRITTEN:
+        (out / name).unlink(missing_ok=True)
+    for name in (*FOLDERS, "constants"):
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+
+
+def reopen(out: Path) -> None:
+    """Takes away the mark of a finished run: there is more to do."""
+    for name in ("report.html", "report.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def describe(out: Path, plan: Plan, lines: list[str]) -> None:
@@ -115,7 +168,7 @@ def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
     """
     if not (out / "data.json").is_file():
         return [], ["this run has no data.json: whether its data are the same cannot be told"]
-    old = _read_data(out / "data.json")
+    old = read_data(out / "data.json")
     if "sources" not in old:
         return _changed_manifests(old, plan)
     hashes = plan.data_hashes()
@@ -128,7 +181,7 @@ def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:
     return changes, []
 
 
-def _read_data(path: Path) -> dict[str, Any]:
+def read_data(path: Path) -> dict[str, Any]:
     """`data.json` of this version or an earlier one.
 
     Raises:
@@ -185,8 +238,8 @@ def identity(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False) -> None:
-    """Compares a checkpoint's identity with the plan's.
+def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False) -> bool:
+    """Compares a checkpoint's identity with the plan's; whether a finished run is to become longer.
 
     Args:
         changed_data: the samples may be others, so their numbers are not compared.
@@ -198,10 +251,19 @@ def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False)
     old, new = (_comparable(values, plan) for values in (state["identity"], identity(plan)))
     if changed_data:
         old["rows"] = new["rows"]
+    length = state["num_steps"] if isinstance(state.get("num_steps"), int) else 0
+    is_finished = 0 < length <= (state["progress"].get("step") or 0)
+    grows = is_finished and plan.num_steps > length
     for path, was, now in differences(old, new):
-        raise UsageError(
-            f"--resume: {path} was {was!r} and is now {now!r}; undo that change, or start a new run"
-        )
+        if path in LENGTH and grows:
+            continue
+        way = "undo that change, or start a new run"
+        if path in LENGTH:
+            way = (
+                f"a run may only become longer, when it is finished (it has {length} steps); {way}"
+            )
+        raise UsageError(f"--resume: {path} was {was!r} and is now {now!r}; {way}")
+    return grows and any(path in LENGTH for path, _, _ in differences(old, new))
 
 
 class _State(BaseModel):

@@ -1,4 +1,4 @@
-"""The metrics log: one JSON object per line, mirrored to TensorBoard.
+"""The metrics log: one JSON object per line, and to where it is mirrored.
 
 Every line has `step` and `kind` ("train", "eval", "event"). Lines after the step that a run resumes from are dropped,
 so the file always tells one story.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from pvit_data.errors import FormatError
 from pvit_data.storage.files import open_appended, open_regular, replacing, require_unlinked
 from pvit_data.storage.values import parse_json
+from pvit_model.runs.mirrors import open_mirrors
 
 FILE = "metrics.jsonl"
 KINDS = ("train", "eval", "event")
@@ -123,34 +124,43 @@ class MetricsLog:
     Args:
         run: the run's folder.
         resume_step: steps already done; later lines are dropped. None: start a new log.
+        mirrors: to which numbers and pictures go, too (`run.log`).
+        config: of the run, for mirrors that keep it.
     """
 
-    def __init__(self, run: Path, resume_step: int | None = None) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(
+        self,
+        run: Path,
+        resume_step: int | None = None,
+        mirrors: Sequence[str] = ("tensorboard",),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         self._run = run
         require_unlinked(run, run / "tensorboard" / "events")
         with replacing(run / FILE) as part, part.open("wb") as file:
             file.writelines(_until(run / FILE, -1 if resume_step is None else resume_step))
         self._file = open_appended(run / FILE)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resume_step)
+        self._mirrors = open_mirrors(mirrors, run, resume_step, config or {})
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line; numbers go to TensorBoard too."""
+        """One line; numbers go to the mirrors, too."""
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
-        for name, value in _numbers(values):
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+        numbers = {f"{kind}/{name}": value for name, value in _numbers(values)}
+        for mirror in self._mirrors if numbers else ():
+            mirror.numbers(numbers, step)
 
     def image(self, name: str, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        """A picture for TensorBoard."""
-        self._board.add_image(name, picture, step, dataformats="HWC")
+        """A picture for the mirrors."""
+        for mirror in self._mirrors:
+            mirror.image(name, step, picture)
 
     def close(self) -> None:
-        """Flushes and closes both; what a full disk left empty goes."""
+        """Flushes and closes all; what a full disk left empty goes."""
         try:
             self._file.close()
-            self._board.close()
+            for mirror in self._mirrors:
+                mirror.close()
         finally:
             for path in (self._run / FILE, *(self._run / "tensorboard").glob("events*")):
                 if path.is_file() and not path.stat().st_size:

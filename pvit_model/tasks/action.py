@@ -46,6 +46,8 @@ class ActionTask(Task[ActionOptions]):
     options = ActionOptions
     main = "top1"
     chance = "majority"
+    facts = frozenset({"videos", "majority", "majority_se"})
+    can_mix = True
 
     def head(self, plan: HeadPlan) -> Head:
         """There is none to make."""
@@ -56,14 +58,19 @@ class ActionTask(Task[ActionOptions]):
     def loss(
         self, prediction: Float[Tensor, "r k"], targets: Targets, options: ActionOptions
     ) -> LossSum:
-        """Over labelled clips."""
+        """Over labelled clips; their targets are classes, or weights over all of them, float (r, k)."""
+        value = targets.value
         loss = F.cross_entropy(
             prediction.float(),
-            targets.value.long(),
+            value if value.is_floating_point() else value.long(),
             reduction="none",
             label_smoothing=options.label_smoothing,
         )
         return masked_sum(loss, targets.valid)
+
+    def as_weights(self, value: Integer[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:
+        """1 for the class, 0 for all others."""
+        return F.one_hot(value.long(), num_ids).float()
 
     def meter(self, num_ids: int, views: int = 1) -> ActionMeter:
         """Accuracies over videos."""

@@ -9,7 +9,7 @@ file, so this module loads no torch: where data are only converted and counted t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -130,6 +130,11 @@ class Task(ABC, Generic[Own]):
         main: the metric that stands for all of them in a line.
         lower_is_better: metrics of which less is better; the loss always is.
         chance: the metric that says what guessing gives in `main`; "" for none.
+        facts: entries of a result that say on what, or beside what, it was measured; they are no metrics.
+        units: of metrics that have one.
+        axes: of an answer of one clip, by name.
+        unit: of its values, in words.
+        can_mix: whether targets of two clips can be averaged, see `as_weights`.
     """
 
     options: ClassVar[type[TaskOptions]] = TaskOptions
@@ -137,6 +142,11 @@ class Task(ABC, Generic[Own]):
     main: ClassVar[str] = "loss"
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
     chance: ClassVar[str] = ""
+    facts: ClassVar[frozenset[str]] = frozenset()
+    units: ClassVar[Mapping[str, str]] = {}
+    axes: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[str] = ""
+    can_mix: ClassVar[bool] = False
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:
@@ -167,9 +177,35 @@ class Task(ABC, Generic[Own]):
         """What the picture shows, in a few words."""
         return shown.target
 
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """What the colours of the picture mean."""
+        return ()
+
+    def panel(
+        self, shown: Shown, text: str = "", height: int = pictures.CAPTION
+    ) -> UInt8[np.ndarray, "h2 w 3"]:
+        """The picture with its caption, or another text, above it and its legend below it.
+
+        Args:
+            shown: what is drawn.
+            text: in place of the caption.
+            height: of each strip.
+        """
+        said = text or self.caption(shown)
+        return pictures.captioned(self.picture(shown), said, height, legend=self.legend(shown))
+
+    def named(self, metric: str) -> str:
+        """A metric with its unit."""
+        unit = self.units.get(metric, "")
+        return f"{metric}, {unit}" if unit else metric
+
     def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
         """A prediction in the layout of the target: what is measured and drawn."""
         return prediction
+
+    def as_weights(self, value: Shaped[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:
+        """Classes as weights over all ids, whose averages `loss` takes, too; of tasks that `can_mix`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot mix")
 
     def constant(self, num_ids: int, options: Own) -> Constant | None:
         """A fresh constant predictor of one target, by default its mean; None where comparing with one says nothing."""

@@ -38,6 +38,8 @@ class BoxesTask(Task[BoxesOptions]):
     options = BoxesOptions
     weight = 0.1
     main = "iou"
+    axes = ("frame", "slot", "cxcywh")
+    unit = "shares of the crop; slots: left hand, right hand, active objects"
 
     def head(self, plan: HeadPlan) -> TokenHead:
         """Gives (R, T', O, 4)."""

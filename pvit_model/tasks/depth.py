@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import depth_marks
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.constant import MeanConstant
 from pvit_model.tasks.heads import DenseHead
@@ -42,7 +43,10 @@ class DepthTask(Task[DepthOptions]):
     options = DepthOptions
     weight = 0.5
     main = "rmse"
+    axes = ("frame", "row", "column")
+    unit = "metres along the optical axis"
     lower_is_better = frozenset({"rmse", "absrel"})
+    units: ClassVar[Mapping[str, str]] = {"rmse": "m"}
 
     def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, T', h, w) metres."""
@@ -77,10 +81,10 @@ class DepthTask(Task[DepthOptions]):
         coloured = pictures.depth_picture(seen, pictures.depth_range(shown.whole))
         return shown.fitted(coloured, smooth=valid is None)
 
-    def caption(self, shown: Shown) -> str:
-        """With the ends of the ramp."""
-        near, far = pictures.depth_range(shown.whole)
-        return f"{shown.target} {near:.1f}-{far:.1f} m"
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """The ramp in metres."""
+        has_gaps = shown.valid is not None and not shown.valid.all()
+        return depth_marks(*pictures.depth_range(shown.whole), has_gaps)
 
 
 class DepthHead(DenseHead):

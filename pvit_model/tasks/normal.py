@@ -5,7 +5,8 @@ Measured by angle; the thresholds are those of Fouhey et al. 2013, used througho
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import normal_marks
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import DenseHead
 from pvit_model.tasks.meter import Meter, ratio
@@ -37,7 +39,12 @@ class NormalTask(Task[NormalOptions]):
     options = NormalOptions
     weight = 0.5
     main = "mean_deg"
+    axes = ("frame", "row", "column", "xyz")
+    unit = (
+        "unit vectors, in the axes that the model was trained in: inference.json, clip.normal_axes"
+    )
     lower_is_better = frozenset({"mean_deg"})
+    units: ClassVar[Mapping[str, str]] = {"mean_deg": "degrees"}
 
     def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, T', h, w, 3), regressed freely: normalise before measuring angles."""
@@ -68,6 +75,10 @@ class NormalTask(Task[NormalOptions]):
     def caption(self, shown: Shown) -> str:
         """With the axes where they are not the camera's."""
         return "normals" if shown.clip.normal_axes == "camera" else "normals (world)"
+
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """The axes."""
+        return normal_marks(shown.clip.normal_axes == "camera")
 
 
 def angles(

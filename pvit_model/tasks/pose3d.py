@@ -5,7 +5,8 @@ Measured by the mean per-joint position error, without alignment.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import SIDES
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import TokenHead
 from pvit_model.tasks.meter import Meter, ratio
@@ -39,7 +41,10 @@ class Pose3dTask(Task[Pose3dOptions]):
     options = Pose3dOptions
     weight = 3.0
     main = "mpjpe_mm"
+    axes = ("frame", "joint", "xyz")
+    unit = "metres from the pelvis, x right, y down, z forward; joints of Kinect v2"
     lower_is_better = frozenset({"mpjpe_mm"})
+    units: ClassVar[Mapping[str, str]] = {"mpjpe_mm": "mm"}
 
     def head(self, plan: HeadPlan) -> TokenHead:
         """Gives (R, T', 25, 3) metres."""
@@ -60,13 +65,17 @@ class Pose3dTask(Task[Pose3dOptions]):
         return Meter(3, sums, result)
 
     def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
-        """The skeleton from the front."""
+        """The skeleton as the camera sees it, over the frame; where the root is in it is not known."""
         side = min(shown.rgb.shape[:2])
-        return shown.fitted(pictures.pose_picture(shown.value, side, shown.valid))
+        return pictures.pose_picture(shown.value, side, shown.valid, over=shown.rgb)
 
     def caption(self, shown: Shown) -> str:
         """The same for every pose."""
-        return "pose"
+        return "pose, centred"
+
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """The limbs."""
+        return SIDES
 
 
 def _huber(error: Tensor, delta: float) -> Tensor:

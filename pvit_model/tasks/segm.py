@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
+from pvit_data.looking.colours import class_marks
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.constant import FrequencyConstant
 from pvit_model.tasks.heads import DenseHead
@@ -27,6 +29,9 @@ class SegmTask(Task[TaskOptions]):
 
     weight = 0.1
     main = "miou"
+    facts = frozenset({"classes"})
+    axes = ("frame", "row", "column")
+    unit = "class ids of the label space"
 
     def head(self, plan: HeadPlan) -> DenseHead:
         """Gives (R, K, T', h, w) scores per label space; no output layer where no space is configured."""
@@ -62,15 +67,25 @@ class SegmTask(Task[TaskOptions]):
 
     def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:
         """Colours of the classes over the frame."""
-        valid = shown.valid
-        seen = shown.value if valid is None else np.where(valid, shown.value, -1)
-        coloured = pictures.segm_picture(seen, shown.space)
+        coloured = pictures.segm_picture(_seen(shown), shown.space)
         coloured = shown.fitted(coloured, smooth=False)
         return pictures.blend(shown.rgb, coloured, 0.6)
 
+    def legend(self, shown: Shown) -> Sequence[pictures.Mark]:
+        """The classes, those that cover most first."""
+        return class_marks(_seen(shown), shown.space)
+
     def caption(self, shown: Shown) -> str:
         """With the label space."""
-        return f"segmentation {shown.target.partition('/')[2]}"
+        return f"classes {shown.target.partition('/')[2]}"
+
+    def result_sentence(self, values: Mapping[str, float]) -> str:
+        """Over how many classes the mean goes."""
+        return f"mean IoU {100 * values['miou']:.2f} % over the {values['classes']:.0f} classes that occur."
+
+
+def _seen(shown: Shown) -> Integer[np.ndarray, "h w"]:
+    return shown.value if shown.valid is None else np.where(shown.valid, shown.value, -1)
 
 
 class SegmHead(DenseHead):

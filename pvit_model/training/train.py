@@ -8,20 +8,21 @@ from pathlib import Path
 from rich.console import Console
 
 from pvit_model.recipes.config import TrainConfig
-from pvit_model.recipes.loading import load_recipe, with_settings
 from pvit_model.recipes.plan import make_plan
+from pvit_model.runs.resume import resolved
 from pvit_model.training.progress import TrainResult
 from pvit_model.training.trainer import run_plan
 
 
 def train(
-    recipe: str | TrainConfig,
+    recipe: str | TrainConfig | None,
     shards: Sequence[str],
     out: str | Path,
     *,
     downstream: str | None = None,
     settings: Sequence[str] = (),
     resume: bool = False,
+    overwrite: bool = False,
     fast_dev_run: bool = False,
     allow_changed_data: bool = False,
     console: Console | None = None,
@@ -29,12 +30,13 @@ def train(
     """Trains a model on the sources of one or more folders of shards.
 
     Args:
-        recipe: name of a recipe, path of a YAML file, or a configuration.
-        shards: folders or URLs, as written by `pvit-data convert`.
+        recipe: name of a recipe, path of a YAML file, or a configuration; None: that of the run that is resumed.
+        shards: folders or URLs, as written by `pvit-data convert`; none: those of the run that is resumed.
         out: folder of the run: configuration, log, checkpoints, the best model, report.html.
         downstream: source whose actions are learned; default: the recipe's.
         settings: changes to the recipe, each `"a.b=c"`.
-        resume: continue from the newest checkpoint in `out`.
+        resume: continue from the newest checkpoint in `out`. A finished run may be given more steps or epochs.
+        overwrite: replace what is left in `out` of a run that ended before its first checkpoint.
         fast_dev_run: two steps and tiny validations, to see that everything works.
         allow_changed_data: resume although a source was changed since the run began; logged with both hashes.
         console: where progress is shown; default: nowhere.
@@ -56,10 +58,6 @@ def train(
     changes = list(settings)
     if downstream is not None:
         changes.append(f"clip.downstream={downstream}")
-    config = (
-        with_settings(recipe, changes)
-        if isinstance(recipe, TrainConfig)
-        else load_recipe(recipe, changes)
-    )
-    plan = make_plan(config, shards)
-    return run_plan(plan, Path(out), console, resume, fast_dev_run, allow_changed_data)
+    config, urls = resolved(recipe, shards, Path(out), changes, resume)
+    plan = make_plan(config, urls)
+    return run_plan(plan, Path(out), console, resume, fast_dev_run, allow_changed_data, overwrite)

@@ -26,20 +26,22 @@ from pvit_data.loading.run import Loader
 from pvit_data.looking.pictures import png
 from pvit_model.network.total_loss import UncertaintyWeights
 from pvit_model.recipes.plan import Plan
-from pvit_model.reporting.examples import draw_examples
+from pvit_model.recipes.schedule import lr_at, peak_lr
+from pvit_model.reporting.examples import run_examples
 from pvit_model.reporting.report import write_report
 from pvit_model.reporting.view import View, make_view
 from pvit_model.runs import checkpoint, folder
 from pvit_model.runs.log import MetricsLog
-from pvit_model.runs.resume import start_of
+from pvit_model.runs.mirrors import check_mirrors
+from pvit_model.runs.resume import Start, start_of
 from pvit_model.training import optim, sharded
 from pvit_model.training.build import announcement, build_network
 from pvit_model.training.engine import make_accelerator, release
+from pvit_model.training.mixup import mixer_of
 from pvit_model.training.progress import Clock, Progress, TrainResult, seed_all, step_seed
 from pvit_model.training.signals import StopRequest
 from pvit_model.training.step import StepOptions, Stepper, StepResult
 from pvit_model.training.validate import Validator, best_metric, flatten, report_lines
-from pvit_model.using.loading import load_model
 from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Trainer:
         resume: continue from the newest checkpoint in `out`.
         fast_dev_run: two steps and two clips per validation, to see that everything works.
         allow_changed_data: resume although a source's data are others than when the run began.
+        overwrite: replace what is left of a run that ended before its first checkpoint.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Trainer:
         resume: bool = False,
         fast_dev_run: bool = False,
         allow_changed_data: bool = False,
+        overwrite: bool = False,
     ) -> None:
+        check_mirrors(plan.config.run.log)
         start = start_of(plan, out, resume, allow_changed_data)
         self.changes, self.remarks = start.changes, start.remarks
         plan, found = start.plan, start.checkpoint
@@ -96,11 +101,12 @@ class Trainer:
         self.progress = Progress()
         self.reports: list[SourceReport] = []
         # Before `prepare`: it moves parameters to the device in place and wraps, but never copies on one device.
-        self._restore(resume, found)
+        self._restore(resume, start, overwrite)
         self.model, self.stepping = self._prepared()
         clips = 2 if fast_dev_run else run.eval_clips
         self.validator = Validator(plan, self.accelerator, clips, out)
         self.stepper = Stepper(self.model, self.stepping, self.accelerator, self._step_options())
+        self.mixer = mixer_of(plan)
 
     def _step_options(self) -> StepOptions:
         optim = self.config.optim
@@ -139,13 +145,15 @@ class Trainer:
         """Whether this rank writes files and speaks."""
         return bool(self.accelerator.is_main_process)
 
-    def _restore(self, resume: bool, found: Path | None) -> None:
-        folder.prepare(self.out, resume, self.is_main)
+    def _restore(self, resume: bool, start: Start, overwrite: bool) -> None:
+        folder.prepare(self.out, resume, self.is_main, overwrite)
         self.accelerator.wait_for_everyone()
-        if found is None:
+        if start.checkpoint is None:
             return
+        if start.grows and self.is_main:
+            folder.reopen(self.out)
         state = checkpoint.restore(
-            found, self.network, self.optimizer, self.ema.tensors if self.ema else None
+            start.checkpoint, self.network, self.optimizer, self.ema.tensors if self.ema else None
         )
         if self.shards is not None:
             sharded.spread(self.network, self.shards)
@@ -167,7 +175,7 @@ class Trainer:
         try:
             with StopRequest() as stop, folder.needing_room(self.out):
                 self._announce(view)
-                log = MetricsLog(self.out, self.progress.step or None) if self.is_main else None
+                log = self._log() if self.is_main else None
                 self._tell_changes(view, log)
                 self._loop(view, log, stop)
                 self._finish(view, log)
@@ -180,6 +188,10 @@ class Trainer:
         return TrainResult(
             self.progress.step, self.progress.best_step, self.reports, self.progress.skipped
         )
+
+    def _log(self) -> MetricsLog:
+        values = self.config.model_dump(mode="json")
+        return MetricsLog(self.out, self.progress.step or None, self.config.run.log, values)
 
     def _announce(self, view: View) -> None:
         lines = []
@@ -242,10 +254,12 @@ class Trainer:
             clock.samples += self.config.mixture.batch_size
             result = self._step(batch, bool(stop))
             step = self.progress.step
+            pace = (time.perf_counter() - begun) / (step - first)
             if step % self.config.run.log_every == 0 or step == self.num_steps or result.skipped:
-                pace = (time.perf_counter() - begun) / (step - first)
                 self._show(view, log, result, clock, pace * (self.num_steps - step))
                 clock = Clock()
+            else:
+                view.tick(step, pace * (self.num_steps - step))
             self._after(view, log, result, stop)
             if self._validation_due():
                 paused = time.perf_counter()
@@ -256,11 +270,10 @@ class Trainer:
     def _step(self, batch: Batch, stop: bool) -> StepResult:
         step = self.progress.step
         seed_all(step_seed(self.config.run.seed, step, self.accelerator.process_index))
-        peak = optim.peak_lr(self.config.optim, self.config.mixture.batch_size)
-        optim.set_lr(
-            self.optimizer, optim.lr_at(step, self.plan.num_steps, peak, self.config.optim)
-        )
-        result = self.stepper.step(batch.to(self.accelerator.device, non_blocking=True), stop)
+        peak = peak_lr(self.config.optim, self.config.mixture.batch_size)
+        optim.set_lr(self.optimizer, lr_at(step, self.plan.num_steps, peak, self.config.optim))
+        batch = batch.to(self.accelerator.device, non_blocking=True)
+        result = self.stepper.step(batch if self.mixer is None else self.mixer(batch), stop)
         if self.ema and not result.skipped:
             self.ema.update(self.network, step)
         self.progress.step += 1
@@ -396,23 +409,11 @@ class Trainer:
 
     def _examples(self, log: MetricsLog | None) -> list[tuple[str, bytes]]:
         """(caption, PNG) of held-out clips, as the exported network sees them."""
-        network, inference = load_model(str(self.out / "model"), str(self.accelerator.device))
         drawn = []
-        for source in self.plan.sources:
-            if source.val is None or not self.config.run.predictions:
-                continue
-            strips = draw_examples(
-                network,
-                inference,
-                source.val,
-                source.name,
-                self.config.run.predictions,
-                self.accelerator.device,
-            )
-            for i, (text, strip) in enumerate(strips):
-                drawn.append((text, png(strip)))
-                if log is not None:
-                    log.image(f"{source.name}/{i}", self.progress.step, strip)
+        for name, text, strip in run_examples(self.plan, self.out, self.accelerator.device):
+            drawn.append((text, png(strip)))
+            if log is not None:
+                log.image(name, self.progress.step, strip)
         return drawn
 
     def _arm_watchdog(self) -> None:
@@ -428,7 +429,8 @@ def run_plan(
     resume: bool = False,
     fast_dev_run: bool = False,
     allow_changed_data: bool = False,
+    overwrite: bool = False,
 ) -> TrainResult:
     """Trains a plan to its end in `out`. See `Trainer`."""
     quiet = console or Console(quiet=True)
-    return Trainer(plan, out, quiet, resume, fast_dev_run, allow_changed_data).run()
+    return Trainer(plan, out, quiet, resume, fast_dev_run, allow_changed_data, overwrite).run()

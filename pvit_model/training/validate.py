@@ -61,7 +61,12 @@ class Validator:
             constant = self.constant(source, len(held_out))
             with self.accelerator.autocast():
                 report = evaluate_source(
-                    model, self.inference, held_out, (source.name, "val"), constant, self.how
+                    model,
+                    self.inference,
+                    held_out,
+                    (source.name, source.held_out),
+                    constant,
+                    self.how,
                 )
             reports.append(report)
         return reports

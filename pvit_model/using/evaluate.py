@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
-from pvit_data.reading.layers.places import FoundSource, find_sources
+from pvit_data.reading.layers.places import FoundSource
 from pvit_data.scoring.metrics.classes import class_accuracies
 from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
@@ -31,7 +32,7 @@ from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import load_model, run_of
-from pvit_model.using.matching import Matched, match, why_not
+from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import (
     Predictions,
     class_names,
@@ -273,6 +274,7 @@ def evaluate(
     workers: int = 0,
     device: str = "cpu",
     allow_other_classes: bool = False,
+    allow_overlap: bool = False,
     dump: str | Path | None = None,
     passports: bool = False,
     layers: Mapping[str, Sequence[str]] | None = None,
@@ -289,6 +291,7 @@ def evaluate(
         limit: at most so many clips per source; 0: all.
         workers, device: loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
+        allow_overlap: evaluate samples of a named source that it was trained on under another name.
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
         dump: write the logits of every clip and view of the actions to this Parquet file, for `pvit score`.
         passports: give the results of actions with all that makes them comparable.
@@ -303,7 +306,7 @@ def evaluate(
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'top5', 'videos']
     """
     network, inference = load_model(model, device)
-    found = find_sources(shards, layers, [source or inference.clip.downstream])
+    found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
     how = _own_part(EvalOptions(workers=workers, device=device))
     matches = [
         match(inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
@@ -312,12 +315,8 @@ def evaluate(
     chosen, reasons = _held_out(matches, split, limit)
     if dump is not None:
         _require_one_to_dump([matched for matched, _ in chosen])
-    reports = [
-        _evaluated(
-            network, (model, matched), (held_out, split), reference_split, how, dump, passports
-        )
-        for matched, held_out in chosen
-    ]
+    score = partial(_evaluated, network, reference_split=reference_split, how=how, dump=dump)
+    reports = [score((model, m), (held_out, split), passports=passports) for m, held_out in chosen]
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     for text in (*told, *(f"left out: {r}" for r in reasons)):
         note(text)

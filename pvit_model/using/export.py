@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,20 +17,34 @@ from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
 from pvit_data.storage.files import replacing, temporary
+from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.using.loading import load_model
 
+Format = Literal["safetensors", "torchexport", "onnx"]
+FILES: dict[str, str] = {"torchexport": "model.pt2", "onnx": "model.onnx"}
+"""What a format's folder holds beside inference.json, which says how clips are made and what classes are called."""
 
-def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
+
+def export_model(
+    where: str,
+    out: Path,
+    drop_heads: bool = False,
+    kind: Format = "safetensors",
+    batch: int = 1,
+) -> int:
     """Writes a network's folder; returns its size in bytes.
 
     Args:
         where: see `pvit_model.using.loading.find_model`.
         out: an empty or new folder.
         drop_heads: leave out the auxiliary heads. Prompts stay, so actions are predicted exactly as before.
+        kind: `"safetensors"`: config.json and weights, what `load_model` takes; `"torchexport"`: a program, and
+            `"onnx"`: a file, that classify clips of the network's size and need nothing of ours.
+        batch: number of clips that a program or an ONNX file takes.
 
     Raises:
-        UsageError: if `out` is not empty, or there is no such model.
+        UsageError: if `out` is not empty, there is no such model, or it has no classes for a program to give.
         OSError: if it cannot be written; nothing is left behind.
     """
     out = Path(os.path.realpath(out)) if out.is_symlink() else out
@@ -42,7 +58,10 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
     part = temporary(out)
     try:
         part.mkdir()
-        network.save_pretrained(str(part))
+        if kind == "safetensors":
+            network.save_pretrained(str(part))
+        else:
+            _write_program(network, inference, part / FILES[kind], kind, batch)
         inference.save(part)
         part.replace(out)
     except BaseException as error:  # a full disk, Ctrl-C: nothing is left that looks like a model
@@ -51,6 +70,20 @@ def export_model(where: str, out: Path, drop_heads: bool = False) -> int:
             error.filename = str(out / Path(error.filename).name)
         raise
     return sum(p.stat().st_size for p in out.iterdir())
+
+
+def _write_program(
+    network: PViT, inference: Inference, path: Path, kind: Format, batch: int
+) -> None:
+    if inference.action is None:
+        raise UsageError(f"a model without action classes has nothing to classify in a {kind} file")
+    clip = (inference.clip.num_frames, *inference.clip.size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the exporters tell their own developers
+        if kind == "onnx":
+            export_onnx(network, path, clip, batch)
+        else:
+            torch.export.save(export_program(network, clip, batch), path)
 
 
 def _without_heads(network: PViT) -> PViT:

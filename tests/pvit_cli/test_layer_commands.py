@@ -161,7 +161,7 @@ def test_layers_are_named_where_they_are_drawn(
 
     captions: list[str] = []
     caption = sheet.pictures.captioned
-    monkeypatch.setattr(sheet.pictures, "captioned", lambda *a: captions.append(a[1]) or caption(*a))
+    monkeypatch.setattr(sheet.pictures, "captioned", lambda *a, **k: captions.append(a[1]) or caption(*a, **k))
     samples_sheet(open_view(data), [0], 48)
     assert [text.rpartition(" ")[2] for text in captions[1:]] == ["(depths)", "(boxed)"]
     page = tmp_path / "g.html"

@@ -73,7 +73,7 @@ def test_show(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     code, out, _ = run(capsys, "show", shards, "--out", tmp_path / "new/sheet.png", "--samples", 4, "--height", 48)
     assert code == 0
     with Image.open(tmp_path / "new/sheet.png") as image:
-        assert image.height == 4 * (48 + 20) + 5 * 6
+        assert image.height == 4 * (22 + 20 + 48 + 20) + 5 * 6  # heading, caption, picture, legend
     code, out, _ = run(capsys, "show", shards, keys[0], "--out", tmp_path / "one.png")
     assert code == 0
     for argv, text in (

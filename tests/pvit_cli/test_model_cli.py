@@ -90,7 +90,9 @@ def test_predict_info_export(place: Path, tmp_path: Path, capsys: pytest.Capture
     assert main(["predict", str(video), "--model", str(place / "run"), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "%  reddish" in said
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"predictions.json", "overlay.mp4", "overlay.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "predictions.json", "predictions.npz", "scores.parquet", "overlay.mp4", "overlay.png",
+    }  # fmt: skip
     assert main(["info", "--model", str(place / "run"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["backbone"], facts["tasks"], facts["classes"]) == ("mvitv2_xxs", ["depth"], 2)

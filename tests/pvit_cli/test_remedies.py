@@ -204,7 +204,9 @@ def test_index_makes_foreign_tars_countable(
     assert validate(tmp_path).counts == {}
 
 
-@pytest.mark.parametrize("source", ["ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl"])
+@pytest.mark.parametrize(
+    "source", ["diving48", "ehoi", "hypersim", "kinetics400", "phav", "ssv2", "surreact", "synadl"]
+)
 def test_an_interrupted_simulation_starts_again(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

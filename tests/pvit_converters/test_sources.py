@@ -8,6 +8,7 @@ from pvit_cli.data import main
 from pvit_converters import registry, simulate
 
 AUXILIARY = ("ehoi", "hypersim", "phav", "surreact", "synadl")
+REAL = ("diving48", "kinetics400")
 PAPER_TASKS = {
     "phav": {"depth", "segm"},
     "surreact": {"depth", "segm", "pose3d"},
@@ -31,7 +32,19 @@ def test_declarations(name: str) -> None:
     assert name in simulate.names()
 
 
-@pytest.mark.parametrize("name", AUXILIARY)
+@pytest.mark.parametrize("name", REAL)
+def test_declarations_of_real_sources(name: str) -> None:
+    info = registry.load(name).info
+    assert (info.name, info.role, info.produces) == (name, "downstream", ("rgb", "action"))
+    assert not info.redistributable, "videos of web sites"
+    assert "redistribution" in info.licence
+    assert "@" in info.citation
+    assert "\n" not in info.obtain
+    assert info.sampler == {"diving48": "segment", "kinetics400": "dense"}[name]
+    assert name in simulate.names()
+
+
+@pytest.mark.parametrize("name", [*AUXILIARY, *REAL])
 def test_every_option_is_a_documented_flag(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +61,7 @@ def test_every_option_is_a_documented_flag(
     assert options.selects <= set(options.model_fields)
 
 
-@pytest.mark.parametrize("name", AUXILIARY)
+@pytest.mark.parametrize("name", [*AUXILIARY, *REAL])
 @pytest.mark.parametrize("root", ["nothing", "empty", "foreign"])
 def test_dry_run_on_a_wrong_root(name: str, root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
@@ -66,4 +79,4 @@ def test_dry_run_on_a_wrong_root(name: str, root: str, tmp_path: Path, capsys: p
 def test_the_list_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in (*AUXILIARY, "ssv2"))
+    assert all(name in out for name in (*AUXILIARY, *REAL, "ssv2"))

@@ -1,6 +1,6 @@
 """Everything in this folder is torture: a small size in `make test`, the full figures with PVIT_TORTURE=1.
 
-What is marked `full` has no small size: it takes minutes of starting processes, and is of `make torture` alone.
+What is marked `full`, here or elsewhere, is of `make torture` alone: it has no small size.
 """
 
 import os
@@ -11,7 +11,7 @@ import pytest
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents or item.get_closest_marker("full"):
             item.add_marker("torture")
     if not os.environ.get("PVIT_TORTURE"):
         full = [item for item in items if item.get_closest_marker("full")]

@@ -21,6 +21,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -30,6 +31,15 @@ from pvit_converters.base import Item, Listing
 from pvit_converters.engine.plan import Plan, ShardPlan
 from pvit_converters.engine.plan_file import find_unlisted, load_plan, save_plan
 from pvit_converters.engine.plan_parts import line_of, part_name
+from pvit_converters.something_else.box_files import find_boxes, read_records
+from pvit_converters.something_else.boxes import Film, see
+from pvit_converters.something_else.settings import Files
+from pvit_converters.something_else.splits import read_rows as read_something
+from pvit_converters.videos.labels import find_classes, read_class_file
+from pvit_converters.videos.options import VideosOptions
+from pvit_converters.videos.rows import known_columns
+from pvit_converters.videos.rows import read_rows as read_clips
+from pvit_converters.videos.tables import read_table
 from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.depth import DepthEncoding, decode_depth
 from pvit_data.codecs.normal import decode_normal
@@ -49,7 +59,7 @@ from pvit_data.format.record import parse_json, read_record
 from pvit_data.format.rows import read_rows, with_groups
 from pvit_data.format.shard_list import ShardList, list_name, write_list
 from pvit_data.format.tar import END, read_members, write_member
-from pvit_data.reading.foreign_tar import scan
+from pvit_data.reading.foreign.tar import scan
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
@@ -287,6 +297,32 @@ def fuzz_predictions(data: bytes) -> None:
         readers[(data or b"x")[0] % len(readers)](path)
 
 
+def fuzz_clips(data: bytes) -> None:
+    """Tables of somebody's videos; after a zero byte a list of classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(data.removeprefix(b"\0"))
+        if data[:1] == b"\0":
+            read_class_file(path)
+            return
+        options = VideosOptions(name="mine", table=path)
+        rows, _ = read_clips(read_table(path, "", known_columns(options)), options, "")
+        classes = find_classes([label for row in rows for label in row.labels], options)
+        classes.space("mine")
+
+
+def fuzz_something(data: bytes) -> None:
+    """SomethingElse's box files; after a zero byte its split files."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "part1.json"
+        path.write_bytes(data.removeprefix(b"\0"))
+        if data[:1] == b"\0":
+            read_something(Files(path, path, path), ("Doing x",))
+            return
+        for video, place in find_boxes(path.parent).places.items():
+            see(read_records(path.parent, place), Film(video, 8, 12.0, 240, 427)).table()
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     name.removeprefix("fuzz_"): value for name, value in sorted(globals().items()) if name.startswith("fuzz_")
 }
@@ -301,6 +337,8 @@ WEIGHTS = {
     "jpeg": 1,
     "manifest": 1,
     "index": 1,
+    "clips": 2,
+    "something": 1,
 }
 WEIGHTS |= {"receipt": 2, "rows": 1, "shards": 1, "predictions": 2}
 WEIGHTS |= {"recipe": 2, "card": 1, "config": 1, "report": 1, "plan": 1, "head": 1}
@@ -335,6 +373,12 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "plan": plans(folder),
         "config": [PViTConfig(**SMALL).model_dump_json().encode(), b"\x00" + inference.encode()],
         "predictions": predictions(folder),
+        "clips": clip_tables(folder),
+        "something": [
+            b'{"7": [{"name": "7/0001.jpg", "nr_instances": 1, "labels": [{"standard_category": "0000", "box2d": '
+            b'{"x1": 97.5, "y1": 11.8, "x2": 427, "y2": 239.9}}]}], "42": []}',
+            b'\0[{"id": "7", "template": "Doing [x]"}, {"id": 42, "template": "Doing [x]"}]',
+        ],
         "report": [
             b'{"kind": "train", "step": 1, "loss": 1, "lr": 0.1, "losses": {"depth": 1}}\n{"kind": "eval", "step": 2}'
         ],
@@ -367,6 +411,23 @@ def plans(folder: Path) -> list[bytes]:
     save_plan(plan, storage)
     line = line_of(plan.shards[0])
     return [storage.read("mine/plan.json"), b"\x00" + line]
+
+
+def clip_tables(folder: Path) -> list[bytes]:
+    """One of each form that is read, and of each list of classes."""
+    rows = pa.table({"path": ["a.mp4", "b.mp4"], "label": [["x", "y"], ["x"]], "start": [None, 0.5]})
+    pq.write_table(rows, folder / "clips.parquet")
+    return [
+        (folder / "clips.parquet").read_bytes(),
+        b"path,label,split,group,start,end\na.mp4,x,train,g,0:01,2.5\nb.mp4,y,,,,\n",
+        b'[{"path": "a.mp4", "label": ["x", "y"]}, {"path": "b.mp4", "end": 2}]',
+        b'{"path": "a.mp4", "label": "x"}\n{"path": "b.mp4", "label": "y"}\n',
+        b"a b.mp4 x\nc.mp4\ty\n",
+        b"\0jump\nrun\n",
+        b"\x001 jump\n2 run\n",
+        b'\0{"jump": 0, "run": 1}',
+        b'\0["jump", "run"]',
+    ]
 
 
 def predictions(folder: Path) -> list[bytes]:

@@ -99,11 +99,11 @@ from tests.torture.test_loading import CLIP, mixture
 from pathlib import Path
 folder, what, start = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 read = clip_reader.ClipReader.train
-def fail(self, row, epoch):
+def fail(self, row, *rest):
     if self.key(row) == VICTIM:
         {"kill": lambda: os.kill(os.getpid(), signal.SIGKILL), "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
          "stuck": lambda: time.sleep(600), "error": lambda: 1 / 0, "none": lambda: None}[what]()
-    return read(self, row, epoch)
+    return read(self, row, *rest)
 clip_reader.ClipReader.train = fail
 mixed = mixture(folder)
 VICTIM = str(mixed.sources[0].ds.column("key")[mixed.plan(3)[0][1]])

@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pvit_converters.base import Converter
+from pvit_converters.base import Converter, ConverterOptions
 from pvit_converters.engine.plan import Settings, digest
 from pvit_converters.layers import LayerConverter
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import BaseRef
 from pvit_data.format.names import LAYERS
 from pvit_data.storage.files import is_litter, open_regular
+from pvit_data.words import short
 
 PLAN_VERSION = 1
 
@@ -40,9 +41,10 @@ def _of_layer(converter: Converter[Any]) -> dict[str, Any]:
 
 
 def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
+    anew = {} if settings.reencoding is None else {"reencode": str(settings.reencoding)}
     return {
         "plan": PLAN_VERSION,
-        "source": converter.info.name,
+        "source": converter.source().name,
         "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
@@ -51,13 +53,19 @@ def _of_source(converter: Converter[Any], settings: Settings) -> dict[str, Any]:
         "limit": settings.limit,
         "filters": list(settings.filters),
         "encodings": dict(sorted(settings.encodings.items())),
+        **anew,
+        **converter.identity(),
     }
 
 
 def portable_options(options: BaseModel) -> dict[str, Any]:
-    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's."""
-    values = options.model_dump(mode="json")
-    for name in type(options).model_fields:
+    """Options as JSON values; a path is replaced by a hash of what lies there, so that it may be another machine's.
+
+    Of raw data nothing is told, wherever they lie.
+    """
+    raw = options.raw if isinstance(options, ConverterOptions) else frozenset()
+    values = options.model_dump(mode="json", exclude=set(raw))
+    for name in values:
         if isinstance(value := getattr(options, name), Path):
             values[name] = _content_of(value)
     return values
@@ -96,7 +104,7 @@ def require_equal(
         UsageError: naming every setting that differs, with both values.
     """
     differences = [
-        f"{name}: {a!r} there, {b!r} now"
+        f"{name}: {_told(a, b)}"
         for name, a, b in _differences(_renamed(old), _renamed(new))
         if name not in ignoring
     ]
@@ -105,6 +113,17 @@ def require_equal(
             f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
             "--overwrite to convert the source again"
         )
+
+
+def _told(a: Any, b: Any) -> str:
+    """Both values; of lists what is in one of them only."""
+    if not (isinstance(a, list) and isinstance(b, list)) or sorted(map(str, a)) == sorted(
+        map(str, b)
+    ):
+        return f"{a!r} there, {b!r} now"
+    gone, new = [v for v in a if v not in b], [v for v in b if v not in a]
+    told = [f"{short(gone)} is gone"] if gone else []
+    return " and ".join([*told, f"{short(new)} is new"] if new else told)
 
 
 def _renamed(identity: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from pvit_converters.base import Converter, Item, Listing
 from pvit_converters.engine.plan import Plan, Settings, ShardPlan
 from pvit_converters.layers import Base, LayerConverter
 from pvit_data.errors import FormatError, SourceError, UsageError
-from pvit_data.format.manifest import BaseRef, LayerSpec, read_manifest
+from pvit_data.format.manifest import BaseRef, LayerSpec
 from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import Receipt
 from pvit_data.words import first_problem, shown
@@ -72,7 +72,7 @@ def base_at(converter: Converter[Any]) -> BaseAt | None:
     if not isinstance(converter, LayerConverter):
         return None
     base = converter.base
-    return BaseAt(f"{base.url}#{base.source}", read_manifest(base.rows.storage).checksum)
+    return BaseAt(f"{base.url}#{base.source}", base.rows.state)
 
 
 def layer_spec(converter: LayerConverter[Any], values: Mapping[str, Any]) -> LayerSpec:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from pvit_converters.base import Item, Listing
+from pvit_converters.raw.reencoding import Reencoding
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import MAX_SHARD_SAMPLES
-from pvit_data.splitting.groups import holdout_split
+from pvit_data.splitting.groups import holdout_of_classes, holdout_split
 from pvit_data.storage.files import utf8
 from pvit_data.words import shown
 
@@ -33,6 +34,7 @@ class Settings:
         limit: convert at most so many samples (0: all), the first ones in the plan's order.
         filters: convert only samples whose key or group matches one of these patterns (`ai_001_*`).
         encodings: storage of fields where not by default, for example `{"depth": "float32"}`.
+        reencoding: what becomes of the pictures, where they do not stay as they are.
     """
 
     shard_bytes: int = 256_000_000
@@ -40,6 +42,7 @@ class Settings:
     limit: int = 0
     filters: tuple[str, ...] = ()
     encodings: Mapping[str, str] = field(default_factory=dict)
+    reencoding: Reencoding | None = None
 
 
 class PlannedShard(Protocol):
@@ -134,7 +137,7 @@ def _place(text: str) -> bytes:
 
 def make_plan(identity: dict[str, Any], settings: Settings, listing: Listing) -> Plan:
     """Plans all shards of a listing; `identity` says of which conversion."""
-    items = select(listing.items, settings)
+    items = select(listing, settings)
     shards = _shards(items, settings, {})
     return Plan(identity, shards, listing.absent, tuple(listing.notes))
 
@@ -151,7 +154,7 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
         items = shard.items
         groups.update(item.group for item in items)
         keys.update(item.key for item in items)
-    fresh = [item for item in select(listing.items, settings) if item.group not in groups]
+    fresh = [item for item in select(listing, settings) if item.group not in groups]
     late = sum(item.group in groups and item.key not in keys for item in listing.items)
     first = Counter(shard.split for shard in plan.shards)
     shards = plan.shards + _shards(fresh, settings, first)
@@ -163,19 +166,23 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
     return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
 
 
-def select(items: Iterable[Item], settings: Settings) -> list[Item]:
-    """The items that filters and limit leave, each with its split, in the plan's order.
+def select(listing: Listing, settings: Settings) -> list[Item]:
+    """The items of a listing that filters and limit leave, each with its split, in the plan's order.
 
     Raises:
         FormatError: if two items have the same key.
         UsageError: if the filters match nothing.
     """
     patterns = settings.filters
-    chosen = [
-        item if item.split else replace(item, split=holdout_split(item.group, settings.holdout))
-        for item in items
+    matching = [
+        item
+        for item in listing.items
         if not patterns
         or any(fnmatchcase(item.key, p) or fnmatchcase(item.group, p) for p in patterns)
+    ]
+    split_of = _holdout({i.group for i in matching if not i.split}, listing, settings.holdout)
+    chosen = [
+        item if item.split else replace(item, split=split_of(item.group)) for item in matching
     ]
     places = {group: _place(group) for group in {item.group for item in chosen}}
     chosen.sort(key=lambda item: (places[item.group], _place(item.key)))
@@ -187,6 +194,14 @@ def select(items: Iterable[Item], settings: Settings) -> list[Item]:
             f"--filter {' '.join(patterns)}: matches no key and no group of the source"
         )
     return chosen[: settings.limit or None]
+
+
+def _holdout(groups: set[str], listing: Listing, percent: float) -> Callable[[str], str]:
+    """The split of each group that has none: some of every class are held out where classes are listed."""
+    if not listing.classes:
+        return lambda group: holdout_split(group, percent)
+    held = holdout_of_classes({group: listing.classes.get(group, ()) for group in groups}, percent)
+    return lambda group: "val" if group in held else "train"
 
 
 def _shards(

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pvit_converters.base import Unwanted
 from pvit_converters.engine.over_base import make_converter, places_of
 from pvit_converters.engine.plan import Plan
-from pvit_converters.engine.run import Job, new_plan, source_spec
+from pvit_converters.engine.run import Job, new_plan, require_reencoding, source_spec
 from pvit_converters.engine.task import load_checked
 from pvit_converters.evenly import evenly
 from pvit_converters.layers import LayerConverter
@@ -62,6 +62,7 @@ def _preview(job: Job) -> Preview:
     converter = make_converter(job.converter, job.root, job.options, job.base)
     spec = source_spec(job, converter)
     encoding = encoding_of(spec, "train")
+    require_reencoding(job, converter)
     plan = new_plan(job, converter)
     items = [item for shard in plan.shards for item in shard.items]
     picked = evenly(items, NUM_TRIED)
@@ -73,7 +74,8 @@ def _preview(job: Job) -> Preview:
     for item in picked:
         try:
             with suppress(Unwanted):
-                encoded = encode_for(spec, load_checked(converter, item), encoding, rows)
+                sample = load_checked(converter, item, job.settings.reencoding)
+                encoded = encode_for(spec, sample, encoding, rows)
                 measured += sum(BLOCK + padded(len(data)) for data in encoded.files.values())
                 estimated += item.size
                 count += 1

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pvit_converters.engine.plan import Plan
+from pvit_converters.raw.reencoding import REENCODED
 from pvit_data.format.receipts import Receipt
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
@@ -45,6 +46,7 @@ class Report(BaseModel):
         shards, planned_shards, bytes: finished shards, shards in the plan, bytes of the finished ones.
         failures: every failed sample.
         notes: what else a user should know.
+        reencoded: videos and stills that were encoded anew from files: `samples`, and their bytes `before` and `after`.
     """
 
     source: str
@@ -61,6 +63,7 @@ class Report(BaseModel):
     bytes: int
     failures: list[Failure]
     notes: list[str]
+    reencoded: dict[str, int] = {}
 
     @property
     def num_failed(self) -> int:
@@ -77,6 +80,7 @@ def make_report(plan: Plan, receipts: Iterable[Receipt], notes: Iterable[str] = 
     """Sums up the receipts of a plan's finished shards, one after the other; none is kept."""
     shards = size = 0
     splits, unwanted, warnings = Counter[str](), Counter[str](), Counter[str]()
+    reencoded = Counter[str]()
     failures: list[Failure] = []
     for receipt in receipts:
         shards += 1
@@ -84,6 +88,7 @@ def make_report(plan: Plan, receipts: Iterable[Receipt], notes: Iterable[str] = 
         splits[receipt.split] += receipt.samples
         unwanted.update(receipt.extra.get("unwanted", {}))
         warnings.update(receipt.extra.get("warnings", {}))
+        reencoded.update(receipt.extra.get(REENCODED, {}))
         failures += [
             Failure(key=s.key, reason=s.reason, message=s.message) for s in receipt.skipped
         ]
@@ -103,6 +108,7 @@ def make_report(plan: Plan, receipts: Iterable[Receipt], notes: Iterable[str] = 
         bytes=size,
         failures=sorted(failures, key=lambda f: f.key),
         notes=[*plan.notes, *notes],
+        reencoded=dict(sorted(reencoded.items())),
     )
 
 
@@ -139,11 +145,23 @@ def as_text(report: Report) -> str:
         ("warning", report.warnings),
     ):
         lines += [f"  {title}: {n:,} x {reason}" for reason, n in counts.items()]
+    lines += _saved(report.reencoded)
     lines += [f"  {f.reason}: {f.key}: {f.message}" for f in report.failures[:MAX_EXAMPLES]]
     if (more := len(report.failures) - MAX_EXAMPLES) > 0:
         lines.append(f"  ... and {more} more in {report_name(report.source)}")
     lines += [f"  note: {note}" for note in report.notes]
     return "\n".join(lines)
+
+
+def _saved(counts: dict[str, int]) -> list[str]:
+    """What was saved by encoding anew."""
+    if not counts:
+        return []
+    before, after = counts["before"], counts["after"]
+    return [
+        f"  re-encoded: {counts['samples']:,} samples, {size_text(before)} became {size_text(after)} "
+        f"({100 * after / before:.0f} %)"
+    ]
 
 
 def to_json(report: Report, **more: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pvit_converters.engine.executors.cluster import Scheduler, on_cluster
 from pvit_converters.engine.executors.deaths import GIVEN_UP
 from pvit_converters.engine.executors.here import Executor, run_here
 from pvit_converters.engine.executors.processes import on_processes
+from pvit_converters.engine.executors.ticks import Progress, Ticks
 from pvit_converters.engine.identity import (
     fingerprint,
     make_identity,
@@ -64,9 +64,9 @@ from pvit_data.format.names import LAYERS, part_of, receipt_name
 from pvit_data.format.receipts import Receipt, read_receipts, with_shards
 from pvit_data.storage.storage import Storage
 from pvit_data.writing import finish
+from pvit_data.writing.room import require_room
 from pvit_data.writing.shard import encoding_of
 
-Progress = Callable[[int, int], None]
 SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the time that starting several takes
 
 
@@ -110,32 +110,49 @@ class Job:
     base: str = ""
 
     @property
-    def source(self) -> str:
-        """Name of the source."""
+    def name(self) -> str:
+        """Name of the converter."""
         return self.converter.info.name
 
 
 def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     """The declaration of the source, or of the layer, that goes into the manifest."""
-    info = converter.info
+    info = converter.source()
     values: dict[str, Any] = {
         "name": info.name,
         "title": info.title,
         "licence": info.licence,
         "redistributable": info.redistributable,
         "citation": info.citation,
-        "converter": info.name,
+        "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
         "spaces": converter.spaces(),
         "encodings": dict(job.settings.encodings),
         "role": info.role,
         "sampler": info.sampler,
+        "clips_within": info.clips_within,
         "tasks": info.tasks,
     }
     if isinstance(converter, LayerConverter):
         return layer_spec(converter, values)
     return SourceSpec(**values)
+
+
+def require_reencoding(job: Job, converter: Converter[Any]) -> None:
+    """Refuses other sizes and rates of pictures where annotations would no longer fit them.
+
+    Raises:
+        UsageError: naming these.
+    """
+    if job.settings.reencoding is not None:
+        info = converter.source()
+        job.settings.reencoding.require_fit(info.name, info.produces)
+        if info.clips_within and job.settings.reencoding.fps:
+            raise UsageError(
+                f"--reencode {job.settings.reencoding}: {info.name} tells between which frames clips lie, which would "
+                "not fit another rate; short-side=N and gop=N are possible here"
+            )
 
 
 def convert(job: Job, progress: Progress | None = None) -> Report:
@@ -168,6 +185,7 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         converter = make_converter(job.converter, job.root, job.options, job.base)
         spec = source_spec(job, converter)
         encoding_of(spec, "train")  # refuses unknown encodings before any work
+        require_reencoding(job, converter)
         storage = Storage(job.out)
         plan, listing, notes = _plan(job, converter, storage)
         # The first time's words stand for the source: `--append` may select otherwise, older plans name a class.
@@ -206,6 +224,7 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
     source = plan.identity["source"]
     if not plan.shards:
         raise SourceError(f"{job.root}: nothing to convert")
+    require_room(storage, source)
     if job.overwrite:  # only now that there is something to take its place
         require_storable(plan)
         overwrite(storage, source)
@@ -278,7 +297,7 @@ def _write_shards(
     done = {(r.split, r.number) for r in receipts if not _is_open(job, r)}
     todo = [shard for shard in mine if (shard.split, shard.number) not in done]
     total = sum(shard.samples for shard in mine)
-    count = _Counter(progress, total - sum(shard.samples for shard in todo), total)
+    count = Ticks(progress, total - sum(shard.samples for shard in todo), total)
     if job.num_tasks == 1:
         remove_leftovers(storage, spec.folder)
     if not todo:
@@ -322,11 +341,12 @@ def _tasks(
             unlisted={i.key: unlisted[i.key] for i in items if i.key in unlisted},
             follow_links=job.follow_links,
             base=base,
+            reencoding=job.settings.reencoding,
         )
 
 
 def _execute(
-    job: Job, shards: Sequence[PlannedShard], tasks: Iterable[Task], count: _Counter
+    job: Job, shards: Sequence[PlannedShard], tasks: Iterable[Task], count: Ticks
 ) -> list[str]:
     """Has the tasks of these shards done; returns notes about those that had to be given up."""
     total, tried, failed = sum(shard.samples for shard in shards), 0, 0
@@ -363,24 +383,6 @@ def _worthwhile(shards: Sequence[PlannedShard]) -> int:
 
 def _is_open(job: Job, receipt: Receipt) -> bool:
     return bool(receipt.skipped) and (job.retry_failed or receipt.samples == 0)
-
-
-class _Counter:
-    """Adds up ticks, from whichever thread, and passes the sum on."""
-
-    def __init__(self, progress: Progress, done: int, total: int) -> None:
-        self._progress, self._done, self._total = progress, done, total
-        self._lock = threading.Lock()
-        progress(done, total)
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._done = min(self._done + count, self._total)
-            self._progress(self._done, self._total)
-
-    def complete(self) -> None:
-        """Messages of a cluster's workers may come late or, after a death, twice."""
-        self._progress(self._total, self._total)
 
 
 def _finish(
@@ -426,8 +428,8 @@ def require_success(job: Job, report: Report) -> None:
         where = f"{job.out.rstrip('/')}/{report_name(report.source)}"
         listed = f", the list is in {where}" if is_stored else ""
         raise SourceError(
-            f"{report.num_failed} of {report.num_failed + report.converted} samples of {job.source} failed, more than "
-            f"--max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
+            f"{report.num_failed} of {report.num_failed + report.converted} samples of {report.source} failed, "
+            f"more than --max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
             f"first: {report.failures[0].message}"
         )
     if not report.complete and job.num_tasks == 1:

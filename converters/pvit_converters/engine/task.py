@@ -18,6 +18,7 @@ from pvit_converters.engine.over_base import OVER, BaseAt, make_converter, place
 from pvit_converters.engine.plan import ShardPlan
 from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
+from pvit_converters.raw.reencoding import REENCODED, Reencoding, reencode, saving
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
@@ -45,6 +46,7 @@ class Task:
         follow_links: links in the raw tree may lead out of it.
         is_watched: a worker died at it, so that now each sample is told of before it is read.
         base: of a layer, where its base is.
+        reencoding: what becomes of the pictures, where they do not stay as they are.
     """
 
     converter: type[Converter[Any]]
@@ -59,6 +61,7 @@ class Task:
     follow_links: bool = False
     is_watched: bool = False
     base: BaseAt | None = None
+    reencoding: Reencoding | None = None
 
 
 class Outcome(NamedTuple):
@@ -124,7 +127,7 @@ def _samples(
     task: Task, converter: Converter[Any], extra: dict[str, object], tick: Tick, begin: Begin
 ) -> Iterator[Sample | Skip]:
     """The samples of the shard in order; counts of warnings and unwanted samples go to `extra` on the way."""
-    warnings, unwanted = Counter[str](), Counter[str]()
+    warnings, unwanted, saved = Counter[str](), Counter[str](), Counter[str]()
     for item in task.shard.items:
         if item.key in task.poison:
             yield Skip(
@@ -140,7 +143,7 @@ def _samples(
             continue
         begin(item.key)
         try:
-            sample = load_checked(converter, item)
+            sample = load_checked(converter, item, task.reencoding)
         except Unwanted as reason:
             unwanted[str(reason)] += 1
         except SourceError as error:
@@ -149,23 +152,36 @@ def _samples(
             yield Skip(item.key, "schema", str(error))
         else:
             warnings.update(sample.meta.get("warnings", []))
+            saved.update(saving(sample))
             yield sample
         extra |= {
             "warnings": dict(sorted(warnings.items())),
             "unwanted": dict(sorted(unwanted.items())),
         }
+        if saved:
+            extra[REENCODED] = dict(sorted(saved.items()))
         tick(1)
 
 
-def load_checked(converter: Converter[Any], item: Item) -> Sample:
+def load_checked(
+    converter: Converter[Any], item: Item, reencoding: Reencoding | None = None
+) -> Sample:
     """`Converter.load`, with unexpected errors of decoders turned into `SourceError`.
+
+    Args:
+        converter: of the source.
+        item: to load.
+        reencoding: what becomes of its pictures.
 
     Raises:
         SourceError: if the sample cannot be read; unexpected errors have the reason `"unexpected"`.
         Unwanted: if the options leave the sample out.
     """
     try:
-        return converter.load(item)
+        sample = converter.load(item)
+        if reencoding is not None:
+            reencode(sample, reencoding)
+        return sample
     except FileNotFoundError as error:
         raise SourceError(
             f"{error.filename}: no such file (it was there before)", reason="missing-file"

@@ -34,7 +34,7 @@ def read_image(path: Path) -> Pixels:
 
 def decode_image(data: bytes, where: Path | str) -> Pixels:
     """As `read_image`, from the bytes of a file; `where` names it in messages."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG"]) as image:
@@ -47,6 +47,11 @@ def decode_image(data: bytes, where: Path | str) -> Pixels:
             if image.mode in _SIXTEEN:
                 return _sixteen(np.asarray(image))
             return np.asarray(image if image.mode in _DIRECT else image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise SourceError(
+            f"{where}: cannot be read as PNG or JPEG (it is neither); get it again",
+            reason="corrupt-image",
+        ) from error
     except (
         FormatError,
         OSError,

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from pvit_converters.raw.files import read_bytes
 from pvit_data.errors import FormatError, SourceError
+from pvit_data.sample.limits import MAX_DECODED_BYTES
 from pvit_data.sample.sample import EncodedMedia
 
 MAX_FILE = 1 << 30
@@ -58,6 +59,8 @@ def clip_of(
     data: bytes, where: Path | str, *, copy_video: bool = False, rescue: bool = True
 ) -> Clip:
     """As `read_clip`, from the bytes of a file; `where` names it in messages."""
+    if not data:
+        raise SourceError(f"{where}: is empty; get it again", reason="corrupt-video")
     try:
         return _clip(data, copy_video, rescue)
     except FormatError as error:
@@ -69,7 +72,7 @@ def clip_of(
 
 
 def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
-    from pvit_data.codecs.video import decode_sound, frame_rate, survey
+    from pvit_data.codecs.video import decode_sound, decoded_bytes, frame_rate, survey
 
     extension = _extension(data)
     kind = ""
@@ -80,7 +83,11 @@ def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
             media = EncodedMedia(data, extension)
             return Clip(media, info.num_frames, info.fps, info.height, info.width)
         kind, damage = found.problem.kind, found.problem.text
+        if decoded_bytes(data) > MAX_DECODED_BYTES:
+            return _encoded(data, rescue)
         frames, rate = decode_sound(data)[0][: info.num_frames], info.fps
+    elif decoded_bytes(data) > MAX_DECODED_BYTES:
+        return _encoded(data, rescue)
     else:
         frames, damage = decode_sound(data)
         kind, rate = "damaged-video" if damage else "", frame_rate(data)
@@ -88,6 +95,19 @@ def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
         raise FormatError(damage)
     warnings = (f"{kind}-re-encoded",) if kind else ()
     return Clip(frames, len(frames), rate, frames.shape[1], frames.shape[2], warnings)
+
+
+def _encoded(data: bytes, rescue: bool) -> Clip:
+    """Encoded anew picture by picture: all frames of a long video do not fit into memory at once."""
+    from pvit_data.codecs.video import encode_part, survey
+
+    found = survey(data)
+    problem, count = found.problem, found.info.num_frames
+    if problem and problem.kind == "damaged-video" and not rescue:
+        raise FormatError(problem.text)
+    encoded, info = encode_part(data, range(count), checked=False)
+    warnings = (f"{problem.kind}-re-encoded",) if problem else ()
+    return Clip(EncodedMedia(encoded, "mp4"), count, info.fps, info.height, info.width, warnings)
 
 
 def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:

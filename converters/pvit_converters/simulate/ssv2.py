@@ -1,4 +1,4 @@
-"""Writes real-looking action clips in the layout of a Something-Something V2 download (spec ssv2, section 1, left).
+"""Writes real-looking action clips in the layouts of a Something-Something V2 download (spec ssv2, section 1).
 
 Only labels, as in the real one: `truth` asks for a JSON with verb and shapes of every clip, kept outside the tree.
 """
@@ -6,12 +6,14 @@ Only labels, as in the real one: `truth` asks for a JSON with verb and shapes of
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from pvit_converters.simulate.files.images import jpeg
 from pvit_converters.simulate.files.video import Container, encode
 from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
 from pvit_converters.simulate.world.actions import (
@@ -19,6 +21,7 @@ from pvit_converters.simulate.world.actions import (
     OTHER_VERBS,
     SHAPES_A,
     SHAPES_B,
+    SIDED_VERBS,
     STYLES,
     VERBS,
     ActionClip,
@@ -31,6 +34,20 @@ from pvit_data.errors import UsageError
 
 FPS = 12
 """Frame rate of the release (spec ssv2, section 1)."""
+
+VIDEOS = "20bn-something-something-v2"
+"""Folder of the videos."""
+
+FRAMES = {
+    "frames": "{number:04d}.jpg",
+    "frames-mmaction": "img_{number:05d}.jpg",
+    "frames-pyslowfast": "{video}_{number:06d}.jpg",
+}
+"""Names of extracted frames, numbered from 1; PySlowFast's are at 30 a second: each stands there two or three times."""
+
+EXTRACTED_FPS = 30
+
+Form = Literal["webm", "mp4", "frames", "frames-mmaction", "frames-pyslowfast"]
 
 PRESETS = {
     "tiny": (64, Size(8, 32, 32)),
@@ -54,6 +71,8 @@ TEMPLATES = {
     "put_next_to": "Putting [something] next to [something]",
     "separate": "Moving [something] and [something] away from each other",
     "push": "Pushing [something] with [something]",
+    "push_to_the_right": "Pushing [something] from left to right",
+    "push_to_the_left": "Pushing [something] from right to left",
 }
 """Class templates; a class name is its template without the brackets, as in the release."""
 
@@ -65,7 +84,7 @@ class Film:
     seed: int
     style: Style
     size: Size
-    container: Container
+    container: Form
 
 
 @dataclass(frozen=True)
@@ -94,9 +113,10 @@ class ClipTruth:
 _SPLITS = ("train", "validation", "test")
 
 
-def _staged(
+def staged(
     task: ClipTask, frames: int, height: int, width: int
 ) -> tuple[ActionClip, np.random.Generator]:
+    """A clip before it is rendered, and the generator that goes on from there."""
     rng = rng_of(task.film.seed, _SPLITS.index(task.split), task.number)
     return action_clip(rng, task.verb, task.film.style, frames, height, width, task.shapes), rng
 
@@ -104,19 +124,34 @@ def _staged(
 def write_clip(task: ClipTask) -> int:
     """Renders, films and writes one video."""
     film, size = task.film, task.film.size
-    clip, rng = _staged(task, size.frames, size.height, size.width)
+    clip, rng = staged(task, size.frames, size.height, size.width)
     frames = develop(render(clip.scene).radiance, rng, film.style.gap)
-    task.path.write_bytes(encode(frames, FPS, film.container, film.style.gap))
+    if film.container in FRAMES:
+        _write_frames(task.path, frames, film.container)
+    else:
+        container: Container = "mp4" if film.container == "mp4" else "webm"
+        task.path.write_bytes(encode(frames, FPS, container, film.style.gap))
     return 1
+
+
+def _write_frames(folder: Path, frames: np.ndarray, form: str) -> None:
+    """A file per frame, and the mark that extracting is over."""
+    folder.mkdir()
+    rate = EXTRACTED_FPS if form == "frames-pyslowfast" else FPS
+    for i in range(len(frames) * rate // FPS):
+        name = FRAMES[form].format(video=folder.name, number=i + 1)
+        (folder / name).write_bytes(jpeg(frames[i * FPS // rate]))
+    (folder / "DONE").touch()
 
 
 def truth_of(task: ClipTask) -> ClipTruth:
     """Verb and shapes of a video, without rendering it: they are drawn before anything that depends on its size."""
-    clip, _ = _staged(task, 1, 8, 8)
+    clip, _ = staged(task, 1, 8, 8)
     return ClipTruth(task.path.stem, task.split, task.verb, clip.actor, clip.partner)
 
 
-def _row(truth: ClipTruth) -> dict[str, object]:
+def row_of(truth: ClipTruth) -> dict[str, object]:
+    """The row of a video in a label file."""
     template = TEMPLATES[truth.verb]
     count = template.count("[")
     things = [
@@ -129,18 +164,28 @@ def _row(truth: ClipTruth) -> dict[str, object]:
     return {"id": truth.id, "label": label, "template": template, "placeholders": things}
 
 
-def _dump(path: Path, value: object) -> None:
+def dump(path: Path, value: object) -> None:
+    """Writes a JSON file."""
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_labels(folder: Path, truths: list[ClipTruth], verbs: tuple[str, ...]) -> None:
+def _write_labels(
+    root: Path, truths: list[ClipTruth], verbs: tuple[str, ...], names_of: str
+) -> None:
+    """The label files under the names of either download; the older one has no answers to the test."""
+    is_old = names_of == "twentybn"
+    folder, prefix = (
+        (root / "annotations", "something-something-v2-") if is_old else (root / "labels", "")
+    )
     folder.mkdir()
     names = sorted(TEMPLATES[v].replace("[", "").replace("]", "") for v in verbs)
-    _dump(folder / "labels.json", {name: str(i) for i, name in enumerate(names)})
+    dump(folder / f"{prefix}labels.json", {name: str(i) for i, name in enumerate(names)})
     rows = {split: [t for t in truths if t.split == split] for split in _SPLITS}
     for split in ("train", "validation"):
-        _dump(folder / f"{split}.json", [_row(t) for t in rows[split]])
-    _dump(folder / "test.json", [{"id": t.id} for t in rows["test"]])
+        dump(folder / f"{prefix}{split}.json", [row_of(t) for t in rows[split]])
+    dump(folder / f"{prefix}test.json", [{"id": t.id} for t in rows["test"]])
+    if is_old:
+        return
     answers = [
         f"{t.id};{TEMPLATES[t.verb].replace('[', '').replace(']', '')}\n" for t in rows["test"]
     ]
@@ -159,20 +204,28 @@ def _counts(total: int) -> dict[str, int]:
     return {"train": train, "validation": max(total - train - test, 0), "test": test}
 
 
-def _tasks(
+def clip_tasks(
     root: Path, counts: dict[str, int], verbs: tuple[str, ...], compositional: bool, film: Film
 ) -> list[ClipTask]:
     """The videos of all splits, verbs in turn, under random ids as large as the release's."""
-    folder = root / "20bn-something-something-v2"
-    folder.mkdir()
+    place = "frames/{}" if film.container in FRAMES else VIDEOS + "/{}." + film.container
     ids = iter(rng_of(film.seed, 9).permutation(220_847)[: sum(counts.values())] + 1)
     out = []
     for split in _SPLITS:
         for i in range(counts[split]):
             verb = verbs[i % len(verbs)]
-            path = folder / f"{next(ids)}.{film.container}"
+            path = root / place.format(next(ids))
             out.append(ClipTask(i, split, verb, _shapes(verb, split, compositional), path, film))
     return out
+
+
+def _require(**given: tuple[str, Collection[str]]) -> None:
+    """Refuses a value that is none of the known ones."""
+    for name, (value, known) in given.items():
+        if value not in known:
+            raise UsageError(
+                f"simulate ssv2: {name} '{value}': expected {name} one of {', '.join(known)}."
+            )
 
 
 def simulate(
@@ -186,9 +239,10 @@ def simulate(
     width: int | None = None,
     style: Literal["easy", "default", "hard"] = "default",
     gap: float | None = None,
-    verbs: Literal["downstream", "pretraining", "all"] = "downstream",
+    verbs: Literal["downstream", "pretraining", "all", "sided"] = "downstream",
     compositional: bool = False,
-    container: Literal["webm", "mp4"] = "webm",
+    container: Form = "webm",
+    layout: Literal["qualcomm", "twentybn"] = "qualcomm",
 ) -> Tree:
     """Writes an SSv2 tree of class-balanced clips.
 
@@ -199,16 +253,17 @@ def simulate(
         frames, height, width: another length or size.
         style: `easy`, `default` or `hard` (see `actions.STYLES`).
         gap: 0..1, replaces the style's strength of nuisances.
-        verbs: `downstream` (8 classes), `pretraining` (6 others) or `all`.
+        verbs: `downstream` (8 classes), `pretraining` (6 others), `all` (both), or `sided` (10: downstream and two
+            that a mirror exchanges).
         compositional: shapes of the actor are disjoint between training and validation, per verb group.
-        container: `webm` (VP9, as released) or `mp4` (H.264, as re-packed by others).
+        container: `webm` (VP9, as released), `mp4` (H.264, as re-packed by others), or extracted frames: `frames`,
+            `frames-mmaction`, `frames-pyslowfast`.
+        layout: names of the label files: `qualcomm` (of the current download) or `twentybn` (of the older one).
     """
     choices = {"downstream": VERBS, "pretraining": OTHER_VERBS, "all": VERBS + OTHER_VERBS}
-    if style not in STYLES or verbs not in choices or container not in ("webm", "mp4"):
-        raise UsageError(
-            f"simulate ssv2: style '{style}', verbs '{verbs}', container '{container}': expected style one of "
-            f"{', '.join(STYLES)}, verbs one of {', '.join(choices)}, container webm or mp4."
-        )
+    choices["sided"] = VERBS + SIDED_VERBS
+    _require(style=(style, STYLES), verbs=(verbs, choices), container=(container, get_args(Form)))
+    _require(layout=(layout, ("qualcomm", "twentybn")))
     count, size = PRESETS[job.preset]
     size = Size(frames or size.frames, height or size.height, width or size.width)
     look = STYLES[style] if gap is None else replace(STYLES[style], gap=gap)
@@ -218,14 +273,15 @@ def simulate(
         if v is not None
     }
     root = fresh(job.out)
-    tasks = _tasks(
+    (root / ("frames" if container in FRAMES else VIDEOS)).mkdir()
+    tasks = clip_tasks(
         root, counts, choices[verbs], compositional, Film(job.seed, look, size, container)
     )
     truths = [truth_of(t) for t in tasks]
-    _write_labels(root / "labels", sorted(truths, key=lambda t: int(t.id)), choices[verbs])
+    _write_labels(root, sorted(truths, key=lambda t: int(t.id)), choices[verbs], layout)
     if job.truth is not None:
         job.truth.mkdir(parents=True, exist_ok=True)
-        _dump(job.truth / "clips.json", [asdict(t) for t in truths])
+        dump(job.truth / "clips.json", [asdict(t) for t in truths])
     spread(write_clip, tasks, job)
     return Tree(root, len(tasks), counts)
 

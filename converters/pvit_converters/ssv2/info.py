@@ -21,7 +21,8 @@ INFO = SourceInfo(
     ),
     tree="""ROOT/
   20bn-something-something-v2/1.webm ... 220847.webm      (or videos/; .mp4 works as well; or extracted frames:
-                                                           frames/1/0001.jpg, frames/1/1_000001.jpg)
+                                                           frames/1/0001.jpg, frames/1/img_00001.jpg,
+                                                           frames/1/1_000001.jpg)
   labels/{labels,train,validation,test}.json              (or annotations/ or ROOT, with or without the prefix
                                                            something-something-v2-)""",
     produces=("rgb", "action"),

@@ -7,12 +7,12 @@ slowfast/datasets/ssv2.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.raw.files import read_json, read_utf8
 from pvit_converters.ssv2.layout import FILES, LABEL_FOLDERS, label_file, no_labels
 from pvit_data.errors import SourceError
@@ -56,7 +56,7 @@ class Labels:
     def space(self) -> LabelSpace:
         """The classes in order; pairs are those that differ by left and right."""
         names = sorted(self.classes, key=self.classes.__getitem__)
-        return LabelSpace("ssv2", tuple(names), pairs=_mirrored(self.classes))
+        return LabelSpace("ssv2", tuple(names), pairs=mirrored_classes(self.classes))
 
     def action(self, template: str, split: str) -> int:
         """The class of a template.
@@ -85,7 +85,7 @@ class Labels:
         answers = self._test_answers() if split == "test" else {}
         for row in rows if isinstance(rows, list) else [rows]:
             _require_row(row, path, needs_template=split != "test")
-            if (name := answers.get(str(row["id"]), "")) in self.classes:
+            if (name := answers.get(str(int(row["id"])), "")) in self.classes:
                 row["action"] = self.classes[name]
             yield row
 
@@ -94,7 +94,8 @@ class Labels:
         paths = [self.root / folder / "test-answers.csv" for folder in LABEL_FOLDERS]
         path = next((p for p in paths if p.is_file()), None)
         lines = read_utf8(path).splitlines() if path else []
-        return {video: name for video, _, name in (line.partition(";") for line in lines)}
+        pairs = (line.partition(";") for line in lines)
+        return {str(int(v)): name.strip() for v, _, name in pairs if v.isdecimal()}
 
 
 def _require_row(row: Any, path: Path, *, needs_template: bool) -> None:
@@ -114,13 +115,3 @@ def read_table(path: Path) -> Any:
         SourceError: if it is missing or damaged.
     """
     return read_json(path)
-
-
-def _mirrored(classes: dict[str, int]) -> tuple[tuple[int, int], ...]:
-    """Pairs of classes whose names differ by left and right, such as the two directions of pushing."""
-    swap = {"left": "right", "right": "left"}
-    other = {name: re.sub(r"\b(left|right)\b", lambda m: swap[m[1]], name) for name in classes}
-    pairs = (
-        (index, classes[other[name]]) for name, index in classes.items() if other[name] in classes
-    )
-    return tuple(sorted((a, b) for a, b in pairs if a < b))

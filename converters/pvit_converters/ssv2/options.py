@@ -22,7 +22,8 @@ class SSv2Options(ConverterOptions):
     val_list: Literal["official", "no-empty-boxes"] = Field(
         "official",
         description="official: every video; no-empty-boxes: without the videos of --empty-boxes, in all splits "
-        "(157,389 training and 22,660 validation videos, which the paper most likely used)",
+        "(157,389 training and 22,660 validation videos, which the paper most likely used); over shards of all videos, "
+        "pvit-data convert ssv2-no-empty-boxes makes the same list without storing a video twice",
     )
     empty_boxes: Path | None = Field(
         None,
@@ -32,7 +33,7 @@ class SSv2Options(ConverterOptions):
     frame_rate: float = Field(
         0.0,
         ge=0,
-        description="of extracted frames; 0: 12 for frames/1/0001.jpg, 30 for frames/1/1_000001.jpg",
+        description="of extracted frames; 0: 12 for 0001.jpg and img_00001.jpg, 30 for 1_000001.jpg",
     )
     verify: bool = Field(
         True, description="keep what a damaged video holds before its damage; else leave it out"

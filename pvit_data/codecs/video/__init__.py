@@ -15,6 +15,13 @@ from pvit_data.codecs.video.decode import (
 )
 from pvit_data.codecs.video.encode import encode_video
 from pvit_data.codecs.video.keeping import check_stored, storable
+from pvit_data.codecs.video.part import (
+    copy_part,
+    decoded_bytes,
+    encode_part,
+    frame_times,
+    is_seekable,
+)
 from pvit_data.codecs.video.survey import Problem, Survey, survey
 
 __all__ = [
@@ -25,10 +32,15 @@ __all__ = [
     "check_stored",
     "codec_name",
     "container_format",
+    "copy_part",
     "decode_sound",
     "decode_video",
+    "decoded_bytes",
+    "encode_part",
     "encode_video",
     "frame_rate",
+    "frame_times",
+    "is_seekable",
     "probe_video",
     "storable",
     "survey",

@@ -119,7 +119,9 @@ def reported(what: str) -> Iterator[None]:
     """Turns what FFmpeg raises into a `FormatError`."""
     try:
         yield
-    except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
+    except av.error.FFmpegError as error:
+        raise FormatError(f"video cannot be {what}: {error.strerror or error}") from error
+    except (ValueError, OverflowError, EOFError) as error:
         raise FormatError(f"video cannot be {what}: {error}") from error
 
 

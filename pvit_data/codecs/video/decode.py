@@ -98,7 +98,7 @@ def decode_video(
         if not picks:
             sides = (window.height, window.width) if window else size
             return np.empty((0, *(sides or (context.height, context.width)), 3), np.uint8)
-        pictures = _wanted(data, container, listing, sorted(set(picks)), checked)
+        pictures = numbered_pictures(data, container, listing, sorted(set(picks)), checked)
         return _collect(pictures, picks, PartReader(size, window))
 
 
@@ -127,10 +127,19 @@ def decode_sound(data: bytes) -> tuple[UInt8[np.ndarray, "n h w 3"], str]:
     return frames, "".join(damage) or cut_off(data) or missing_frames(listing, len(frames))
 
 
-def _wanted(
+def numbered_pictures(
     data: bytes, container: Any, listing: Listing, numbers: list[int], checked: bool
 ) -> Iterator[tuple[int, Any]]:
-    """By seeking where that is known to be right, and from the start before a frame is said to be missing."""
+    """Pictures with their numbers, in this order; those that are not there do not come.
+
+    By seeking where that is known to be right, and from the start before a frame is said to be missing.
+
+    Args:
+        data: the file.
+        container, listing: of it.
+        numbers: of frames, ascending.
+        checked: see `decode_video`.
+    """
     missing = set(numbers)
     known = len(listing.pts) if checked else ordered_frames(data)
     if listing.exact and known is not None and numbers[-1] < known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -39,20 +40,38 @@ def encode_video(
         preset: x264's speed preset.
     """
     height, width = frames.shape[1:3]
+    return encode_pictures(frames, (height, width), fps, gop or usual_gop(len(frames)), crf, preset)
+
+
+def usual_gop(num_frames: int) -> int:
+    """The largest distance of key frames in a clip of this length, where nobody asks for another."""
+    return GOP_SHORT if num_frames <= SHORT_CLIP else GOP_LONG
+
+
+def encode_pictures(
+    pictures: Iterable[UInt8[np.ndarray, "h w 3"]],
+    size: tuple[int, int],
+    fps: float,
+    gop: int,
+    crf: int = CRF,
+    preset: str = "medium",
+) -> bytes:
+    """The same of pictures of one (height, width) that come one by one; no more are held than x264 needs."""
+    height, width = size
     check_picture("video", height, width)
-    gop = gop or (GOP_SHORT if len(frames) <= SHORT_CLIP else GOP_LONG)
-    even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         rate = playing_rate(fps)
         stream: Any = container.add_stream("libx264", rate=rate, options=_options(crf, gop, preset))
-        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.thread_count, context.flags = 1, context.flags | _BITEXACT
         context.colorspace, context.color_primaries = _BT601, _BT709
         context.color_trc, context.color_range = _SRGB, _LIMITED
-        for number, frame in enumerate(even):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+        for number, pixels in enumerate(pictures):
+            even = np.pad(pixels, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+            picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
                 format="yuv420p", dst_colorspace="itu601"
             )
             picture.pts, picture.time_base = number, 1 / rate

@@ -56,6 +56,14 @@ class IndexCache:
         self.folder, self.max_bytes = folder, max_bytes
         self._own = OwnFolder(folder, _NAME, "Indices of data sets")
 
+    def require_ours(self) -> None:
+        """Refuses a folder that is there and no such cache of this user alone.
+
+        Raises:
+            UsageError: if others may write to it, or it is something else.
+        """
+        self._own.require_ours()
+
     def find(self, name: str) -> Columns | None:
         """The columns of a file, or None where there is none that is whole.
 

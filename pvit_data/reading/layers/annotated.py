@@ -12,21 +12,24 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS
 from pvit_data.format.record import Record
 from pvit_data.reading.layers.fields import (
+    SHARED,
     SPACES,
     attributes,
     field_of_file,
     fields_of_column,
+    given_with,
     not_annotated,
     said,
 )
 from pvit_data.reading.layers.joining import NONE, Joined
 from pvit_data.reading.part import DatasetPart, Fetched, Request
+from pvit_data.reading.part_view import PartView
 from pvit_data.sample.sample import Sample
 
 
@@ -63,7 +66,7 @@ class Attached:
         return values
 
 
-class AnnotatedPart:
+class AnnotatedPart(PartView):
     """The samples of a part with the fields of layers; see `DatasetPart`.
 
     Args:
@@ -75,30 +78,21 @@ class AnnotatedPart:
     def __init__(
         self, base: DatasetPart, layers: Sequence[Attached], notes: tuple[str, ...] = ()
     ) -> None:
-        self.notes = notes
-        self.storage = base.storage
-        self.base, self._attached, self.split = base, tuple(layers), base.split
-        giving = {field: layer for layer in self._attached for field in layer.fields}
+        self._notes, self._attached = notes, tuple(layers)
+        giving = {f: layer for layer in self._attached for f in given_with(layer.fields)}
         self.provider = {field: giving[field] for field in FIELDS if field in giving}
-        self.spec = joined_spec(base.spec, self.provider)
+        super().__init__(base, joined_spec(base.spec, self.provider))
 
     @property
     def layers(self) -> Mapping[str, LayerSpec]:
         """See `DatasetPart`."""
-        return {field: layer.spec for field, layer in self.provider.items()}
+        given = self.provider.items()
+        return {field: layer.spec for field, layer in given if field in layer.fields}
 
     @property
-    def samples(self) -> int:
-        """Their number."""
-        return self.base.samples
-
-    def key(self, row: int) -> str:
-        """The key of a sample."""
-        return self.base.key(row)
-
-    def keys(self) -> Any:
+    def notes(self) -> tuple[str, ...]:
         """See `DatasetPart`."""
-        return self.base.keys()
+        return self._notes
 
     def digest(self) -> dict[str, Any]:
         """See `DatasetPart`: of the base, then of the layers in order."""
@@ -112,17 +106,33 @@ class AnnotatedPart:
         self, name: str, rows: Integer[np.ndarray, "k"] | None = None
     ) -> Shaped[np.ndarray, "n"]:
         """A column of the index, or some rows of it: of the provider of its field."""
+        if name in SHARED and self.provider.keys() & set(SHARED[name]):
+            return self._shared(name, rows)
         layer = self._giver(name)
         return self.base.column(name, rows) if layer is None else layer.column(name, rows)
 
     def value(self, name: str, row: int) -> Any:
         """One value of a column."""
+        if name in SHARED:
+            return self.column(name, np.array([row]))[0].item()
         layer = self._giver(name)
         if layer is None:
             return self.base.value(name, row)
         if (place := layer.place(row)) is not None:
             return place[0].value(name, place[1])
         return not_annotated(name)
+
+    def _shared(self, name: str, rows: Integer[np.ndarray, "k"] | None) -> Shaped[np.ndarray, "n"]:
+        """A column that several fields tell: of each row the first field that it has."""
+        missing = not_annotated(name)
+        found: Shaped[np.ndarray, "n"] | None = None
+        for field in SHARED[name]:
+            giver = self.provider.get(field)
+            read = self.base.column if giver is None else giver.column
+            values = np.where(read(f"has_{field}", rows), read(name, rows), missing)
+            found = values if found is None else np.where(found != missing, found, values)
+        assert found is not None
+        return found
 
     def _giver(self, column: str) -> Attached | None:
         """The layer that gives a column; None: the base."""
@@ -184,6 +194,9 @@ class AnnotatedPart:
             given = {field for field in theirs.fields if self.provider.get(field) is layer}
             changed |= {key: value for field in given for key, value in said(theirs, field).items()}
             fields |= given
+        for name, told_by in SHARED.items():
+            if self.provider.keys() & set(told_by) and fields & set(told_by):
+                changed[name] = self.value(name, row)
         return replace(record, **changed, fields=sorted(fields))
 
     def request(self, row: int, fields: Collection[str] | None) -> Request:
@@ -204,25 +217,18 @@ class AnnotatedPart:
 
         return Request(base.moves + sum(asked.moves for _, _, asked in more), fetch)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         assert isinstance(fetched, FetchedWithLayers)
         wanted = _wanted(fields)
-        sample = self.base.decode(fetched.own, self._own(wanted), frames, grid, window)
+        sample = self.base.decode(fetched.own, self._own(wanted), asked)
         changed: dict[str, Any] = {}
         numbers, notes = dict(sample.frames), dict(sample.meta.get("layers") or {})
         for number, part, data in fetched.given:
             layer = self._attached[number]
             if not (names := self._of(layer, wanted)):
                 continue
-            given = part.decode(data, names, frames, grid, window)
+            given = part.decode(data, names, asked)
             changed |= {a: getattr(given, a) for name in names for a in attributes(name)}
             numbers |= given.frames
             notes |= {layer.name: given.meta} if given.meta else {}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import NAME, LayerEntry, Manifest, read_manifest
 from pvit_data.format.members import LABELS
-from pvit_data.format.names import SOURCE_NAME, SPLITS
-from pvit_data.reading.foreign_part import ForeignPart
+from pvit_data.format.names import SOURCE_NAME, SPLITS, split_address
+from pvit_data.reading.foreign.part import ForeignPart
 from pvit_data.reading.layers.annotated import AnnotatedPart, Attached
+from pvit_data.reading.layers.fields import given_with
 from pvit_data.reading.layers.joining import Joined, require_common, require_fit, row_map
 from pvit_data.reading.layers.protocol import ProtocolPart
 from pvit_data.reading.part import DatasetPart, SplitPart
-from pvit_data.storage.cache import Cache
+from pvit_data.storage.ahead import Blocks
 from pvit_data.storage.storage import Storage
 from pvit_data.words import counted, did_you_mean
 
@@ -71,7 +72,7 @@ def layers_in(storage: Storage, manifest: Manifest) -> dict[str, Layer]:
 
 
 def find_layers(
-    wanted: Iterable[str], source: str, beside: Storage, cache: Cache | None
+    wanted: Iterable[str], source: str, beside: Storage, cache: Blocks | None
 ) -> list[Layer]:
     """The annotation layers that a list of names and addresses means, in its order.
 
@@ -100,23 +101,25 @@ def find_layers(
     return found
 
 
-def layers_meant(text: str, beside: Storage, cache: Cache | None) -> list[Layer]:
+def layers_meant(text: str, beside: Storage, cache: Blocks | None) -> list[Layer]:
     """The annotation layers that a name or an address means, over whatever base; see `find_layers`.
 
     Raises:
         UsageError: if there is none, or it is a protocol.
     """
-    url, is_one, name = text.rpartition("#")
     if SOURCE_NAME.match(text):
         there = layers_in(beside, read_manifest(beside)) if beside.exists(NAME) else {}
-        return [_named(there, text, beside)]
-    storage = Storage(url if is_one else text, cache)
+        return [named_layer(there, text, beside.url)]
+    url, name = split_address(text)
+    if not url:
+        raise UsageError(f"layer {text!r}: expected a name, a folder or URL, or URL#NAME")
+    storage = Storage(url, cache)
     storage.require_folder()
     if not storage.exists(NAME):
         raise UsageError(f"layer {storage.url}: has no {NAME}, so there is no layer")
     there = layers_in(storage, read_manifest(storage))
-    if is_one:
-        return [_named(there, name, storage)]
+    if name:
+        return [named_layer(there, name, storage.url)]
     found = [layer for layer in there.values() if layer.annotates]
     if not found:
         raise UsageError(f"{storage.url}: holds no annotation layer")
@@ -134,11 +137,21 @@ def require_once(layers: Sequence[Layer]) -> None:
         raise UsageError(f"layer '{twice}' is named twice: attach one of them")
 
 
-def _named(there: dict[str, Layer], name: str, storage: Storage) -> Layer:
+def named_layer(there: Mapping[str, Layer], name: str, where: str) -> Layer:
+    """The annotation layer of a name.
+
+    Args:
+        there: the layers by name.
+        name: that is asked for.
+        where: they are, for messages.
+
+    Raises:
+        UsageError: if there is none, or it is a protocol.
+    """
     if name not in there:
         listed = ", ".join(there) or "none"
         hint = did_you_mean(name, there)
-        raise UsageError(f"{storage.url} has no layer '{name}': it has {listed}{hint}")
+        raise UsageError(f"{where} has no layer '{name}': it has {listed}{hint}")
     layer = there[name]
     if not layer.annotates:
         raise UsageError(
@@ -148,7 +161,7 @@ def _named(there: dict[str, Layer], name: str, storage: Storage) -> Layer:
 
 
 def require_apart(
-    source: str, own: Collection[str], layers: Iterable[Layer], remedy: Callable[[str], str]
+    source: str, own: Collection[str], layers: Iterable[Layer], remedy: Callable[[Layer], str]
 ) -> None:
     """Refuses layers that nobody named, of which two, or one and the source itself, give the same field.
 
@@ -156,20 +169,20 @@ def require_apart(
         source: that they are over.
         own: fields that it declares itself.
         layers: over it.
-        remedy: which option names the layer to use; told the name of one.
+        remedy: which option names the layer to use; told one.
 
     Raises:
         UsageError: if there are such layers.
     """
-    given = dict.fromkeys(own, source)
+    given = dict.fromkeys(given_with(own), source)
     for layer in layers:
         for name in sorted(layer.fields):
             if name in given:
                 raise UsageError(
                     f"layer '{layer.name}' and '{given[name]}' both give {name} of '{source}': name the layers to "
-                    f"use, the last one wins: {remedy(layer.name)}"
+                    f"use, the last one wins: {remedy(layer)}"
                 )
-            given[name] = layer.name
+        given |= dict.fromkeys(given_with(layer.fields), layer.name)
 
 
 def annotated(
@@ -244,10 +257,9 @@ def _joined(layer: Layer, base: DatasetPart) -> tuple[Joined, ...]:
 
 def _require_no_labels(layer: Layer, bases: Sequence[DatasetPart]) -> None:
     labels = sorted(layer.fields & LABELS)
-    declared = [name for name in labels if any(base.column(f"has_{name}").any() for base in bases)]
-    if declared:
+    if labels and any(base.column(f"has_{name}").any() for base in bases for name in LABELS):
         raise UsageError(
-            f"layer '{layer.name}' brings {declared[0]}, and '{bases[0].spec.name}' has its own: "
+            f"layer '{layer.name}' brings {labels[0]}, and '{bases[0].spec.name}' has labels of its own: "
             "labels in place of the base's are a protocol's business"
         )
 
@@ -273,7 +285,7 @@ def protocol_parts(
         FormatError: if the base has none of its samples, or two samples of one key.
     """
     _require_unique(bases)
-    labels = layer.fields & LABELS
+    labels = given_with(layer.fields) & LABELS
     found = [
         ProtocolPart(part, bases, layer.entry.spec, labels)
         for part in layer.parts

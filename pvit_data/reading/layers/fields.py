@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pvit_data.format.index import PLACES, absent
-from pvit_data.format.members import FIELDS, FILES, MEMBER_OF_EXTENSION
+from pvit_data.format.members import FIELDS, FILES, LABELS, MEMBER_OF_EXTENSION
 from pvit_data.format.record import TYPES, Record
 from pvit_data.reading.part import DatasetPart
 from pvit_data.sample.sample import DENSE_FIELDS
@@ -26,7 +26,8 @@ _COLUMNS = {
     "action": "action",
     "action_time": "action",
 }
-_SHARED = {"people": ("pose3d", "pose2d")}
+SHARED = {"people": ("pose3d", "pose2d")}
+"""Columns that several fields tell: of each row the first one that it has."""
 _MISSING = {"boxes": -1, "people": -1, "action": -1, "action_time": -1.0}
 
 
@@ -35,10 +36,15 @@ def attributes(field: str) -> tuple[str, ...]:
     return _ATTRIBUTES.get(field, (field,))
 
 
+def given_with(fields: Collection[str]) -> frozenset[str]:
+    """Fields that a layer gives which declares these: labels come from one provider, since they share a space."""
+    return frozenset({*fields, *(LABELS if LABELS & set(fields) else ())})
+
+
 def fields_of_column(name: str) -> tuple[str, ...]:
     """The fields that a column of the index belongs to, the first one that is there tells it; () for the clip's own."""
-    if name in _SHARED:
-        return _SHARED[name]
+    if name in SHARED:
+        return SHARED[name]
     if name in PLACES:
         member = name.rpartition("_")[0]
         return tuple(field for field, members in FIELDS.items() if member in members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from pvit_data.reading.layers.attach import (
     annotated,
     find_layers,
     layers_in,
+    named_layer,
     protocol_parts,
     require_apart,
 )
@@ -40,12 +42,12 @@ class FoundSource:
         labels: of a protocol, the labels that it declares in place of its base's.
     """
 
-    url: str
+    url: str = field(repr=False)  # which may hold a password
     name: str
     ds: ShardDataset
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = field(default=(), repr=False)
     over: str = ""
-    pictures: str = ""
+    pictures: str = field(default="", repr=False)
     labels: tuple[str, ...] = ()
 
     def presence(self, split: str) -> str:
@@ -120,15 +122,36 @@ class _There:
         """The layers of a source: those that are named, else those that are there."""
         if named is None:
             return self._defaults(source)
-        by_name = {layer.name: (url, layer) for url, layer in self.layers}
         found: list[tuple[str, Layer]] = []
         for text in named:
-            if text in by_name and by_name[text][1].entry.spec.base.source == source:
-                found.append(by_name[text])
+            if (here := self._called(text, source)) is not None:
+                found.append(here)
                 continue
             own = find_layers([text], source, self.storages[source], None)
             found += [(layer.url, layer) for layer in own]
         return found
+
+    def _called(self, name: str, source: str) -> tuple[str, Layer] | None:
+        """The layer of a name over a source: in the folder of the source, else in the only other one that has it.
+
+        Raises:
+            UsageError: if several others have it, or it is a protocol.
+        """
+        mine = [
+            (url, layer)
+            for url, layer in self.layers
+            if layer.name == name and layer.over == source
+        ]
+        beside = [at for at in mine if at[0] == self.urls[source]]
+        chosen = beside or mine
+        if len(chosen) > 1:
+            listed = " and ".join(f"'{plain_url(url)}'" for url, _ in chosen)
+            first = f"{plain_url(chosen[0][0])}#{name}"
+            raise UsageError(f"layer '{name}' is in {listed}: say which one, {first}")
+        if not chosen:
+            return None
+        url, layer = chosen[0]
+        return url, named_layer({name: layer}, name, url)
 
     def _defaults(self, source: str) -> list[tuple[str, Layer]]:
         """All annotation layers over it, but those for asking only.
@@ -144,17 +167,34 @@ class _There:
             source,
             own.fields if own else (),
             [layer for _, layer in found],
-            lambda name: f"--set 'data.layers={{{source}: [{name}]}}' (or [] for none)",
+            lambda layer: (
+                f"--set 'data.layers={{{source}: [{self._address(layer)}]}}' (or [] for none)"
+            ),
         )
         return found
 
-    def protocols(self) -> dict[str, tuple[str, Layer]]:
-        """The protocols, by name."""
-        return {
-            layer.name: (url, layer)
-            for url, layer in self.layers
-            if layer.entry.spec.kind == "protocol"
-        }
+    def _address(self, layer: Layer) -> str:
+        """What means this layer and no other one."""
+        is_only = sum(other.name == layer.name for _, other in self.layers) == 1
+        return layer.name if is_only else f"{plain_url(layer.url)}#{layer.name}"
+
+    def protocols(self, named: Collection[str]) -> dict[str, tuple[str, Layer]]:
+        """The protocols that are named.
+
+        Raises:
+            UsageError: if two folders have one of a name.
+        """
+        found: dict[str, tuple[str, Layer]] = {}
+        for url, layer in self.layers:
+            if layer.annotates or layer.name not in named:
+                continue
+            if layer.name in found:
+                raise UsageError(
+                    f"protocol '{layer.name}' is in both '{plain_url(found[layer.name][0])}' and "
+                    f"'{plain_url(url)}'; give one of them"
+                )
+            found[layer.name] = url, layer
+        return found
 
 
 def find_sources(
@@ -180,13 +220,12 @@ def find_sources(
     """
     wanted = layers or {}
     there = _There()
-    for url in dict.fromkeys(urls):
+    places: dict[str, str] = {}
+    for url in urls:
+        places.setdefault(_place(url), url)
+    for url in places.values():
         there.add(url)
-    protocols = {
-        name: at
-        for name, at in there.protocols().items()
-        if name in named and name not in there.parts
-    }
+    protocols = there.protocols([name for name in named if name not in there.parts])
     bases = {layer.entry.spec.base.source for _, layer in protocols.values()}
     found = {
         name: _source(name, there, wanted, strict)
@@ -194,11 +233,23 @@ def find_sources(
         if name in named or name not in bases
     }
     found |= {name: _protocol(at, there, wanted, strict) for name, at in protocols.items()}
+    if not found and there.layers:
+        _, layer = there.layers[0]
+        raise UsageError(
+            f"the shards hold layers only, such as '{layer.name}' over '{layer.over}': add the folder of "
+            f"'{layer.over}' with --shards"
+        )
     if not found:
         raise UsageError(
             "no shards given; pass a folder written by `pvit-data convert` with --shards"
         )
     return found
+
+
+def _place(url: str) -> str:
+    """One text for all ways to write where a folder is."""
+    root = Storage(url).root
+    return url.rstrip("/") if root is None else os.path.realpath(root)
 
 
 def _source(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import VIRTUAL
 from pvit_data.format.manifest import LayerSpec, SourceSpec
@@ -156,7 +156,9 @@ class ProtocolPart:
         base = part.request(theirs, fields)
         mine = int(self._own[row])
         from_record = [
-            name for name in self.labels if name not in LABEL_OF and _is_in(name, fields)
+            name
+            for name in self.labels
+            if name not in LABEL_OF and _is_in(name, fields) and self.own.value(f"has_{name}", mine)
         ]
         asked = None
         if from_record or self.own.value("meta_bytes", mine):
@@ -170,17 +172,10 @@ class ProtocolPart:
 
         return Request(base.moves + (0 if asked is None else asked.moves), fetch)
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         assert isinstance(fetched, FetchedOfProtocol)
-        sample = fetched.part.decode(fetched.own, fields, frames, grid, window)
+        sample = fetched.part.decode(fetched.own, fields, asked)
         changed: dict[str, Any] = {
             "source": self.spec.name,
             "split": self.split,
@@ -188,7 +183,7 @@ class ProtocolPart:
         }
         told = None
         if fetched.told is not None:
-            told = self.own.decode(fetched.told, self.labels, None, None, None)
+            told = self.own.decode(fetched.told, self.labels, Asked())
             changed["meta"] = {**sample.meta, **told.meta}
         for field in self.labels:
             value = None

@@ -104,7 +104,7 @@ class _Folder:
     def parts(self, source: str | None) -> list[DatasetPart]:
         """All splits of a source, [] where it is not here; or those of all sources."""
         if source is not None:
-            return base_parts(self.storage, source, self._manifest)
+            return [*base_parts(self.storage, source, self._manifest)]
         assert self._manifest is not None
         return [*split_parts(self.storage, self._manifest, None, None)]
 
@@ -166,7 +166,7 @@ def _attached(
         if not named:
             mine += [v for v in lying if v.is_default and v.over == source and not shown]
             own = frozenset() if shown else home.fields_of(source)
-            require_apart(source, own, mine, lambda name: f"--layer {name} (or {NO_LAYER})")
+            require_apart(source, own, mine, lambda layer: f"--layer {layer.name} (or {NO_LAYER})")
         require_once(mine)
         found += annotated([part for part in parts if part.spec.name == source], mine)
     return found

@@ -269,8 +269,10 @@ def test_without_dask_the_extra_is_named(toy: Any, tmp_path: Path, monkeypatch: 
 def test_the_page_names_options_that_are_there() -> None:
     from pvit_cli.commands.data.convert import _engine_flags, _layer_flags, option_flags
     from pvit_converters.hypersim import HypersimConverter
+    from pvit_converters.something_else import SomethingElseConverter
 
-    found = [*_engine_flags(), *_layer_flags(), *option_flags(HypersimConverter)]
+    own = [*option_flags(HypersimConverter), *option_flags(SomethingElseConverter)]
+    found = [*_engine_flags(1.0), *_layer_flags(), *own]
     flags = {f"--{flag.name.replace('_', '-')}" for flag in found}
     commands = re.findall(r"^pvit-data convert (?:.*\\\n)*.*$", PAGE, re.MULTILINE)
     named = {word for text in commands for word in re.findall(r"--[a-z-]+", text)}

@@ -163,7 +163,7 @@ from pvit_converters.engine.run import Job, convert
 from pvit_data.errors import Interrupted
 if __name__ == "__main__":
     try:
-        convert(Job(Bright, sys.argv[1], sys.argv[1], BrightOptions(seconds=0.05), workers=1))
+        convert(Job(Bright, sys.argv[1], sys.argv[1], BrightOptions(seconds=0.12), workers=1))
     except Interrupted:
         sys.exit(75)
 """
@@ -173,7 +173,7 @@ if __name__ == "__main__":
 def test_killed_at_work(base: Path, toys: Any, tmp_path: Path, number: signal.Signals) -> None:
     """At the first finished shard; what has its final name is complete, and the next run gives the same bytes."""
     before = sums(base)
-    convert(job(toys, base, tmp_path / "whole", seconds=0.05))
+    convert(job(toys, base, tmp_path / "whole", seconds=0.12))
     expected = layer_bytes(tmp_path / "whole")
     command = [sys.executable, "-c", RUN.format(toys=str(TOYS)), str(base)]
     with subprocess.Popen(command) as child:

@@ -20,10 +20,12 @@ from pvit_converters.simulate import simulate
 from pvit_data.errors import FormatError, SourceError
 
 PACKAGE = Path(__file__).parents[3] / "converters/pvit_converters"
-SOURCES = ("ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl")
+SOURCES = ("diving48", "ehoi", "hypersim", "kinetics400", "phav", "ssv2", "surreact", "synadl")
 MAIN = {
+    "diving48": "*.mp4",
     "ehoi": "images/camera*.png",
     "hypersim": "*.depth_meters.hdf5",
+    "kinetics400": "replacement_for_corrupted_k400/*.mp4",
     "phav": "*.png",
     "ssv2": "*.webm",
     "surreact": "*.mp4",

@@ -57,7 +57,9 @@ def shards(out: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(out.rglob("*.tar"))}
 
 
-@pytest.mark.parametrize("source", ["ehoi", "hypersim", "phav", "ssv2", "surreact", "synadl"])
+@pytest.mark.parametrize(
+    "source", ["diving48", "ehoi", "hypersim", "kinetics400", "phav", "ssv2", "surreact", "synadl"]
+)
 def test_a_littered_tree_gives_the_same_shards(source: str, tmp_path: Path) -> None:
     simulate(source, tmp_path / "raw", preset="tiny", samples=3)
     converter = registry.load(source)

@@ -14,7 +14,7 @@ from pvit_converters.engine.run import Job, convert
 from pvit_converters.raw.video import Clip, clip_of
 from pvit_converters.ssv2.converter import SSv2Converter, SSv2Options
 from pvit_data.clips.config import ClipConfig
-from pvit_data.codecs.video import decode_video
+from pvit_data.codecs.video import decode_video, encode_video
 from pvit_data.errors import SourceError
 from pvit_data.sample.sample import EncodedMedia
 from pvit_data.validate import validate
@@ -59,20 +59,42 @@ def test_mirrored_files_are_kept_and_re_encoded_as_they_are_shown(name: str) -> 
     np.testing.assert_array_equal(clip.rgb, expected)
 
 
+@pytest.mark.parametrize("name", [*RE_ENCODED, "phone.mp4"])
+def test_long_videos_are_encoded_picture_by_picture(
+    videos: dict[str, bytes], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into memory at once becomes the same bytes as what does."""
+    hevc = {"preset": "ultrafast", "x265-params": "log-level=none"}
+    phone = odd.with_matrix(odd.encode("mp4", "libx265", hevc, odd.noise()), odd.MIRRORS["clockwise"][0])
+    data = phone if name == "phone.mp4" else videos[name]
+    whole = clip_of(data, name)
+    assert isinstance(whole.rgb, np.ndarray)
+    monkeypatch.setattr("pvit_converters.raw.video.MAX_DECODED_BYTES", 1000)
+    clip = clip_of(data, name)
+    assert isinstance(clip.rgb, EncodedMedia)
+    assert clip.rgb.data == encode_video(whole.rgb, whole.fps)
+    assert (clip.num_frames, clip.height, clip.width) == whole.rgb.shape[:3]
+    assert (clip.fps, clip.warnings) == (whole.fps, whole.warnings)
+
+
 def test_changing_sizes_are_refused_with_the_frame() -> None:
     with pytest.raises(SourceError, match=r"7\.webm.*from \(96, 64\) to \(64, 96\) at frame 20") as error:
         clip_of(odd.changing_size(), "7.webm")
     assert error.value.reason == "corrupt-video"
 
 
-def test_damage_that_the_decoder_marks_is_cut_off() -> None:
+@pytest.mark.parametrize("is_long", [False, True])
+def test_damage_that_the_decoder_marks_is_cut_off(is_long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_long:
+        monkeypatch.setattr("pvit_converters.raw.video.MAX_DECODED_BYTES", 1000)
     sound = odd.encode("mp4", "libx264", {**odd.SHARP, "g": "12"}, odd.noise(24))
     data = odd.flipped(sound, 10, 6)
     clip = clip_of(data, "x")
     assert clip.warnings == ("damaged-video-re-encoded",)
-    assert isinstance(clip.rgb, np.ndarray)
-    assert 0 < clip.num_frames == len(clip.rgb) < 24
-    np.testing.assert_array_equal(clip.rgb[:2], decode_video(sound)[:2])
+    assert isinstance(clip.rgb, EncodedMedia) is is_long
+    assert 0 < clip.num_frames == len(shown(clip)) < 24
+    if not is_long:
+        np.testing.assert_array_equal(shown(clip)[:2], decode_video(sound)[:2])
     with pytest.raises(SourceError, match=r"x: not a playable video \(frame \d+ is damaged"):
         clip_of(data, "x", rescue=False)
 

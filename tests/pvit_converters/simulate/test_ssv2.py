@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.world.actions import ACTOR, OTHER_VERBS, PARTNER, SHAPES_A, STYLES, VERBS, action_clip
+from pvit_converters.simulate.world.actions import (
+    ACTOR,
+    OTHER_VERBS,
+    PARTNER,
+    SHAPES_A,
+    SIDED_VERBS,
+    STYLES,
+    VERBS,
+    action_clip,
+)
 from pvit_converters.simulate.world.film import develop
 from pvit_converters.simulate.world.render import Render, render
 from pvit_data.errors import UsageError
@@ -134,7 +143,17 @@ def test_verbs_do_what_they_say() -> None:
             assert np.ptp(paths(got)[0][:, :2], axis=0).max() == 0
 
 
-@pytest.mark.parametrize("verb", VERBS + OTHER_VERBS)
+@pytest.mark.parametrize(("verb", "towards"), [("push_to_the_right", 1), ("push_to_the_left", -1)])
+def test_sided_verbs_cross_the_picture(verb: str, towards: int) -> None:
+    """As it is seen: from one half of the picture to the other."""
+    for got in pictures(verb):
+        shown = got.ids("instance") == ACTOR
+        columns = [np.nonzero(frame.any(0))[0].mean() for frame in shown if frame.any()]
+        assert (columns[-1] - columns[0]) * towards > 48 / 4
+        assert (columns[0] - 24) * towards < 0 < (columns[-1] - 24) * towards
+
+
+@pytest.mark.parametrize("verb", VERBS + OTHER_VERBS + SIDED_VERBS)
 def test_every_verb_shows_actor_and_partner(verb: str) -> None:
     for got in pictures(verb, 3):
         shown = [(got.ids("instance") == i).any((1, 2)) for i in (ACTOR, PARTNER)]
@@ -154,6 +173,6 @@ def test_the_gap_adds_noise_and_the_easy_style_has_none() -> None:
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="style one of easy, default, hard"):
         simulate("ssv2", tmp_path / "x", style="medium")
-    with pytest.raises(UsageError, match="container webm or mp4"):
+    with pytest.raises(UsageError, match="container one of webm, mp4, frames"):
         simulate("ssv2", tmp_path / "x", container="avi")
     assert not (tmp_path / "x").exists()

@@ -1,5 +1,6 @@
 """Something-Something V2 in its layouts: labels by template, bytes copied, damage found."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -126,7 +127,7 @@ def test_extracted_frames(make_tree: Callable[..., Path]) -> None:
     assert first.meta["warnings"] == ["frame-numbers-have-gaps"]
     assert isinstance(second.rgb, np.ndarray)
     assert np.abs(second.rgb.mean((1, 2, 3)) - (20 + 30 * np.arange(6))).max() < 2
-    with pytest.raises(SourceError, match=r"frames/8: no frame such as 0001.jpg") as error:
+    with pytest.raises(SourceError, match=r"frames/8: no frame such as 0001.jpg, img_00001.jpg") as error:
         load_all(root)
     assert error.value.reason == "empty-folder"
     (root / "frames/7/0002.jpg").write_bytes(b"\xff\xd8")
@@ -276,3 +277,56 @@ def test_simulated_tree_converts(tmp_path: Path) -> None:
         with av.open(str(next((tmp_path / "raw").glob(f"20bn*/{row['id']}.*")))) as file:
             frames = np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
         assert np.array_equal(sample.rgb, frames)
+
+
+@pytest.mark.parametrize(
+    ("container", "layout", "rate"),
+    [
+        ("frames", "qualcomm", 12),
+        ("frames-mmaction", "twentybn", 12),
+        ("frames-pyslowfast", "qualcomm", 30),
+        ("mp4", "twentybn", 12),
+    ],
+)
+def test_simulated_trees_of_every_form(container: str, layout: str, rate: int, tmp_path: Path) -> None:
+    """Each shows the same film as the video of the same seed; a mark such as DONE is no frame."""
+    few = {"preset": "tiny", "train": 2, "validation": 1, "test": 1, "verbs": "sided", "gap": 0.0}
+    simulate("ssv2", tmp_path / "webm", **few)
+    simulate("ssv2", tmp_path / "other", container=container, layout=layout, **few)
+    films, found = load_all(tmp_path / "webm"), load_all(tmp_path / "other")
+    assert set(films) == set(found)
+    for key, sample in found.items():
+        film = clip_of(films[key])
+        shown = film if rate == 12 else film[np.arange(20) * 12 // 30]
+        assert (sample.fps, sample.num_frames, sample.action) == (rate, len(shown), films[key].action)
+        assert np.abs(clip_of(sample).astype(float) - shown).mean() < 12
+    converter = SSv2Converter(tmp_path / "other", SSv2Options(split="test"))
+    labelled = [item.ref.get("action") is not None for item in converter.list_items().items]
+    assert labelled == [layout == "qualcomm"]
+
+
+def clip_of(sample: Sample) -> np.ndarray:
+    if isinstance(sample.rgb, np.ndarray):
+        return sample.rgb
+    assert isinstance(sample.rgb, EncodedMedia)
+    with av.open(io.BytesIO(sample.rgb.data)) as file:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def test_ids_and_names_as_they_occur(make_tree: Callable[..., Path]) -> None:
+    """Zeros in front, whole numbers, a byte order mark, endings in capitals: all mean what they look like."""
+    root = make_tree()
+    videos = root / "20bn-something-something-v2"
+    (videos / "7.webm").rename(videos / "000007.WEBM")
+    (videos / "9.webm").rename(videos / "9.WebM")
+    rows = [{**ROWS["train"][0], "id": 7}, {**ROWS["train"][1], "id": "0042"}]
+    (root / "labels/train.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(rows).encode())
+    (root / "labels/test.json").write_text('[{"id": "0009"}]')
+    (root / "labels/test-answers.csv").write_bytes(b"\xef\xbb\xbf09;Poking a hole into some substance\r\n")
+    samples = load_all(root, split="all")
+    assert {key: s.action for key, s in samples.items()} == {
+        "ssv2-000007": 0,
+        "ssv2-000042": 2,
+        "ssv2-000008": 1,
+        "ssv2-000009": 2,
+    }

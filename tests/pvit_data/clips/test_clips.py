@@ -44,6 +44,15 @@ def test_dense_scales_its_span_with_the_frame_rate() -> None:
     assert (clips.dense(1000, 16, fps=0) == clips.dense(1000, 16, fps=30)).all()
 
 
+def test_dense_at_other_rates_starts_where_kinetics_does() -> None:
+    """10 s at 25 fps: a span of 53 1/3 frames, so 49 frames from start to start; at 50 fps 106 2/3 and 98."""
+    at_25 = [clips.dense(250, 16, fps=25, view=(i, 5)).tolist() for i in range(5)]
+    assert [clip[0] for clip in at_25] == [0, 49, 98, 147, 196]
+    assert at_25[0] == [0, 3, 6, 10, 13, 17, 20, 24, 27, 31, 34, 38, 41, 45, 48, 52]
+    assert [clips.dense(500, 16, fps=50, view=(i, 5))[0] for i in range(5)] == [0, 98, 196, 294, 392]
+    assert clips.dense(250, 16, fps=25)[0] == 98
+
+
 def test_dense_training_starts_are_uniform() -> None:
     rng = np.random.default_rng(1)
     starts = np.array([clips.dense(164, 16, rng)[0] for _ in range(2000)])

@@ -34,6 +34,24 @@ def test_clips_lie_around_the_key_frame() -> None:
     assert Viewer(CONFIG, "keyframe").evaluation(VIDEO, centre=10).frames.tolist() == [2, 4, 6, 8, 10, 12, 14, 16]
 
 
+@pytest.mark.parametrize("first", [0, 10])
+def test_clips_within_a_range(first: int) -> None:
+    """Real dives of 48 and 70 frames in longer files: segments of the range, and 64 frames of it at a rate of 4."""
+    video = VideoInfo(num_frames=100, fps=30.0, height=24, width=36)
+    config = ClipConfig(num_frames=16, size=(16, 16), rate=4)
+    dive, long = range(first, first + 48), range(first, first + 70)
+    middles = Viewer(config, "segment").evaluation(video, within=dive).frames - first
+    assert middles.tolist() == [1, 4, 7, 10, 13, 16, 19, 22, 25, 27, 30, 33, 36, 39, 42, 45]
+    held = Viewer(config, "dense").evaluation(video, within=dive).frames - first
+    assert held.tolist() == [0, 4, 8, 12, 16, 21, 25, 29, 33, 37, 42, 46, 47, 47, 47, 47]
+    centred = Viewer(config, "dense").evaluation(video, within=long).frames - first
+    assert (centred[0], centred[-1]) == (3, 66)
+    rng = np.random.default_rng(0)
+    drawn = [Viewer(config, "segment").training(video, 0.0, rng, within=dive).frames for _ in range(200)]
+    assert (np.min(drawn), np.max(drawn)) == (first, first + 47)
+    assert Viewer(config, "keyframe").evaluation(video, centre=first, within=dive).frames[0] == first
+
+
 def test_the_clip_is_made_of_its_distinct_frames() -> None:
     short = VideoInfo(num_frames=3, fps=0.0, height=24, width=36)
     video = np.random.default_rng(0).integers(0, 256, (3, 24, 36, 3), np.uint8)

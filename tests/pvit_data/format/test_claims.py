@@ -22,7 +22,7 @@ from pvit_data.errors import CorruptShardError, FormatError, PvitError
 from pvit_data.format.manifest import SourceSpec, parse, read_manifest
 from pvit_data.format.parquet_pages import decompressed_bytes
 from pvit_data.format.record import parse_json, read_record
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate

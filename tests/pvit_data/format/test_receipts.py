@@ -264,6 +264,7 @@ def test_rows_that_grow_are_refused(folder: Path, kind: str) -> None:
     assert "Error" in require_cheap(code, folder)
 
 
+@pytest.mark.full
 def test_the_largest_json_is_bounded(folder: Path) -> None:
     """As a receipt and as a manifest: lists of nothing, which take the most memory."""
     text = b'{"format": "pvit-shards", "version": "1.1", "x": [' + b"[]," * ((MAX_RECEIPT_BYTES - 80) // 3) + b"[]]}"

@@ -24,7 +24,7 @@ from pvit_data.loading.options import Options
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import MixtureSource
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.reading.part import Fetched
 from pvit_data.storage import remote
 from pvit_data.testing import assert_equal_batches

@@ -1,6 +1,7 @@
 """Pictures: colour maps with known properties, geometry of boxes, skeletons and grids."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -65,6 +66,66 @@ def test_boxes_are_drawn_on_their_pixels() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 20, 39)
     assert not ground.any()
     pictures.draw_boxes(ground, np.array([[0.9, 0.9, 0.1, 0.1]]), ["corners swapped"])
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("shade", [(250, 240, 180), (60, 20, 90), (200, 60, 60)])
+def test_labels_are_read_on_any_ground(grey: int, shade: tuple[int, int, int]) -> None:
+    """Letters on a patch of the box's colour, lighter or darker than it by far, inside the picture."""
+    ground = np.full((200, 200, 3), grey, np.uint8)
+    colours_ = np.array([shade], np.uint8)
+    plain = pictures.draw_boxes(ground, np.array([[0.7, 0.0, 1.0, 1.0]]), (), colours_)
+    named = pictures.draw_boxes(ground, np.array([[0.7, 0.0, 1.0, 1.0]]), ["oscilloscope"], colours_)
+    rows, columns = np.nonzero((plain != named).any(-1))
+    patch = named[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()].reshape(-1, 3).astype(int)
+    assert 195 <= columns.max() <= 199  # moved to the left, not cut
+    assert (patch == shade).all(-1).mean() > 0.4
+    light = patch @ [0.2126, 0.7152, 0.0722]
+    assert np.abs(light - np.dot(shade, [0.2126, 0.7152, 0.0722])).max() > 90
+
+
+def test_labels_do_not_lie_on_each_other() -> None:
+    ground = np.zeros((240, 240, 3), np.uint8)
+    shades = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    boxes = np.array([[0.1, 0.3, 0.9, 0.9]] * 3)
+    picture = pictures.draw_boxes(ground, boxes, ["first", "second", "third"], shades)
+    bare = pictures.draw_boxes(ground, boxes, (), shades)
+    changed = (picture != bare).any(-1)
+    seen = [(changed & (picture == shade).all(-1)).sum() for shade in shades]
+    assert min(seen) > 150
+    spans = [np.nonzero((changed & (picture == shade).all(-1)).any(1))[0] for shade in shades]
+    spans.sort(key=lambda rows: rows[0])
+    assert all(above[-1] < below[0] for above, below in pairwise(spans))
+
+
+def test_legends_show_what_fits() -> None:
+    tile = np.zeros((10, 128, 3), np.uint8)
+    shown = pictures.captioned(tile, "normals", legend=colours.normal_marks())
+    assert shown.shape == (10 + 2 * pictures.CAPTION, 128, 3)
+    strip = shown[-pictures.CAPTION :].reshape(-1, 3).tolist()
+    assert all(mark.colours[0].tolist() in strip for mark in colours.normal_marks())
+    ramp = pictures.captioned(tile, "depth", legend=colours.depth_marks(0.5, 4.0))[-pictures.CAPTION :]
+    found = {tuple(c) for c in ramp[pictures.CAPTION // 2].tolist()} & {tuple(c) for c in colours.ramp().tolist()}
+    assert len(found) >= 50
+    many = colours.class_marks(np.arange(40))
+    strip = pictures.captioned(tile, "classes", legend=many)[-pictures.CAPTION :].reshape(-1, 3).tolist()
+    there = [mark.colours[0].tolist() in strip for mark in many]
+    assert there[:2] == [True, True]
+    assert not any(there[5:])
+    long = colours.Mark("a name that is far too long for the picture", np.array([[9, 200, 9]], np.uint8))
+    assert pictures.captioned(tile, "", legend=[long]).shape == shown.shape
+    assert pictures.captioned(tile, "", legend=()).shape == shown.shape
+
+
+def test_a_pose_lies_over_its_picture() -> None:
+    picture = np.full((40, 60, 3), 200, np.uint8)
+    joints = np.zeros((25, 3))
+    joints[5] = (-0.5, 0.25, 0)  # the left elbow, half a metre to the left of the root and a quarter below
+    seen = pictures.pose_picture(joints, 40, span=2.0, over=picture)
+    assert seen.shape == picture.shape
+    assert seen[0, 0].tolist() == [100, 100, 100]
+    assert seen[25, 20].tolist() == list(colours.LEFT)
+    assert pictures.pose_picture(joints, 40).shape == (40, 40, 3)
 
 
 def test_skeleton_colours_sides() -> None:

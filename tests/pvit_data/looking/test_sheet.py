@@ -8,7 +8,20 @@ import pytest
 import pvit_data
 from pvit_data.looking.colours import INVALID, LEFT, RIGHT, class_colours
 from pvit_data.looking.facts import facts
-from pvit_data.looking.sheet import CAPTION, GAP, frames_sheet, key_frame, read_frame, samples_sheet, spaced, tiles
+from pvit_data.looking.pictures import HEADING
+from pvit_data.looking.sheet import (
+    CAPTION,
+    GAP,
+    PER_ROW,
+    STRIP,
+    frames_sheet,
+    heading,
+    key_frame,
+    read_frame,
+    samples_sheet,
+    spaced,
+    tiles,
+)
 from pvit_data.looking.tiles import box_text, joints_of
 from pvit_data.sample.sample import Boxes, Camera, Sample
 from tests.pvit_data.samples import SPACES, H, T, W, bare_sample, full_sample
@@ -29,15 +42,43 @@ def test_key_frame_is_where_the_maps_are(dataset: pvit_data.ShardDataset) -> Non
 
 
 def test_sheet_sizes(dataset: pvit_data.ShardDataset) -> None:
-    width = round(46 * W / H)
+    width, explained = round(46 * W / H), 46 + 2 * CAPTION
     picture = samples_sheet(dataset, [0, 1], height=46)
-    assert picture.shape == (2 * (46 + CAPTION) + 3 * GAP, 6 * width + 7 * GAP, 3)
-    assert frames_sheet(dataset, 0, count=3, height=46).shape == (3 * (46 + CAPTION) + 4 * GAP, 6 * width + 7 * GAP, 3)
-    assert frames_sheet(dataset, 1, count=9, height=46).shape == (
-        T * (46 + CAPTION) + (T + 1) * GAP,
-        width + 2 * GAP,
-        3,
-    )
+    assert picture.shape == (2 * (explained + HEADING) + 3 * GAP, 6 * width + 7 * GAP, 3)
+    several = frames_sheet(dataset, 0, count=3, height=46)
+    assert several.shape == (HEADING + 3 * explained + 4 * GAP, 6 * width + 7 * GAP, 3)
+    plain = frames_sheet(dataset, 1, count=9, height=46)
+    lines = -(-T // PER_ROW)
+    assert plain.shape == (HEADING + lines * (46 + CAPTION) + (lines + 1) * GAP, PER_ROW * (width + GAP) + GAP, 3)
+
+
+def test_a_clip_without_maps_shows_its_frames_below_its_label(tmp_path: Path) -> None:
+    """Frame n is of grey 20 n: each place of the sheet shows the frame that it should."""
+    frames = np.repeat(np.arange(0, 240, 20, dtype=np.uint8), 32 * 32 * 3).reshape(12, 32, 32, 3)
+    with pvit_data.ShardWriter(tmp_path, "mine", spaces=SPACES) as writer:
+        writer.write(Sample(key="clip-0", rgb=frames, fps=25, action=3))
+    ds = pvit_data.open(tmp_path)
+    assert heading(ds[0], ds.record(0)) == "clip-0   action: 3 verb 3   12 frames at 25 frames/s"
+    one = frames_sheet(ds, 0, count=8, height=32)
+    row, column = HEADING + CAPTION + GAP + 16, GAP + 16
+    step = (32 + GAP, 32 + CAPTION + GAP)
+    seen = [int(one[row + y * step[1], column + x * step[0], 0]) for y in range(2) for x in range(4)]
+    assert np.abs(np.array(seen) - [20 * n for n in spaced(range(12), 8)]).max() <= 2
+    many = samples_sheet(ds, [0], height=32)
+    seen = [int(many[row, column + x * step[0], 0]) for x in range(STRIP)]
+    assert np.abs(np.array(seen) - [20 * n for n in spaced(range(12), STRIP)]).max() <= 2
+    assert many[GAP : GAP + HEADING].max() > 150  # the label is written
+
+
+def test_legends_say_what_is_drawn() -> None:
+    found = tiles(toy(normal=np.full((1, 30, 40, 3), (0, 0, -1), np.float32)), 0, 60)
+    ends, gaps = found["depth"].legend
+    assert (ends.start, ends.text, gaps.text) == ("2.00", "2.00 m", "none")
+    assert [mark.text for mark in found["normal"].legend] == ["right", "up", "viewer"]
+    assert found["normal"].picture[0, 0].tolist() == found["normal"].legend[2].colours[0].tolist()
+    classes, gaps = found["segm"].legend
+    assert (classes.text, gaps.text) == ("class 7", "none")
+    assert (found["segm"].picture[0, 0] == classes.colours[0]).all()
 
 
 def test_spaced() -> None:
@@ -58,7 +99,7 @@ def test_dense_tiles() -> None:
     found = tiles(toy(), 0, 60)
     assert list(found) == ["rgb", "depth", "segm"]
     assert {tile.picture.shape for tile in found.values()} == {(60, 80, 3)}
-    assert found["segm"].caption == "class 7"
+    assert found["segm"].caption == "classes of nyu40"
     assert (found["segm"].picture[:, :40] == class_colours(SPACES["segm"])[7]).all()
     assert (found["segm"].picture[:, 40:] == INVALID).all()
     assert (found["depth"].picture[:, 40:] == INVALID).all()

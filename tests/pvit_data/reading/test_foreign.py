@@ -17,9 +17,9 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
-from pvit_data.reading import foreign_table
-from pvit_data.reading.foreign_index import index_foreign, read_classes
-from pvit_data.reading.foreign_table import NAME
+from pvit_data.reading.foreign import table as foreign_table
+from pvit_data.reading.foreign.index import index_foreign, read_classes
+from pvit_data.reading.foreign.table import NAME
 from pvit_data.validate import validate
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan

@@ -15,7 +15,7 @@ import pvit_data
 from pvit_data import Boxes, LabelSpace, Sample, ShardWriter
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.reading.layers.places import find_sources
 from pvit_data.validate import validate
 

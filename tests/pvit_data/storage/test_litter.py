@@ -7,7 +7,7 @@ import pytest
 
 import pvit_data
 from pvit_data.looking.stats import collect
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.storage.files import is_litter
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate

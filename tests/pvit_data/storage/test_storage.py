@@ -18,7 +18,7 @@ import pvit_data
 from pvit_data.errors import FormatError, StorageError, UsageError
 from pvit_data.format.index import COLUMNS, NUMBERS, PLACES, TYPES, Index, encode_table, table_of
 from pvit_data.format.manifest import SourceSpec, read_manifest
-from pvit_data.reading.foreign_index import index_foreign
+from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.reading.where import evaluate
 from pvit_data.sample.sample import Boxes, Sample
 from pvit_data.storage.open_files import OPEN

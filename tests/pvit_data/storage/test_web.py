@@ -260,7 +260,8 @@ def actions(url: str, folder: Path) -> list[Callable[[], object]]:
         lambda: Storage(f"{url}?{SECRETS[1]}").read("nothing"),
         lambda: Storage(url).write("a", b""),
         lambda: write_manifest(f"{url}/nowhere"),
-        lambda: find_sources([url, f"{url}/"]),
+        lambda: find_sources([url, f"{url}/"]),  # one and the same
+        lambda: find_sources([url, url.replace("127.0.0.1", "localhost")]),
         lambda: validate(url).to_json(),
     ]
 

@@ -161,7 +161,7 @@ def test_labels_of_both_are_refused(tmp_path: Path) -> None:
         writer.write(Sample(key="k0", action=1))
     report = validate(tmp_path)
     assert [(p.kind, p.file, p.message) for p in report.problems] == [
-        ("base-differs", "layers/labels", "brings action, and 'clips' has its own")
+        ("base-differs", "layers/labels", "brings action, and 'clips' has labels of its own")
     ]
 
 

@@ -363,13 +363,13 @@ def test_behind_a_url(data: Path, tmp_path: Path, checked: list[str]) -> None:
 
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 from pvit_data.storage import storage
 from pvit_data.validate import units
 storage.SETTLED_NS = -1
 real = units.check_file
 def slow(*arguments):
-    time.sleep(0.15)
+    time.sleep(float(os.environ.get("SLOW", "0")))
     return real(*arguments)
 units.check_file = slow
 if __name__ == "__main__":
@@ -388,8 +388,9 @@ def test_a_command_that_is_stopped(data: Path, tmp_path: Path, number: signal.Si
     script.write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, script, "validate", data, "--resume", state, "--workers", str(workers), "--json"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "SLOW": "1"},
+    )  # fmt: skip
     end = time.monotonic() + 60
     while lines_in(state) < 2 and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
@@ -415,7 +416,7 @@ def test_a_command_that_is_stopped(data: Path, tmp_path: Path, number: signal.Si
 @pytest.fixture
 def foreign(tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The shards alone, indexed as those of another tool, one of them damaged afterwards."""
-    from pvit_data.reading.foreign_index import index_foreign
+    from pvit_data.reading.foreign.index import index_foreign
 
     monkeypatch.setattr(storage_module, "SETTLED_NS", -1)
     out = tmp_path / "foreign"

@@ -224,6 +224,7 @@ def test_a_run_is_resumed_exported_and_used(shards: list[str], recipe: str, tmp_
     assert inference.clip.mean == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.full
 def test_shards_of_its_weights_train_like_the_whole(shards: list[str], recipe: str, tmp_path: Path) -> None:
     """FSDP2 on two ranks (gloo) against one process, by their curves."""
     settings = ("run.predictions=0", "run.eval_clips=1")

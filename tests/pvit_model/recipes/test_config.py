@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pvit_data.errors import ConfigError
 from pvit_data.storage.values import check_numbers
+from pvit_model.recipes import schedule
 from pvit_model.recipes.config import (
     OptimConfig,
     RunConfig,
@@ -123,7 +124,7 @@ def test_paper_recipe_is_the_papers() -> None:
 
 def test_schedule_is_half_a_cosine_after_a_linear_warm_up() -> None:
     config = OptimConfig(warmup_steps=4, final_lr=0.1)
-    rates = [optim.lr_at(s, 104, 1.0, config) for s in range(104)]
+    rates = [schedule.lr_at(s, 104, 1.0, config) for s in range(104)]
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rates[54] == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 2)) / 2)
     assert rates[-1] == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi * 99 / 100)) / 2)
@@ -146,8 +147,8 @@ def test_decay_spares_norms_biases_and_tokens() -> None:
 
 def test_scaled_learning_rate_is_opt_in() -> None:
     plain = OptimConfig(lr=0.1, lr_batch=128)
-    assert optim.peak_lr(plain, 32) == 0.1
-    assert optim.peak_lr(plain.model_copy(update={"scale_lr": "linear"}), 32) == 0.025
+    assert schedule.peak_lr(plain, 32) == 0.1
+    assert schedule.peak_lr(plain.model_copy(update={"scale_lr": "linear"}), 32) == 0.025
 
 
 def test_defaults_need_no_recipe() -> None:

@@ -1,5 +1,6 @@
 """Training on layers over a base is, to the bit, training on one data set that holds all of it."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_converters.engine.finishing import finish_dataset
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import UsageError
@@ -92,6 +94,21 @@ def test_layered_training_is_bit_equal(
     assert notes == ["protocol 'real', split val: 9 of 9 rows present"]
 
 
+def test_training_samples_are_not_held_out_under_another_name(
+    shards: list[str], run_folder: Path, tmp_path: Path
+) -> None:
+    """The run was trained on `real`; a protocol over it holds out two of those samples, and one that it never saw."""
+    options = {"base": f"{shards[0]}#real", "kind": "protocol"}
+    with ShardWriter(tmp_path, "other", "val", **options) as writer:  # type: ignore[arg-type]
+        for key in ("train-000", "train-001", "val-000"):
+            writer.write(Sample(key=key))
+    both = [*shards, str(tmp_path)]
+    with pytest.raises(UsageError, match=r"2 of 3 samples of 'other' val are training samples of 'real'"):
+        evaluate(str(run_folder), both, "other")
+    (report,) = evaluate(str(run_folder), both, "other", reference_split=None, allow_overlap=True)
+    assert report.metrics["action"]["videos"] == 3
+
+
 def test_what_a_recipe_says_of_layers(apart: list[str], tiny_recipe: str) -> None:
     plan = make_plan(load_recipe(tiny_recipe, ["data.layers={scenes: []}"]), apart)
     assert [s.name for s in plan.sources] == ["real", "people"]
@@ -157,7 +174,7 @@ def test_samples_trained_on_and_held_out_under_two_names_are_refused(
 
 
 def test_the_mixture_says_what_is_attached_and_quotas_see_it(
-    shards: list[str], apart: list[str], tiny_recipe: str
+    shards: list[str], apart: list[str], tiny_recipe: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quotas = ["mixture.quotas={normal: 2, boxes: 1}"]
     mixture, notes = recipe_mixture(tiny_recipe, apart, quotas)
@@ -167,6 +184,9 @@ def test_the_mixture_says_what_is_attached_and_quotas_see_it(
     )
     whole, nothing = recipe_mixture(tiny_recipe, shards, quotas)
     assert nothing == ()
+    folders = [word for folder in apart for word in ("--shards", folder)]
+    assert main(["mix", tiny_recipe, *folders, "--set", quotas[0], "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [*notes]
     assert [mixture.plan(step) for step in range(20)] == [whole.plan(step) for step in range(20)]
 
 

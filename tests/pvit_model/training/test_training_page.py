@@ -48,6 +48,7 @@ def start(place: Path, name: str, out: Path, shards: list[str], recipe: str, ste
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.full
 def test_a_job_that_runs_out_of_time_goes_on(place: Path, shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
     """Two ranks: USR1 to the batch script saves and queues the job again; the next start finishes it."""
     out = tmp_path / "run"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pvit_model import PViT, create_model
+from pvit_cli.model import main
+from pvit_model import PViT, create_model, load_model
 from pvit_model.using.export import export_onnx, export_program
 
 CLIP = (4, 32, 32)
@@ -36,6 +37,7 @@ def test_exported_programs_agree(video: torch.Tensor, tmp_path: Path) -> None:
     torch.testing.assert_close(program.module()(video), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
 def test_onnx_agrees(video: torch.Tensor, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
@@ -70,3 +72,20 @@ def test_generated_code_agrees(video: torch.Tensor) -> None:
     compiled = torch.compile(model)
     with torch.no_grad():
         torch.testing.assert_close(compiled(video).logits, model(video).logits, atol=1e-4, rtol=0)
+
+
+def test_the_command_writes_a_classifier(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What another program reads gives the network's own answer, and the folder says how to feed it."""
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network, inference = load_model(str(run_folder))
+    clip = torch.randn(
+        1, 3, inference.clip.num_frames, *inference.clip.size, generator=torch.Generator().manual_seed(0)
+    )
+    assert main(["export", "--model", str(run_folder), str(tmp_path / "model"), "--format", "onnx"]) == 0
+    assert {p.name for p in (tmp_path / "model").iterdir()} == {"model.onnx", "inference.json"}
+    session = runtime.InferenceSession(tmp_path / "model/model.onnx")
+    (logits,) = session.run(["logits"], {"video": clip.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(logits), network(clip).logits, atol=1e-4, rtol=0)
+    assert "warning" not in capsys.readouterr().err

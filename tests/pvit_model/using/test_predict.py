@@ -51,7 +51,7 @@ def test_everything_is_written(run_folder: Path, video: str, tmp_path: Path) -> 
 def test_classes_are_named_by_the_models_own_table(run_folder: Path, video: str, tmp_path: Path) -> None:
     """Whatever order the classes stand in anywhere else: the table that was saved with the weights counts."""
     model, inference = load_model(str(run_folder))
-    views, _, _ = make_views(*read_video(video), inference)
+    views = make_views(*read_video(video), inference).pixels
     with torch.no_grad():
         logits = torch.stack([model(normalised(view[None], inference)).logits[0] for view in views])
     share = logits.softmax(-1).mean(0)
@@ -75,7 +75,7 @@ def test_a_hold_out_clip_is_seen_as_in_evaluation(run_folder: Path, shards: list
     path = tmp_path / "clip.mp4"
     path.write_bytes(encode_video(ds[0].rgb, fps=12))
     data, info = read_video(str(path))
-    views, _, _ = make_views(data, info, inference)
+    views = make_views(data, info, inference).pixels
     seen = normalised(views[len(views) // 2][None], inference)
     # Encoding a second time costs a little; wrong frames, crops or colours would cost a hundred times as much.
     assert float((seen - batch.video).abs().mean()) < 0.1
@@ -90,10 +90,10 @@ def test_clips_of_odd_videos_hold_the_frames_they_name(run_folder: Path, tmp_pat
     inference = load_model(str(run_folder))[1]
     data, info = read_video(str(path))
     assert (info.num_frames, info.height, info.width) == (odd.COUNT, odd.HEIGHT, odd.WIDTH)
-    views, shown, frames = make_views(data, info, inference)
-    for view in views:
-        assert odd.numbers(view) == frames
-    assert odd.numbers(shown) == frames[:: inference.clip.stride]
+    made = make_views(data, info, inference)
+    for view in made.pixels:
+        assert odd.numbers(view) == made.frames
+    assert odd.numbers(made.shown) == made.frames[:: inference.clip.stride]
 
 
 def test_mirrored_videos_are_predicted_as_they_are_shown(run_folder: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_mirrored_videos_are_predicted_as_they_are_shown(run_folder: Path, tmp_p
     found = []
     for data in (sound, odd.with_matrix(sound, columns)):
         (tmp_path / "x.mp4").write_bytes(data)
-        found.append(make_views(*read_video(str(tmp_path / "x.mp4")), inference)[0])
+        found.append(make_views(*read_video(str(tmp_path / "x.mp4")), inference).pixels)
     middle = len(found[0]) // 2
     assert np.abs(found[0][middle].astype(int) - found[1][middle][:, :, ::-1]).max() <= 1
 
@@ -117,8 +117,8 @@ def test_files_that_conversion_cuts_are_predicted_and_those_it_refuses_are_not(
     path = tmp_path / "cut.mkv"
     path.write_bytes(odd.remuxed(open_gop, "matroska", skip=keys[1]))
     data, info = read_video(str(path))
-    views, _, frames = make_views(data, info, inference)
-    assert odd.numbers(views[0]) == [odd.COUNT - info.num_frames + n for n in frames]
+    made = make_views(data, info, inference)
+    assert odd.numbers(made.pixels[0]) == [odd.COUNT - info.num_frames + n for n in made.frames]
     path.write_bytes(odd.changing_size())
     with pytest.raises(SourceError, match=r"from \(96, 64\) to \(64, 96\) at frame 20"):
         read_video(str(path))

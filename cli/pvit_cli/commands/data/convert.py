@@ -19,7 +19,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _MANY = tuple[str, ...]
 
 
-_OF_SOURCES = ("holdout", "no_holdout", "shard_size")
+_OF_SOURCES = ("holdout", "no_holdout", "shard_size", "reencode")
 """What a layer takes from its base."""
 
 
@@ -27,19 +27,23 @@ def _layer_flags() -> list[Flag]:
     """What the conversion to a layer can be told."""
     text = "what the layer is made over: a folder or URL with shards, or URL#SOURCE; default: ROOT"
     own = [Flag("base", str | None, None, text, "What is converted")]
-    return own + [flag for flag in _engine_flags() if flag.name not in _OF_SOURCES]
+    return own + [flag for flag in _engine_flags(1.0) if flag.name not in _OF_SOURCES]
 
 
-def _engine_flags() -> list[Flag]:
+def _engine_flags(holdout: float) -> list[Flag]:
     """What every conversion can be told, whatever its source."""
-    what, how = "What is converted", "How it is run"
+    return _flags_of_content(holdout) + _flags_of_work()
+
+
+def _flags_of_content(holdout: float) -> list[Flag]:
+    what = "What is converted"
     return [
         Flag("limit", int, 0, "at most so many samples; 0: all", what, 0),
         Flag("filter", _MANY, (), "only keys or groups like this, e.g. ai_001_*", what),
         Flag(
             "holdout",
             float,
-            1.0,
+            holdout,
             "percent of the groups that become val where the source has no splits",
             what,
             0,
@@ -55,9 +59,22 @@ def _engine_flags() -> list[Flag]:
             what,
         ),
         Flag(
+            "reencode",
+            str,
+            "",
+            "make pictures smaller: short-side=320,gop=16,fps=15 or some of these; only gop where frames are annotated",
+            what,
+        ),
+        Flag(
             "append", bool, False, "also convert groups that came to ROOT since the last time", what
         ),
         Flag("overwrite", bool, False, "remove this source from OUT first", what),
+    ]
+
+
+def _flags_of_work() -> list[Flag]:
+    how = "How it is run"
+    return [
         Flag("workers", int, 0, "processes; 0: one per core where it pays", how, 0),
         Flag(
             "scheduler",
@@ -110,7 +127,9 @@ def _build(name: str) -> Any:
     converter = registry.load(name)
     help = f"Convert {converter.info.title}.\n\n{converter.info.obtain}"
     is_layer = issubclass(converter, LayerConverter)
-    flags = option_flags(converter) + (_layer_flags() if is_layer else _engine_flags())
+    flags = option_flags(converter) + (
+        _layer_flags() if is_layer else _engine_flags(converter.holdout)
+    )
     function = _convert_layer if is_layer else _convert
     return make_command(name, partial(function, converter), flags, help)
 
@@ -167,12 +186,15 @@ def _convert_layer(
 def _start(converter: Any, root: Path | str, out: str, values: dict[str, Any]) -> int:
     from pvit_converters.engine.plan import Settings
     from pvit_converters.engine.run import Job
+    from pvit_converters.raw.reencoding import Reencoding
 
     own = {name: value for name, value in values.items() if name in converter.Options.model_fields}
     of_source: dict[str, Any] = {}
     if "shard_size" in values:
         holdout = 0 if values["no_holdout"] else values["holdout"]
         of_source = {"shard_bytes": parse_size(values["shard_size"]), "holdout": holdout}
+        if values["reencode"]:
+            of_source["reencoding"] = Reencoding.parse(values["reencode"])
     settings = Settings(
         **of_source,
         limit=values["limit"],
@@ -228,7 +250,7 @@ def _run(job: Any, as_json: bool) -> int:
     from pvit_converters.engine.report import as_text, to_json
     from pvit_converters.engine.run import convert, require_success
 
-    with progress(f"convert {job.source}") as update:
+    with progress(f"convert {job.name}") as update:
         report = convert(job, update)
     if as_json:
         print_json(to_json(report, out=job.out))
@@ -243,7 +265,7 @@ def _run(job: Any, as_json: bool) -> int:
 def _next_step(job: Any, report: Any) -> str:
     if not report.complete:
         return f"next: the other tasks of the array; the last one (or pvit-data finish {job.out}) builds the manifest"
-    if report.source != job.source:
+    if "/" in report.source:  # a layer
         return f"next: pvit-data show {job.out}    (--append follows when the base grows)"
     return f"next: pvit-data show {job.out}    (--append converts groups that are added to {job.root} later)"
 

@@ -14,7 +14,7 @@ from pvit_cli.progress import progress
 from pvit_data.words import counted
 
 if TYPE_CHECKING:
-    from pvit_data.reading.foreign_index import ForeignSummary
+    from pvit_data.reading.foreign.index import ForeignSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +35,8 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Index foreign WebDataset tars, so that pvit_data.open reads any sample and member without scanning."""
-    from pvit_data.reading.foreign_index import index_foreign, read_classes
-    from pvit_data.reading.foreign_table import NAME
+    from pvit_data.reading.foreign.index import index_foreign, read_classes
+    from pvit_data.reading.foreign.table import NAME
 
     space = None if classes is None else read_classes(classes)
     with progress("index", "shards") as update:

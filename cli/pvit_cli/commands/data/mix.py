@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
         if figure is not None:
             write_file(figure, mix_figure(plan))
         if as_json:
-            print_json(plan.to_json())
+            print_json({**plan.to_json(), "notes": [*notes]})
             return
         _print(plan, notes)
         if figure is not None:

@@ -77,9 +77,9 @@ def _options(**given: Sequence[str | None]) -> str:
 
 def _find(dataset: Any, text: str) -> int:
     keys = dataset.column("key")
-    found = [int(i) for i in (keys == text).nonzero()[0]]
-    if found:
-        return found[0]
+    for named in (keys, dataset.keys().to_numpy(zero_copy_only=False)):  # and as samples have them
+        if len(found := (named == text).nonzero()[0]):
+            return int(found[0])
     if text.isdecimal():
         if int(text) < len(dataset):
             return int(text)

@@ -16,6 +16,8 @@ from pvit_data.errors import UsageError
 from pvit_data.format.names import SOURCE_NAME
 from pvit_data.storage.files import write_file
 
+MOST_CLASSES = 20  # lines of a table
+
 Source = Annotated[
     str | None,
     typer.Option(help="Only this source. Default: all that the model has a task for."),
@@ -34,6 +36,10 @@ Workers = Annotated[int, typer.Option(min=0, help="Loader processes.")]
 AllowOtherClasses = Annotated[
     bool, typer.Option(help="Leave out labels of classes that the model lacks.")
 ]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option(help="Evaluate --source although the model was trained on some of its samples."),
+]
 Layer = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,6 +50,13 @@ Layer = Annotated[
 Dump = Annotated[
     Path | None,
     typer.Option(help="Write the logits of every clip and view (Parquet), for `pvit score`."),
+]
+PerClass = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write to SOURCE/TARGET in this folder the accuracy of each class (classes.csv) and what it is taken for "
+        "(confusion.csv, confusion.png)."
+    ),
 ]
 Diagnose = Annotated[
     bool,
@@ -67,8 +80,10 @@ def evaluate(
     workers: Workers = 0,
     device: Device = "auto",
     allow_other_classes: AllowOtherClasses = False,
+    allow_overlap: AllowOverlap = False,
     layer: Layer = None,
     dump: Dump = None,
+    per_class: PerClass = None,
     diagnose: Diagnose = False,
     out: Out = None,
     as_json: Json = False,
@@ -77,7 +92,8 @@ def evaluate(
 
     Actions: softmax summed over the views of a video (SSv2: 1 clip x 3 crops), top-1 and top-5, the share of the
     majority class and the binomial standard error at that share. Depth in metres over valid pixels, normals in degrees,
-    segmentation as mean IoU, pose in mm, boxes as IoU. Under torchrun on several processes.
+    segmentation as mean IoU, pose in mm, boxes as IoU. Of actions also the classes with the lowest accuracy, with what
+    most of their videos are taken for. Under torchrun on several processes.
     """
     from datetime import timedelta
 
@@ -97,12 +113,11 @@ def evaluate(
         limit=limit,
         workers=workers,
         device=device,
-        allow_other_classes=allow_other_classes,
-        layers=by_source(layer or ()),
+        allow_other_classes=allow_other_classes, allow_overlap=allow_overlap, layers=by_source(layer or ()),
         dump=dump,
         passports=as_json or out is not None or dump is not None,
         note=notes.append,
-    )
+    )  # fmt: skip
     if own_rank()[0]:
         return
     told = [report.to_json() for report in reports]
@@ -110,13 +125,48 @@ def evaluate(
     document |= {"findings": _diagnose(model, shards, source, split, device)} if diagnose else {}
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    if as_json:
-        print_json(document)
-        return
+    written = _class_tables(reports, per_class)
+    print_json(document) if as_json else _print(reports, document, written)
+
+
+def _class_tables(reports: Sequence[Any], out: Path | None) -> list[Path]:
+    if out is None:
+        return []
+    from pvit_model.reporting.confusion import write_class_tables
+
+    return [folder for report in reports for folder in write_class_tables(report, out)]
+
+
+def _print_classes(report: Any) -> None:
+    """The classes with the lowest accuracy of each target."""
+    from pvit_model.reporting.confusion import class_results
+
+    for target, found in report.classes.items():
+        results = [r for r in class_results(found) if r.videos]
+        lowest = sorted(results, key=lambda r: (r.accuracy, r.class_id))[:MOST_CLASSES]
+        which = (
+            "" if len(lowest) == len(results) else f", the {len(lowest)} lowest of {len(results)}"
+        )
+        table = new_table(
+            "class", "videos", "accuracy", "most confused with", left=("class", "most confused with"),
+            title=f"{report.source} {report.split}, {target} by class{which}", title_justify="left",
+            pad_edge=True, padding=(0, 2), header_style=None,
+        )  # fmt: skip
+        for r in lowest:
+            other = f"{r.confused_with} ({r.confused})" if r.confused else ""
+            table.add_row(r.name, str(r.videos), f"{r.accuracy:.4g}", other)
+        console().print(table)
+
+
+def _print(reports: Sequence[Any], document: dict[str, Any], written: Sequence[Path]) -> None:
+    """The results for people."""
     for report in reports:
         console().print(_table(report))
-    say(*_told(document["findings"])) if diagnose else None
-    say(*notes) if notes else None
+        _print_classes(report)
+    lines = [f"wrote {folder}" for folder in written]
+    lines += _told(document["findings"]) if "findings" in document else []
+    for line in (*lines, *document["notes"]):
+        say(line)
 
 
 def _told(findings: list[dict[str, Any]]) -> list[str]:

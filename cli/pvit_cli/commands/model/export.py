@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,12 +22,23 @@ def export(
     out: Annotated[
         Path,
         typer.Argument(
-            help="Folder to write config.json, inference.json and model.safetensors to."
+            help="New folder for inference.json and model.safetensors with config.json, model.pt2 or model.onnx."
         ),
     ],
     drop_heads: Annotated[
         bool, typer.Option(help="Leave out the auxiliary heads: prompts and actions only.")
     ] = False,
+    form: Annotated[
+        Literal["safetensors", "torchexport", "onnx"],
+        typer.Option(
+            "--format",
+            help="safetensors: what --model takes; torchexport (model.pt2), onnx: a classifier that needs nothing of "
+            "this toolkit.",
+        ),
+    ] = "safetensors",
+    batch: Annotated[
+        int, typer.Option(min=1, help="Clips at once that torchexport and onnx take.")
+    ] = 1,
 ) -> None:
     """Write a model as a folder of its own, without optimiser and log: what `--model` takes, ready to share.
 
@@ -35,5 +46,5 @@ def export(
     """
     from pvit_model.using.export import export_model
 
-    size = export_model(model, out, drop_heads=drop_heads)
+    size = export_model(model, out, drop_heads=drop_heads, kind=form, batch=batch)
     say(f"wrote {out} ({size_text(size)})")

@@ -1,4 +1,4 @@
-"""`pvit recipes`: the training recipes, or one of them in full."""
+"""`pvit recipes`: the training recipes, one of them in full, or every key that a recipe may have."""
 
 from __future__ import annotations
 
@@ -19,13 +19,21 @@ def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Show this recipe in full, as YAML, ready to edit.")
     ] = None,
+    keys: Annotated[
+        bool,
+        typer.Option("--keys", help="Show every key with its meaning and default, as YAML."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the training recipes, or show one.
 
     A recipe is one YAML file; `pvit recipes pvit > mine.yaml` starts your own, used with --recipe mine.yaml. A file may
     say `base: pvit` and state only what differs. `A+B` lays what B states onto A: pvit train --recipe mt+timesformer.
+    `pvit recipes --keys` explains every key.
     """
+    if keys:
+        _print_keys(name, as_json=as_json)
+        return
     from pvit_model.recipes.loading import load_recipe, recipe_names
 
     if name is not None:
@@ -37,6 +45,18 @@ def recipes(
         print_json({n: c.about for n, c in found.items()})
         return
     _print({n: c.about for n, c in found.items()})
+
+
+def _print_keys(name: str | None, *, as_json: bool) -> None:
+    from pvit_data.errors import UsageError
+    from pvit_model.recipes.keys import commented, keys
+
+    if name is not None:
+        raise UsageError(f"--keys is about all recipes: leave out '{name}', or leave out --keys")
+    if as_json:
+        print_json({key.path: key._asdict() for key in keys() if key.kind})
+        return
+    say(*commented().splitlines())
 
 
 def _print(abouts: dict[str, str]) -> None:

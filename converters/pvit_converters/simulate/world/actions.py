@@ -1,4 +1,4 @@
-"""Short clips of one object acting on another: fourteen verbs, told apart by motion, contact, occlusion and size.
+"""Short clips of one object acting on another: sixteen verbs, told apart by motion, contact, occlusion and size.
 
 Camera at the origin looking along +y at a floor and a back wall. Start, end, direction, sizes, shapes and places are
 random. Towards against grows, and in front against behind, differ only in floor contact, occlusion and perspective.
@@ -43,6 +43,9 @@ OTHER_VERBS = (
     "separate",
     "push",
 )
+SIDED_VERBS = ("push_to_the_right", "push_to_the_left")
+"""Verbs that a mirror exchanges."""
+
 GROUP_ONE = ("pass_in_front", "pass_behind", "lift_up", "fall_down")
 """Verbs that the compositional training set shows with shapes A only; the others come with shapes B."""
 
@@ -208,6 +211,13 @@ def _push(stage: _Stage) -> Paths:
     return _at(stage, -stage.side * x, y), _at(stage, -stage.side * other, y), np.ones_like(x)
 
 
+def _sided(stage: _Stage, side: int) -> Paths:
+    """From one edge to the other, whichever side the partner is on."""
+    x = side * stage.rng.uniform(0.8, 0.95) * (2 * stage.s - 1)
+    y = stage.rng.uniform(2.0, 2.2)
+    return _at(stage, x, y), _at(stage, stage.side * 0.4, y + 0.7), np.ones_like(stage.s)
+
+
 _PATHS: dict[str, Callable[[_Stage], Paths]] = {
     "pass_in_front": lambda g: _pass(g, True),
     "pass_behind": lambda g: _pass(g, False),
@@ -223,6 +233,8 @@ _PATHS: dict[str, Callable[[_Stage], Paths]] = {
     "approach_each_other": lambda g: _meet(g, False),
     "separate": lambda g: _meet(g, True),
     "push": _push,
+    "push_to_the_right": lambda g: _sided(g, 1),
+    "push_to_the_left": lambda g: _sided(g, -1),
 }
 
 
@@ -330,7 +342,7 @@ def action_clip(
 
     Args:
         rng: the clip's own generator.
-        verb: one of `VERBS` or `OTHER_VERBS`.
+        verb: one of `VERBS`, `OTHER_VERBS` or `SIDED_VERBS`.
         style: how hard it is.
         frames, height, width: size.
         shapes: shapes that the actor may have (default: all four).

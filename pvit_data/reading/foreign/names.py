@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from pvit_data.format.names import SPLIT_WORDS
 from pvit_data.sample.sample import KEY_PATTERN
 from pvit_data.storage.files import is_litter
 
-_SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""The split that a word means; a word is a run of letters."""
 _WORD = re.compile(r"[^\W\d_]+")
+"""A word that may name a split: a run of letters."""
 _NO_SAMPLE = re.compile(r"[^a-z0-9_-]")
 
 
@@ -36,7 +33,9 @@ def place_of(shard: str) -> tuple[str, str]:
     Folders that are named for a split alone (`train/`, `val2017/`) belong to the source above them.
     """
     *folders, _ = shard.split("/")
-    while folders and (words := _WORD.findall(folders[-1].lower())) and _SPLITS.keys() >= {*words}:
+    while (
+        folders and (words := _WORD.findall(folders[-1].lower())) and SPLIT_WORDS.keys() >= {*words}
+    ):
         folders.pop()
     folder = "/".join(folders)
     name = _NO_SAMPLE.sub("_", folder.lower())[:40] or "webdataset"
@@ -52,7 +51,7 @@ def is_ambiguous(shard: str) -> bool:
 def _told(shard: str) -> set[str]:
     """The splits that the file's name says, else those of the innermost folder that says any."""
     for part in reversed(shard.lower().split("/")):
-        if told := {_SPLITS[word] for word in _WORD.findall(part) if word in _SPLITS}:
+        if told := {SPLIT_WORDS[word] for word in _WORD.findall(part) if word in SPLIT_WORDS}:
             return told
     return set()
 

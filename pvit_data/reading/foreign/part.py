@@ -9,22 +9,24 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Integer, Shaped
 
-from pvit_data.codecs.window import Grid, Window
+from pvit_data.codecs.window import Asked
 from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import NUMBERS, SAME, VIRTUAL
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB, file_of
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.reading.decode import decode_sample
-from pvit_data.reading.foreign_index import CLASS, UNDERSTOOD, ForeignIndex, container_of
-from pvit_data.reading.foreign_names import place_of, plain_key
-from pvit_data.reading.foreign_table import NAME
-from pvit_data.reading.part import Fetched, Place, Request, fetch_members, moves
+from pvit_data.reading.fetch import Place, fetch_members, moves
+from pvit_data.reading.foreign.index import CLASS, UNDERSTOOD, ForeignIndex, container_of
+from pvit_data.reading.foreign.names import place_of, plain_key
+from pvit_data.reading.foreign.table import NAME
+from pvit_data.reading.part import Fetched, Request
 from pvit_data.sample.limits import MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import KEY_PATTERN, Sample
 from pvit_data.storage.storage import Storage
@@ -97,6 +99,19 @@ class ForeignPart:
         for batch in table.take(self._rows).to_batches(max_chunksize=4096):
             found.update(json.dumps(batch.to_pylist(), sort_keys=True).encode())
         return {"index": found.hexdigest()}
+
+    def shard_number(self, shard: str) -> int:
+        """Number of a shard among those of this part, by name."""
+        return self._numbers[shard]
+
+    def shard_digests(self) -> dict[int, str]:
+        """A hash of what the index says of each shard, by its number."""
+        return {self._numbers[n]: p.digest()["index"] for n, p in self.by_shard().items()}
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        names = sorted(set(self.column("shard").tolist()))
+        return {name: number for number, name in enumerate(names)}
 
     def column(
         self, name: str, rows: Integer[np.ndarray, "k"] | None = None
@@ -214,18 +229,11 @@ class ForeignPart:
             names |= {file_of(RGB, encoding): name for name in alike[:1]}
         return names
 
-    def decode(
-        self,
-        fetched: Fetched,
-        fields: Collection[str] | None,
-        frames: Integer[np.ndarray, "n"] | None,
-        grid: Grid | None,
-        window: Window | None,
-    ) -> Sample:
+    def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         record, files = fetched.record, fetched.files
         spaces = self.spec.spaces
-        return decode_sample(record, files, fields, frames, spaces, grid, window, checked=False)
+        return decode_sample(record, files, fields, asked._replace(checked=False), spaces)
 
 
 def _meta(head: bytes | None) -> dict[str, Any]:

@@ -34,9 +34,9 @@ from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
 from pvit_data.format.parquet import plain
 from pvit_data.format.receipts import unfinished_sources, unfinished_text
 from pvit_data.format.record import MAX_INTEGER, Record, read_record
-from pvit_data.reading.foreign_names import is_ambiguous, is_member, split_foreign
-from pvit_data.reading.foreign_table import MEMBERS, NAME, columns, read_table, write_table
-from pvit_data.reading.foreign_tar import scan
+from pvit_data.reading.foreign.names import is_ambiguous, is_member, split_foreign
+from pvit_data.reading.foreign.table import MEMBERS, NAME, columns, read_table, write_table
+from pvit_data.reading.foreign.tar import scan
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_JSON_BYTES, MAX_SAMPLE_BYTES
 from pvit_data.sample.sample import CONTAINERS, Container, EncodedMedia

@@ -1,0 +1,31 @@
+"""What a user must know about Kinetics-400 before converting it."""
+
+from pvit_converters.base import SourceInfo
+
+INFO = SourceInfo(
+    name="kinetics400",
+    title="Kinetics-400",
+    licence="videos: of those who uploaded them (no redistribution); annotations: CC BY 4.0, as far as known",
+    redistributable=False,
+    citation="""@article{kay2017kinetics,
+  title = {The Kinetics Human Action Video Dataset},
+  author = {Kay, Will and Carreira, Jo{\\~a}o and Simonyan, Karen and Zhang, Brian and Hillier, Chloe and
+            Vijayanarasimhan, Sudheendra and Viola, Fabio and Green, Tim and Back, Trevor and Natsev, Paul and
+            Suleyman, Mustafa and Zisserman, Andrew},
+  journal = {arXiv preprint arXiv:1705.06950},
+  year = {2017}
+}""",
+    obtain=(
+        "https://github.com/cvdfoundation/kinetics-dataset: run k400_downloader.sh, then k400_extractor.sh, and give "
+        "the folder k400 that they make; a copy sorted into class folders does as well"
+    ),
+    tree="""ROOT/
+  annotations/{train,val,test}.csv                      columns label, youtube_id, time_start, time_end, split, is_cc
+  train/ID_000417_000427.mp4  val/...  test/...         flat, as downloaded from CVDF, or in class folders:
+                                                        train/wrapping present/..., videos_train/wrapping_present/...
+  replacement/replacement_for_corrupted_k400/...        used instead of the videos of the same ids
+  or lists: {train,val,test}.csv with lines 'path number', as for SlowFast and mmaction2""",
+    produces=("rgb", "action"),
+    role="downstream",
+    sampler="dense",
+)

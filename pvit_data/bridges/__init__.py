@@ -1,0 +1,1 @@
+"""Data sets as objects of other libraries, for training loops that are written for these."""

@@ -1,0 +1,1 @@
+"""Foreign tars: what their index says, and their samples as ours."""

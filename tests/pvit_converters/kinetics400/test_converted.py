@@ -1,0 +1,288 @@
+"""Kinetics-400 in its layouts: every video by the numbers in its pictures, what is missing or too much by name."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_converters.engine.run import Job, convert
+from pvit_converters.kinetics400 import Kinetics400Converter, Kinetics400Options
+from pvit_converters.simulate import simulate
+from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import SourceError
+from pvit_data.loading.clip_reader import ClipReader
+from pvit_data.scoring.files.class_truth import read_class_truth
+from pvit_data.scoring.files.shards import read_shards
+from pvit_data.scoring.protocols import PROTOCOLS
+from tests import litter, numbered
+
+IDS = {
+    "abseiling": 0,
+    "air drumming": 1,
+    "hurling (sport)": 161,
+    "massaging person's head": 196,
+    "skiing (not slalom or crosscountry)": 308,
+    "tai chi": 346,
+    "wrapping present": 394,
+    "zumba": 399,
+}
+SPLITS = ("train", "val", "test")
+Clip = dict[str, Any]
+
+
+class Converted:
+    """A simulated tree, its truth, and what was made of it."""
+
+    def __init__(self, folder: Path, layout: str, **options: Any) -> None:
+        self.raw, self.out = folder / "raw", folder / "out"
+        simulate("kinetics400", self.raw, preset="tiny", layout=layout, truth=folder / "truth")
+        self.truth: list[Clip] = json.loads((folder / "truth/clips.json").read_text())
+        litter.scatter(self.raw, copies=True)
+        self.report = convert(
+            Job(Kinetics400Converter, self.raw, str(self.out), Kinetics400Options(split="all", **options), workers=1)
+        )
+        self.notes = "\n".join(self.report.notes)
+
+    def fate(self, *fates: str) -> list[Clip]:
+        return [clip for clip in self.truth if clip["fate"] in fates]
+
+    def samples(self) -> dict[str, pvit_data.Sample]:
+        found = {}
+        for split in SPLITS:
+            if (self.out / f"kinetics400/index/{split}.parquet").exists():
+                ds = pvit_data.open(str(self.out), split=split)
+                found |= {ds[i].meta["youtube_id"]: ds[i] for i in range(len(ds))}
+        return found
+
+
+@pytest.fixture(scope="module")
+def cvdf(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    return Converted(tmp_path_factory.mktemp("cvdf"), "cvdf")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    return Converted(tmp_path_factory.mktemp("folders"), "class-folders")
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    return Converted(tmp_path_factory.mktemp("lists"), "lists")
+
+
+def require_truth(made: Converted, fates: tuple[str, ...], unlabelled: tuple[str, ...] = ()) -> None:
+    """Every video of these fates is there with all its pictures, class, times and rate, and no other one is."""
+    samples = made.samples()
+    wanted = {clip["youtube_id"]: clip for clip in made.fate(*fates)}
+    assert samples.keys() == wanted.keys()
+    for video, clip in wanted.items():
+        sample = samples[video]
+        assert isinstance(sample.rgb, np.ndarray)
+        assert numbered.read(sample.rgb) == [(n, clip["number"]) for n in range(clip["frames"])]
+        assert sample.rgb.shape[1:3] == (clip["height"], clip["width"])
+        assert sample.fps == pytest.approx(clip["fps"], rel=1e-4)
+        assert sample.meta["split"] == clip["split"]
+        assert (sample.meta["time_start"], sample.meta["time_end"]) == (clip["time_start"], clip["time_end"])
+        assert sample.meta["warnings"] == []
+        if clip["split"] in unlabelled:
+            assert sample.action is None
+            assert "label" not in sample.meta
+        else:
+            assert sample.action == IDS[clip["label"]]
+            assert sample.spaces["action"].classes[sample.action] == sample.meta["label"] == clip["label"]
+
+
+def test_the_download_becomes_its_truth(cvdf: Converted) -> None:
+    """Quoted labels, a test list without labels, replacements of a corrupted and of a missing video."""
+    require_truth(cvdf, ("fine", "replaced", "missing"), unlabelled=("test",))
+    samples = cvdf.samples()
+    replaced = {video for video, sample in samples.items() if sample.meta["replaced"]}
+    assert replaced == {clip["youtube_id"] for clip in cvdf.fate("replaced", "missing")}
+    assert len(replaced) == 2
+    assert len(samples[next(iter(replaced))].spaces["action"].classes) == 400
+
+
+def test_videos_are_copied_byte_for_byte(cvdf: Converted) -> None:
+    tar = b"".join(path.read_bytes() for path in sorted(cvdf.out.rglob("*.tar")))
+    for clip in cvdf.fate("fine"):
+        assert (cvdf.raw / f"k400/{clip['split']}/{clip['name']}.mp4").read_bytes() in tar
+
+
+def test_keys_tell_ids_apart_that_differ_in_case(cvdf: Converted) -> None:
+    keys = {sample.meta["youtube_id"]: sample.key for sample in cvdf.samples().values()}
+    assert keys["-mmq0PT-u8k"] == "kinetics400--mmq0pt-u8k_000417_000427"
+    assert keys["a_000417_b-"] == "kinetics400-a_000417_b-_000417_000427"
+    for video in ("AbCdEfGhIjK", "aBcDeFgHiJk"):
+        digest = hashlib.sha256(f"{video}_000417_000427".encode()).hexdigest()[:8]
+        assert keys[video] == f"kinetics400-abcdefghijk_000417_000427-{digest}"
+
+
+def test_what_is_missing_damaged_or_in_no_list_is_counted(cvdf: Converted) -> None:
+    assert cvdf.report.absent == {"video not present": len(cvdf.fate("absent"))}
+    assert cvdf.report.failed == {"corrupt-video": 2}
+    texts = " ".join(failure.message for failure in cvdf.report.failures)
+    assert "is empty" in texts
+    assert "no video stream" in texts
+    count = Counter(c["split"] for c in cvdf.truth if c["fate"] not in ("absent", "stray"))
+    for split in ("train", "val"):
+        told = f"{split}: {count[split]} of {count[split] + 1} listed videos are here; 1 further video there"
+        assert told in cvdf.notes
+    assert f"results on val count {count['val']} videos" in cvdf.notes
+    assert "2 videos taken from the replacements" in cvdf.notes
+    assert "k400_targz/val/part_0.tar.gz, 1 in all" in cvdf.notes
+
+
+def test_class_folders_need_no_list(folders: Converted) -> None:
+    """With blanks and with underscores; ids do not depend on which classes are there."""
+    require_truth(folders, ("fine",))
+    assert (folders.raw / "videos_train/wrapping_present").is_dir()
+    assert any(" " in path.name for path in (folders.raw / "videos_val").iterdir())
+
+
+def test_lists_of_paths_and_numbers(lists: Converted) -> None:
+    """Paths with blanks, of another machine; the test list is a copy of the validation list and adds nothing."""
+    assert any(" " in line.rpartition(" ")[0] for line in (lists.raw / "val.csv").read_text().splitlines())
+    require_truth(lists, ("fine",))
+    assert {sample.meta["split"] for sample in lists.samples().values()} == {"train", "val"}
+    assert "test: 0 of 0 listed videos are here; 6 rows repeat" in lists.notes
+
+
+def test_predictions_are_scored_by_the_same_ids_and_classes(cvdf: Converted) -> None:
+    """What is scored against the shards, or against val.csv, is the same."""
+    clean = PROTOCOLS["kinetics400"].clean
+    shards = read_shards(str(cvdf.out), "kinetics400", "val")
+    listed = read_class_truth(cvdf.raw / "k400/annotations/val.csv", "kinetics400", clean)
+    classes = dict(zip(listed.ids, (listed.classes[i] for i in listed.labels), strict=True))
+    assert len(shards.ids) == len([c for c in cvdf.fate("fine") if c["split"] == "val"])
+    for video, label in zip(shards.ids, shards.labels, strict=True):
+        assert shards.classes[label] == classes[video]
+
+
+def test_either_folder_is_the_root(cvdf: Converted) -> None:
+    above = {item.key for item in items(cvdf.raw, split="all")}
+    assert above == {item.key for item in items(cvdf.raw / "k400", split="all")}
+
+
+def items(root: Path, **options: Any) -> list[Any]:
+    return Kinetics400Converter(root, Kinetics400Options(**options)).list_items().items
+
+
+def notes(root: Path, **options: Any) -> str:
+    return "\n".join(Kinetics400Converter(root, Kinetics400Options(**options)).list_items().notes)
+
+
+VIDEO = "0wR5jVB-WPk_000417_000427.mp4"
+
+
+def tree(root: Path, rows: str, name: str = "annotations/train.csv", video: str = f"train/{VIDEO}") -> Path:
+    for place, text in ((name, rows), (video, "x")):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text(text, encoding="utf-8")
+    return root
+
+
+def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+    header = "\ufeffis_cc,split,time_end,youtube_id,time_start,label\r\n"
+    rows = header + "1,train,427,0wR5jVB-WPk,417,wrapping present\r\n\r\n"
+    (item,) = items(tree(tmp_path, rows))
+    assert item.ref["action"] == 394
+    assert (item.ref["time_start"], item.ref["time_end"], item.ref["is_cc"]) == (417, 427, "1")
+
+
+HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (HEADER + "adult swim,0wR5jVB-WPk,417,427,train,0\n", "line 2: 'adult swim' is none of the 400.*-600 and -700"),
+        (HEADER + "abseilin,0wR5jVB-WPk,417,427,train,0\n", "did you mean 'abseiling'"),
+        (HEADER + "abseiling,#NAME?,417,427,train,0\n", "line 2: youtube_id is '#NAME.', expected 11"),
+        (HEADER + "abseiling,0wR5jVB-WPk,417,427,val,0\n", "split is val, but this should be the list of train"),
+        (HEADER + "abseiling,0wR5jVB-WPk,427,417,train,0\n", "goes from '427' to '417', expected seconds"),
+        (HEADER + "abseiling,0wR5jVB-WPk,417\n", "line 2: has 3 cells, its header 6"),
+        (HEADER + "abseiling,0wR5jVB-WPk,1,2,,0\nzumba,0wR5jVB-WPk,1,2,,0\n", "another class than in .*line 2"),
+        (f"train/zumba/{VIDEO} 400\n", "class 400, expected 0 to 399; this is no list of Kinetics-400"),
+        (f"train/weaving basket/{VIDEO} 0\n", "in an order of its own; --classes FILE"),
+        ("what is this\n", "line 1: 'what is this': expected a header with the column youtube_id"),
+        ("\n", "is empty"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(rows: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=message):
+        items(tree(tmp_path, rows))
+
+
+def test_lists_in_an_order_of_their_own(tmp_path: Path) -> None:
+    """As a published probe counts: 0 weaving basket, 1 playing drums."""
+    tree(tmp_path / "raw", f"train/weaving basket/{VIDEO} 0\n", video=f"train/weaving basket/{VIDEO}")
+    (tmp_path / "order.txt").write_text("weaving basket\nplaying drums\n")
+    (item,) = items(tmp_path / "raw", classes=tmp_path / "order.txt")
+    converter = Kinetics400Converter(tmp_path, Kinetics400Options(classes=tmp_path / "order.txt"))
+    assert converter.identity() == {"classes": ["weaving basket", "playing drums"]}
+    names = Kinetics400Converter(tmp_path, Kinetics400Options()).spaces()["action"].classes
+    assert names[item.ref["action"]] == item.ref["label"] == "weaving basket"
+
+
+def test_what_lists_and_files_say_differently_is_told(tmp_path: Path) -> None:
+    rows = HEADER + "zumba,0wR5jVB-WPk,418,428,train,0\n"
+    root = tree(tmp_path, rows, video=f"train/tai chi/{VIDEO}")
+    shutil.copy(root / f"train/tai chi/{VIDEO}", root / f"train/{VIDEO[:-4]}.webm")
+    (item,) = items(root)
+    assert (item.ref["label"], item.ref["time_start"]) == ("zumba", 418)
+    assert item.ref["warnings"] == ["times-differ-from-list"]
+    (root / f"train/{VIDEO[:-4]}.webm").unlink()
+    assert "1 video in a folder of another class than the list says" in notes(root)
+    shutil.copytree(root / "train/tai chi", root / "train/zumba")
+    assert "1 further file of videos that are there twice is not used" in notes(root)
+
+
+def test_a_class_folder_of_another_kinetics_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train/adult swim").mkdir(parents=True)
+    (tmp_path / f"train/adult swim/{VIDEO}").write_bytes(b"x")
+    with pytest.raises(SourceError, match="folder adult swim: 'adult swim' is none of the 400 classes"):
+        items(tmp_path)
+
+
+def test_nothing_but_archives(tmp_path: Path) -> None:
+    for place in ("k400_targz/train/part_0.tar.gz", "k400_targz/replacement/replacement_for_corrupted_k400.tgz"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"no video such as .*archives lie there \(k400_targz/.*2 in all\): k400"):
+        items(tmp_path)
+
+
+def test_videos_of_which_nothing_says_what_they_show(tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / VIDEO).write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"no annotations/train.csv or other list \(--train-list FILE"):
+        items(tmp_path)
+    tree(tmp_path, HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n")
+    assert "val: nothing says what its 1 video show: left out" in notes(tmp_path)
+
+
+def test_five_views_start_where_they_are_published(cvdf: Converted) -> None:
+    """The pictures themselves say which frames they are; 24 frames at 15 fps hold 32 of the clip's 64 at 30."""
+    config = ClipConfig(size=(32, 32), num_frames=4, rate=4)
+    ds = pvit_data.open(str(cvdf.out), split="train")
+    reader = ClipReader(ds, config, {"kinetics400": ("action",)})
+    checked = 0
+    for row in range(len(ds)):
+        sample = ds[row]
+        if (sample.height, sample.width) != (32, 32):
+            continue
+        span = max(1.0, 4 * 4 / 30 * sample.fps)
+        most = max(sample.num_frames - span, 0.0)
+        for view in range(5):
+            clip = reader.view(row, view, (5, 1))
+            start = view * (most // 4)
+            wanted = np.clip(np.linspace(start, start + span - 1, 4), 0, sample.num_frames - 1).astype(int)
+            assert [n for n, _ in numbered.read(clip.rgb[clip.order])] == wanted.tolist()
+            checked += 1
+    assert checked >= 15
