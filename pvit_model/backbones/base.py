@@ -40,11 +40,12 @@ class Published:
 
     Args:
         file: its name.
-        address: page or folder where it is had.
+        address: page where it is had, or the folder that it lies in, which ends in a slash.
         licence: of the weights, as published; it binds what is published after fine-tuning.
         trained_on: data set, and top-1 in per cent where it is stated.
         clip: (T, H, W) that it was trained with.
-        rate: frame step of its clips.
+        rate: frame step of its clips; 0: frames spread evenly over the whole video.
+        options: of the backbone, without which it does not load.
     """
 
     file: str
@@ -53,6 +54,12 @@ class Published:
     trained_on: str
     clip: tuple[int, int, int]
     rate: int
+    options: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where to begin a download."""
+        return self.address + self.file if self.address.endswith("/") else self.address
 
 
 @dataclass(frozen=True)

@@ -26,3 +26,8 @@ class DropPath(nn.Module):
         keep = 1 - self.rate
         shape = (len(x), *(1 for _ in x.shape[1:])) if folded is None else folded
         return x * (x.new_empty(shape).bernoulli_(keep) / keep)
+
+
+def drop_rates(last: float, depth: int) -> list[float]:
+    """Rates of a network's blocks: from 0, linearly, to that of the last."""
+    return [last * i / max(depth - 1, 1) for i in range(depth)]

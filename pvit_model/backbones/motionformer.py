@@ -12,7 +12,7 @@ values. Nothing of the size queries x keys is kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,21 +20,16 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from pvit_model.backbones.base import Backbone, BackboneOutput, Costs, Grid, Published
-from pvit_model.backbones.drop_path import DropPath
+from pvit_model.backbones.base import Costs, Published
+from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
+from pvit_model.backbones.video_vit import VideoViT
 from pvit_model.backbones.vit_parts import (
     Attention,
-    PatchEmbedding,
     attended,
     check_sizes,
     merged,
-    patch_grid,
-    resized_places,
-    resized_times,
-    square_side,
     start_small,
-    tapped,
 )
 
 
@@ -190,10 +185,8 @@ class Block(nn.Module):
         elif self.kind == "joint":
             self.attn = Attention(width, heads)
         else:
-            self.attn, self.timeattn = (
-                DividedAttention(width, heads),
-                DividedAttention(width, heads),
-            )
+            self.attn = DividedAttention(width, heads)
+            self.timeattn = DividedAttention(width, heads)
             self.norm3 = nn.LayerNorm(width, eps=1e-6)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, int(width * config.mlp_ratio), width)
@@ -215,84 +208,34 @@ class Block(nn.Module):
         return out
 
 
-class Motionformer(Backbone):
+class Motionformer(VideoViT):
     """See the module's docstring. What is read is tanh of a linear layer of the class token, as published."""
 
     rate = 4
-    own_tokens = 1
     normalise = ((0.5,) * 3, (0.5,) * 3)
+    embedding = "patch_embed_3d"
+    time_table = "temp_embed"
+    places_by = "bicubic"
+    times_by = "linear"
 
     def __init__(self, config: MotionformerConfig, name: str = "motionformer") -> None:
-        super().__init__()
-        self.config, self.name, self.clip = config, name, config.clip
-        self.stride = config.patch[0]
-        self.width, self.dims = config.width, (config.width,) * config.depth
-        self.dense_layers = tapped(config.depth)
-        self.patch_embed_3d = PatchEmbedding(tuple(config.patch), config.width)
-        t, h, w = self._grid(*config.clip)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, config.width))
-        self.temp_embed = nn.Parameter(torch.zeros(1, t, config.width))
-        rates = [config.drop_path * i / max(config.depth - 1, 1) for i in range(config.depth)]
-        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        rates = drop_rates(config.drop_path, config.depth)
+        blocks = [Block(config, rate) for rate in rates]
+        super().__init__(name, config.clip, tuple(config.patch), config.width, blocks)
+        self.config = config
         self.pre_logits = nn.Module()
         self.pre_logits.fc = nn.Linear(config.width, config.width)
-        start_small(self)
-        for table in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(table, std=0.02)
+        start_small(self.pre_logits)
 
-    def _grid(self, t: int, h: int, w: int) -> Grid:
-        return patch_grid((t, h, w), self.config.patch, self.name)
-
-    def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
-        """The same after every block."""
-        return (self._grid(t, h, w),) * self.config.depth
-
-    def map_size(self, t: int, h: int, w: int) -> Grid:
-        """A quarter of the image, as of the other built-in backbones."""
-        return self._grid(t, h, w)[0], h // 4, w // 4
-
-    def undecayed(self) -> frozenset[str]:
-        """The class token and the positions, as published."""
-        return frozenset({"cls_token", "pos_embed", "temp_embed"})
+    def read(self, cls: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """See the class's docstring."""
+        return torch.tanh(self.pre_logits.fc(cls))  # type: ignore[operator]
 
     def use_countable_form(self) -> None:
         """Second keys and values of every frame, as the published figures count them."""
         for module in self.modules():
             if isinstance(module, TrajectoryAttention):
                 module.folded = False
-
-    def forward(
-        self,
-        clip: Float[Tensor, "b 3 t h w"],
-        extra: Float[Tensor, "b e c"] | None = None,
-        *,
-        extra_layer: int = 0,
-        layers: Collection[int] = (),
-    ) -> BackboneOutput:
-        """See `Backbone.forward`."""
-        grid = self._grid(*clip.shape[2:])
-        x, special, features = self._embed(clip, grid), 1, {}
-        for i, block in enumerate(self.blocks):
-            if i == extra_layer and extra is not None:
-                special += extra.shape[1]
-                x = torch.cat([x[:, :1], extra.to(x.dtype), x[:, 1:]], dim=1)
-            x = block(x, grid[0], special)
-            if i in layers:
-                features[i] = (x[:, special:], grid)
-        x = self.norm(x)
-        read = torch.tanh(self.pre_logits.fc(x[:, 0]))  # type: ignore[operator]
-        return BackboneOutput(read, x[:, 1:special], x[:, special:], features)
-
-    def _embed(self, clip: Tensor, grid: Grid) -> Tensor:
-        x = self.patch_embed_3d(clip).to(self.cls_token.dtype)
-        own = self._grid(*self.clip)
-        places = resized_places(self.pos_embed[:, 1:], own[1:], grid[1:], "bicubic")
-        times = resized_times(self.temp_embed, grid[0], "linear")
-        x = (x + places[:, None] + times[:, :, None]).flatten(1, 2)
-        cls = self.cls_token + self.pos_embed[:, :1]
-        return torch.cat([cls.expand(len(x), -1, -1), x], dim=1)
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The published names, or those of an image ViT, whose patches are then repeated in time.
@@ -308,23 +251,11 @@ class Motionformer(Backbone):
     def resize(
         self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
     ) -> Shaped[Tensor, "..."] | None:
-        """Positions of another crop are interpolated bicubically, as published; of another length linearly."""
-        if name == "patch_embed_3d.proj.weight":
-            inflated = super().resize(name, value, shape)
-            return None if inflated is None else inflated / shape[2]
-        if name not in ("pos_embed", "temp_embed"):
-            return super().resize(name, value, shape)
-        if value.ndim != 3 or value.shape[-1] != shape[-1] or not value.shape[1]:
-            return None
-        if name == "temp_embed":
-            return resized_times(value.float(), shape[1], "linear")
-        side = square_side(value.shape[1] - 1)
-        if not side:
-            return None
-        places = resized_places(
-            value[:, 1:].float(), (side, side), self._grid(*self.clip)[1:], "bicubic"
-        )
-        return torch.cat([value[:, :1].float(), places], dim=1)
+        """An image's patches are shared out over the frames of a video's, as published; the rest as usual."""
+        fitted = super().resize(name, value, shape)
+        if name == "patch_embed_3d.proj.weight" and fitted is not None:
+            return fitted / shape[2]
+        return fitted
 
     def remark(self, costs: Costs) -> str:
         """Why a step takes less than its GFLOPs say."""
@@ -344,17 +275,18 @@ def motionformer_b(**options: Any) -> Motionformer:
     return model
 
 
-_HOME = "https://github.com/facebookresearch/Motionformer#model-zoo"
+_FOLDER = "https://dl.fbaipublicfiles.com/motionformer/"
 _LICENCE = "CC BY-NC 4.0"
 PUBLISHED = (
-    Published("k400_motionformer_224_16x4.pyth", _HOME, _LICENCE, "Kinetics-400 79.7", (16, 224, 224), 4),
-    Published("k400_motionformer_336_16x8.pyth", _HOME, _LICENCE, "Kinetics-400 80.7", (16, 336, 336), 8),
-    Published("k400_motionformer_224_32x3.pyth", _HOME, _LICENCE, "Kinetics-400 80.2", (32, 224, 224), 3),
-    Published("k400_joint_224_16x4.pyth (attention=joint)", _HOME, _LICENCE, "Kinetics-400 79.2", (16, 224, 224), 4),
-    Published("k400_divided_224_16x4.pyth (attention=divided)", _HOME, _LICENCE, "Kinetics-400 78.5",
-              (16, 224, 224), 4),
-    Published("ssv2_motionformer_224_16x4.pyth", _HOME, _LICENCE, "SSv2 66.5", (16, 224, 224), 4),
-    Published("ssv2_motionformer_336_16x4.pyth", _HOME, _LICENCE, "SSv2 67.1", (16, 336, 336), 4),
-    Published("ssv2_motionformer_224_32x3.pyth", _HOME, _LICENCE, "SSv2 68.1", (32, 224, 224), 3),
+    Published("k400_motionformer_224_16x4.pyth", _FOLDER, _LICENCE, "Kinetics-400 79.7", (16, 224, 224), 4),
+    Published("k400_motionformer_336_16x8.pyth", _FOLDER, _LICENCE, "Kinetics-400 80.7", (16, 336, 336), 8),
+    Published("k400_motionformer_224_32x3.pyth", _FOLDER, _LICENCE, "Kinetics-400 80.2", (32, 224, 224), 3),
+    Published("k400_joint_224_16x4.pyth", _FOLDER, _LICENCE, "Kinetics-400 79.2", (16, 224, 224), 4,
+              "attention=joint"),
+    Published("k400_divided_224_16x4.pyth", _FOLDER, _LICENCE, "Kinetics-400 78.5", (16, 224, 224), 4,
+              "attention=divided"),
+    Published("ssv2_motionformer_224_16x4.pyth", _FOLDER, _LICENCE, "SSv2 66.5", (16, 224, 224), 0),
+    Published("ssv2_motionformer_336_16x4.pyth", _FOLDER, _LICENCE, "SSv2 67.1", (16, 336, 336), 0),
+    Published("ssv2_motionformer_224_32x3.pyth", _FOLDER, _LICENCE, "SSv2 68.1", (32, 224, 224), 0),
 )  # fmt: skip
 """What the ordinary loader takes."""

@@ -374,21 +374,21 @@ def mvitv2_xxs(**options: Any) -> MViT:
     return _build(base, options)
 
 
-_MVIT = "https://github.com/facebookresearch/mvit#model-zoo"
+_MVIT = "https://github.com/facebookresearch/mvit"
 _SLOWFAST = "https://github.com/facebookresearch/SlowFast/blob/main/projects/mvitv2/README.md"
 _OLD = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"
-_PYTORCH = "https://download.pytorch.org/models"
+_PYTORCH = "https://download.pytorch.org/models/"
 _APACHE, _BSD = "Apache 2.0 (SlowFast)", "BSD 3-Clause (torchvision)"
 PUBLISHED = {
     "mvitv2_s": (
         Published("MViTv2_S_16x4_k400_f302660347.pyth", _SLOWFAST, _APACHE, "Kinetics-400 81.0", (16, 224, 224), 4),
-        Published("MViTv2_S_16x4_ssv2_f308341823.pyth", _SLOWFAST, _APACHE, "SSv2 68.2", (16, 224, 224), 4),
+        Published("MViTv2_S_16x4_ssv2_f308341823.pyth", _SLOWFAST, _APACHE, "SSv2 68.2", (16, 224, 224), 0),
         Published("mvit_v2_s-ae3be167.pth", _PYTORCH, _BSD, "Kinetics-400 80.8", (16, 224, 224), 4),
         Published("MViTv2_S_in1k.pyth", _MVIT, "Apache 2.0 (mvit)", "ImageNet 83.6, an image", (1, 224, 224), 1),
     ),
     "mvitv2_b": (
         Published("MViTv2_B_32x3_k400_f304025456.pyth", _SLOWFAST, _APACHE, "Kinetics-400 82.9", (32, 224, 224), 3),
-        Published("MViTv2_B_32x3_ssv2_f305803282.pyth", _SLOWFAST, _APACHE, "SSv2 70.5", (32, 224, 224), 3),
+        Published("MViTv2_B_32x3_ssv2_f305803282.pyth", _SLOWFAST, _APACHE, "SSv2 70.5", (32, 224, 224), 0),
     ),
     "mvitv1_b": (
         Published("K400_MVIT_B_16x4_CONV.pyth", _OLD, _APACHE, "Kinetics-400 78.4", (16, 224, 224), 4),

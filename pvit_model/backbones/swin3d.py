@@ -21,8 +21,9 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from pvit_data.errors import UsageError
 from pvit_model.backbones.base import Backbone, BackboneOutput, Grid, Published
-from pvit_model.backbones.drop_path import DropPath
+from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import run_mlp
+from pvit_model.backbones.vit_parts import resized_places, resized_times
 from pvit_model.backbones.windows import attend
 
 MAX_DEPTH = 512
@@ -174,11 +175,10 @@ class Swin(Backbone):
             mlp_ratio=config.mlp_ratio, stochastic_depth_prob=0.0, num_classes=1,
         )  # fmt: skip
         self.patch_embed, self.blocks = net.patch_embed, nn.ModuleList()
-        depth = sum(config.depths)
+        rates = iter(drop_rates(config.drop_path, sum(config.depths)))
         for stage, merge in zip(net.features[::2], [None, *net.features[1::2]], strict=True):
             for i, block in enumerate(stage):
-                rate = config.drop_path * len(self.blocks) / (depth - 1)
-                self.blocks.append(Layer(block, None if i else merge, rate))
+                self.blocks.append(Layer(block, None if i else merge, next(rates)))
         self.norm = net.norm
         self.dims = tuple(w for w, n in zip(widths, config.depths, strict=True) for _ in range(n))
         ends = [sum(config.depths[:n]) - 1 for n in range(1, len(widths) + 1)]
@@ -237,9 +237,9 @@ class Swin(Backbone):
     def resize(
         self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
     ) -> Shaped[Tensor, "..."] | None:
-        """Tables of another window are interpolated linearly; an image's are repeated in time, its patches shared out.
+        """Tables of another window are interpolated, bicubically in space and linearly in time.
 
-        As Video Swin inflates image models.
+        An image's are repeated in time and its patches shared out over it, as Video Swin inflates image models.
         """
         if name.endswith("relative_position_bias_table"):
             same_heads = value.ndim == 2 and value.shape[1] == shape[1]
@@ -263,8 +263,9 @@ def _resized_table(table: Float[Tensor, "n y"], window: Grid) -> Tensor | None:
         if not side:
             return None
         old = (frames, side, side)
-    volume = torch.unflatten(table.t(), 1, old)[None]
-    return F.interpolate(volume, size=(t, h, w), mode="trilinear")[0].flatten(1).t()
+    by_frame = torch.unflatten(table, 0, (old[0], -1))
+    by_place = resized_places(by_frame, old[1:], (h, w), "bicubic").transpose(0, 1)
+    return resized_times(by_place, t, "linear").transpose(0, 1).flatten(0, 1)
 
 
 def _odd_side(places: int) -> int:
@@ -316,8 +317,8 @@ def swin3d_b(**options: Any) -> Swin:
     return _build("swin3d_b", SwinConfig(width=128, depths=(2, 2, 18, 2)), options)
 
 
-_PYTORCH = "https://download.pytorch.org/models"
-_SWIN = "https://github.com/SwinTransformer/storage/releases/tag/v1.0.4"
+_PYTORCH = "https://download.pytorch.org/models/"
+_SWIN = "https://github.com/SwinTransformer/storage/releases/download/v1.0.4/"
 _CLIP = (32, 224, 224)
 PUBLISHED = {
     "swin3d_t": (
@@ -333,8 +334,8 @@ PUBLISHED = {
         Published("swin3d_b_1k-24f7c7c6.pth", _PYTORCH, "BSD 3-Clause (torchvision)", "Kinetics-400 79.4", _CLIP, 2),
         Published("swin3d_b_22k-7c6ae6fa.pth", _PYTORCH, "BSD 3-Clause (torchvision)", "Kinetics-400 81.6", _CLIP, 2),
         Published("swin_base_patch244_window877_kinetics400_22k.pth", _SWIN, "Apache 2.0", "Kinetics-400", _CLIP, 2),
-        Published("swin_base_patch244_window1677_sthv2.pth (window=[16, 7, 7])", _SWIN, "Apache 2.0", "SSv2 69.6",
-                  _CLIP, 2),
+        Published("swin_base_patch244_window1677_sthv2.pth", _SWIN, "Apache 2.0", "SSv2 69.6", _CLIP, 0,
+                  "window=[16, 7, 7]"),
     ),
 }  # fmt: skip
 """What the ordinary loader takes, by backbone."""

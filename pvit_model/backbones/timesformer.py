@@ -9,28 +9,19 @@ those of the published checkpoints.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from pvit_model.backbones.base import Backbone, BackboneOutput, Grid, Published
-from pvit_model.backbones.drop_path import DropPath
+from pvit_model.backbones.base import Published
+from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
-from pvit_model.backbones.vit_parts import (
-    Attention,
-    PatchEmbedding,
-    check_sizes,
-    patch_grid,
-    resized_places,
-    resized_times,
-    square_side,
-    start_small,
-    tapped,
-)
+from pvit_model.backbones.video_vit import VideoViT
+from pvit_model.backbones.vit_parts import Attention, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,80 +105,19 @@ class Block(nn.Module):
         return out
 
 
-class TimeSformer(Backbone):
+class TimeSformer(VideoViT):
     """See the module's docstring."""
 
-    stride = 1
     rate = 32
-    own_tokens = 1
 
     def __init__(self, config: TimeSformerConfig, name: str = "timesformer") -> None:
-        super().__init__()
-        self.config, self.name, self.clip = config, name, config.clip
-        self.width, self.dims = config.width, (config.width,) * config.depth
-        self.dense_layers = tapped(config.depth)
-        self.patch_embed = PatchEmbedding((config.patch, config.patch), config.width)
-        t, h, w = self._grid(*config.clip)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + h * w, config.width))
-        self.time_embed = nn.Parameter(torch.zeros(1, t, config.width))
-        rates = [config.drop_path * i / max(config.depth - 1, 1) for i in range(config.depth)]
-        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        start_small(self)
-        for table in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(table, std=0.02)
-        for block in list(self.blocks)[1:]:
-            if isinstance(block, Block) and block.divided:  # time is learned from a standing start
+        rates = drop_rates(config.drop_path, config.depth)
+        blocks = [Block(config, rate) for rate in rates]
+        super().__init__(name, config.clip, (config.patch, config.patch), config.width, blocks)
+        self.config = config
+        if config.attention == "divided":
+            for block in blocks[1:]:  # time is learned from a standing start
                 nn.init.zeros_(block.temporal_fc.weight)
-
-    def _grid(self, t: int, h: int, w: int) -> Grid:
-        return patch_grid((t, h, w), (1, self.config.patch, self.config.patch), self.name)
-
-    def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
-        """The same after every block."""
-        return (self._grid(t, h, w),) * self.config.depth
-
-    def map_size(self, t: int, h: int, w: int) -> Grid:
-        """A quarter of the image, as of the other built-in backbones."""
-        return self._grid(t, h, w)[0], h // 4, w // 4
-
-    def undecayed(self) -> frozenset[str]:
-        """The class token and the positions, as published."""
-        return frozenset({"cls_token", "pos_embed", "time_embed"})
-
-    def forward(
-        self,
-        clip: Float[Tensor, "b 3 t h w"],
-        extra: Float[Tensor, "b e c"] | None = None,
-        *,
-        extra_layer: int = 0,
-        layers: Collection[int] = (),
-    ) -> BackboneOutput:
-        """See `Backbone.forward`."""
-        grid = self._grid(*clip.shape[2:])
-        x, special, features = self._embed(clip, grid), 1, {}
-        for i, block in enumerate(self.blocks):
-            if i == extra_layer and extra is not None:
-                special += extra.shape[1]
-                x = torch.cat([x[:, :1], extra.to(x.dtype), x[:, 1:]], dim=1)
-            x = block(x, grid[0], special)
-            if i in layers:
-                features[i] = (x[:, special:], grid)
-        x = self.norm(x)
-        return BackboneOutput(x[:, 0], x[:, 1:special], x[:, special:], features)
-
-    def _embed(self, clip: Tensor, grid: Grid) -> Tensor:
-        x = self.patch_embed(clip).to(self.cls_token.dtype)
-        own = self._grid(*self.clip)
-        places = resized_places(self.pos_embed[:, 1:], own[1:], grid[1:], "nearest")
-        times = resized_times(self.time_embed, grid[0], "nearest")
-        x = (x + places[:, None] + times[:, :, None]).flatten(1, 2)
-        cls = self.cls_token + self.pos_embed[:, :1]
-        return torch.cat([cls.expand(len(x), -1, -1), x], dim=1)
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The published names, those of `transformers`, or those of an image ViT, detected.
@@ -201,24 +131,6 @@ class TimeSformer(Backbone):
                 if match := re.match(r"(blocks\.\d+\.)((?:attn|norm1)\..+)", name):
                     found[f"{match[1]}temporal_{match[2]}"] = value
         return found
-
-    def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
-    ) -> Shaped[Tensor, "..."] | None:
-        """Positions of another crop or number of frames take the nearest entries, as published."""
-        if name not in ("pos_embed", "time_embed"):
-            return super().resize(name, value, shape)
-        if value.ndim != 3 or value.shape[-1] != shape[-1] or not value.shape[1]:
-            return None
-        if name == "time_embed":
-            return resized_times(value.float(), shape[1], "nearest")
-        side = square_side(value.shape[1] - 1)
-        if not side:
-            return None
-        places = resized_places(
-            value[:, 1:].float(), (side, side), self._grid(*self.clip)[1:], "nearest"
-        )
-        return torch.cat([value[:, :1].float(), places], dim=1)
 
 
 _RENAME = (
@@ -257,14 +169,14 @@ def timesformer_b(**options: Any) -> TimeSformer:
     return model
 
 
-_HOME = "https://github.com/facebookresearch/TimeSformer#model-zoo"
+_HOME = "https://github.com/facebookresearch/TimeSformer"
 _HUB = "https://huggingface.co/facebook/timesformer-base-finetuned-k400"
 _LICENCE = "CC BY-NC 4.0"
 PUBLISHED = (
     Published("TimeSformer_divST_8x32_224_K400.pyth", _HOME, _LICENCE, "Kinetics-400 77.9", (8, 224, 224), 32),
     Published("TimeSformer_divST_16x16_448_K400.pyth", _HOME, _LICENCE, "Kinetics-400 79.6", (16, 448, 448), 16),
     Published("TimeSformer_divST_96x4_224_K400.pyth", _HOME, _LICENCE, "Kinetics-400 80.6", (96, 224, 224), 4),
-    Published("TimeSformer_divST_8_224_SSv2.pyth", _HOME, _LICENCE, "SSv2 59.1", (8, 224, 224), 32),
+    Published("TimeSformer_divST_8_224_SSv2.pyth", _HOME, _LICENCE, "SSv2 59.1", (8, 224, 224), 0),
     Published("pytorch_model.bin of timesformer-base-finetuned-k400", _HUB, _LICENCE, "Kinetics-400 77.9",
               (8, 224, 224), 32),
 )  # fmt: skip

@@ -102,11 +102,11 @@ def patch_grid(clip: tuple[int, int, int], patch: tuple[int, ...], what: str) ->
 
 
 def resized_places(
-    table: Float[Tensor, "1 n c"],
+    table: Float[Tensor, "b n c"],
     old: tuple[int, int],
     new: tuple[int, int],
     mode: Literal["nearest", "bicubic"],
-) -> Float[Tensor, "1 m c"]:
+) -> Float[Tensor, "b m c"]:
     """Positions of a grid (rows, columns) on another one."""
     if old == new:
         return table
@@ -115,8 +115,8 @@ def resized_places(
 
 
 def resized_times(
-    table: Float[Tensor, "1 n c"], length: int, mode: Literal["nearest", "linear"]
-) -> Float[Tensor, "1 m c"]:
+    table: Float[Tensor, "b n c"], length: int, mode: Literal["nearest", "linear"]
+) -> Float[Tensor, "b m c"]:
     """Positions in time for another number of frames."""
     if table.shape[1] == length:
         return table

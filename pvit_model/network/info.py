@@ -50,6 +50,9 @@ class ModelInfo:
         train_gflops: with all auxiliary heads; forward only.
         saved_mib: kept for backward of one clip through backbone and action head, parameters not counted.
         stages: token grids.
+        maps: (T', h, w) of dense predictions.
+        stride: frames of the clip from one of them to the next.
+        dense_layers: layers that dense heads read (0-based).
         rate: frame step of the backbone's own clips.
         normalise: (mean, std) of RGB in [0, 1].
         published: files of weights that load into the backbone.
@@ -65,18 +68,23 @@ class ModelInfo:
     train_gflops: float
     saved_mib: float
     stages: tuple[Stage, ...]
+    maps: Grid
+    stride: int
+    dense_layers: tuple[int, ...]
     rate: int = 1
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     published: tuple[Published, ...] = ()
     note: str = ""
 
     def __str__(self) -> str:
+        layers_read = ", ".join(map(str, self.dense_layers))
         lines = [
             f"{self.name}, clip {_clip(self.clip)}",
             f"parameters   train {self.train_parameters / 1e6:.2f} M   test {self.test_parameters / 1e6:.2f} M"
             f"   trained {self.trained_parameters / 1e6:.2f} M",
             f"GFLOPs       test {self.test_gflops:.1f}   with heads {self.train_gflops:.1f}   (multiply-adds, forward)",
             f"activations  {self.saved_mib:.0f} MiB kept for backward, per clip, float32",
+            f"dense maps   {_clip(self.maps)}, frame step {self.stride}, of layers {layers_read}",
             "layers    width  grid          tokens",
         ]
         for stage in self.stages:
@@ -95,10 +103,11 @@ class ModelInfo:
             *(["weights      none are published"] if not self.published else []),
         ]
         for file in self.published:
+            step = f"frame step {file.rate}" if file.rate else "frames spread over the video"
             lines += [
-                f"weights      {file.file}",
-                f"             {file.trained_on}; clips {_clip(file.clip)}, frame step {file.rate}; {file.licence}",
-                f"             {file.address}",
+                f"weights      {file.file}" + (f", with {file.options}" if file.options else ""),
+                f"             {file.trained_on}; clips {_clip(file.clip)}, {step}; {file.licence}",
+                f"             {file.url}",
             ]
         return lines
 
@@ -141,6 +150,9 @@ def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> Mo
         train_gflops=costs.complete / 1e9,
         saved_mib=saved / 2**20,
         stages=_stages(model.backbone, size, len(model.prompts)),
+        maps=model.map_size(*size),
+        stride=model.backbone.stride,
+        dense_layers=tuple(model.dense_layers),
         rate=model.backbone.rate,
         normalise=model.backbone.normalise,
         published=model.backbone.published,

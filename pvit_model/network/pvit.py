@@ -147,7 +147,7 @@ class PViT(nn.Module, HubMixin):
         """Classify clips and, where asked, run the auxiliary heads.
 
         Args:
-            video: normalised with `self.normalise`; T is 1 or even, H and W are multiples of 4.
+            video: normalised with `self.normalise`, of a size that the backbone takes.
             tasks: heads to run on every row: `"all"`, or names. Default: all in training mode, none in evaluation.
             rows: by target name, the supervised rows of the batch, ascending. Every head runs, on its rows only (an
                 empty batch where it has none, so that its parameters stay in the graph).
@@ -157,13 +157,12 @@ class PViT(nn.Module, HubMixin):
         """
         size = self.map_size(*video.shape[2:])
         wanted = list(self.heads) if rows is not None else self._wanted(tasks)
-        dense = any(self._head(task).is_dense for task in wanted)
-        out = self._backbone_output(video, [t for t in wanted if self._head(t).is_dense])
+        dense = [task for task in wanted if self._head(task).is_dense]
+        out = self._backbone_output(video, dense)
         logits = self.head(self.dropout(out.cls))
         if self.training and not len(self.prompts):
-            logits = (
-                logits + out.extra.sum() * 0
-            )  # so that what serves prompts alone has its place in the graph
+            # What serves prompts alone has its place in the graph, too: processes wait for each gradient.
+            logits = logits + out.extra.sum() * 0
         read = self.reader(out.cls, out.extra) if wanted else {}
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
         given = {task: HeadInput(read[task], features, size) for task in wanted}

@@ -232,7 +232,9 @@ class RunConfig(Strict):
     )
 
 
-OF_THE_BACKBONE = ("num_frames", "size", "rate", "map_size", "stride", "mean", "std")
+OF_THE_BACKBONE = tuple(
+    f"clip.{name}" for name in ("num_frames", "size", "rate", "map_size", "stride", "mean", "std")
+)
 """What of a clip a run takes from its backbone's definition."""
 
 
@@ -255,8 +257,10 @@ class TrainConfig(Strict):
     def to_edit(self) -> dict[str, Any]:
         """Plain values for a recipe of one's own: without what a run takes from its backbone, unless it was stated."""
         values = self.model_dump(mode="json")
-        for name in set(OF_THE_BACKBONE) - self.clip.model_fields_set:
-            del values["clip"][name]
+        for path in OF_THE_BACKBONE:
+            name = path.removeprefix("clip.")
+            if name not in self.clip.model_fields_set:
+                del values["clip"][name]
         return values
 
     def to_yaml(self) -> str:

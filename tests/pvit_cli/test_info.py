@@ -15,10 +15,15 @@ def test_a_backbone_tells_its_clips_and_its_weights(capsys: pytest.CaptureFixtur
     assert main(["info", "swin3d_t"]) == 0
     said = capsys.readouterr().out
     assert "input        32x224x224, frame step 2; RGB in [0, 1], mean 0.485 0.456 0.406, std 0.229 0.224 0.225" in said
+    assert "dense maps   16x56x56, frame step 2, of layers 3, 9, 11" in said
     assert "weights      swin3d_t-7615ae03.pth" in said
     assert "Kinetics-400 77.7; clips 32x224x224, frame step 2; BSD 3-Clause (torchvision)" in said
-    assert "https://download.pytorch.org/models" in said
+    assert "https://download.pytorch.org/models/swin3d_t-7615ae03.pth" in said
     assert "16x56x56       50176" in said  # no class token
+    assert main(["info", "swin3d_b"]) == 0
+    said = capsys.readouterr().out
+    assert "swin_base_patch244_window1677_sthv2.pth, with window=[16, 7, 7]" in said
+    assert "SSv2 69.6; clips 32x224x224, frames spread over the video; Apache 2.0" in said
     assert main(["info", "mvitv2_xxs", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["rate"], found["published"]) == (4, [])

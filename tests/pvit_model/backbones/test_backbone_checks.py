@@ -136,7 +136,7 @@ def test_an_empty_set_of_prompts_changes_nothing() -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_it_trains_on_two_ranks_without_prompts(shards: list[str], tmp_path: Path) -> None:
     """DDP waits for every parameter's gradient; the curve is that of one process."""
     recipe = tmp_path / "recipe.yaml"

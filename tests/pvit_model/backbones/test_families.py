@@ -15,7 +15,7 @@ from pvit_data.codecs.video import encode_video
 from pvit_data.errors import ConfigError, UsageError
 from pvit_model import PViT, build_backbone, create_model, load_model, predict
 from pvit_model.backbones import windows
-from pvit_model.backbones.motionformer import Motionformer
+from pvit_model.backbones.motionformer import DividedAttention, Motionformer
 from pvit_model.network.info import describe
 from pvit_model.ranks import whole
 from pvit_model.recipes.config import OptimConfig
@@ -279,6 +279,26 @@ def test_trajectories_need_nothing_of_the_size_of_all_pairs(values: str) -> None
     assert 0 < sizes.largest / heads < tokens**2
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("axis", ["time", "space"])
+def test_divided_attention_is_attention_row_by_row(axis: str) -> None:
+    """By hand: patches see their row and the special tokens; these see everything."""
+    frames, places, special = 3, 4, 2
+    model = DividedAttention(8, 2)
+    x = torch.randn(1, special + frames * places, 8)
+    q, k, v = model.split(x)
+    number = torch.arange(frames * places).unflatten(0, (frames, places))
+    expected = torch.empty_like(x)
+    rows = [*(number.t() if axis == "time" else number), None]
+    for row in rows:
+        asks = torch.arange(special) if row is None else special + row
+        seen = torch.arange(x.shape[1]) if row is None else torch.cat([torch.arange(special), special + row])
+        scores = (q[:, :, asks] @ k[:, :, seen].transpose(2, 3) / 2).softmax(-1)
+        expected[:, asks] = (scores @ v[:, :, seen]).transpose(1, 2).flatten(2)
+    found = model.over(x, frames, special, axis=axis)
+    torch.testing.assert_close(found, model.proj(expected))
+
+
 def test_projected_queries_are_the_textbooks_form() -> None:
     for values in ("original", "projected"):
         model, clip = model_of("trajectory", values=values), video()
@@ -381,7 +401,7 @@ def test_a_run_is_resumed_exported_and_used(name: str, shards: list[str], tmp_pa
     assert inference.clip.mean[0] == NORMALISE[name][0]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_ranks_train_like_one(name: str, shards: list[str], tmp_path: Path) -> None:
     """DDP, in which every parameter needs its gradient, and FSDP2 (gloo), against one process, by their curves."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.models.video.swin_transformer import SwinTransformer3d
+from torchvision.models.video.swin_transformer import SwinTransformer3d, swin3d_t
 
 from pvit_data.errors import PvitError
 from pvit_model import Backbone, PViT, build_backbone, create_model, load_backbone_checkpoint
@@ -143,6 +143,20 @@ def test_video_swin_is_that_of_torchvision(size: tuple[int, int, int]) -> None:
         torch.testing.assert_close(parameter.grad, translated[name], atol=1e-5 * float(scale) + 1e-7, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_the_published_swin_is_torchvisions() -> None:
+    """At its own sizes of layers and windows, on a clip whose windows are padded, shifted and capped."""
+    net = swin3d_t(weights=None).eval()
+    net.load_state_dict(
+        published.fill({name: tuple(value.shape) for name, value in net.named_parameters()}), strict=False
+    )
+    model = create_model("swin3d_t").eval()
+    report = load_backbone_checkpoint(model, net.state_dict())
+    assert report.resized == report.fresh == []
+    video = published.clip(20, 96, 64)
+    torch.testing.assert_close(model(video).logits, net(video), atol=1e-4, rtol=0)
+
+
 def test_images_vit_is_inflated() -> None:
     """A still, repeated: the patches of a video give the image's tokens; attention over time starts as a copy."""
     state = published.fill(published.image_vit(DIM, DEPTH, 16, 16))
@@ -205,6 +219,19 @@ def test_a_table_of_another_window_is_interpolated_in_time() -> None:
     torch.testing.assert_close(model.backbone.state_dict()[name], expected)
 
 
+def test_an_images_table_of_another_window_is_resized_as_published() -> None:
+    """Bicubically in space, then the same at every distance in time."""
+    state = published.fill(published.video_swin(16, (2, 2), (1, 5, 5), CLASSES, 8))
+    state["backbone.patch_embed.proj.weight"] = state["backbone.patch_embed.proj.weight"][:, :, 0]
+    model = model_of("swin3d_t")
+    report = load_backbone_checkpoint(model, state)
+    assert report.fresh == report.unused == []
+    old = state["backbone.layers.0.blocks.1.attn.relative_position_bias_table"]
+    small = F.interpolate(old.t().reshape(1, -1, 9, 9), (5, 5), mode="bicubic").flatten(2)[0].t()
+    found = model.backbone.state_dict()["blocks.1.block.attn.relative_position_bias_table"]
+    torch.testing.assert_close(found, small.repeat(7, 1))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_tables_that_cannot_be_resized_are_left_fresh(name: str) -> None:
     state = state_of(name)
@@ -231,8 +258,8 @@ def test_what_is_told_of_its_weights(name: str) -> None:
     backbone: Backbone = build_backbone(name)
     assert backbone.published
     for file in backbone.published:
-        assert file.address.startswith("https://")
+        assert file.url.startswith("https://")
         assert file.licence
-        assert file.rate > 0
+        assert file.rate > 0 or "SSv2" in file.trained_on
     assert backbone.published[0].clip == backbone.clip
     assert backbone.published[0].rate == backbone.rate

@@ -18,7 +18,7 @@ STEPS = 50
 FAMILIES = {
     "timesformer_b": "{width: 64, depth: 4, head_width: 16}",
     "motionformer_b": "{width: 64, depth: 4, head_width: 16}",
-    "swin3d_t": "{width: 32, depths: [1, 1, 2], head_width: 16, window: [2, 4, 4]}",
+    "swin3d_t": "{width: 64, depths: [1, 1, 2], head_width: 16, window: [2, 4, 4]}",
 }
 SETTINGS = (
     f"optim.steps={STEPS}", "optim.warmup_steps=5", "mixture.batch_size=8", "clip.size=[64, 64]", "clip.num_frames=4",

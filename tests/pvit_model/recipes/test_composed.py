@@ -93,6 +93,15 @@ def test_a_part_that_does_not_exist_is_named() -> None:
         load_recipe("mt+swin")
 
 
+def test_a_base_may_be_composed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: baseline+timesformer\noptim: {lr: 0.5}\n")
+    config = load_recipe(f"{tmp_path / 'mine.yaml'}+demo")
+    assert config.name == "mine+demo"
+    config = load_recipe(str(tmp_path / "mine.yaml"))
+    assert (config.name, config.model.name, config.model.variant) == ("mine", "timesformer_b", "baseline")
+    assert (config.optim.lr, config.optim.name) == (0.5, "sgd")
+
+
 def test_a_file_whose_name_has_a_plus_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "a+b.yaml").write_text("base: pvit\noptim: {lr: 0.5}\n")
     assert load_recipe(str(tmp_path / "a+b.yaml")).optim.lr == 0.5
