@@ -5,7 +5,7 @@ Run: python -m benchmarks.backbones [--pairs N] [--threads N] [--blocks N] [--on
 A step is forward + backward of one clip of the published size, dropout and drop path off, the same weights:
 - swin3d: torchvision's `swin3d_t`, 32x224x224;
 - timesformer: `transformers`' TimesformerForVideoClassification, 8x224x224;
-- motionformer: has no installable original; its formula in plain einsum (`Plain` below), 16x224x224.
+- motionformer: has no installable original; its formula in plain einsum (`plain_trajectories` below), 16x224x224.
 
 Seconds are medians of interleaved pairs, in alternating order. Memory is the most that a process of its own held during
 a step, over what it held before it.

@@ -117,13 +117,14 @@ def test_mvitv2_b(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.full
 def test_timesformer(tmp_path: Path) -> None:
     model = loaded("timesformer_b", published.timesformer(), tmp_path)
     check(model(published.clip(8, 224, 224)).logits, TIMESFORMER)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("values", MOTIONFORMER)
+@pytest.mark.parametrize("values", ["original", pytest.param("projected", marks=pytest.mark.full)])
 def test_motionformer(values: str, tmp_path: Path) -> None:
     """An image's patch embedding, which clips do not pass, is the only part of the file that is not used."""
     unused = ("patch_embed.proj.bias", "patch_embed.proj.weight")

@@ -267,7 +267,7 @@ class Sizes(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("values", ["original", "projected"])
+@pytest.mark.parametrize("values", ["original", pytest.param("projected", marks=pytest.mark.full)])
 def test_trajectories_need_nothing_of_the_size_of_all_pairs(values: str) -> None:
     """One block at the published size, forward and backward: fewer elements per head than queries x keys."""
     model = build_backbone("motionformer_b", depth=1, values=values)

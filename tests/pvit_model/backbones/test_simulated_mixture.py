@@ -38,7 +38,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", FAMILIES)
 def test_its_loss_falls_and_what_it_learned_is_kept(name: str, simulated: Path, tmp_path: Path) -> None:
     run, exported = tmp_path / "run", tmp_path / "exported"
