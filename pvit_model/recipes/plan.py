@@ -268,6 +268,12 @@ def _finish(
             "set optim.lr, or --set optim.scale_lr=linear"
         )
     per_epoch = mixture.steps_per_epoch
+    num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
+    if num_steps <= optim.warmup_steps:
+        notes.append(
+            f"the warm-up takes {optim.warmup_steps} steps, the run {num_steps}: the learning rate stays below its "
+            f"peak; --set optim.warmup_steps={num_steps // 10}"
+        )
     network = make_config(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )
@@ -280,7 +286,7 @@ def _finish(
         heads=network.heads,
         spaces=_label_spaces(sources, tasks),
         action=action,
-        num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
+        num_steps=num_steps,
         steps_per_epoch=per_epoch,
         notes=tuple(notes),
     )

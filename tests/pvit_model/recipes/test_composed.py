@@ -77,6 +77,14 @@ def test_what_a_recipe_states_is_kept(shards: list[str]) -> None:
     assert (clip.num_frames, clip.size, clip.rate) == (6, (32, 48), 3)
 
 
+def test_a_warm_up_that_is_longer_than_the_run_is_told(shards: list[str]) -> None:
+    tiny = ["model.options={width: 16, head_width: 8, depths: [1, 1]}", "clip.downstream=real", "clip.size=[32, 32]"]
+    said = "the warm-up takes 6600 steps, the run 40: the learning rate stays below its peak"
+    for steps, told in ((40, True), (7000, False)):
+        plan = make_plan(load_recipe("swin3d", [*tiny, f"optim.steps={steps}"]), shards)
+        assert any(note.startswith(said) for note in plan.notes) == told
+
+
 def test_a_composed_recipe_may_be_edited(tmp_path: Path, shards: list[str]) -> None:
     """What `pvit recipes NAME` prints leaves to the backbone what is the backbone's."""
     text = load_recipe("mt+motionformer").to_edit_yaml()
