@@ -63,7 +63,9 @@ ROOMS = {
         **{
             key: {"raw", "annotations"}
             for key in (
+                "ava",
                 "diving48",
+                "ego4d",
                 "ehoi",
                 "hypersim",
                 "kinetics400",

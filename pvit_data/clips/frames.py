@@ -11,9 +11,10 @@ from typing import Literal, cast
 import numpy as np
 from jaxtyping import Int64
 
+from pvit_data.clips.about import About
 from pvit_data.errors import ConfigError
 
-Sampler = Literal["segment", "dense", "fit", "whole", "keyframe"]
+Sampler = Literal["segment", "dense", "fit", "whole", "keyframe", "ego4d-grid"]
 
 BY_SOURCE: dict[str, Sampler] = {
     "ssv2": "segment",  # PySlowFast slowfast/datasets/ssv2.py, whatever its SAMPLING_RATE says
@@ -21,6 +22,7 @@ BY_SOURCE: dict[str, Sampler] = {
     "diving48": "segment",
     "kinetics400": "dense",
     "ava": "keyframe",
+    "ego4d": "ego4d-grid",
 }
 """The published rule of the downstream datasets, for manifests that declare no sampler."""
 
@@ -93,6 +95,69 @@ def keyframe(num_frames: int, length: int, centre: int, *, rate: int = 4) -> Int
     )
 
 
+def _around_key(num_frames: int, length: int, about: About, rate: int) -> Int64[np.ndarray, "t"]:
+    if about.grid:  # places of a stream of another rate, the key frame in their middle
+        places = keyframe(len(about.grid), length, len(about.grid) // 2, rate=rate)
+        stored: Int64[np.ndarray, "t"] = np.array(about.grid, np.int64)[places]
+        return _inside(stored, num_frames)
+    centre = num_frames // 2 if about.key_frame is None else about.key_frame
+    return keyframe(num_frames, length, centre, rate=rate)
+
+
+def ego4d_grid(start: int, end: int, length: int = 16) -> Int64[np.ndarray, "t"]:
+    """Numbers, in the full video, of the frames of a window: multiples of a step (EGO4D/hands-and-objects).
+
+    The step is the larger one of the two whole numbers next to `(end - start) / length` where that gives frames enough.
+
+    Args:
+        start, end: frames of the full video, the end not in it.
+    """
+    count = max(end - start, 1)
+    for step in (-(-count // length), max(count // length, 1)):
+        first = -(-start // step) * step
+        found = np.arange(first, max(end, first + 1), step, dtype=np.int64)[:length]
+        if len(found) == length:
+            return found
+    return np.pad(found, (0, length - len(found)), mode="edge")
+
+
+def ego4d_window(
+    start_sec: float, end_sec: float, event: int | None, rng: np.random.Generator
+) -> tuple[int, int]:
+    """A training window of 5 to 8 s inside a row's, as frames at 30 per second; the state change is always in it.
+
+    Source: EGO4D/hands-and-objects, as intended: the published code draws the start between 8 - L and 1 s.
+    """
+    longest = min(8.0, end_sec - start_sec)
+    duration = rng.uniform(min(5.0, longest), longest)
+    begin = start_sec + rng.uniform(0, longest - duration)
+    end = min(begin + duration, end_sec)
+    first, last = int(begin * 30), int(end * 30)
+    if event is not None and event < first:
+        first = int(start_sec * 30)
+    if event is not None and event > last:
+        last = int(end_sec * 30)
+    return first, last
+
+
+def _of_window(
+    num_frames: int, length: int, rng: np.random.Generator | None, about: About
+) -> Int64[np.ndarray, "t"]:
+    if about.start is None or about.end is None:
+        return whole(num_frames, length)
+    start, end = about.start, about.end
+    if rng is not None:
+        seconds = about.seconds or (start / 30, end / 30)
+        start, end = ego4d_window(*seconds, about.event, rng)
+    stored: Int64[np.ndarray, "t"] = ego4d_grid(start, end, length) - about.start
+    return _inside(stored, num_frames)
+
+
+def _inside(frames: Int64[np.ndarray, "t"], num_frames: int) -> Int64[np.ndarray, "t"]:
+    inside: Int64[np.ndarray, "t"] = np.clip(frames, 0, num_frames - 1)
+    return inside
+
+
 def choose(
     sampler: Sampler,
     num_frames: int,
@@ -102,13 +167,13 @@ def choose(
     rate: int = 4,
     fps: float = 0.0,
     view: tuple[int, int] = (0, 1),
-    centre: int | None = None,
+    about: About | None = None,
 ) -> Int64[np.ndarray, "t"]:
     """The frames of a clip by the name of the rule.
 
     Args:
         view: temporal view i of n in evaluation; only `dense` has different ones.
-        centre: the key frame; default the middle of the video.
+        about: what the sample itself says of its place; default: nothing.
 
     Raises:
         ConfigError: if the rule is unknown, or the video has no frame.
@@ -124,9 +189,10 @@ def choose(
     if sampler == "whole":
         return whole(num_frames, length)
     if sampler == "keyframe":
-        return keyframe(
-            num_frames, length, num_frames // 2 if centre is None else centre, rate=rate
-        )
+        return _around_key(num_frames, length, about or About(), rate)
+    if sampler == "ego4d-grid":
+        return _of_window(num_frames, length, rng, about or About())
     raise ConfigError(
-        f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole or keyframe"
+        f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole, keyframe or "
+        "ego4d-grid"
     )

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from pvit_data.clips import transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.crops import evaluation_crop, training_crop
 from pvit_data.clips.frames import Sampler, choose
@@ -61,23 +62,10 @@ class Viewer:
     sampler: Sampler
 
     def training(
-        self,
-        video: VideoInfo,
-        flip: float,
-        rng: np.random.Generator,
-        centre: int | None = None,
-        within: range | None = None,
+        self, video: VideoInfo, flip: float, rng: np.random.Generator, about: About | None = None
     ) -> View:
-        """Random frames and a random crop, mirrored with probability `flip`.
-
-        Args:
-            video: its length, rate and size.
-            flip: 0..1.
-            rng: what is drawn from.
-            centre: the video's key frame.
-            within: the frames that clips are taken from; None: all.
-        """
-        frames = self._frames(video, rng, (0, 1), centre, within)
+        """Random frames and a random crop, mirrored with probability `flip`; `about`: what the sample says."""
+        frames = self._frames(video, rng, (0, 1), about)
         return View(frames, training_crop((video.height, video.width), self.config, flip, rng))
 
     def evaluation(
@@ -85,12 +73,11 @@ class Viewer:
         video: VideoInfo,
         index: int = 0,
         views: tuple[int, int] = (1, 1),
-        centre: int | None = None,
-        within: range | None = None,
+        about: About | None = None,
     ) -> View:
         """View `index` of `temporal x spatial` published ones: `index = temporal * views[1] + spatial`."""
         temporal, spatial = divmod(index, views[1])
-        frames = self._frames(video, None, (temporal, views[0]), centre, within)
+        frames = self._frames(video, None, (temporal, views[0]), about)
         size = (video.height, video.width)
         return View(frames, evaluation_crop(size, self.config, spatial, views[1]))
 
@@ -99,10 +86,10 @@ class Viewer:
         video: VideoInfo,
         rng: np.random.Generator | None,
         view: tuple[int, int],
-        centre: int | None,
-        within: range | None,
+        about: About | None,
     ) -> Int64[np.ndarray, "t"]:
-        part = range(video.num_frames) if within is None else within
+        about = about or About()
+        part = range(video.num_frames) if about.within is None else about.within
         return part.start + choose(
             self.sampler,
             len(part),
@@ -111,7 +98,7 @@ class Viewer:
             rate=self.config.rate,
             fps=video.fps,
             view=view,
-            centre=None if centre is None else centre - part.start,
+            about=about.of_part(part.start),
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from pvit_data.clips import augmentation, colour_jitter, transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
@@ -125,8 +126,7 @@ class ClipReader:
         """
         rng = seeded(self.seed, "clip", epoch, self.key(row), *([copy] if copy else []))
         viewer, video = self._viewers[self.source(row)], self._video(row)
-        where = self._centre(row, viewer), self._part(row, video)
-        view = viewer.training(video, self._flip(row), rng, *where)
+        view = viewer.training(video, self._flip(row), rng, self._about(row, video))
         clip = self._shuffled(row, view) if self.config.shuffle_labels else self._clip(row, view)
         rgb = colour_jitter.jitter(clip.rgb, viewer.config.colour, rng)
         return replace(clip, rgb=augmentation.augment(rgb, viewer.config, rng))
@@ -141,8 +141,7 @@ class ClipReader:
 
     def _evaluation(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> View:
         viewer, video = self._viewers[self.source(row)], self._video(row)
-        where = self._centre(row, viewer), self._part(row, video)
-        return viewer.evaluation(video, index, views, *where)
+        return viewer.evaluation(video, index, views, self._about(row, video))
 
     def _video(self, row: int) -> VideoInfo:
         size = self._size(row)
@@ -151,26 +150,29 @@ class ClipReader:
     def _size(self, row: int) -> tuple[int, int]:
         return int(self._value("height", row)), int(self._value("width", row))
 
-    def _centre(self, row: int, viewer: Viewer) -> int | None:
-        """The key frame of a row, where clips lie around one."""
-        if viewer.sampler != "keyframe":
+    def _about(self, row: int, video: VideoInfo) -> About | None:
+        """What a row says of its place, where clips go by it."""
+        source = self.source(row)
+        within = self._within[source]
+        goes_by_it = self._viewers[source].sampler in {"keyframe", "ego4d-grid"}
+        if not within and not goes_by_it:
             return None
-        centre: int | None = self._read(row, ()).meta.get("key_frame")
-        return centre
+        meta = self._read(row, ()).meta
+        about = About.of(meta) if goes_by_it else About()
+        if not within:
+            return about
+        return replace(about, within=self._part(row, meta.get(within), video.num_frames))
 
-    def _part(self, row: int, video: VideoInfo) -> range | None:
+    def _part(self, row: int, told: object, num_frames: int) -> range:
         """The frames that clips of a row are taken from, where its source declares that not all are."""
-        name = self._within[self.source(row)]
-        if not name:
-            return None
-        told = self._read(row, ()).meta.get(name)
         if isinstance(told, list) and [type(n) for n in told] == [int, int]:
             first, end = told
-            if 0 <= first < end <= video.num_frames:
+            if 0 <= first < end <= num_frames:
                 return range(first, end)
+        name = self._within[self.source(row)]
         raise FormatError(
             f"sample '{self.key(row)}': {name} in its metadata is {short(told)}, expected [first, end) within its "
-            f"{video.num_frames} frames"
+            f"{num_frames} frames"
         )
 
     def _flip(self, row: int) -> float:

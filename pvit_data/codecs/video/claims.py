@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pvit_data.codecs.video.file import VideoFile
 from pvit_data.errors import FormatError
 
 MAX_SAMPLES = 1 << 22  # of all tracks together: a day of sound has four million packets
@@ -35,7 +36,7 @@ _CONTAINERS = frozenset(
 )  # fmt: skip
 _TRACKS = (b"trak", b"traf")
 _HIDDEN = (b"mvhd", b"cmov")  # FFmpeg reads a header in free space that begins so
-_HEAD = struct.Struct(">I4s").unpack_from
+_HEAD = struct.Struct(">I4s").unpack
 _SPACE = frozenset({b"free", b"hoov", b"skip", b"wide"})
 _ENTRY_HEADS = (
     8,
@@ -84,7 +85,7 @@ class _Track:
         return self.samples
 
 
-def check_claims(data: bytes) -> None:
+def check_claims(data: bytes | VideoFile) -> None:
     """Refuses an MP4 whose tables claim more than they hold, or more samples than any clip has.
 
     Raises:
@@ -104,7 +105,7 @@ def check_claims(data: bytes) -> None:
 class _Tables:
     """One walk through all boxes of a file."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | VideoFile) -> None:
         self.data = data
         self.tracks = [_Track()]  # the first one for what stands in no track
         self.boxes = 0
@@ -133,7 +134,7 @@ class _Tables:
         """Name and span of the boxes from `place` on; what reaches beyond the end of a short file keeps its length."""
         data, total = self.data, len(self.data)
         while place + 8 <= end and place + 8 <= total:
-            size, name = _HEAD(data, place)
+            size, name = _HEAD(data[place : place + 8])
             first = place + 8
             if size == 1:
                 size, first = int.from_bytes(data[first : first + 8], "big"), first + 8

@@ -12,6 +12,7 @@ import av
 import av.error
 
 from pvit_data.codecs.video.claims import check_claims
+from pvit_data.codecs.video.file import VideoFile
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS, check_picture
 
@@ -54,7 +55,7 @@ class Listing:
     closed: set[int]
 
 
-def container_format(data: bytes) -> str:
+def container_format(data: bytes | VideoFile) -> str:
     """The demuxer for a file, by its first bytes.
 
     Raises:
@@ -79,11 +80,11 @@ def codec_name(data: bytes) -> str:
         return str(container.streams.video[0].codec_context.name)
 
 
-def open_video(data: bytes, *, careful: bool = False) -> Any:
+def open_video(data: bytes | VideoFile, *, careful: bool = False) -> Any:
     """A PyAV container whose first video stream can be decoded, by one thread.
 
     Args:
-        data: the file.
+        data: the file; one on disk is read in pieces, as FFmpeg asks for them.
         careful: let the decoder report what it would otherwise hide.
 
     Raises:
@@ -94,7 +95,8 @@ def open_video(data: bytes, *, careful: bool = False) -> Any:
     if kind == "mp4":
         check_claims(data)
     limits = {**_LIMITS, "format_whitelist": _DEMUXERS[kind]}
-    container: Any = av.open(io.BytesIO(data), "r", format=kind, options=limits)
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data.stream()
+    container: Any = av.open(stream, "r", format=kind, options=limits)
     try:
         if len(container.streams.video) == 0:
             raise FormatError("file has no video stream")
@@ -144,7 +146,7 @@ def list_frames(container: Any, *, closed: bool = False) -> Listing:
         if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
             continue
         packets.append((packet.pts, packet.is_keyframe))
-        if closed and packet.is_keyframe and _is_closed(packet, stream.codec_context):
+        if closed and packet.is_keyframe and is_closed(packet, stream.codec_context):
             closed_keys.add(packet.pts)
         if len(packets) > MAX_FRAMES:
             raise FormatError(f"video has more than {MAX_FRAMES} frames")
@@ -155,7 +157,7 @@ def list_frames(container: Any, *, closed: bool = False) -> Listing:
     return Listing([p[0] for p in packets], [p[1] for p in packets], exact, closed_keys)
 
 
-def _is_closed(packet: Any, context: Any) -> bool:
+def is_closed(packet: Any, context: Any) -> bool:
     """Whether nothing before a key frame is ever needed after it, and all of its frames are wholly written.
 
     So it is for VP9 and AV1, and for the IDR pictures of H.264. Other key frames of H.264 and HEVC may be followed by

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
-from pvit_data.codecs.video.container import container_format, list_frames, open_video, reported
+from pvit_data.codecs.video.container import list_frames, open_video, reported
 from pvit_data.codecs.video.decode import numbered_pictures
 from pvit_data.codecs.video.encode import encode_pictures, usual_gop
 from pvit_data.codecs.video.picture import PartReader, orientation
@@ -24,7 +24,7 @@ from pvit_data.codecs.video.survey import VideoInfo, survey
 from pvit_data.errors import FormatError
 
 _ORDER_SHOWS = 32  # frames: no encoder holds more back
-_MUXERS = {"mp4": "mp4", "matroska": "webm"}
+_OF_WEBM = frozenset({"vp8", "vp9", "av1", "libdav1d"})
 
 
 def decoded_bytes(data: bytes) -> int:
@@ -87,10 +87,10 @@ def copy_part(data: bytes, frames: range) -> bytes | None:
     Raises:
         FormatError: if the bytes are not a video of an allowed container and codec.
     """
-    kind = container_format(data)
-    if kind not in _MUXERS:
-        return None
     with reported("read"), open_video(data) as container:
+        muxer = muxer_of(container)
+        if muxer is None:
+            return None
         listing = list_frames(container, closed=True)
         total = len(listing.pts)
         ends = [n for n in (frames.start, frames.stop) if n < total]
@@ -99,9 +99,17 @@ def copy_part(data: bytes, frames: range) -> bytes | None:
         first = next(front_to_back(data), None)
         if first is None or not orientation(first).is_upright:
             return None
-    part = _remuxed(data, _MUXERS[kind], {listing.pts[n] for n in frames})
+    part = _remuxed(data, muxer, {listing.pts[n] for n in frames})
     found = survey(part)
     return part if found.problem is None and found.info.num_frames == len(frames) else None
+
+
+def muxer_of(container: Any) -> str | None:
+    """FFmpeg's name of what writes a part of a video; None where its packets are not copied."""
+    if "mp4" in container.format.name:
+        return "mp4"
+    codec = container.streams.video[0].codec_context.name
+    return "webm" if "webm" in container.format.name and codec in _OF_WEBM else None
 
 
 def _remuxed(data: bytes, muxer: str, wanted: set[int]) -> bytes:

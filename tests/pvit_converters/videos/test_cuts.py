@@ -10,7 +10,7 @@ import pytest
 import pvit_data
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.raw.video import Clip
-from pvit_converters.videos import VideosConverter, VideosOptions
+from pvit_converters.videos import VideosConverter, VideosOptions, pictures
 from pvit_converters.videos.pictures import CUT_SHORT, read_pictures
 from pvit_data.codecs.video import decode_video
 from pvit_data.errors import SourceError
@@ -37,6 +37,12 @@ def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("video") / "long.mp4"
     path.write_bytes(encode("mp4", "libx264", B_FRAMES, frames(), request.param))
     return path, request.param
+
+
+@pytest.fixture(params=[pictures.LONG, 0], ids=["in memory", "in the file"], autouse=True)
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here is of short and of long videos."""
+    monkeypatch.setattr(pictures, "LONG", request.param)
 
 
 def shown(clip: Clip) -> list[int]:
@@ -84,6 +90,7 @@ def test_all_of_a_video_is_its_bytes(video: tuple[Path, Fraction]) -> None:
         ("a.mkv", "libx265", {"crf": "8", "preset": "ultrafast", "x265-params": "log-level=none:keyint=10:bframes=3"}),
         ("a.avi", "mpeg4", {"q": "2", "qmin": "2", "qmax": "2", "g": "10"}),
         ("a.mov", "libx264", B_FRAMES),
+        ("b.mkv", "libx264", {**B_FRAMES, "x264-params": "b-adapt=0:scenecut=0:keyint=10"}),
     ],
 )
 def test_other_containers_and_open_groups(name: str, codec: str, options: dict[str, str], tmp_path: Path) -> None:

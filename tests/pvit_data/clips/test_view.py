@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pvit_data.clips import crops, frames, transforms
+from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.view import Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo
@@ -31,7 +32,16 @@ def test_a_training_view_is_drawn_once_and_in_one_order() -> None:
 
 
 def test_clips_lie_around_the_key_frame() -> None:
-    assert Viewer(CONFIG, "keyframe").evaluation(VIDEO, centre=10).frames.tolist() == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert Viewer(CONFIG, "keyframe").evaluation(VIDEO, about=About(key_frame=10)).frames.tolist() == [
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+        14,
+        16,
+    ]
 
 
 @pytest.mark.parametrize("first", [0, 10])
@@ -40,16 +50,16 @@ def test_clips_within_a_range(first: int) -> None:
     video = VideoInfo(num_frames=100, fps=30.0, height=24, width=36)
     config = ClipConfig(num_frames=16, size=(16, 16), rate=4)
     dive, long = range(first, first + 48), range(first, first + 70)
-    middles = Viewer(config, "segment").evaluation(video, within=dive).frames - first
+    middles = Viewer(config, "segment").evaluation(video, about=About(within=dive)).frames - first
     assert middles.tolist() == [1, 4, 7, 10, 13, 16, 19, 22, 25, 27, 30, 33, 36, 39, 42, 45]
-    held = Viewer(config, "dense").evaluation(video, within=dive).frames - first
+    held = Viewer(config, "dense").evaluation(video, about=About(within=dive)).frames - first
     assert held.tolist() == [0, 4, 8, 12, 16, 21, 25, 29, 33, 37, 42, 46, 47, 47, 47, 47]
-    centred = Viewer(config, "dense").evaluation(video, within=long).frames - first
+    centred = Viewer(config, "dense").evaluation(video, about=About(within=long)).frames - first
     assert (centred[0], centred[-1]) == (3, 66)
     rng = np.random.default_rng(0)
-    drawn = [Viewer(config, "segment").training(video, 0.0, rng, within=dive).frames for _ in range(200)]
+    drawn = [Viewer(config, "segment").training(video, 0.0, rng, About(within=dive)).frames for _ in range(200)]
     assert (np.min(drawn), np.max(drawn)) == (first, first + 47)
-    assert Viewer(config, "keyframe").evaluation(video, centre=first, within=dive).frames[0] == first
+    assert Viewer(config, "keyframe").evaluation(video, about=About(key_frame=first, within=dive)).frames[0] == first
 
 
 def test_the_clip_is_made_of_its_distinct_frames() -> None:

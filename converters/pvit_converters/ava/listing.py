@@ -1,0 +1,124 @@
+"""Which seconds of which movies become samples.
+
+In val and test every annotated second of every movie that is there, since a detection counts as false wherever nobody
+is annotated; in train seconds with an annotated or a detected person.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pvit_converters.ava.clock import FIRST, LAST
+from pvit_converters.ava.info import INFO
+from pvit_converters.ava.keys import key_of, movie_names
+from pvit_converters.ava.layout import (
+    SPLITS,
+    Movie,
+    detection_file,
+    excluded_file,
+    find_movies,
+    truth_file,
+)
+from pvit_converters.ava.options import AvaOptions
+from pvit_converters.ava.rows import Table, read_detections, read_excluded, read_truth, to_json
+from pvit_converters.base import Item, Listing
+from pvit_data.errors import SourceError
+from pvit_data.words import counted
+
+_WANTED = {"trainval": SPLITS[:2], "all": SPLITS}
+_ABSENT = "movie not present"
+_WINDOW_BYTES = 400_000
+"""Guessed, of 64 frames."""
+
+
+def list_seconds(root: Path, options: AvaOptions) -> Listing:
+    """The samples of the splits whose files are there.
+
+    Raises:
+        SourceError: if there is no annotation or no movie.
+    """
+    movies = find_movies(root)
+    tables = {
+        split: _Split(root, split, options)
+        for split in _WANTED.get(options.split, (options.split,))
+    }
+    tables = {split: found for split, found in tables.items() if found.listed}
+    if not tables:
+        raise SourceError(
+            f"{root}: no ava_train_v2.2.csv and no ava_val_v2.2.csv in annotations/ or the folder itself. {INFO.obtain}"
+        )
+    names = movie_names(dict.fromkeys(m for found in tables.values() for m in found.listed))
+    items, absent, notes = [], Counter[str](), []
+    for split, found in tables.items():
+        present = [movie for movie in found.listed if movie in movies]
+        for movie in found.listed:
+            seconds = list(found.seconds(movie))
+            if movie in movies:
+                items += [found.item(movie, s, names[movie], movies[movie]) for s in seconds]
+            else:
+                absent[_ABSENT] += len(seconds)
+        notes += [
+            f"{split}: {len(present)} of {counted(len(found.listed), 'movie')} present",
+            *found.notes,
+        ]
+    if not items:
+        raise SourceError(f"{root}: none of the {len(names)} listed movies is here. {INFO.obtain}")
+    return Listing(items, dict(absent), notes)
+
+
+class _Split:
+    """The annotations of one split.
+
+    Attributes:
+        listed: its movies, in the order of their names.
+        notes: what a user should know about its files.
+    """
+
+    def __init__(self, root: Path, split: str, options: AvaOptions) -> None:
+        self.split, self.notes = split, list[str]()
+        path = None if split == "test" else truth_file(root, split)
+        self._truth = None if path is None else read_truth(path)
+        excluded = excluded_file(root, split)
+        self._excluded = set() if excluded is None else read_excluded(excluded)
+        self._detected = Table({})
+        if split == "train" and self._truth is not None:
+            boxes = detection_file(root, split)
+            if boxes is not None:
+                self._detected = read_detections(boxes, options.threshold)
+            else:
+                self.notes.append(
+                    "train: no detected persons beside it; seconds of ground truth only"
+                )
+        if self._truth is not None and self._truth.outside:
+            self.notes.append(
+                f"{split}: {counted(self._truth.outside, 'row')} at seconds that AVA does not annotate, left out"
+            )
+        if self._truth is not None and excluded is None and split != "train":
+            self.notes.append(f"{split}: no list of excluded seconds beside it; none is marked")
+        truth = set() if self._truth is None else set(self._truth.movies)
+        is_part = split == "test" or bool(truth)
+        marked = {movie for movie, _ in self._excluded} if is_part else set()
+        self.listed = sorted(truth | marked)
+
+    def seconds(self, movie: str) -> Iterator[int]:
+        """The seconds of a movie that are samples."""
+        truth = Table({}) if self._truth is None else self._truth
+        for second in range(FIRST, LAST + 1):
+            is_shown = truth.at(movie, second) or self._detected.at(movie, second)
+            if self.split != "train" or is_shown:
+                yield second
+
+    def item(self, movie: str, second: int, name: str, found: Movie) -> Item:
+        """One sample."""
+        ref = {
+            "movie": movie,
+            "second": second,
+            "form": found.form,
+            "file": found.file,
+            "excluded": (movie, second) in self._excluded,
+        }
+        if self._truth is not None:
+            ref["persons"] = to_json(self._truth.at(movie, second))
+        return Item(key_of(name, second), movie, self.split, ref, _WINDOW_BYTES)

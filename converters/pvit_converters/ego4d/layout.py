@@ -1,0 +1,87 @@
+"""Where things lie in an Ego4D download: annotations, full videos, canonical clips, and the manifest of the videos."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from pvit_converters.ego4d.info import INFO
+from pvit_converters.raw.files import read_utf8
+from pvit_converters.raw.listing import list_entries, list_files
+from pvit_data.errors import SourceError
+
+SPLITS = ("train", "val", "test")
+_VERSIONS = ("", "v2", "v1")
+_VIDEOS = ("full_scale", "video_540ss")
+_CLIPS = "clips"
+_OTHERS = ("fho_hands", "fho_scod", "fho_main", "fho_sta", "fho_lta")
+
+
+def wanted_name(split: str) -> str:
+    """The name of a split's annotations in a download."""
+    return f"fho_oscc-pnr_{'test_unannotated' if split == 'test' else split}.json"
+
+
+def annotation_file(root: Path, split: str) -> Path | None:
+    """The annotations of a split."""
+    folders = [root / version / name for version in _VERSIONS for name in ("annotations", "")]
+    paths = [folder / name for folder in folders for name in (wanted_name(split), f"{split}.json")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def no_annotations(root: Path) -> SourceError:
+    """The error where no split's file is there; others of Ego4D's are named."""
+    folders = (root / version / name for version in _VERSIONS for name in ("annotations", ""))
+    others = [n for f in folders for n in list_files(f, ".json") if n.startswith(_OTHERS)]
+    there = f" ({', '.join(others[:3])} there: of other tasks)" if others else ""
+    return SourceError(
+        f"{root}: no {wanted_name('train')} and no {wanted_name('val')} in annotations/, v1/annotations/ or "
+        f"v2/annotations/{there}. {INFO.obtain}"
+    )
+
+
+def find_videos(root: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Files of full videos, and of canonical clips, by uid; paths below the root. Full scale comes before smaller ones.
+
+    Raises:
+        SourceError: if there is no folder of either.
+    """
+    if not root.is_dir():
+        raise SourceError(f"{root}: no such folder; give the folder of an Ego4D download")
+    videos: dict[str, str] = {}
+    clips: dict[str, str] = {}
+    found = False
+    for version in _VERSIONS:
+        for name, files in [(name, videos) for name in _VIDEOS] + [(_CLIPS, clips)]:
+            folder = root / version / name
+            if folder.is_dir():
+                found = True
+                for uid, file in _files(root, folder):
+                    files.setdefault(uid, file)
+    if not found:
+        raise SourceError(
+            f"{root}: not an Ego4D download: no full_scale/, video_540ss/ or clips/ in it, v1/ or v2/. {INFO.obtain}"
+        )
+    return videos, clips
+
+
+def _files(root: Path, folder: Path) -> list[tuple[str, str]]:
+    entries = [entry for entry in list_entries(folder) if entry.is_file()]
+    return [
+        (name, os.path.relpath(entry.path, root).replace(os.sep, "/"))
+        for entry in entries
+        if (name := entry.name.removesuffix(".mp4")) and "." not in name
+    ]
+
+
+def listed_videos(root: Path) -> set[str] | None:
+    """The uids of the manifest beside the videos; None where there is none."""
+    for version in _VERSIONS:
+        for name in _VIDEOS:
+            path = root / version / name / "manifest.csv"
+            if path.is_file():
+                rows = csv.DictReader(io.StringIO(read_utf8(path)))
+                return {str(row.get("video_uid") or row.get("file_uid") or "") for row in rows}
+    return None

@@ -1,0 +1,145 @@
+"""Which windows of Ego4D there are: the rows whose full video, or else canonical clip, is in the tree."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pvit_converters.base import Item, Listing
+from pvit_converters.ego4d.info import INFO
+from pvit_converters.ego4d.layout import (
+    SPLITS,
+    annotation_file,
+    find_videos,
+    listed_videos,
+    no_annotations,
+    wanted_name,
+)
+from pvit_converters.ego4d.options import Ego4dOptions
+from pvit_converters.ego4d.rows import Row, read_windows
+from pvit_data.errors import SourceError
+from pvit_data.words import counted
+
+_WANTED = {"trainval": SPLITS[:2], "all": SPLITS}
+_FRAME_BYTES = 6000
+"""Guessed, of a frame of 384 pixels."""
+MAX_KEY = 80
+_NOT_FETCHED = "video not downloaded (it is in the manifest)"
+_NOT_LISTED = "video not in this version's manifest"
+_NOT_THERE = "video not present"
+
+
+def list_windows(root: Path, options: Ego4dOptions) -> Listing:
+    """The windows whose pictures are there.
+
+    Raises:
+        SourceError: if there are no annotations, or no video of any.
+    """
+    videos, clips = find_videos(root)
+    manifest = listed_videos(root)
+    rows: list[tuple[str, Row]] = []
+    for split in _WANTED.get(options.split, (options.split,)):
+        if (path := annotation_file(root, split)) is not None:
+            rows += [(split, row) for row in read_windows(path, wanted_name(split))]
+    if not rows:
+        raise no_annotations(root)
+    items, absent = [], Counter[str]()
+    for split, row in rows:
+        place = _place(row, videos, clips)
+        if place is None:
+            absent[_missing(row, manifest)] += 1
+        else:
+            items.append(_item(split, row, place))
+    if not items:
+        raise SourceError(
+            f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
+        )
+    return Listing(items, dict(absent), _notes(rows, absent))
+
+
+def key_of(unique_id: str) -> str:
+    """The key of a window.
+
+    >>> key_of("80b0c4fd-2_4876-10_4876")
+    'ego4d-80b0c4fd-2_4876-10_4876'
+    """
+    key = "ego4d-" + re.sub(r"[^a-z0-9_-]", "-", unique_id.lower())
+    if len(key) <= MAX_KEY:
+        return key
+    return "ego4d-" + hashlib.sha256(unique_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _place(row: Row, videos: dict[str, str], clips: dict[str, str]) -> tuple[str, int] | None:
+    """A file, and the number of the window's first frame in it."""
+    if row.video_uid in videos:
+        return videos[row.video_uid], row.start
+    if row.clip_uid in clips and row.clip_start is not None:
+        return clips[row.clip_uid], row.clip_start
+    return None
+
+
+def _missing(row: Row, manifest: set[str] | None) -> str:
+    if manifest is None:
+        return _NOT_THERE
+    return _NOT_FETCHED if row.video_uid in manifest else _NOT_LISTED
+
+
+def _item(split: str, row: Row, place: tuple[str, int]) -> Item:
+    ref: dict[str, Any] = {"file": place[0], "first": place[1], "count": row.end - row.start + 1}
+    ref |= {"meta": row.meta}
+    if split != "test":
+        ref |= {
+            "state": row.state,
+            "change": None if row.change is None else row.change - row.start,
+        }
+    group = row.clip_uid or f"{row.video_uid} {split}"
+    return Item(key_of(row.unique_id), group, split, ref, ref["count"] * _FRAME_BYTES)
+
+
+def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
+    notes = [
+        f"{split}: {counted(n, 'window')} listed"
+        for split, n in Counter(s for s, _ in rows).items()
+    ]
+    untold = sum(split != "test" and row.state is None for split, row in rows)
+    if untold:
+        notes.append(
+            f"{counted(untold, 'window')} of which nobody says whether a state changes: without a label"
+        )
+    splits: dict[str, set[str]] = defaultdict(set)
+    for split, row in rows:
+        splits[row.video_uid].add(split)
+    if shared := sum(len(found) > 1 for found in splits.values()):
+        notes.append(
+            f"{counted(shared, 'video')} in several splits: the official splits go by annotated clips"
+        )
+    if against := _contradictions(row for split, row in rows if split != "test"):
+        notes.append(
+            f"{counted(against, 'pair')} of overlapping windows of one video contradict each other; kept"
+        )
+    if absent[_NOT_FETCHED]:
+        notes.append(
+            "a video that another download does not bring may be gone from the server: its log says 403 or 404 then"
+        )
+    return notes
+
+
+def _contradictions(rows: Iterable[Row]) -> int:
+    """Windows without a change that overlap one with a change, in neighbours by start."""
+    videos: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.state is not None:
+            videos[row.video_uid].append(row)
+    count = 0
+    for found in videos.values():
+        found.sort(key=lambda row: row.start)
+        for place, row in enumerate(found):
+            for other in found[place + 1 :]:
+                if other.start > row.end:
+                    break
+                count += other.state != row.state
+    return count

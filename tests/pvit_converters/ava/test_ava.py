@@ -1,0 +1,257 @@
+"""AVA: a simulated tree converts to its truth, frame by frame and box by box; every trap of the raw data is met."""
+
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pvit_data
+from pvit_converters.ava import AvaConverter, AvaDetections, AvaOptions, AvaTrain
+from pvit_converters.ava.clock import first_frame, frames_at
+from pvit_converters.ava.keys import movie_names
+from pvit_converters.ava.options import AvaLayerOptions
+from pvit_converters.ava.pictures import read_movie
+from pvit_converters.base import Item
+from pvit_converters.engine.run import Job, convert
+from pvit_converters.simulate import simulate
+from pvit_converters.simulate.long_video import number_of, numbered, write_long_video
+from pvit_data.codecs.video import decode_video
+from pvit_data.errors import SourceError
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("ava")
+    simulate("ava", folder / "raw", preset="format", seed=3, truth=folder / "truth")
+    return folder / "raw", json.loads((folder / "truth/movies.json").read_text())
+
+
+def listing(root: Path, **options: Any) -> dict[str, Item]:
+    return {item.key: item for item in AvaConverter(root, AvaOptions(**options)).list_items().items}
+
+
+def expected(movie: dict[str, Any], places: range) -> list[int]:
+    """The published passes: drop what is shown before 900 s, take the frame nearest to each 30th of a second."""
+    rate = Fraction(*movie["rate"])
+    first = -(-(900 - movie["start"]) * rate // 1)
+    return [int(first + (Fraction(k, 30) * rate + Fraction(1, 2)) // 1) for k in places]
+
+
+def test_every_second_holds_the_frames_of_its_place_on_the_clock(tree: tuple[Path, list[dict[str, Any]]]) -> None:
+    root, movies = tree
+    items = listing(root)
+    converter = AvaConverter(root, AvaOptions())
+    names = movie_names([movie["id"] for movie in movies])
+    seen = set()
+    for movie in movies:
+        for second in (902, 1798):
+            sample = converter.load(items[f"ava-{names[movie['id']]}-{second:04d}"])
+            assert isinstance(sample.rgb, pvit_data.EncodedMedia)
+            shown = [number_of(picture) for picture in decode_video(sample.rgb.data)]
+            grid = sample.meta["grid"]
+            centre = (second - 900) * 30
+            assert [shown[n] for n in grid] == expected(movie, range(centre - 32, centre + 32))
+            assert len(set(shown)) == len(shown), "each frame once"
+            assert sample.meta["movie_frames"] == shown
+            assert sample.meta["key_frame"] == grid[32]
+            assert sample.fps == pytest.approx(float(Fraction(*movie["rate"])), rel=1e-3)
+            seen.add((tuple(movie["rate"]), movie["folder"], movie["late"] > 0))
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("rate", "frames"),
+    [
+        (24, [0, 1, 2, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 14, 15, 16, 17, 18, 18]),
+        (25, [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 13, 14, 15, 16, 17, 18, 18, 19]),
+        (30, list(range(24))),
+    ],
+)
+def test_the_clock_from_time_zero(rate: int, frames: list[int]) -> None:
+    assert frames_at(np.arange(60) * 512, Fraction(1, 512 * rate), 0, np.arange(24)).tolist() == frames
+
+
+def test_the_clock_starts_at_the_first_frame_at_900_seconds() -> None:
+    pts = np.arange(28000) * 1001 + 77
+    first = first_frame(pts, Fraction(1, 30000), 900)
+    assert first == 26974, "frame 26973 is shown at 899.9991 s"
+    assert frames_at(pts, Fraction(1, 30000), first, np.arange(60, 63)).tolist() == [27034, 27035, 27036]
+
+
+def test_val_has_every_second_and_train_those_with_persons(tree: tuple[Path, list[dict[str, Any]]]) -> None:
+    root, movies = tree
+    names = movie_names([movie["id"] for movie in movies])
+    items = listing(root, split="val")
+    val = [movie["id"] for movie in movies if movie["split"] == "val"]
+    assert len(items) == 897 * len(val)
+    assert {item.group for item in items.values()} == set(val)
+    assert items[f"ava-{names[val[0]]}-1000"].ref["persons"] == [], "annotated, and nobody there"
+    assert [key[-4:] for key, item in items.items() if item.ref["excluded"]] == ["0905"] * len(val)
+    train = listing(root, split="train")
+    assert sorted({key[-4:] for key in train}) == ["0902", "0903", "0905", "1798"]
+    assert "0905" not in {key[-4:] for key in listing(root, split="train", threshold=0.95)}
+    found = AvaConverter(root, AvaOptions()).list_items()
+    assert found.absent == {"movie not present": 897 + 4}
+    notes = " | ".join(found.notes)
+    assert "train: 3 of 4 movies present" in notes
+    assert "train: 8 rows at seconds that AVA does not annotate, left out" in notes
+
+
+def test_boxes_are_persons_with_their_actions(tree: tuple[Path, list[dict[str, Any]]]) -> None:
+    root, movies = tree
+    items, converter = listing(root), AvaConverter(root, AvaOptions())
+    space = converter.spaces()["boxes"]
+    assert (space.name, space.first, len(space.classes), space.class_name(12)) == ("ava80", 1, 80, "action of 12")
+    name = movie_names([movies[0]["id"]])[movies[0]["id"]]
+    sample = converter.load(items[f"ava-{name}-0902"])
+    assert sample.boxes is not None
+    assert sample.boxes.labels.tolist() == [[0, 12], [0, 80], [1, 17]], "rows of the same corners are one person"
+    assert sample.boxes.role.tolist() == [3, 3]
+    assert sample.boxes.track.tolist() == [0, 1]
+    assert sample.boxes.class_id.tolist() == [-1, -1]
+    assert set(sample.boxes.frame.tolist()) == {sample.meta["key_frame"]}
+    np.testing.assert_array_equal(sample.boxes.xyxy[1], np.array([0.7, 0.1, 0.9, 0.95], np.float32))
+    nobody_said = converter.load(items[f"ava-{name}-0903"])
+    assert nobody_said.boxes is not None
+    assert (len(nobody_said.boxes), len(nobody_said.boxes.labels)) == (1, 0)
+    odd = converter.load(items[f"ava-{name}-1798"])
+    assert odd.boxes is not None
+    np.testing.assert_allclose(odd.boxes.xyxy, [[0, 0.5, 0.2, 1]])
+    assert odd.meta["warnings"] == ["boxes-without-area-left-out"]
+
+
+def test_layers_carry_what_is_scored_and_what_is_trained_on(
+    tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    raw, movies = tree
+    root = tmp_path / "raw"
+    shutil.copytree(raw / "annotations", root / "annotations")
+    for movie in movies[:2]:
+        for folder in ("videos", "videos_15min"):
+            if (raw / folder / (movie["id"] + movie["ending"])).is_file():
+                (root / folder).mkdir(exist_ok=True)
+                (root / folder / (movie["id"] + movie["ending"])).symlink_to(
+                    raw / folder / (movie["id"] + movie["ending"])
+                )
+    out = str(tmp_path / "out")
+    report = convert(Job(AvaConverter, root, out, AvaOptions(split="train"), follow_links=True))
+    assert (report.converted, report.failed) == (4, {})
+    layer = convert(Job(AvaTrain, root, out, AvaLayerOptions(), base=f"{out}#ava"))
+    assert layer.converted == 4
+    samples = {s.key[-4:]: s for s in pvit_data.open(out, source="ava", layers=["ava-train"])}
+    boxes = samples["0902"].boxes
+    assert boxes is not None
+    assert boxes.labels.tolist() == [[0, 12], [0, 80], [0, 11], [1, 17]], "merged by the text of their corners"
+    assert boxes.score.tolist() == [1, 1], "detections below the threshold are left out before merging"
+    negatives = samples["0905"].boxes
+    assert negatives is not None
+    assert (len(negatives), negatives.score.tolist(), len(negatives.labels)) == (1, [pytest.approx(0.9)], 0)
+    (root / "annotations/person_box_67091280_iou90").rename(root / "elsewhere")
+    with pytest.raises(SourceError, match="no boxes of a person detector"):
+        convert(Job(AvaDetections, root, out, AvaLayerOptions(), base=f"{out}#ava"))
+
+
+def test_folders_of_frames(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    raw, movies = tree
+    shutil.copytree(raw / "annotations", tmp_path / "annotations")
+    folder = tmp_path / "frames" / movies[0]["id"]
+    folder.mkdir(parents=True)
+    for number in range(28, 98):
+        Image.fromarray(numbered(number)).save(folder / f"{movies[0]['id']}_{number:06d}.jpg", quality=95)
+    key = f"ava-{movie_names([movies[0]['id']])[movies[0]['id']]}"
+    items, converter = listing(tmp_path), AvaConverter(tmp_path, AvaOptions(short_side=32))
+    sample = converter.load(items[f"{key}-0902"])
+    assert isinstance(sample.rgb, pvit_data.EncodedMedia)
+    shown = [number_of(picture) for picture in decode_video(sample.rgb.data)]
+    centre = 2 * 30 + 1  # files count from 1
+    assert [shown[n] for n in sample.meta["grid"]] == list(range(centre - 32, centre + 32))
+    assert (sample.height, sample.width) == (32, 32)
+    with pytest.raises(SourceError, match="has no second 1798") as error:
+        converter.load(items[f"{key}-1798"])
+    assert error.value.reason == "too-short"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("ava_val_v2.2.csv", "a,0902,0,0,1,1,81,0", r"line 1: 81, expected a whole number up to 80"),
+        ("ava_val_v2.2.csv", "a,0902,0,0,1,1,0,0", r"action 0, expected 1 to 80: AVA's ids begin at 1"),
+        ("ava_val_v2.2.csv", "a,0902,0,0,1,nan,1,0", r"nan, expected a number"),
+        ("ava_val_v2.2.csv", "a,0902", r"2 columns, expected 8"),
+        (
+            "ava_val_v2.1.csv",
+            "a,0902,0,0,1,1,1,0",
+            r"is of another version of AVA; results on v2.2 need ava_val_v2.2.csv",
+        ),
+    ],
+)
+def test_wrong_tables_are_told(name: str, text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "frames/a").mkdir(parents=True)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / name).write_text(text)
+    with pytest.raises(SourceError, match=said):
+        AvaConverter(tmp_path, AvaOptions(split="val")).list_items()
+
+
+def test_pickled_proposals_are_refused_with_a_way_out(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    shutil.copytree(tree[0] / "annotations", tmp_path / "annotations")
+    shutil.rmtree(tmp_path / "annotations/person_box_67091280_iou90")
+    (tmp_path / "annotations/ava_dense_proposals_train.FAIR.recall_93.9.pkl").write_bytes(b"\x80\x04N.")
+    (tmp_path / "frames/a").mkdir(parents=True)
+    with pytest.raises(SourceError, match="is a pickle, which can run code"):
+        AvaConverter(tmp_path, AvaOptions(split="train")).list_items()
+
+
+def test_movies_whose_letters_agree_keep_apart() -> None:
+    names = movie_names(["abCdEfGhIjK", "ABcdEfGhIjK", "_x-1234567A"])
+    assert len(set(names.values())) == 3
+    assert names["_x-1234567A"] == "_x-1234567a"
+
+
+def test_detections_to_be_scored_are_of_every_second(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    root, movies = tree
+    movie = next(movie["id"] for movie in movies if movie["split"] == "val")
+    name = movie_names([movie])[movie]
+    out = tmp_path / "out"
+    with pvit_data.ShardWriter(out, "ava", "val") as writer:
+        for second in (902, 905, 1000):
+            rgb = np.zeros((4, 16, 16, 3), np.uint8)
+            writer.write(pvit_data.Sample(key=f"ava-{name}-{second:04d}", group=movie, rgb=rgb, meta={"key_frame": 2}))
+    report = convert(Job(AvaDetections, root, str(out), AvaLayerOptions(threshold=0.7), base=f"{out}#ava"))
+    assert (report.converted, report.failed) == (3, {})
+    assert [s.boxes for s in pvit_data.open(out, source="ava")] == [None] * 3, "nobody asked for them"
+    found = {s.key[-4:]: s.boxes for s in pvit_data.open(out, source="ava", layers=["ava-detections"])}
+    assert {second: boxes.score.tolist() if boxes is not None else None for second, boxes in found.items()} == {
+        "0902": [pytest.approx(0.995518), pytest.approx(0.742486)],
+        "0905": [pytest.approx(0.9)],
+        "1000": [],
+    }
+    assert found["0902"] is not None
+    assert set(found["0902"].frame.tolist()) == {2}
+    assert len(found["0902"].labels) == 0
+
+
+def test_cut_movies_of_other_rates_and_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "fast.mp4"
+    write_long_video(path, 240, Fraction(60), [range(240)])
+    window = read_movie(path, 902, 64, is_cut=True, short_side=0)
+    assert window.warnings == ("rate-above-30-published-frames-lag",)
+    assert [number_of(p) for p in decode_video(window.data)] == list(range(56, 184, 2))
+    assert window.info.fps == 30
+    wide = read_movie(path, 902, 96, is_cut=True, short_side=0)
+    assert wide.frames[wide.grid].tolist() == [2 * k for k in range(60 - 48, 60 + 48)]
+    write_long_video(path, 70, Fraction(30), [range(70)])
+    end = read_movie(path, 902, 64, is_cut=True, short_side=0)
+    assert end.frames[end.grid].tolist() == [min(k, 69) for k in range(28, 92)], (
+        "its last frame stands for what is gone"
+    )
+    write_long_video(path, 25, Fraction(30), [range(25)])
+    with pytest.raises(SourceError, match="has no second 902"):
+        read_movie(path, 902, 64, is_cut=True, short_side=0)
+    with pytest.raises(SourceError, match="has no second 902"):
+        read_movie(path, 902, 64, is_cut=False, short_side=0)

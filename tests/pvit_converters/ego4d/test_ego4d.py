@@ -1,0 +1,149 @@
+"""Ego4D: a simulated download converts to its truth, and every trap of the raw data is met."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pvit_data
+from pvit_converters.ego4d import Ego4dConverter, Ego4dOptions
+from pvit_converters.ego4d.listing import key_of
+from pvit_converters.engine.run import Job, convert
+from pvit_converters.simulate import simulate
+from pvit_converters.simulate.long_video import number_of
+from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import ego4d_grid
+from pvit_data.errors import SourceError
+from pvit_data.loading.clip_reader import ClipReader
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("ego4d")
+    simulate("ego4d", folder / "raw", preset="tiny", seed=1, truth=folder / "truth")
+    return folder / "raw", json.loads((folder / "truth/windows.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def shards(tree: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shards") / "out"
+    report = convert(Job(Ego4dConverter, tree[0], str(out), Ego4dOptions(split="all", short_side=32)))
+    assert report.failed == {}
+    return out
+
+
+@pytest.fixture(scope="module")
+def converted(shards: Path) -> dict[str, pvit_data.Sample]:
+    return {s.meta["unique_id"]: s for s in pvit_data.open(shards)}
+
+
+def present(truth: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(s, row) for s, rows in truth["rows"].items() for row in rows if not row["video_uid"].startswith("90e")]
+
+
+def test_windows_hold_their_frames(tree: tuple[Path, dict[str, Any]], converted: dict[str, pvit_data.Sample]) -> None:
+    truth = tree[1]
+    assert len(converted) == len(present(truth))
+    for split, row in present(truth):
+        sample = converted[row["unique_id"]]
+        assert sample.rgb is not None
+        shown = [number_of(picture) for picture in np.asarray(sample.rgb)]
+        first, last = row["parent_start_frame"], row["parent_end_frame"]
+        if row["video_uid"].startswith("0c1"):  # only the canonical clip is there
+            first, last = first - truth["clip_from"], last - truth["clip_from"]
+        if row["video_uid"].startswith("e4d"):
+            last = truth["short"] - 1
+            assert sample.meta["warnings"] == ["video-ends-before-window"]
+        assert shown == list(range(first, last + 1))
+        assert sample.meta["stored_frames"] == len(shown)
+        assert (sample.split, sample.fps) == (split, 30.0)
+
+
+def test_what_changes_and_when(tree: tuple[Path, dict[str, Any]], converted: dict[str, pvit_data.Sample]) -> None:
+    for split, row in present(tree[1]):
+        sample = converted[row["unique_id"]]
+        state = row.get("state_change")
+        if split == "test" or state is None:
+            assert (sample.action, sample.actions) == (None, None)
+            continue
+        assert sample.action == int(state)
+        assert sample.actions is not None
+        if state:
+            when = np.float32((row["parent_pnr_frame"] - row["parent_start_frame"]) / 30)
+            assert sample.actions.class_id.tolist() == [1]
+            assert sample.actions.start.tolist() == sample.actions.end.tolist() == [when]
+        else:
+            assert len(sample.actions) == 0, "looked for, and there is none"
+        for name in ("parent_start_frame", "parent_end_frame", "parent_start_sec", "parent_end_sec", "video_uid"):
+            assert sample.meta[name] == row[name], "unrounded"
+        assert sample.group == (row["clip_uid"] or f"{row['video_uid']} {split}")
+
+
+def test_clips_lie_on_the_grid_of_the_full_video(shards: Path) -> None:
+    ds = pvit_data.open(shards, split="val")
+    config = ClipConfig(size=(64, 64), mean=(0, 0, 0), std=(1, 1, 1), downstream="ego4d")
+    reader = ClipReader(ds, config, {"ego4d": ("action",)})
+    seen = 0
+    for row in range(len(ds)):
+        meta = ds[row].meta
+        if meta["video_uid"].startswith("80b"):
+            clip = np.asarray(reader.view(row).rgb)
+            frames = clip if clip.shape[-1] == 3 else np.moveaxis(clip, 0, -1)
+            wanted = ego4d_grid(meta["parent_start_frame"], meta["parent_end_frame"])
+            assert [number_of(picture) for picture in frames] == wanted.tolist()
+            seen += 1
+    assert seen >= 2
+
+
+def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]]) -> None:
+    found = Ego4dConverter(tree[0], Ego4dOptions()).list_items()
+    assert found.absent == {
+        "video not downloaded (it is in the manifest)": 1,
+        "video not in this version's manifest": 1,
+    }
+    notes = " | ".join(found.notes)
+    assert "1 window of which nobody says whether a state changes" in notes
+    assert "1 video in several splits" in notes
+    assert "2 pairs of overlapping windows of one video contradict each other; kept" in notes
+    assert "its log says 403 or 404" in notes
+
+
+def test_keys_have_their_length() -> None:
+    real = "80b0c4fd-185a-42f4-94c3-a3cc44d28e21-2_487695266666667-10_487695266666666"
+    assert key_of(real) == f"ego4d-{real}"
+    assert len(key_of(real)) == 79
+    assert key_of(real + "66") == "ego4d-" + hashlib.sha256(f"{real}66".encode()).hexdigest()[:32]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"clips": [{"clip_id": 1, "frames": []}]}', r"another file of Ego4D \(it has clip_id, frames\)"),
+        ("[]", "another file of Ego4D"),
+        ('{"videos": []}', "the one that is wanted is fho_oscc-pnr_train.json"),
+        (
+            '[{"unique_id": "a", "video_uid": "b", "parent_start_frame": 9, "parent_end_frame": 3}]',
+            "'a' reaches from frame 9 to 3",
+        ),
+        (
+            '[{"unique_id": "a", "video_uid": "b", "parent_start_frame": 1e99, "parent_end_frame": 3}]',
+            "expected a frame's number",
+        ),
+    ],
+)
+def test_wrong_files_are_told(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "full_scale").mkdir()
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(SourceError, match=said):
+        Ego4dConverter(tmp_path, Ego4dOptions()).list_items()
+
+
+def test_files_of_other_tasks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/fho_scod_train.json").write_text("{}")
+    with pytest.raises(SourceError, match=r"fho_scod_train\.json there: of other tasks"):
+        Ego4dConverter(tmp_path, Ego4dOptions()).list_items()

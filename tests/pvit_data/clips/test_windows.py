@@ -1,0 +1,64 @@
+"""Samplers of windows cut out of longer videos: the published vectors, in numbers of the full video."""
+
+import numpy as np
+import pytest
+
+from pvit_data.clips.about import About
+from pvit_data.clips.frames import choose, ego4d_grid, ego4d_window
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [
+        (74, 314, list(range(75, 301, 15))),
+        (49, 202, list(range(50, 201, 10))),
+        (6919, 7140, list(range(6929, 7125, 13))),
+    ],
+)
+def test_the_grid_of_ego4d_lies_on_the_full_video(start: int, end: int, frames: list[int]) -> None:
+    assert ego4d_grid(start, end).tolist() == frames
+    lower = [f for f in range(start, end) if f % ((end - start) // 16) == 0]
+    upper = [f for f in range(start, end) if f % -(-(end - start) // 16) == 0]
+    assert frames == (lower if len(upper) < 16 else upper)[:16], "as published"
+    about = About.of({"parent_start_frame": start, "parent_end_frame": end})
+    assert choose("ego4d-grid", end - start + 1, 16, about=about).tolist() == [f - start for f in frames]
+    short = choose("ego4d-grid", 100, 16, about=about)
+    assert short.max() == 99, "a window whose video ends repeats its last frame"
+
+
+@pytest.mark.parametrize("length", [1, 5, 15, 16, 17, 31, 32, 33, 153, 240])
+@pytest.mark.parametrize("start", [0, 1, 49, 6919])
+def test_the_grid_is_the_published_loop(start: int, length: int) -> None:
+    found = ego4d_grid(start, start + length)
+    assert len(found) == 16
+    if length >= 16:
+        low, high = length // 16, -(-length // 16)
+        lower = [f for f in range(start, start + length) if f % low == 0]
+        upper = [f for f in range(start, start + length) if f % high == 0]
+        assert found.tolist() == (lower if len(upper) < 16 else upper)[:16]
+
+
+def test_training_windows_of_ego4d_hold_the_change() -> None:
+    rng = np.random.default_rng(0)
+    windows = [ego4d_window(2.4877, 10.4877, 184, rng) for _ in range(500)]
+    assert all(74 <= first <= 184 <= last <= 314 for first, last in windows)
+    lengths = [last - first for first, last in windows]
+    assert min(lengths) >= 149
+    free = [ego4d_window(0.0, 8.0, None, rng) for _ in range(500)]
+    assert min(first for first, _ in free) < 5, "windows may begin with the row"
+    assert max(last for _, last in free) > 235
+    short = [ego4d_window(1.0, 6.0, None, rng) for _ in range(50)]
+    assert all(30 <= first < last <= 180 for first, last in short)
+
+
+def test_ava_takes_every_fourth_place_of_its_grid() -> None:
+    grid = [min(n * 4 // 5, 50) for n in range(64)]
+    about = About.of({"grid": grid, "key_frame": grid[32]})
+    found = choose("keyframe", 51, 16, rate=4, about=about)
+    assert found.tolist() == grid[0::4]
+    assert found[8] == grid[32]
+
+
+@pytest.mark.parametrize("meta", [{"grid": "no"}, {"grid": [1, "a"]}, {"key_frame": True}, {"parent_start_frame": -3}])
+def test_what_is_of_another_form_counts_as_not_said(meta: dict[str, object]) -> None:
+    assert About.of(meta) == About()
