@@ -243,6 +243,12 @@ class RunConfig(Strict):
     )
 
 
+OF_THE_BACKBONE = tuple(
+    f"clip.{name}" for name in ("num_frames", "size", "rate", "map_size", "stride", "mean", "std")
+)
+"""What of a clip a run takes from its backbone's definition."""
+
+
 class TrainConfig(Strict):
     """A whole run."""
 
@@ -259,12 +265,27 @@ class TrainConfig(Strict):
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
 
+    def to_edit(self) -> dict[str, Any]:
+        """Plain values for a recipe of one's own: without what a run takes from its backbone, unless it was stated."""
+        values = self.model_dump(mode="json")
+        for path in OF_THE_BACKBONE:
+            name = path.removeprefix("clip.")
+            if name not in self.clip.model_fields_set:
+                del values["clip"][name]
+        return values
+
     def to_yaml(self) -> str:
         """The resolved configuration as YAML that `load_mapping` reads back unchanged."""
-        text: str = yaml.safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        )
-        return text
+        return _yaml(self.model_dump(mode="json"))
+
+    def to_edit_yaml(self) -> str:
+        """`to_edit` as YAML."""
+        return _yaml(self.to_edit())
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def section_of(annotation: object) -> type[BaseModel] | None:

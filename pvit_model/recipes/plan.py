@@ -306,11 +306,15 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
 
 
 def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """Clips with the normalisation, the map size and the temporal stride of the network's backbone.
+    """Clips as the network's backbone takes them.
+
+    Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride
+    always are.
 
     Raises:
-        ConfigError: if one of them was chosen otherwise.
+        ConfigError: if one of the latter was chosen otherwise.
     """
+    clip = _sized_for(clip, network)
     options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
     with torch.device("meta"):
         backbone = build_backbone(network.backbone, **options)
@@ -329,6 +333,17 @@ def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
             f"{wanted[chosen[0]]}; leave it out"
         )
     return clip.model_copy(update=changed)
+
+
+def _sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+    """With the length, size and rate of the backbone's own clips, where they were not chosen."""
+    with torch.device("meta"):
+        nominal = build_backbone(network.backbone, **network.backbone_options)
+    frames, *size = nominal.clip
+    own = {"num_frames": frames, "size": tuple(size), "rate": nominal.rate}
+    return clip.model_copy(
+        update={name: value for name, value in own.items() if name not in clip.model_fields_set}
+    )
 
 
 def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:
