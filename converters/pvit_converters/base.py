@@ -146,6 +146,8 @@ class Converter(ABC, Generic[OptionsT]):
 
     Attributes:
         holdout: percentage of the groups that become `val` where the source has no splits, unless the user says it.
+        lists_first: `identity` and `spaces` need the listing, which is kept, so that asking for it again costs nothing:
+            then a finished conversion tells what is new.
 
     Raises:
         SourceError: if `root` is missing or is not this source's tree.
@@ -155,6 +157,7 @@ class Converter(ABC, Generic[OptionsT]):
     version: ClassVar[str] = "1"
     Options: ClassVar[type[ConverterOptions]] = ConverterOptions
     holdout: ClassVar[float] = 1.0
+    lists_first: ClassVar[bool] = False
 
     def __init__(self, root: Path, options: OptionsT) -> None:
         self.root = Path(root)

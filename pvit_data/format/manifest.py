@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, UsageError
+from pvit_data.format.index import ROW_BYTES
 from pvit_data.format.names import (
     LAYERS,
     MAX_NUMBER,
@@ -273,16 +274,11 @@ class SplitInfo(_Grown):
             raise ValueError("its shards are listed both here and in a file")
         return self
 
-    @model_validator(mode="after")
-    def _room(self) -> SplitInfo:
-        """No more samples than the shards have room for, before anything is allocated for them."""
+    @property
+    def room(self) -> int:
+        """How many samples its shards have room for."""
         listed = sum(shard.bytes for shard in self.shards)
-        room = (self.bytes if self.shard_list is not None else listed) // SAMPLE_BYTES
-        if self.samples > room:
-            raise ValueError(
-                f"{self.samples} samples do not fit into its shards, which hold {room}"
-            )
-        return self
+        return (self.bytes if self.shard_list is not None else listed) // SAMPLE_BYTES
 
 
 class SourceEntry(_Part):
@@ -298,8 +294,14 @@ class SourceEntry(_Part):
 
     @model_validator(mode="after")
     def _own(self) -> SourceEntry:
-        """Splits and shards are of this source."""
+        """Splits and shards are of this source, with room for its samples: before anything is allocated for them."""
         for split, info in self.splits.items():
+            room = info.room
+            if isinstance(self.spec, LayerSpec) and self.spec.kind == "protocol":
+                room = max(room, info.index.bytes // ROW_BYTES)  # its rows may lie there alone
+            if info.samples > room:
+                text = f"{info.samples} samples do not fit into its shards, which hold {room}"
+                raise ValueError(text)
             if split not in SPLITS:
                 raise ValueError(f"split {split[:40]!r} is none of {', '.join(SPLITS)}")
             own = (self.spec.folder, split)
@@ -396,29 +398,6 @@ def _read(storage: Storage) -> Manifest:
             f"{where} was changed or damaged: build it again with 'pvit-data finish'"
         )
     return manifest
-
-
-def read_vouched(
-    storage: Storage, name: str, info: FileInfo, limit: int, by: str = f"the manifest ({NAME})"
-) -> bytes:
-    """A whole file whose size and hash are known.
-
-    Args:
-        storage: the dataset.
-        name: of the file.
-        info: what is known.
-        limit: bytes that such a file may have.
-        by: who says so, for messages.
-
-    Raises:
-        CorruptShardError: if it is another one.
-        FormatError: if it is larger than the limit.
-        StorageError: if it cannot be read.
-    """
-    data = storage.read(name, min(info.bytes, limit))
-    if (len(data), hashlib.sha256(data).hexdigest()) != (info.bytes, info.sha256):
-        raise CorruptShardError(f"{name} is not the file that {by} names")
-    return data
 
 
 def check_version(version: str, where: str) -> None:

@@ -35,7 +35,6 @@ from pvit_data.format.manifest import (
     check_version,
     dump,
     parse,
-    read_vouched,
 )
 from pvit_data.format.names import (
     FOLDER_NAME,
@@ -51,6 +50,7 @@ from pvit_data.format.names import (
 )
 from pvit_data.format.record import parse_json
 from pvit_data.format.rows import groups_of, read_rows
+from pvit_data.format.shard_list import read_vouched
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import is_ours, utf8

@@ -6,7 +6,7 @@ Rows have the columns of the index (`pvit_data.format.index`); those of members 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,16 @@ from pvit_data.format.index import (
     TYPES,
     absent,
     arrow_type,
+    index_row,
     names_of,
     parquet_writer,
     sign_of,
     table_of,
 )
+from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.members import FIELDS
 from pvit_data.format.parquet import ParquetTable
+from pvit_data.format.record import LayerRecord, Record
 from pvit_data.sample.sample import is_later
 
 MAX_ROWS_BYTES = 1 << 28
@@ -233,3 +236,41 @@ def checked(table: Any, where: str) -> Any:
                 f"{where}: column {name} holds {most}, expected at most {bound}"
             )
     return table
+
+
+def row_record(value: Callable[[str], Any], spec: LayerSpec, split: str) -> LayerRecord:
+    """The record of a row of a protocol that has none in its shard, since its index row says all of it.
+
+    Args:
+        value: gives the row's value of a column.
+        spec: the protocol's.
+        split: of its rows.
+    """
+    space, crc = spec.spaces.get("action"), int(value("base_crc32"))
+    return LayerRecord(
+        key=str(value("key")),
+        group=str(value("group")),
+        source=spec.name,
+        split=split,
+        licence=spec.licence,
+        fields=["action"] if value("has_action") else [],
+        frames=int(value("frames")),
+        height=int(value("height")),
+        width=int(value("width")),
+        fps=float(np.float32(value("fps"))),
+        action_space="" if space is None else space.name,
+        action_id=int(value("action")),
+        action_time=float(np.float32(value("action_time"))),
+        base_crc32=f"{crc:08x}" if crc else "",
+    )
+
+
+def is_told_by_row(record: Record, spec: SourceSpec, split: str) -> bool:
+    """Whether an index row says all that a record does, so that it is not stored: of protocols only.
+
+    A row without the CRC of pictures keeps its record: nothing else in it would resist compression (`ROW_BYTES`).
+    """
+    if not isinstance(spec, LayerSpec) or spec.kind != "protocol":
+        return False
+    row = index_row("", record, 0, {})
+    return bool(row["base_crc32"]) and row_record(row.__getitem__, spec, split) == record

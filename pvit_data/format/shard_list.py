@@ -6,6 +6,7 @@ of them cost what they weigh; opening a dataset reads none of it.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pvit_data.errors import CorruptShardError
-from pvit_data.format.manifest import ShardInfo, ShardListInfo, SplitInfo, read_vouched
+from pvit_data.format.manifest import NAME, FileInfo, ShardInfo, ShardListInfo, SplitInfo
 from pvit_data.format.names import PER_FOLDER, SHARD_NAME, part_of, place_of, shard_name
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.storage.storage import Storage
@@ -183,3 +184,26 @@ class ShardList:
                 f"{list_name(self._source, self._split)} does not agree with itself or with the manifest: "
                 "run 'pvit-data finish'"
             )
+
+
+def read_vouched(
+    storage: Storage, name: str, info: FileInfo, limit: int, by: str = f"the manifest ({NAME})"
+) -> bytes:
+    """A whole file whose size and hash are known.
+
+    Args:
+        storage: the dataset.
+        name: of the file.
+        info: what is known.
+        limit: bytes that such a file may have.
+        by: who says so, for messages.
+
+    Raises:
+        CorruptShardError: if it is another one.
+        FormatError: if it is larger than the limit.
+        StorageError: if it cannot be read.
+    """
+    data = storage.read(name, min(info.bytes, limit))
+    if (len(data), hashlib.sha256(data).hexdigest()) != (info.bytes, info.sha256):
+        raise CorruptShardError(f"{name} is not the file that {by} names")
+    return data

@@ -21,6 +21,7 @@ from pvit_data.format.manifest import LayerSpec, SourceSpec, SplitInfo
 from pvit_data.format.members import FIELDS, MEMBERS, RECORD, file_of
 from pvit_data.format.names import place_of
 from pvit_data.format.record import Record, read_record
+from pvit_data.format.rows import row_record
 from pvit_data.format.shard_list import ShardList
 from pvit_data.format.tar import BLOCK
 from pvit_data.reading.decode import decode_sample
@@ -276,6 +277,8 @@ class SplitPart:
     def record(self, row: int) -> Record:
         """See `DatasetPart`."""
         place = self._place(RECORD, row)
+        if place is None and isinstance(self.spec, LayerSpec) and self.spec.kind == "protocol":
+            return row_record(lambda name: self.value(name, row), self.spec, self.split)
         if place is None:
             raise CorruptShardError(f"sample '{self.key(row)}' has no JSON member")
         places = {RECORD: place}

@@ -24,6 +24,7 @@ from pvit_data.scoring.files.ava import (
 )
 from pvit_data.scoring.files.class_names import NAMED, OFFICIAL, differs, read_label_map
 from pvit_data.scoring.files.kinds import facts_of
+from pvit_data.scoring.files.shards import Seconds, is_shards, read_seconds
 from pvit_data.scoring.metrics import overlap
 from pvit_data.scoring.metrics.ava import (
     CAP,
@@ -49,12 +50,15 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         UsageError: if something has to be said by an option.
     """
     if how.truth is None:
-        raise UsageError("--metric ava needs --truth (ava_val_v2.2.csv)")
+        raise UsageError("--metric ava needs --truth (ava_val_v2.2.csv, or shards)")
     videos, listed = Videos(), Path(how.truth)
-    truth = read_truth(listed, videos)
+    in_shards = (
+        read_seconds(how.truth, how.source, how.split, videos) if is_shards(how.truth) else None
+    )
+    truth = read_truth(listed, videos) if in_shards is None else in_shards.truth
     movies = videos.names()
     classes, notes, map_facts = _label_map(how, listed)
-    excluded, excluded_file = _excluded(how, listed, videos)
+    excluded, excluded_file = _excluded(how, listed, videos, in_shards)
     known = len(videos.names())
     found = read_detections(path, videos)
     scored = _movies(path, how, videos, known, movies, found, truth)
@@ -159,8 +163,9 @@ def _label_map(how: ScoreOptions, truth: Path) -> tuple[tuple[int, ...], list[st
 
 
 def _excluded(
-    how: ScoreOptions, truth: Path, videos: Videos
+    how: ScoreOptions, truth: Path, videos: Videos, in_shards: Seconds | None
 ) -> tuple[Int64[np.ndarray, "m"], Path | None]:
+    """Images that are left out, and the file that says so: the truth itself where it is in shards."""
     none = np.zeros(0, np.int64)
     if how.protocol.name == "activitynet":
         return none, None
@@ -168,6 +173,8 @@ def _excluded(
         if how.excluded is not None:
             raise UsageError("--excluded and --no-excluded were both given")
         return none, None
+    if in_shards is not None and how.excluded is None:
+        return in_shards.excluded, truth
     path = how.excluded or excluded_beside(truth)
     if path is None:
         raise UsageError(

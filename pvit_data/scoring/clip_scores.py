@@ -12,6 +12,7 @@ from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ego4d import ClipAnswers, StateChanges, read_annotations, read_answers
 from pvit_data.scoring.files.kinds import facts_of
+from pvit_data.scoring.files.shards import is_shards, read_state_changes
 from pvit_data.scoring.matching import align
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.classes import majority
@@ -27,9 +28,15 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         UsageError: if something has to be said by an option.
     """
     if how.truth is None:
-        raise UsageError(f"--metric {metric} needs --truth (fho_oscc-pnr_val.json)")
-    file = Path(how.truth)
-    truth, answers = read_annotations(file), read_answers(path, metric)
+        raise UsageError(f"--metric {metric} needs --truth (fho_oscc-pnr_val.json, or shards)")
+    file, answers = Path(how.truth), read_answers(path, metric)
+    if is_shards(how.truth):
+        truth, name = (
+            read_state_changes(how.truth, how.source, how.split),
+            f"{file.name} {how.split}",
+        )
+    else:
+        truth, name = read_annotations(file), file.name
     counted = truth.positive if metric == "pnr" else truth.state >= 0
     if not counted.any():
         raise UsageError(f"{file}: has no labels; --submit FILE writes answers for such a list")
@@ -43,7 +50,7 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         known=truth.ids,
     )
     scored = truth.keep(wanted[listed])
-    of = f"{'positives of ' if metric == 'pnr' else ''}{file.name}"
+    of = f"{'positives of ' if metric == 'pnr' else ''}{name}"
     result = Result(
         metric=metric,
         protocol=how.protocol.name,

@@ -19,7 +19,7 @@ from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
 from pvit_data.validate.survey import Survey
-from pvit_data.writing.card import CARD_NAME, features, shards_of
+from pvit_data.writing.card import CARD_NAME, configured, features, is_table, shards_of
 
 # Notes of `energon prepare`.
 _ENERGON = re.compile(rf"[^/]+/(\.nv-meta/[^/]+|(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\.idx)\Z")
@@ -60,8 +60,9 @@ def _card(storage: Storage, manifest: Manifest) -> Iterator[Problem]:
     except PvitError as error:
         yield Problem("card-differs", CARD_NAME, "", f"its head cannot be read: {error}")
         return
-    for entry in manifest.entries.values():
-        name = entry.spec.name
+    for name, entry in configured(manifest).items():
+        if is_table(entry):
+            continue
         if declared.get(name) not in (features(entry), features(entry, later=False)):
             yield Problem(
                 "card-differs", CARD_NAME, "", f"the features of {name} are not those of its shards"

@@ -30,6 +30,7 @@ from pvit_data.format.members import (
     file_of,
 )
 from pvit_data.format.record import TYPES, LayerRecord, Record, read_record
+from pvit_data.format.rows import row_record
 from pvit_data.format.tar import BLOCK, END, padded, read_header, write_header
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
@@ -272,8 +273,12 @@ def _header_problem(header: bytes, place: _Place) -> str:
 def _check_contents(
     facts: ShardFacts, row: int, files: dict[str, bytes], deep: bool
 ) -> Iterator[tuple[str, str]]:
+    spec, data = facts.spec, files.pop(RECORD, None)
     try:
-        record = read_record(files.pop(RECORD, b""))
+        if data is None and isinstance(spec, LayerSpec) and spec.kind == "protocol":
+            record: Record = row_record(lambda name: facts.rows[name][row], spec, facts.split)
+        else:
+            record = read_record(data or b"")
     except FormatError as error:
         yield "record", str(error)
         return

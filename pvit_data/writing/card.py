@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
+from pvit_data.format.index import index_name
 from pvit_data.format.manifest import CONVENTIONS, LayerEntry, Manifest, SourceEntry
 from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
 from pvit_data.format.names import PART_FOLDERS, PER_FOLDER, SPLITS
@@ -62,28 +63,51 @@ def write_card(manifest: Manifest) -> bytes:
     import yaml
 
     entries = {entry.spec.name: entry for entry in _entries(manifest)}
-    names = list(entries)
     head = {
         "license": _licence(entries),
-        "pretty_name": ", ".join(names),
+        "pretty_name": ", ".join(entries),
         "tags": ["video", "multi-task", "webdataset", "pvit-shards"],
-        "configs": [
-            {
-                "config_name": name,
-                "data_files": [
-                    {"split": s, "path": shards_of(entries[name], s)}
-                    for s in _splits(entries[name])
-                ],
-                **({"default": True} if name == names[0] else {}),
-            }
-            for name in names
-        ],
-        "dataset_info": [
-            {"config_name": name, "features": features(entries[name])} for name in names
-        ],
+        **_configs(configured(manifest)),
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
     return utf8(f"---\n{front}---\n{_body(manifest)}")
+
+
+def configured(manifest: Manifest) -> dict[str, SourceEntry]:
+    """What `load_dataset` can load by name: all that lies in archives, or protocols, whose tables are Parquet files.
+
+    `datasets` reads one kind of files in a folder, so protocols have configurations where there is nothing else.
+    """
+    entries = {entry.spec.name: entry for entry in _entries(manifest)}
+    archives = {name: entry for name, entry in entries.items() if not is_table(entry)}
+    return archives or entries
+
+
+def _configs(entries: dict[str, SourceEntry]) -> dict[str, Any]:
+    configs = [
+        {
+            "config_name": name,
+            "data_files": [{"split": s, "path": _files_of(entry, s)} for s in _splits(entry)],
+            **({} if number else {"default": True}),
+        }
+        for number, (name, entry) in enumerate(entries.items())
+    ]
+    declared = [
+        {"config_name": name, "features": features(entry)}
+        for name, entry in entries.items()
+        if not is_table(entry)
+    ]
+    return {"configs": configs, **({"dataset_info": declared} if declared else {})}
+
+
+def is_table(entry: SourceEntry) -> bool:
+    """Whether its rows are read in its index: those of a protocol, some of which are nowhere else."""
+    return isinstance(entry, LayerEntry) and entry.spec.kind == "protocol"
+
+
+def _files_of(entry: SourceEntry, split: str) -> str | list[str]:
+    """What `load_dataset` reads of a split."""
+    return index_name(entry.spec.folder, split) if is_table(entry) else shards_of(entry, split)
 
 
 def shards_of(entry: SourceEntry, split: str) -> str | list[str]:
@@ -185,13 +209,20 @@ def _layers(manifest: Manifest) -> list[str]:
         over = spec.base.source
         how = (
             f'`pvit_data.open(URL, source="{name}")`'
-            if spec.kind == "protocol"
+            if is_table(manifest.layers[name])
             else f'`pvit_data.open(URL, source="{over}", layers=["{name}"])`'
         )
         made = f", made by {spec.made_by}" if spec.made_by else ""
         sure = f" {spec.confidence}" if spec.confidence else ""
-        lines.append(f"- **{name}**: {spec.kind} over {over}{made}; {how}.{sure}")
+        table = _table(manifest.layers[name]) if is_table(manifest.layers[name]) else ""
+        lines.append(f"- **{name}**: {spec.kind} over {over}{made}; {how}{table}.{sure}")
     return lines
+
+
+def _table(entry: LayerEntry) -> str:
+    """How the rows of a protocol are had as a table."""
+    files = {split: f"URL/{index_name(entry.spec.folder, split)}" for split in _splits(entry)}
+    return f'; its rows: `load_dataset("parquet", data_files={files})`'
 
 
 def _row(entry: SourceEntry) -> list[str]:

@@ -26,7 +26,7 @@ from pvit_data.format.receipts import (
     store_source,
     write_receipt,
 )
-from pvit_data.format.rows import Rows
+from pvit_data.format.rows import Rows, is_told_by_row
 from pvit_data.format.tar import BLOCK, END, padded, write_member
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
@@ -182,16 +182,17 @@ class ShardFile:
         self._writer.discard()
 
     def append(self, encoded: Encoded, num_boxes: int) -> None:
-        """Appends a sample that is encoded already; its key is not in the shard.
+        """Appends a sample that is encoded already; its key is not in the shard. What its index row says has no files.
 
         Raises:
             StorageError: if the file cannot be written.
         """
         key = encoded.record.key
+        is_told = is_told_by_row(encoded.record, self.source, self.split)
         places: dict[str, tuple[int, int, int]] = {}
         blocks = []
         position = self._writer.size
-        for extension, data in encoded.files.items():
+        for extension, data in ({} if is_told else encoded.files).items():
             places[extension] = (position + BLOCK, len(data), deflate.crc32(data))
             blocks.append(write_member(f"{key}.{extension}", data))
             position += BLOCK + padded(len(data))

@@ -23,6 +23,7 @@ from pvit_data.words import short
 
 WANTED = "fho_oscc-pnr_val.json"
 MAX_FRAMES = 1 << 40
+ENDS = ("parent_start_frame", "parent_end_frame", "parent_start_sec", "parent_end_sec")
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,22 @@ def read_annotations(path: Path) -> StateChanges:
             f"{path}: its rows have {short(', '.join(sorted(map(str, rows[0]))), 80)}, no unique_id and "
             f"parent_start_frame; the file that is wanted is {WANTED}"
         )
+    return state_changes(rows, str(path))
+
+
+def state_changes(rows: list[dict[str, Any]], path: str) -> StateChanges:
+    """What rows of the annotations say.
+
+    Args:
+        rows: with at least `unique_id`, and both ends of the window as frames and as seconds.
+        path: where they are from, for messages.
+
+    Raises:
+        FormatError: if one is not as released.
+    """
     numbers = [_window(row, path) for row in rows]
     ids = [str(row["unique_id"]) for row in rows]
-    require_once(ids, str(path))
+    require_once(ids, path)
     start, end, start_sec, end_sec, change, state = (
         np.array(column) for column in zip(*numbers, strict=True)
     )
@@ -79,19 +93,18 @@ def read_annotations(path: Path) -> StateChanges:
     windows = Windows(whole[0], whole[1], start_sec, end_sec, whole[2])
     if (bad := np.flatnonzero((windows.length <= 0) | (end_sec <= start_sec))).size:
         raise FormatError(f"{path}: clip {short(ids[int(bad[0])], 80)} ends before it starts")
-    return StateChanges(str(path), ids, windows, whole[3])
+    return StateChanges(path, ids, windows, whole[3])
 
 
-def _window(row: dict[str, Any], path: Path) -> tuple[float, ...]:
-    names = ("parent_start_frame", "parent_end_frame", "parent_start_sec", "parent_end_sec")
-    numbers = [_number(row.get(name), name, row, path) for name in names]
+def _window(row: dict[str, Any], path: str) -> tuple[float, ...]:
+    numbers = [_number(row.get(name), name, row, path) for name in ENDS]
     given = row.get("parent_pnr_frame")
     change = -1.0 if given is None else _number(given, "parent_pnr_frame", row, path)
     said = row.get("state_change")
     return (*numbers, change, int(said) if isinstance(said, bool) else -1)
 
 
-def _number(value: Any, name: str, row: dict[str, Any], path: Path) -> float:
+def _number(value: Any, name: str, row: dict[str, Any], path: Path | str) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or abs(value) > MAX_FRAMES:
         raise FormatError(

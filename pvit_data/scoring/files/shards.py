@@ -1,20 +1,25 @@
-"""Classes of videos from shards: label from the index, original id from each sample's metadata."""
+"""What is true of samples in shards: labels from the index and the box tables, the rest from each sample's metadata."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format import manifest
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset
+from pvit_data.scoring.files.ava import Videos
 from pvit_data.scoring.files.class_truth import ClassTruth
+from pvit_data.scoring.files.ego4d import ENDS, StateChanges, state_changes
 from pvit_data.scoring.files.scores import require_once
+from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 
 ID_KEYS = ("unique_id", "video_id", "vid_name", "youtube_id", "id")
 """Names under which sources keep the original id of a sample, as one text."""
@@ -59,18 +64,10 @@ def read_shards(where: str, source: str | None, split: str) -> ClassTruth:
         UsageError: if source or split are unknown, or nothing in them is labelled.
         FormatError: if the data set is damaged.
     """
-    ds = open_dataset(where, source=source, split=split)
-    names = sorted(set(ds.column("source").tolist())) if isinstance(ds, ShardDataset) else []
-    if len(names) != 1:
-        raise UsageError(
-            f"{where}: split '{split}' has the sources {', '.join(names)}; name one with --source"
-        )
+    ds, name = _opened(where, source, split)
     labels = np.asarray(ds.column(FIELD), np.int64)
-    space = ds.spaces_of(names[0]).get(FIELD)
-    try:
-        ids = list(original_ids(ds))
-    except (ValueError, RecursionError):
-        raise FormatError(f"{where}: metadata of a sample is no JSON") from None
+    space = ds.spaces_of(name).get(FIELD)
+    ids = [original_id(meta, key) for key, meta in _told(ds, where)]
     keys = ds.column("key").tolist()
     if len(set(ids)) != len(ids):  # windows of one video
         ids = keys
@@ -79,3 +76,102 @@ def read_shards(where: str, source: str | None, split: str) -> ClassTruth:
     if space is not None:
         about = {"classes": ("",) * space.first + tuple(space.classes), "pairs": tuple(space.pairs)}
     return ClassTruth(where, ids, labels, keys=keys, **about)
+
+
+def _opened(where: str, source: str | None, split: str) -> tuple[ShardDataset, str]:
+    """The samples of a split of one source, and its name; no layers, since a model may have made them.
+
+    Raises:
+        UsageError: if it is not clear which source is meant.
+    """
+    ds = open_dataset(where, source=source, split=split)
+    names = sorted(set(ds.column("source").tolist())) if isinstance(ds, ShardDataset) else []
+    if len(names) != 1:
+        raise UsageError(
+            f"{where}: split '{split}' has the sources {', '.join(names)}; name one with --source"
+        )
+    return ds, names[0]
+
+
+def _told(ds: ShardDataset, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and metadata of every sample, in order; reads each sample's record.
+
+    Raises:
+        FormatError: if metadata are none.
+    """
+    for row in range(len(ds)):
+        record = ds.record(row)
+        try:
+            meta = json.loads(record.meta)
+        except (ValueError, RecursionError):
+            raise FormatError(f"{where}: metadata of a sample is no JSON") from None
+        yield record.key, meta if isinstance(meta, dict) else {}
+
+
+def read_state_changes(where: str, source: str | None, split: str) -> StateChanges:
+    """Windows of Ego4D with whether and when the state changes.
+
+    Raises:
+        UsageError: if source or split are unknown.
+        FormatError: if the data set is damaged, or of another source.
+    """
+    ds, name = _opened(where, source, split)
+    rows = []
+    for state, (key, meta) in zip(ds.column(FIELD).tolist(), _told(ds, where), strict=True):
+        if missing := sorted({"unique_id", *ENDS} - meta.keys()):
+            raise FormatError(
+                f"{where}: sample {key} of '{name}' lacks {missing[0]} in its metadata, which "
+                "'pvit-data convert ego4d' writes"
+            )
+        rows.append(meta if state < 0 else {**meta, "state_change": bool(state)})
+    return state_changes(rows, where)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of AVA in shards.
+
+    Args:
+        movies: in their order.
+        truth: boxes with actions.
+        excluded: images that are left out.
+    """
+
+    movies: list[str]
+    truth: BoxTable
+    excluded: Int64[np.ndarray, "m"]
+
+
+def read_seconds(where: str, source: str | None, split: str, videos: Videos) -> Seconds:
+    """Ground truth of AVA, with corners of three decimals as its files have them.
+
+    Raises:
+        UsageError: if source or split are unknown.
+        FormatError: if the data set is damaged, or of another source.
+    """
+    ds, name = _opened(where, source, split)
+    images: list[int] = []
+    rows: list[tuple[int, int, int]] = []  # image, box among all, action
+    corners: list[Float64[np.ndarray, "n 4"]] = [np.zeros((0, 4))]
+    excluded, count = list[int](), 0
+    for row, (key, meta) in enumerate(_told(ds, where)):
+        movie, second = meta.get("video_id"), meta.get("second")
+        if not isinstance(movie, str) or not isinstance(second, int) or not 0 <= second < SECONDS:
+            raise FormatError(
+                f"{where}: sample {key} of '{name}' lacks video_id or second in its metadata, which "
+                "'pvit-data convert ava' writes"
+            )
+        image = videos.number(movie) * SECONDS + second
+        images.append(image)
+        if meta.get("excluded") is True:
+            excluded.append(image)
+        boxes = ds.read(row, ("boxes",)).boxes
+        if boxes is None or not len(boxes):
+            continue
+        corners.append(np.round(boxes.xyxy.astype(np.float64), 3))
+        rows += [(image, count + int(box), int(action)) for box, action in boxes.labels]
+        count += len(boxes)
+    require_once([f"{image}" for image in images], where)
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    truth = BoxTable(table[:, 0], np.concatenate(corners)[table[:, 1]], table[:, 2])
+    return Seconds(videos.names(), truth, np.unique(np.array(excluded, np.int64)))

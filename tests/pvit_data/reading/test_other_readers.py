@@ -1,7 +1,9 @@
 """The shards without our reader: webdataset, datasets, Pillow and tarfile give the same values."""
 
+import ast
 import io
 import json
+import re
 import tarfile
 import warnings
 import zlib
@@ -115,7 +117,7 @@ def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_load_dataset_of_a_layer(layered: Path, streaming: bool, tmp_path: Path) -> None:
-    """A configuration per layer, with its own columns; its rows are found in the base by their keys."""
+    """A configuration per annotation layer, with its own columns; rows are found in the base by their keys."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of datasets' own dependencies
         import datasets
@@ -125,10 +127,7 @@ def test_load_dataset_of_a_layer(layered: Path, streaming: bool, tmp_path: Path)
             name: datasets.load_dataset(str(layered), name, streaming=streaming, cache_dir=str(tmp_path / "cache"))
             for name in names
         }
-    assert sorted(loaded) == ["added", "few", "mine"]
-    assert {name: sorted(splits) for name, splits in loaded.items()} == {
-        "mine": ["train"], "added": ["train"], "few": ["test", "train"],
-    }  # fmt: skip
+    assert {name: sorted(splits) for name, splits in loaded.items()} == {"mine": ["train"], "added": ["train"]}
     truths = {s.key: s for s in pvit_data.open(layered, "mine", layers=["added"])}
     rows = [*loaded["added"]["train"]]
     assert [row["__key__"] for row in rows] == [*truths][:2]
@@ -143,7 +142,26 @@ def test_load_dataset_of_a_layer(layered: Path, streaming: bool, tmp_path: Path)
             pages(row["depth.tif"]).view(np.float16).astype(np.float32), truths[row["__key__"]].depth
         )
     assert not any(name.startswith("rgb") for name in rows[0])
-    assert [row["__key__"] for row in loaded["few"]["test"]] == [[*truths][1]]
+
+
+def test_load_dataset_of_a_protocol(layered: Path, tmp_path: Path) -> None:
+    """The card has the line that loads its rows; where there is nothing else they have a configuration."""
+    base = pvit_data.open(layered, "mine")
+    (line,) = re.findall(r"its rows: `load_dataset\((.*?)\)`", (layered / "README.md").read_text())
+    kind, _, files = line.partition(", data_files=")
+    alone = tmp_path / "alone"
+    with pvit_data.ShardWriter(alone, "few", base=f"{layered}#mine", kind="protocol", spaces=SPACES) as writer:
+        writer.write(Sample(key="mine-0001", action=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of datasets' own dependencies
+        import datasets
+
+        named = {s: path.replace("URL", str(layered)) for s, path in ast.literal_eval(files).items()}
+        rows = datasets.load_dataset(ast.literal_eval(kind), data_files=named, cache_dir=str(tmp_path / "cache"))
+        (row,) = datasets.load_dataset(str(alone), "few", split="train", cache_dir=str(tmp_path / "cache"))
+    (held,) = rows["test"]
+    assert (held["key"], held["base_crc32"]) == ("mine-0001", base.column("rgb_crc32")[1])
+    assert (row["key"], row["action"], row["has_action"]) == ("mine-0001", 2, True)
 
 
 def test_webdataset(folder: Path) -> None:

@@ -234,3 +234,26 @@ def test_a_base_that_only_lies_behind_a_manifest_keeps_it(base: Path, split: Spl
     split("--name", "p", "--where", "split == 'val'", "--overwrite")
     assert json.loads((base / "manifest.json").read_text())["sources"] == manifest["sources"]
     assert set(opened(base, "p").values()) == {"val"}
+
+
+def test_a_protocol_takes_a_fraction_of_its_videos(tmp_path: Path) -> None:
+    """Half a million rows of protocols over 20 GB of videos are to take 2 % of them at most: 750 bytes a row."""
+    rng, rows = np.random.default_rng(0), 2000
+    classes = LabelSpace("many", tuple(f"class {i}" for i in range(174)))
+    rgb, ids = rng.integers(0, 255, (rows, 8, 8, 3), dtype=np.uint8), rng.permutation(220_847)[:rows] + 1
+    with ShardWriter(tmp_path, "ssv2", spaces={"action": classes}) as writer:
+        for picture, number in zip(rgb, ids.tolist(), strict=True):
+            writer.write(Sample(key=f"ssv2-{number:06}", group=str(number), rgb=picture[None], action=number % 174))
+    with ShardWriter(tmp_path, "theirs", base="ssv2", kind="protocol", spaces={"action": classes}) as writer:
+        for number in ids.tolist():
+            writer.write(Sample(key=f"ssv2-{number:06}", action=number % 173))
+    size = sum(path.stat().st_size for path in (tmp_path / "layers/theirs").rglob("*") if path.is_file())
+    assert size / rows < 100
+    assert validate(str(tmp_path)).problems == []
+    dataset = pvit_data.open(tmp_path, source="theirs")
+    assert [s.action for s in dataset] == (ids % 173).tolist()
+    part = dataset.parts[0]
+    record = part.own.record(0)
+    told = (record.key, record.group, record.split, record.fields, record.action_id, record.action_space)
+    assert told == (f"ssv2-{ids[0]:06}", str(ids[0]), "train", ["action"], ids[0] % 173, "many")
+    assert record.base_crc32 == f"{dataset.column('rgb_crc32')[0]:08x}"
