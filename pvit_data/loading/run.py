@@ -189,6 +189,12 @@ def _context(start_method: StartMethod) -> BaseContext:
     return context
 
 
+def _alone(error: PvitError) -> PvitError:
+    """An error without what led to it, which some libraries pickle along, and which may not be picklable."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 class _Steps:
     """The map-style dataset that the DataLoader sees: step number -> batch, or the error as a value."""
 
@@ -216,7 +222,7 @@ class _Steps:
             self._builder.foresee(self._from(step, info.num_workers))
             return self._builder.build(step, lambda key: self._note(info.id, key))
         except PvitError as error:
-            return error
+            return _alone(error)
         except (
             Exception
         ) as error:  # any other one would lose its sample on the way to the main process

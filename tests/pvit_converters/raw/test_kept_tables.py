@@ -35,6 +35,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[VideoFile]]:
         files.append(file)
         return read(file)
 
+    table._tables.clear()
     monkeypatch.setattr(table, "KEPT", 0)
     monkeypatch.setattr(table, "_read", counted)
     yield files

@@ -1,5 +1,6 @@
 """Batches from URLs: fetched ahead by several threads, equal to those from a folder, and with the same errors."""
 
+import copyreg
 import itertools
 import os
 import shutil
@@ -223,13 +224,21 @@ def test_bytes_damaged_on_the_way_are_asked_for_once_more(server: Traffic, folde
     assert asked(server) == 19
 
 
+def _with_cause(args: tuple[str], cause: BaseException | None) -> StorageError:
+    error = StorageError(*args)
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("kind", "text"), [("403", "403: is it private?"), ("500", "the server answers 500"), ("cut", "ClientPayloadError")]
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_server_that_fails_is_named_where_its_sample_is_read(
-    server: Traffic, kind: str, text: str, workers: int
+    server: Traffic, kind: str, text: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where a library has taught pickle to take along what led to an error."""
+    monkeypatch.setitem(copyreg.dispatch_table, StorageError, lambda e: (_with_cause, (e.args, e.__cause__)))
     mixed = mixture(server.url)
     server.sent.clear()
     options = {"num_steps": 9, "clip": CLIP, "on_corrupt": "skip", "concurrency": 4, "prefetch": 1}
