@@ -287,7 +287,9 @@ def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
 
 
 def _labelled(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
-    """Which rows have a class; the index has it where there is one for the whole clip."""
+    """Which rows have a label; of an action a class, not a time."""
+    if field != "action":
+        return _has(ds, field)
     classes: Bool[np.ndarray, "n"] = ds.column(field) >= 0
     return classes
 

@@ -51,7 +51,7 @@ class PViT(nn.Module, HubMixin):
     Attributes:
         prompts: the parameter (n, C0), in the order of the tasks, a task's own ones side by side.
         head: the linear action head.
-        heads: auxiliary heads by task.
+        heads: auxiliary heads by task, and those of further labels.
         by_space: tasks with one output per label space.
     """
 
@@ -76,9 +76,11 @@ class PViT(nn.Module, HubMixin):
             width=width,
             hidden=config.dense_width or self.backbone.dense_width,
             frames=self.map_size(*self.backbone.clip)[0],
+            clip_frames=self.backbone.clip[0],
         )
         tasks = config.tasks if config.heads else ()
-        self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in tasks})
+        named = (*tasks, *config.labels)
+        self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in named})
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
 
@@ -156,6 +158,7 @@ class PViT(nn.Module, HubMixin):
         """
         size = self.map_size(*video.shape[2:])
         wanted = list(self.heads) if rows is not None else self._wanted(tasks)
+        labels = [task for task in wanted if task in self.config.labels]
         dense = any(self._head(task).is_dense for task in wanted)
         out: BackboneOutput = self.backbone(
             video,
@@ -164,7 +167,8 @@ class PViT(nn.Module, HubMixin):
             layers=self.dense_layers if dense else (),
         )
         logits = self.head(self.dropout(out.cls))
-        read = self.reader(out.cls, out.extra) if wanted else {}
+        read = self.reader(out.cls, out.extra) if len(wanted) > len(labels) else {}
+        read |= dict.fromkeys(labels, out.cls)
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
         given = {task: HeadInput(read[task], features, size) for task in wanted}
         if rows is None:

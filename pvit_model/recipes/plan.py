@@ -25,7 +25,8 @@ from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import ordered, target_spec, target_specs
+from pvit_data.tasks.names import kind_of
+from pvit_data.tasks.table import labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
@@ -67,6 +68,13 @@ class SourcePlan:
         """Folder or URL it is read from."""
         return self.found.url
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of whole clips that it trains; of their kinds there is one each."""
+        if self.role != "downstream":
+            return ()
+        return labels_among(name for name in self.targets if name == kind_of(name))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -100,7 +108,18 @@ class Plan:
     def targets(self) -> tuple[str, ...]:
         """Target names of the batches, in a fixed order."""
         trained = target_names(self.tasks if self.heads else (), self.spaces)
-        return (ACTION, *trained) if self.action else trained
+        first = (ACTION,) if ACTION in self.labels else ()
+        return (*first, *self.further_labels, *trained)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of whole clips that the downstream trains."""
+        return tuple(dict.fromkeys(label for source in self.sources for label in source.labels))
+
+    @property
+    def further_labels(self) -> tuple[str, ...]:
+        """Those besides actions, which every network has a head for."""
+        return tuple(label for label in self.labels if label != ACTION)
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `create_model`."""
@@ -109,6 +128,10 @@ class Plan:
             "variant": self.config.model.variant,
             "tasks": list(self.tasks),
             "num_classes": self.action.num_ids if self.action else 1,
+            "labels": {
+                label: clip.num_labels if target_spec(label).by_class else 0
+                for label in self.further_labels
+            },
             "segm_spaces": {name: space.num_ids for name, space in self.spaces.items()},
             "num_boxes": clip.num_boxes,
             "clip": [clip.num_frames, *clip.size],
@@ -120,6 +143,7 @@ class Plan:
         return Inference(
             clip=self.config.clip,
             tasks=self.tasks if self.heads else (),
+            labels=self.further_labels,
             action=self.action,
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
@@ -204,7 +228,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
 def _check_classes(sources: Sequence[SourcePlan]) -> None:
     """Refuses a downstream source that names its classes but labels no sample with one."""
     for source in sources:
-        if source.role == "downstream" and not (source.train.column(ACTION) >= 0).any():
+        if ACTION in source.labels and not (source.train.column(ACTION) >= 0).any():
             raise UsageError(
                 f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
                 "class; choose another with --downstream, or write it again with class ids and their label space"
@@ -272,8 +296,11 @@ def _finish(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )
     action = _action_space(sources)
+    labels = dict.fromkeys(label for source in sources for label in source.labels)
+    numbered = config.clip.model_copy(update={"num_labels": _num_labels(sources)})
+    config = config.model_copy(update={"clip": numbered})
     return Plan(
-        config=_resolved(config, network, (*tasks, *([ACTION] if action else []))),
+        config=_resolved(config, network, (*tasks, *labels)),
         sources=sources,
         mixture=mixture,
         tasks=tasks,
@@ -336,9 +363,19 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
     return found
 
 
+def _num_labels(sources: Sequence[SourcePlan]) -> int:
+    """Ids of the label space of the downstream's labels that have a number for each."""
+    for source in sources:
+        for spec in target_specs(source.labels):
+            space = source.train.spaces_of(source.name).get(spec.by_class)
+            if space is not None:
+                return space.num_ids
+    return 0
+
+
 def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     for source in sources:
-        if source.role == "downstream":
+        if any(label == ACTION or target_spec(label).by_class == ACTION for label in source.labels):
             space = source.train.spaces_of(source.name).get(ACTION)
             if space is None:
                 raise UsageError(
@@ -366,7 +403,7 @@ def plan_lines(
     lines = [f"recipe     {config.name}: {config.about}"]
     for s in plan.sources:
         held = len(s.val) if s.val is not None else 0
-        does = ", ".join([ACTION, *s.tasks] if s.role == "downstream" else s.tasks)
+        does = ", ".join([*s.labels, *s.tasks])
         share = f"{s.per_batch:.4g} per batch"
         lines.append(
             f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} {s.held_out:<4} {share:<16} {does}"

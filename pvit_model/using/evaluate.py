@@ -60,7 +60,7 @@ class EvalOptions:
         device: of the network.
         rank, world_size: which part of the clips is this process's.
         concurrency: requests at once of each loader process to shards behind a URL.
-        keep: collects the logits of the actions.
+        keep: collects the logits of labels.
     """
 
     views: int = 1
@@ -70,7 +70,7 @@ class EvalOptions:
     rank: int = 0
     world_size: int = 1
     concurrency: int = CONCURRENCY
-    keep: Predictions | None = None
+    keep: Sequence[Predictions] = ()
 
 
 class SourceEvaluation:
@@ -257,8 +257,9 @@ def evaluate_source(
     model.eval()
     for batch in _batches(ds, inference, how):
         out = evaluation.update(model, batch)
-        if how.keep is not None and ACTION in batch.targets:
-            how.keep.add(batch, out.tasks[ACTION])
+        for kept in how.keep:
+            if kept.label in batch.targets and len(batch.targets[kept.label].rows):
+                kept.add(batch, out.tasks[kept.label])
     model.train(was_training)
     return evaluation.report(source, split)
 
@@ -293,7 +294,8 @@ def evaluate(
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
-        dump: write the logits of every clip and view of the actions to this Parquet file, for `pvit score`.
+        dump: write the logits of every clip and view to this Parquet file, for `pvit score`: of the actions, or the
+            only label; those of further labels go beside it (`NAME.pnr.parquet`).
         passports: give the results of actions with all that makes them comparable.
         note: told in a sentence what was left out, and why.
 
@@ -347,9 +349,10 @@ def _evaluated(
     """The results on one source, with passport and dump where they are asked for."""
     (model, matched), (ds, _) = of, clips
     constant = _reference(matched, reference_split, len(ds), how, run_of(model))
-    keep = Predictions(ds) if dump is not None and ACTION in matched.targets else None
+    labels = _labels(matched) if dump is not None else ()
+    keep = [Predictions(ds, label) for label in labels]
     report = _report(network, matched, clips, constant, replace(how, keep=keep))
-    if ACTION in report.metrics and (keep is not None or passports):
+    if keep or (ACTION in report.metrics and passports):
         _certify(report, model, matched, ds, keep, dump)
     return report
 
@@ -380,12 +383,18 @@ def _held_out(
 
 
 def _require_one_to_dump(chosen: Sequence[Matched]) -> None:
-    names = [matched.name for matched in chosen if ACTION in matched.targets]
+    names = [matched.name for matched in chosen if _labels(matched)]
     if not names:
         raise UsageError("--dump: none of the sources has actions that the network predicts")
     if len(names) > 1:
         listed = ", ".join(names)
         raise UsageError(f"--dump holds one source, and {listed} have actions: name one --source")
+
+
+def _labels(matched: Matched) -> tuple[str, ...]:
+    """Labels of a source that the network predicts."""
+    known = (ACTION, *matched.inference.labels)
+    return tuple(label for label in known if label in matched.targets)
 
 
 def _report(
@@ -405,26 +414,38 @@ def _certify(
     model: str,
     matched: Matched,
     ds: ShardDataset,
-    keep: Predictions | None,
+    keep: Sequence[Predictions],
     dump: str | Path | None,
 ) -> None:
     """Adds the passport, and writes the logits; both on the first rank."""
     inference = matched.inference
     views = _views(matched)
-    gathered = keep.gathered(inference.num_ids(ACTION)) if keep is not None else None
+    gathered = [kept.gathered(_outputs(inference, kept.label)) for kept in keep]
     if own_rank()[0]:
         return
     ids, facts = ids_of(ds), facts_of_model(model, inference)
-    labels = ds.column(target_spec(ACTION).field)
-    scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
-    name = (report.source, report.split)
-    report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
-    if gathered is not None and dump is not None:
-        about = {
-            "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-            "clips": 1, "crops": views, "classes": class_names(inference), "model": facts,
-        }  # fmt: skip
-        save_predictions(dump, gathered, ds, ids, about)
+    if ACTION in report.metrics:
+        labels = ds.column(target_spec(ACTION).field)
+        scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
+        name = (report.source, report.split)
+        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+    about = {
+        "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
+        "clips": 1, "crops": views, "model": facts,
+    }  # fmt: skip
+    for number, (kept, found) in enumerate(zip(keep, gathered, strict=True)):
+        assert dump is not None
+        path = Path(dump)
+        if number:
+            path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
+        is_classes = inference.space_of(kept.label) is not None
+        classes = {"classes": class_names(inference)} if is_classes else {}
+        save_predictions(path, found, ds, ids, {**about, **classes})
+
+
+def _outputs(inference: Inference, label: str) -> int:
+    """Number of logits of a label: one for each class, or for each frame of a clip."""
+    return inference.num_ids(label) or inference.clip.num_frames
 
 
 def _views(matched: Matched) -> int:

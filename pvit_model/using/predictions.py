@@ -28,6 +28,7 @@ from pvit_model.using.loading import find_model
 
 BASELINES = ("majority", "majority_se")
 COUNTS = ("videos",)
+NOT_ONE = -1  # in place of a class, where a label is something else
 
 
 class Predictions:
@@ -35,9 +36,11 @@ class Predictions:
 
     Args:
         ds: the samples; each key comes once.
+        label: what they say.
     """
 
-    def __init__(self, ds: ShardDataset) -> None:
+    def __init__(self, ds: ShardDataset, label: str = ACTION) -> None:
+        self.label = label
         self._place = {key: row for row, key in enumerate(ds.column("key").tolist())}
         self._seen: Counter[str] = Counter()
         self._numbers: list[tuple[int, int, int]] = []
@@ -50,8 +53,9 @@ class Predictions:
             batch: whose targets say the classes.
             logits: (r, k) of its rows with a class.
         """
-        targets = batch.targets[ACTION]
-        labels = targets.value.tolist()
+        targets = batch.targets[self.label]
+        rows = len(targets.rows)
+        labels = targets.value.tolist() if targets.value.ndim == 1 else [NOT_ONE] * rows
         for row, label in zip(targets.rows.tolist(), labels, strict=True):
             key = batch.keys[row]
             self._numbers.append((self._place[key], self._seen[key], int(label)))
