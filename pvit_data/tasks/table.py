@@ -22,7 +22,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "actions")
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "multilabel")
 """The built-in tasks, in their order wherever several are meant; others follow by name."""
 LABELS = ("action",)
 """The labels that a downstream source trains where nobody names others."""
@@ -65,6 +65,7 @@ class TargetSpec:
             pixels, and stays where annotations are shuffled.
         by_class: of a label: its target has a number for each id of this label space (`ClipConfig.num_labels`); "" for
             others.
+        column: of a label: of the index, not negative where the label is there; "": `has_` and the field.
         never_flipped: for which configurations a sample with this annotation must not be mirrored.
     """
 
@@ -77,6 +78,7 @@ class TargetSpec:
     by_space: bool = False
     downstream_only: bool = False
     by_class: str = ""
+    column: str = ""
     never_flipped: Callable[[ClipConfig], bool] = _never
 
     def __post_init__(self) -> None:

@@ -23,7 +23,6 @@ from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.scoring.metrics.classes import class_accuracies
-from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.network.total_loss import task_losses
@@ -35,11 +34,7 @@ from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import (
     Predictions,
-    class_names,
-    facts_of_model,
-    ids_of,
-    passport,
-    save_predictions,
+    certify,
 )
 from pvit_model.using.source_report import SourceReport
 
@@ -353,7 +348,7 @@ def _evaluated(
     keep = [Predictions(ds, label) for label in labels]
     report = _report(network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
-        _certify(report, model, matched, ds, keep, dump)
+        certify(report, model, matched, ds, keep, dump)
     return report
 
 
@@ -405,52 +400,8 @@ def _report(
     how: EvalOptions,
 ) -> SourceReport:
     ds, split = clips
-    how = replace(how, views=_views(matched))
+    how = replace(how, views=matched.views)
     return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
-
-
-def _certify(
-    report: SourceReport,
-    model: str,
-    matched: Matched,
-    ds: ShardDataset,
-    keep: Sequence[Predictions],
-    dump: str | Path | None,
-) -> None:
-    """Adds the passport, and writes the logits; both on the first rank."""
-    inference = matched.inference
-    views = _views(matched)
-    gathered = [kept.gathered(_outputs(inference, kept.label)) for kept in keep]
-    if own_rank()[0]:
-        return
-    ids, facts = ids_of(ds), facts_of_model(model, inference)
-    if ACTION in report.metrics:
-        labels = ds.column(target_spec(ACTION).field)
-        scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
-        name = (report.source, report.split)
-        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
-    about = {
-        "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-        "clips": 1, "crops": views, "model": facts,
-    }  # fmt: skip
-    for number, (kept, found) in enumerate(zip(keep, gathered, strict=True)):
-        assert dump is not None
-        path = Path(dump)
-        if number:
-            path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
-        is_classes = inference.space_of(kept.label) is not None
-        classes = {"classes": class_names(inference)} if is_classes else {}
-        save_predictions(path, found, ds, ids, {**about, **classes})
-
-
-def _outputs(inference: Inference, label: str) -> int:
-    """Number of logits of a label: one for each class, or for each frame of a clip."""
-    return inference.num_ids(label) or inference.clip.num_frames
-
-
-def _views(matched: Matched) -> int:
-    inference = matched.inference
-    return inference.crops if matched.name == inference.clip.downstream else 1
 
 
 def _reference(

@@ -127,13 +127,13 @@ def clips_of(folder: Path, source: str, inference: Any) -> list[torch.Tensor]:
 
 
 def test_several_classes_of_a_clip_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    run = trained(folder, tiny_recipe, "charades", ["actions"], tmp_path / "run")
+    run = trained(folder, tiny_recipe, "charades", ["multilabel"], tmp_path / "run")
     model, inference = load_model(str(run))
-    assert inference.targets_of("charades") == ("actions",)
+    assert inference.targets_of("charades") == ("multilabel",)
     (report,) = evaluate(str(run), [str(folder)], source="charades")
     logits = np.concatenate(
         [
-            model(clip[None], tasks=["actions"]).tasks["actions"].detach().numpy()
+            model(clip[None], tasks=["multilabel"]).tasks["multilabel"].detach().numpy()
             for clip in clips_of(folder, "charades", inference)
         ]
     )
@@ -141,9 +141,9 @@ def test_several_classes_of_a_clip_end_to_end(folder: Path, tiny_recipe: str, tm
     for row, sample in enumerate(pvit_data.open(folder, source="charades", split="val")):
         positive[row, sample.actions.class_id] = True
     mean, _ = multilabel.mean_average_precision(logits.astype(np.float64), positive)
-    assert report.metrics["actions"]["map"] == pytest.approx(mean, abs=1e-9)
+    assert report.metrics["multilabel"]["map"] == pytest.approx(mean, abs=1e-9)
     log = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
-    assert any("actions" in name for name in json.dumps(log).split('"'))
+    assert any("multilabel" in name for name in json.dumps(log).split('"'))
 
 
 def test_dumps_give_pvit_score_the_same_digits(
@@ -155,7 +155,9 @@ def test_dumps_give_pvit_score_the_same_digits(
         return json.loads(capsys.readouterr().out)
 
     sets = [["clip.num_frames=16"], []]  # the metric has 16 bins
-    for (source, labels), more in zip({"ego": ["action", "pnr"], "charades": ["actions"]}.items(), sets, strict=True):
+    for (source, labels), more in zip(
+        {"ego": ["action", "pnr"], "charades": ["multilabel"]}.items(), sets, strict=True
+    ):
         run = trained(folder, tiny_recipe, source, labels, tmp_path / source, *more)
         dump = tmp_path / f"{source}.parquet"
         document = command("eval", "--model", run, "--shards", folder, "--source", source, "--dump", dump)

@@ -1,4 +1,4 @@
-"""Actions: any number of classes of the whole clip, for lists as those of Charades."""
+"""Multilabel: any number of classes of the whole clip, for lists as those of Charades."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pvit_data.tasks.table import Shapes, TargetSpec
 from pvit_data.tasks.target import Target
 
 
-def actions(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> Target | None:
+def multilabel(sample: Sample, frames: Int64[np.ndarray, "t"], config: ClipConfig) -> Target | None:
     """1 for each class that the clip has, whenever it happens, float32 (K,); None where nobody says which it has."""
     if sample.actions is None:
         return None
@@ -26,9 +26,9 @@ def shapes(config: ClipConfig) -> Shapes:
 
 
 TARGET = TargetSpec(
-    name="actions",
+    name="multilabel",
     field="actions",
-    build=actions,
+    build=multilabel,
     shapes=shapes,
     downstream_only=True,
     by_class="action",

@@ -1,4 +1,4 @@
-"""Actions: any number of classes per clip; one sigmoid each, measured by the mean average precision over videos."""
+"""Multilabel: any number of classes per clip; one sigmoid each, measured by the mean average precision over videos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pvit_model.tasks.heads import ClassHead
 from pvit_model.tasks.video_precision import PrecisionMeter
 
 
-class ActionsTask(Task[TaskOptions]):
+class MultilabelTask(Task[TaskOptions]):
     """Binary cross-entropy, the mean over classes and clips."""
 
     main = "map"
@@ -24,7 +24,7 @@ class ActionsTask(Task[TaskOptions]):
 
     def head(self, plan: HeadPlan) -> ClassHead:
         """Gives (R, K) logits."""
-        return ClassHead(plan.width, plan.config.labels["actions"], plan.config.dropout)
+        return ClassHead(plan.width, plan.config.labels["multilabel"], plan.config.dropout)
 
     def loss(
         self, prediction: Float[Tensor, "r k"], targets: Targets, options: TaskOptions
