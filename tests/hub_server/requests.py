@@ -142,6 +142,7 @@ class Request(BaseHTTPRequestHandler):
             self.wfile.write(data[: self.fault.after])
             raise Gone
         self.hub.moved += len(data)
+        self.hub.sent += len(data) if self.parts[0] == "store" else 0
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:

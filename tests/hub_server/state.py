@@ -95,7 +95,8 @@ class Hub:
 
     asked: list[str] = field(default_factory=list)  # method and path
     moved: int = 0  # bytes of ranges and files
-    received: int = 0  # bytes that came into the store
+    sent: int = 0  # those of them that came from the store
+    received: int = 0  # bytes that came into it
     stored: list[str] = field(default_factory=list)  # sha256 of each file that arrived whole, each time
     on_received: Callable[[int], None] = lambda total: None
     now: int = 0  # requests that wait for one
@@ -131,7 +132,7 @@ class Hub:
         """Begins to count anew."""
         self.asked.clear()
         self.stored.clear()
-        self.moved = self.received = 0
+        self.moved = self.sent = self.received = 0
 
     def fault_of(self, request: str) -> Fault | None:
         """What goes wrong with a request."""

@@ -1,0 +1,305 @@
+"""Publishing a dataset: a plan of what to send, sending it, and one commit that shows everything at once.
+
+Shards and indices come first, card and manifest last: nobody ever sees a manifest whose shards are not there. The same
+call continues one that was killed, and does nothing where nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
+from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from pvit_data.format.manifest import NAME as MANIFEST
+from pvit_data.format.names import IN_SOURCE, split_folder
+from pvit_data.publishing.card import published_card
+from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.connection import Connection
+from pvit_data.publishing.files import File, dataset_files
+from pvit_data.publishing.guard import Consent, require_allowed
+from pvit_data.publishing.repository import Repository, There
+from pvit_data.storage.storage import Storage
+from pvit_data.writing.card import CARD_NAME
+
+MAX_OPERATIONS = 1000
+"""What one commit may add or remove."""
+LAST = (CARD_NAME, MANIFEST)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a dataset is published.
+
+    Args:
+        choice: what of it.
+        consent: what its owner has said about rights.
+        tag: name for the commit; "": none.
+        delete_missing: shards, indices and receipts that are there and not here any more are removed.
+        jobs: files that are sent at once.
+    """
+
+    choice: Choice = field(default_factory=Choice)
+    consent: Consent = field(default_factory=Consent)
+    tag: str = ""
+    delete_missing: bool = False
+    jobs: int = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishing will do.
+
+    Args:
+        manifest: of what is published.
+        files: all of it, card and manifest last.
+        send: those that the repository does not have.
+        delete: names that go.
+        there: the repository as it is; None: it will be made.
+    """
+
+    manifest: Manifest
+    files: tuple[File, ...]
+    send: tuple[File, ...]
+    delete: tuple[str, ...]
+    there: There | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are to be sent."""
+        return sum(file.size for file in self.send)
+
+    @property
+    def card(self) -> str:
+        """The card's text."""
+        return next(str(f.data, "utf-8") for f in self.files if f.name == CARD_NAME and f.data)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did.
+
+    Args:
+        url: of the repository.
+        commit: that shows it.
+        sent, sent_bytes: files that the repository did not have, or had otherwise.
+        kept: files that it had.
+        deleted: files that went.
+        is_new: whether there is a new commit.
+    """
+
+    url: str
+    commit: str
+    sent: int
+    sent_bytes: int
+    kept: int
+    deleted: int
+    is_new: bool
+
+
+def plan_files(storage: Storage, repo: str, options: Options) -> tuple[Manifest, list[File]]:
+    """What shall be in the repository, whatever is there now; nobody is asked.
+
+    Args:
+        storage: the dataset.
+        repo: owner/name.
+        options: see `Options`.
+
+    Raises:
+        UsageError: if it is not a local dataset, or a name is not in it.
+        LicenceError: if something of it may not be published so.
+        FormatError: if it does not agree with itself.
+    """
+    if storage.root is None:
+        raise UsageError(
+            f"{storage.url}: only a local dataset is published: 'pvit-data pull' it first"
+        )
+    storage.require_folder()
+    if not storage.exists(MANIFEST):
+        raise UsageError(f"{storage.url} has no {MANIFEST}: run 'pvit-data finish' first")
+    whole = read_manifest(storage)
+    manifest = options.choice.of(whole)
+    confirmed = require_allowed(manifest, options.consent)
+    data = manifest.to_bytes()
+    if manifest.entries == whole.entries:  # with what a later minor version may have added
+        data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
+    files = list(dataset_files(storage, manifest))
+    files.append(File.of(CARD_NAME, published_card(manifest, repo, confirmed)))
+    files.append(File.of(MANIFEST, data))
+    return manifest, files
+
+
+def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
+    """Compares the dataset with what is in the repository, which is not changed; no shard is opened.
+
+    Raises:
+        UsageError, LicenceError, FormatError: as `plan_files`.
+        StorageError: if the Hub does not answer.
+    """
+    manifest, files = plan_files(storage, repository.repo, options)
+    there = repository.look()
+    if there is not None and options.consent.private and not there.private:
+        raise LicenceError(
+            f"{repository.repo} is public, not private: make it private on its page, or choose another --repo"
+        )
+    send = [file for file in files if there is None or not there.has(file, storage)]
+    delete = _gone(files, there) if options.delete_missing and there is not None else []
+    return Plan(manifest, tuple(files), tuple(send), tuple(delete), there)
+
+
+def _gone(files: Sequence[File], there: There) -> list[str]:
+    """What lies there as files of a dataset do, and is not among ours."""
+    ours = {file.name for file in files}
+    return [
+        name
+        for name in sorted(there.files.keys() - ours)
+        if IN_SOURCE.fullmatch(split_folder(name)[1])
+    ]
+
+
+def publish(
+    storage: Storage,
+    connection: Connection,
+    repository: Repository,
+    plan: Plan,
+    options: Options,
+    progress: Progress = lambda done, total: None,
+) -> Published:
+    """Carries a plan out.
+
+    Args:
+        storage: the dataset.
+        connection: to the Hub.
+        repository: where it goes.
+        plan: of `plan_publication`.
+        options: the same.
+        progress: is told bytes that are there, and all.
+
+    Raises:
+        CorruptShardError: if a file here is not the one that its manifest names, or is another one there afterwards.
+        StorageError: if the Hub does not take it.
+    """
+    there = plan.there or repository.create(options.consent.private)
+    commit = there.commit
+    is_new = bool(plan.send or plan.delete)
+    if is_new:
+        additions = _send(storage, connection, repository, plan, options.jobs, progress)
+        commit = _commit(storage, repository, plan, there, additions)
+        _require_arrived(storage, repository, plan, commit)
+    if options.tag:
+        repository.tag(options.tag, commit)
+    kept = len(plan.files) - len(plan.send)
+    url = repository.url
+    return Published(url, commit, len(plan.send), plan.size, kept, len(plan.delete), is_new)
+
+
+def _send(
+    storage: Storage,
+    connection: Connection,
+    repository: Repository,
+    plan: Plan,
+    jobs: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Brings all files into the store; gives them, by name, as parts of a commit."""
+    small = [file for file in plan.send if file.data is not None]
+    large = [file for file in plan.send if file.data is None]
+    additions = {file.name: repository.addition(file, storage) for file in small}
+    repository.send(list(additions.values()), repository.repo)
+    done = sum(file.size for file in small)
+    progress(done, plan.size)
+
+    def send(file: File) -> Any:
+        connection.require_going()
+        _require_sound(storage, file)
+        addition = repository.addition(file, storage)
+        repository.send([addition], f"{repository.repo}/{file.name}")
+        return addition
+
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        for group in _each_once(large):
+            coming = {pool.submit(send, file): file for file in group}
+            try:
+                for future in as_completed(coming):
+                    additions[coming[future].name] = future.result()
+                    done += coming[future].size
+                    progress(done, plan.size)
+            except BaseException:
+                connection.stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+    return additions
+
+
+def _each_once(files: Sequence[File]) -> tuple[list[File], list[File]]:
+    """Files of different contents, then those that are equal to one of them, which the store has by then."""
+    first: dict[str, File] = {}
+    for file in files:
+        first.setdefault(file.sha256, file)
+    return list(first.values()), [file for file in files if first[file.sha256] is not file]
+
+
+def _require_sound(storage: Storage, file: File) -> None:
+    """Refuses to send a file that is not the one that the manifest names.
+
+    Raises:
+        CorruptShardError: naming it.
+    """
+    if storage.hash(file.name, file.size) != (file.size, file.sha256):
+        raise CorruptShardError(
+            f"{storage.where(file.name)} is not the file that its manifest names: "
+            f"run 'pvit-data validate {storage.url}'"
+        )
+
+
+def _commit(
+    storage: Storage, repository: Repository, plan: Plan, there: There, additions: dict[str, Any]
+) -> str:
+    """One commit; into a repository without a manifest several where there are too many files, the manifest last.
+
+    Raises:
+        UsageError: if more is to be changed at once than one commit takes.
+    """
+    from huggingface_hub import CommitOperationDelete
+
+    title = f"Publish {', '.join(entry.spec.name for entry in plan.manifest.entries.values())}"[
+        :200
+    ]
+    first = [file for file in plan.send if file.name not in LAST]
+    last = [file for file in plan.send if file.name in LAST]
+    deletions = [CommitOperationDelete(name) for name in plan.delete]
+    count = len(plan.send) + len(deletions)
+    commit = there.commit
+    if count > MAX_OPERATIONS:
+        if MANIFEST in there.files:
+            raise UsageError(
+                f"{count:,} files differ, and one commit takes {MAX_OPERATIONS:,}: publish into a new repository, "
+                "so that nobody reads a mixture of old and new"
+            )
+        while len(first) + len(last) > MAX_OPERATIONS:
+            now, first = first[:MAX_OPERATIONS], first[MAX_OPERATIONS:]
+            added = [additions[file.name] for file in now]
+            commit = repository.commit(added, f"{title} (part)", commit, now, storage)
+    files = [*first, *last]
+    operations = [*deletions, *(additions[file.name] for file in files)]
+    return repository.commit(operations, title, commit, files, storage, plan.delete)
+
+
+def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:
+    """Compares all checksums once more, as the Hub tells them.
+
+    Raises:
+        CorruptShardError: naming the first file that is another one.
+    """
+    there = repository.look(commit)
+    if there is None:
+        raise StorageError(f"{repository.repo}: is gone")
+    wrong = [file.name for file in plan.files if not there.has(file, storage)]
+    if wrong:
+        raise CorruptShardError(
+            f"{repository.repo}/{wrong[0]}: the Hub has other bytes under this name "
+            f"({len(wrong)} files): run the same command again"
+        )

@@ -1,0 +1,250 @@
+"""Fetching a dataset, or a part of it: every file is compared with its sha256, the manifest comes last.
+
+A part is listed by a manifest of its own, made from the receipts as `pvit-data finish` makes it; so later pulls into
+the same folder add to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvit_data.errors import Interrupted, StorageError, UsageError
+from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
+from pvit_data.format.manifest import NAME as MANIFEST
+from pvit_data.format.receipts import read_receipt
+from pvit_data.format.shard_list import ShardList
+from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.connection import require_online
+from pvit_data.publishing.fetching import Fetch, is_here
+from pvit_data.publishing.files import (
+    File,
+    indices,
+    receipt_files,
+    receipt_of,
+    require_same,
+    spec_name,
+)
+from pvit_data.publishing.repository import REPO
+from pvit_data.sample.limits import MAX_JSON_BYTES
+from pvit_data.storage.storage import Storage
+from pvit_data.words import size_text
+from pvit_data.writing.card import CARD_NAME
+from pvit_data.writing.finish import write_manifest
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What is fetched.
+
+    Args:
+        source: where from, at one commit.
+        target: the local folder.
+        files: all that belongs to the choice, without manifest and card.
+        missing: those that are not in the folder, or are other ones there.
+        last: manifest and card, where they are taken over as they are; else they are made from the receipts.
+    """
+
+    source: Storage
+    target: Storage
+    files: tuple[File, ...]
+    missing: tuple[Fetch, ...]
+    last: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are to come."""
+        return sum(fetch.file.size - fetch.there for fetch in self.missing)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was fetched.
+
+    Args:
+        fetched, fetched_bytes: files, and what came of them now.
+        kept: files that were there already.
+        manifest: of the folder now.
+    """
+
+    fetched: int
+    fetched_bytes: int
+    kept: int
+    manifest: Manifest
+
+
+def address(name: str, revision: str = "") -> str:
+    """The URL of a repository OWNER/NAME; other addresses stay as they are.
+
+    Raises:
+        UsageError: if a revision is given for something else than OWNER/NAME.
+
+    >>> address("me/mine"), address("me/mine", "v1.0"), address("https://host/data")
+    ('hf://datasets/me/mine', 'hf://datasets/me/mine@v1.0', 'https://host/data')
+    """
+    if "://" in name or not REPO.fullmatch(name):
+        if revision:
+            raise UsageError("--revision is for a repository given as OWNER/NAME")
+        return name
+    at = f"@{revision.replace('/', '%2F')}" if revision else ""
+    return f"hf://datasets/{name}{at}"
+
+
+def plan_pull(
+    url: str, dest: str | Path, choice: Choice, progress: Progress = lambda done, total: None
+) -> Pull:
+    """Looks what there is, and what of it the folder has.
+
+    Args:
+        url: of the dataset, see `address`.
+        dest: a local folder, which may hold an earlier pull, whole or not.
+        choice: what is wanted.
+        progress: is told files that were looked at, and all.
+
+    Raises:
+        UsageError: if there is no dataset, a name is not in it, or it cannot be taken in parts.
+        StorageError: if the server does not answer, or the disk has too little room.
+    """
+    if url.startswith("hf://"):
+        require_online()
+    source, target = Storage(url), Storage(dest)
+    if target.root is None:
+        raise UsageError(f"{target.url}: datasets are pulled into a local folder")
+    listing = source.listing()
+    if MANIFEST not in listing:
+        raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
+    whole = read_manifest(source)
+    manifest = choice.of(whole)
+    is_whole = choice.is_all and _fits(target, whole)
+    files = list(_wanted(source, manifest, choice, listing, is_whole))
+    missing = []
+    for number, file in enumerate(files):
+        if not is_here(target, file):
+            missing.append(Fetch(source, target, file))
+        progress(number + 1, len(files))
+    last = _last(source, listing) if is_whole else ()
+    pull = Pull(source, target, tuple(files), tuple(missing), last)
+    _require_space(target.root, pull.size)
+    return pull
+
+
+def _fits(target: Storage, manifest: Manifest) -> bool:
+    """Whether a folder holds nothing else than a dataset does, so that its manifest may lie there."""
+    if not target.exists(MANIFEST):
+        return True
+    return read_manifest(target).entries.keys() <= manifest.entries.keys()
+
+
+def _wanted(
+    source: Storage, manifest: Manifest, choice: Choice, listing: dict[str, int], is_whole: bool
+) -> Iterator[File]:
+    """The files of a choice: shards, then what tells of them.
+
+    Raises:
+        UsageError: if a part is wanted, and there are no receipts to list it by.
+    """
+    for folder, entry in manifest.entries.items():
+        shards: dict[str, ShardInfo] = {}
+        for split, info in entry.splits.items():
+            every = ShardList(source, folder, split, info)
+            shards |= {shard.name: shard for shard in every if choice.has_shard(shard.number)}
+        yield from (File(shard.name, shard.bytes, shard.sha256) for shard in shards.values())
+        receipts = [receipt_of(shard, listing) for shard in shards.values()]
+        names = [name for name in receipts if name is not None]
+        if not is_whole and len(names) < len(shards):
+            raise UsageError(
+                f"{source.url}: {folder} has no receipts, by which a part would be listed: pull all of it"
+            )
+        read = source.each(lambda name: read_receipt(source, name), names)
+        for receipt in read:
+            require_same(receipt, shards)
+            yield from receipt_files(source, receipt)
+        if spec_name(folder) in listing:
+            yield File.of(spec_name(folder), source.read(spec_name(folder), MAX_JSON_BYTES))
+        if is_whole:
+            yield from indices(folder, entry)
+
+
+def _last(source: Storage, listing: dict[str, int]) -> tuple[File, ...]:
+    names = [name for name in (CARD_NAME, MANIFEST) if name in listing]
+    return tuple(File.of(name, source.read(name, MAX_MANIFEST_BYTES)) for name in names)
+
+
+def _require_space(root: Path, needed: int) -> None:
+    """Says that a disk is too full before it is.
+
+    Raises:
+        StorageError: with what is needed and what is free.
+    """
+    folder = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"{root}: {size_text(needed)} are to come, {size_text(free)} are free: make room, choose another folder, "
+            "or pull a part (--sources, --splits, --shards)"
+        )
+
+
+def pull(plan: Pull, jobs: int = 4, progress: Progress = lambda done, total: None) -> Pulled:
+    """Fetches what is missing.
+
+    Args:
+        plan: of `plan_pull`.
+        jobs: files that are fetched at once.
+        progress: is told bytes that have come, and all.
+
+    Raises:
+        CorruptShardError: if other bytes come than the manifest says.
+        StorageError: if the server does not answer, or the disk is full.
+    """
+    total = plan.size
+    count = _Count(total, progress)
+    large = [fetch for fetch in plan.missing if fetch.file.data is None]
+    small = [fetch for fetch in plan.missing if fetch.file.data is not None]
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        for group in (large, small):  # receipts when all that they vouch for is there
+            coming = [pool.submit(_fetch, fetch, plan.target, count) for fetch in group]
+            try:
+                for future in as_completed(coming):
+                    future.result()
+            except BaseException:
+                count.stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    for file in plan.last:
+        assert file.data is not None
+        if not is_here(plan.target, file):
+            plan.target.write(file.name, file.data)
+    manifest = read_manifest(plan.target) if plan.last else write_manifest(plan.target)
+    kept = len(plan.files) - len(plan.missing)
+    return Pulled(len(plan.missing), total, kept, manifest)
+
+
+def _fetch(fetch: Fetch, target: Storage, count: _Count) -> None:
+    if fetch.file.data is None:
+        fetch.run(count)
+    else:
+        target.write(fetch.file.name, fetch.file.data)
+        count(fetch.file.size)
+
+
+class _Count:
+    """Bytes that have come, of all threads; ends them all when one has failed."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self.stopped = threading.Event()
+        self._done, self._total, self._progress = 0, total, progress
+        self._lock = threading.Lock()
+
+    def __call__(self, size: int) -> None:
+        if self.stopped.is_set():
+            raise Interrupted("stopped")
+        with self._lock:
+            self._done += size
+            self._progress(self._done, self._total)
