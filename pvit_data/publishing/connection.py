@@ -36,11 +36,8 @@ class Connection:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Ends what is under way in other threads, and lets nothing begin any more."""
-        from huggingface_hub import close_session
-
+        """Lets nothing begin any more; what other threads send ends with their next block."""
         self._stopped.set()
-        close_session()
 
     def require_going(self) -> None:
         """Ends a thread after `stop`.

@@ -6,6 +6,7 @@ call continues one that was killed, and does nothing where nothing has changed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pvit_data.errors import CorruptShardError, LicenceError, StorageError, Usag
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.names import IN_SOURCE, split_folder
-from pvit_data.publishing.card import published_card
+from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import Connection
 from pvit_data.publishing.files import File, dataset_files
@@ -39,6 +40,7 @@ class Options:
         consent: what its owner has said about rights.
         tag: name for the commit; "": none.
         delete_missing: shards, indices and receipts that are there and not here any more are removed.
+        card_only: nothing but the card is sent.
         jobs: files that are sent at once.
     """
 
@@ -46,6 +48,7 @@ class Options:
     consent: Consent = field(default_factory=Consent)
     tag: str = ""
     delete_missing: bool = False
+    card_only: bool = False
     jobs: int = 4
 
 
@@ -57,14 +60,16 @@ class Plan:
         manifest: of what is published.
         files: all of it, card and manifest last.
         send: those that the repository does not have.
-        delete: names that go.
+        left: files of earlier times that belong to nothing that is published now.
+        delete: whether they go.
         there: the repository as it is; None: it will be made.
     """
 
     manifest: Manifest
     files: tuple[File, ...]
     send: tuple[File, ...]
-    delete: tuple[str, ...]
+    left: tuple[str, ...]
+    delete: bool
     there: There | None
 
     @property
@@ -87,7 +92,8 @@ class Published:
         commit: that shows it.
         sent, sent_bytes: files that the repository did not have, or had otherwise.
         kept: files that it had.
-        deleted: files that went.
+        deleted: files of earlier times that went.
+        left: those that are still there.
         is_new: whether there is a new commit.
     """
 
@@ -97,16 +103,20 @@ class Published:
     sent_bytes: int
     kept: int
     deleted: int
+    left: int
     is_new: bool
 
 
-def plan_files(storage: Storage, repo: str, options: Options) -> tuple[Manifest, list[File]]:
+def plan_files(
+    storage: Storage, repo: str, options: Options, card: str = ""
+) -> tuple[Manifest, list[File]]:
     """What shall be in the repository, whatever is there now; nobody is asked.
 
     Args:
         storage: the dataset.
         repo: owner/name.
         options: see `Options`.
+        card: that is there now, whose own words are kept.
 
     Raises:
         UsageError: if it is not a local dataset, or a name is not in it.
@@ -126,10 +136,10 @@ def plan_files(storage: Storage, repo: str, options: Options) -> tuple[Manifest,
     data = manifest.to_bytes()
     if manifest.entries == whole.entries:  # with what a later minor version may have added
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
-    files = list(dataset_files(storage, manifest))
-    files.append(File.of(CARD_NAME, published_card(manifest, repo, confirmed)))
-    files.append(File.of(MANIFEST, data))
-    return manifest, files
+    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card))
+    if options.card_only:
+        return manifest, [readme]
+    return manifest, [*dataset_files(storage, manifest), readme, File.of(MANIFEST, data)]
 
 
 def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
@@ -139,18 +149,24 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
         UsageError, LicenceError, FormatError: as `plan_files`.
         StorageError: if the Hub does not answer.
     """
-    manifest, files = plan_files(storage, repository.repo, options)
     there = repository.look()
+    card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
+    manifest, files = plan_files(storage, repository.repo, options, card)
     if there is not None and options.consent.private and not there.private:
         raise LicenceError(
             f"{repository.repo} is public, not private: make it private on its page, or choose another --repo"
         )
+    if options.card_only and (there is None or MANIFEST not in there.files):
+        raise UsageError(
+            f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
+        )
     send = [file for file in files if there is None or not there.has(file, storage)]
-    delete = _gone(files, there) if options.delete_missing and there is not None else []
-    return Plan(manifest, tuple(files), tuple(send), tuple(delete), there)
+    left = [] if there is None or options.card_only else _left(files, there)
+    delete = options.delete_missing and bool(left)
+    return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
 
 
-def _gone(files: Sequence[File], there: There) -> list[str]:
+def _left(files: Sequence[File], there: There) -> list[str]:
     """What lies there as files of a dataset do, and is not among ours."""
     ours = {file.name for file in files}
     return [
@@ -184,7 +200,7 @@ def publish(
     """
     there = plan.there or repository.create(options.consent.private)
     commit = there.commit
-    is_new = bool(plan.send or plan.delete)
+    is_new = bool(plan.send) or plan.delete
     if is_new:
         additions = _send(storage, connection, repository, plan, options.jobs, progress)
         commit = _commit(storage, repository, plan, there, additions)
@@ -193,7 +209,10 @@ def publish(
         repository.tag(options.tag, commit)
     kept = len(plan.files) - len(plan.send)
     url = repository.url
-    return Published(url, commit, len(plan.send), plan.size, kept, len(plan.delete), is_new)
+    gone = len(plan.left) if plan.delete else 0
+    return Published(
+        url, commit, len(plan.send), plan.size, kept, gone, len(plan.left) - gone, is_new
+    )
 
 
 def _send(
@@ -209,14 +228,15 @@ def _send(
     large = [file for file in plan.send if file.data is None]
     additions = {file.name: repository.addition(file, storage) for file in small}
     repository.send(list(additions.values()), repository.repo)
-    done = sum(file.size for file in small)
-    progress(done, plan.size)
+    sent = _Sent(plan.size, progress)
+    sent.at(repository.repo, sum(file.size for file in small))
 
     def send(file: File) -> Any:
         connection.require_going()
         _require_sound(storage, file)
-        addition = repository.addition(file, storage)
+        addition = repository.addition(file, storage, lambda position: sent.at(file.name, position))
         repository.send([addition], f"{repository.repo}/{file.name}")
+        sent.at(file.name, file.size)
         return addition
 
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
@@ -225,13 +245,28 @@ def _send(
             try:
                 for future in as_completed(coming):
                     additions[coming[future].name] = future.result()
-                    done += coming[future].size
-                    progress(done, plan.size)
             except BaseException:
                 connection.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
     return additions
+
+
+class _Sent:
+    """How much has been sent, by several threads; a file that begins anew counts anew."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total, self._progress = total, progress
+        self._positions: dict[str, int] = {}
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def at(self, name: str, position: int) -> None:
+        """A file is sent up to there."""
+        with self._lock:
+            self._done += position - self._positions.get(name, 0)
+            self._positions[name] = position
+            self._progress(self._done, self._total)
 
 
 def _each_once(files: Sequence[File]) -> tuple[list[File], list[File]]:
@@ -270,7 +305,8 @@ def _commit(
     ]
     first = [file for file in plan.send if file.name not in LAST]
     last = [file for file in plan.send if file.name in LAST]
-    deletions = [CommitOperationDelete(name) for name in plan.delete]
+    gone = plan.left if plan.delete else ()
+    deletions = [CommitOperationDelete(name) for name in gone]
     count = len(plan.send) + len(deletions)
     commit = there.commit
     if count > MAX_OPERATIONS:
@@ -285,7 +321,7 @@ def _commit(
             commit = repository.commit(added, f"{title} (part)", commit, now, storage)
     files = [*first, *last]
     operations = [*deletions, *(additions[file.name] for file in files)]
-    return repository.commit(operations, title, commit, files, storage, plan.delete)
+    return repository.commit(operations, title, commit, files, storage, gone)
 
 
 def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:

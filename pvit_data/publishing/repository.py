@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pvit_data.errors import PvitError, StorageError, UsageError
+from pvit_data.publishing.addition import watched_addition
 from pvit_data.publishing.connection import WAITS, Connection, in_words, passes, reason
 from pvit_data.publishing.files import File
 from pvit_data.storage.remote import asked_to_wait
@@ -110,6 +111,19 @@ class Repository:
 
         return self._connection.tried(ask, self.repo)
 
+    def read(self, there: There, name: str, limit: int) -> str:
+        """A small text file at a commit; "" where it is not there.
+
+        Raises:
+            FormatError: if it is larger.
+            StorageError: if the Hub does not answer.
+        """
+        if name not in there.files:
+            return ""
+        kind = "" if self.kind == "model" else f"{self.kind}s/"
+        storage = Storage(f"hf://{kind}{self.repo}", commit=there.commit)
+        return storage.read(name, limit).decode(errors="replace")
+
     def create(self, private: bool) -> There:
         """Makes it, where it is not there.
 
@@ -126,16 +140,25 @@ class Repository:
             raise StorageError(f"{self.repo}: was created, and is not there: try again")
         return made
 
-    def addition(self, file: File, storage: Storage) -> Any:
-        """A file as a part of a commit (`CommitOperationAdd`); it is read when it is sent."""
-        from huggingface_hub import CommitOperationAdd
+    def addition(
+        self, file: File, storage: Storage, came: Callable[[int], None] = lambda position: None
+    ) -> Any:
+        """A file as a part of a commit; it is read when it is sent.
 
+        Args:
+            file: what is known of it.
+            storage: the dataset.
+            came: is told how far it is sent.
+        """
         path = storage.path(file.name) if file.data is None else None
         contents = file.data if path is None else str(path)
         assert contents is not None  # files without data are local
-        addition = CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=contents)
-        addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # so that nobody reads it for that
-        return addition
+
+        def watch(position: int) -> None:
+            self._connection.require_going()
+            came(position)
+
+        return watched_addition(file.name, contents, file.sha256, watch)
 
     def send(self, additions: Sequence[Any], what: str) -> None:
         """Brings files into the store, where they are not yet; nobody sees them before a commit.

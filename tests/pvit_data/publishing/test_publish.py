@@ -8,6 +8,7 @@ import pytest
 
 import pvit_data
 from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
+from pvit_data.publishing.card import FIRST
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import connected
 from pvit_data.publishing.guard import Consent
@@ -104,10 +105,13 @@ def test_only_what_changed_is_sent(hub: Hub, dataset: Path, tmp_path: Path) -> N
     assert done.sent == len(new)
     assert hub.repositories[KEY].tags == {"v2": done.commit}
     assert put(folder, Options(tag="v2")).is_new is False
-    put(folder, Options(Choice(sources=("clips",)), delete_missing=True))
+    only = Choice(sources=("clips",))
+    left = [name for name in contents(folder) if name.startswith("second/")]
+    assert put(folder, Options(only)).left == len(left)
+    assert put(folder, Options(only, delete_missing=True)).deleted == len(left)
     assert not [name for name in history(hub)[-1] if name.startswith("second/")]
     with pytest.raises(StorageError, match="the tag v2 is of another commit"):
-        put(folder, Options(Choice(sources=("clips",)), tag="v2"))
+        put(folder, Options(only, tag="v2"))
 
 
 def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:
@@ -153,6 +157,18 @@ def test_faults_that_pass_are_lived_through(fault: Fault, hub: Hub, dataset: Pat
     }
 
 
+def test_progress_counts_bytes_to_the_end(hub: Hub, dataset: Path) -> None:
+    """Also where a file is sent twice."""
+    hub.faults = [Fault("PUT /store/whole", "503", times=2)]
+    told: list[tuple[int, int]] = []
+    with connected() as connection:
+        repository = Repository(connection, REPO)
+        plan = plan_publication(Storage(dataset), repository, Options())
+        publish(Storage(dataset), connection, repository, plan, Options(), lambda *pair: told.append(pair))
+    assert told[-1] == (plan.size, plan.size)
+    assert max(told)[0] == plan.size
+
+
 def test_uploads_in_parts(hub: Hub, dataset: Path) -> None:
     hub.part_bytes = 3000
     hub.faults = [Fault("PUT /store/part", "503", skip=3), Fault("/store/complete", "lost")]
@@ -165,7 +181,7 @@ def test_uploads_in_parts(hub: Hub, dataset: Path) -> None:
 def test_a_store_that_keeps_other_bytes_is_noticed(hub: Hub, dataset: Path) -> None:
     """Also where it does not compare them itself."""
     hub.faults = [Fault("PUT /store/whole", "flip"), Fault("POST /store/verify", "200", times=99)]
-    with pytest.raises(CorruptShardError, match="the Hub has other bytes under this name \\(1 files\\)"):
+    with pytest.raises(CorruptShardError, match="the Hub has other bytes under this name"):
         put(dataset)
 
 
@@ -239,3 +255,17 @@ def test_a_public_repository_is_not_taken_for_a_private_one(hub: Hub, dataset: P
     assert "me/mine is public, not private" in said(lambda: put(dataset, private))
     put(dataset, private, "me/closed")
     assert hub.repositories["dataset", "me/closed"].private
+
+
+def test_own_words_survive_and_the_card_alone(hub: Hub, dataset: Path) -> None:
+    alone = Options(card_only=True)
+    assert "has no dataset yet" in said(lambda: put(dataset, alone))
+    put(dataset)
+    files = dict(hub.repositories[KEY].files)
+    card = files["README.md"].decode()
+    hub.repositories[KEY].push(files | {"README.md": card.replace(FIRST, f"{FIRST}\nFilmed in 2019, by Zoë.").encode()})
+    assert put(dataset).is_new is False
+    assert "\nFilmed in 2019, by Zoë.\n" in hub.repositories[KEY].files["README.md"].decode()
+    hub.repositories[KEY].push(files | {"README.md": b"other", "manifest.json": b"older"})
+    assert put(dataset, alone).sent == 1
+    assert hub.repositories[KEY].files == files | {"manifest.json": b"older"}

@@ -45,6 +45,9 @@ def _publish(
     delete_missing: Annotated[
         bool, typer.Option("--delete-missing", help="Remove shards there that are not here.")
     ] = False,
+    card_only: Annotated[
+        bool, typer.Option("--card-only", help="Send nothing but the card.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Files sent at once.")] = 4,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +70,7 @@ def _publish(
 
     chosen = {name: values[name] for name in ("sources", "layers", "layers_only", "splits")}
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
-    options = Options(Choice(**chosen), consent, tag, delete_missing, jobs)
+    options = Options(Choice(**chosen), consent, tag, delete_missing, card_only, jobs)
     storage = Storage(shards)
     plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
     stopped = (
@@ -101,7 +104,7 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
         "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
         "bytes": plan.size,
         "keep": len(plan.files) - len(plan.send),
-        "delete": list(plan.delete),
+        "delete": list(plan.left) if plan.delete else [],
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
         "card": plan.card,
     }
@@ -119,8 +122,9 @@ def _show(plan: Any, repo: str, user: str) -> None:
         out.print(table)
     kept = len(plan.files) - len(plan.send)
     say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
-    for name in plan.delete:
-        say(f"to be removed: {name}")
+    if plan.left:
+        fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
+        say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
     say("")
     rights = new_table(
         "source or layer", "fields", "licence", left=("source or layer", "fields", "licence")
@@ -141,6 +145,10 @@ def _report(done: Any, options: Any, repo: str) -> list[str]:
         first = f"{sent}, {done.kept:,} were there already{gone}; every checksum is the manifest's"
     else:
         first = f"nothing has changed: {counted(done.kept, 'file')} are there, no commit was made"
+    if done.left:
+        first += (
+            f"; {counted(done.left, 'file')} of earlier times stay (--delete-missing removes them)"
+        )
     tagged = f", tag {options.tag}" if options.tag else ""
     return [
         first,
