@@ -88,7 +88,8 @@ def require_same(receipt: Receipt, shards: Mapping[str, ShardInfo]) -> None:
     """
     if shards.get(receipt.name) != receipt.shard:
         raise FormatError(
-            f"{receipt.file} and the manifest tell different things of {receipt.name}: run 'pvit-data finish'"
+            f"{receipt.file} and the manifest tell different things of {receipt.name}: "
+            "'pvit-data finish' makes the manifest anew"
         )
 
 

@@ -101,7 +101,9 @@ class Repository:
         def ask() -> There | None:
             try:
                 info: Any = self._api.repo_info(self.repo, repo_type=self.kind, revision=revision)
-            except RepositoryNotFoundError:
+            except RepositoryNotFoundError as error:
+                if error.response.status_code == 401:  # so the client calls an expired token
+                    raise
                 return None
             rows = self._api.list_repo_tree(
                 self.repo, repo_type=self.kind, revision=info.sha, recursive=True

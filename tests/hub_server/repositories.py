@@ -20,7 +20,8 @@ def answer(request: "Request", body: bytes) -> None:
     path = "/".join(parts)
     is_known = request.token() in hub.tokens
     if request.token() and not is_known:
-        request.send_json(401, {"error": 'User Access Token "mine" is expired'})
+        hidden = {} if path == "api/whoami-v2" else NO_REPOSITORY  # which the client then says
+        request.send_json(401, {"error": 'User Access Token "mine" is expired'}, hidden)
     elif path == "api/whoami-v2":
         whoami(request, is_known)
     elif path == "api/validate-yaml":

@@ -76,6 +76,8 @@ class Request(BaseHTTPRequestHandler):
         fault = self.fault
         if fault is not None and fault.kind == "stall":
             sleep(fault.seconds)
+        if fault is not None and fault.kind == "expire":
+            self.hub.tokens.clear()
         if fault is not None and fault.kind.isdecimal():
             self.send_json(int(fault.kind), {"error": "sorry"}, {"Retry-After": str(fault.wait)})
         elif self.parts[0] == "store":

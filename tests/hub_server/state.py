@@ -60,7 +60,7 @@ class Fault:
         match: part of "METHOD /path" of the requests that it hits.
         kind: a status code; `"cut"`: the connection ends after `after` bytes of what is sent either way;
             `"lost"`: all is done, the answer does not come; `"flip"`: a bit of what is stored, or sent, is another one;
-            `"stall"`: nothing comes for `seconds`.
+            `"stall"`: nothing comes for `seconds`; `"expire"`: from then on the tokens are too old.
         times: so often.
         skip: so many requests first.
         wait: in the header Retry-After.

@@ -144,17 +144,16 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f"{f.kind} {f.match.rpartition('/')[2]}")
 def test_faults_that_pass_are_lived_through(fault: Fault, hub: Hub, dataset: Path) -> None:
     """All arrives, in one commit."""
+    layer = Options(Choice(layers=("later",)))
     hub.faults = [Fault(**vars(fault))]
     if fault.kind == "flip":  # which the store notices, and has to be sent again
-        with pytest.raises(StorageError, match="the file that arrived is not the one that was announced"):
-            put(dataset)
-    put(dataset)
+        assert "the file that arrived is not the one that was announced" in said(lambda: put(dataset, layer))
+    put(dataset, layer)
     assert hub.faults[0].times == 0
     assert len(history(hub)) == 2
-    own = contents(dataset)
-    assert {name: hub.repositories[KEY].files[name] for name in own if name != "README.md"} == {
-        name: data for name, data in own.items() if name != "README.md"
-    }
+    found = hub.repositories[KEY].files
+    own = {name: data for name, data in contents(dataset).items() if name.startswith("layers/later/")}
+    assert {name: found.get(name) for name in own} == own
 
 
 def test_progress_counts_bytes_to_the_end(hub: Hub, dataset: Path) -> None:
@@ -216,6 +215,18 @@ def plan_nothing(folder: Path) -> None:
     from pvit_data.publishing.publish import plan_files
 
     plan_files(Storage(folder), REPO, Options())
+
+
+@pytest.mark.parametrize("moment", ["/tree/", "objects/batch", "PUT /store", "/commit/"])
+def test_a_token_that_expires_meanwhile(hub: Hub, dataset: Path, moment: str) -> None:
+    """The client calls that a missing repository."""
+    put(dataset, Options(Choice(layers=("few",))))
+    both = Options(Choice(layers=("few", "later")))
+    hub.faults = [Fault(moment, "expire")]
+    assert "the token is not accepted, it may have expired" in said(lambda: put(dataset, both))
+    hub.tokens.add("hf_secret")
+    hub.faults = []
+    assert put(dataset, both).is_new
 
 
 def test_a_silent_hub_is_not_waited_for(hub: Hub, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

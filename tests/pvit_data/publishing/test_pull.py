@@ -1,5 +1,6 @@
 """Fetching a data set from the Hub: whole or in part, continued, compared with its checksums, where there is room."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import pvit_data
-from pvit_data.errors import CorruptShardError, StorageError, UsageError
+from pvit_data.errors import CorruptShardError, PvitError, StorageError
 from pvit_data.publishing.choice import Choice, shard_numbers
 from pvit_data.publishing.fetching import part_of
 from pvit_data.publishing.pull import Pulled, address, plan_pull, pull
@@ -186,7 +187,7 @@ def test_from_a_web_server(dataset: Path, tmp_path: Path) -> None:
 
 
 def refused(action: Any) -> str:
-    with pytest.raises((UsageError, StorageError)) as caught:
+    with pytest.raises(PvitError) as caught:
         action()
     return str(caught.value)
 
@@ -211,3 +212,32 @@ def test_a_revision(published: Hub, dataset: Path, tmp_path: Path) -> None:
     pull(plan_pull(address(REPO, "v1"), tmp_path / "out", Choice()))
     assert contents(tmp_path / "out") == contents(dataset)
     assert "has no manifest.json" in refused(lambda: get(tmp_path / "none"))
+
+
+def lying(hub: Hub, dataset: Path, index: int = 0, **claims: Any) -> None:
+    """Publishes a manifest that says something else of the first shard, or of the size of an index."""
+    files = contents(dataset)
+    values = json.loads(files["manifest.json"])
+    values["sources"]["clips"]["splits"]["train"]["shards"][0] |= claims
+    values["sources"]["clips"]["splits"]["train"]["index"] |= {"bytes": index} if index else {}
+    text = json.dumps(values | {"checksum": ""}, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    sealed = text.replace('"checksum": ""', f'"checksum": "{sha256(text.encode())}"', 1)
+    hub.push(files | {"manifest.json": sealed.encode()})
+
+
+def test_claims_of_strangers(published: Hub, dataset: Path, tmp_path: Path) -> None:
+    """Sizes that cannot be, names that lead elsewhere, receipts of something else, links in the folder."""
+    out = tmp_path / "out"
+    lying(published, dataset, index=10**15)
+    assert "1000.0 TB are to come" in refused(lambda: get(out))
+    lying(published, dataset, name="../../clips/train-00000.tar")
+    assert "is not SOURCE/SPLIT-NUMBER.tar" in refused(lambda: get(out))
+    lying(published, dataset, sha256="0" * 64)
+    assert "tell different things of clips/train-00000.tar" in refused(lambda: get(out))
+    assert not out.exists()
+    published.push(contents(dataset))
+    (tmp_path / "elsewhere").mkdir()
+    out.mkdir()
+    (out / "clips").symlink_to(tmp_path / "elsewhere")
+    assert "clips/train-00000.tar: leads out of the folder" in refused(lambda: get(out))
+    assert contents(tmp_path / "elsewhere") == {}
