@@ -7,9 +7,10 @@ call continues one that was killed, and does nothing where nothing has changed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
@@ -27,6 +28,8 @@ from pvit_data.writing.card import CARD_NAME
 
 MAX_OPERATIONS = 1000
 """What one commit may add or remove."""
+SMALL_BYTES, TOGETHER = 1 << 20, 100
+"""Files that are sent in one call: of at most so many bytes, so many of them."""
 LAST = (CARD_NAME, MANIFEST)
 Progress = Callable[[int, int], None]
 
@@ -231,25 +234,44 @@ def _send(
     sent = _Sent(plan.size, progress)
     sent.at(repository.repo, sum(file.size for file in small))
 
-    def send(file: File) -> Any:
+    def send(files: Sequence[File]) -> dict[str, Any]:
         connection.require_going()
-        _require_sound(storage, file)
-        addition = repository.addition(file, storage, lambda position: sent.at(file.name, position))
-        repository.send([addition], f"{repository.repo}/{file.name}")
-        sent.at(file.name, file.size)
-        return addition
+        mine = {}
+        for file in files:
+            _require_sound(storage, file)
+            mine[file.name] = repository.addition(file, storage, partial(sent.at, file.name))
+        what = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+        repository.send(list(mine.values()), f"{repository.repo}/{what}")
+        for file in files:
+            sent.at(file.name, file.size)
+        return mine
 
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         for group in _each_once(large):
-            coming = {pool.submit(send, file): file for file in group}
+            coming = [pool.submit(send, files) for files in _batches(group)]
             try:
                 for future in as_completed(coming):
-                    additions[coming[future].name] = future.result()
+                    additions |= future.result()
             except BaseException:
                 connection.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
     return additions
+
+
+def _batches(files: Sequence[File]) -> Iterator[list[File]]:
+    """Large files alone, small ones together: each call asks the Hub twice before anything is sent."""
+    small: list[File] = []
+    for file in files:
+        if file.size > SMALL_BYTES:
+            yield [file]
+            continue
+        small.append(file)
+        if len(small) == TOGETHER:
+            yield small
+            small = []
+    if small:
+        yield small
 
 
 class _Sent:

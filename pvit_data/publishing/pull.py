@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ from pvit_data.words import size_text
 from pvit_data.writing.card import CARD_NAME
 from pvit_data.writing.finish import write_manifest
 
+SMALL_BYTES, SMALL_JOBS = 1 << 20, 16
+"""Files of at most so many bytes are fetched so many at once: what they cost is the asking."""
 Progress = Callable[[int, int], None]
 
 
@@ -205,18 +207,12 @@ def pull(plan: Pull, jobs: int = 4, progress: Progress = lambda done, total: Non
     """
     total = plan.size
     count = _Count(total, progress)
-    large = [fetch for fetch in plan.missing if fetch.file.data is None]
-    small = [fetch for fetch in plan.missing if fetch.file.data is not None]
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        for group in (large, small):  # receipts when all that they vouch for is there
-            coming = [pool.submit(_fetch, fetch, plan.target, count) for fetch in group]
-            try:
-                for future in as_completed(coming):
-                    future.result()
-            except BaseException:
-                count.stopped.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+    groups: list[list[Fetch]] = [[], [], []]  # receipts when all that they vouch for is there
+    for fetch in plan.missing:
+        is_small = fetch.file.size <= SMALL_BYTES
+        groups[2 if fetch.file.data is not None else is_small].append(fetch)
+    for group, threads in zip(groups, (jobs, max(jobs, SMALL_JOBS), jobs), strict=True):
+        _fetch_all(group, plan.target, count, threads)
     for file in plan.last:
         assert file.data is not None
         if not is_here(plan.target, file):
@@ -224,6 +220,18 @@ def pull(plan: Pull, jobs: int = 4, progress: Progress = lambda done, total: Non
     manifest = read_manifest(plan.target) if plan.last else write_manifest(plan.target)
     kept = len(plan.files) - len(plan.missing)
     return Pulled(len(plan.missing), total, kept, manifest)
+
+
+def _fetch_all(fetches: Sequence[Fetch], target: Storage, count: _Count, threads: int) -> None:
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        coming = [pool.submit(_fetch, fetch, target, count) for fetch in fetches]
+        try:
+            for future in as_completed(coming):
+                future.result()
+        except BaseException:
+            count.stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _fetch(fetch: Fetch, target: Storage, count: _Count) -> None:

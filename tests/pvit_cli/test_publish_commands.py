@@ -21,19 +21,25 @@ from tests.hub_server.state import sha256
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hf_pl4nted"
-SIZE = 60_000  # bytes of a shard
+SIZE = 1_100_000  # bytes of a shard at least: it is sent in a call of its own
+SMALL = 60_000  # sent together with others
+
+
+def write_noise(out: Path, shards: int, shard_bytes: int) -> Path:
+    """Shards of noise that cannot be made smaller."""
+    rng = np.random.default_rng(0)
+    height = shard_bytes * 5 // 4 // (2 * 256 * 4) + 8  # a sample fills a shard
+    with ShardWriter(out, "noise", shard_bytes=shard_bytes, licence="CC0-1.0", redistributable=True) as writer:
+        for number in range(shards):
+            depth = rng.uniform(1, 9, (4, height, 256)).astype(np.float16).astype(np.float32)
+            writer.write(Sample(key=f"k{number:02d}", depth=depth))
+    assert len(list(out.rglob("*.tar"))) == shards
+    return out
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve shards of noise that cannot be made smaller."""
-    out = tmp_path_factory.mktemp("publish") / "data"
-    rng = np.random.default_rng(0)
-    with ShardWriter(out, "noise", shard_bytes=SIZE, licence="CC0-1.0", redistributable=True) as writer:
-        for number in range(24):
-            depth = rng.uniform(1, 9, (1, 64, 64)).astype(np.float16).astype(np.float32)
-            writer.write(Sample(key=f"k{number:02d}", depth=np.repeat(depth, 4, 0)))
-    return out
+    return write_noise(tmp_path_factory.mktemp("publish") / "data", 8, SIZE)
 
 
 @pytest.fixture
@@ -125,10 +131,10 @@ def test_a_stopped_publication_says_so(hub: Hub, folder: Path, tmp_path: Path) -
 
 def test_a_killed_pull_continues(hub: Hub, folder: Path, tmp_path: Path) -> None:
     hub.push({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
-    hub.faults = [Fault("GET /store/", "stall", skip=8, times=2, seconds=2)]
+    hub.faults = [Fault("GET /store/", "stall", skip=4, times=2, seconds=2)]
     argv = ("pull", REPO, str(tmp_path / "out"), "--jobs", "2")
     process = start(hub, tmp_path / "home", *argv)
-    while hub.count("GET /store/") < 10:
+    while hub.count("GET /store/") < 6:
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
@@ -170,7 +176,7 @@ def test_dry_run_publish_pull_and_reports(
     assert "noise            depth   CC0-1.0" in text
     assert "# noise" in text
     facts = json.loads(run(*publish, "--dry-run", "--json"))
-    assert facts["bytes"] > 12 * SIZE / 2
+    assert facts["bytes"] > 8 * SIZE / 2
     assert facts["licences"] == {"noise": "CC0-1.0"}
     assert hub.repositories == {}
     text = run(*publish, "--tag", "v1")
