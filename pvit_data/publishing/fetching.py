@@ -84,7 +84,8 @@ class Fetch:
             while block := file.read(min(BLOCK, self.file.size - start)):
                 digest.update(block)
                 start += len(block)
-            file.truncate(start)
+            if os.fstat(file.fileno()).st_size > self.file.size:
+                file.truncate(self.file.size)
             while start < self.file.size:
                 wanted = min(BLOCK, self.file.size - start)
                 block = self._source.read_range(self.file.name, start, wanted)

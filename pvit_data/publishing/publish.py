@@ -19,6 +19,7 @@ from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.names import IN_SOURCE, split_folder
 from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
 from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
@@ -26,11 +27,8 @@ from pvit_data.publishing.repository import Repository, There
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
 
-MAX_OPERATIONS = 1000
-"""What one commit may add or remove."""
 SMALL_BYTES, TOGETHER = 1 << 20, 100
 """Files that are sent in one call: of at most so many bytes, so many of them."""
-LAST = (CARD_NAME, MANIFEST)
 Progress = Callable[[int, int], None]
 
 
@@ -206,7 +204,9 @@ def publish(
     is_new = bool(plan.send) or plan.delete
     if is_new:
         additions = _send(storage, connection, repository, plan, options.jobs, progress)
-        commit = _commit(storage, repository, plan, there, additions)
+        names = ", ".join(entry.spec.name for entry in plan.manifest.entries.values())
+        commits = Commits(storage, repository, f"Publish {names}", additions)
+        commit = commits.make(plan.send, plan.left if plan.delete else (), there)
         _require_arrived(storage, repository, plan, commit)
     if options.tag:
         repository.tag(options.tag, commit)
@@ -310,40 +310,6 @@ def _require_sound(storage: Storage, file: File) -> None:
             f"{storage.where(file.name)} is not the file that its manifest names: "
             f"run 'pvit-data validate {storage.url}'"
         )
-
-
-def _commit(
-    storage: Storage, repository: Repository, plan: Plan, there: There, additions: dict[str, Any]
-) -> str:
-    """One commit; into a repository without a manifest several where there are too many files, the manifest last.
-
-    Raises:
-        UsageError: if more is to be changed at once than one commit takes.
-    """
-    from huggingface_hub import CommitOperationDelete
-
-    title = f"Publish {', '.join(entry.spec.name for entry in plan.manifest.entries.values())}"[
-        :200
-    ]
-    first = [file for file in plan.send if file.name not in LAST]
-    last = [file for file in plan.send if file.name in LAST]
-    gone = plan.left if plan.delete else ()
-    deletions = [CommitOperationDelete(name) for name in gone]
-    count = len(plan.send) + len(deletions)
-    commit = there.commit
-    if count > MAX_OPERATIONS:
-        if MANIFEST in there.files:
-            raise UsageError(
-                f"{count:,} files differ, and one commit takes {MAX_OPERATIONS:,}: publish into a new repository, "
-                "so that nobody reads a mixture of old and new"
-            )
-        while len(first) + len(last) > MAX_OPERATIONS:
-            now, first = first[:MAX_OPERATIONS], first[MAX_OPERATIONS:]
-            added = [additions[file.name] for file in now]
-            commit = repository.commit(added, f"{title} (part)", commit, now, storage)
-    files = [*first, *last]
-    operations = [*deletions, *(additions[file.name] for file in files)]
-    return repository.commit(operations, title, commit, files, storage, gone)
 
 
 def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:

@@ -31,6 +31,7 @@ from pvit_data.publishing.files import (
 )
 from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
+from pvit_data.storage.ahead import ahead
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
 from pvit_data.writing.card import CARD_NAME
@@ -38,6 +39,8 @@ from pvit_data.writing.finish import write_manifest
 
 SMALL_BYTES, SMALL_JOBS = 1 << 20, 16
 """Files of at most so many bytes are fetched so many at once: what they cost is the asking."""
+READERS = 4
+"""Files in the folder that are read at once."""
 Progress = Callable[[int, int], None]
 
 
@@ -126,10 +129,11 @@ def plan_pull(
     is_whole = choice.is_all and _fits(target, whole)
     files = list(_wanted(source, manifest, choice, listing, is_whole))
     missing = []
-    for number, file in enumerate(files):
-        if not is_here(target, file):
+    looked = ahead(lambda file: is_here(target, file), files, READERS)
+    for number, (file, here) in enumerate(zip(files, looked, strict=True), 1):
+        if not here:
             missing.append(Fetch(source, target, file))
-        progress(number + 1, len(files))
+        progress(number, len(files))
     last = _last(source, listing) if is_whole else ()
     pull = Pull(source, target, tuple(files), tuple(missing), last)
     _require_space(target.root, pull.size)

@@ -190,6 +190,7 @@ class Repository:
         files: Sequence[File],
         storage: Storage,
         gone: Sequence[str] = (),
+        branch: str = "main",
     ) -> str:
         """Makes files visible, all at once.
 
@@ -202,6 +203,7 @@ class Repository:
             files: what is added.
             storage: the dataset.
             gone: names of files that are removed.
+            branch: where.
 
         Returns:
             Its hash.
@@ -216,6 +218,7 @@ class Repository:
                     operations,
                     commit_message=title,
                     repo_type=self.kind,
+                    revision=branch,
                     parent_commit=parent,
                 )
                 return str(made.oid)
@@ -223,13 +226,58 @@ class Repository:
                 cause = reason(error)
                 if isinstance(cause, PvitError):
                     raise cause from None
-                there = self.look()
+                there = self.look(branch)
                 if there is not None and there.is_after(files, gone, storage):
                     return there.commit
                 if wait is None or not passes(cause):
                     raise in_words(cause, self.repo) from None
                 time.sleep(max(wait, asked_to_wait(cause)))
         raise AssertionError  # the last turn returns or raises
+
+    def request(self, operations: Sequence[Any], title: str, parent: str) -> tuple[str, str, int]:
+        """Begins a pull request. It is not tried again: an answer that gets lost may have made one.
+
+        Args:
+            operations: of its first commit.
+            title: of that, and of the request.
+            parent: the commit of main that it is made from.
+
+        Returns:
+            The commit, the branch that further ones go to, and the request's number.
+
+        Raises:
+            StorageError: if that fails.
+        """
+        try:
+            made = self._api.create_commit(
+                self.repo,
+                operations,
+                commit_message=title,
+                repo_type=self.kind,
+                parent_commit=parent,
+                create_pr=True,
+            )
+        except Exception as error:  # the client's classes are many
+            raise in_words(reason(error), f"{self.repo}, pull request") from None
+        return str(made.oid), str(made.pr_revision), int(made.pr_num or 0)
+
+    def merge(self, number: int) -> str:
+        """Makes a pull request main.
+
+        Returns:
+            The commit on main.
+
+        Raises:
+            StorageError: if the Hub refuses, because main has moved on for one.
+        """
+        try:
+            self._api.merge_pull_request(self.repo, number, repo_type=self.kind)
+        except Exception as error:  # the client's classes are many
+            raise in_words(reason(error), f"{self.url}/discussions/{number}") from None
+        there = self.look()
+        if there is None:
+            raise StorageError(f"{self.repo}: is gone")
+        return there.commit
 
     def tag(self, name: str, commit: str) -> None:
         """Gives a commit a name, if it does not have it.

@@ -119,6 +119,10 @@ def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:
     assert not [name for name in hub.repositories[KEY].files if name.startswith("clips/")]
     url = f"hf://datasets/{REPO}"
     joined = list(pvit_data.open(dataset, source="clips", layers=[f"{url}#later"]))
+    put(dataset, Options(Choice(sources=("clips",))), "me/base")
+    base = "hf://datasets/me/base"
+    assert len(pvit_data.open(base, source="clips", layers=[f"{dataset}#later"])) == len(joined)
+    assert len(pvit_data.open(f"{dataset}", source="few", base=base)) == 5
     for one, other in zip(joined, pvit_data.open(dataset, source="clips", layers=["later"]), strict=True):
         require_equal(one, other)
 
@@ -247,17 +251,46 @@ def test_a_damaged_shard_is_not_sent(hub: Hub, dataset: Path, tmp_path: Path) ->
 
 
 def test_many_files_go_in_several_commits_the_manifest_in_the_last(
-    hub: Hub, dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    hub: Hub, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pvit_data.publishing.publish.MAX_OPERATIONS", 10)
+    monkeypatch.setattr("pvit_data.publishing.commits.MAX_OPERATIONS", 10)
+    hub.faults = [Fault("/commit/", "lost", skip=1)]
     put(dataset)
     commits = history(hub)
-    assert len(commits) > 3
+    assert len(commits) == 2 + (len(contents(dataset)) - 1) // 10
     assert ["manifest.json" in files for files in commits] == [False] * (len(commits) - 1) + [True]
-    monkeypatch.setattr("pvit_data.publishing.publish.MAX_OPERATIONS", 2)
+
+
+def test_many_changes_come_at_once_by_a_pull_request(
+    hub: Hub, dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put(dataset)
+    found = hub.repositories[KEY]
+    main = [found.heads["main"]]
+    push = found.push
+
+    def watched(files: dict[str, bytes], branch: str = "main", title: str = "") -> str:
+        made = push(files, branch, title)
+        main.extend([made] if branch == "main" else [])
+        return made
+
+    monkeypatch.setattr(found, "push", watched)
+    monkeypatch.setattr("pvit_data.publishing.commits.MAX_OPERATIONS", 3)
     changed = tmp_path / "d"
     write_base(changed, licence="CC-BY-4.0", redistributable=True)
-    assert "one commit takes 2" in said(lambda: put(changed))
+    done = put(changed, Options(delete_missing=True, tag="v2"))
+    own = contents(changed)
+    assert len(main) == 2  # readers of main see the old one, then the new one
+    assert done.commit == main[-1] == found.tags["v2"]
+    assert found.files.keys() == own.keys() | {".gitattributes"}
+    assert found.files["manifest.json"] == own["manifest.json"]
+    assert b"CC-BY-4.0" in found.files["manifest.json"]
+    write_base(tmp_path / "e", licence="MIT", redistributable=True)
+    hub.faults = [Fault("/merge", "409")]
+    assert f"{hub.url}/datasets/me/mine/discussions/2: the server answers 409" in said(lambda: put(tmp_path / "e"))
+    assert len(main) == 2
+    assert put(tmp_path / "e").is_new
+    assert len(main) == 3
 
 
 def test_a_public_repository_is_not_taken_for_a_private_one(hub: Hub, dataset: Path) -> None:

@@ -104,6 +104,9 @@ def test_what_came_of_another_version_is_not_used(published: Hub, dataset: Path,
     path.parent.mkdir(parents=True)
     part_of(path, sha256(b"other")).write_bytes(b"x" * 4000)
     part_of(path, sha256(truth[SHARD])).write_bytes(b"y" * 4000)  # damaged since
+    index = out / "clips/index/train.parquet"
+    index.parent.mkdir()
+    part_of(index, sha256(truth["clips/index/train.parquet"])).write_bytes(b"z" * 90_000)  # and longer
     get(out)
     assert contents(out) == truth
 
