@@ -7,6 +7,8 @@ with their signatures.
 from __future__ import annotations
 
 import logging
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +40,12 @@ class Connection:
     def stop(self) -> None:
         """Lets nothing begin any more; what other threads send ends with their next block."""
         self._stopped.set()
+        if "hf_xet" in sys.modules:  # which waits for minutes otherwise
+            from huggingface_hub.utils import _xet
+
+            abort: Any = getattr(_xet, "abort_xet_session", None)  # not in older versions
+            if abort is not None:
+                abort()
 
     def require_going(self) -> None:
         """Ends a thread after `stop`.
@@ -158,7 +166,9 @@ def in_words(error: Exception, what: str) -> PvitError:
     kind = type(error).__name__
     if kind == "LocalTokenNotFoundError":
         return UsageError("no token: run 'hf auth login', or set HF_TOKEN to one that may write")
-    status = status_of(error)
+    status = status_of(error) or _status_of_xet(error)
+    if status == 404 and "xet-write-token" in str(error):
+        return StorageError(f"{what}: this Hub does not know Xet: set HF_HUB_DISABLE_XET=1")
     if status is not None:
         said = getattr(error, "server_message", None)
         told = f" (the server says: {short(shown(plain_url(said)), 200)})" if said else ""
@@ -167,6 +177,12 @@ def in_words(error: Exception, what: str) -> PvitError:
         return StorageError(f"{error.filename}: {error.strerror}")
     text = " ".join(plain_url(str(error)).split())
     return StorageError(f"{what}: {kind}: {short(shown(text), 200)}" if text else f"{what}: {kind}")
+
+
+def _status_of_xet(error: Exception) -> int | None:
+    """The status code in the text of an error of hf_xet, which tells it nowhere else."""
+    found = re.search(r"\((\d{3}) [A-Z]", str(error)) if type(error) is ConnectionError else None
+    return int(found[1]) if found else None
 
 
 _STATUS = {

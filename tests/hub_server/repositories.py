@@ -91,6 +91,8 @@ def in_repository(request: "Request", parts: list[str], body: bytes, is_known: b
             request.send_json(403, {"error": "You don't have the rights to write to this repository"})
         else:
             WRITES[action](request, repository, rest[0], commit, body)
+    elif action not in ("", "revision"):  # such as the tokens of another store
+        request.send_json(404, {"error": "Sorry, we can't find the page you are looking for."})
     else:
         info = {"id": repository.id, "sha": commit, "private": repository.private, "tags": []}
         request.send_json(200, info)

@@ -90,13 +90,14 @@ class Request(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         """What came with the request; files count as they come."""
         counts = self.command == "PUT"
-        found = b""
+        taken = bytearray()
         for piece in self.pieces():
-            found += piece
+            taken += piece
             if counts:
                 self.hub.received += len(piece)
                 self.hub.on_received(self.hub.received)
-            self.cut_at(len(found))
+            self.cut_at(len(taken))
+        found = bytes(taken)
         if not counts:
             self.hub.said.append(found.decode("latin-1"))
         elif self.fault is not None and self.fault.kind == "flip":

@@ -49,8 +49,8 @@ def hub() -> Iterator[Hub]:
         yield found
 
 
-def start(hub: Hub, home: Path, *argv: str) -> subprocess.Popen[str]:
-    own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": SECRET, "HF_HUB_DISABLE_XET": "1"}
+def start(hub: Hub, home: Path, *argv: str, xet: str = "") -> subprocess.Popen[str]:
+    own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": SECRET, "HF_HUB_DISABLE_XET": xet or "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "pvit_data", *argv],
         env=os.environ | own | {"HF_HUB_DISABLE_TELEMETRY": "1"},
@@ -127,6 +127,23 @@ def test_a_stopped_publication_says_so(hub: Hub, folder: Path, tmp_path: Path) -
     _, err = done(process, 75)
     assert time.monotonic() - before < 20
     assert f"{REPO}: stopped; the same command continues it" in err
+
+
+def test_a_hub_without_xet_and_one_whose_xet_is_silent(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    argv = ("publish", str(folder), "--repo", REPO)
+    _, err = done(start(hub, tmp_path / "home", *argv, xet="0"), 1)
+    assert "this Hub does not know Xet: set HF_HUB_DISABLE_XET=1" in err
+    hub.faults = [Fault("xet-write-token", "stall", times=99, seconds=20)]
+    hub.forget()
+    process = start(hub, tmp_path / "home", *argv, xet="0")
+    while not hub.count("xet-write-token"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    before = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = done(process, 75)
+    assert time.monotonic() - before < 10
+    assert f"{REPO}: stopped" in err
 
 
 def test_a_killed_pull_continues(hub: Hub, folder: Path, tmp_path: Path) -> None:
