@@ -62,7 +62,8 @@ def dataset_files(storage: Storage, manifest: Manifest) -> Iterator[File]:
         for receipt in read_receipts(storage, folder, listing):
             if receipt.split in entry.splits:
                 require_same(receipt, shards)
-                yield from receipt_files(storage, receipt)
+                data = storage.read(receipt.file, MAX_RECEIPT_BYTES)
+                yield from receipt_files(receipt, data)
 
 
 def indices(folder: str, entry: SourceEntry) -> Iterator[File]:
@@ -73,9 +74,9 @@ def indices(folder: str, entry: SourceEntry) -> Iterator[File]:
             yield File(list_name(folder, split), info.shard_list.bytes, info.shard_list.sha256)
 
 
-def receipt_files(storage: Storage, receipt: Receipt) -> Iterator[File]:
-    """A receipt, and the rows that it vouches for."""
-    yield File.of(receipt.file, storage.read(receipt.file, MAX_RECEIPT_BYTES))
+def receipt_files(receipt: Receipt, data: bytes) -> Iterator[File]:
+    """A receipt with its contents, and the rows that it vouches for."""
+    yield File.of(receipt.file, data)
     if receipt.rows is not None:
         yield File(rows_name(receipt.file), receipt.rows.bytes, receipt.rows.sha256)
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pvit_data.errors import Interrupted, StorageError, UsageError
+from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.receipts import read_receipt
+from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import require_online
@@ -127,7 +129,7 @@ def plan_pull(
     whole = read_manifest(source)
     manifest = choice.of(whole)
     is_whole = choice.is_all and _fits(target, whole)
-    files = list(_wanted(source, manifest, choice, listing, is_whole))
+    files = list(_wanted(source, target, manifest, choice, listing, is_whole))
     missing = []
     looked = ahead(lambda file: is_here(target, file), files, READERS)
     for number, (file, here) in enumerate(zip(files, looked, strict=True), 1):
@@ -148,7 +150,12 @@ def _fits(target: Storage, manifest: Manifest) -> bool:
 
 
 def _wanted(
-    source: Storage, manifest: Manifest, choice: Choice, listing: dict[str, int], is_whole: bool
+    source: Storage,
+    target: Storage,
+    manifest: Manifest,
+    choice: Choice,
+    listing: Mapping[str, int],
+    is_whole: bool,
 ) -> Iterator[File]:
     """The files of a choice: shards, then what tells of them.
 
@@ -167,17 +174,35 @@ def _wanted(
             raise UsageError(
                 f"{source.url}: {folder} has no receipts, by which a part would be listed: pull all of it"
             )
-        read = source.each(lambda name: read_receipt(source, name), names)
-        for receipt in read:
-            require_same(receipt, shards)
-            yield from receipt_files(source, receipt)
+        known = partial(_receipt, source, target, shards, listing)
+        for receipt, data in source.each(known, names):
+            yield from receipt_files(receipt, data)
         if spec_name(folder) in listing:
             yield File.of(spec_name(folder), source.read(spec_name(folder), MAX_JSON_BYTES))
         if is_whole:
             yield from indices(folder, entry)
 
 
-def _last(source: Storage, listing: dict[str, int]) -> tuple[File, ...]:
+def _receipt(
+    source: Storage,
+    target: Storage,
+    shards: Mapping[str, ShardInfo],
+    listing: Mapping[str, int],
+    name: str,
+) -> tuple[Receipt, bytes]:
+    """A receipt and its contents: the folder's, where it has one as long that tells the same of the same shard."""
+    with suppress(PvitError):
+        data = target.read(name, MAX_RECEIPT_BYTES)
+        receipt = parse_receipt(data, name)
+        if len(data) == listing[name] and shards.get(receipt.name) == receipt.shard:
+            return receipt, data
+    data = source.read(name, MAX_RECEIPT_BYTES)
+    receipt = parse_receipt(data, name)
+    require_same(receipt, shards)
+    return receipt, data
+
+
+def _last(source: Storage, listing: Mapping[str, int]) -> tuple[File, ...]:
     names = [name for name in (CARD_NAME, MANIFEST) if name in listing]
     return tuple(File.of(name, source.read(name, MAX_MANIFEST_BYTES)) for name in names)
 

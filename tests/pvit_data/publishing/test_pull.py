@@ -54,6 +54,7 @@ def test_published_and_pulled_it_is_the_same_bit_for_bit(hub: Hub, dataset: Path
     again = get(tmp_path / "out")
     assert (again.fetched, again.fetched_bytes, again.kept) == (0, 0, done.fetched)
     assert hub.count("GET /store/") == 0
+    assert hub.count("/receipts/train") == hub.count("/receipts/val") == 0
     assert hub.leaks == []
 
 
