@@ -6,12 +6,8 @@ call continues one that was killed, and does nothing where nothing has changed.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
 from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
@@ -24,12 +20,9 @@ from pvit_data.publishing.connection import Connection
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
+from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
-
-SMALL_BYTES, TOGETHER = 1 << 20, 100
-"""Files that are sent in one call: of at most so many bytes, so many of them."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -153,10 +146,8 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     there = repository.look()
     card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
     manifest, files = plan_files(storage, repository.repo, options, card)
-    if there is not None and options.consent.private and not there.private:
-        raise LicenceError(
-            f"{repository.repo} is public, not private: make it private on its page, or choose another --repo"
-        )
+    if there is not None:
+        _require_private(repository, there, options)
     if options.card_only and (there is None or MANIFEST not in there.files):
         raise UsageError(
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
@@ -165,6 +156,18 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     left = [] if there is None or options.card_only else _left(files, there)
     delete = options.delete_missing and bool(left)
     return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
+
+
+def _require_private(repository: Repository, there: There, options: Options) -> None:
+    """Refuses to put into a public repository what is meant for a private one.
+
+    Raises:
+        LicenceError: naming it.
+    """
+    if options.consent.private and not there.private:
+        raise LicenceError(
+            f"{repository.repo} is public, not private: make it private on its page, or choose another --repo"
+        )
 
 
 def _left(files: Sequence[File], there: There) -> list[str]:
@@ -200,10 +203,11 @@ def publish(
         StorageError: if the Hub does not take it.
     """
     there = plan.there or repository.create(options.consent.private)
+    _require_private(repository, there, options)
     commit = there.commit
     is_new = bool(plan.send) or plan.delete
     if is_new:
-        additions = _send(storage, connection, repository, plan, options.jobs, progress)
+        additions = send_files(storage, connection, repository, plan.send, options.jobs, progress)
         names = ", ".join(entry.spec.name for entry in plan.manifest.entries.values())
         commits = Commits(storage, repository, f"Publish {names}", additions)
         commit = commits.make(plan.send, plan.left if plan.delete else (), there)
@@ -216,100 +220,6 @@ def publish(
     return Published(
         url, commit, len(plan.send), plan.size, kept, gone, len(plan.left) - gone, is_new
     )
-
-
-def _send(
-    storage: Storage,
-    connection: Connection,
-    repository: Repository,
-    plan: Plan,
-    jobs: int,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Brings all files into the store; gives them, by name, as parts of a commit."""
-    small = [file for file in plan.send if file.data is not None]
-    large = [file for file in plan.send if file.data is None]
-    additions = {file.name: repository.addition(file, storage) for file in small}
-    repository.send(list(additions.values()), repository.repo)
-    sent = _Sent(plan.size, progress)
-    sent.at(repository.repo, sum(file.size for file in small))
-
-    def send(files: Sequence[File]) -> dict[str, Any]:
-        connection.require_going()
-        mine = {}
-        for file in files:
-            _require_sound(storage, file)
-            mine[file.name] = repository.addition(file, storage, partial(sent.at, file.name))
-        what = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-        repository.send(list(mine.values()), f"{repository.repo}/{what}")
-        for file in files:
-            sent.at(file.name, file.size)
-        return mine
-
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        for group in _each_once(large):
-            coming = [pool.submit(send, files) for files in _batches(group)]
-            try:
-                for future in as_completed(coming):
-                    additions |= future.result()
-            except BaseException:
-                connection.stop()
-                pool.shutdown(cancel_futures=True)
-                raise
-    return additions
-
-
-def _batches(files: Sequence[File]) -> Iterator[list[File]]:
-    """Large files alone, small ones together: each call asks the Hub twice before anything is sent."""
-    small: list[File] = []
-    for file in files:
-        if file.size > SMALL_BYTES:
-            yield [file]
-            continue
-        small.append(file)
-        if len(small) == TOGETHER:
-            yield small
-            small = []
-    if small:
-        yield small
-
-
-class _Sent:
-    """How much has been sent, by several threads; a file that begins anew counts anew."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._total, self._progress = total, progress
-        self._positions: dict[str, int] = {}
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def at(self, name: str, position: int) -> None:
-        """A file is sent up to there."""
-        with self._lock:
-            self._done += position - self._positions.get(name, 0)
-            self._positions[name] = position
-            self._progress(self._done, self._total)
-
-
-def _each_once(files: Sequence[File]) -> tuple[list[File], list[File]]:
-    """Files of different contents, then those that are equal to one of them, which the store has by then."""
-    first: dict[str, File] = {}
-    for file in files:
-        first.setdefault(file.sha256, file)
-    return list(first.values()), [file for file in files if first[file.sha256] is not file]
-
-
-def _require_sound(storage: Storage, file: File) -> None:
-    """Refuses to send a file that is not the one that the manifest names.
-
-    Raises:
-        CorruptShardError: naming it.
-    """
-    if storage.hash(file.name, file.size) != (file.size, file.sha256):
-        raise CorruptShardError(
-            f"{storage.where(file.name)} is not the file that its manifest names: "
-            f"run 'pvit-data validate {storage.url}'"
-        )
 
 
 def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:

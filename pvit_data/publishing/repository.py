@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pvit_data.errors import PvitError, StorageError, UsageError
-from pvit_data.publishing.addition import watched_addition
 from pvit_data.publishing.connection import WAITS, Connection, in_words, passes, reason
 from pvit_data.publishing.files import File
 from pvit_data.storage.remote import asked_to_wait
@@ -141,26 +140,6 @@ class Repository:
         if made is None:
             raise StorageError(f"{self.repo}: was created, and is not there: try again")
         return made
-
-    def addition(
-        self, file: File, storage: Storage, came: Callable[[int], None] = lambda position: None
-    ) -> Any:
-        """A file as a part of a commit; it is read when it is sent.
-
-        Args:
-            file: what is known of it.
-            storage: the dataset.
-            came: is told how far it is sent.
-        """
-        path = storage.path(file.name) if file.data is None else None
-        contents = file.data if path is None else str(path)
-        assert contents is not None  # files without data are local
-
-        def watch(position: int) -> None:
-            self._connection.require_going()
-            came(position)
-
-        return watched_addition(file.name, contents, file.sha256, watch)
 
     def send(self, additions: Sequence[Any], what: str) -> None:
         """Brings files into the store, where they are not yet; nobody sees them before a commit.
