@@ -169,6 +169,10 @@ def in_words(error: Exception, what: str) -> PvitError:
     status = status_of(error) or _status_of_xet(error)
     if status == 404 and "xet-write-token" in str(error):
         return StorageError(f"{what}: this Hub does not know Xet: set HF_HUB_DISABLE_XET=1")
+    if status is not None and is_of_store(error):
+        return StorageError(
+            f"{what}: the Hub's store answers {status}: run the same command again, what arrived is kept"
+        )
     if status is not None:
         said = getattr(error, "server_message", None)
         told = f" (the server says: {short(shown(plain_url(said)), 200)})" if said else ""
@@ -177,6 +181,14 @@ def in_words(error: Exception, what: str) -> PvitError:
         return StorageError(f"{error.filename}: {error.strerror}")
     text = " ".join(plain_url(str(error)).split())
     return StorageError(f"{what}: {kind}: {short(shown(text), 200)}" if text else f"{what}: {kind}")
+
+
+def is_of_store(error: Exception) -> bool:
+    """Whether an answer came from where files lie, not from the Hub: its signed addresses hold for some hours."""
+    from huggingface_hub import constants
+
+    response = getattr(error, "response", None)
+    return response is not None and not str(response.url).startswith(f"{constants.ENDPOINT}/")
 
 
 def _status_of_xet(error: Exception) -> int | None:

@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvit_data.errors import PvitError, StorageError, UsageError
-from pvit_data.publishing.connection import WAITS, Connection, in_words, passes, reason
+from pvit_data.publishing.connection import (
+    WAITS,
+    Connection,
+    in_words,
+    is_of_store,
+    passes,
+    reason,
+)
 from pvit_data.publishing.files import File
-from pvit_data.storage.remote import asked_to_wait
+from pvit_data.storage.hub import EXPIRED
+from pvit_data.storage.remote import asked_to_wait, status_of
 from pvit_data.storage.storage import Storage
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -151,15 +159,20 @@ class Repository:
         Raises:
             StorageError: if that fails for good.
         """
-        self._connection.require_going()
-        try:
-            self._api.preupload_lfs_files(
-                self.repo, additions, repo_type=self.kind, free_memory=False, num_threads=1
-            )
-        except PvitError:
-            raise
-        except Exception as error:  # which the client has tried again as often as is sensible
-            raise in_words(reason(error), what) from None
+        for is_last in (False, True):
+            self._connection.require_going()
+            try:
+                self._api.preupload_lfs_files(
+                    self.repo, additions, repo_type=self.kind, free_memory=False, num_threads=1
+                )
+                return
+            except PvitError:
+                raise
+            except Exception as error:  # which the client has tried again as often as is sensible
+                cause = reason(error)
+                has_expired = status_of(cause) in EXPIRED and is_of_store(cause)
+                if is_last or not has_expired:  # an address that was asked for before a long wait
+                    raise in_words(cause, what) from None
 
     def commit(
         self,

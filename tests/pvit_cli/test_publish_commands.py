@@ -92,12 +92,16 @@ def kill_and_repeat(hub: Hub, folder: Path, home: Path, rng: random.Random, jobs
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     hub.on_received = lambda total: None
-    time.sleep(0.2)  # what lies in the sockets arrives
+    before = -1
+    while hub.received != before:  # what lies in the sockets arrives
+        before = hub.received
+        time.sleep(0.3)
     commits = hub.repositories["dataset", REPO].commits.values()
     assert not [files for files in commits if "manifest.json" in files]
     whole, first = set(hub.stored), hub.received
     hub.forget()
     done(start(hub, home, *argv))
+    assert not [path for path in home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert not set(hub.stored) & whole
     assert set(hub.stored) | whole == sizes.keys()
     most = sorted(sizes.values())[-jobs:]
@@ -207,6 +211,11 @@ def test_dry_run_publish_pull_and_reports(
     assert json.loads(run("pull", REPO, str(tmp_path / "out"), "--json"))["fetched"] == 0
     run("pull", REPO, str(tmp_path / "part"), "--shards", "0-1,3")
     assert len(list((tmp_path / "part/noise").glob("*.tar"))) == 3
+    hub.faults = [Fault("PUT /store", "403", times=99)]
+    hub.objects.clear()
+    text = run("--debug", "-v", "publish", str(folder), "--repo", "me/other", code=1)
+    assert "Traceback" in text
+    assert "the Hub's store answers 403" in text
     hub.tokens.clear()
     assert "error: the Hub: the token is not accepted, it may have expired" in run(*publish, code=1)
     run("--debug", "-v", *publish, code=1)

@@ -130,6 +130,7 @@ def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:
 FAULTS = [
     Fault("PUT /store/whole", "cut", times=2, after=5000),
     Fault("PUT /store/whole", "503", times=2),
+    Fault("PUT /store/whole", "403"),  # the address has expired
     Fault("PUT /store/whole", "flip"),
     Fault("info/lfs/objects/batch", "429", times=2),
     Fault("POST /store/verify", "lost"),
@@ -205,7 +206,9 @@ def test_what_goes_wrong_is_called_what_it_is(
     hub.may_write = True
     assert "expected OWNER/NAME" in said(lambda: put(dataset, repo="mine"))
     hub.faults = [Fault("/commit/", "500", times=99)]
-    assert said(lambda: put(dataset)).startswith("me/mine: the server answers 500")
+    assert said(lambda: put(dataset, Options(Choice(layers=("few",))))).startswith("me/mine: the server answers 500")
+    hub.faults = [Fault("PUT /store", "403", times=99)]
+    assert "the Hub's store answers 403: run the same command again" in said(lambda: put(dataset))
     hub.faults = []
     assert "manifest.json" not in hub.repositories[KEY].files
     monkeypatch.setenv("HF_TOKEN", "")
@@ -248,6 +251,8 @@ def test_a_damaged_shard_is_not_sent(hub: Hub, dataset: Path, tmp_path: Path) ->
     assert "clips/train-00000.tar is not the file that its manifest names" in said(lambda: put(folder))
     assert "manifest.json" not in hub.repositories[KEY].files
     assert sha256(path.read_bytes()) not in hub.objects
+    put(dataset)
+    assert put(folder).is_new is False  # what the Hub has is not even opened
 
 
 def test_many_files_go_in_several_commits_the_manifest_in_the_last(
