@@ -84,7 +84,7 @@ def _refusal(manifest: Manifest, refused: Collection[SourceSpec], consent: Conse
     names = {spec.name for spec in refused}
     ways = []
     if options := _others(manifest, names):
-        ways.append(f"leave it out ({options})")
+        ways.append(f"publish only the rest ({options})")
     if open_ones := sorted(spec.name for spec in refused if not forbids(spec)):
         ways.append(f"confirm that you may pass it on (--rights-confirmed {open_ones[0]})")
     private = "--i-accept" if consent.private else "--private --i-accept"

@@ -34,6 +34,7 @@ from pvit_data.publishing.files import (
 from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
+from pvit_data.storage.remote import Missing
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
 from pvit_data.writing.card import CARD_NAME
@@ -123,7 +124,12 @@ def plan_pull(
     source, target = Storage(url), Storage(dest)
     if target.root is None:
         raise UsageError(f"{target.url}: datasets are pulled into a local folder")
-    listing = source.listing()
+    try:
+        listing = source.listing()
+    except Missing:
+        raise StorageError(
+            f"{source.url}: there is no such dataset or revision, or the token may not see it"
+        ) from None
     if MANIFEST not in listing:
         raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
     whole = read_manifest(source)

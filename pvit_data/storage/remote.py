@@ -71,7 +71,7 @@ class Remote:
         """
         try:
             found: dict[str, Any] = self.call(name, lambda fs, path: fs.info(path))
-        except _Missing:
+        except Missing:
             return None
         return found if found.get("type") == "file" else None
 
@@ -136,7 +136,7 @@ class Remote:
         prefix = self.call("", lambda _, path: path)
         try:
             found = self.call(pattern, lambda fs, path: fs.glob(path))
-        except _Missing:  # some stores say so of a folder that a pattern names
+        except Missing:  # some stores say so of a folder that a pattern names
             if "*" in pattern.partition("/")[0]:
                 raise
             return []
@@ -187,7 +187,7 @@ class Remote:
                 cause = _unwrapped(error)
                 if wait is None or not may_pass(cause):
                     at = f" (commit {self.commit[:10]})" if self.commit else ""
-                    kind = _Missing if isinstance(cause, FileNotFoundError) else StorageError
+                    kind = Missing if isinstance(cause, FileNotFoundError) else StorageError
                     said = f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}"
                     raise kind(said) from (cause if _is_plain(cause) else None)
                 time.sleep(max(wait, asked_to_wait(cause)))
@@ -234,7 +234,7 @@ def _options(address: str) -> dict[str, Any]:
     return {}
 
 
-class _Missing(StorageError):
+class Missing(StorageError):
     """There is no such file."""
 
 

@@ -46,16 +46,16 @@ def test_refusals_name_source_reason_and_ways_out() -> None:
     assert require_allowed(manifest(OURS, LAYER), Consent()) == []
     assert refusal(manifest(OURS, CLOSED)) == (
         "cannot be published in public: source 'closed': its licence forbids it: Some research licence (no "
-        "redistribution). What you can do: leave it out (--sources ours), or use a private repository for those who "
-        "may have it (--private --i-accept)"
+        "redistribution). What you can do: publish only the rest (--sources ours), or use a private repository for "
+        "those who may have it (--private --i-accept)"
     )
-    assert refusal(manifest(CLOSED, LAYER)).count("leave it out (--layers-only)") == 1
-    assert "leave it out (--sources ours --layers splits)" in refusal(manifest(OURS, CLOSED, LAYER, BOXES))
+    assert refusal(manifest(CLOSED, LAYER)).count("publish only the rest (--layers-only)") == 1
+    assert "publish only the rest (--sources ours --layers splits)" in refusal(manifest(OURS, CLOSED, LAYER, BOXES))
     text = refusal(manifest(UNSAID, BOXES))
     assert "source 'unsaid': nobody said that it may be passed on; licence: unknown (see example.org)" in text
     assert "layer 'boxes': nobody said that it may be passed on; licence: not stated" in text
     assert "confirm that you may pass it on (--rights-confirmed boxes)" in text
-    assert "leave it out" not in text
+    assert "publish only the rest" not in text
 
 
 def test_ways_out() -> None:

@@ -204,6 +204,8 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
     assert "nothing is left" in refused(lambda: get(out, Choice(layers=("later",), splits=("test",))))
     assert "expected a number or FIRST-LAST" in refused(lambda: shard_numbers("a"))
     assert "--revision is for a repository" in refused(lambda: address("https://host/d", "v1"))
+    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address("me/none")))
+    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address(REPO, "v9")))
     published.tokens.clear()
     assert "the server answers 401: is a token needed, or outdated?" in refused(lambda: get(out))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -13,6 +13,7 @@ from pvit_cli.progress import progress
 from pvit_data.words import counted, size_text
 
 MEGABYTE = 1_000_000
+MOST_FILES = 40  # lines of a table
 
 
 def _flags() -> list[Flag]:
@@ -116,10 +117,12 @@ def _show(plan: Any, repo: str, user: str) -> None:
     where = "there already" if plan.there is not None else "will be made"
     say(f"as {user}, to {repo} ({where})", "")
     table = new_table("file", "size", left=("file",))
-    for file in plan.send:
+    for file in plan.send[:MOST_FILES]:
         table.add_row(file.name, size_text(file.size))
     if plan.send:
         out.print(table)
+    if len(plan.send) > MOST_FILES:
+        say(f"... and {len(plan.send) - MOST_FILES:,} more (all of them with --json)")
     kept = len(plan.files) - len(plan.send)
     say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
     if plan.left:
