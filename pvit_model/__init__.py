@@ -13,6 +13,7 @@ if _TYPE_CHECKING:
     from pvit_model.backbones import build_backbone as build_backbone
     from pvit_model.backbones.base import Backbone as Backbone
     from pvit_model.backbones.base import BackboneOutput as BackboneOutput
+    from pvit_model.backbones.base import Published as Published
     from pvit_model.config import VARIANTS as VARIANTS
     from pvit_model.config import PViTConfig as PViTConfig
     from pvit_model.network.create import create_model as create_model
@@ -59,6 +60,7 @@ _HOMES = {
     "PViT": "network.pvit",
     "PViTConfig": "config",
     "PViTOutput": "network.pvit",
+    "Published": "backbones.base",
     "Shown": "tasks.base",
     "Task": "tasks.base",
     "TaskOptions": "tasks.base",

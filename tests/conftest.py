@@ -17,6 +17,7 @@ LONG = (
     "test_deploy.py",
     "test_dump.py",
     "test_other_backbone.py",
+    "test_families.py",
 )
 """Files that take longest come first, so that no process is left with one of them at the end."""
 

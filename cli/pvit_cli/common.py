@@ -209,7 +209,11 @@ def _describe_usage(error: Any) -> tuple[str, int]:
     if (option := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
         parameters = context.command.params if context else []
         known = [name for p in parameters for name in p.opts + p.secondary_opts]
-        message = f"no option '{option}'{did_you_mean(option, known)}"
+        name = option.lstrip("-")
+        if name in known:  # of an argument
+            message = f"no option '{option}': {name.upper()} is given without it"
+        else:
+            message = f"no option '{option}'{did_you_mean(option, known)}"
     else:
         message = str(error.format_message())
     message += "" if message.endswith((".", "?", "!")) else "."

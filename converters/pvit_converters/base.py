@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,11 @@ class SourceInfo:
         sampler: clip sampler by which results on this source are published, `""`: none in particular.
         clips_within: name of the entry of `Sample.meta` that holds `[first, end)`, the frames from which clips are
             taken where a stored video shows more; `""`: all of it.
+        derived: whether its licence lets annotations be passed on that were made from its pictures: `"yes"`, `"no"`,
+            or `"unknown"`, which counts as no.
+        derived_clause: what the licence says of that, in a sentence, and whether it was read.
+        spaces: label spaces by field, each its name and what it holds: `{"action": "ssv2 (174 classes)"}`.
+        verified: what was checked on real files of this source and what was not, in sentences.
     """
 
     name: str
@@ -51,6 +56,10 @@ class SourceInfo:
     role: str = "auxiliary"
     sampler: str = ""
     clips_within: str = ""
+    derived: Literal["yes", "no", "unknown"] = "unknown"
+    derived_clause: str = ""
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    verified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,19 @@ class ConverterOptions(BaseModel):
     raw: ClassVar[frozenset[str]] = frozenset()
 
 
+@dataclass(frozen=True)
+class AskedLayer:
+    """A layer that is made over a source as soon as that is converted.
+
+    Args:
+        converter: name of the layer's converter.
+        root: folder of its raw annotations.
+    """
+
+    converter: str
+    root: Path
+
+
 OptionsT = TypeVar("OptionsT", bound=ConverterOptions)
 
 
@@ -124,6 +146,8 @@ class Converter(ABC, Generic[OptionsT]):
 
     Attributes:
         holdout: percentage of the groups that become `val` where the source has no splits, unless the user says it.
+        lists_first: `identity` and `spaces` need the listing, which is kept, so that asking for it again costs nothing:
+            then a finished conversion tells what is new.
 
     Raises:
         SourceError: if `root` is missing or is not this source's tree.
@@ -133,6 +157,7 @@ class Converter(ABC, Generic[OptionsT]):
     version: ClassVar[str] = "1"
     Options: ClassVar[type[ConverterOptions]] = ConverterOptions
     holdout: ClassVar[float] = 1.0
+    lists_first: ClassVar[bool] = False
 
     def __init__(self, root: Path, options: OptionsT) -> None:
         self.root = Path(root)
@@ -157,6 +182,15 @@ class Converter(ABC, Generic[OptionsT]):
         For example the classes, where they are read from the raw data and samples are planned with their numbers.
         """
         return {}
+
+    @classmethod
+    def layers_asked(cls, options: OptionsT) -> tuple[OptionsT, list[AskedLayer]]:
+        """The options of the source alone, and the layers that its options ask for besides, over what is converted.
+
+        Raises:
+            UsageError: if an option of a layer is missing.
+        """
+        return options, []
 
     @abstractmethod
     def spaces(self) -> dict[str, LabelSpace]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pvit_data.clips.frames import Sampler, published
+from pvit_data.clips.frames import Sampler, WindowStart, published
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 
 MOST_TASKS = 64  # of a source, or of a network
@@ -39,20 +39,27 @@ class ClipConfig(BaseModel):
         size: (H, W) of a clip in pixels.
         map_size: (h, w) of dense targets; default a quarter of `size`, the resolution of MViT's patch tokens.
         stride: temporal stride of the targets; target t belongs to clip frame `stride * t`.
-        mean, std: normalisation of rgb in [0, 1], per channel (MViT: 0.45 and 0.225).
+        mean: taken from rgb in [0, 1], per channel (MViT: 0.45).
+        std: what that is then divided by, per channel (MViT: 0.225).
         downstream: the source whose action labels are trained; "" takes the mixture's downstream sources.
         tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
-        samplers: clip sampler by source; a source not named has the one that its manifest declares, else the
-            published one of its name, else `default_sampler`.
-        default_sampler: of sources that none of these knows.
-        rate: frame step of the samplers that have one.
+        samplers: which frames of a video are a clip, by source: `segment` one of each T-th part of the video, `whole`
+            evenly spread from its first to its last, `fit` every `rate`-th from a random place (closer where the video
+            is short), `dense` the same as if it had 30 frames per second, `keyframe` every `rate`-th around a key
+            frame, `ego4d-grid` multiples of a step in the full video. A source not named has the one that its manifest
+            declares, else the published one of its name, else `default_sampler`.
+        default_sampler: that of sources for which nothing else says one.
+        rate: frame step of fit, dense and keyframe.
+        window_start: where training windows of Ego4D may begin: `intended`, anywhere in their row, or `published`, as
+            the published code draws them by a slip: between 1 s and what the window leaves over of 8 s.
         jitter: short side in training, as a multiple of the crop, drawn uniformly in 1/size ([256, 320] at 224).
-        area, aspect: if `area` is given, random resized crops (share of the image, width/height) instead of `jitter`.
+        area: share of the picture that random resized crops show in training; null: crops as `jitter` says.
+        aspect: width over height of random resized crops.
         flip: probability of a horizontal flip, for all sources or by source (a source not named: 0). Samples
             whose targets are world normals are never flipped.
         colour: strength of the colour jitter in training, 0 (off) to 1.
         rand_ops: number of RandAugment's operations on a training clip, all its frames alike; 0: off.
-        rand_magnitude: their strength, 0 to 10.
+        rand_magnitude: strength of RandAugment's operations, 0 to 10.
         rand_geometry: draw also operations that rotate, shear and shift. Refused for sources that train annotations
             with a place in the picture: `jitter`, `area`, `aspect` and `flip` move these too.
         erase: probability that a rectangle of a training clip, the same in all its frames, is filled with noise.
@@ -78,6 +85,7 @@ class ClipConfig(BaseModel):
     samplers: dict[str, Sampler] = {}
     default_sampler: Sampler = "fit"
     rate: int = Field(default=4, ge=1, le=MAX_FRAMES)
+    window_start: WindowStart = "intended"
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     area: tuple[float, float] | None = None
     aspect: tuple[float, float] = (3 / 4, 4 / 3)

@@ -15,6 +15,7 @@ from pvit_data.clips.about import About
 from pvit_data.errors import ConfigError
 
 Sampler = Literal["segment", "dense", "fit", "whole", "keyframe", "ego4d-grid"]
+WindowStart = Literal["intended", "published"]
 
 BY_SOURCE: dict[str, Sampler] = {
     "ssv2": "segment",  # PySlowFast slowfast/datasets/ssv2.py, whatever its SAMPLING_RATE says
@@ -122,15 +123,23 @@ def ego4d_grid(start: int, end: int, length: int = 16) -> Int64[np.ndarray, "t"]
 
 
 def ego4d_window(
-    start_sec: float, end_sec: float, event: int | None, rng: np.random.Generator
+    start_sec: float,
+    end_sec: float,
+    event: int | None,
+    rng: np.random.Generator,
+    window_start: WindowStart = "intended",
 ) -> tuple[int, int]:
     """A training window of 5 to 8 s inside a row's, as frames at 30 per second; the state change is always in it.
 
-    Source: EGO4D/hands-and-objects, as intended: the published code draws the start between 8 - L and 1 s.
+    Source: EGO4D/hands-and-objects. Its code draws the start between 8 - L and 1 s (`"published"`), L being the length,
+    where anything from 0 to 8 - L is meant (`"intended"`).
     """
     longest = min(8.0, end_sec - start_sec)
     duration = rng.uniform(min(5.0, longest), longest)
-    begin = start_sec + rng.uniform(0, longest - duration)
+    left_over = longest - duration
+    earliest = min(1.0, left_over) if window_start == "published" else 0.0
+    latest = max(1.0, left_over) if window_start == "published" else left_over
+    begin = start_sec + rng.uniform(earliest, latest)
     end = min(begin + duration, end_sec)
     first, last = int(begin * 30), int(end * 30)
     if event is not None and event < first:
@@ -141,14 +150,18 @@ def ego4d_window(
 
 
 def _of_window(
-    num_frames: int, length: int, rng: np.random.Generator | None, about: About
+    num_frames: int,
+    length: int,
+    rng: np.random.Generator | None,
+    about: About,
+    window_start: WindowStart,
 ) -> Int64[np.ndarray, "t"]:
     if about.start is None or about.end is None:
         return whole(num_frames, length)
     start, end = about.start, about.end
     if rng is not None:
         seconds = about.seconds or (start / 30, end / 30)
-        start, end = ego4d_window(*seconds, about.event, rng)
+        start, end = ego4d_window(*seconds, about.event, rng, window_start)
     stored: Int64[np.ndarray, "t"] = ego4d_grid(start, end, length) - about.start
     return _inside(stored, num_frames)
 
@@ -168,12 +181,14 @@ def choose(
     fps: float = 0.0,
     view: tuple[int, int] = (0, 1),
     about: About | None = None,
+    window_start: WindowStart = "intended",
 ) -> Int64[np.ndarray, "t"]:
     """The frames of a clip by the name of the rule.
 
     Args:
         view: temporal view i of n in evaluation; only `dense` has different ones.
         about: what the sample itself says of its place; default: nothing.
+        window_start: see `ego4d_window`.
 
     Raises:
         ConfigError: if the rule is unknown, or the video has no frame.
@@ -191,7 +206,7 @@ def choose(
     if sampler == "keyframe":
         return _around_key(num_frames, length, about or About(), rate)
     if sampler == "ego4d-grid":
-        return _of_window(num_frames, length, rng, about or About())
+        return _of_window(num_frames, length, rng, about or About(), window_start)
     raise ConfigError(
         f"unknown clip sampler '{sampler}': expected segment, dense, fit, whole, keyframe or "
         "ego4d-grid"

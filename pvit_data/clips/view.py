@@ -99,6 +99,7 @@ class Viewer:
             fps=video.fps,
             view=view,
             about=about.of_part(part.start),
+            window_start=self.config.window_start,
         )
 
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -67,7 +67,26 @@ CONVENTIONS = {
 }
 
 
-class SourceSpec(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Grown(_Part):
+    """Has keys that the first files of format 1.0 do not have; they are stored only where they say something."""
+
+    later: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        for name in self.later:
+            if getattr(self, name) == fields[name].get_default(call_default_factory=True):
+                del values[name]
+        return values
+
+
+class SourceSpec(_Grown):
     """What holds for all samples of a source.
 
     Args:
@@ -84,10 +103,13 @@ class SourceSpec(BaseModel):
         tasks: auxiliary tasks that this source is meant for.
         sampler: how clips are sampled from its videos (`pvit_data.clips.frames`); "" where it declares none.
         clips_within: name of the entry of `meta` with `[first, end)`, the frames that clips are taken from; "": all.
+        derived: whether the licence lets annotations be passed on that were made from its pictures: `"yes"`, `"no"`,
+            or `"unknown"`, which counts as no.
+        derived_clause: what the licence says of that, in a sentence.
         notes: sentences about the conversion.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    later: ClassVar[tuple[str, ...]] = ("derived", "derived_clause")
 
     name: str
     licence: str = ""
@@ -103,6 +125,8 @@ class SourceSpec(BaseModel):
     tasks: tuple[str, ...] = ()
     sampler: str = ""
     clips_within: str = ""
+    derived: Literal["yes", "no", "unknown"] = "unknown"
+    derived_clause: str = ""
     notes: list[str] = Field(default_factory=list)
 
     @property
@@ -120,15 +144,13 @@ class SourceSpec(BaseModel):
         return name
 
 
-class BaseRef(BaseModel):
+class BaseRef(_Part):
     """What a layer was made over.
 
     Args:
         source: name of the base.
         converter, converter_version: what made its shards.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     source: str
     converter: str = ""
@@ -174,10 +196,8 @@ class LayerSpec(SourceSpec):
         return self
 
 
-class ShardInfo(BaseModel):
+class ShardInfo(_Part):
     """One shard: its path in the dataset, samples, bytes and hash of the whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     samples: Count
@@ -197,10 +217,8 @@ class ShardInfo(BaseModel):
         return name
 
 
-class FileInfo(BaseModel):
+class FileInfo(_Part):
     """A file other than a shard."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     bytes: Count
     sha256: str
@@ -218,7 +236,7 @@ class ShardListInfo(FileInfo):
     last: Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 
-class SplitInfo(BaseModel):
+class SplitInfo(_Grown):
     """One split of a source.
 
     Args:
@@ -230,7 +248,7 @@ class SplitInfo(BaseModel):
         shard_list: that file, `SOURCE/index/SPLIT.shards.parquet`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    later: ClassVar[tuple[str, ...]] = ("shard_list",)
 
     samples: Count
     frames: Count
@@ -241,14 +259,6 @@ class SplitInfo(BaseModel):
     skipped: dict[str, Count] = Field(default_factory=dict)
     shards: list[ShardInfo]
     shard_list: ShardListInfo | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what format 1.0 does not have, where it is not there."""
-        values: dict[str, Any] = handler(self)
-        if self.shard_list is None:
-            del values["shard_list"]
-        return values
 
     @property
     def last(self) -> int:
@@ -271,10 +281,8 @@ class SplitInfo(BaseModel):
         return (self.bytes if self.shard_list is not None else listed) // SAMPLE_BYTES
 
 
-class SourceEntry(BaseModel):
+class SourceEntry(_Part):
     """A source, or a layer, with its splits."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     spec: SourceSpec
     splits: dict[str, SplitInfo]
@@ -308,14 +316,14 @@ class LayerEntry(SourceEntry):
     spec: LayerSpec
 
 
-class Manifest(BaseModel):
+class Manifest(_Grown):
     """The whole file.
 
     Args:
         checksum: sha256 of the file as it would be with an empty checksum.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    later: ClassVar[tuple[str, ...]] = ("layers",)
 
     format: str = FORMAT
     version: str = f"{MAJOR}.{MINOR}"
@@ -323,14 +331,6 @@ class Manifest(BaseModel):
     sources: dict[str, SourceEntry]
     layers: dict[str, LayerEntry] = Field(default_factory=dict)
     checksum: str
-
-    @model_serializer(mode="wrap")
-    def _as_stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what format 1.0 does not have, where it is not there."""
-        values: dict[str, Any] = handler(self)
-        if not self.layers:
-            del values["layers"]
-        return values
 
     @property
     def entries(self) -> dict[str, SourceEntry]:

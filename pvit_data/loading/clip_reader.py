@@ -139,6 +139,14 @@ class ClipReader:
         """
         return self._clip(row, self._evaluation(row, index, views))
 
+    def frames(self, row: int) -> Int64[np.ndarray, "t"]:
+        """The frames of a row's evaluation clip; what its sample says is read only where clips go by it.
+
+        Raises:
+            FormatError: if that cannot be read, or is no such thing.
+        """
+        return self._evaluation(row).frames
+
     def _evaluation(self, row: int, index: int = 0, views: tuple[int, int] = (1, 1)) -> View:
         viewer, video = self._viewers[self.source(row)], self._video(row)
         return viewer.evaluation(video, index, views, self._about(row, video))

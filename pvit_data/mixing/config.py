@@ -32,7 +32,8 @@ class MixtureConfig(BaseModel):
         description="share of a batch by source; default: 1 for the downstream, 1 for all others together by size",
     )
     quotas: dict[str, int] = Field(
-        default_factory=dict, description="least number of clips per batch for a task"
+        default_factory=dict,
+        description="least number of clips per batch that carry a task, e.g. {depth: 4}",
     )
     cap: float = Field(
         default=3.0, gt=0, description="at most this many auxiliary clips per downstream clip"

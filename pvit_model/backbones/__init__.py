@@ -26,9 +26,11 @@ def build_backbone(name: str, **options: Any) -> Backbone:
         options: keyword options of the backbone's own function, such as `clip=(16, 224, 224)`.
 
     Raises:
-        UsageError: if the name is unknown, an option does not exist, or what is registered is no backbone.
+        UsageError: if the name is unknown, an option does not exist, or what is registered is no backbone, or one that
+            contradicts itself.
     """
     from pvit_model.backbones.base import Backbone
+    from pvit_model.backbones.checks import check_definition
 
     make = BACKBONES.load(name)
     try:
@@ -40,4 +42,5 @@ def build_backbone(name: str, **options: Any) -> Backbone:
             f"backbone '{name}' is a {type(module).__name__}; "
             "expected a subclass of pvit_model.Backbone"
         )
+    check_definition(name, module)
     return module

@@ -35,6 +35,34 @@ class BackboneOutput:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A file of published weights that the ordinary loader takes.
+
+    Args:
+        file: its name.
+        address: page where it is had, or the folder that it lies in, which ends in a slash.
+        licence: of the weights, as published; it binds what is published after fine-tuning.
+        trained_on: data set, and top-1 in per cent where it is stated.
+        clip: (T, H, W) that it was trained with.
+        rate: frame step of its clips; 0: frames spread evenly over the whole video.
+        options: of the backbone, without which it does not load.
+    """
+
+    file: str
+    address: str
+    licence: str
+    trained_on: str
+    clip: tuple[int, int, int]
+    rate: int
+    options: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where to begin a download."""
+        return self.address + self.file if self.address.endswith("/") else self.address
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a network with this backbone costs, for a remark in `pvit info`.
 
@@ -55,7 +83,8 @@ class Backbone(nn.Module, ABC):
     """A video backbone.
 
     Attributes:
-        clip: the nominal (T, H, W); other sizes may be given to `forward`.
+        clip: the nominal (T, H, W), for runs whose recipe says none; other sizes may be given to `forward`.
+        rate: frame step of the nominal clip, likewise; samplers of segments have none.
         width: width of the patch embedding, which extra tokens for layer 0 must have.
         dims: width of each layer's output; the last is C.
         blocks: the layers, in order. Layer-wise learning rates, recomputation, shards and the memory estimate go by
@@ -64,6 +93,8 @@ class Backbone(nn.Module, ABC):
         dense_width: channels of dense heads by default.
         stride: temporal stride of predictions; prediction t belongs to input frame `stride * t`.
         normalise: (mean, std) per channel of RGB in [0, 1], applied by the loader, never inside `forward`.
+        own_tokens: tokens that it has besides patches and extra ones, such as a class token; for `pvit info`.
+        published: files of weights that load into it, for `pvit info`.
     """
 
     clip: tuple[int, int, int]
@@ -74,6 +105,9 @@ class Backbone(nn.Module, ABC):
     dense_width: int = 64
     stride: int = 2
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
+    rate: int = 4
+    own_tokens: int = 0
+    published: tuple[Published, ...] = ()
 
     @abstractmethod
     def grid(self, t: int, h: int, w: int) -> tuple[Grid, ...]:
@@ -92,7 +126,8 @@ class Backbone(nn.Module, ABC):
 
         Args:
             clip: RGB, normalised with `normalise`.
-            extra: further tokens, of width `width_at(extra_layer)`.
+            extra: further tokens, of width `width_at(extra_layer)`; there may be none in it, as in the training of
+                variants without prompts.
             extra_layer: the layer that they enter.
             layers: layers whose output is returned in `features`.
         """

@@ -26,25 +26,24 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Applied to each token."""
-        if (
-            x.device.type not in ("cpu", "meta")
-            or torch.compiler.is_compiling()
-            or not torch.is_grad_enabled()
-        ):
-            y: Tensor = self.fc2(F.gelu(self.fc1(x)))
-            return y
-        inputs: list[Tensor] = [
-            x.flatten(0, 1),
-            self.fc1.weight,
-            self.fc1.bias,
-            self.fc2.weight,
-            self.fc2.bias,
-        ]
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            inputs = [t.to(dtype) for t in inputs]
-        out: Tensor = _BlockedMlp.apply(*inputs)
-        return torch.unflatten(out, 0, (x.shape[0], x.shape[1]))
+        return run_mlp(x, self.fc1, self.fc2)
+
+
+def run_mlp(x: Float[Tensor, "b n c"], fc1: nn.Linear, fc2: nn.Linear) -> Float[Tensor, "b n d"]:
+    """`fc2(gelu(fc1(x)))`."""
+    if (
+        x.device.type not in ("cpu", "meta")
+        or torch.compiler.is_compiling()
+        or not torch.is_grad_enabled()
+    ):
+        y: Tensor = fc2(F.gelu(fc1(x)))
+        return y
+    inputs: list[Tensor] = [x.flatten(0, 1), fc1.weight, fc1.bias, fc2.weight, fc2.bias]
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        inputs = [t.to(dtype) for t in inputs]
+    out: Tensor = _BlockedMlp.apply(*inputs)
+    return torch.unflatten(out, 0, (x.shape[0], x.shape[1]))
 
 
 class _BlockedMlp(torch.autograd.Function):

@@ -20,26 +20,12 @@ from torch import Tensor, nn
 
 from pvit_data.errors import UsageError
 from pvit_model.backbones.attention import Grid, attend, pair_table
-from pvit_model.backbones.base import Backbone, BackboneOutput, Costs
+from pvit_model.backbones.base import Backbone, BackboneOutput, Costs, Published
+from pvit_model.backbones.drop_path import DropPath
 from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.mvit_plan import BlockPlan, MViTConfig, patch_grid, plan_blocks, strided
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 from pvit_model.backbones.torchvision_names import from_torchvision
-
-
-class DropPath(nn.Module):
-    """Drop a residual branch for whole samples in training; the kept ones are scaled up."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-        """The branch's output, with dropped samples zero."""
-        if not self.training or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
 
 
 class PoolingAttention(nn.Module):
@@ -186,6 +172,7 @@ class MViT(Backbone):
         of_the_paper: whether this is the backbone of the paper's tables, on whose figures there is a remark.
     """
 
+    own_tokens = 1
     of_the_paper = False
 
     def __init__(self, config: MViTConfig) -> None:
@@ -354,7 +341,7 @@ def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:
 def mvitv2_s(**options: Any) -> MViT:
     """MViTv2-S 16x4, the paper's backbone: 34.5 M parameters, 64.5 GFLOPs."""
     model = _build(MViTConfig(), options)
-    model.of_the_paper = True
+    model.of_the_paper, model.published = True, PUBLISHED["mvitv2_s"]
     return model
 
 
@@ -363,7 +350,9 @@ def mvitv2_b(**options: Any) -> MViT:
     base = MViTConfig(
         clip=(32, 224, 224), depth=24, stages=(2, 5, 21), drop_path=0.3, dense_layers=(4, 20, 23)
     )
-    return _build(base, options)
+    model = _build(base, options)
+    model.rate, model.published = 3, PUBLISHED["mvitv2_b"]
+    return model
 
 
 def mvitv1_b(**options: Any) -> MViT:
@@ -371,7 +360,9 @@ def mvitv1_b(**options: Any) -> MViT:
     base = MViTConfig(
         widen="mlp", relative=False, absolute=True, pool_all_queries=False, residual_pooling=False
     )
-    return _build(base, options)
+    model = _build(base, options)
+    model.published = PUBLISHED["mvitv1_b"]
+    return model
 
 
 def mvitv2_xxs(**options: Any) -> MViT:
@@ -381,3 +372,27 @@ def mvitv2_xxs(**options: Any) -> MViT:
         dense_layers=(0, 2, 4), dense_width=24, init_std=None, stem="conv", readout="mean", value_scale=0.1,
     )  # fmt: skip
     return _build(base, options)
+
+
+_MVIT = "https://github.com/facebookresearch/mvit"
+_SLOWFAST = "https://github.com/facebookresearch/SlowFast/blob/main/projects/mvitv2/README.md"
+_OLD = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"
+_PYTORCH = "https://download.pytorch.org/models/"
+_APACHE, _BSD = "Apache 2.0 (SlowFast)", "BSD 3-Clause (torchvision)"
+PUBLISHED = {
+    "mvitv2_s": (
+        Published("MViTv2_S_16x4_k400_f302660347.pyth", _SLOWFAST, _APACHE, "Kinetics-400 81.0", (16, 224, 224), 4),
+        Published("MViTv2_S_16x4_ssv2_f308341823.pyth", _SLOWFAST, _APACHE, "SSv2 68.2", (16, 224, 224), 0),
+        Published("mvit_v2_s-ae3be167.pth", _PYTORCH, _BSD, "Kinetics-400 80.8", (16, 224, 224), 4),
+        Published("MViTv2_S_in1k.pyth", _MVIT, "Apache 2.0 (mvit)", "ImageNet 83.6, an image", (1, 224, 224), 1),
+    ),
+    "mvitv2_b": (
+        Published("MViTv2_B_32x3_k400_f304025456.pyth", _SLOWFAST, _APACHE, "Kinetics-400 82.9", (32, 224, 224), 3),
+        Published("MViTv2_B_32x3_ssv2_f305803282.pyth", _SLOWFAST, _APACHE, "SSv2 70.5", (32, 224, 224), 0),
+    ),
+    "mvitv1_b": (
+        Published("K400_MVIT_B_16x4_CONV.pyth", _OLD, _APACHE, "Kinetics-400 78.4", (16, 224, 224), 4),
+        Published("mvit_v1_b-dbeb1030.pth", _PYTORCH, _BSD, "Kinetics-400 78.5", (16, 224, 224), 4),
+    ),
+}  # fmt: skip
+"""What the ordinary loader takes, by backbone."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pvit_model.backbones.attention import Form
 from pvit_model.backbones.base import Grid
+from pvit_model.backbones.drop_path import drop_rates
 
 MAX_DEPTH = 512
 
@@ -91,6 +92,7 @@ def plan_blocks(c: MViTConfig) -> list[BlockPlan]:
     early = 1 if c.widen == "mlp" else 0
     out = [c.embed_dim << level[min(i + early, c.depth - 1)] for i in range(c.depth)]
     grid, plan = patch_grid(*c.clip), []
+    rates = drop_rates(c.drop_path, c.depth)
     for i in range(c.depth):
         dim = c.embed_dim if i == 0 else out[i - 1]
         plan.append(
@@ -102,7 +104,7 @@ def plan_blocks(c: MViTConfig) -> list[BlockPlan]:
                 q_stride=2 if i in c.stages else 1,
                 kv_stride=max(c.kv_stride >> level[i], 1),
                 grid=grid,
-                drop_path=c.drop_path * i / max(c.depth - 1, 1),
+                drop_path=rates[i],
             )
         )
         grid = strided(grid, plan[-1].q_stride)

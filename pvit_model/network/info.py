@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pvit_model.backbones.base import Backbone, Costs, Grid
+from pvit_model.backbones.base import Backbone, Costs, Grid, Published
 from pvit_model.config import PViTConfig
 from pvit_model.network.pvit import PViT
 
@@ -27,7 +27,7 @@ class Stage:
         layers: first and last, 0-based.
         width: of the tokens.
         grid: (T', H', W') of the patches after the layers.
-        tokens: patches, class token and prompts.
+        tokens: patches, tokens of the backbone's own (a class token) and prompts.
     """
 
     layers: tuple[int, int]
@@ -50,6 +50,12 @@ class ModelInfo:
         train_gflops: with all auxiliary heads; forward only.
         saved_mib: kept for backward of one clip through backbone and action head, parameters not counted.
         stages: token grids.
+        maps: (T', h, w) of dense predictions.
+        stride: frames of the clip from one of them to the next.
+        dense_layers: layers that dense heads read (0-based).
+        rate: frame step of the backbone's own clips.
+        normalise: (mean, std) of RGB in [0, 1].
+        published: files of weights that load into the backbone.
         note: remark on the paper's figures, or "".
     """
 
@@ -62,16 +68,23 @@ class ModelInfo:
     train_gflops: float
     saved_mib: float
     stages: tuple[Stage, ...]
+    maps: Grid
+    stride: int
+    dense_layers: tuple[int, ...]
+    rate: int = 1
+    normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    published: tuple[Published, ...] = ()
     note: str = ""
 
     def __str__(self) -> str:
-        t, h, w = self.clip
+        layers_read = ", ".join(map(str, self.dense_layers))
         lines = [
-            f"{self.name}, clip {t}x{h}x{w}",
+            f"{self.name}, clip {_clip(self.clip)}",
             f"parameters   train {self.train_parameters / 1e6:.2f} M   test {self.test_parameters / 1e6:.2f} M"
             f"   trained {self.trained_parameters / 1e6:.2f} M",
             f"GFLOPs       test {self.test_gflops:.1f}   with heads {self.train_gflops:.1f}   (multiply-adds, forward)",
             f"activations  {self.saved_mib:.0f} MiB kept for backward, per clip, float32",
+            f"dense maps   {_clip(self.maps)}, frame step {self.stride}, of layers {layers_read}",
             "layers    width  grid          tokens",
         ]
         for stage in self.stages:
@@ -81,6 +94,26 @@ class ModelInfo:
                 f"{layers:8} {stage.width:6}  {'x'.join(map(str, stage.grid)):12} {stage.tokens:7}"
             )
         return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def weights_lines(self) -> list[str]:
+        """What clips the backbone takes, and which published files load into it, in plain lines."""
+        mean, std = (" ".join(f"{x:g}" for x in values) for values in self.normalise)
+        lines = [
+            f"input        {_clip(self.clip)}, frame step {self.rate}; RGB in [0, 1], mean {mean}, std {std}",
+            *(["weights      none are published"] if not self.published else []),
+        ]
+        for file in self.published:
+            step = f"frame step {file.rate}" if file.rate else "frames spread over the video"
+            lines += [
+                f"weights      {file.file}" + (f", with {file.options}" if file.options else ""),
+                f"             {file.trained_on}; clips {_clip(file.clip)}, {step}; {file.licence}",
+                f"             {file.url}",
+            ]
+        return lines
+
+
+def _clip(size: tuple[int, int, int]) -> str:
+    return "x".join(map(str, size))
 
 
 def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> ModelInfo:
@@ -117,6 +150,12 @@ def describe(config: PViTConfig, clip: tuple[int, int, int] | None = None) -> Mo
         train_gflops=costs.complete / 1e9,
         saved_mib=saved / 2**20,
         stages=_stages(model.backbone, size, len(model.prompts)),
+        maps=model.map_size(*size),
+        stride=model.backbone.stride,
+        dense_layers=tuple(model.dense_layers),
+        rate=model.backbone.rate,
+        normalise=model.backbone.normalise,
+        published=model.backbone.published,
         note=model.backbone.remark(costs),
     )
 
@@ -161,7 +200,7 @@ def _stages(backbone: Backbone, size: tuple[int, int, int], prompts: int) -> tup
     layers = Counter(zip(backbone.dims, grids, strict=True))
     stages, first = [], 0
     for (width, grid), number in layers.items():
-        tokens = grid[0] * grid[1] * grid[2] + 1 + prompts
+        tokens = grid[0] * grid[1] * grid[2] + backbone.own_tokens + prompts
         stages.append(Stage((first, first + number - 1), width, grid, tokens))
         first += number
     return tuple(stages)

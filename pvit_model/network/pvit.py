@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -15,6 +15,7 @@ from pvit_data.tasks.names import in_space
 from pvit_data.tasks.table import target_spec
 from pvit_model.backbones import build_backbone
 from pvit_model.backbones.base import BackboneOutput, Grid
+from pvit_model.backbones.checks import check_output
 from pvit_model.config import PViTConfig
 from pvit_model.network.prompts import PromptReader, fresh_prompts
 from pvit_model.network.save import HubMixin
@@ -146,7 +147,7 @@ class PViT(nn.Module, HubMixin):
         """Classify clips and, where asked, run the auxiliary heads.
 
         Args:
-            video: normalised with `self.normalise`; T is 1 or even, H and W are multiples of 4.
+            video: normalised with `self.normalise`, of a size that the backbone takes.
             tasks: heads to run on every row: `"all"`, or names. Default: all in training mode, none in evaluation.
             rows: by target name, the supervised rows of the batch, ascending. Every head runs, on its rows only (an
                 empty batch where it has none, so that its parameters stay in the graph).
@@ -156,14 +157,12 @@ class PViT(nn.Module, HubMixin):
         """
         size = self.map_size(*video.shape[2:])
         wanted = list(self.heads) if rows is not None else self._wanted(tasks)
-        dense = any(self._head(task).is_dense for task in wanted)
-        out: BackboneOutput = self.backbone(
-            video,
-            self.prompts.expand(len(video), -1, -1) if len(self.prompts) else None,
-            extra_layer=self.config.prompt_layer,
-            layers=self.dense_layers if dense else (),
-        )
+        dense = [task for task in wanted if self._head(task).is_dense]
+        out = self._backbone_output(video, dense)
         logits = self.head(self.dropout(out.cls))
+        if self.training and not len(self.prompts):
+            # What serves prompts alone has its place in the graph, too: processes wait for each gradient.
+            logits = logits + out.extra.sum() * 0
         read = self.reader(out.cls, out.extra) if wanted else {}
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
         given = {task: HeadInput(read[task], features, size) for task in wanted}
@@ -173,6 +172,26 @@ class PViT(nn.Module, HubMixin):
             predictions = {ACTION: take(logits, _rows(rows, ACTION, logits))}
             predictions |= self._run_rows(given, rows)
         return PViTOutput(logits, out.extra, out.tokens, predictions, rows is not None)
+
+    def _backbone_output(self, video: Tensor, dense: Sequence[str]) -> BackboneOutput:
+        """What the backbone makes of clips and prompts, with the features that the tasks `dense` read.
+
+        In training a variant without prompts gives it an empty set of them: every parameter takes part in every step.
+        """
+        has_extra = self.training or len(self.prompts) > 0
+        layers = self.dense_layers if dense else ()
+        out: BackboneOutput = self.backbone(
+            video,
+            self.prompts.expand(len(video), -1, -1) if has_extra else None,
+            extra_layer=self.config.prompt_layer,
+            layers=layers,
+        )
+        if not torch.compiler.is_compiling():
+            read_by = dict.fromkeys(layers, dense[0]) if dense else {}
+            check_output(
+                self.config.backbone, self.backbone, out, video, len(self.prompts), read_by
+            )
+        return out
 
     def _wanted(self, tasks: str | Iterable[str] | None) -> list[str]:
         if tasks is None:

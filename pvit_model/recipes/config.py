@@ -68,7 +68,8 @@ class DataConfig(Strict):
         description="requests at once of each loader process to shards behind a URL; 0: one sample after the other",
     )
     on_corrupt: Literal["skip", "raise"] = Field(
-        default="skip", description="what a damaged sample does in training"
+        default="skip",
+        description="a damaged sample in training is left out and counted, or ends the run",
     )
 
 
@@ -94,7 +95,7 @@ class ModelConfig(Strict):
         default=False, description="start also from weights that fill less than half of the network"
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="further arguments of create_model"
+        default_factory=dict, description="further arguments of the network, e.g. {dropout: 0.1}"
     )
 
 
@@ -110,7 +111,7 @@ class LossConfig(Strict):
         description="learn a factor on each weight (uncertainty weighting, Kendall et al. 2018)",
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="further options of the loss functions"
+        default_factory=dict, description="options of the losses, e.g. {label_smoothing: 0.1}"
     )
 
     def weight_of(self, target: str) -> float:
@@ -138,20 +139,22 @@ class OptimConfig(Strict):
     """Optimiser and schedule."""
 
     name: Literal["adam", "adamw", "sgd"] = Field(
-        default="adam", description="adam adds the decay to the gradient (L2)"
+        default="adam",
+        description="adam adds the decay to the gradient (L2), adamw takes it from the weights",
     )
     lr: float = Field(
         default=7e-5, gt=0, description="peak learning rate, for a global batch of `lr_batch`"
     )
     lr_batch: int = Field(default=0, ge=0, description="global batch that `lr` belongs to; 0: any")
     scale_lr: Literal["none", "linear"] = Field(
-        default="none", description="linear: scale lr with the batch"
+        default="none", description="linear: times the batch over `lr_batch`"
     )
     final_lr: float = Field(
         default=0.0, ge=0, description="learning rate at the end of the half cosine"
     )
     betas: tuple[float, float] = Field(
-        default=(0.9, 0.999), description="decay of the means of gradients and of their squares"
+        default=(0.9, 0.999),
+        description="of adam and adamw: decay of the means of gradients and of their squares",
     )
     eps: float = Field(default=1e-8, gt=0, description="added to the denominator of adam and adamw")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
@@ -170,10 +173,16 @@ class OptimConfig(Strict):
     )
     epochs: float = Field(default=100, gt=0, le=10**9, description="passes over the downstream set")
     steps: int | None = Field(
-        default=None, ge=1, le=10**12, description="optimiser steps instead of epochs"
+        default=None, ge=1, le=10**12, description="optimiser steps of the run, instead of epochs"
     )
-    warmup_steps: int = Field(default=0, ge=0, description="linear warm-up")
-    accumulate: int = Field(default=1, ge=1, description="micro-batches per optimiser step")
+    warmup_steps: int = Field(
+        default=0, ge=0, description="steps in which the learning rate rises to its peak"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="micro-batches per optimiser step, one after the other: less memory",
+    )
     clip_norm: float | None = Field(default=None, gt=0, description="largest gradient norm")
     ema: float | None = Field(
         default=None, gt=0, lt=1, description="decay of the averaged weights, e.g. 0.9999"
@@ -216,20 +225,28 @@ class RunConfig(Strict):
     keep_last: int = Field(default=2, ge=1, description="checkpoints kept besides the best one")
     best: str = Field(
         default="",
-        description="metric that picks the best checkpoint, e.g. action/top1; default: that one",
+        description="metric that picks the best checkpoint, e.g. depth/rmse; default: the downstream's action/top1",
     )
     max_nonfinite: int = Field(
         default=10, ge=1, description="steps in a row with a non-finite loss before the run stops"
     )
     watchdog_s: float = Field(
-        default=1200, ge=0, description="a step longer than this ends the process with a stack dump"
+        default=1200,
+        ge=0,
+        description="a step of more seconds ends the process with a stack dump; 0: none does",
     )
     timeout_s: float = Field(
-        default=300, gt=0, description="of the process group and of the loader's workers"
+        default=300, gt=0, description="seconds that ranks and loader processes are waited for"
     )
     predictions: int = Field(
         default=4, ge=0, description="held-out clips per source drawn in the report"
     )
+
+
+OF_THE_BACKBONE = tuple(
+    f"clip.{name}" for name in ("num_frames", "size", "rate", "map_size", "stride", "mean", "std")
+)
+"""What of a clip a run takes from its backbone's definition."""
 
 
 class TrainConfig(Strict):
@@ -248,12 +265,27 @@ class TrainConfig(Strict):
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
 
+    def to_edit(self) -> dict[str, Any]:
+        """Plain values for a recipe of one's own: without what a run takes from its backbone, unless it was stated."""
+        values = self.model_dump(mode="json")
+        for path in OF_THE_BACKBONE:
+            name = path.removeprefix("clip.")
+            if name not in self.clip.model_fields_set:
+                del values["clip"][name]
+        return values
+
     def to_yaml(self) -> str:
         """The resolved configuration as YAML that `load_mapping` reads back unchanged."""
-        text: str = yaml.safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        )
-        return text
+        return _yaml(self.model_dump(mode="json"))
+
+    def to_edit_yaml(self) -> str:
+        """`to_edit` as YAML."""
+        return _yaml(self.to_edit())
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def section_of(annotation: object) -> type[BaseModel] | None:

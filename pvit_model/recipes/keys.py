@@ -1,6 +1,7 @@
 """Every key of a recipe with its meaning, type and default, from the models that read recipes: a recipe with comments.
 
-`keys` lists them, `commented` writes them as YAML, which is itself the recipe of all defaults.
+`keys` lists them, `commented` writes them as YAML, which is itself the recipe of all defaults. What a run takes from
+its backbone stands there in comments.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pvit_model.recipes.config import TrainConfig, section_of
+from pvit_model.recipes.config import OF_THE_BACKBONE, TrainConfig, section_of
 
 COLUMNS = 100
+FROM_IT = "in a run the backbone's own, where no recipe states it"
 _WORDS = {
     int: "whole number",
     float: "number",
@@ -59,6 +61,8 @@ def keys(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Iterator[Key
             yield from keys(section, f"{path}.")
         else:
             about = info.description or told.get(name, "")
+            if path in OF_THE_BACKBONE:
+                about = f"{about.rstrip('.')}; {FROM_IT}"
             yield Key(path, about, _kind(info), defaults[name])
 
 
@@ -87,8 +91,13 @@ def commented() -> str:
             lines += ["", *_comment(key.about, indent), f"{indent}{name}:"]
             continue
         lines += _comment(f"{key.about.rstrip('.')} [{key.kind}]", indent)
-        lines.append(f"{indent}{name}: {_plain(key.default)}")
+        lines.append(f"{indent}{_unstated(key.path)}{name}: {_plain(key.default)}")
     return "\n".join(lines) + "\n"
+
+
+def _unstated(path: str) -> str:
+    """Stated, the default of such a key would hold for a backbone that has another."""
+    return "# " if path in OF_THE_BACKBONE else ""
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -1,11 +1,13 @@
 """Recipes: the YAML files shipped in `pvit_model/recipes`, each a complete configuration with a name.
 
-A small one may name another as its `base:` and state only what differs. A path to a YAML file works wherever a name
-does, so a user's own recipe needs no registration.
+A small one may name another as its `base:` and state only what differs. `A+B` is recipe A with what B states itself
+(not its base) laid onto it: `mt+timesformer`, as `base:` too. A path to a YAML file works wherever a name does, so a
+user's own recipe needs no registration.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -54,11 +56,30 @@ def _text(name: str) -> str:
     return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def _parts(name: str) -> list[str]:
+    """`A+B` as A and B; a file whose name has a plus is one."""
+    return [name] if os.path.isfile(name) else name.split("+")
+
+
 def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
+    """A recipe laid onto its base; of `A+B` A, and onto it what B states, with what both are about."""
     if depth > MAX_BASES:
         raise ConfigError(
             f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
         )
+    first, *further = _parts(name)
+    base, values = _stated(first)
+    if base is not None:
+        values = merge(_mapping(base, depth + 1), values)
+    for other in further:
+        _, stated = _stated(other)
+        abouts = [str(about) for v in (values, stated) if (about := v.get("about"))]
+        values = merge(values, stated) | {"about": " ".join(abouts)}
+    return values
+
+
+def _stated(name: str) -> tuple[str | None, dict[str, Any]]:
+    """The base that a recipe names, if any, and what it states itself."""
     values = parse_yaml(_text(name), f"recipe '{name}'")
     if not isinstance(values, dict):
         raise ConfigError(
@@ -66,20 +87,21 @@ def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
         )
     base = values.pop("base", None)
     check_keys(values, f"recipe '{name}'")
-    return values if base is None else merge(_mapping(str(base), depth + 1), values)
+    return None if base is None else str(base), values
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     """A recipe with overrides laid onto it.
 
     Args:
-        name: a shipped recipe, or the path of a YAML file.
+        name: a shipped recipe, the path of a YAML file, or several of them joined by `+`.
         settings: overrides, each `"a.b=c"`.
 
     Raises:
         ConfigError: for an unknown recipe, key or value.
     """
-    values = merge({"name": Path(name).stem}, _mapping(name))
+    own = "+".join(Path(part).stem for part in _parts(name))
+    values = merge({"name": own}, _mapping(name))
     return load_values(values, settings, f"recipe '{name}'")
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.frames import choose
-from pvit_data.errors import ConfigError, PvitError, UsageError
+from pvit_data.errors import ConfigError, FormatError, PvitError, UsageError
 from pvit_data.format.names import SPLITS
+from pvit_data.loading.clip_reader import ClipReader
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import sampler_of
+from pvit_data.mixing.sources import clips_within, sampler_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
@@ -260,14 +260,9 @@ def _finish(
         notes.append(
             f"no source supervises {', '.join(unsupervised)}: the prompts are there, nothing trains their heads"
         )
-    optim = config.optim
-    batch = config.mixture.batch_size
-    if optim.lr_batch and batch != optim.lr_batch and optim.scale_lr == "none":
-        notes.append(
-            f"the learning rate {optim.lr:g} belongs to a batch of {optim.lr_batch}, this run has {batch}; "
-            "set optim.lr, or --set optim.scale_lr=linear"
-        )
-    per_epoch = mixture.steps_per_epoch
+    optim, per_epoch = config.optim, mixture.steps_per_epoch
+    num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
+    notes += _rate_notes(config, num_steps)
     network = make_config(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )
@@ -280,10 +275,27 @@ def _finish(
         heads=network.heads,
         spaces=_label_spaces(sources, tasks),
         action=action,
-        num_steps=optim.steps or max(1, math.ceil(optim.epochs * per_epoch)),
+        num_steps=num_steps,
         steps_per_epoch=per_epoch,
         notes=tuple(notes),
     )
+
+
+def _rate_notes(config: TrainConfig, num_steps: int) -> list[str]:
+    """Where the learning rate is hardly what the recipe means."""
+    optim, batch = config.optim, config.mixture.batch_size
+    notes = []
+    if optim.lr_batch and batch != optim.lr_batch and optim.scale_lr == "none":
+        notes.append(
+            f"the learning rate {optim.lr:g} belongs to a batch of {optim.lr_batch}, this run has {batch}; "
+            "set optim.lr, or --set optim.scale_lr=linear"
+        )
+    if 2 * optim.warmup_steps > num_steps:
+        notes.append(
+            f"the warm-up takes {optim.warmup_steps} steps, the run has {num_steps}: the learning rate is low for "
+            f"most of it; begin it with --set optim.warmup_steps={num_steps // 10}, or train longer"
+        )
+    return notes
 
 
 def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) -> TrainConfig:
@@ -294,11 +306,15 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
 
 
 def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """Clips with the normalisation, the map size and the temporal stride of the network's backbone.
+    """Clips as the network's backbone takes them.
+
+    Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride
+    always are.
 
     Raises:
-        ConfigError: if one of them was chosen otherwise.
+        ConfigError: if one of the latter was chosen otherwise.
     """
+    clip = _sized_for(clip, network)
     options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
     with torch.device("meta"):
         backbone = build_backbone(network.backbone, **options)
@@ -317,6 +333,17 @@ def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
             f"{wanted[chosen[0]]}; leave it out"
         )
     return clip.model_copy(update=changed)
+
+
+def _sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+    """With the length, size and rate of the backbone's own clips, where they were not chosen."""
+    with torch.device("meta"):
+        nominal = build_backbone(network.backbone, **network.backbone_options)
+    frames, *size = nominal.clip
+    own = {"num_frames": frames, "size": tuple(size), "rate": nominal.rate}
+    return clip.model_copy(
+        update={name: value for name, value in own.items() if name not in clip.model_fields_set}
+    )
 
 
 def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:
@@ -382,8 +409,9 @@ def plan_lines(
         + (f" in {optim.accumulate} parts" if optim.accumulate > 1 else "")
     )
     epochs = plan.num_steps / plan.steps_per_epoch
+    warm = f", warm-up {optim.warmup_steps} steps" if optim.warmup_steps else ""
     lines.append(
-        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps"
+        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps{warm}"
     )
     classes = f", {plan.action.num_ids} classes" if plan.action else ""
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
@@ -397,15 +425,21 @@ def plan_lines(
 
 def _sampling(source: SourcePlan, clip: ClipConfig) -> str:
     """How clips are cut from a source's videos, and how long one of a middling video is."""
-    own, sampler = clip.of_source(source.name), sampler_of(source.train, source.name, clip)
-    frames = int(np.median(source.train.column("frames")))
-    fps = float(np.median(source.train.column("fps")))
+    rule = f"{source.name} {sampler_of(source.train, source.name, clip)}"
+    counts = source.train.column("frames")
+    row = int(np.argsort(counts, kind="stable")[len(counts) // 2])
+    frames, fps = int(counts[row]), float(source.train.column("fps")[row])
     if frames < 2:
         return f"{source.name} stills"
-    shown = choose(sampler, frames, own.num_frames, rate=own.rate, fps=fps)
+    within = clips_within(source.train, source.name)
+    told = f", within meta.{within}" if within else ""
+    try:
+        shown = ClipReader(source.train, clip, {source.name: ()}).frames(row)
+    except FormatError:  # that sample costs itself when its turn comes
+        return f"{rule}{told}"
     span = int(shown[-1] - shown[0]) + 1
     length = f"{span / fps:.2g} s" if fps > 0 else "of unknown rate"
-    return f"{source.name} {sampler}, {span} of {frames} frames, {length}"
+    return f"{rule}, {span} of {frames} frames{told}, {length}"
 
 
 def _scaled(config: TrainConfig) -> bool:

@@ -46,7 +46,7 @@ FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
 FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
 LENGTH = ("optim.steps", "optim.epochs")
-"""What a finished run may change besides, to become longer."""
+"""What a run may change besides, as long as it ends no sooner than where it is."""
 WRITTEN = (
     "config.yaml",
     "plan.txt",
@@ -239,37 +239,48 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 
 def check_same(plan: Plan, state: Mapping[str, Any], changed_data: bool = False) -> bool:
-    """Compares a checkpoint's identity with the plan's; whether a finished run is to become longer.
+    """Compares a checkpoint's identity with the plan's; whether the run is to have another length.
 
     Args:
         changed_data: the samples may be others, so their numbers are not compared.
 
     Raises:
-        UsageError: naming the first difference.
+        UsageError: naming the first difference, or the step that the run is at if it is to end before.
     """
     _require_state(state)
     old, new = (_comparable(values, plan) for values in (state["identity"], identity(plan)))
     if changed_data:
         old["rows"] = new["rows"]
-    length = state["num_steps"] if isinstance(state.get("num_steps"), int) else 0
-    is_finished = 0 < length <= (state["progress"].get("step") or 0)
-    grows = is_finished and plan.num_steps > length
-    for path, was, now in differences(old, new):
-        if path in LENGTH and grows:
-            continue
-        way = "undo that change, or start a new run"
-        if path in LENGTH:
-            way = (
-                f"a run may only become longer, when it is finished (it has {length} steps); {way}"
+    found = {path: (was, now) for path, was, now in differences(old, new)}
+    length = {path: found.pop(path) for path in LENGTH if path in found}
+    for path, (was, now) in found.items():
+        raise UsageError(
+            f"--resume: {path} was {was!r} and is now {now!r}; undo that change, or start a new run"
+        )
+    _check_length(length, plan, int(state["progress"].get("step") or 0))
+    return bool(length) and plan.num_steps != state.get("num_steps")
+
+
+def _check_length(changes: Mapping[str, tuple[Any, Any]], plan: Plan, step: int) -> None:
+    """Refuses a run that would end before where it is, or a length that another setting decides."""
+    for path, (was, now) in changes.items():
+        change = f"--resume: {path} was {was!r} and is now {now!r}"
+        if plan.num_steps < step:
+            raise UsageError(
+                f"{change}, which gives {plan.num_steps} steps, but the run is at step {step}; give {step} steps or "
+                "more, or start a new run"
             )
-        raise UsageError(f"--resume: {path} was {was!r} and is now {now!r}; {way}")
-    return grows and any(path in LENGTH for path, _, _ in differences(old, new))
+        if [*changes] == ["optim.epochs"] and (steps := plan.config.optim.steps):
+            raise UsageError(
+                f"{change}, but this run's length is optim.steps={steps}; set that instead"
+            )
 
 
 class _State(BaseModel):
     """What must be there before a checkpoint's state is used."""
 
     progress: dict[str, float | None]
+    num_steps: int = 0
     identity: dict[str, Any]
     balance: list[float] = []
     scaler: dict[str, Any] = {}

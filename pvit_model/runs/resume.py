@@ -1,6 +1,6 @@
 """What a run goes on from: its newest checkpoint, if its data and configuration are those that it began with.
 
-A run that is finished may also become longer.
+Its length may be another than it began with.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Start:
         plan: in the class ids of the run that goes on.
         checkpoint: to go on from; None: from the beginning.
         changes: sources whose data are others than when the run began.
-        remarks: sentences about what cannot be told of them, and about a run that grows.
-        grows: a finished run is to become longer.
+        remarks: sentences about what cannot be told of them, and about another length of the run.
+        has_new_length: the run is to become longer or shorter.
     """
 
     plan: Plan
     checkpoint: Path | None
     changes: list[folder.Change]
     remarks: list[str]
-    grows: bool = False
+    has_new_length: bool = False
 
 
 def start_of(plan: Plan, out: Path, resume: bool, allow_changed_data: bool = False) -> Start:
@@ -64,20 +64,27 @@ def start_of(plan: Plan, out: Path, resume: bool, allow_changed_data: bool = Fal
         folder.check_data(changes)
     plan = plan.in_spaces_of(Inference.load(found))
     state = checkpoint.read_state(found)
-    grows = folder.check_same(plan, state, bool(changes))
-    if grows:
-        remarks = [*remarks, _growth(plan, state)]
-    return Start(plan, found, changes, remarks, grows)
+    has_new_length = folder.check_same(plan, state, bool(changes))
+    if has_new_length:
+        remarks = [*remarks, new_length(plan, state)]
+    return Start(plan, found, changes, remarks, has_new_length)
 
 
-def _growth(plan: Plan, state: Mapping[str, Any]) -> str:
-    """From where to where a run grows, and how its learning rate jumps there."""
-    optim, old, new = plan.config.optim, int(state["num_steps"]), plan.num_steps
-    peak = peak_lr(optim, plan.config.mixture.batch_size)
-    before, after = lr_at(old - 1, old, peak, optim), lr_at(old, new, peak, optim)
+def new_length(plan: Plan, state: Mapping[str, Any]) -> str:
+    """From where to where a run's length changes, and how its learning rate jumps there."""
+    optim, old, new = plan.config.optim, int(state.get("num_steps") or 0), plan.num_steps
+    step, peak = (
+        int(state["progress"].get("step") or 0),
+        peak_lr(optim, plan.config.mixture.batch_size),
+    )
+    which = f"the {'finished ' if step >= old else ''}run of {old} steps"
+    if step == new:
+        return f"{which} ends where it is, at step {step}"
+    before, after = lr_at(max(step - 1, 0), old, peak, optim), lr_at(step, new, peak, optim)
+    does = "grows" if new > old else "shrinks"
     return (
-        f"the finished run of {old} steps grows to {new}: the next step has the learning rate {after:.3g} of the "
-        f"schedule over {new} steps, the last one had {before:.3g}"
+        f"{which} {does} to {new}: the next step has the learning rate {after:.3g} of the schedule over {new} steps, "
+        f"the last one had {before:.3g}"
     )
 
 

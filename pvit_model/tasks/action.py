@@ -23,6 +23,7 @@ from pvit_data.scoring.metrics.classes import (
     majority,
     mean_class_accuracy,
     ranks,
+    tops,
 )
 from pvit_data.scoring.metrics.views import softmax
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
@@ -86,20 +87,22 @@ class ActionTask(Task[ActionOptions]):
 
     def result_line(self, values: Mapping[str, float]) -> str:
         """Accuracies beside the majority class."""
-        top1, top5, share, error = (
-            100 * values[name] for name in ("top1", "top5", "majority", "majority_se")
-        )
-        return f"top-1 {top1:.2f}%, top-5 {top5:.2f}% (majority class {share:.2f}% +- {error:.2f})"
+        share, error = 100 * values["majority"], 100 * values["majority_se"]
+        return f"{_accuracies(values, '%')} (majority class {share:.2f}% +- {error:.2f})"
 
     def result_sentence(self, values: Mapping[str, float]) -> str:
         """How far above the majority class the accuracy is."""
         error = values["majority_se"]
         excess = (values["top1"] - values["majority"]) / error if error else math.nan
         return (
-            f"top-1 {100 * values['top1']:.2f} %, top-5 {100 * values['top5']:.2f} % on {values['videos']:.0f} "
-            f"held-out clips; the majority class alone gives {100 * values['majority']:.2f} %, so this is "
-            f"{excess:.1f} binomial standard errors above it."
+            f"{_accuracies(values, ' %')} on {values['videos']:.0f} held-out clips; the majority class alone gives "
+            f"{100 * values['majority']:.2f} %, so this is {excess:.1f} binomial standard errors above it."
         )
+
+
+def _accuracies(values: Mapping[str, float], unit: str) -> str:
+    named = [(k, f"top{k}") for k in TOP]
+    return ", ".join(f"top-{k} {100 * values[n]:.2f}{unit}" for k, n in named if n in values)
 
 
 class ActionMeter(Meter):
@@ -149,14 +152,18 @@ class ActionMeter(Meter):
                     f"sample '{key}' came with more than the {self.views} views of this evaluation"
                 )
 
-    def counts(self, ks: Iterable[int] = TOP) -> dict[str, float]:
+    def counts(self, ks: Iterable[int] | None = None) -> dict[str, float]:
         """Number of videos (`"videos"`) and of videos whose label is among the best k (`"top1"`, ...).
+
+        Args:
+            ks: default: those of the accuracies.
 
         Raises:
             FormatError: if a video did not get exactly its views.
         """
         scores, labels = self._videos()
         places = ranks(scores, labels)
+        ks = tops(self.num_ids) if ks is None else ks
         return {"videos": float(len(labels))} | {f"top{k}": float((places < k).sum()) for k in ks}
 
     def _videos(self) -> tuple[Float[np.ndarray, "n k"], Integer[np.ndarray, "n"]]:
@@ -178,14 +185,15 @@ class ActionMeter(Meter):
         return np.concatenate([list(self.counts().values()), table.reshape(-1).astype(np.float64)])
 
     def result(self, total: Float[np.ndarray, "n"]) -> dict[str, float] | None:
-        """`top1`, `top5`, `mean_class_accuracy`, `videos`, `majority` and `majority_se`, of added totals; None where
-        there are no videos."""
-        videos, *hits = total[: 1 + len(TOP)].tolist()
+        """`top1`, `top5` of more than five classes, `mean_class_accuracy`, `videos`, `majority` and `majority_se`, of
+        added totals; None where there are no videos."""
+        ks = tops(self.num_ids)
+        videos, *hits = total[: 1 + len(ks)].tolist()
         if not videos:
             return None
         table = self.confusion(total)
         share, error = majority(table.sum(axis=1))
-        accuracies = {f"top{k}": hit / videos for k, hit in zip(TOP, hits, strict=True)}
+        accuracies = {f"top{k}": hit / videos for k, hit in zip(ks, hits, strict=True)}
         return {
             **accuracies,
             "mean_class_accuracy": mean_class_accuracy(table),
@@ -196,4 +204,4 @@ class ActionMeter(Meter):
 
     def confusion(self, total: Float[np.ndarray, "n"]) -> Float[np.ndarray, "k k"]:
         """Videos by class (row) and predicted class (column), of added totals."""
-        return total[1 + len(TOP) :].reshape(self.num_ids, self.num_ids)
+        return total[1 + len(tops(self.num_ids)) :].reshape(self.num_ids, self.num_ids)

@@ -35,7 +35,7 @@ def train(
         out: folder of the run: configuration, log, checkpoints, the best model, report.html.
         downstream: source whose actions are learned; default: the recipe's.
         settings: changes to the recipe, each `"a.b=c"`.
-        resume: continue from the newest checkpoint in `out`. A finished run may be given more steps or epochs.
+        resume: continue from the newest checkpoint in `out`. It may be given more or fewer steps or epochs.
         overwrite: replace what is left in `out` of a run that ended before its first checkpoint.
         fast_dev_run: two steps and tiny validations, to see that everything works.
         allow_changed_data: resume although a source was changed since the run began; logged with both hashes.

@@ -150,7 +150,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         if start.checkpoint is None:
             return
-        if start.grows and self.is_main:
+        if start.has_new_length and self.is_main:
             folder.reopen(self.out)
         state = checkpoint.restore(
             start.checkpoint, self.network, self.optimizer, self.ema.tensors if self.ema else None

@@ -79,14 +79,14 @@ class Prediction:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `predictions.npz` holds, by name: `outputs`, the `frames` that they belong to, and `scores`."""
+        """What `predictions.npz` holds, by name: `outputs`, the `output_frames` that they belong to, and `scores`."""
         found = dict(self.outputs)
-        found["frames"] = np.asarray(self.frames[:: self.stride], np.int64)
+        found["output_frames"] = np.asarray(self.frames[:: self.stride], np.int64)
         return found if self.scores is None else {**found, "scores": self.scores}
 
 
 OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
-    "frames": (("frame",), "frame number in the video"),
+    "output_frames": (("frame",), "frame number in the video"),
     "scores": (("class id",), "probability, the mean over views"),
 }
 """Axes and unit of arrays that are no task's."""

@@ -303,7 +303,7 @@ def evaluate(
     Example:
         >>> for report in evaluate("RUN", shards, source="real"):
         ...     print(report.source, sorted(report.metrics["action"]))
-        real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'top5', 'videos']
+        real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
     network, inference = load_model(model, device)
     found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)

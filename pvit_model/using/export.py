@@ -49,7 +49,9 @@ def export_model(
     """
     out = Path(os.path.realpath(out)) if out.is_symlink() else out
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"'{out}' is not empty; choose a new folder")
+        raise UsageError(
+            f"'{out}' is not empty; give OUT, the folder that is written, another name: pvit export OUT --model MODEL"
+        )
     network, inference = load_model(where)
     if drop_heads:
         network = _without_heads(network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ def run_of(where: str) -> Path | None:
         if (folder / "checkpoints").is_dir():
             return folder
     return None
+
+
+def unfinished(where: str) -> str:
+    """That a run is not finished, in a sentence; "" for one that is, and for what is no run's folder."""
+    path = _path(where)
+    found = checkpoint.checkpoints(path / "checkpoints")
+    if not found or (path / "report.html").is_file():
+        return ""
+    for step, folder in reversed(found):
+        with suppress(FormatError, OSError):  # of a damaged one, which is not loaded either
+            planned = checkpoint.read_state(folder).get("num_steps")
+            return f"the run '{where}' is not finished: it is at step {step} of {short(planned)}"
+    return ""
 
 
 def _download(name: str) -> Path:

@@ -1,6 +1,7 @@
 """The command `pvit`: what it prints, its exit codes, and one line per error."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_the_plan_comes_first(place: Path, tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("warmup", "warned"), [(1, False), (2, True), (50, True)])
+def test_the_plan_warns_of_a_warm_up_that_fills_the_run(
+    warmup: int, warned: bool, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--out", str(tmp_path / "run"), "--dry-run", "--set", f"optim.warmup_steps={warmup}")
+    assert main(["train", *arguments(place, *more)]) == 0
+    plan = capsys.readouterr().out
+    assert f"epochs of 3 steps, warm-up {warmup} steps" in plan
+    assert (f"the warm-up takes {warmup} steps, the run has 2" in plan) is warned
+    assert ("--set optim.warmup_steps=0, or train longer" in plan) is warned
+
+
 def test_eval_as_table_and_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["eval", "--model", str(place / "run"), "--shards", str(place / "shards")]
     assert main([*command, "--json", "--out", str(place / "eval.json")]) == 0
@@ -101,6 +114,27 @@ def test_predict_info_export(place: Path, tmp_path: Path, capsys: pytest.Capture
     assert {p.name for p in (tmp_path / "model").iterdir()} == {"config.json", "inference.json", "model.safetensors"}
 
 
+def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, video = tmp_path / "stopped", tmp_path / "v.mp4"
+    shutil.copytree(place / "run", run)
+    video.write_bytes(encode_video(np.full((9, 40, 60, 3), 90, np.uint8), fps=10))
+    predict = ["predict", str(video), "--out", str(tmp_path / "out"), "--no-overlay", "--json", "--model"]
+    evaluate = ["eval", "--shards", str(place / "shards"), "--source", "real", "--limit", "1", "--json", "--model"]
+    assert main([*predict, str(run)]) == 0
+    assert not capsys.readouterr().err
+    (run / "report.html").unlink()
+    said = f"the run '{run}' is not finished: it is at step 2 of 2"
+    assert main([*predict, str(run)]) == 0
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert json.loads(printed.out)["actions"]
+    assert main([*evaluate, str(run)]) == 0
+    assert said in json.loads(capsys.readouterr().out)["notes"]
+    (run / "checkpoints/step-00000002/state.json").unlink()  # damaged: not this one's step
+    assert main([*evaluate, str(run)]) == 0
+    assert not json.loads(capsys.readouterr().out)["notes"]
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
@@ -108,6 +142,11 @@ def test_predict_info_export(place: Path, tmp_path: Path, capsys: pytest.Capture
         (["train", "--set", "optim.lrr=1"], 2, "unknown key 'optim.lrr'; did you mean 'optim.lr'"),
         (["train", "--downstream", "reel"], 2, "downstream source 'reel' is not in the shards, which hold real, rooms"),
         (["train", "--resum"], 2, "--resum"),
+        (
+            ["export", "--model", "RUN", "--out", "model"],
+            2,
+            "no option '--out': OUT is given without it. See 'pvit export",
+        ),
         (["train", "--set", "mixture.quotas.depth=4"], 2, "quota"),
         (["eval", "--model", "RUN", "--source", "rael"], 2, "no source 'rael' in the shards"),
         (["eval", "--model", "nowhere/at/all"], 2, "no model in 'nowhere/at/all'"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pvit_cli.data import main
-from pvit_converters import registry, simulate
+from pvit_converters import page, registry, simulate
+from tests.pages import DOCS
 
 AUXILIARY = ("ehoi", "hypersim", "phav", "surreact", "synadl")
 REAL = ("diving48", "kinetics400")
@@ -80,3 +81,44 @@ def test_the_list_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sources"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in (*AUXILIARY, *REAL, "ssv2"))
+
+
+def test_each_has_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """If not: put what `pvit-data sources NAME --markdown` prints into docs/sources/NAME.md (README.md: no NAME)."""
+    wanted = {name: page.page(registry.load(name)) for name in registry.names()} | {"README": page.overview()}
+    assert {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "sources").iterdir()} == wanted
+    for name, words in {"README": [], "ssv2": ["ssv2"]}.items():
+        assert main(["sources", *words, "--markdown"]) == 0
+        assert capsys.readouterr().out == wanted[name]
+    assert main(["sources", "ssv2", "--markdown", "--json"]) == 2
+    assert "leave out --json" in capsys.readouterr().err
+
+
+def test_a_page_tells_what_its_converter_declares() -> None:
+    text = page.page(registry.load("ssv2"))
+    assert "| `--val-list` | official, no-empty-boxes | official |" in text
+    assert "| `--frame-rate` | number, at least 0 | 0 |" in text
+    assert "| `--no-verify` |  | on |" in text
+    assert "- [something-else-boxes](something-else-boxes.md)" in text, "the layers over it"
+    assert "a layer over [ssv2](ssv2.md)" in page.page(registry.load("something-else"))
+    assert r"such as '\|'" in page.page(registry.load("videos")), "a cell does not end its table"
+
+
+def test_each_says_what_was_verified_and_what_may_be_derived() -> None:
+    for name in registry.names():
+        info = registry.load(name).info
+        assert info.verified.endswith(".")
+        assert info.derived_clause or name == "videos", "of videos of one's own nobody else knows"
+    may = {name: registry.load(name).info.derived for name in registry.names()}
+    assert [name for name in may if may[name] == "no"] == ["ego4d", "surreact"]
+    assert {may[n] for n in ("diving48", "phav", "synadl", "ehoi", "videos", "something-else-boxes")} == {"unknown"}
+
+
+@pytest.mark.parametrize("name", [*AUXILIARY, *REAL, "ssv2", "ego4d", "ava"])
+def test_declared_spaces_are_those_of_the_samples(name: str, tmp_path: Path) -> None:
+    kind = registry.load(name)
+    tree = simulate.simulate(name, tmp_path / "raw", samples=1, preset="tiny")
+    spaces = kind(tree.root, kind.Options()).spaces()
+    assert {field: space.name for field, space in spaces.items()} == {
+        field: text.split(" ")[0] for field, text in kind.info.spaces.items()
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -35,17 +36,15 @@ _DETECTOR = "Faster R-CNN of PySlowFast's model zoo (person_box_67091280)"
 _ROW_BYTES = 2048
 
 
-def _info(name: str, title: str, produces: tuple[str, ...] = ("boxes",)) -> SourceInfo:
-    return SourceInfo(
+def _info(name: str, title: str, spaces: Mapping[str, str]) -> SourceInfo:
+    return replace(
+        INFO,
         name=name,
         title=title,
         licence="CC-BY-4.0 (annotations of AVA); boxes of PySlowFast (Apache-2.0)",
-        redistributable=False,
-        citation=INFO.citation,
-        obtain=INFO.obtain,
-        tree=INFO.tree,
-        produces=produces,
-        role="downstream",
+        produces=("boxes",),
+        sampler="",
+        spaces=spaces,
     )
 
 
@@ -118,7 +117,7 @@ class _Boxes(LayerConverter[AvaLayerOptions]):
 class AvaDetections(_Boxes):
     """Detected persons of val and test, which every published result is scored on."""
 
-    info: ClassVar[SourceInfo] = _info("ava-detections", "detected persons of AVA")
+    info: ClassVar[SourceInfo] = _info("ava-detections", "detected persons of AVA", {})
     splits = ("val", "test")
     labelled = False
 
@@ -143,7 +142,7 @@ class AvaDetections(_Boxes):
 class AvaTrain(_Boxes):
     """What train is trained on: ground truth, and detected persons with the labels of the ground truth they overlap."""
 
-    info: ClassVar[SourceInfo] = _info("ava-train", "training boxes of AVA")
+    info: ClassVar[SourceInfo] = _info("ava-train", "training boxes of AVA", INFO.spaces)
     splits = ("train",)
     labelled = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -22,8 +23,10 @@ from pvit_converters.ego4d.layout import (
 from pvit_converters.ego4d.options import Ego4dOptions
 from pvit_converters.ego4d.rows import Row, read_windows
 from pvit_data.errors import SourceError
-from pvit_data.words import counted
+from pvit_data.words import counted, shown
 
+_LOG = logging.getLogger(__name__)
+_AGAINST = "video %s: a state changes in %s (frames %d to %d), none in %s (frames %d to %d)"
 _WANTED = {"trainval": SPLITS[:2], "all": SPLITS}
 _FRAME_BYTES = 6000
 """Guessed, of a frame of 384 pixels."""
@@ -119,7 +122,8 @@ def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
         )
     if against := _contradictions(row for split, row in rows if split != "test"):
         notes.append(
-            f"{counted(against, 'pair')} of overlapping windows of one video contradict each other; kept"
+            f"{counted(against, 'pair')} of overlapping windows of one video contradict each other; kept "
+            "(listed with -v)"
         )
     if absent[_NOT_FETCHED]:
         notes.append(
@@ -129,7 +133,7 @@ def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
 
 
 def _contradictions(rows: Iterable[Row]) -> int:
-    """Windows without a change that overlap one with a change, in neighbours by start."""
+    """How many windows without a change overlap one with a change; the log names them."""
     videos: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.state is not None:
@@ -141,5 +145,12 @@ def _contradictions(rows: Iterable[Row]) -> int:
             for other in found[place + 1 :]:
                 if other.start > row.end:
                     break
-                count += other.state != row.state
+                if other.state != row.state:
+                    count += 1
+                    changed, still = (row, other) if row.state else (other, row)
+                    _LOG.info(_AGAINST, row.video_uid, *_told(changed), *_told(still))
     return count
+
+
+def _told(row: Row) -> tuple[str, int, int]:
+    return shown(row.unique_id), row.start, row.end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvit_converters.engine.place import remove_leftovers
+from pvit_converters.engine.place import remove_leftovers, remove_tables
 from pvit_converters.engine.plan_file import load_plan, plan_name
 from pvit_converters.engine.report import Report, make_report, save
 from pvit_converters.engine.run import finished_shards
@@ -43,6 +43,7 @@ def finish_dataset(out: str, *, partial: bool = False) -> list[Report]:
                 f"missing, first {missing}; run the conversion again, or pass --partial"
             )
         remove_leftovers(storage, source)
+        remove_tables(storage, source)
         reports.append(report)
     if all(folder.startswith(f"{LAYERS}/") for folder in written):  # over a base without receipts
         finish.write_layers(storage, written)

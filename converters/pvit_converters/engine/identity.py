@@ -103,14 +103,20 @@ def require_equal(
     Raises:
         UsageError: naming every setting that differs, with both values.
     """
-    differences = [
-        f"{name}: {_told(a, b)}"
+    differences = {
+        name: _told(a, b)
         for name, a, b in _differences(_renamed(old), _renamed(new))
         if name not in ignoring
-    ]
-    if differences:
+    }
+    if [*differences] == ["classes"]:
         raise UsageError(
-            f"{where} was made with other options ({'; '.join(differences)}); use the same ones, another folder, or "
+            f"{where}: the classes are not those that it was made with ({differences['classes']}), so class ids would "
+            "change; correct the labels, use another folder, or --overwrite to convert the source again"
+        )
+    if differences:
+        told = "; ".join(f"{name}: {values}" for name, values in differences.items())
+        raise UsageError(
+            f"{where} was made with other options ({told}); use the same ones, another folder, or "
             "--overwrite to convert the source again"
         )
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pvit_converters.engine.plan_file import PLAN_START, plan_name
+from pvit_converters.raw.windows import TABLE
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.names import IN_SOURCE, LAYERS, PART_FOLDERS, SOURCE_FOLDERS, SPLITS
@@ -50,6 +51,26 @@ def remove_leftovers(storage: Storage, source: str) -> None:
             for path in _files(folder):
                 if _LEFTOVER.fullmatch(path.name):
                     path.unlink(missing_ok=True)
+
+
+def tables_folder(storage: Storage, source: str) -> Path | None:
+    """Where the frame tables of a source's long videos are kept while it is converted; None where OUT is a URL.
+
+    Raises:
+        UsageError: if a link is in the way.
+    """
+    if storage.root is None:
+        return None
+    require_unlinked(storage.root, storage.root / source / "any")
+    return storage.root / source
+
+
+def remove_tables(storage: Storage, source: str) -> None:
+    """Removes the frame tables of a conversion that is complete, or is to be forgotten."""
+    if storage.root is not None:
+        for path in _files(storage.root / source):
+            if TABLE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def require_free(storage: Storage, source: str) -> None:
@@ -104,6 +125,7 @@ def remove_source(storage: Storage, source: str) -> None:
             "is removed: empty it yourself, or choose another folder"
         )
     remove_leftovers(storage, source)
+    remove_tables(storage, source)
     places = _folders(folder)
     for place in places:
         for path in _files(place):

@@ -21,7 +21,7 @@ from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import MAX_SHARD_SAMPLES
 from pvit_data.splitting.groups import holdout_of_classes, holdout_split
 from pvit_data.storage.files import utf8
-from pvit_data.words import shown
+from pvit_data.words import counted, shown
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,24 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
         else []
     )
     return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
+
+
+def waiting(plan: Plan, settings: Settings, listing: Listing) -> list[str]:
+    """Sentences about what `append_to` would add, and about new samples that it would leave out."""
+    try:
+        longer, late = append_to(plan, settings, listing)
+    except UsageError:  # the filters match nothing that is still there
+        return []
+    added = longer.shards[len(plan.shards) :]
+    groups = {item.group for shard in added for item in shard.items}
+    told = []
+    if groups:
+        samples = counted(sum(shard.samples for shard in added), "sample")
+        new = counted(len(groups), "new group")
+        told.append(f"{new} ({samples}) in the raw data: --append converts them")
+    if not (settings.filters or settings.limit):  # which leave out old samples of groups, too
+        told += late
+    return told
 
 
 def select(listing: Listing, settings: Settings) -> list[Item]:

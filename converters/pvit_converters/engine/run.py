@@ -35,6 +35,7 @@ from pvit_converters.engine.place import (
     overwrite,
     remove_leftovers,
     remove_source,
+    remove_tables,
     require_free,
     require_space,
 )
@@ -45,6 +46,7 @@ from pvit_converters.engine.plan import (
     ShardPlan,
     append_to,
     make_plan,
+    waiting,
 )
 from pvit_converters.engine.plan_file import (
     find_unlisted,
@@ -68,6 +70,12 @@ from pvit_data.writing.room import require_room
 from pvit_data.writing.shard import encoding_of
 
 SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the time that starting several takes
+
+_TOLD = (
+    "name", "title", "licence", "redistributable", "citation", "role", "sampler", "clips_within", "derived",
+    "derived_clause", "tasks",
+)  # fmt: skip
+"""What a source says of itself in the manifest."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +126,12 @@ class Job:
 def source_spec(job: Job, converter: Converter[Any]) -> SourceSpec:
     """The declaration of the source, or of the layer, that goes into the manifest."""
     info = converter.source()
-    values: dict[str, Any] = {
-        "name": info.name,
-        "title": info.title,
-        "licence": info.licence,
-        "redistributable": info.redistributable,
-        "citation": info.citation,
+    values: dict[str, Any] = {name: getattr(info, name) for name in _TOLD} | {
         "converter": converter.info.name,
         "converter_version": converter.version,
         "options": portable_options(converter.options),
         "spaces": converter.spaces(),
         "encodings": dict(job.settings.encodings),
-        "role": info.role,
-        "sampler": info.sampler,
-        "clips_within": info.clips_within,
-        "tasks": info.tasks,
     }
     if isinstance(converter, LayerConverter):
         return layer_spec(converter, values)
@@ -192,8 +191,17 @@ def convert(job: Job, progress: Progress | None = None) -> Report:
         kept = {name: plan.identity[name] for name in ("converter", "options")}
         spec = spec.model_copy(update={**kept, "notes": list(plan.notes)})
         base, tell = base_at(converter), progress or (lambda _done, _all: None)
+        told = _waiting(job, converter, plan) if listing is not None else []
         notes += _write_shards(job, plan, spec, storage, tell, listing, base)
-        return _finish(job, plan, storage, notes, base)
+        report = _finish(job, plan, storage, notes, base)
+        return report.model_copy(update={"notes": [*told, *report.notes]})
+
+
+def _waiting(job: Job, converter: Converter[Any], plan: Plan) -> list[str]:
+    """What is new since the plan was stored, where looking for it costs nothing; told, and not stored."""
+    if job.append or job.num_tasks > 1 or not converter.lists_first:
+        return []
+    return waiting(plan, job.settings, converter.list_items())
 
 
 def _plan(
@@ -407,6 +415,8 @@ def _finish(
         finish.write_layers(storage, [report.source])
     elif report.complete:
         finish.write_manifest(job.out)
+    if report.complete:
+        remove_tables(storage, report.source)
     save(report, storage)
     return report
 

@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 
 from pvit_converters.base import Converter, ConverterOptions, Item, Unwanted
 from pvit_converters.engine.over_base import OVER, BaseAt, make_converter, places_of, require_same
+from pvit_converters.engine.place import tables_folder
 from pvit_converters.engine.plan import ShardPlan
 from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
 from pvit_converters.raw.reencoding import REENCODED, Reencoding, reencode, saving
+from pvit_converters.raw.windows import keeping_tables
 from pvit_data.errors import CorruptShardError, FormatError, PvitError, SourceError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.receipts import Skip
 from pvit_data.sample.sample import Sample
+from pvit_data.storage.storage import Storage
 from pvit_data.writing.shard import write_shard
 
 Tick = Callable[[int], None]
@@ -102,7 +105,11 @@ def run_task(task: Task, tick: Tick = _ignore, begin: Begin = _ignore) -> Outcom
     """
     extra: dict[str, object] = {"plan": task.fingerprint}
     places = places_of(task.converter, task.root, task.options)
-    with reading_within(places, follow_links=task.follow_links):
+    tables = tables_folder(Storage(task.out), task.spec.folder)
+    with (
+        reading_within(places, follow_links=task.follow_links),
+        keeping_tables(tables),
+    ):
         converter = _converter(task.converter, task.root, task.options, task.base)
         rows = None
         if isinstance(converter, LayerConverter):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pvit_converters.base import Converter, Item, Listing, SourceInfo
+from pvit_converters.base import AskedLayer, Converter, Item, Listing, SourceInfo
 from pvit_converters.raw.video import read_clip
 from pvit_converters.ssv2.frames import read_frames
 from pvit_converters.ssv2.info import INFO
 from pvit_converters.ssv2.labels import Labels
 from pvit_converters.ssv2.layout import find_videos
-from pvit_converters.ssv2.listing import list_videos
+from pvit_converters.ssv2.listing import empty_boxes_folder, list_videos
 from pvit_converters.ssv2.options import SSv2Options
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
@@ -31,6 +31,14 @@ class SSv2Converter(Converter[SSv2Options]):
         super().__init__(root, options)
         self.videos = find_videos(self.root)
         self.labels = Labels(self.root)
+
+    @classmethod
+    def layers_asked(cls, options: SSv2Options) -> tuple[SSv2Options, list[AskedLayer]]:
+        """All videos, and the list of those that have boxes as a protocol over them: nothing is stored twice."""
+        if options.val_list == "official":
+            return options, []
+        layer = AskedLayer("ssv2-no-empty-boxes", empty_boxes_folder(options))
+        return options.model_copy(update={"val_list": "official", "empty_boxes": None}), [layer]
 
     def spaces(self) -> dict[str, LabelSpace]:
         """The classes of the tree's own `labels.json` (174 in the release)."""

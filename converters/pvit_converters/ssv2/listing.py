@@ -60,16 +60,29 @@ def _splits(root: Path, choice: str) -> list[str]:
 
 
 def _excluded(options: SSv2Options) -> set[str]:
-    folder = options.empty_boxes
     if options.val_list == "official":
         return set()
+    folder = empty_boxes_folder(options)
+    paths = [folder / f"empty_bbox_{name}.json" for name in ("train", "val")]
+    return {str(video).lstrip("0") for path in paths for video in read_table(path)}
+
+
+def empty_boxes_folder(options: SSv2Options) -> Path:
+    """Where the lists of videos without boxes are, or the boxes.
+
+    Raises:
+        UsageError: if that is not said, or no folder.
+    """
+    folder = options.empty_boxes
     if folder is None:
         raise UsageError(
             "--val-list no-empty-boxes needs --empty-boxes FOLDER with empty_bbox_train.json and "
-            "empty_bbox_val.json, which are in data/ssv2 of https://github.com/eladb3/SViT"
+            "empty_bbox_val.json, which are in data/ssv2 of https://github.com/eladb3/SViT, or with the box files of "
+            "SomethingElse"
         )
-    paths = [folder / f"empty_bbox_{name}.json" for name in ("train", "val")]
-    return {str(video).lstrip("0") for path in paths for video in read_table(path)}
+    if not folder.is_dir():
+        raise UsageError(f"--empty-boxes {folder}: no such folder")
+    return folder
 
 
 def _item(

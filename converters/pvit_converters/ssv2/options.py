@@ -21,13 +21,14 @@ class SSv2Options(ConverterOptions):
     )
     val_list: Literal["official", "no-empty-boxes"] = Field(
         "official",
-        description="official: every video; no-empty-boxes: without the videos of --empty-boxes, in all splits "
-        "(157,389 training and 22,660 validation videos, which the paper most likely used); over shards of all videos, "
-        "pvit-data convert ssv2-no-empty-boxes makes the same list without storing a video twice",
+        description="official: every video; no-empty-boxes: the same, and over them the protocol "
+        "ssv2-no-empty-boxes, without the videos of --empty-boxes (157,389 training and 22,660 validation videos, "
+        "which the paper most likely used): train and evaluate on it by its name",
     )
     empty_boxes: Path | None = Field(
         None,
-        description="folder with empty_bbox_train.json and empty_bbox_val.json (from eladb3/SViT, data/ssv2)",
+        description="folder with empty_bbox_train.json and empty_bbox_val.json (from eladb3/SViT, data/ssv2), or "
+        "with the box files of SomethingElse, from which the list follows",
     )
     copy_video: bool = Field(False, description="copy every video as it is, whatever its codec")
     frame_rate: float = Field(

@@ -31,6 +31,7 @@ class VideosConverter(Converter[VideosOptions]):
     version: ClassVar[str] = "1"
     Options = VideosOptions
     holdout: ClassVar[float] = 20.0
+    lists_first: ClassVar[bool] = True
 
     def __init__(self, root: Path, options: VideosOptions) -> None:
         super().__init__(root, options)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.videos.options import TABLES, VideosOptions
-from pvit_data.errors import SourceError, UsageError
+from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.words import shown
 
 VIDEOS = frozenset({"mp4", "m4v", "mov", "3gp", "webm", "mkv", "avi"})
@@ -21,6 +22,19 @@ OTHERS = frozenset({"wmv", "flv", "mpg", "mpeg", "ts", "mts", "ogv", "heic", "gi
 def ending(name: str) -> str:
     """What stands behind the last dot, in small letters."""
     return os.path.splitext(name)[1][1:].lower()
+
+
+@contextmanager
+def given_by_option() -> Iterator[None]:
+    """Reading a file that an option names: whatever is wrong with it is wrong with what was asked for.
+
+    Raises:
+        UsageError: in place of every other error of ours.
+    """
+    try:
+        yield
+    except (SourceError, FormatError) as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.raw.files import parse_json, read_utf8
+from pvit_converters.videos.files import given_by_option
 from pvit_converters.videos.options import VideosOptions
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.labels import LabelSpace
@@ -130,12 +131,15 @@ def read_class_file(path: Path) -> tuple[tuple[str, ...], int]:
         path: a name per line, `number name` lines from 0 or 1 on, or JSON: a list of names, or numbers by name.
 
     Raises:
-        UsageError: if it is none of these.
+        UsageError: if it cannot be read, or is none of these.
     """
-    text = read_utf8(path, MAX_BYTES)
     first = 0
-    if text.lstrip()[:1] in ("[", "{"):
-        numbered = _of_json(parse_json(text.encode(), path))
+    with given_by_option():
+        text = read_utf8(path, MAX_BYTES)
+        is_json = text.lstrip()[:1] in ("[", "{")
+        values = parse_json(text.encode(), path) if is_json else None
+    if is_json:
+        numbered = _of_json(values)
     else:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         found = [_NUMBERED.fullmatch(line) for line in lines]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvit_converters.base import Item, Listing
-from pvit_converters.videos.files import Finder, Found
+from pvit_converters.videos.files import STILLS, Finder, Found, ending
 from pvit_converters.videos.folders import rows_in_folders
 from pvit_converters.videos.keys import cut_name, make_keys
 from pvit_converters.videos.labels import Classes, find_classes
@@ -68,18 +68,20 @@ def find_videos(root: Path, options: VideosOptions) -> Videos:
     """All clips that folders or tables name, and whose files are there.
 
     Raises:
-        SourceError: if none is there, or a table cannot be read.
-        UsageError: if something could be meant in two ways, or an option does not fit what is there.
+        SourceError: if none is there.
+        UsageError: if a table cannot be read or names none, something could be meant in two ways, or an option does not
+            fit what is there.
     """
     rows, notes = _all_rows(root, options)
     labels = {label for row, _ in rows for label in row.labels}
     classes = find_classes(labels, options) if labels else None
     clips, absent, told = _clips(rows, Finder(root, options))
     if not clips:
-        raise SourceError(_nothing(root, rows, absent))
+        raise UsageError(_nothing(root, rows, absent))
     notes += told
     if classes is not None:
         notes += _told(clips, classes)
+    notes += _stills(clips)
     listing = Listing(_items(clips, classes, options), dict(absent), notes)
     listing.classes = _classes_of_groups(listing.items)
     return Videos(listing, classes)
@@ -181,6 +183,16 @@ def _told(clips: dict[Place, Clip], classes: Classes) -> list[str]:
     if bare:
         told.append(f"{counted(bare, 'clip')} without a label")
     return told
+
+
+def _stills(clips: dict[Place, Clip]) -> list[str]:
+    """How many pictures are among videos, where they may be a mistake."""
+    number = sum(ending(place.file) in STILLS for place in clips)
+    if number in (0, len(clips)):
+        return []
+    return [
+        f"{counted(number, 'picture')} among the videos: converted as stills, clips of one frame"
+    ]
 
 
 def _nothing(root: Path, rows: list[tuple[Row, str]], absent: Counter[str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_converters.raw.files import parse_json, read_bytes
-from pvit_converters.videos.files import ENDINGS
+from pvit_converters.videos.files import ENDINGS, given_by_option
 from pvit_data.errors import UsageError
 from pvit_data.format.parquet import ParquetTable
 from pvit_data.words import short, size_text
@@ -56,9 +56,13 @@ def read_table(path: Path, separator: str, known: Collection[str]) -> Table:
             Parquet file is read.
 
     Raises:
-        SourceError: if it cannot be read.
-        UsageError: if it is none, or could be read in two ways.
+        UsageError: if it cannot be read, is none, or could be read in two ways.
     """
+    with given_by_option():
+        return _read_table(path, separator, known)
+
+
+def _read_table(path: Path, separator: str, known: Collection[str]) -> Table:
     data = read_bytes(path, MAX_BYTES)
     if data.startswith(b"PAR1"):
         return _parquet(data, path, known)

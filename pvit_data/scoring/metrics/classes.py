@@ -10,6 +10,15 @@ from jaxtyping import Float, Int, Int64
 TOP = (1, 5)
 
 
+def tops(number: int) -> tuple[int, ...]:
+    """The k of the top-k accuracies of so many classes: those that can be missed, and always 1.
+
+    >>> tops(5), tops(6)
+    ((1,), (1, 5))
+    """
+    return tuple(k for k in TOP if k == 1 or k < number)
+
+
 def ranks(scores: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """How many classes stand before the label of each video; among equal scores the smaller id stands first.
 
@@ -70,7 +79,8 @@ def majority(histogram: Float[np.ndarray, "k"]) -> tuple[float, float]:
 
 
 def top_k(scores: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n"]) -> dict[str, float]:
-    """`top1`, `top5`, `mean_class_accuracy` and the `majority` share with its standard error `majority_se`.
+    """`top1`, `top5` of more than five classes, `mean_class_accuracy`, and the `majority` share with its standard error
+    `majority_se`.
 
     Args:
         scores: of each video, higher is better.
@@ -81,7 +91,7 @@ def top_k(scores: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n"]) -> dic
     share, error = majority(counts.sum(axis=1).astype(np.float64))
     number = max(1, len(labels))
     return {
-        **{f"top{k}": float((places < k).sum()) / number for k in TOP},
+        **{f"top{k}": float((places < k).sum()) / number for k in tops(scores.shape[1])},
         "mean_class_accuracy": mean_class_accuracy(counts),
         "majority": share,
         "majority_se": error,

@@ -16,6 +16,7 @@ from pvit_converters.ava.clock import first_frame, frames_at
 from pvit_converters.ava.keys import movie_names
 from pvit_converters.ava.options import AvaLayerOptions
 from pvit_converters.ava.pictures import read_movie
+from pvit_converters.ava.rows import merged, read_detections, read_truth
 from pvit_converters.base import Item
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
@@ -156,13 +157,14 @@ def test_layers_carry_what_is_scored_and_what_is_trained_on(
         convert(Job(AvaDetections, root, out, AvaLayerOptions(), base=f"{out}#ava"))
 
 
-def test_folders_of_frames(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["frames/{movie}/{movie}_{number:06d}.jpg", "rawframes/{movie}/img_{number:05d}.jpg"])
+def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     raw, movies = tree
     shutil.copytree(raw / "annotations", tmp_path / "annotations")
-    folder = tmp_path / "frames" / movies[0]["id"]
-    folder.mkdir(parents=True)
     for number in range(28, 98):
-        Image.fromarray(numbered(number)).save(folder / f"{movies[0]['id']}_{number:06d}.jpg", quality=95)
+        path = tmp_path / form.format(movie=movies[0]["id"], number=number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(numbered(number)).save(path, quality=95)
     key = f"ava-{movie_names([movies[0]['id']])[movies[0]['id']]}"
     items, converter = listing(tmp_path), AvaConverter(tmp_path, AvaOptions(short_side=32))
     sample = converter.load(items[f"{key}-0902"])
@@ -196,6 +198,18 @@ def test_wrong_tables_are_told(name: str, text: str, said: str, tmp_path: Path) 
     (tmp_path / "annotations" / name).write_text(text)
     with pytest.raises(SourceError, match=said):
         AvaConverter(tmp_path, AvaOptions(split="val")).list_items()
+
+
+def test_rows_are_one_person_where_their_corners_are_the_same_text(tmp_path: Path) -> None:
+    """As the published loaders merge them: 0.7 and 0.700 are two persons, whatever the number in the last column."""
+    rows = ["m,0902,0.7,0.1,0.9,0.95,12,0", "m,0902,0.7,0.1,0.9,0.95,80,3", "m,0902,0.700,0.1,0.9,0.95,17,0"]
+    (tmp_path / "ava_val_v2.2.csv").write_text("\n".join(rows))
+    found = read_truth(tmp_path / "ava_val_v2.2.csv").at("m", 902)
+    assert [person.actions for person in found.values()] == [[12, 80], [17]]
+    detected = tmp_path / "detections.csv"
+    detected.write_text("m,0902,0.700,0.1,0.9,0.95,20,0.9\nm,0902,0.7000,0.1,0.9,0.95,-1,0.9")
+    together = merged(found, read_detections(detected, 0.8).at("m", 902))
+    assert [person.actions for person in together.values()] == [[12, 80], [17, 20], []]
 
 
 def test_pickled_proposals_are_refused_with_a_way_out(tree: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:

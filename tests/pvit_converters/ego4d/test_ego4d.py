@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 import pvit_data
 from pvit_converters.ego4d import Ego4dConverter, Ego4dOptions
 from pvit_converters.ego4d.listing import key_of
+from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
-from pvit_converters.simulate.long_video import number_of
+from pvit_converters.simulate.long_video import number_of, write_long_video
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import ego4d_grid
+from pvit_data.codecs.video.long import table
 from pvit_data.errors import SourceError
 from pvit_data.loading.clip_reader import ClipReader
 
@@ -98,7 +101,8 @@ def test_clips_lie_on_the_grid_of_the_full_video(shards: Path) -> None:
     assert seen >= 2
 
 
-def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]]) -> None:
+def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     found = Ego4dConverter(tree[0], Ego4dOptions()).list_items()
     assert found.absent == {
         "video not downloaded (it is in the manifest)": 1,
@@ -107,7 +111,17 @@ def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]]) -> Non
     notes = " | ".join(found.notes)
     assert "1 window of which nobody says whether a state changes" in notes
     assert "1 video in several splits" in notes
-    assert "2 pairs of overlapping windows of one video contradict each other; kept" in notes
+    assert "2 pairs of overlapping windows of one video contradict each other; kept (listed with -v)" in notes
+    rows = [row for split in ("train", "val") for row in tree[1]["rows"][split]]
+    wanted = {
+        (a["unique_id"], b["unique_id"])
+        for a in rows
+        for b in rows
+        if a["video_uid"] == b["video_uid"] and a.get("state_change") is True and b.get("state_change") is False
+        and a["parent_start_frame"] <= b["parent_end_frame"] and b["parent_start_frame"] <= a["parent_end_frame"]
+    }  # fmt: skip
+    assert len(wanted) == 2
+    assert all(any(f"changes in {a} (" in t and f"none in {b} (" in t for t in caplog.messages) for a, b in wanted)
     assert "its log says 403 or 404" in notes
 
 
@@ -147,3 +161,57 @@ def test_files_of_other_tasks_are_named(tmp_path: Path) -> None:
     (tmp_path / "annotations/fho_scod_train.json").write_text("{}")
     with pytest.raises(SourceError, match=r"fho_scod_train\.json there: of other tasks"):
         Ego4dConverter(tmp_path, Ego4dOptions()).list_items()
+
+
+def test_the_frames_of_a_video_are_listed_once(
+    tree: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two tasks of a job array, each as if it were a process of its own; nothing of that is left behind."""
+    made: list[int] = []
+    read = table._read
+    monkeypatch.setattr(table, "KEPT", 0)
+    table._tables.clear()
+    monkeypatch.setattr(table, "_read", lambda file: (made.append(file.identity[1]), read(file))[1])
+    settings = Settings(shard_bytes=1)
+    jobs = [
+        Job(
+            Ego4dConverter, tree[0], str(tmp_path / "out"), Ego4dOptions(split="all", short_side=32),
+            settings=settings, workers=1, task_index=task, num_tasks=2,
+        )
+        for task in (0, 1)
+    ]  # fmt: skip
+    assert not convert(jobs[0]).complete
+    kept = list((tmp_path / "out/ego4d").glob(".*.frames"))
+    assert len(kept) == len(set(made)) == len(made) > 1
+    kept[0].write_bytes(b"damaged")
+    report = convert(jobs[1])
+    assert report.complete
+    assert len(set(made)) <= len(made) <= len(set(made)) + 1, "the damaged one again"
+    assert report.converted > len(made)
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+ROW = {"video_uid": "v", "clip_uid": None, "parent_start_frame": 10, "parent_end_frame": 30}
+
+
+def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
+    """As the published loader has it: train.json, no .mp4. Frame n is the n-th one that is shown, whatever the rate."""
+    raw = tmp_path / "raw"
+    write_long_video(raw / "full_scale/v.mp4", 60, Fraction(25), [range(60)])
+    (raw / "full_scale/v.mp4").rename(raw / "full_scale/v")
+    (raw / "full_scale/broken.mp4").write_bytes((raw / "full_scale/v").read_bytes()[:500])
+    states = {"no": {"state_change": False, "pnr_frame": None}, "null": {"state_change": None}, "missing": {}}
+    rows = [{**ROW, "unique_id": name, **told} for name, told in states.items()]
+    rows.append({**ROW, "unique_id": "of a broken video", "video_uid": "broken", "state_change": True})
+    (raw / "train.json").write_text(json.dumps(rows))
+    options = Ego4dOptions(split="train", short_side=0)
+    report = convert(Job(Ego4dConverter, raw, str(tmp_path / "out"), options, workers=1, max_failed=0.5))
+    assert report.failed == {"corrupt-video": 1}
+    samples = {s.meta["unique_id"]: s for s in pvit_data.open(tmp_path / "out")}
+    assert {name: s.action for name, s in samples.items()} == {"no": 0, "null": None, "missing": None}
+    assert samples["no"].actions is not None
+    assert len(samples["no"].actions) == 0
+    for sample in samples.values():
+        assert [number_of(picture) for picture in np.asarray(sample.rgb)] == list(range(10, 31))
+        assert sample.fps == pytest.approx(25)
+    assert any("2 windows of which nobody says whether a state changes" in note for note in report.notes)

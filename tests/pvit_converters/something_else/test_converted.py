@@ -218,6 +218,29 @@ def test_videos_of_the_test_split_are_named(world: World, tmp_path: Path) -> Non
     assert any(note.startswith("1 listed video in the test split of 'ssv2'") for note in report.notes)
 
 
+def test_one_command_makes_the_source_and_the_list(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--val-list` writes the layer; shards are those of all videos, and a conversion of these continues."""
+    out = tmp_path / "out"
+    run("ssv2", world.raw / "ssv2", out)
+    command = ["convert", "ssv2", str(world.raw / "ssv2"), str(out), "--val-list", "no-empty-boxes"]
+    assert main(command) == 2
+    assert "or with the box files of SomethingElse" in capsys.readouterr().err
+    assert main([*command, "--empty-boxes", str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main([*command, "--empty-boxes", str(world.raw), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [layer["source"] for layer in report["layers"]] == ["layers/ssv2-no-empty-boxes"]
+    made, other = (sums(folder / "layers/ssv2-no-empty-boxes") for folder in (out, world.shards))
+    tars = [name for name in other if name.endswith((".tar", ".parquet"))]
+    assert tars
+    assert all(made[name] == other[name] for name in tars)
+    assert {n: h for n, h in sums(out / "ssv2").items() if n.endswith(".tar")} == {
+        n: h for n, h in world.before.items() if n.endswith(".tar")
+    }
+
+
 def test_the_list_without_empty_boxes(world: World, tmp_path: Path) -> None:
     """From the box files or from lists of ids: the same."""
     ds = pvit_data.open(world.shards, source="ssv2-no-empty-boxes")

@@ -171,6 +171,15 @@ def test_places_of_labels_and_leftovers(make_tree: Callable[..., Path]) -> None:
         load_all(root)
 
 
+def test_downloads_that_are_not_unzipped(make_tree: Callable[..., Path]) -> None:
+    root = make_tree()
+    for path in (root / "20bn-something-something-v2").iterdir():
+        path.unlink()
+    (root / "20bn-something-something-v2-00.zip").write_bytes(b"PK")
+    with pytest.raises(SourceError, match=r"v2-00\.zip, 1 in all\): unzip them first, then: cat 20bn-"):
+        load_all(root)
+
+
 def test_test_split_only_when_asked(make_tree: Callable[..., Path]) -> None:
     root = make_tree()
     sample = load_all(root, split="test")["ssv2-000009"]

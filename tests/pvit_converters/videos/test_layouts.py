@@ -238,8 +238,14 @@ def test_resume_append_and_a_corrected_table(raw: Path, tmp_path: Path) -> None:
     assert run().converted == 40
     before = {p: p.read_bytes() for p in (tmp_path / "out/mine").glob("*.tar")}
     write_csv(table, rows=COUNT)
-    assert run().converted == 40, "the plan stands until --append"
-    assert run(append=True).converted == COUNT
+    report = run()
+    assert report.converted == 40, "the plan stands until --append"
+    more = COUNT - 40
+    assert report.notes[0] == f"{more} new groups ({more} samples) in the raw data: --append converts them"
+    assert "new group" not in (tmp_path / "out/mine/report.json").read_text(), "of what is there"
+    for report in (run(append=True), run()):
+        assert report.converted == COUNT
+        assert not any("new group" in note for note in report.notes)
     assert all(p.read_bytes() == data for p, data in before.items()), "finished shards stay"
 
 
@@ -252,7 +258,7 @@ def test_a_new_class_is_not_appended(raw: Path, tmp_path: Path) -> None:
     before = sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file())
     table.write_text(f"path,label\n{name_of(0)},b\n{name_of(1)},c\n{name_of(2)},a\n")
     for append in (False, True):
-        with pytest.raises(UsageError, match=r"classes: \['a'\] is new.*--overwrite"):
+        with pytest.raises(UsageError, match=r"the classes are not those .* \(\['a'\] is new\).*--overwrite"):
             convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, append=append))
     assert sorted((p, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()) == before
     report = convert(Job(VideosConverter, raw, str(tmp_path / "out"), options, overwrite=True))

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import pvit_data
 from pvit_cli.data import main
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.videos import VideosConverter, VideosOptions
-from pvit_data.errors import PvitError, SourceError, UsageError
+from pvit_data.errors import UsageError
 from tests.pvit_data.odd_videos import encode, flipped, frames
 
 VIDEO = encode("mp4", "libx264", {"preset": "ultrafast"}, frames(3))
@@ -34,6 +35,10 @@ def listed(root: Path, **options: Any) -> dict[str, tuple[str, list[str]]]:
 
 def classes(root: Path, **options: Any) -> tuple[str, ...]:
     return VideosConverter(root, VideosOptions(name="x", **options)).spaces()["action"].classes
+
+
+def notes_of(root: Path) -> list[str]:
+    return VideosConverter(root, VideosOptions(name="x")).list_items().notes
 
 
 def table(root: Path, text: str, name: str = "t.csv") -> dict[str, Any]:
@@ -170,7 +175,7 @@ def test_only_what_the_user_named_is_read(tmp_path: Path) -> None:
     assert report.absent == {"path outside of ROOT and the folder of the table": 2, "file not present": 1}
     report = convert(Job(VideosConverter, root, str(tmp_path / "out2"), options, follow_links=True))
     assert (report.converted, report.num_failed) == (2, 0)
-    with pytest.raises(SourceError, match=r"none of the 1 listed files is in it; .* give the folder above it as ROOT"):
+    with pytest.raises(UsageError, match=r"none of the 1 listed files is in it; .* give the folder above it as ROOT"):
         listed(root, **table(root, f"path\n{secret}\n"))
 
 
@@ -198,9 +203,27 @@ def test_only_what_the_user_named_is_read(tmp_path: Path) -> None:
 def test_tables_that_are_none(data: bytes, said: str, tmp_path: Path) -> None:
     root = tree(tmp_path, "a.mp4")
     (root / "t").write_bytes(data)
-    with pytest.raises(PvitError, match=said) as error:
+    with pytest.raises(UsageError, match=said) as error:
         listed(root, table=root / "t")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", [{"table": "gone.csv"}, {"classes": "gone.txt"}, {"classes": "bad.json"}])
+def test_files_of_options_that_cannot_be_read(given: dict[str, str], tmp_path: Path) -> None:
+    root = tree(tmp_path, "jump/a.mp4")
+    (root / "bad.json").write_text("[")
+    with pytest.raises(UsageError, match=r"gone.*no such file|bad.json: cannot be read as JSON"):
+        listed(root, **{name: root / file for name, file in given.items()})
+
+
+def test_pictures_among_videos_are_counted(tmp_path: Path) -> None:
+    root = tree(tmp_path, "jump/a.mp4", "run/b.mp4")
+    assert not any("picture" in note for note in notes_of(root))
+    Image.new("RGB", (32, 24)).save(root / "run/photo.jpg")
+    assert "1 picture among the videos: converted as stills, clips of one frame" in notes_of(root)
+    for name in ("jump/a.mp4", "run/b.mp4"):
+        (root / name).unlink()
+    assert not any("picture" in note for note in notes_of(root)), "a set of pictures"
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from pvit_data.clips.about import About
-from pvit_data.clips.frames import choose, ego4d_grid, ego4d_window
+from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import WindowStart, choose, ego4d_grid, ego4d_window
+from pvit_data.clips.view import Viewer
+from pvit_data.codecs.video import VideoInfo
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,34 @@ def test_training_windows_of_ego4d_hold_the_change() -> None:
     assert max(last for _, last in free) > 235
     short = [ego4d_window(1.0, 6.0, None, rng) for _ in range(50)]
     assert all(30 <= first < last <= 180 for first, last in short)
+
+
+def test_the_published_start_is_theirs() -> None:
+    """A window of length L begins between 1 s and 8 - L, so that of 5 s never before 1 s; the change stays in it."""
+    rng = np.random.default_rng(0)
+    windows = [ego4d_window(0.0, 8.0, None, rng, "published") for _ in range(2000)]
+    for first, last in windows:
+        length = (last - first + 1) / 30
+        slack = 8 - length if last < 240 else 0  # of those that end with the row no more is known
+        assert min(1, slack) - 0.07 <= first / 30 <= max(1, slack + 0.07, 8 - 5)
+    assert min(first for first, last in windows if last - first <= 165) >= 29, "5.5 s or less: not before 1 s"
+    assert any(first < 5 for first, _ in windows), "8 s begin anywhere below 1 s"
+    with_change = [ego4d_window(2.4877, 10.4877, 80, rng, "published") for _ in range(200)]
+    assert all(74 <= first <= 80 <= last <= 314 for first, last in with_change)
+
+
+def test_the_configuration_chooses_the_start() -> None:
+    about = About.of({"parent_start_frame": 0, "parent_end_frame": 240, "parent_start_sec": 0.0, "parent_end_sec": 8.0})
+    video = VideoInfo(241, 30.0, 32, 32)
+
+    def earliest(start: WindowStart) -> int:
+        viewer = Viewer(ClipConfig(size=(32, 32), window_start=start), "ego4d-grid")
+        rngs = map(np.random.default_rng, range(200))
+        views = [viewer.training(video, 0, rng, about).frames for rng in rngs]
+        return min(int(view[0]) for view in views if view[-1] - view[0] < 150)  # of about 5 s
+
+    assert earliest("intended") < 15
+    assert earliest("published") >= 29
 
 
 def test_ava_takes_every_fourth_place_of_its_grid() -> None:

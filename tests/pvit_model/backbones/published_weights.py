@@ -98,3 +98,78 @@ def mvitv1_b() -> Shapes:
             shapes |= _affine(f"{p}.proj", out, dim)
         dim = out
     return shapes | _affine("norm", dim) | _affine("head.projection", 400, dim)
+
+
+def _layers(name: str, dim: int, hidden: int) -> Shapes:
+    """The two linear layers of an MLP."""
+    return _affine(f"{name}.fc1", hidden, dim) | _affine(f"{name}.fc2", dim, hidden)
+
+
+def timesformer(
+    dim: int = 768, depth: int = 12, frames: int = 8, places: int = 196, classes: int = 400, patch: int = 16
+) -> Shapes:
+    """TimeSformer's divided attention, as its files name it."""
+    shapes: Shapes = {"cls_token": (1, 1, dim), "pos_embed": (1, places + 1, dim), "time_embed": (1, frames, dim)}
+    shapes |= _affine("patch_embed.proj", dim, 3, patch, patch)
+    for i in range(depth):
+        p = f"blocks.{i}"
+        for norm in ("norm1", "temporal_norm1", "norm2"):
+            shapes |= _affine(f"{p}.{norm}", dim)
+        for attn in ("attn", "temporal_attn"):
+            shapes |= _affine(f"{p}.{attn}.qkv", 3 * dim, dim) | _affine(f"{p}.{attn}.proj", dim, dim)
+        shapes |= _affine(f"{p}.temporal_fc", dim, dim) | _layers(f"{p}.mlp", dim, 4 * dim)
+    shapes |= _affine("norm", dim) | _affine("head", classes, dim)
+    return {f"model.{name}": shape for name, shape in shapes.items()}
+
+
+def image_vit(dim: int, depth: int, places: int, patch: int) -> Shapes:
+    """An image's vision transformer, as timm names it, with 1000 classes."""
+    shapes: Shapes = {"cls_token": (1, 1, dim), "pos_embed": (1, places + 1, dim)}
+    shapes |= _affine("patch_embed.proj", dim, 3, patch, patch)
+    for i in range(depth):
+        p = f"blocks.{i}"
+        shapes |= _affine(f"{p}.norm1", dim) | _affine(f"{p}.norm2", dim) | _affine(f"{p}.attn.qkv", 3 * dim, dim)
+        shapes |= _affine(f"{p}.attn.proj", dim, dim) | _layers(f"{p}.mlp", dim, 4 * dim)
+    return shapes | _affine("norm", dim) | _affine("head", 1000, dim)
+
+
+def motionformer(
+    dim: int = 768, depth: int = 12, frames: int = 8, places: int = 196, classes: int = 400, patch: int = 16
+) -> Shapes:
+    """Motionformer's trajectory attention, as its files name it: with an image's patch embedding, which is unused."""
+    shapes: Shapes = {"cls_token": (1, 1, dim), "pos_embed": (1, places + 1, dim), "temp_embed": (1, frames, dim)}
+    shapes |= _affine("patch_embed.proj", dim, 3, patch, patch)
+    shapes |= _affine("patch_embed_3d.proj", dim, 3, 2, patch, patch)
+    for i in range(depth):
+        p = f"blocks.{i}"
+        shapes |= _affine(f"{p}.norm1", dim) | _affine(f"{p}.norm2", dim)
+        for name, rows in (("qkv", 3), ("proj_q", 1), ("proj_kv", 2), ("proj", 1)):
+            shapes |= _affine(f"{p}.attn.{name}", rows * dim, dim)
+        shapes |= _layers(f"{p}.mlp", dim, 4 * dim)
+    return shapes | _affine("norm", dim) | _affine("pre_logits.fc", dim, dim) | _affine("head", classes, dim)
+
+
+def video_swin(
+    dim: int = 96,
+    depths: tuple[int, ...] = (2, 2, 6, 2),
+    window: tuple[int, int, int] = (8, 7, 7),
+    classes: int = 400,
+    head_width: int = 32,
+) -> Shapes:
+    """Video Swin with its recogniser's prefixes."""
+    shapes = _affine("patch_embed.proj", dim, 3, 2, 4, 4) | _affine("patch_embed.norm", dim)
+    t, h, w = window
+    for stage, depth in enumerate(depths):
+        for i in range(depth):
+            p = f"layers.{stage}.blocks.{i}"
+            shapes |= _affine(f"{p}.norm1", dim) | _affine(f"{p}.norm2", dim) | _layers(f"{p}.mlp", dim, 4 * dim)
+            shapes |= _affine(f"{p}.attn.qkv", 3 * dim, dim) | _affine(f"{p}.attn.proj", dim, dim)
+            number = (2 * t - 1) * (2 * h - 1) * (2 * w - 1)
+            shapes |= {f"{p}.attn.relative_position_bias_table": (number, dim // head_width)}
+        if stage + 1 < len(depths):
+            shapes |= {f"layers.{stage}.downsample.reduction.weight": (2 * dim, 4 * dim)}
+            shapes |= _affine(f"layers.{stage}.downsample.norm", 4 * dim)
+            dim *= 2
+    shapes |= _affine("norm", dim)
+    shapes = {f"backbone.{name}": shape for name, shape in shapes.items()}
+    return shapes | _affine("cls_head.fc_cls", classes, dim)

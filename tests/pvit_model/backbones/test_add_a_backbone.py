@@ -1,4 +1,4 @@
-"""docs/add-a-backbone.md: its file and its entry point, and nothing else, make torchvision's Video Swin a backbone."""
+"""docs/add-a-backbone.md: its file and its entry point, and nothing else, make timm's image ViT a backbone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models.video import swin3d_t
-from torchvision.models.video.swin_transformer import SwinTransformer3d
+from timm.models.vision_transformer import VisionTransformer
 
 from pvit_data.codecs.video import encode_video
 from pvit_model import PViT, create_model, load_backbone_checkpoint, load_model, predict
@@ -26,12 +25,12 @@ from pvit_model.using.export import export_model, export_program
 from tests.pages import block, entry_points, install
 
 PAGE = "add-a-backbone.md"
-TINY = {"width": 8, "depths": (1, 2), "head_width": 8, "clip": (8, 64, 64)}
+TINY = {"width": 16, "depth": 3, "head_width": 8, "patch": 8, "clip": (4, 32, 32)}
 RECIPE = """
 about: a recipe for tests
-clip: {downstream: real, num_frames: 8, size: [32, 32], normal_axes: camera}
+clip: {downstream: real, num_frames: 4, size: [32, 32], normal_axes: camera}
 mixture: {batch_size: 6}
-model: {name: swin_t, options: {width: 8, depths: [1, 2], head_width: 8}}
+model: {name: frame_vit, options: {width: 16, depth: 3, head_width: 8, patch: 8}}
 optim: {name: sgd, lr: 0.01, steps: 2, layer_decay: 0.5}
 data: {crops: 1, workers: 0}
 run: {log_every: 1, checkpoint_every: 2, eval_clips: 2, predictions: 1, threads: 1, watchdog_s: 0,
@@ -42,14 +41,14 @@ run: {log_every: 1, checkpoint_every: 2, eval_clips: 2, predictions: 1, threads:
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        install(tmp_path_factory.mktemp("site"), "swin", block(PAGE, "python"), entry_points(PAGE), patch)
+        install(tmp_path_factory.mktemp("site"), "frame_vit", block(PAGE, "python"), entry_points(PAGE), patch)
         yield
 
 
-def theirs() -> SwinTransformer3d:
-    """torchvision's own at the size of `TINY`, with other weights."""
+def theirs(size: int = 32) -> VisionTransformer:
+    """timm's own at the size of `TINY`, with other weights."""
     torch.manual_seed(1)
-    net = SwinTransformer3d([2, 4, 4], 8, [1, 2], [1, 2], [8, 7, 7], num_classes=5, stochastic_depth_prob=0.0)
+    net = VisionTransformer(size, 8, embed_dim=16, depth=3, num_heads=2, num_classes=5)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return net.eval()
@@ -57,35 +56,36 @@ def theirs() -> SwinTransformer3d:
 
 def model_of(*tasks: str, **options: object) -> PViT:
     torch.manual_seed(0)
-    return create_model("swin_t", tasks, 5, {"a": 3}, dropout=0.0, dense_dropout=0.0, **{**TINY, **options}).eval()
+    return create_model("frame_vit", tasks, 5, {"a": 3}, dropout=0.0, dense_dropout=0.0, **{**TINY, **options}).eval()
 
 
 def test_the_file_is_short() -> None:
     assert len(block(PAGE, "python").splitlines()) < 80
 
 
-def test_without_prompts_it_is_torchvisions(tmp_path: Path) -> None:
-    """Loaded from torchvision's own state dict; sizes that do not divide included. Every tensor is accounted for."""
+def test_without_prompts_it_is_the_mean_over_frames_of_timms(tmp_path: Path) -> None:
+    """Loaded from timm's own state dict. Every tensor is accounted for."""
     net, model = theirs(), model_of()
-    torch.save(net.state_dict(), tmp_path / "swin.pth")
-    report = load_backbone_checkpoint(model, tmp_path / "swin.pth")
+    torch.save(net.state_dict(), tmp_path / "vit.pth")
+    report = load_backbone_checkpoint(model, tmp_path / "vit.pth")
     assert report.fresh == report.unused == report.resized == []
     assert len(report.loaded) == len(net.state_dict())
-    for size in ((8, 64, 64), (6, 36, 52)):
-        video = torch.randn(2, 3, *size)
-        torch.testing.assert_close(model(video).logits, net(video), atol=1e-5, rtol=1e-5)
+    video = torch.randn(2, 3, 4, 32, 32)
+    expected = torch.stack([net(frame) for frame in video.unbind(2)]).mean(0)
+    torch.testing.assert_close(model(video).logits, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_checkpoint_of_other_widths_is_reported() -> None:
-    state = theirs().state_dict() | {"features.0.0.norm1.weight": torch.zeros(7), "odd": torch.zeros(1)}
+def test_a_checkpoint_of_another_crop_is_resized_and_what_is_left_is_reported() -> None:
+    state = theirs(64).state_dict() | {"blocks.0.norm1.weight": torch.zeros(7), "odd": torch.zeros(1)}
     del state["norm.bias"]
     report = load_backbone_checkpoint(model_of(), state)
-    assert set(report.fresh) == {"norm.bias", "blocks.0.block.norm1.weight (7,) -> (8,)"}
+    assert report.resized == ["pos_embed"]
+    assert set(report.fresh) == {"norm.bias", "blocks.0.block.norm1.weight (7,) -> (16,)"}
     assert report.unused == ["odd"]
 
 
 def test_prompts_and_patches_see_each_other() -> None:
-    model, video = model_of("depth", "pose3d"), torch.randn(1, 3, 8, 64, 64)
+    model, video = model_of("depth", "pose3d"), torch.randn(1, 3, 4, 32, 48)
     load_backbone_checkpoint(model, theirs().state_dict())
     before = model(video)
     with torch.no_grad():
@@ -99,25 +99,23 @@ def test_prompts_and_patches_see_each_other() -> None:
 
 
 def test_costs_are_the_published_ones() -> None:
-    """torchvision's table: 28,158,070 parameters with 400 classes, 43.9 GFLOPs, which leave norms out."""
-    found = describe(make_config(backbone="swin_t", num_classes=400))
-    assert found.train_parameters == sum(p.numel() for p in swin3d_t(weights=None).parameters()) == 28_158_070
-    assert found.test_gflops == pytest.approx(43.882, rel=0.01)
-    assert [(s.layers, s.width, s.grid) for s in found.stages] == [
-        ((0, 1), 96, (8, 56, 56)), ((2, 3), 192, (8, 28, 28)), ((4, 9), 384, (8, 14, 14)), ((10, 11), 768, (8, 7, 7)),
-    ]  # fmt: skip
+    """ViT-S/16: 22,050,664 parameters with 1,000 classes, 4.6 GFLOPs for an image."""
+    found = describe(make_config(backbone="frame_vit", num_classes=1000))
+    assert found.train_parameters == 22_050_664
+    assert found.test_gflops == pytest.approx(8 * 4.6, rel=0.01)
+    assert [(s.layers, s.width, s.grid, s.tokens) for s in found.stages] == [((0, 11), 384, (8, 14, 14), 8 * 197)]
     assert found.saved_mib > 0
 
 
 def test_every_variant_and_head_runs_and_every_parameter_has_a_gradient() -> None:
-    video = torch.randn(1, 3, 8, 64, 64)
+    video = torch.randn(1, 3, 4, 32, 32)
     for variant in ("baseline", "mt", "op", "np", "vpt", "pvit"):
         model = model_of("depth", "segm", "pose3d", "boxes", variant=variant).train()
         out = model(video, rows={"depth": torch.tensor([0])})
         (out.logits.sum() + sum(value.sum() for value in out.tasks.values())).backward()
         missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert missing == [], variant
-    assert out.tasks["depth"].shape == (1, 4, 16, 16)
+    assert out.tasks["depth"].shape == (1, 4, 4, 4)
 
 
 def test_recomputed_layers_give_the_same_gradient() -> None:
@@ -157,27 +155,27 @@ def test_each_layer_has_its_own_rate_and_its_tables_do_not_decay() -> None:
     rate = {name: group["factor"] for group in groups for name in group["names"]}
     decay = {name: group["weight_decay"] for group in groups for name in group["names"]}
     assert [rate[f"backbone.blocks.{i}.block.attn.qkv.weight"] for i in range(3)] == [0.125, 0.25, 0.5]
-    assert rate["backbone.patch_embed.proj.weight"] == 0.0625
-    assert rate["backbone.blocks.1.merge.reduction.weight"] == 0.25
-    assert decay["backbone.blocks.0.block.attn.relative_position_bias_table"] == decay["prompts"] == 0
+    assert rate["backbone.embed.weight"] == rate["backbone.pos_embed"] == 0.0625
+    assert rate["backbone.norm.weight"] == rate["head.weight"] == 1
+    assert decay["backbone.pos_embed"] == decay["backbone.cls_token"] == decay["prompts"] == 0
     assert decay["backbone.blocks.0.block.attn.qkv.weight"] == 0.3
 
 
 def test_it_is_trained_resumed_exported_and_used(shards: list[str], tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     plan = make_plan(load_recipe(str(tmp_path / "recipe.yaml")), shards)
-    assert plan.config.clip.mean == (0.485, 0.456, 0.406)
-    assert (plan.config.clip.stride, plan.config.clip.maps) == (2, (8, 8))
+    assert plan.config.clip.mean == (0.5, 0.5, 0.5)
+    assert (plan.config.clip.stride, plan.config.clip.maps) == (1, (4, 4))
     assert "activations of 6 clips" in memory_line(build_network(plan), plan)
     run, out = tmp_path / "run", tmp_path / "exported"
     result = run_plan(plan, run)
     assert {"depth", "normal", "segm/things"} <= set(next(r for r in result.reports if r.source == "scenes").metrics)
     export_model(str(run), out)
     (first, _), (second, _) = load_model(str(run)), load_model(str(out))
-    video = torch.randn(1, 3, 8, 32, 32)
+    video = torch.randn(1, 3, 4, 32, 32)
     torch.testing.assert_close(first(video).logits, second(video).logits, atol=0, rtol=0)
-    program = export_program(second, (8, 32, 32))
+    program = export_program(second, (4, 32, 32))
     torch.testing.assert_close(program.module()(video), second(video).logits.detach(), atol=1e-4, rtol=0)
     frames = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3)).astype(np.uint8)
     (tmp_path / "clip.mp4").write_bytes(encode_video(frames, fps=12))
-    assert predict(str(tmp_path / "clip.mp4"), str(out)).outputs["depth"].shape == (4, 8, 8)
+    assert predict(str(tmp_path / "clip.mp4"), str(out)).outputs["depth"].shape == (4, 4, 4)

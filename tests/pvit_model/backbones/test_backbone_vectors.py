@@ -1,4 +1,4 @@
-"""Reference values of the published MViT code: weights by published name, through the ordinary checkpoint loader."""
+"""Reference values of the published code: weights by published name, through the ordinary checkpoint loader."""
 
 import importlib.util
 from pathlib import Path
@@ -24,6 +24,16 @@ V2_S = {
 }
 V2_B = ((1.42986, 0.34949, -0.67678, 0.02210, 0.10741, 0.24416), 0.022424, 1.002785, 368)
 V1_B = ((1.54911, -0.30812, 0.03954, -0.28697, -0.32321, -0.77331), -0.004485, 1.028786, 142)
+TIMESFORMER = ((0.21815, 0.19538, -0.44081, 0.13007, 0.11693, 0.25058), -0.033242, 1.018534, 141)
+MOTIONFORMER = {
+    "original": ((-0.03629, -0.24553, 1.09118, 0.25317, 0.26522, -0.65448), 0.012797, 0.627355, 362),
+    "projected": ((-0.80118, 0.56819, 0.73980, 0.32948, -0.86805, 0.10799), -0.004544, 0.609209, 141),
+}
+SWIN_T = {
+    (32, 224, 224): ((0.66661, 1.81776, 0.24335, 1.13138, 1.91990, 0.22714), -0.127145, 0.976116, 81),
+    (16, 224, 224): ((0.63160, 1.81370, 0.23808, 1.09059, 1.87556, 0.28863), -0.126296, 0.980180, 81),
+    (16, 160, 160): ((0.47659, 2.04559, 0.31123, 1.31550, 1.79748, 0.09707), -0.143394, 0.962396, 370),
+}
 TOKENS = {
     0: ((1.2137, -0.61719, -0.04086), -0.010201, 1.611023, (0.79017, -0.46537, 0.79191)),
     2: ((-1.20468, -1.58188, -1.94523), 1.408336, 2.029246, (2.59914, 1.36461, 1.13317)),
@@ -32,16 +42,23 @@ TOKENS = {
 }
 
 
-def loaded(name: str, shapes: dict[str, tuple[int, ...]], folder: Path) -> PViT:
-    """The model with every parameter from a SlowFast file."""
+def loaded(
+    name: str,
+    shapes: dict[str, tuple[int, ...]],
+    folder: Path,
+    unused: tuple[str, ...] = (),
+    container: str = "model_state",
+    **options: object,
+) -> PViT:
+    """The model with every parameter from a file of its authors."""
     path = folder / f"{name}.pyth"
-    torch.save({"model_state": published.fill(shapes), "epoch": 1, "optimizer_state": {}, "cfg": "text"}, path)
-    model = create_model(name).eval()
+    torch.save({container: published.fill(shapes), "epoch": 1, "optimizer_state": {}, "cfg": "text"}, path)
+    model = create_model(name, **options).eval()
     report = load_backbone_checkpoint(model, path)
-    assert len(report.loaded) == len(shapes)
+    assert len(report.loaded) == len(shapes) - len(unused)
     assert not report.resized
     assert not report.fresh
-    assert not report.unused
+    assert tuple(report.unused) == unused
     return model
 
 
@@ -97,3 +114,30 @@ def test_mvitv1_b(tmp_path: Path) -> None:
 def test_mvitv2_b(tmp_path: Path) -> None:
     model = loaded("mvitv2_b", published.mvitv2_b(), tmp_path)
     check(model(published.clip(32, 224, 224)).logits, V2_B)
+
+
+@torch.no_grad()
+@pytest.mark.full
+def test_timesformer(tmp_path: Path) -> None:
+    model = loaded("timesformer_b", published.timesformer(), tmp_path)
+    check(model(published.clip(8, 224, 224)).logits, TIMESFORMER)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("values", ["original", pytest.param("projected", marks=pytest.mark.full)])
+def test_motionformer(values: str, tmp_path: Path) -> None:
+    """An image's patch embedding, which clips do not pass, is the only part of the file that is not used."""
+    unused = ("patch_embed.proj.bias", "patch_embed.proj.weight")
+    model = loaded("motionformer_b", published.motionformer(), tmp_path, unused, values=values)
+    check(model(published.clip(16, 224, 224)).logits, MOTIONFORMER[values])
+
+
+@pytest.fixture(scope="module")
+def swin_t(tmp_path_factory: pytest.TempPathFactory) -> PViT:
+    return loaded("swin3d_t", published.video_swin(), tmp_path_factory.mktemp("swin"), container="state_dict")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", SWIN_T)
+def test_video_swin(swin_t: PViT, size: tuple[int, int, int]) -> None:
+    check(swin_t(published.clip(*size)).logits, SWIN_T[size])

@@ -35,7 +35,7 @@ def test_every_key_is_explained_with_its_type_and_default(capsys: pytest.Capture
     assert told["optim.lr"]["default"] == 7e-5
     assert told["optim.lr"]["kind"] == "number, above 0"
     assert told["run.precision"]["kind"] == "fp32 or bf16 or fp16"
-    assert told["clip.rate"]["about"] == "frame step of the samplers that have one."
+    assert told["clip.rate"]["about"].startswith("frame step of fit, dense and keyframe; in a run the backbone's")
     assert told["clip.per_source"]["kind"].startswith("for each name: keys rate, jitter")
     assert "optim" not in told
 

@@ -47,7 +47,12 @@ def test_no_counts_among_metrics_and_guessing_beside_the_main_one() -> None:
         ("action top1", "0.75", "0.125"), ("action top5", "1", ""), ("segm/nyu40 loss", "1", ""),
         ("segm/nyu40 miou", "0.25", ""), ("depth loss", "1", "2"), ("depth rmse, m", "0.5", "1"),
     ]  # fmt: skip
-    assert "25.00 % over the 20 classes that occur" in result_sentences([report])
+    said = result_sentences([report])
+    assert "25.00 % over the 20 classes that occur" in said
+    assert "top-1 75.00 %, top-5 100.00 % on 240 held-out clips" in said
+    del action["top5"]  # of five classes and fewer
+    assert "top-1 75.00 % on 240 held-out clips" in result_sentences([report])
+    assert report.summary("action") == "top-1 75.00% (majority class 12.50% +- 2.10)"
 
 
 def test_charts_say_what_their_axes_measure() -> None:

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import pvit_data
 from pvit_cli.model import main
 from pvit_model.recipes.loading import load_recipe
-from pvit_model.recipes.plan import make_plan
+from pvit_model.recipes.plan import make_plan, plan_lines
 from pvit_model.training import engine, memory
 from pvit_model.training.build import announcement, build_network
 
+MOVES = pvit_data.LabelSpace("moves", ("a", "b"))
 GIVEN = "pretrained=someone's weights"
 
 
@@ -109,3 +112,17 @@ def test_a_dry_run_refuses_to_resume_what_the_run_would(
     assert resume(shards, "--set", "optim.lr=0.5") == 2
     assert "--resume: optim.lr was" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
+
+
+def test_clips_lie_within_the_range_of_their_source(tiny_recipe: str, tmp_path: Path) -> None:
+    """Frames 10 to 17 of 30: the middles of 8 segments of these 8 are 0 1 2 3 4 4 5 6."""
+    spec = pvit_data.SourceSpec(
+        name="dives", sampler="segment", clips_within="range", role="downstream", spaces={"action": MOVES}
+    )
+    rgb = np.zeros((30, 32, 32, 3), np.uint8)
+    with pvit_data.ShardWriter(str(tmp_path), spec, split="train") as writer:
+        for key in ("a", "b"):
+            writer.write(pvit_data.Sample(key=key, rgb=rgb, fps=10.0, action=0, meta={"range": [10, 18]}))
+    plan = make_plan(load_recipe(tiny_recipe, ["clip.num_frames=8", "clip.downstream=dives"]), [str(tmp_path)])
+    said = "\n".join(plan_lines(plan, {}, Path("OUT")))
+    assert "sampler    dives segment, 7 of 30 frames, within meta.range, 0.7 s" in said

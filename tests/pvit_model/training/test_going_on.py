@@ -18,8 +18,9 @@ from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.recipes.schedule import lr_at
 from pvit_model.reporting.view import make_view
+from pvit_model.runs import folder
 from pvit_model.runs.log import MetricsLog, read_log
-from pvit_model.runs.resume import resolved, shards_of, start_of
+from pvit_model.runs.resume import new_length, resolved, shards_of, start_of
 
 QUIET = ["--set", "run.predictions=0", "--set", "run.eval_clips=2"]
 
@@ -67,7 +68,14 @@ def test_a_run_that_grows_is_finished_no_more(finished: Path, shards: list[str],
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("optim.steps=5", r"optim.steps was 6 and is now 5; a run may only become longer, when it is finished"),
+        (
+            "optim.steps=5",
+            r"optim.steps was 6 and is now 5, which gives 5 steps, but the run is at step 6; give 6 steps",
+        ),
+        (
+            "optim.epochs=50",
+            r"optim.epochs was 100.0 and is now 50.0, but this run's length is optim.steps=6; set that",
+        ),
         ("optim.lr=0.1", r"optim.lr was 0.003 and is now 0.1; undo that change"),
     ],
 )
@@ -76,14 +84,35 @@ def test_nothing_else_of_a_run_may_change(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         start_of(make_plan(load_recipe(tiny_recipe, [setting]), shards), finished, resume=True)
-    state = finished / "checkpoints/step-00000006/state.json"  # as if it had stopped there
-    values = json.loads(state.read_text())
-    plan = make_plan(load_recipe(tiny_recipe, ["optim.steps=9"]), shards)
-    from pvit_model.runs import folder
 
-    with pytest.raises(UsageError, match="only become longer, when it is finished"):
-        folder.check_same(plan, values | {"num_steps": 8})
-    assert folder.check_same(plan, values)
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (
+            9,
+            "the run of 12 steps shrinks to 9: the next step has the learning rate {:.3g} of the schedule over 9 steps",
+        ),
+        (
+            20,
+            "the run of 12 steps grows to 20: the next step has the learning rate {:.3g} of the schedule over 20 steps",
+        ),
+        (6, "the run of 12 steps ends where it is, at step 6"),
+    ],
+)
+def test_a_stopped_run_may_become_shorter_and_longer(
+    steps: int, said: str, run_folder: Path, shards: list[str], tiny_recipe: str
+) -> None:
+    """A run of 12 steps that was stopped after 6."""
+    long = make_plan(load_recipe(tiny_recipe, ["optim.steps=12"]), shards)
+    state = {"identity": folder.identity(long), "num_steps": 12, "progress": {"step": 6, "best_value": None}}
+    assert not folder.check_same(long, state)
+    plan = make_plan(load_recipe(tiny_recipe, [f"optim.steps={steps}"]), shards)
+    assert folder.check_same(plan, state)
+    assert said.format(lr_at(6, steps, 0.003, OptimConfig(lr=0.003))) in new_length(plan, state)
+    short = make_plan(load_recipe(tiny_recipe, ["optim.steps=5"]), shards)
+    with pytest.raises(UsageError, match="5 steps, but the run is at step 6"):
+        folder.check_same(short, state)
 
 
 def test_what_a_run_was_trained_on(finished: Path, shards: list[str], tmp_path: Path) -> None:

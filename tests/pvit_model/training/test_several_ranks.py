@@ -64,6 +64,22 @@ def test_shards_train_like_one_process(shards: list[str], tiny_recipe: str, tmp_
     assert_close(one, two, 4)
 
 
+@pytest.mark.full
+def test_clips_are_mixed_across_ranks(shards: list[str], tiny_recipe: str, tmp_path: Path) -> None:
+    """A rank's last clip takes in the first one of the next rank, so that losses are those of one process."""
+    same = ("optim.steps=3", "optim.name=sgd", "optim.lr=0.01", "run.checkpoint_every=3", "run.eval_clips=2")
+    same += ("model.options.dense_dropout=0", "model.options.dropout=0", "mixture.mixup=0.8", "mixture.cutmix=1")
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_plan(make_plan(load_recipe(tiny_recipe, [*QUIET, *same]), shards), one)
+    done = run(torchrun(two, shards, tiny_recipe, *same))
+    assert done.returncode == 0, done.stderr[:6000]
+    assert_close(one, two, 3)
+    plain = tmp_path / "plain"
+    run_plan(make_plan(load_recipe(tiny_recipe, [*QUIET, *same[:-2]]), shards), plain)
+    ours, theirs = ([x for _, x in losses(out)] for out in (plain, one))
+    assert ours != pytest.approx(theirs, rel=1e-3), "mixing changes the loss"
+
+
 def assert_close(one: Path, two: Path, step: int) -> None:
     """Equal curves and weights, to what another order of adding float32 numbers changes."""
     assert [x for _, x in losses(one)] == pytest.approx([x for _, x in losses(two)], rel=1e-5)

@@ -44,7 +44,8 @@ def test_scoring_a_dump_gives_the_same_digits(
     metrics, passport = report["metrics"]["action"], report["passport"]
     for truth in ([], ["--truth", shards[0]]):
         result = evaluated(capsys, "score", dump, "--metric", "topk", *truth)
-        for name in ("top1", "top5", "mean_class_accuracy"):
+        assert "top5" not in metrics.keys() | result.keys()  # of three classes
+        for name in ("top1", "mean_class_accuracy"):
             assert result[name] == metrics[name] == passport[name]
         assert result["baselines"]["majority"] == metrics["majority"]
         assert result["list"]["sha256"] == passport["list"]["sha256"]

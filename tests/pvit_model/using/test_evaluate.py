@@ -146,7 +146,7 @@ def test_accuracy_by_hand(run_folder: Path, shards: list[str], reports: dict[str
         with torch.no_grad():
             hits += int((model(batch.video).logits.argmax(1) == batch.targets["action"].value).sum())
     found = reports["real"].metrics["action"]
-    assert (found["top1"], found["top5"], found["videos"]) == (hits / 9, 1.0, 9.0)
+    assert (found["top1"], found["videos"]) == (hits / 9, 9.0)
     assert (found["majority"], found["majority_se"]) == pytest.approx((1 / 3, (2 / 81) ** 0.5))
 
 

@@ -170,7 +170,9 @@ def test_models_are_found_by_run_checkpoint_and_export(run_folder: Path, video: 
     bare = predict(video, str(tmp_path / "bare"), tmp_path / "out")
     assert bare.outputs == {}
     assert bare.actions == whole.actions  # prompts are kept: the answer does not change by a digit
-    with pytest.raises(UsageError, match="is not empty; choose a new folder"):
+    with pytest.raises(
+        UsageError, match="is not empty; give OUT, the folder that is written, another name: pvit export OUT"
+    ):
         export_model(str(run_folder), tmp_path / "bare")
 
 

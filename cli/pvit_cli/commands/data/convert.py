@@ -184,6 +184,7 @@ def _convert_layer(
 
 
 def _start(converter: Any, root: Path | str, out: str, values: dict[str, Any]) -> int:
+    from pvit_converters.asked import apart
     from pvit_converters.engine.plan import Settings
     from pvit_converters.engine.run import Job
     from pvit_converters.raw.reencoding import Reencoding
@@ -215,7 +216,8 @@ def _start(converter: Any, root: Path | str, out: str, values: dict[str, Any]) -
         base=values.get("base") or "",
         **{name: values[name] for name in passed_on.split()},
     )
-    return _preview(job, values["json"]) if values["dry_run"] else _run(job, values["json"])
+    job, layers = apart(job)
+    return _preview(job, values["json"]) if values["dry_run"] else _run(job, layers, values["json"])
 
 
 def _scheduler(values: dict[str, Any]) -> Any:
@@ -246,19 +248,27 @@ def _preview(job: Any, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _run(job: Any, as_json: bool) -> int:
+def _run(job: Any, layers: list[Any], as_json: bool) -> int:
+    """Converts the source, then the layers that its options ask for."""
     from pvit_converters.engine.report import as_text, to_json
     from pvit_converters.engine.run import convert, require_success
 
-    with progress(f"convert {job.name}") as update:
-        report = convert(job, update)
-    if as_json:
-        print_json(to_json(report, out=job.out))
-    else:
-        say(*as_text(report).splitlines())
-    require_success(job, report)
+    reports: list[Any] = []
+    try:
+        for each in (job, *layers):
+            with progress(f"convert {each.name}") as update:
+                reports.append(convert(each, update))
+            if not as_json:
+                say(*as_text(reports[-1]).splitlines())
+            require_success(each, reports[-1])
+            if not reports[-1].complete:
+                break
+    finally:
+        if as_json and reports:
+            first, *more = (to_json(report, out=job.out) for report in reports)
+            print_json(first | ({"layers": more} if more else {}))
     if not as_json:
-        say(_next_step(job, report))
+        say(_next_step(job, reports[0]))
     return EXIT_OK
 
 

@@ -18,17 +18,33 @@ def register(app: typer.Typer) -> None:
 
 def sources(
     name: Annotated[str | None, typer.Argument(help="show all about this source")] = None,
+    markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="print its page in the documentation (docs/sources)"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the raw datasets that can be converted; with a NAME, how to get it and what it must look like."""
     from pvit_converters import registry
 
-    if name is not None:
+    if markdown:
+        _print_page(name, as_json=as_json)
+    elif name is not None:
         _show(registry.load(name), as_json)
     elif as_json:
         print_json([_values(registry.load(each)) for each in registry.names()])
     else:
         _table([registry.load(each) for each in registry.names()])
+
+
+def _print_page(name: str | None, *, as_json: bool) -> None:
+    from pvit_converters import page, registry
+    from pvit_data.errors import UsageError
+
+    if as_json:
+        raise UsageError("--markdown prints a page: leave out --json, or leave out --markdown")
+    text = page.overview() if name is None else page.page(registry.load(name))
+    say(*text.splitlines())
 
 
 def _values(converter: Any) -> dict[str, Any]:
@@ -38,16 +54,18 @@ def _values(converter: Any) -> dict[str, Any]:
 
 
 def _table(converters: list[Any]) -> None:
-    titles = ("source", "gives", "paper trains", "licence", "may be published")
+    titles = ("source", "gives", "paper trains", "licence", "may be published", "derived")
     table = new_table(*titles, left=titles)
     for converter in converters:
         info = converter.info
         trains = " ".join(info.tasks) or info.role
         published = "yes" if info.redistributable else "no"
-        table.add_row(info.name, " ".join(info.produces), trains, info.licence, published)
+        gives = " ".join(info.produces)
+        table.add_row(info.name, gives, trains, info.licence, published, info.derived)
     out = console()
     out.print(table)
     out.print()
+    out.print("derived: may annotations be passed on that were made from its pictures?")
     out.print(
         "pvit-data sources NAME tells how to get one; pvit-data simulate NAME makes a small stand-in."
     )
@@ -57,6 +75,8 @@ def _show(converter: Any, as_json: bool) -> None:
     if as_json:
         print_json(_values(converter))
         return
+    from pvit_converters.page import derived_text
+
     info = converter.info
     published = "may be published" if info.redistributable else "must not be published"
     lines = [
@@ -64,6 +84,7 @@ def _show(converter: Any, as_json: bool) -> None:
         "",
         f"gives:    {', '.join(info.produces)}",
         f"licence:  {info.licence} (converted data {published})",
+        f"derived:  annotations made from its pictures may be passed on: {derived_text(info)}",
         *f"get it:   {info.obtain}".splitlines(),
         "",
         *info.tree.splitlines(),

@@ -22,7 +22,8 @@ def export(
     out: Annotated[
         Path,
         typer.Argument(
-            help="New folder for inference.json and model.safetensors with config.json, model.pt2 or model.onnx."
+            metavar="OUT",
+            help="New folder for inference.json and model.safetensors with config.json, model.pt2 or model.onnx.",
         ),
     ],
     drop_heads: Annotated[

@@ -56,6 +56,10 @@ def predict(
     The clip is sampled and cut as in the model's own evaluation; the overlay shows what it saw. A video that cannot be
     read is an error where it is the only one, else it is skipped and listed.
     """
+    from pvit_model.using.loading import unfinished
+
+    if note := unfinished(model):
+        say(f"note       {note}", stderr=True)
     how = {"out": out, "top": topk, "device": usable_device(device), "overlay": overlay}
     if len(videos) == 1 and not _is_many(videos[0]):
         _one(videos[0], model, how, as_json)

@@ -28,7 +28,8 @@ def recipes(
     """List the training recipes, or show one.
 
     A recipe is one YAML file; `pvit recipes pvit > mine.yaml` starts your own, used with --recipe mine.yaml. A file may
-    say `base: pvit` and state only what differs. `pvit recipes --keys` explains every key.
+    say `base: pvit` and state only what differs. `A+B` lays what B states onto A: pvit train --recipe mt+timesformer.
+    `pvit recipes --keys` explains every key.
     """
     if keys:
         _print_keys(name, as_json=as_json)
@@ -37,8 +38,7 @@ def recipes(
 
     if name is not None:
         config = load_recipe(name)
-        values = config.model_dump(mode="json")
-        print_json(values) if as_json else say(*config.to_yaml().splitlines())
+        print_json(config.to_edit()) if as_json else say(*config.to_edit_yaml().splitlines())
         return
     found = {n: load_recipe(n) for n in recipe_names()}
     if as_json:

@@ -41,8 +41,8 @@ Settings = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        help="Continue the run in --out from its last good checkpoint; --resume --out RUN is enough. A finished "
-        "run may grow: --set optim.steps=N or optim.epochs=N."
+        help="Continue the run in --out from its last good checkpoint; --resume --out RUN is enough. It may "
+        "become longer or shorter: --set optim.steps=N or optim.epochs=N."
     ),
 ]
 Overwrite = Annotated[

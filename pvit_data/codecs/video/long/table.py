@@ -82,16 +82,27 @@ def frame_table(file: VideoFile) -> FrameTable:
         FormatError: if the file is not a video of an allowed container and codec, has no frame or too many, or its
             frames do not come in the order of their times.
     """
-    if (known := _tables.get(file.identity)) is not None:
-        _tables.move_to_end(file.identity)
+    if (known := known_table(file)) is not None:
         return known
     with reported("read"):
         table = _read(file)
     _require_order(file, table)
+    remember(file, table)
+    return table
+
+
+def known_table(file: VideoFile) -> FrameTable | None:
+    """The table of a file, if this process has made or read it lately."""
+    if (known := _tables.get(file.identity)) is not None:
+        _tables.move_to_end(file.identity)
+    return known
+
+
+def remember(file: VideoFile, table: FrameTable) -> None:
+    """Keeps the table of a file in memory, for its next window."""
     _tables[file.identity] = table
     if len(_tables) > KEPT:
         _tables.popitem(last=False)
-    return table
 
 
 def _read(file: VideoFile) -> FrameTable:

@@ -1,0 +1,44 @@
+"""What a licence says of annotations made from pictures: an optional declaration, which older files lack."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pvit_converters import ConverterOptions, registry
+from pvit_converters.engine.run import Job, convert
+from pvit_converters.simulate import simulate
+from pvit_data.errors import FormatError
+from pvit_data.format.manifest import SourceSpec, dump, parse
+from pvit_data.format.receipts import read_source, store_source
+from pvit_data.storage.storage import Storage
+
+
+def test_what_is_not_declared_is_not_stored() -> None:
+    plain = SourceSpec(name="mine")
+    assert b"derived" not in dump(plain)
+    assert (plain.derived, plain.derived_clause) == ("unknown", "")
+    told = plain.model_copy(update={"derived": "no", "derived_clause": "The licence forbids it."})
+    again = parse(SourceSpec, json.loads(dump(told)), "here")
+    assert (again.derived, again.derived_clause) == ("no", "The licence forbids it.")
+    with pytest.raises(FormatError, match="derived"):
+        parse(SourceSpec, {"name": "mine", "derived": "perhaps"}, "here")
+
+
+def test_a_conversion_says_it_and_continues_an_older_one(tmp_path: Path) -> None:
+    simulate("diving48", tmp_path / "raw", samples=2, preset="tiny")
+    kind = registry.load("diving48")
+    options = kind.Options()
+    assert isinstance(options, ConverterOptions)
+    job = Job(kind, tmp_path / "raw", str(tmp_path / "out"), options, workers=1, max_failed=1.0)
+    convert(job)
+    stored = json.loads((tmp_path / "out/manifest.json").read_text())["sources"]["diving48"]["spec"]
+    assert "derived" not in stored
+    assert stored["derived_clause"] == kind.info.derived_clause
+    storage = Storage(str(tmp_path / "out"))
+    spec = read_source(storage, "diving48")
+    older = {k: v for k, v in json.loads(dump(spec)).items() if not k.startswith("derived")}
+    (tmp_path / "out/diving48/receipts/source.json").write_text(json.dumps(older))
+    store_source(storage, spec)
+    assert read_source(storage, "diving48").derived_clause == kind.info.derived_clause
+    convert(job)
