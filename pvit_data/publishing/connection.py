@@ -85,14 +85,10 @@ def connected() -> Iterator[Connection]:
         UsageError: if the environment says that the Hub is not to be asked.
     """
     require_online()
-    from huggingface_hub import set_client_factory, utils
+    from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
-    from huggingface_hub.utils import logging as its_logging
 
-    its_logging.set_verbosity(logging.ERROR)
-    utils.disable_progress_bars()  # type: ignore[attr-defined]
-    for name in ("httpx", "httpx2"):  # which log signed addresses
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten()
     connection = Connection()
     before = _http._GLOBAL_CLIENT_FACTORY  # somebody's own, with proxies or certificates
     set_client_factory(lambda: _patient(before(), connection))
@@ -100,6 +96,17 @@ def connected() -> Iterator[Connection]:
         yield connection
     finally:
         set_client_factory(before)
+
+
+def quieten() -> None:
+    """Keeps the client from printing: bars of its own, and addresses with signatures in warnings."""
+    from huggingface_hub import utils
+    from huggingface_hub.utils import logging as its_logging
+
+    its_logging.set_verbosity(logging.ERROR)
+    utils.disable_progress_bars()  # type: ignore[attr-defined]
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def require_online() -> None:

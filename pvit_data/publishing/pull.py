@@ -21,7 +21,7 @@ from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
-from pvit_data.publishing.connection import require_online
+from pvit_data.publishing.connection import quieten, require_online
 from pvit_data.publishing.fetching import Fetch, is_here
 from pvit_data.publishing.files import (
     File,
@@ -121,6 +121,7 @@ def plan_pull(
     """
     if url.startswith("hf://"):
         require_online()
+        quieten()
     source, target = Storage(url), Storage(dest)
     if target.root is None:
         raise UsageError(f"{target.url}: datasets are pulled into a local folder")
