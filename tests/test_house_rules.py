@@ -44,6 +44,7 @@ ROOMS = {
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
         "scoring": {"sample", "storage", "format", "reading"},
         "splitting": {"sample", "storage", "format", "writing", "reading"},
+        "publishing": {"sample", "storage", "format", "writing"},
         "machine": {"storage", "codecs", "format"},
         "bridges": {"sample", "storage", "format", "reading"},
     },
@@ -93,8 +94,14 @@ BELOW = {
 """Files at the top of a package that every room of it may import."""
 PIPES = {f"converters/pvit_converters/engine/executors/{name}.py" for name in ("processes", "worker")}
 """Files that may pickle: what a process tells one that it started itself, over a pipe that has no name."""
-ONE_FILE_EACH = {"pvit_data/tasks", "pvit_model/tasks", "pvit_model/backbones", "converters/pvit_converters/simulate"}
-"""Folders with a file per task, backbone or source: as many as there are."""
+ONE_FILE_EACH = {
+    "pvit_data/tasks",
+    "pvit_model/tasks",
+    "pvit_model/backbones",
+    "converters/pvit_converters/simulate",
+    "cli/pvit_cli/commands/data",
+}
+"""Folders with a file per task, backbone, source or command: as many as there are."""
 MAX_MODULES, MAX_LINES, MAX_FUNCTION, MAX_P90, MAX_COLUMNS = 12, 450, 60, 28, 100
 
 

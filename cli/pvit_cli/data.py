@@ -24,6 +24,8 @@ COMMANDS = (
     "show",
     "gallery",
     "mix",
+    "publish",
+    "pull",
     "doctor",
 )
 

@@ -260,8 +260,17 @@ def read_receipt(storage: Storage, name: str) -> Receipt:
 
     Raises:
         FormatError: if it is damaged, does not agree with itself or its name, or is of a newer major version.
+        StorageError: if it cannot be read.
     """
-    data = storage.read(name, MAX_RECEIPT_BYTES)
+    return parse_receipt(storage.read(name, MAX_RECEIPT_BYTES), name)
+
+
+def parse_receipt(data: bytes, name: str) -> Receipt:
+    """A receipt from the contents of its file.
+
+    Raises:
+        FormatError: see `read_receipt`.
+    """
     values = parse_json(data, name, MAX_RECEIPT_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{name} is not a receipt")

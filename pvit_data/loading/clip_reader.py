@@ -203,13 +203,13 @@ class ClipReader:
         tasks = self.tasks(self.source(row))
         fields = {"rgb", *_reads(tasks)}
         shown = self._pixels(row, fields, view, self._grid(row, view))
-        return self._made(row, view, shown, self._build(shown, tasks, self._supervised(view)))
+        return self._made(row, view, shown, self._build(shown, tasks, view))
 
     def _read_apart(self, row: int, view: View) -> Clip:
         """A clip of which only some frames are supervised: the annotations are read for these alone."""
         labels, others = _split(self.tasks(self.source(row)))
         shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
-        targets = self._build(shown, labels, self._supervised(view))
+        targets = self._build(shown, labels, view)
         if others:
             targets |= self._annotations(row, others, view)
         return self._made(row, view, shown, targets)
@@ -219,7 +219,7 @@ class ClipReader:
         source = self.source(row)
         labels, others = _split(self.tasks(source))
         shown = self._pixels(row, {"rgb", *_reads(labels)}, view)
-        targets = self._build(shown, labels, self._supervised(view))
+        targets = self._build(shown, labels, view)
         for task in others:
             donor = self._donor(source, task, row)
             if donor is None:
@@ -250,17 +250,17 @@ class ClipReader:
         frames = self._supervised(view)
         read = self._read(row, _reads(tasks), np.unique(frames), self._grid(row, view))
         shown = transforms.apply(read, view.geometry, self.config.maps, gathered=True)
-        return self._build(shown, tasks, frames)
+        return self._build(shown, tasks, view)
 
     def _grid(self, row: int, view: View) -> tuple[np.ndarray, np.ndarray]:
         """The pixels of stored maps that targets are made of."""
         return view.geometry.nearest(self._size(row), self.config.maps)
 
-    def _build(
-        self, sample: Sample, tasks: Sequence[TargetSpec], frames: np.ndarray
-    ) -> dict[str, Target]:
+    def _build(self, sample: Sample, tasks: Sequence[TargetSpec], view: View) -> dict[str, Target]:
+        """Labels belong to all frames of a clip, annotations to the supervised ones."""
         found = {}
         for task in tasks:
+            frames = view.frames if task.downstream_only else self._supervised(view)
             target = task.build(sample, frames, self.config)
             name = task.target_name(sample.spaces)
             if target is not None and name is not None:

@@ -23,7 +23,7 @@ from pvit_data.mixing.nodes import NodeBlocks, arranged, dealt_places
 from pvit_data.mixing.order import BLOCK, WINDOW, EpochOrder
 from pvit_data.mixing.sources import MixtureSource, SampleSet, auxiliary_tasks, of_source
 from pvit_data.sample.rows import Rows, marked, row_array, row_mask
-from pvit_data.tasks.table import target_spec, target_specs
+from pvit_data.tasks.table import TargetSpec, target_spec, target_specs
 
 SUBSTITUTES = -1  # an order of its own, that no epoch uses
 
@@ -226,7 +226,7 @@ class Mixture:
     def _carried(self, source: MixtureSource, task: str) -> Bool[np.ndarray, "n"]:
         spec = target_spec(task)
         if spec.downstream_only:
-            return _labelled(source.ds, spec.field) & source.is_downstream
+            return _labelled(source.ds, spec) & source.is_downstream
         has = _has(source.ds, spec.field)
         for name in source.ds.sources:
             if task not in self.tasks_of(name, source.ds):
@@ -286,9 +286,11 @@ def _has(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
     return has
 
 
-def _labelled(ds: SampleSet, field: str) -> Bool[np.ndarray, "n"]:
-    """Which rows have a class; the index has it where there is one for the whole clip."""
-    classes: Bool[np.ndarray, "n"] = ds.column(field) >= 0
+def _labelled(ds: SampleSet, spec: TargetSpec) -> Bool[np.ndarray, "n"]:
+    """Which rows have a label: of an action a class, not a time."""
+    if not spec.column:
+        return _has(ds, spec.field)
+    classes: Bool[np.ndarray, "n"] = ds.column(spec.column) >= 0
     return classes
 
 

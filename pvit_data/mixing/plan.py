@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.sample.rows import row_array
-from pvit_data.tasks.table import labels, ordered
+from pvit_data.tasks.table import labels_among, ordered
 
 MAX_STEPS = 2000
 MANY_REPEATS = 5
@@ -114,11 +114,14 @@ def survey(mixture: Mixture, steps: int | None = None) -> MixPlan:
 
 
 def _supervised_tasks(mixture: Mixture) -> list[str]:
-    used = {*labels(), *mixture.quotas}
+    used = {*mixture.quotas}
     for source in mixture.sources:
         used.update(
             task for name in source.ds.sources for task in mixture.tasks_of(name, source.ds)
         )
+        if source.is_downstream:
+            for name in source.ds.sources:
+                used.update(labels_among(mixture.tasks.get(name, ())))
     indices = range(len(mixture.sources))
     return [
         task for task in ordered(used) if any(mixture.supervised(i, task).any() for i in indices)

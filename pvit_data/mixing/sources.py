@@ -15,7 +15,7 @@ from pvit_data.codecs.window import Window
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
-from pvit_data.tasks.table import every_task, labels, target_spec
+from pvit_data.tasks.table import every_task, labels_among, target_spec
 
 Role = Literal["downstream", "auxiliary"]
 
@@ -121,8 +121,9 @@ def auxiliary_tasks(
 def trained_tasks(
     ds: SampleSet, source: str, chosen: Mapping[str, Iterable[str]], downstream: bool
 ) -> tuple[str, ...]:
-    """All tasks that a source trains: the auxiliary ones, and as a downstream source its labels."""
-    return (*auxiliary_tasks(ds, source, chosen), *(labels() if downstream else ()))
+    """All tasks that a source trains: the auxiliary ones, and as a downstream its labels (named, or actions)."""
+    labels = labels_among(chosen.get(source, ())) if downstream else ()
+    return (*auxiliary_tasks(ds, source, chosen), *labels)
 
 
 def _carried(ds: SampleSet, source: str) -> list[str]:

@@ -71,7 +71,7 @@ class Remote:
         """
         try:
             found: dict[str, Any] = self.call(name, lambda fs, path: fs.info(path))
-        except _Missing:
+        except Missing:
             return None
         return found if found.get("type") == "file" else None
 
@@ -136,7 +136,7 @@ class Remote:
         prefix = self.call("", lambda _, path: path)
         try:
             found = self.call(pattern, lambda fs, path: fs.glob(path))
-        except _Missing:  # some stores say so of a folder that a pattern names
+        except Missing:  # some stores say so of a folder that a pattern names
             if "*" in pattern.partition("/")[0]:
                 raise
             return []
@@ -185,12 +185,12 @@ class Remote:
                 raise
             except Exception as error:  # each kind of store has error classes of its own
                 cause = _unwrapped(error)
-                if wait is None or not _passes(cause):
+                if wait is None or not may_pass(cause):
                     at = f" (commit {self.commit[:10]})" if self.commit else ""
-                    kind = _Missing if isinstance(cause, FileNotFoundError) else StorageError
+                    kind = Missing if isinstance(cause, FileNotFoundError) else StorageError
                     said = f"{f'{self.url}/{name}'.rstrip('/')}: {_text(cause)}{at}"
                     raise kind(said) from (cause if _is_plain(cause) else None)
-                time.sleep(max(wait, _asked_to_wait(cause)))
+                time.sleep(max(wait, asked_to_wait(cause)))
         raise AssertionError  # the last turn returns or raises
 
     @property
@@ -234,7 +234,7 @@ def _options(address: str) -> dict[str, Any]:
     return {}
 
 
-class _Missing(StorageError):
+class Missing(StorageError):
     """There is no such file."""
 
 
@@ -248,9 +248,9 @@ def _unwrapped(error: Exception) -> Exception:
     """The reason for a "not found" that means something else: fsspec says so of every answer it dislikes."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and isinstance(cause, Exception):
-        status = _status(cause)
+        status = status_of(cause)
         refused = isinstance(_refusal(cause), Refused)
-        if refused or (status is None and _passes(cause)) or status not in (None, 404, 410):
+        if refused or (status is None and may_pass(cause)) or status not in (None, 404, 410):
             return _refusal(cause)
     return _refusal(error)
 
@@ -261,7 +261,7 @@ def _refusal(error: Exception) -> Exception:
     return inner if isinstance(inner, Refused) else error
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
     """HTTP status code of the answer behind an error, if there was one."""
     status = getattr(error, "status", None) or getattr(
         getattr(error, "response", None), "status_code", None
@@ -269,9 +269,9 @@ def _status(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _passes(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether another try may succeed."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status in PASSING
     return isinstance(error, ConnectionError | TimeoutError) or _is_of_client(error)
@@ -288,7 +288,8 @@ def _is_of_client(error: Exception) -> bool:
     )
 
 
-def _asked_to_wait(error: Exception) -> float:
+def asked_to_wait(error: Exception) -> float:
+    """Seconds that the answer behind an error asks to wait, at most `MAX_WAIT`; 0 where it says nothing."""
     headers = (
         getattr(error, "headers", None)
         or getattr(getattr(error, "response", None), "headers", None)
@@ -300,7 +301,7 @@ def _asked_to_wait(error: Exception) -> float:
 
 def _text(error: Exception) -> str:
     """The cause on one line, without addresses."""
-    status = _status(error)
+    status = status_of(error)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return "no such file"
     if status is not None:

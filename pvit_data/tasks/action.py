@@ -30,4 +30,5 @@ TARGET = TargetSpec(
     shapes=shapes,
     dtype="int64",
     downstream_only=True,
+    column="action",
 )

@@ -22,8 +22,10 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action")
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "multilabel")
 """The built-in tasks, in their order wherever several are meant; others follow by name."""
+LABELS = ("action",)
+"""The labels that a downstream source trains where nobody names others."""
 
 REGISTRY = Registry("pvit.targets", "task")
 
@@ -54,12 +56,16 @@ class TargetSpec:
         name: of the task, everywhere.
         field: the `Sample` field that holds its annotation; how geometry acts on it is `transforms.RULES[field]`.
         reads: fields to read for it, those of them that a sample has; default: `field`.
-        build: makes the target of one sample at the given frames, (t,) int64; None where nothing is labelled.
+        build: makes the target of one sample at the given frames, (t,) int64: the supervised ones, for labels all of
+            the clip; None where nothing is labelled.
         shapes: shapes of value and valid of one row.
         dtype: of the values.
         by_space: there is one target for each label space of the field (`"segm/nyu40"`).
         downstream_only: it is the label of a whole clip that only a downstream source trains; it is read with the
             pixels, and stays where annotations are shuffled.
+        by_class: of a label: its target has a number for each id of this label space (`ClipConfig.num_labels`); "" for
+            others.
+        column: of a label: of the index, not negative where the label is there; "": `has_` and the field.
         never_flipped: for which configurations a sample with this annotation must not be mirrored.
     """
 
@@ -71,6 +77,8 @@ class TargetSpec:
     dtype: str = "float32"
     by_space: bool = False
     downstream_only: bool = False
+    by_class: str = ""
+    column: str = ""
     never_flipped: Callable[[ClipConfig], bool] = _never
 
     def __post_init__(self) -> None:
@@ -143,6 +151,6 @@ def require_places(config: ClipConfig, source: str, tasks: Iterable[str]) -> Non
         )
 
 
-def labels() -> tuple[str, ...]:
-    """The tasks that every downstream source trains."""
-    return tuple(task for task in ORDER if target_spec(task).downstream_only)
+def labels_among(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Those of some tasks that are labels of whole clips; the usual ones where there are none."""
+    return tuple(task for task in tasks if target_spec(task).downstream_only) or LABELS

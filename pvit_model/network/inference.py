@@ -32,6 +32,7 @@ class Inference(pydantic.BaseModel):
     Args:
         clip: how clips were made in training; evaluation uses its published deterministic form.
         tasks: auxiliary tasks with a head.
+        labels: label tasks with a head, besides actions.
         action: the downstream's classes, or None.
         spaces: label spaces that heads have an output for, by name; `segm` in files.
         further_spaces: label spaces of fields that the network was trained on without predicting their ids (box
@@ -45,6 +46,7 @@ class Inference(pydantic.BaseModel):
 
     clip: ClipConfig
     tasks: tuple[str, ...] = pydantic.Field(default=(), max_length=MOST_TASKS)
+    labels: tuple[str, ...] = pydantic.Field(default=(), max_length=MOST_TASKS)
     action: LabelSpace | None = None
     spaces: dict[str, LabelSpace] = pydantic.Field(
         default={}, validation_alias="segm", serialization_alias="segm"
@@ -64,7 +66,9 @@ class Inference(pydantic.BaseModel):
 
     def space_of(self, target: str) -> LabelSpace | None:
         """The label space of a target; None where it has none."""
-        return self.action if target == ACTION else self.spaces.get(target.partition("/")[2])
+        if target == ACTION or (target in self.labels and _is_of_classes(target)):
+            return self.action
+        return self.spaces.get(target.partition("/")[2])
 
     def num_ids(self, target: str) -> int:
         """Number of ids of a target's label space; 0 where it has none."""
@@ -75,7 +79,9 @@ class Inference(pydantic.BaseModel):
         """Target names that a source may supervise, in a fixed order."""
         tasks = self.clip.tasks.get(source, ())
         trained = target_names((t for t in tasks if t in self.tasks), self.spaces)
-        return (ACTION, *trained) if ACTION in tasks and self.action is not None else trained
+        labels = tuple(t for t in self.labels if t in tasks)
+        first = (ACTION,) if ACTION in tasks and self.action is not None else ()
+        return (*first, *labels, *trained)
 
     def for_source(self, source: str, listed: Sequence[str]) -> Inference:
         """The same for a source that training did not see: with the tasks its manifest lists, where there is a head."""
@@ -154,6 +160,11 @@ class Inference(pydantic.BaseModel):
             raise FormatError(f"{where}: {first_problem(error)}") from None
         further = {field: _tuples(named) for field, named in found.further_spaces.items()}
         return found.model_copy(update={"spaces": _tuples(found.spaces), "further_spaces": further})
+
+
+def _is_of_classes(label: str) -> bool:
+    """Whether a label task has an output per action class."""
+    return target_spec(label).by_class == target_spec(ACTION).field
 
 
 def _tuples(spaces: Mapping[str, LabelSpace]) -> dict[str, LabelSpace]:

@@ -52,7 +52,7 @@ class PViT(nn.Module, HubMixin):
     Attributes:
         prompts: the parameter (n, C0), in the order of the tasks, a task's own ones side by side.
         head: the linear action head.
-        heads: auxiliary heads by task.
+        heads: auxiliary heads by task, and those of further labels.
         by_space: tasks with one output per label space.
     """
 
@@ -77,9 +77,11 @@ class PViT(nn.Module, HubMixin):
             width=width,
             hidden=config.dense_width or self.backbone.dense_width,
             frames=self.map_size(*self.backbone.clip)[0],
+            clip_frames=self.backbone.clip[0],
         )
         tasks = config.tasks if config.heads else ()
-        self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in tasks})
+        named = (*tasks, *config.labels)
+        self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in named})
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
 
@@ -163,7 +165,9 @@ class PViT(nn.Module, HubMixin):
         if self.training and not len(self.prompts):
             # What serves prompts alone has its place in the graph, too: processes wait for each gradient.
             logits = logits + out.extra.sum() * 0
-        read = self.reader(out.cls, out.extra) if wanted else {}
+        labels = [task for task in wanted if task in self.config.labels]
+        read = self.reader(out.cls, out.extra) if len(wanted) > len(labels) else {}
+        read |= dict.fromkeys(labels, out.cls)
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
         given = {task: HeadInput(read[task], features, size) for task in wanted}
         if rows is None:

@@ -9,28 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.errors import ConfigError, FormatError, PvitError, UsageError
+from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.format.names import SPLITS
-from pvit_data.loading.clip_reader import ClipReader
 from pvit_data.mixing.mixture import Mixture
-from pvit_data.mixing.sources import clips_within, sampler_of
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import ordered, target_spec, target_specs
+from pvit_data.tasks.names import kind_of
+from pvit_data.tasks.table import labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
-from pvit_model.recipes.augmentation import augmentation_text, check_augmentation
+from pvit_model.recipes.augmentation import check_augmentation
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
@@ -67,6 +64,13 @@ class SourcePlan:
         """Folder or URL it is read from."""
         return self.found.url
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of whole clips that it trains; of their kinds there is one each."""
+        if self.role != "downstream":
+            return ()
+        return labels_among(name for name in self.targets if name == kind_of(name))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -100,7 +104,18 @@ class Plan:
     def targets(self) -> tuple[str, ...]:
         """Target names of the batches, in a fixed order."""
         trained = target_names(self.tasks if self.heads else (), self.spaces)
-        return (ACTION, *trained) if self.action else trained
+        first = (ACTION,) if ACTION in self.labels else ()
+        return (*first, *self.further_labels, *trained)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of whole clips that the downstream trains."""
+        return tuple(dict.fromkeys(label for source in self.sources for label in source.labels))
+
+    @property
+    def further_labels(self) -> tuple[str, ...]:
+        """Those besides actions, which every network has a head for."""
+        return tuple(label for label in self.labels if label != ACTION)
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `create_model`."""
@@ -109,6 +124,10 @@ class Plan:
             "variant": self.config.model.variant,
             "tasks": list(self.tasks),
             "num_classes": self.action.num_ids if self.action else 1,
+            "labels": {
+                label: clip.num_labels if target_spec(label).by_class else 0
+                for label in self.further_labels
+            },
             "segm_spaces": {name: space.num_ids for name, space in self.spaces.items()},
             "num_boxes": clip.num_boxes,
             "clip": [clip.num_frames, *clip.size],
@@ -120,6 +139,7 @@ class Plan:
         return Inference(
             clip=self.config.clip,
             tasks=self.tasks if self.heads else (),
+            labels=self.further_labels,
             action=self.action,
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
@@ -204,7 +224,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
 def _check_classes(sources: Sequence[SourcePlan]) -> None:
     """Refuses a downstream source that names its classes but labels no sample with one."""
     for source in sources:
-        if source.role == "downstream" and not (source.train.column(ACTION) >= 0).any():
+        if ACTION in source.labels and not (source.train.column(ACTION) >= 0).any():
             raise UsageError(
                 f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
                 "class; choose another with --downstream, or write it again with class ids and their label space"
@@ -267,8 +287,11 @@ def _finish(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )
     action = _action_space(sources)
+    labels = dict.fromkeys(label for source in sources for label in source.labels)
+    numbered = config.clip.model_copy(update={"num_labels": _num_labels(sources)})
+    config = config.model_copy(update={"clip": numbered})
     return Plan(
-        config=_resolved(config, network, (*tasks, *([ACTION] if action else []))),
+        config=_resolved(config, network, (*tasks, *labels)),
         sources=sources,
         mixture=mixture,
         tasks=tasks,
@@ -363,9 +386,19 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
     return found
 
 
+def _num_labels(sources: Sequence[SourcePlan]) -> int:
+    """Ids of the label space of the downstream's labels that have a number for each."""
+    for source in sources:
+        for spec in target_specs(source.labels):
+            space = source.train.spaces_of(source.name).get(spec.by_class)
+            if space is not None:
+                return space.num_ids
+    return 0
+
+
 def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     for source in sources:
-        if source.role == "downstream":
+        if any(label == ACTION or target_spec(label).by_class == ACTION for label in source.labels):
             space = source.train.spaces_of(source.name).get(ACTION)
             if space is None:
                 raise UsageError(
@@ -373,74 +406,3 @@ def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
                 )
             return space
     return None
-
-
-def plan_lines(
-    plan: Plan,
-    parameters: Mapping[str, int],
-    out: Path,
-    memory: str = "",
-    weights: Sequence[str] = (),
-) -> list[str]:
-    """The plan in plain lines, as printed before a run.
-
-    Args:
-        memory: a line of its own (`pvit_model.training.memory`).
-        weights: lines about given weights (`pvit_model.training.build.build_network`).
-    """
-    config = plan.config
-    clip, optim = config.clip, config.optim
-    lines = [f"recipe     {config.name}: {config.about}"]
-    for s in plan.sources:
-        held = len(s.val) if s.val is not None else 0
-        does = ", ".join([ACTION, *s.tasks] if s.role == "downstream" else s.tasks)
-        share = f"{s.per_batch:.4g} per batch"
-        lines.append(
-            f"source     {s.name:<12} {s.role:<11} {len(s.train):>8} train {held:>6} {s.held_out:<4} {share:<16} {does}"
-        )
-        lines += [f"attached   {text}" for text in s.found.told(s.train)]
-    lines.append(f"clip       {clip.num_frames} frames, {clip.size[0]}x{clip.size[1]} pixels")
-    lines.append(f"sampler    {'; '.join(_sampling(source, clip) for source in plan.sources)}")
-    if augmentation := augmentation_text(config):
-        lines.append(f"augmented  {augmentation}")
-    rate = optim.lr * config.mixture.batch_size / optim.lr_batch if _scaled(config) else optim.lr
-    lines.append(
-        f"optimiser  {optim.name}, lr {rate:g}, weight decay {optim.weight_decay:g}, batch {config.mixture.batch_size}"
-        + (f" in {optim.accumulate} parts" if optim.accumulate > 1 else "")
-    )
-    epochs = plan.num_steps / plan.steps_per_epoch
-    warm = f", warm-up {optim.warmup_steps} steps" if optim.warmup_steps else ""
-    lines.append(
-        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps{warm}"
-    )
-    classes = f", {plan.action.num_ids} classes" if plan.action else ""
-    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
-    lines.append(
-        f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}"
-    )
-    lines += [*weights, *([memory] if memory else [])]
-    lines.append(f"results    {out}")
-    return lines + [f"note       {note}" for note in plan.notes]
-
-
-def _sampling(source: SourcePlan, clip: ClipConfig) -> str:
-    """How clips are cut from a source's videos, and how long one of a middling video is."""
-    rule = f"{source.name} {sampler_of(source.train, source.name, clip)}"
-    counts = source.train.column("frames")
-    row = int(np.argsort(counts, kind="stable")[len(counts) // 2])
-    frames, fps = int(counts[row]), float(source.train.column("fps")[row])
-    if frames < 2:
-        return f"{source.name} stills"
-    within = clips_within(source.train, source.name)
-    told = f", within meta.{within}" if within else ""
-    try:
-        shown = ClipReader(source.train, clip, {source.name: ()}).frames(row)
-    except FormatError:  # that sample costs itself when its turn comes
-        return f"{rule}{told}"
-    span = int(shown[-1] - shown[0]) + 1
-    length = f"{span / fps:.2g} s" if fps > 0 else "of unknown rate"
-    return f"{rule}, {span} of {frames} frames{told}, {length}"
-
-
-def _scaled(config: TrainConfig) -> bool:
-    return config.optim.scale_lr == "linear" and bool(config.optim.lr_batch)

@@ -16,7 +16,7 @@ from pvit_data.mixing.sources import declared_sampler, trained_tasks
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource, find_sources
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import every_task, labels, target_spec, target_specs
+from pvit_data.tasks.table import every_task, target_spec, target_specs
 from pvit_data.words import did_you_mean
 from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig
@@ -177,13 +177,13 @@ def _of_layers(ds: ShardDataset, name: str) -> tuple[str, ...]:
         if (layer := given.get(target_spec(task).field)) is not None
         and (not layer.tasks or task in layer.tasks)
     ]
-    return tuple(task for task in found if task not in labels())
+    return tuple(task for task in found if not target_spec(task).downstream_only)
 
 
 def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's list for it, else those it declares; cut to the model's tasks.
 
-    A downstream source that the recipe has no list for trains its labels only.
+    A downstream source that the recipe has no list for trains its actions only.
     """
     is_downstream = name == config.clip.downstream
     target_specs(config.clip.tasks.get(name, ()))  # refuses what the recipe misspells
@@ -195,6 +195,6 @@ def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ..
     kept = [
         task
         for task in named
-        if task in labels() or (task in allowed and not config.losses.is_off(task))
+        if target_spec(task).downstream_only or (task in allowed and not config.losses.is_off(task))
     ]
     return trained_tasks(ds, name, {name: kept}, is_downstream)

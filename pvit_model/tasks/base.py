@@ -80,6 +80,7 @@ class HeadPlan:
         width: of the prompt after the final norm.
         hidden: channels of a dense head.
         frames: T' of the network's nominal clip.
+        clip_frames: T of it.
     """
 
     config: PViTConfig
@@ -87,6 +88,7 @@ class HeadPlan:
     width: int
     hidden: int
     frames: int
+    clip_frames: int
 
 
 @dataclass(frozen=True, kw_only=True)

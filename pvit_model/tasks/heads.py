@@ -29,7 +29,7 @@ class HeadInput:
     """What a head reads of a batch.
 
     Args:
-        prompt: the vector of its task, of every row.
+        prompt: the vector of its task, of every row; of a label task the class token.
         features: patch tokens and grid of the tapped layers.
         size: (T', h, w) of maps.
     """
@@ -213,3 +213,28 @@ class TokenHead(Head):
         elif frames != self.frames:
             x = x.mean(1, keepdim=True).expand(-1, frames, -1)
         return torch.unflatten(x, 2, self.shape) if self.shape else x.squeeze(2)
+
+
+class ClassHead(Head):
+    """Dropout and a linear layer, as actions have it: labels of a whole clip.
+
+    Args:
+        width: of the class token.
+        outputs: number of logits.
+        dropout: before the layer.
+    """
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, outputs)
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def run(self, given: HeadInput) -> dict[str, Tensor]:
+        """The logits of every row."""
+        return {ONE: self.linear(self.dropout(given.prompt))}
+
+    def run_rows(self, given: HeadInput, rows: Mapping[str, Int[Tensor, "_"]]) -> dict[str, Tensor]:
+        """The logits of the given rows."""
+        return {ONE: self.linear(self.dropout(take(given.prompt, rows[ONE])))}

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -69,7 +70,11 @@ class Meter:
 
 def _array(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
-    array: np.ndarray = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    is_short = tensor.dtype in (
+        torch.bfloat16,
+        torch.float16,
+    )  # numpy lacks the one, sums need more than the other
+    array: np.ndarray = (tensor.float() if is_short else tensor).numpy()
     return array
 
 

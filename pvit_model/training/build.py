@@ -19,7 +19,8 @@ from pvit_model.network.published import check_share, fill, fitted_to, load_back
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS, read_config
 from pvit_model.network.tensor_file import load_tensors
-from pvit_model.recipes.plan import Plan, plan_lines
+from pvit_model.recipes.announcement import plan_lines
+from pvit_model.recipes.plan import Plan
 from pvit_model.training.engine import known_faults
 from pvit_model.training.memory import memory_line
 from pvit_model.training.optim import BACKBONE

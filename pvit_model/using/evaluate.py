@@ -23,7 +23,6 @@ from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.scoring.metrics.classes import class_accuracies
-from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.network.total_loss import task_losses
@@ -35,11 +34,7 @@ from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import (
     Predictions,
-    class_names,
-    facts_of_model,
-    ids_of,
-    passport,
-    save_predictions,
+    certify,
 )
 from pvit_model.using.source_report import SourceReport
 
@@ -60,7 +55,7 @@ class EvalOptions:
         device: of the network.
         rank, world_size: which part of the clips is this process's.
         concurrency: requests at once of each loader process to shards behind a URL.
-        keep: collects the logits of the actions.
+        keep: collects the logits of labels.
     """
 
     views: int = 1
@@ -70,7 +65,7 @@ class EvalOptions:
     rank: int = 0
     world_size: int = 1
     concurrency: int = CONCURRENCY
-    keep: Predictions | None = None
+    keep: Sequence[Predictions] = ()
 
 
 class SourceEvaluation:
@@ -257,8 +252,9 @@ def evaluate_source(
     model.eval()
     for batch in _batches(ds, inference, how):
         out = evaluation.update(model, batch)
-        if how.keep is not None and ACTION in batch.targets:
-            how.keep.add(batch, out.tasks[ACTION])
+        for kept in how.keep:
+            if kept.label in batch.targets and len(batch.targets[kept.label].rows):
+                kept.add(batch, out.tasks[kept.label])
     model.train(was_training)
     return evaluation.report(source, split)
 
@@ -293,7 +289,8 @@ def evaluate(
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
-        dump: write the logits of every clip and view of the actions to this Parquet file, for `pvit score`.
+        dump: write the logits of every clip and view to this Parquet file, for `pvit score`: of the actions, or the
+            only label; those of further labels go beside it (`NAME.pnr.parquet`).
         passports: give the results of actions with all that makes them comparable.
         note: told in a sentence what was left out, and why.
 
@@ -347,10 +344,11 @@ def _evaluated(
     """The results on one source, with passport and dump where they are asked for."""
     (model, matched), (ds, _) = of, clips
     constant = _reference(matched, reference_split, len(ds), how, run_of(model))
-    keep = Predictions(ds) if dump is not None and ACTION in matched.targets else None
+    labels = _labels(matched) if dump is not None else ()
+    keep = [Predictions(ds, label) for label in labels]
     report = _report(network, matched, clips, constant, replace(how, keep=keep))
-    if ACTION in report.metrics and (keep is not None or passports):
-        _certify(report, model, matched, ds, keep, dump)
+    if keep or (ACTION in report.metrics and passports):
+        certify(report, model, matched, ds, keep, dump)
     return report
 
 
@@ -380,12 +378,18 @@ def _held_out(
 
 
 def _require_one_to_dump(chosen: Sequence[Matched]) -> None:
-    names = [matched.name for matched in chosen if ACTION in matched.targets]
+    names = [matched.name for matched in chosen if _labels(matched)]
     if not names:
         raise UsageError("--dump: none of the sources has actions that the network predicts")
     if len(names) > 1:
         listed = ", ".join(names)
         raise UsageError(f"--dump holds one source, and {listed} have actions: name one --source")
+
+
+def _labels(matched: Matched) -> tuple[str, ...]:
+    """Labels of a source that the network predicts."""
+    known = (ACTION, *matched.inference.labels)
+    return tuple(label for label in known if label in matched.targets)
 
 
 def _report(
@@ -396,40 +400,8 @@ def _report(
     how: EvalOptions,
 ) -> SourceReport:
     ds, split = clips
-    how = replace(how, views=_views(matched))
+    how = replace(how, views=matched.views)
     return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
-
-
-def _certify(
-    report: SourceReport,
-    model: str,
-    matched: Matched,
-    ds: ShardDataset,
-    keep: Predictions | None,
-    dump: str | Path | None,
-) -> None:
-    """Adds the passport, and writes the logits; both on the first rank."""
-    inference = matched.inference
-    views = _views(matched)
-    gathered = keep.gathered(inference.num_ids(ACTION)) if keep is not None else None
-    if own_rank()[0]:
-        return
-    ids, facts = ids_of(ds), facts_of_model(model, inference)
-    labels = ds.column(target_spec(ACTION).field)
-    scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
-    name = (report.source, report.split)
-    report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
-    if gathered is not None and dump is not None:
-        about = {
-            "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-            "clips": 1, "crops": views, "classes": class_names(inference), "model": facts,
-        }  # fmt: skip
-        save_predictions(dump, gathered, ds, ids, about)
-
-
-def _views(matched: Matched) -> int:
-    inference = matched.inference
-    return inference.crops if matched.name == inference.clip.downstream else 1
 
 
 def _reference(

@@ -58,6 +58,12 @@ class Matched:
         refused = self.refused if strict else ()
         return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
 
+    @property
+    def views(self) -> int:
+        """Views of each clip in an evaluation."""
+        inference = self.inference
+        return inference.crops if self.name == inference.clip.downstream else 1
+
 
 def find_unseen(
     inference: Inference,

@@ -20,14 +20,18 @@ from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.passport import ListFacts, Result, Views
 from pvit_data.scoring.protocols import PROTOCOLS
+from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.save import WEIGHTS
-from pvit_model.ranks import all_gather_rows
+from pvit_model.ranks import all_gather_rows, own_rank
 from pvit_model.tasks import ACTION
 from pvit_model.using.loading import find_model
+from pvit_model.using.matching import Matched
+from pvit_model.using.source_report import SourceReport
 
 BASELINES = ("majority", "majority_se")
 COUNTS = ("videos",)
+NOT_ONE = -1  # in place of a class, where a label is something else
 
 
 class Predictions:
@@ -35,9 +39,11 @@ class Predictions:
 
     Args:
         ds: the samples; each key comes once.
+        label: what they say.
     """
 
-    def __init__(self, ds: ShardDataset) -> None:
+    def __init__(self, ds: ShardDataset, label: str = ACTION) -> None:
+        self.label = label
         self._place = {key: row for row, key in enumerate(ds.column("key").tolist())}
         self._seen: Counter[str] = Counter()
         self._numbers: list[tuple[int, int, int]] = []
@@ -50,8 +56,9 @@ class Predictions:
             batch: whose targets say the classes.
             logits: (r, k) of its rows with a class.
         """
-        targets = batch.targets[ACTION]
-        labels = targets.value.tolist()
+        targets = batch.targets[self.label]
+        rows = len(targets.rows)
+        labels = targets.value.tolist() if targets.value.ndim == 1 else [NOT_ONE] * rows
         for row, label in zip(targets.rows.tolist(), labels, strict=True):
             key = batch.keys[row]
             self._numbers.append((self._place[key], self._seen[key], int(label)))
@@ -156,3 +163,42 @@ def ids_of(ds: ShardDataset) -> list[str]:
     """Original ids of the samples; their keys where two samples have one id."""
     ids = list(original_ids(ds))
     return ids if len(set(ids)) == len(ids) else ds.column("key").tolist()
+
+
+def certify(
+    report: SourceReport,
+    model: str,
+    matched: Matched,
+    ds: ShardDataset,
+    keep: Sequence[Predictions],
+    dump: str | Path | None,
+) -> None:
+    """Adds the passport, and writes the logits; both on the first rank."""
+    inference = matched.inference
+    views = matched.views
+    gathered = [kept.gathered(_outputs(inference, kept.label)) for kept in keep]
+    if own_rank()[0]:
+        return
+    ids, facts = ids_of(ds), facts_of_model(model, inference)
+    if ACTION in report.metrics:
+        labels = ds.column(target_spec(ACTION).field)
+        scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
+        name = (report.source, report.split)
+        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+    about = {
+        "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
+        "clips": 1, "crops": views, "model": facts,
+    }  # fmt: skip
+    for number, (kept, found) in enumerate(zip(keep, gathered, strict=True)):
+        assert dump is not None
+        path = Path(dump)
+        if number:
+            path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
+        is_classes = inference.space_of(kept.label) is not None
+        classes = {"classes": class_names(inference)} if is_classes else {}
+        save_predictions(path, found, ds, ids, {**about, **classes})
+
+
+def _outputs(inference: Inference, label: str) -> int:
+    """Number of logits of a label: one for each class, or for each frame of a clip."""
+    return inference.num_ids(label) or inference.clip.num_frames

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import pvit_data
-from tests.pvit_data.hub_server import REPO, Hub, serve_hub
+from tests.hub_server import REPO, Hub, serve_hub
 from tests.pvit_data.range_server import Traffic, serve
 from tests.pvit_data.reading.test_layers import keys, require_equal, write_base, write_layer, write_protocol
 from tests.pvit_data.storage.test_hub import finish, go_on, line, start

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pvit_data
-from tests.pvit_data.hub_server import REPO, TOKEN, Hub, serve_hub
+from tests.hub_server import REPO, TOKEN, Hub, serve_hub
 from tests.pvit_data.samples import SPACES, full_sample
 
 ROOT = Path(__file__).parents[3]

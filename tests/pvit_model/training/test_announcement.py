@@ -8,8 +8,9 @@ import torch
 
 import pvit_data
 from pvit_cli.model import main
+from pvit_model.recipes.announcement import plan_lines
 from pvit_model.recipes.loading import load_recipe
-from pvit_model.recipes.plan import make_plan, plan_lines
+from pvit_model.recipes.plan import make_plan
 from pvit_model.training import engine, memory
 from pvit_model.training.build import announcement, build_network
 

@@ -14,9 +14,10 @@ from pvit_converters.engine.finishing import finish_dataset
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import UsageError
 from pvit_data.reading.layers.places import find_sources
+from pvit_model.recipes.announcement import plan_lines
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.mixtures import recipe_mixture
-from pvit_model.recipes.plan import make_plan, plan_lines
+from pvit_model.recipes.plan import make_plan
 from pvit_model.runs.folder import changed_data, describe
 from pvit_model.runs.log import read_log
 from pvit_model.training.trainer import run_plan

@@ -1,0 +1,160 @@
+"""`pvit-data publish`: a dataset, or a part of it, to a repository on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pvit_cli.flags import Flag, with_flags
+from pvit_cli.options import Json
+from pvit_cli.output import console, new_table, print_json, say
+from pvit_cli.progress import progress
+from pvit_data.words import counted, size_text
+
+MEGABYTE = 1_000_000
+MOST_FILES = 40  # lines of a table
+
+
+def _flags() -> list[Flag]:
+    what, rights = "What is published", "What may be published"
+    names = tuple[str, ...]
+    return [
+        Flag("sources", names, (), "only these sources, e.g. a,b; layers then only with --layers", what),
+        Flag("layers", names, (), "only these layers and protocols; sources then only with --sources", what),
+        Flag("layers_only", bool, False, "no source, so no pictures", what),
+        Flag("splits", names, (), "only these splits", what),
+        Flag("private", bool, False, "into a repository that only its members see", rights),
+        Flag("i_accept", bool, False, "with --private: also what may not be passed on", rights),
+        Flag("rights_confirmed", names, (), "SOURCE: you have the right to pass it on; the card says so", rights),
+    ]  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("publish")(with_flags(_publish, _flags()))
+
+
+def _publish(
+    shards: Annotated[str, typer.Argument(metavar="SHARDS", help="Folder of the dataset.")],
+    repo: Annotated[str, typer.Option("--repo", help="OWNER/NAME; made if it is not there.")],
+    values: dict[str, Any],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show files, licences and card; change nothing.")
+    ] = False,
+    tag: Annotated[str, typer.Option("--tag", help="Name for this state, e.g. v1.0.")] = "",
+    delete_missing: Annotated[
+        bool, typer.Option("--delete-missing", help="Remove shards there that are not here.")
+    ] = False,
+    card_only: Annotated[
+        bool, typer.Option("--card-only", help="Send nothing but the card.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Files sent at once.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Publish a dataset on the Hugging Face Hub.
+
+    Only what the repository does not have is sent, and all of it is to be seen at once: shards first, manifest and card
+    in one last commit. Stopped or killed, the same command continues. HF_ENDPOINT and HF_TOKEN are respected.
+
+        pvit-data publish data --repo me/mine --dry-run
+
+        pvit-data publish data --repo me/mine --tag v1.0
+    """
+    from pvit_converters.engine.signals import interruptible
+    from pvit_data.publishing.choice import Choice
+    from pvit_data.publishing.connection import connected
+    from pvit_data.publishing.guard import Consent
+    from pvit_data.publishing.publish import Options, plan_files, plan_publication, publish
+    from pvit_data.publishing.repository import Repository
+    from pvit_data.storage.storage import Storage
+
+    chosen = {name: values[name] for name in ("sources", "layers", "layers_only", "splits")}
+    consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
+    options = Options(Choice(**chosen), consent, tag, delete_missing, card_only, jobs)
+    storage = Storage(shards)
+    plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+    stopped = (
+        f"{repo}: stopped; the same command continues it, what arrived whole is not sent again"
+    )
+    with interruptible(stopped), connected() as connection:
+        repository = Repository(connection, repo)
+        user = repository.require_token()
+        plan = plan_publication(storage, repository, options)
+        if dry_run:
+            print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
+            return
+        with progress(f"publish {repo}", "MB") as update:
+            done = publish(
+                storage, connection, repository, plan, options,
+                lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
+            )  # fmt: skip
+    if as_json:
+        print_json(vars(done))
+    else:
+        say(*_report(done, options, repo))
+
+
+def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
+    """A plan, for programs."""
+    entries = plan.manifest.entries.values()
+    return {
+        "repo": repo,
+        "user": user,
+        "exists": plan.there is not None,
+        "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
+        "bytes": plan.size,
+        "keep": len(plan.files) - len(plan.send),
+        "delete": list(plan.left) if plan.delete else [],
+        "licences": {entry.spec.name: entry.spec.licence for entry in entries},
+        "card": plan.card,
+    }
+
+
+def _show(plan: Any, repo: str, user: str) -> None:
+    """A plan, for people."""
+    out = console()
+    where = "there already" if plan.there is not None else "will be made"
+    say(f"as {user}, to {repo} ({where})", "")
+    table = new_table("file", "size", left=("file",))
+    for file in plan.send[:MOST_FILES]:
+        table.add_row(file.name, size_text(file.size))
+    if plan.send:
+        out.print(table)
+    if len(plan.send) > MOST_FILES:
+        say(f"... and {len(plan.send) - MOST_FILES:,} more (all of them with --json)")
+    kept = len(plan.files) - len(plan.send)
+    say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
+    if plan.left:
+        fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
+        say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
+    say("")
+    rights = new_table(
+        "source or layer", "fields", "licence", left=("source or layer", "fields", "licence")
+    )
+    for entry in plan.manifest.entries.values():
+        spec = entry.spec
+        rights.add_row(spec.name, ", ".join(sorted(entry.fields)), spec.licence or "not stated")
+    out.print(rights)
+    say("", "the card:", "", *plan.card.splitlines())
+    say("", "nothing was sent (--dry-run)")
+
+
+def _report(done: Any, options: Any, repo: str) -> list[str]:
+    """What was done, and what comes next."""
+    if done.is_new:
+        sent = f"{counted(done.sent, 'file')} ({size_text(done.sent_bytes)}) sent"
+        gone = f", {done.deleted:,} removed" if done.deleted else ""
+        first = f"{sent}, {done.kept:,} were there already{gone}; every checksum is the manifest's"
+    else:
+        first = f"nothing has changed: {counted(done.kept, 'file')} are there, no commit was made"
+    if done.left:
+        first += (
+            f"; {counted(done.left, 'file')} of earlier times stay (--delete-missing removes them)"
+        )
+    tagged = f", tag {options.tag}" if options.tag else ""
+    return [
+        first,
+        f"{done.url} (commit {done.commit[:10]}{tagged})",
+        f"next: pvit-data pull {repo} DEST, or pvit_data.open('hf://datasets/{repo}')",
+    ]

@@ -1,0 +1,106 @@
+"""Which sources, layers, splits and shards of a dataset are wanted: as a manifest that lists no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pvit_data.errors import UsageError
+from pvit_data.format.manifest import Manifest, SourceEntry
+from pvit_data.words import did_you_mean
+
+Entry = TypeVar("Entry", bound=SourceEntry)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is wanted; with nothing said, all.
+
+    Args:
+        sources: names of sources. With these or layers given, nothing else is in.
+        layers: names of layers.
+        layers_only: no source; layers may be narrowed by their names.
+        splits: names of splits.
+        shards: numbers of shards, `(first, last)` each.
+    """
+
+    sources: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    layers_only: bool = False
+    splits: tuple[str, ...] = ()
+    shards: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self == Choice()
+
+    def has_shard(self, number: int) -> bool:
+        """Whether shards of this number are in."""
+        return not self.shards or any(first <= number <= last for first, last in self.shards)
+
+    def of(self, manifest: Manifest) -> Manifest:
+        """The manifest of what is chosen, sealed; shards are not looked at.
+
+        Raises:
+            UsageError: if a name is not there, or nothing is left.
+        """
+        _require_known("source", self.sources, manifest.sources)
+        _require_known("layer", self.layers, manifest.layers)
+        named = bool(self.sources or self.layers)
+        sources = {} if self.layers_only else _named(manifest.sources, self.sources, named)
+        narrowed = bool(self.layers) if self.layers_only else named
+        layers = _named(manifest.layers, self.layers, narrowed)
+        known = {split for entry in manifest.entries.values() for split in entry.splits}
+        _require_known("split", self.splits, known)
+        chosen = manifest.model_copy(
+            update={"sources": self._cut(sources), "layers": self._cut(layers)}
+        )
+        if not chosen.entries:
+            raise UsageError(f"nothing is left: the dataset has {_contents(manifest)}")
+        return chosen.sealed()
+
+    def _cut(self, entries: dict[str, Entry]) -> dict[str, Entry]:
+        """With the chosen splits alone, and without what has none of them."""
+        if not self.splits:
+            return entries
+        found = {}
+        for name, entry in entries.items():
+            splits = {split: info for split, info in entry.splits.items() if split in self.splits}
+            if splits:
+                found[name] = entry.model_copy(update={"splits": splits})
+        return found
+
+
+def shard_numbers(text: str) -> tuple[int, int]:
+    """The shards that a number, or two with a hyphen between them, mean.
+
+    Raises:
+        UsageError: if it is neither.
+
+    >>> shard_numbers("7"), shard_numbers("0-99")
+    ((7, 7), (0, 99))
+    """
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text.strip())
+    if found is None or int(found[2] or found[1]) < int(found[1]):
+        raise UsageError(f"--shards {text!r}: expected a number or FIRST-LAST, such as 0-99")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _named(entries: dict[str, Entry], names: Collection[str], narrowed: bool) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries.items() if not narrowed or name in names}
+
+
+def _require_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"no {kind} '{name}' (there: {there}){did_you_mean(name, known)}")
+
+
+def _contents(manifest: Manifest) -> str:
+    """What a dataset has, for people."""
+    parts = [f"source '{name}'" for name in sorted(manifest.sources)]
+    return ", ".join([*parts, *(f"layer '{name}'" for name in sorted(manifest.layers))])

@@ -1,0 +1,239 @@
+"""Publishing a dataset: a plan of what to send, sending it, and one commit that shows everything at once.
+
+Shards and indices come first, card and manifest last: nobody ever sees a manifest whose shards are not there. The same
+call continues one that was killed, and does nothing where nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
+from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from pvit_data.format.manifest import NAME as MANIFEST
+from pvit_data.format.names import IN_SOURCE, split_folder
+from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
+from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.commits import Commits
+from pvit_data.publishing.connection import Connection
+from pvit_data.publishing.files import File, dataset_files
+from pvit_data.publishing.guard import Consent, require_allowed
+from pvit_data.publishing.repository import Repository, There
+from pvit_data.publishing.sending import Progress, send_files
+from pvit_data.storage.storage import Storage
+from pvit_data.writing.card import CARD_NAME
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a dataset is published.
+
+    Args:
+        choice: what of it.
+        consent: what its owner has said about rights.
+        tag: name for the commit; "": none.
+        delete_missing: shards, indices and receipts that are there and not here any more are removed.
+        card_only: nothing but the card is sent.
+        jobs: files that are sent at once.
+    """
+
+    choice: Choice = field(default_factory=Choice)
+    consent: Consent = field(default_factory=Consent)
+    tag: str = ""
+    delete_missing: bool = False
+    card_only: bool = False
+    jobs: int = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishing will do.
+
+    Args:
+        manifest: of what is published.
+        files: all of it, card and manifest last.
+        send: those that the repository does not have.
+        left: files of earlier times that belong to nothing that is published now.
+        delete: whether they go.
+        there: the repository as it is; None: it will be made.
+    """
+
+    manifest: Manifest
+    files: tuple[File, ...]
+    send: tuple[File, ...]
+    left: tuple[str, ...]
+    delete: bool
+    there: There | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are to be sent."""
+        return sum(file.size for file in self.send)
+
+    @property
+    def card(self) -> str:
+        """The card's text."""
+        return next(str(f.data, "utf-8") for f in self.files if f.name == CARD_NAME and f.data)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did.
+
+    Args:
+        url: of the repository.
+        commit: that shows it.
+        sent, sent_bytes: files that the repository did not have, or had otherwise.
+        kept: files that it had.
+        deleted: files of earlier times that went.
+        left: those that are still there.
+        is_new: whether there is a new commit.
+    """
+
+    url: str
+    commit: str
+    sent: int
+    sent_bytes: int
+    kept: int
+    deleted: int
+    left: int
+    is_new: bool
+
+
+def plan_files(
+    storage: Storage, repo: str, options: Options, card: str = ""
+) -> tuple[Manifest, list[File]]:
+    """What shall be in the repository, whatever is there now; nobody is asked.
+
+    Args:
+        storage: the dataset.
+        repo: owner/name.
+        options: see `Options`.
+        card: that is there now, whose own words are kept.
+
+    Raises:
+        UsageError: if it is not a local dataset, or a name is not in it.
+        LicenceError: if something of it may not be published so.
+        FormatError: if it does not agree with itself.
+    """
+    if storage.root is None:
+        raise UsageError(
+            f"{storage.url}: only a local dataset is published: 'pvit-data pull' it first"
+        )
+    storage.require_folder()
+    if not storage.exists(MANIFEST):
+        raise UsageError(f"{storage.url} has no {MANIFEST}: run 'pvit-data finish' first")
+    whole = read_manifest(storage)
+    manifest = options.choice.of(whole)
+    confirmed = require_allowed(manifest, options.consent)
+    data = manifest.to_bytes()
+    if manifest.entries == whole.entries:  # with what a later minor version may have added
+        data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
+    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card))
+    if options.card_only:
+        return manifest, [readme]
+    return manifest, [*dataset_files(storage, manifest), readme, File.of(MANIFEST, data)]
+
+
+def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
+    """Compares the dataset with what is in the repository, which is not changed; no shard is opened.
+
+    Raises:
+        UsageError, LicenceError, FormatError: as `plan_files`.
+        StorageError: if the Hub does not answer.
+    """
+    there = repository.look()
+    card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
+    manifest, files = plan_files(storage, repository.repo, options, card)
+    if there is not None:
+        _require_private(repository, there, options)
+    if options.card_only and (there is None or MANIFEST not in there.files):
+        raise UsageError(
+            f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
+        )
+    send = [file for file in files if there is None or not there.has(file, storage)]
+    left = [] if there is None or options.card_only else _left(files, there)
+    delete = options.delete_missing and bool(left)
+    return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
+
+
+def _require_private(repository: Repository, there: There, options: Options) -> None:
+    """Refuses to put into a public repository what is meant for a private one.
+
+    Raises:
+        LicenceError: naming it.
+    """
+    if options.consent.private and not there.private:
+        raise LicenceError(
+            f"{repository.repo} is public, not private: make it private on its page, or choose another --repo"
+        )
+
+
+def _left(files: Sequence[File], there: There) -> list[str]:
+    """What lies there as files of a dataset do, and is not among ours."""
+    ours = {file.name for file in files}
+    return [
+        name
+        for name in sorted(there.files.keys() - ours)
+        if IN_SOURCE.fullmatch(split_folder(name)[1])
+    ]
+
+
+def publish(
+    storage: Storage,
+    connection: Connection,
+    repository: Repository,
+    plan: Plan,
+    options: Options,
+    progress: Progress = lambda done, total: None,
+) -> Published:
+    """Carries a plan out.
+
+    Args:
+        storage: the dataset.
+        connection: to the Hub.
+        repository: where it goes.
+        plan: of `plan_publication`.
+        options: the same.
+        progress: is told bytes that are there, and all.
+
+    Raises:
+        CorruptShardError: if a file here is not the one that its manifest names, or is another one there afterwards.
+        StorageError: if the Hub does not take it.
+    """
+    there = plan.there or repository.create(options.consent.private)
+    _require_private(repository, there, options)
+    commit = there.commit
+    is_new = bool(plan.send) or plan.delete
+    if is_new:
+        additions = send_files(storage, connection, repository, plan.send, options.jobs, progress)
+        names = ", ".join(entry.spec.name for entry in plan.manifest.entries.values())
+        commits = Commits(storage, repository, f"Publish {names}", additions)
+        commit = commits.make(plan.send, plan.left if plan.delete else (), there)
+        _require_arrived(storage, repository, plan, commit)
+    if options.tag:
+        repository.tag(options.tag, commit)
+    kept = len(plan.files) - len(plan.send)
+    url = repository.url
+    gone = len(plan.left) if plan.delete else 0
+    return Published(
+        url, commit, len(plan.send), plan.size, kept, gone, len(plan.left) - gone, is_new
+    )
+
+
+def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:
+    """Compares all checksums once more, as the Hub tells them.
+
+    Raises:
+        CorruptShardError: naming the first file that is another one.
+    """
+    there = repository.look(commit)
+    if there is None:
+        raise StorageError(f"{repository.repo}: is gone")
+    wrong = [file.name for file in plan.files if not there.has(file, storage)]
+    if wrong:
+        raise CorruptShardError(
+            f"{repository.repo}/{wrong[0]}: the Hub has other bytes under this name "
+            f"({len(wrong)} files): run the same command again"
+        )
