@@ -9,7 +9,7 @@ from pvit_data.clips import transforms
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.geometry import Geometry
 from pvit_data.errors import UsageError
-from pvit_data.sample.sample import Boxes, Sample
+from pvit_data.sample.sample import Actions, Boxes, Sample
 from pvit_data.tasks.action import action
 from pvit_data.tasks.boxes import boxes
 from pvit_data.tasks.depth import depth as depth_target
@@ -169,8 +169,8 @@ def test_what_is_not_annotated_makes_no_target() -> None:
 
 
 def test_targets_have_the_shapes_of_the_task_table() -> None:
-    config = ClipConfig(num_frames=6, size=(40, 60), map_size=(40, 60), stride=2)
-    sample = replace(synthetic("k"), action=1)
+    config = ClipConfig(num_frames=6, size=(40, 60), map_size=(40, 60), stride=2, num_labels=3)
+    sample = replace(synthetic("k"), action=1, actions=Actions(np.array([2], np.int32), [0.5], [0.5]), fps=10.0)
     for name in every_task():
         task = target_spec(name)
         built = task.build(sample, np.array([0, 2, 4]), config)
@@ -205,7 +205,7 @@ def test_further_tasks_of_a_kind_differ_in_name_only() -> None:
 
 
 def test_tasks_have_one_order() -> None:
-    assert every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action")
+    assert every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "multilabel")
     asked = ["zebra", "boxes/hands", "boxes", "depth", "boxes", "apple"]
     assert ordered(asked) == ("depth", "boxes", "apple", "boxes/hands", "zebra")
 
