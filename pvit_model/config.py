@@ -31,8 +31,7 @@ class PViTConfig(BaseModel):
         backbone_options: keyword options of that backbone, for example `{"clip": [8, 160, 160], "drop_path": 0.4}`.
         tasks: in the order of their prompts; `"boxes/hands"` is a further task of the kind `boxes`.
         num_classes: of the action head.
-        labels: further label tasks of the downstream, with the ids of their label space (0: they have none); their
-            heads read the class token.
+        labels: further label tasks of the downstream; their heads read the class token.
         segm_spaces: number of ids of each label space of dense classes; may be filled later, see
             `PViT.add_segm_space`.
         prompts: `"task"` each task its own; `"shared"` one wide token for all (OP): its final state is projected to one
@@ -56,7 +55,7 @@ class PViTConfig(BaseModel):
     backbone_options: dict[str, Any] = Field(default_factory=dict)
     tasks: tuple[str, ...] = Field(default=(), max_length=MOST_TASKS)
     num_classes: int = Field(default=400, ge=1)
-    labels: dict[str, int] = Field(default_factory=dict, max_length=MOST_TASKS)
+    labels: tuple[str, ...] = Field(default=(), max_length=MOST_TASKS)
     segm_spaces: dict[str, int] = Field(default_factory=dict)
     prompts: Literal["task", "shared", "none"] = "task"
     prompts_per_task: int = Field(default=1, ge=1)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pvit_data.clips.frames import Sampler, WindowStart, published
-from pvit_data.sample.limits import MAX_FRAMES, MAX_IDS, MAX_PIXELS
+from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
 
 MOST_TASKS = 64  # of a source, or of a network
 MOST_OPS = 16  # of RandAugment on one clip
@@ -68,7 +68,6 @@ class ClipConfig(BaseModel):
         eval_scale: short side in evaluation, as a multiple of the crop (Kinetics: 256/224).
         antialias: filter before shrinking; the published evaluations of SSv2 and Kinetics use plain bilinear.
         num_boxes: O, slots per frame: left hand, right hand, then active objects.
-        num_labels: K, ids of the downstream's label space, of targets with a number for each; a plan sets it.
         normal_axes: axes of normal targets; a source without a world frame gives camera axes.
         shuffle_labels: control experiment: each row is given the annotations of another row of its source.
     """
@@ -100,7 +99,6 @@ class ClipConfig(BaseModel):
     eval_scale: float = Field(default=1.0, ge=1, le=16)
     antialias: bool = True
     num_boxes: int = Field(default=4, ge=2, le=1024)
-    num_labels: int = Field(default=0, ge=0, le=MAX_IDS)
     normal_axes: Literal["world", "camera"] = "world"
     shuffle_labels: bool = False
 

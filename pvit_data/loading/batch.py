@@ -23,7 +23,7 @@ class Targets:
         rows: row numbers in the batch, ascending.
         value: depth (R, T', h, w) metres planar z; normal (R, T', h, w, 3) unit vectors; segm (R, T', h, w) class ids;
             pose3d (R, T', 25, 3) metres root-relative; boxes (R, T', O, 4) cxcywh in [0, 1]; action (R,) class ids;
-            pnr (R, 3) frame of the clip, seconds of the change and of the window; multilabel (R, K) zeros and ones.
+            pnr (R, 3) frame of the clip, seconds of the change and of the window.
         valid: which entries are labelled: depth, normal, segm (R, T', h, w); pose3d (R, T', 25); boxes (R, T', O);
             labels of whole clips (R,).
     """

@@ -22,7 +22,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "multilabel")
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr")
 """The built-in tasks, in their order wherever several are meant; others follow by name."""
 LABELS = ("action",)
 """The labels that a downstream source trains where nobody names others."""
@@ -63,8 +63,6 @@ class TargetSpec:
         by_space: there is one target for each label space of the field (`"segm/nyu40"`).
         downstream_only: it is the label of a whole clip that only a downstream source trains; it is read with the
             pixels, and stays where annotations are shuffled.
-        by_class: of a label: its target has a number for each id of this label space (`ClipConfig.num_labels`); "" for
-            others.
         column: of a label: of the index, not negative where the label is there; "": `has_` and the field.
         never_flipped: for which configurations a sample with this annotation must not be mirrored.
     """
@@ -77,7 +75,6 @@ class TargetSpec:
     dtype: str = "float32"
     by_space: bool = False
     downstream_only: bool = False
-    by_class: str = ""
     column: str = ""
     never_flipped: Callable[[ClipConfig], bool] = _never
 

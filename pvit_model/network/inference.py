@@ -19,7 +19,7 @@ from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.storage.files import read_regular, write_file
 from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
-from pvit_data.tasks.table import target_spec, target_specs
+from pvit_data.tasks.table import labels_among, target_spec, target_specs
 from pvit_data.words import first_problem, shown
 from pvit_model.tasks import ACTION, LossOptions, target_names
 
@@ -66,9 +66,7 @@ class Inference(pydantic.BaseModel):
 
     def space_of(self, target: str) -> LabelSpace | None:
         """The label space of a target; None where it has none."""
-        if target == ACTION or (target in self.labels and _is_of_classes(target)):
-            return self.action
-        return self.spaces.get(target.partition("/")[2])
+        return self.action if target == ACTION else self.spaces.get(target.partition("/")[2])
 
     def num_ids(self, target: str) -> int:
         """Number of ids of a target's label space; 0 where it has none."""
@@ -99,10 +97,10 @@ class Inference(pydantic.BaseModel):
         clip, old = self.clip, self.clip.downstream
         if source == old:
             return self
-        own = clip.tasks.get(source, ())
+        tasks = (*clip.tasks.get(source, ()), *labels_among(clip.tasks.get(old, ())))
         changed: dict[str, Any] = {
             "downstream": source,
-            "tasks": {**clip.tasks, source: (*own, *(() if ACTION in own else (ACTION,)))},
+            "tasks": {**clip.tasks, source: tuple(dict.fromkeys(tasks))},
         }
         if not keep_clips:
             changed["samplers"] = {**clip.samplers, source: clip.sampler(old)}
@@ -160,11 +158,6 @@ class Inference(pydantic.BaseModel):
             raise FormatError(f"{where}: {first_problem(error)}") from None
         further = {field: _tuples(named) for field, named in found.further_spaces.items()}
         return found.model_copy(update={"spaces": _tuples(found.spaces), "further_spaces": further})
-
-
-def _is_of_classes(label: str) -> bool:
-    """Whether a label task has an output per action class."""
-    return target_spec(label).by_class == target_spec(ACTION).field
 
 
 def _tuples(spaces: Mapping[str, LabelSpace]) -> dict[str, LabelSpace]:

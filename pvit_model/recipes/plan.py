@@ -124,10 +124,7 @@ class Plan:
             "variant": self.config.model.variant,
             "tasks": list(self.tasks),
             "num_classes": self.action.num_ids if self.action else 1,
-            "labels": {
-                label: clip.num_labels if target_spec(label).by_class else 0
-                for label in self.further_labels
-            },
+            "labels": list(self.further_labels),
             "segm_spaces": {name: space.num_ids for name, space in self.spaces.items()},
             "num_boxes": clip.num_boxes,
             "clip": [clip.num_frames, *clip.size],
@@ -288,8 +285,6 @@ def _finish(
     )
     action = _action_space(sources)
     labels = dict.fromkeys(label for source in sources for label in source.labels)
-    numbered = config.clip.model_copy(update={"num_labels": _num_labels(sources)})
-    config = config.model_copy(update={"clip": numbered})
     return Plan(
         config=_resolved(config, network, (*tasks, *labels)),
         sources=sources,
@@ -386,19 +381,9 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
     return found
 
 
-def _num_labels(sources: Sequence[SourcePlan]) -> int:
-    """Ids of the label space of the downstream's labels that have a number for each."""
-    for source in sources:
-        for spec in target_specs(source.labels):
-            space = source.train.spaces_of(source.name).get(spec.by_class)
-            if space is not None:
-                return space.num_ids
-    return 0
-
-
 def _action_space(sources: Sequence[SourcePlan]) -> LabelSpace | None:
     for source in sources:
-        if any(label == ACTION or target_spec(label).by_class == ACTION for label in source.labels):
+        if ACTION in source.labels:
             space = source.train.spaces_of(source.name).get(ACTION)
             if space is None:
                 raise UsageError(

@@ -75,7 +75,7 @@ def draw_examples(
     strips = []
     for batch in eval_loader(ds.select(rows), inference.clip, batch_size=1):
         batch = batch.to(device)
-        out = network(batch.video, tasks="all" if inference.tasks else None)
+        out = network(batch.video, tasks=inference.tasks)
         strips.append(
             (
                 f"{source} {_title(batch, out.logits[0], inference)}",

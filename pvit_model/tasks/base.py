@@ -26,6 +26,7 @@ from pvit_model.config import PViTConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pvit_data.codecs.video import VideoInfo
     from pvit_model.tasks.constant import Constant
     from pvit_model.tasks.heads import Head
     from pvit_model.tasks.meter import Meter
@@ -204,6 +205,10 @@ class Task(ABC, Generic[Own]):
     def answer(self, prediction: Float[Tensor, "r ..."]) -> Shaped[Tensor, "r ..."]:
         """A prediction in the layout of the target: what is measured and drawn."""
         return prediction
+
+    def told(self, answer: Shaped[np.ndarray, "..."], video: VideoInfo) -> dict[str, float]:
+        """What an answer says of a video, by name; of labels of whole clips."""
+        return {}
 
     def as_weights(self, value: Shaped[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:
         """Classes as weights over all ids, whose averages `loss` takes, too; of tasks that `can_mix`."""

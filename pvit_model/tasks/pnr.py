@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from pvit_data.codecs.video import VideoInfo
 from pvit_data.loading.batch import Targets
 from pvit_data.scoring.metrics.ego4d import ALWAYS, BINS
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
@@ -45,9 +46,14 @@ class PnrTask(Task[TaskOptions]):
         loss = F.cross_entropy(prediction.float(), frame.clamp(min=0), reduction="none")
         return masked_sum(loss.where(frame >= 0, loss.new_zeros(())), targets.valid)
 
-    def answer(self, prediction: Float[Tensor, "r t"]) -> Int[Tensor, "r"]:
-        """The likeliest frame."""
-        return prediction.argmax(1)
+    def answer(self, prediction: Float[Tensor, "r t"]) -> Float[Tensor, "r"]:
+        """The left edge of the likeliest frame's bin, as a share of the window."""
+        return prediction.argmax(1).double() / prediction.shape[1]
+
+    def told(self, answer: Float[np.ndarray, ""], video: VideoInfo) -> dict[str, float]:
+        """The frame of the video, and where its rate is known, when it is shown."""
+        frame = float(answer) * (video.num_frames - 1)
+        return {"frame": frame, **({"seconds": frame / video.fps} if video.fps else {})}
 
     def meter(self, num_ids: int, views: int = 1) -> Meter:
         """The mean error, and that of the middle frame."""
@@ -63,21 +69,19 @@ class PnrTask(Task[TaskOptions]):
 
     def result_line(self, values: Mapping[str, float]) -> str:
         """The error beside that of the middle frame."""
-        return (
-            f"PNR error {values['pnr_error_sec']:.3f} s (always frame 8 {values['always_8']:.3f} s)"
-        )
+        return f"PNR error {values['pnr_error_sec']:.3f} s (always the middle {values['always_8']:.3f} s)"
 
 
 def sums(
-    answer: Int[np.ndarray, "r"],
+    answer: Float[np.ndarray, "r"],
     value: Float[np.ndarray, "r 3"],
     valid: Bool[np.ndarray, "r"],
 ) -> Float[np.ndarray, "3"]:
     """Errors in seconds, those of the middle frame, and how many clips change."""
     rows = value[valid & (value[:, 0] >= 0)]
     chosen = answer[valid & (value[:, 0] >= 0)]
-    error = np.abs(rows[:, 2] / BINS * chosen - rows[:, 1])
-    middle = np.abs(rows[:, 2] / BINS * ALWAYS - rows[:, 1])
+    error = np.abs(rows[:, 2] * chosen - rows[:, 1])
+    middle = np.abs(rows[:, 2] * (ALWAYS / BINS) - rows[:, 1])
     return np.array([error.sum(), middle.sum(), len(rows)], np.float64)
 
 

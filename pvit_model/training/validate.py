@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pvit_model.recipes.plan import Plan, SourcePlan
-from pvit_model.tasks import ACTION, get_task
+from pvit_model.tasks import get_task
 from pvit_model.using.constant import ConstantPredictor
 from pvit_model.using.evaluate import EvalOptions, evaluate_source, fit_constant, spread
 from pvit_model.using.source_report import SourceReport
@@ -100,11 +100,12 @@ def best_metric(
     """The metric that picks the best checkpoint: its name, value (None: not measured), and +1 if more is better.
 
     Args:
-        asked: `run.best`; "" takes the downstream's top-1, or without one the mean loss ratio to the constant
+        asked: `run.best`; "" takes the main metric of the downstream's first label (top-1 of actions), or without one the mean loss ratio to the constant
             predictor.
     """
     downstream = plan.config.clip.downstream
-    name = asked or (f"{downstream}/{ACTION}/{get_task(ACTION).main}" if downstream else "")
+    label = plan.labels[0] if plan.labels else ""
+    name = asked or (f"{downstream}/{label}/{get_task(label).main}" if downstream and label else "")
     if not name:
         ratios = [v for k, v in found.items() if k.endswith("/loss_of_constant")]
         return "loss_of_constant", (sum(ratios) / len(ratios) if ratios else None), -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Prediction:
         stride: prediction t belongs to `frames[stride * t]`.
         crop: left, top, right and bottom, in pixels of the video, of what maps and boxes cover.
         name: of its folder among those of several videos.
+        labels: what labels besides actions say, by name: of `pnr` the `frame` of the video, and its `seconds`.
     """
 
     video: str
@@ -64,6 +65,7 @@ class Prediction:
     stride: int = 1
     crop: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     name: str = ""
+    labels: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the arrays themselves are left to `predictions.npz`."""
@@ -73,6 +75,7 @@ class Prediction:
             "frames": self.frames,
             "actions": [asdict(a) for a in self.actions],
             "outputs": {name: list(value.shape) for name, value in self.outputs.items()},
+            "labels": self.labels,
             "warnings": list(self.warnings),
             "crop": list(self.crop),
             "arrays": {name: _described(name, value) for name, value in self.arrays().items()},

@@ -160,5 +160,8 @@ def why_not(matched: Matched, split: str) -> str:
 
 
 def _predicted(inference: Inference) -> str:
-    names: Sequence[str] = ([ACTION] if inference.action else []) + list(inference.tasks)
+    names: Sequence[str] = ([ACTION] if inference.action else []) + [
+        *inference.labels,
+        *inference.tasks,
+    ]
     return ", ".join(names) or "nothing"

@@ -134,7 +134,7 @@ def run_network(
     video = normalised(np.concatenate(views), inference).to(device)
     video = video.view(videos, number, *video.shape[1:])
     middle = number // 2
-    out = model(video[:, middle], tasks="all" if inference.tasks else ())
+    out = model(video[:, middle], tasks=(*inference.tasks, *inference.labels))
     answers = {name: value.cpu().numpy() for name, value in outputs(out.tasks).items()}
     each = [{name: value[i] for name, value in answers.items()} for i in range(videos)]
     if inference.action is None:
@@ -326,7 +326,8 @@ def _prediction(
         info=seen.info,
         frames=views.frames,
         actions=[] if scores is None else _ranked(scores, inference, top),
-        outputs=answers,
+        outputs={name: value for name, value in answers.items() if name not in inference.labels},
+        labels={name: get_task(name).told(answers[name], seen.info) for name in inference.labels},
         shown=views.shown,
         warnings=seen.warnings,
         scores=scores,

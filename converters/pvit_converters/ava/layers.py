@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -56,9 +57,9 @@ class _Boxes(LayerConverter[AvaLayerOptions]):
     splits: ClassVar[tuple[str, ...]]
     labelled: ClassVar[bool]
 
+    @abstractmethod
     def persons(self, split: str) -> Table | None:
         """The boxes of a split by movie and second; None where its files are not there."""
-        raise NotImplementedError
 
     def list_items(self) -> Listing:
         """The base's samples of the movies that the files name."""

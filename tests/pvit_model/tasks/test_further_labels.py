@@ -1,4 +1,4 @@
-"""Labels besides actions: when a state changes, several classes of a clip; from samples to official numbers."""
+"""The label besides actions, when a state changes: from samples to official numbers, and to predictions."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,10 @@ import pvit_data
 from pvit_cli.model import main
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.clips.config import ClipConfig
+from pvit_data.codecs.video import encode_video
 from pvit_data.loading.batch import Targets
 from pvit_data.sample.sample import Actions
-from pvit_data.scoring.metrics import ego4d, multilabel
+from pvit_data.scoring.metrics import ego4d
 from pvit_data.tasks.pnr import pnr
 from pvit_model import evaluate
 from pvit_model.recipes.loading import load_recipe
@@ -23,7 +24,7 @@ from pvit_model.tasks import LossOptions, get_task
 from pvit_model.training.trainer import run_plan
 from pvit_model.using.loading import load_model
 
-STATES, THINGS = LabelSpace("ego4d-oscc", ("no change", "change")), LabelSpace("things", ("cup", "door", "tap"))
+STATES = LabelSpace("ego4d-oscc", ("no change", "change"))
 FRAMES, SIZE = 8, 32
 
 
@@ -38,23 +39,18 @@ def windows(n: int) -> tuple[dict[str, Any], int | None]:
 
 
 def write(out: Path) -> None:
-    """Clips of 12 frames that stand for windows; things by colour."""
+    """Clips of 12 frames that stand for windows, with depth."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("val", 7)):
-        with (
-            ShardWriter(out, "ego", split, spaces={"action": STATES}, role="downstream") as ego,
-            ShardWriter(out, "charades", split, spaces={"action": THINGS}, role="downstream") as charades,
-        ):
+        with ShardWriter(out, "ego", split, spaces={"action": STATES}, role="downstream", tasks=("depth",)) as writer:
             for n in range(count):
                 rgb = rng.integers(0, 255, (12, SIZE, SIZE, 3), dtype=np.uint8)
                 meta, change = windows(n)
                 second = np.array([] if change is None else [change / 30], np.float32)
                 told = Actions(np.ones(len(second), np.int32), second, second)
-                state = int(change is not None)
-                key = f"{split}-{n}"
-                ego.write(Sample(key=f"ego-{key}", rgb=rgb, fps=30.0, action=state, actions=told, meta=meta))
-                named = Actions(np.flatnonzero(rng.random(3) < 0.5).astype(np.int32))
-                charades.write(Sample(key=f"charades-{key}", rgb=rgb, fps=30.0, actions=named))
+                labels = {"action": int(change is not None), "actions": told}
+                depth = np.full((12, SIZE, SIZE), 2 + n, np.float32)
+                writer.write(Sample(key=f"ego-{split}-{n}", rgb=rgb, fps=30.0, depth=depth, meta=meta, **labels))
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def trained(folder: Path, tiny_recipe: str, source: str, labels: list[str], out: Path, *more: str) -> Path:
-    sets = [f"clip.downstream={source}", f"clip.tasks={{{source}: [{', '.join(labels)}]}}", "mixture.portion=0"]
+def trained(folder: Path, tiny_recipe: str, tasks: list[str], out: Path, *more: str) -> Path:
+    sets = ["clip.downstream=ego", f"clip.tasks={{ego: [{', '.join(tasks)}]}}", "mixture.portion=0"]
     run_plan(make_plan(load_recipe(tiny_recipe, [*sets, "model.tasks=[]", "optim.steps=2", *more]), [str(folder)]), out)
     return out
 
@@ -97,7 +93,7 @@ def test_the_loss_of_pnr_is_a_mean_over_all_clips() -> None:
 
 
 def test_pnr_and_oscc_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    run = trained(folder, tiny_recipe, "ego", ["action", "pnr"], tmp_path / "run")
+    run = trained(folder, tiny_recipe, ["action", "pnr"], tmp_path / "run")
     model, inference = load_model(str(run))
     assert inference.targets_of("ego") == ("action", "pnr")
     (report,) = evaluate(str(run), [str(folder)], source="ego")
@@ -110,62 +106,58 @@ def test_pnr_and_oscc_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path)
     assert found["clips"] == len(rows)
     assert found["always_8"] == pytest.approx(ego4d.always(truth), abs=1e-6)
     chosen = []
-    for clip, n in zip(clips_of(folder, "ego", inference), range(7), strict=True):
+    for clip, n in zip(clips_of(folder, inference), range(7), strict=True):
         logits = model(clip[None], tasks=["pnr"]).tasks["pnr"]
         assert logits.shape == (1, FRAMES)
         if windows(n)[1] is not None:
-            chosen.append(int(logits.argmax()))
-    errors = ego4d.errors(ego4d.predicted_frame(np.array(chosen), truth), truth)
+            chosen.append(int(logits.argmax()) / FRAMES)
+    errors = ego4d.errors(np.array(chosen) * truth.length, truth)
     assert found["pnr_error_sec"] == pytest.approx(errors.mean(), abs=1e-6)
 
 
-def clips_of(folder: Path, source: str, inference: Any) -> list[torch.Tensor]:
+def clips_of(folder: Path, inference: Any) -> list[torch.Tensor]:
     from pvit_data.loading.loader import eval_loader
 
-    ds = pvit_data.open(folder, source=source, split="val")
+    ds = pvit_data.open(folder, source="ego", split="val")
     return [clip for batch in eval_loader(ds, inference.clip, batch_size=1) for clip in batch.video]
 
 
-def test_several_classes_of_a_clip_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    run = trained(folder, tiny_recipe, "charades", ["multilabel"], tmp_path / "run")
-    model, inference = load_model(str(run))
-    assert inference.targets_of("charades") == ("multilabel",)
-    (report,) = evaluate(str(run), [str(folder)], source="charades")
-    logits = np.concatenate(
-        [
-            model(clip[None], tasks=["multilabel"]).tasks["multilabel"].detach().numpy()
-            for clip in clips_of(folder, "charades", inference)
-        ]
-    )
-    positive = np.zeros((7, 3), bool)
-    for row, sample in enumerate(pvit_data.open(folder, source="charades", split="val")):
-        positive[row, sample.actions.class_id] = True
-    mean, _ = multilabel.mean_average_precision(logits.astype(np.float64), positive)
-    assert report.metrics["multilabel"]["map"] == pytest.approx(mean, abs=1e-9)
-    log = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
-    assert any("multilabel" in name for name in json.dumps(log).split('"'))
+def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
 
 
 def test_dumps_give_pvit_score_the_same_digits(
     folder: Path, tiny_recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def command(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*map(str, arguments), "--json"]) == 0
-        return json.loads(capsys.readouterr().out)
+    run = trained(folder, tiny_recipe, ["action", "pnr"], tmp_path / "run", "clip.num_frames=16")  # bins of the metric
+    dump = tmp_path / "ego.parquet"
+    document = command(capsys, "eval", "--model", run, "--shards", folder, "--source", "ego", "--dump", dump)
+    metrics = document["reports"][0]["metrics"]
+    oscc = command(capsys, "score", dump, "--metric", "oscc", "--truth", folder, "--source", "ego")
+    assert oscc["oscc_top1"] == metrics["action"]["top1"]
+    beside = tmp_path / "ego.pnr.parquet"
+    scored = command(capsys, "score", beside, "--metric", "pnr", "--truth", folder, "--source", "ego", "--partial")
+    assert scored["pnr_error_sec"] == pytest.approx(metrics["pnr"]["pnr_error_sec"], abs=1e-12)
+    assert scored["baselines"]["always_8"] == pytest.approx(metrics["pnr"]["always_8"], abs=1e-12)
 
-    sets = [["clip.num_frames=16"], []]  # the metric has 16 bins
-    for (source, labels), more in zip(
-        {"ego": ["action", "pnr"], "charades": ["multilabel"]}.items(), sets, strict=True
-    ):
-        run = trained(folder, tiny_recipe, source, labels, tmp_path / source, *more)
-        dump = tmp_path / f"{source}.parquet"
-        document = command("eval", "--model", run, "--shards", folder, "--source", source, "--dump", dump)
-        metrics = document["reports"][0]["metrics"]
-        if source == "ego":
-            oscc = command("score", dump, "--metric", "oscc", "--truth", folder, "--source", "ego")
-            assert oscc["oscc_top1"] == metrics["action"]["top1"]
-            beside = tmp_path / "ego.pnr.parquet"
-            scored = command("score", beside, "--metric", "pnr", "--truth", folder, "--source", "ego", "--partial")
-            assert scored["pnr_error_sec"] == pytest.approx(metrics["pnr"]["pnr_error_sec"], abs=1e-12)
-            assert scored["baselines"]["always_8"] == pytest.approx(metrics["pnr"]["always_8"], abs=1e-12)
+
+@pytest.mark.parametrize("labels", [["action", "pnr"], ["pnr"]])
+def test_predictions_beside_those_of_other_tasks(
+    labels: list[str], folder: Path, tiny_recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With depth: the report is drawn, and `predict` says which frame of the video it is."""
+    run = trained(folder, tiny_recipe, [*labels, "depth"], tmp_path / "run", "model.tasks=[depth]")
+    assert (run / "report.md").is_file() or list(run.glob("report*"))
+    video = np.random.default_rng(0).integers(0, 255, (41, SIZE, SIZE, 3), np.uint8)
+    (tmp_path / "video.mp4").write_bytes(encode_video(video, 10.0))
+    told = command(capsys, "predict", tmp_path / "video.mp4", "--model", run, "--out", tmp_path / "out")
+    frame = told["labels"]["pnr"]["frame"]
+    assert frame in {40 * k / FRAMES for k in range(FRAMES)}
+    assert told["labels"]["pnr"]["seconds"] == pytest.approx(frame / 10)
+    assert list(told["outputs"]) == ["depth"]
+    assert bool(told["actions"]) == ("action" in labels)
+    assert (tmp_path / "out/overlay.mp4").is_file()
+    (report,) = evaluate(str(run), [str(folder)])
+    assert set(report.metrics) == {*labels, "depth"}

@@ -84,6 +84,8 @@ def _one(video: str, model: str, how: dict[str, Any], as_json: bool) -> None:
         say(f"warning    {warning}")
     for action in prediction.actions:
         say(f"{100 * action.probability:6.2f} %  {action.name}")
+    for label, told in prediction.labels.items():
+        say(f"{label:<10} {', '.join(f'{name} {value:.4g}' for name, value in told.items())}")
     if prediction.outputs:
         say(f"outputs    {', '.join(prediction.outputs)}")
     say(f"wrote      {', '.join(str(path) for path in sorted(how['out'].iterdir()))}")
