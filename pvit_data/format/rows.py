@@ -238,14 +238,16 @@ def checked(table: Any, where: str) -> Any:
     return table
 
 
-def row_record(value: Callable[[str], Any], spec: LayerSpec, split: str) -> LayerRecord:
-    """The record of a row of a protocol that has none in its shard, since its index row says all of it.
+def row_record(value: Callable[[str], Any], spec: SourceSpec, split: str) -> LayerRecord | None:
+    """The record of a row that has none in its shard, since its index row says all of it; None but for protocols.
 
     Args:
         value: gives the row's value of a column.
-        spec: the protocol's.
+        spec: of its source or layer.
         split: of its rows.
     """
+    if not isinstance(spec, LayerSpec) or spec.kind != "protocol":
+        return None
     space, crc = spec.spaces.get("action"), int(value("base_crc32"))
     return LayerRecord(
         key=str(value("key")),
@@ -266,11 +268,10 @@ def row_record(value: Callable[[str], Any], spec: LayerSpec, split: str) -> Laye
 
 
 def is_told_by_row(record: Record, spec: SourceSpec, split: str) -> bool:
-    """Whether an index row says all that a record does, so that it is not stored: of protocols only.
+    """Whether an index row says all that a record does, so that it is not stored.
 
     A row without the CRC of pictures keeps its record: nothing else in it would resist compression (`ROW_BYTES`).
     """
-    if not isinstance(spec, LayerSpec) or spec.kind != "protocol":
+    if not isinstance(record, LayerRecord) or not record.base_crc32:
         return False
-    row = index_row("", record, 0, {})
-    return bool(row["base_crc32"]) and row_record(row.__getitem__, spec, split) == record
+    return row_record(index_row("", record, 0, {}).__getitem__, spec, split) == record

@@ -277,9 +277,10 @@ class SplitPart:
     def record(self, row: int) -> Record:
         """See `DatasetPart`."""
         place = self._place(RECORD, row)
-        if place is None and isinstance(self.spec, LayerSpec) and self.spec.kind == "protocol":
-            return row_record(lambda name: self.value(name, row), self.spec, self.split)
         if place is None:
+            told = row_record(lambda name: self.value(name, row), self.spec, self.split)
+            if told is not None:
+                return told
             raise CorruptShardError(f"sample '{self.key(row)}' has no JSON member")
         places = {RECORD: place}
         return read_record(self._fetch(self._shard(row, places), self.key(row), places)[RECORD])

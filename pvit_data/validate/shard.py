@@ -273,12 +273,10 @@ def _header_problem(header: bytes, place: _Place) -> str:
 def _check_contents(
     facts: ShardFacts, row: int, files: dict[str, bytes], deep: bool
 ) -> Iterator[tuple[str, str]]:
-    spec, data = facts.spec, files.pop(RECORD, None)
+    data = files.pop(RECORD, None)
+    told = row_record(lambda name: facts.rows[name][row], facts.spec, facts.split)
     try:
-        if data is None and isinstance(spec, LayerSpec) and spec.kind == "protocol":
-            record: Record = row_record(lambda name: facts.rows[name][row], spec, facts.split)
-        else:
-            record = read_record(data or b"")
+        record = told if data is None and told is not None else read_record(data or b"")
     except FormatError as error:
         yield "record", str(error)
         return

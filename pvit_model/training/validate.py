@@ -100,8 +100,8 @@ def best_metric(
     """The metric that picks the best checkpoint: its name, value (None: not measured), and +1 if more is better.
 
     Args:
-        asked: `run.best`; "" takes the main metric of the downstream's first label (top-1 of actions), or without one the mean loss ratio to the constant
-            predictor.
+        asked: `run.best`; "" takes the main metric of the downstream's first label (top-1 of actions), or without one
+            the mean loss ratio to the constant predictor.
     """
     downstream = plan.config.clip.downstream
     label = plan.labels[0] if plan.labels else ""
