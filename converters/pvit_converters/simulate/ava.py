@@ -7,13 +7,12 @@ ground truth, other files in the folders. Truth (`movies.json`): rate, first fra
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from pvit_converters.simulate.long_video import write_long_video
-from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread, write_truth
 
 SECONDS = (902, 903, 905, 1798)
 """Those around which frames are drawn; the others are dark."""
@@ -93,10 +92,7 @@ def simulate(job: Job) -> Tree:
         _write_rows(boxes / f"ava_detection_{name}.csv", _detections(named, split, job.seed))
     names = [f'label {{\n  name: "action of {n}"\n  label_id: {n}\n}}' for n in range(1, 81)]
     _write_rows(folder / "ava_action_list_v2.2.pbtxt", names)
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        told = json.dumps([{**asdict(movie), "start": movie.start} for movie in movies], indent=1)
-        (job.truth / "movies.json").write_text(told, encoding="utf-8")
+    write_truth(job, movies=[{**asdict(movie), "start": movie.start} for movie in movies])
     splits = {s: sum(movie.split == s for movie in movies) for s in ("train", "val")}
     return Tree(root, count, splits, (f"one movie of each split is not there ({_ABSENT}...)",))
 

@@ -14,7 +14,16 @@ from typing import Literal
 from pvit_converters.simulate.files.images import jpeg
 from pvit_converters.simulate.files.numbered import numbered
 from pvit_converters.simulate.files.video import encode
-from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import (
+    Job,
+    Simulator,
+    Size,
+    Tree,
+    fresh,
+    rng_of,
+    spread,
+    write_truth,
+)
 from pvit_data.errors import UsageError
 
 PRESETS = {
@@ -178,10 +187,7 @@ def simulate(
     root = fresh(job.out)
     dives = _dives(job.seed, job.samples or count, size)
     _write_labels(root if layout == "rgb" else root / "annotations", dives)
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(dive) for dive in dives], indent=1) + "\n"
-        (job.truth / "dives.json").write_text(text, encoding="utf-8")
+    write_truth(job, dives=[asdict(dive) for dive in dives])
     spread(_Task(root, layout).write, dives, job)
     if layout == "rgb":
         (root / "Diving48_rgb.tar.gz").write_bytes(b"\x1f\x8b\x08simulated")

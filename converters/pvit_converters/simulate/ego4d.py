@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_converters.simulate.long_video import write_long_video
-from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread, write_truth
 
 _RATE = Fraction(30)
 _LONG, _SHORT = 3000, 700
@@ -95,10 +95,7 @@ def simulate(job: Job) -> Tree:
     _write_tables(
         root, rows, [*(path.name.removesuffix(".mp4") for path, *_ in tasks), _uid("90e", 0)]
     )
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        told = {"rows": rows, "clip_from": _CLIP_FROM, "short": _SHORT}
-        (job.truth / "windows.json").write_text(json.dumps(told), encoding="utf-8")
+    write_truth(job, windows={"rows": rows, "clip_from": _CLIP_FROM, "short": _SHORT})
     return Tree(
         root,
         pairs,

@@ -7,7 +7,6 @@ folders, ids that begin with `-` and `_` or differ in case only, what macOS and 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,16 @@ import numpy as np
 
 from pvit_converters.simulate.files.numbered import numbered
 from pvit_converters.simulate.files.video import encode
-from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import (
+    Job,
+    Simulator,
+    Size,
+    Tree,
+    fresh,
+    rng_of,
+    spread,
+    write_truth,
+)
 from pvit_data.errors import UsageError
 
 PRESETS = {
@@ -232,10 +240,7 @@ def simulate(
     elif layout == "lists":
         _write_lists(root, [clip for clip in listed if clip.split != "test"])
         clips = [clip for clip in clips if clip.split != "test"]
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(clip) for clip in clips], indent=1) + "\n"
-        (job.truth / "clips.json").write_text(text, encoding="utf-8")
+    write_truth(job, clips=[asdict(clip) for clip in clips])
     spread(_Task(root, layout).write, clips, job)
     if layout == "cvdf":
         _write_beside(root, clips)

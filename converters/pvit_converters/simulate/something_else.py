@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from pvit_converters.simulate import ssv2
-from pvit_converters.simulate.tree import UNFINISHED, Job, Simulator, Size, Tree, fresh
+from pvit_converters.simulate.tree import (
+    UNFINISHED,
+    Job,
+    Simulator,
+    Size,
+    Tree,
+    dump,
+    fresh,
+    write_truth,
+)
 from pvit_converters.simulate.world.actions import ACTOR, PARTNER, SIDED_VERBS, STYLES, VERBS
 from pvit_converters.simulate.world.render import render
 
@@ -68,10 +77,7 @@ def simulate(job: Job) -> Tree:
     splits = _write_splits(root / _DATA, rows, verb_of, verbs)
     boxes = {task.path.stem: _boxes_of(task, i) for i, task in enumerate(tasks[:-_EMPTY])}
     _write_boxes(root, rows, boxes, size.width)
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        ssv2.dump(job.truth / "splits.json", splits)
-        ssv2.dump(job.truth / "boxes.json", boxes)
+    write_truth(job, splits=splits, boxes=boxes)
     return Tree(root, len(tasks), tree.splits, NOTES)
 
 
@@ -84,9 +90,9 @@ def _write(folder: Path, names: Sequence[str], rows: Sequence[Iterable[Row]], la
     folder.mkdir(parents=True, exist_ok=True)
     lists = [list(one) for one in rows]
     for name, one in zip(names, lists, strict=True):
-        ssv2.dump(folder / f"{name}.json", one)
+        dump(folder / f"{name}.json", one)
     classes = sorted({_class_of(row) for one in lists for row in one}, reverse=True)
-    ssv2.dump(folder / f"{labels}.json", {name: i for i, name in enumerate(classes)})
+    dump(folder / f"{labels}.json", {name: i for i, name in enumerate(classes)})
 
 
 def _write_splits(
@@ -101,7 +107,7 @@ def _write_splits(
     _write(folder / "compositional", names, (_turned(halves[0], rows), given), "labels")
     nouns = {"objectsA": NOUNS_A, "objectsB": NOUNS_B}
     for name, words in nouns.items():
-        ssv2.dump(folder / f"compositional/{name}.json", list(words))
+        dump(folder / f"compositional/{name}.json", list(words))
     truth = {"compositional": {"train": halves[0][1:], "val": [*halves[1], halves[0][0]]}}
     _write(
         folder / "compositional_shuffled",

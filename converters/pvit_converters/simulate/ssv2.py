@@ -5,7 +5,6 @@ Only labels, as in the real one: `truth` asks for a JSON with verb and shapes of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +14,17 @@ import numpy as np
 
 from pvit_converters.simulate.files.images import jpeg
 from pvit_converters.simulate.files.video import Container, encode
-from pvit_converters.simulate.tree import Job, Simulator, Size, Tree, fresh, rng_of, spread
+from pvit_converters.simulate.tree import (
+    Job,
+    Simulator,
+    Size,
+    Tree,
+    dump,
+    fresh,
+    rng_of,
+    spread,
+    write_truth,
+)
 from pvit_converters.simulate.world.actions import (
     GROUP_ONE,
     OTHER_VERBS,
@@ -164,11 +173,6 @@ def row_of(truth: ClipTruth) -> dict[str, object]:
     return {"id": truth.id, "label": label, "template": template, "placeholders": things}
 
 
-def dump(path: Path, value: object) -> None:
-    """Writes a JSON file."""
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
 def _write_labels(
     root: Path, truths: list[ClipTruth], verbs: tuple[str, ...], names_of: str
 ) -> None:
@@ -279,9 +283,7 @@ def simulate(
     )
     truths = [truth_of(t) for t in tasks]
     _write_labels(root, sorted(truths, key=lambda t: int(t.id)), choices[verbs], layout)
-    if job.truth is not None:
-        job.truth.mkdir(parents=True, exist_ok=True)
-        dump(job.truth / "clips.json", [asdict(t) for t in truths])
+    write_truth(job, clips=[asdict(t) for t in truths])
     spread(write_clip, tasks, job)
     return Tree(root, len(tasks), counts)
 

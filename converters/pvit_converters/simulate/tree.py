@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
@@ -51,6 +52,20 @@ class Job:
     workers: int = 1
     progress: Progress | None = None
     truth: Path | None = None
+
+
+def dump(path: Path, value: object) -> None:
+    """Writes a JSON file."""
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def write_truth(job: Job, **found: object) -> None:
+    """Writes `NAME.json` into the folder for the truth, where one is asked for."""
+    if job.truth is None:
+        return
+    job.truth.mkdir(parents=True, exist_ok=True)
+    for name, value in found.items():
+        dump(job.truth / f"{name}.json", value)
 
 
 @dataclass(frozen=True)
