@@ -1,8 +1,10 @@
 """Conversion of videos against its bare cost: copied ones against `cp` and a decode, windows against decode and encode.
 
-Run: python -m benchmarks.video_conversion [--videos N] [--frames N] [--windows N] [--rounds N]
+Run: python -m benchmarks.video_conversion [--videos N] [--windows N] [--rounds N]
 
-Copied: videos as large and long as SSv2's. Plain copies each file and decodes it once with PyAV, in one thread.
+Copied: videos as SSv2 has them (46 frames of VP9 in WebM, 240 rows), the same packed anew as H.264 with a key frame in
+16, and as Kinetics has them (10 s of H.264 in MP4).
+Plain copies each file and decodes it once with PyAV, in one thread.
 Windows: 8 s each out of one video, as Ego4D's. Bare seeks the key frame before each, decodes up to its last frame, and
 encodes the pictures with the same encoder; it is told where frames lie, and checks nothing. Both against a whole
 conversion in this process. CPU seconds in interleaved pairs, so that a busy machine slows both; the median ratio.
@@ -11,6 +13,7 @@ conversion in this process. CPU seconds in interleaved pairs, so that a busy mac
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import statistics
@@ -33,6 +36,7 @@ from pvit_data.codecs.video.long import table
 COPY_BAR, WINDOW_BAR = 0.8, 1.3
 RATE, LENGTH = 30, 240  # frames of a window
 HEIGHT, WIDTH = 384, 512
+SSV2_HEIGHT, SSV2_WIDTH = 240, 424
 
 
 def pairs(
@@ -80,13 +84,31 @@ def moving(frames: int, height: int, width: int, seed: int) -> Iterator[np.ndarr
     return (np.roll(base[n // 60 % 8], n % 60, 1) for n in range(frames))
 
 
-def write_ssv2(raw: Path, videos: int, frames: int) -> list[Path]:
+def webm(frames: int, seed: int) -> bytes:
+    """A clip of VP9 as libvpx writes it by default: one key frame in 128."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="webm") as container:
+        stream: Any = container.add_stream("libvpx-vp9", rate=12)
+        stream.width, stream.height, stream.pix_fmt = SSV2_WIDTH, SSV2_HEIGHT, "yuv420p"
+        stream.options = {"crf": "33", "b": "0", "deadline": "realtime", "cpu-used": "6"}
+        for rgb in moving(frames, SSV2_HEIGHT, SSV2_WIDTH, seed):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def h264(frames: int, seed: int) -> bytes:
+    """The same in MP4."""
+    pictures = moving(frames, SSV2_HEIGHT, SSV2_WIDTH, seed)
+    return encode_pictures(pictures, (SSV2_HEIGHT, SSV2_WIDTH), 12.0, 16)
+
+
+def write_ssv2(raw: Path, kind: str, videos: int) -> list[Path]:
     """A tree of so many videos, of the size and length of real ones."""
-    files = [raw / f"20bn-something-something-v2/{n}.mp4" for n in range(1, videos + 1)]
+    files = [raw / f"20bn-something-something-v2/{n}.{kind}" for n in range(1, videos + 1)]
     files[0].parent.mkdir(parents=True)
     for n, path in enumerate(files):
-        data = encode_pictures(moving(frames, 240, 320, n), (240, 320), 12.0, 16)
-        path.write_bytes(data)
+        path.write_bytes(webm(46, n) if kind == "webm" else h264(46, n))
     rows = [{"id": path.stem, "template": "Moving [something] up", "label": "x"} for path in files]
     (raw / "labels").mkdir()
     (raw / "labels/labels.json").write_text('{"Moving something up": "0"}')
@@ -94,10 +116,19 @@ def write_ssv2(raw: Path, videos: int, frames: int) -> list[Path]:
     return files
 
 
-def copied(folder: Path, videos: int, frames: int, rounds: int) -> list[tuple[float, float]]:
+def write_mp4(raw: Path, videos: int) -> list[Path]:
+    """Class folders with so many videos of 10 s."""
+    files = [raw / f"train/{'ab'[n % 2]}/{n}.mp4" for n in range(videos)]
+    for n, path in enumerate(files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_pictures(moving(300, 256, 344, n), (256, 344), 30.0, 250))
+    return files
+
+
+def copied(
+    folder: Path, source: str, files: list[Path], raw: Path, rounds: int, **options: Any
+) -> list[tuple[float, float]]:
     """Plain and conversion of videos that are copied."""
-    raw = folder / "ssv2"
-    files = write_ssv2(raw, videos, frames)
 
     def plain() -> None:
         shutil.rmtree(folder / "cp", ignore_errors=True)
@@ -106,7 +137,7 @@ def copied(folder: Path, videos: int, frames: int, rounds: int) -> list[tuple[fl
             shutil.copyfile(path, folder / "cp" / path.name)
             decode(path)
 
-    return pairs(plain, converting("ssv2", raw, folder / "ssv2-out"), rounds)
+    return pairs(plain, converting(source, raw, folder / f"{raw.name}-out", **options), rounds)
 
 
 def write_ego4d(raw: Path, windows: int) -> Path:
@@ -161,7 +192,8 @@ def told(name: str, ratios: list[float], found: list[tuple[float, float]], bar: 
     """A line of the result."""
     bare, ours = (statistics.median(times) for times in zip(*found, strict=True))
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    return f"{name:8} bare {bare:6.2f} s  convert {ours:6.2f} s  {statistics.median(ratios):.2f}x ({spread}; bar {bar})"
+    ratio = f"{statistics.median(ratios):.2f}x ({spread}; bar {bar})"
+    return f"{name:9} bare {bare:6.2f} s  convert {ours:6.2f} s  {ratio}"
 
 
 def main() -> None:
@@ -170,16 +202,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--videos", type=int, default=60)
-    parser.add_argument("--frames", type=int, default=45, help="of a copied video")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = copied(Path(folder), options.videos, options.frames, options.rounds)
-        speed = [bare / ours for bare, ours in found]
-        print(
-            told("copied", speed, found, f"at least {COPY_BAR}x of cp and one decode"), flush=True
-        )
+        roots = {name: Path(folder) / name for name in ("ssv2-webm", "ssv2-mp4", "videos")}
+        for name, raw in roots.items():
+            source, _, kind = name.partition("-")
+            is_ssv2 = source == "ssv2"
+            files = (
+                write_ssv2(raw, kind, options.videos)
+                if is_ssv2
+                else write_mp4(raw, options.videos // 4)
+            )
+            more = {} if is_ssv2 else {"name": "mine"}
+            found = copied(Path(folder), source, files, raw, options.rounds, **more)
+            speed = [bare / ours for bare, ours in found]
+            print(told(name, speed, found, f"at least {COPY_BAR}x of cp and a decode"), flush=True)
         found = windows(Path(folder), options.windows, options.rounds)
         cost = [ours / bare for bare, ours in found]
         print(

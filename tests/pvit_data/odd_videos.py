@@ -77,8 +77,9 @@ def packets(data: bytes) -> Iterator[Any]:
         yield from (packet for packet in source.demux(source.streams.video[0]) if packet.size)
 
 
-def remuxed(data: bytes, container: str, *, by_file_order: bool = False, skip: int = 0) -> bytes:
-    """The same packets in another container: timed by their order in the file, or without the first ones."""
+def remuxed(data: bytes, container: str, *, by_file_order: bool = False, skip: int = 0, called_key: int = 0) -> bytes:
+    """The same packets in another container: timed by their order in the file, without the first ones, or with one more
+    that is called a key frame."""
     buffer = io.BytesIO()
     with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format=container) as out:
         stream: Any = out.add_stream_from_template(source.streams.video[0])
@@ -88,6 +89,7 @@ def remuxed(data: bytes, container: str, *, by_file_order: bool = False, skip: i
             if by_file_order:
                 packet.pts = packet.dts = place
                 packet.time_base = Fraction(1, 20)
+            packet.is_keyframe |= place == called_key
             packet.stream = stream
             out.mux(packet)
     return buffer.getvalue()
@@ -146,6 +148,8 @@ def odd_videos(count: int = COUNT) -> dict[str, bytes]:
     avi = encode("avi", "libx264", B_FRAMES, pictures)
     refresh = {**SHARP, "x264-params": "intra-refresh=1:keyint=12:bframes=0"}
     open_gop = {**SHARP, "bf": "3", "x264-params": "open-gop=1:keyint=8:b-adapt=0:scenecut=0"}
+    between = {**SHARP, "x264-params": "repeat-headers=1:keyint=10:bframes=0"}
+    vp9 = encode("webm", "libvpx-vp9", {"crf": "8", "b": "0", "g": "10", "deadline": "realtime"}, pictures)
     return {
         "plain.mp4": plain(count),
         "b_frames.mp4": encode("mp4", "libx264", B_FRAMES, pictures),
@@ -155,4 +159,8 @@ def odd_videos(count: int = COUNT) -> dict[str, bytes]:
         "invented_times.mp4": remuxed(avi, "mp4", by_file_order=True),
         "intra_refresh.mp4": encode("mp4", "libx264", refresh, pictures),
         "five_degrees.mp4": turned_by(plain(count), 5),
+        "called_key.mp4": remuxed(plain(count), "mp4", called_key=5),
+        "called_key.webm": remuxed(vp9, "webm", called_key=5),
+        "vp9.webm": vp9,
+        "headers_between.mp4": encode("mp4", "libx264", between, pictures),
     }

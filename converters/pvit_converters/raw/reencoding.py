@@ -133,13 +133,13 @@ class _Encoded:
 
 
 def _video(media: EncodedMedia, how: Reencoding) -> tuple[dict[str, Any], _Encoded]:
-    from pvit_data.codecs.video import codec_name, encode_part, survey
+    from pvit_data.codecs.video import encode_part, survey
 
     found = survey(media.data)
     if found.problem and found.problem.kind == "damaged-video":
         raise FormatError(f"video is damaged: {found.problem.text}")
     was = found.info
-    facts = {"codec": codec_name(media.data), "bytes": len(media.data)}
+    facts = {"codec": found.codec, "bytes": len(media.data)}
     before = _Encoded(media, was.num_frames, was.fps, was.height, was.width).facts | facts
     data, info = encode_part(
         media.data,

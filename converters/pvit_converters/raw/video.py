@@ -19,7 +19,8 @@ from pvit_data.sample.limits import MAX_DECODED_BYTES
 from pvit_data.sample.sample import EncodedMedia
 
 MAX_FILE = 1 << 30
-_WEBM_CODECS = ("vp8", "vp9", "av1", "dav1d")
+_PLAYED = {"webm": frozenset({"vp8", "vp9", "av1", "libdav1d"}), "mp4": frozenset({"h264"})}
+"""Codecs that every reader plays, by container."""
 _EBML_HEADER = 64  # the document type stands within the first bytes of a Matroska file
 
 
@@ -72,12 +73,13 @@ def clip_of(
 
 
 def _clip(data: bytes, copy_video: bool, rescue: bool) -> Clip:
-    from pvit_data.codecs.video import decode_sound, decoded_bytes, frame_rate, survey
+    from pvit_data.codecs.video import CODECS, decode_sound, decoded_bytes, frame_rate, survey_if
 
     extension = _extension(data)
     kind = ""
-    if extension is not None and (copy_video or _plays_everywhere(data, extension)):
-        found = survey(data)
+    copied = CODECS if copy_video else _PLAYED.get(extension or "", frozenset())
+    found = survey_if(data, copied) if extension is not None else None
+    if extension is not None and found is not None:
         info = found.info
         if found.problem is None:
             media = EncodedMedia(data, extension)
@@ -118,12 +120,3 @@ def _extension(data: bytes) -> Literal["mp4", "webm", "avi"] | None:
     if found == "matroska":
         return "webm" if b"webm" in data[:_EBML_HEADER] else None
     return "mp4" if found == "mp4" else "avi"
-
-
-def _plays_everywhere(data: bytes, extension: str) -> bool:
-    from pvit_data.codecs.video import codec_name
-
-    codec = codec_name(data)
-    if extension == "webm":
-        return any(name in codec for name in _WEBM_CODECS)
-    return bool(extension == "mp4" and codec == "h264")

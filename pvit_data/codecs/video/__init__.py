@@ -5,7 +5,7 @@ to get there faster: they count in files that were checked (`survey`), which is 
 as far as they were once decoded from the start.
 """
 
-from pvit_data.codecs.video.container import CODECS, codec_name, container_format
+from pvit_data.codecs.video.container import CODECS, container_format
 from pvit_data.codecs.video.decode import (
     VideoInfo,
     decode_sound,
@@ -22,7 +22,7 @@ from pvit_data.codecs.video.part import (
     frame_times,
     is_seekable,
 )
-from pvit_data.codecs.video.survey import Problem, Survey, survey
+from pvit_data.codecs.video.survey import Problem, Survey, survey, survey_if
 
 __all__ = [
     "CODECS",
@@ -30,7 +30,6 @@ __all__ = [
     "Survey",
     "VideoInfo",
     "check_stored",
-    "codec_name",
     "container_format",
     "copy_part",
     "decode_sound",
@@ -44,4 +43,5 @@ __all__ = [
     "probe_video",
     "storable",
     "survey",
+    "survey_if",
 ]

@@ -13,6 +13,7 @@ import av.error
 
 from pvit_data.codecs.video.claims import check_claims
 from pvit_data.codecs.video.file import VideoFile
+from pvit_data.codecs.video.key_frames import KeyFrames
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS, check_picture
 
@@ -33,7 +34,6 @@ _LIMITS = {
 """For whatever FFmpeg decodes while it opens a file, before anybody can ask what the file is."""
 
 _DEMUXERS = {"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm", "avi": "avi"}
-_ALWAYS_CLOSED = frozenset({"vp9", "av1", "libdav1d"})
 _CAREFUL = {"h264": "aggressive", "mjpeg": "explode"}
 """What makes FFmpeg's decoders report more of the damage that they meet, and nothing in sound files."""
 
@@ -47,12 +47,21 @@ class Listing:
         is_key: which of them the container calls key frames.
         exact: every frame has a time of its own. Never in AVI, which has none: FFmpeg makes them up.
         closed: times of key frames after which nothing before them is needed, where that was asked for.
+        alone: those of them that need nothing else of the file either but its header, as their bytes show.
+        starts: the first frame shown is a key frame, and the first of the file.
     """
 
     pts: list[int]
     is_key: list[bool]
     exact: bool
     closed: set[int]
+    alone: set[int]
+    starts: bool
+
+    @property
+    def is_simple(self) -> bool:
+        """Every way to a frame leads over a key frame that needs nothing but the header."""
+        return self.exact and self.starts and len(self.alone) == sum(self.is_key)
 
 
 def container_format(data: bytes | VideoFile) -> str:
@@ -68,16 +77,6 @@ def container_format(data: bytes | VideoFile) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
         return "avi"
     raise FormatError("video is neither MP4, WebM nor AVI")
-
-
-def codec_name(data: bytes) -> str:
-    """FFmpeg's name of the decoder.
-
-    Raises:
-        FormatError: if the bytes are not a video of an allowed container and codec.
-    """
-    with reported("read"), open_video(data) as container:
-        return str(container.streams.video[0].codec_context.name)
 
 
 def open_video(data: bytes | VideoFile, *, careful: bool = False) -> Any:
@@ -106,10 +105,9 @@ def open_video(data: bytes | VideoFile, *, careful: bool = False) -> Any:
             raise FormatError(f"video codec {name} is not one of {sorted(CODECS)}")
         check_picture("video", context.height, context.width)
         context.thread_count = 1
-        options = {"max_pixels": str(MAX_PIXELS)}
-        if careful and name in _CAREFUL:
-            options["err_detect"] = _CAREFUL[name]
-        context.options = options
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        if careful:
+            take_care(context)
     except BaseException:
         container.close()
         raise
@@ -127,61 +125,41 @@ def reported(what: str) -> Iterator[None]:
         raise FormatError(f"video cannot be {what}: {error}") from error
 
 
+def take_care(context: Any) -> None:
+    """Lets a decoder that has not begun report what it would otherwise hide."""
+    if context.name in _CAREFUL:
+        context.options = {**context.options, "err_detect": _CAREFUL[context.name]}
+
+
 def list_frames(container: Any, *, closed: bool = False) -> Listing:
     """Reads all packets, and decodes none.
 
     Args:
         container: just opened.
-        closed: look into the key frames, too.
+        closed: look into the packets, too.
 
     Raises:
         FormatError: if there are more than a clip may have.
     """
     stream = container.streams.video[0]
     is_vp8 = stream.codec_context.codec.id == 139 or stream.codec_context.name == "vp8"
-    packets, closed_keys = [], set()
+    keys = KeyFrames(stream.codec_context)
+    packets = []
     for packet in container.demux(stream):
         if packet.size == 0 or packet.is_discard:
             continue
         if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
             continue
         packets.append((packet.pts, packet.is_keyframe))
-        if closed and packet.is_keyframe and is_closed(packet, stream.codec_context):
-            closed_keys.add(packet.pts)
+        if closed:
+            keys.take(packet)
         if len(packets) > MAX_FRAMES:
             raise FormatError(f"video has more than {MAX_FRAMES} frames")
     times = {pts for pts, _ in packets}
     exact = container.format.name != "avi" and None not in times and len(times) == len(packets)
+    first = packets[:1]
     if exact:
         packets.sort()
-    return Listing([p[0] for p in packets], [p[1] for p in packets], exact, closed_keys)
-
-
-def is_closed(packet: Any, context: Any) -> bool:
-    """Whether nothing before a key frame is ever needed after it, and all of its frames are wholly written.
-
-    So it is for VP9 and AV1, and for the IDR pictures of H.264. Other key frames of H.264 and HEVC may be followed by
-    frames that still refer to what came before; and FFmpeg's decoders of VP8, HEVC and MJPEG say nothing when data end
-    too early, and leave in the rest of a picture what was in memory.
-    """
-    if context.name != "h264":
-        return context.name in _ALWAYS_CLOSED
-    header = context.extradata or b""
-    length = (header[4] & 3) + 1 if len(header) > 4 and header[0] == 1 else 0
-    return _is_idr(bytes(packet), length)
-
-
-def _is_idr(packet: bytes, length: int) -> bool:
-    """Whether the first slice of an H.264 packet belongs to an IDR picture (ITU-T H.264, table 7-1).
-
-    Args:
-        packet: its units, each behind its size.
-        length: bytes of these sizes; 0: units stand behind start codes, which are not looked for.
-    """
-    place = 0
-    while length and place + length < len(packet):
-        kind = packet[place + length] & 31
-        if kind in (1, 5):
-            return kind == 5
-        place += length + int.from_bytes(packet[place : place + length], "big")
-    return False
+    starts = packets[:1] == first and all(is_key for _, is_key in first)
+    pts, is_key = [p[0] for p in packets], [p[1] for p in packets]
+    return Listing(pts, is_key, exact, keys.closed, keys.alone, starts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,10 +18,12 @@ from typing import Any, Literal
 import av.error
 
 from pvit_data.codecs.video.container import (
+    CODECS,
     Listing,
     list_frames,
     open_video,
     reported,
+    take_care,
 )
 from pvit_data.codecs.video.cut import cut_off
 from pvit_data.codecs.video.picture import Turns, checksum
@@ -72,10 +74,12 @@ class Survey:
     Args:
         info: of the frames that decode, up to the first that is damaged.
         problem: None for a sound file.
+        codec: FFmpeg's name of the decoder.
     """
 
     info: VideoInfo
     problem: Problem | None
+    codec: str
 
 
 _surveys: dict[bytes, Survey] = {}
@@ -83,19 +87,32 @@ _ordered: dict[bytes, int] = {}
 
 
 def survey(data: bytes) -> Survey:
-    """Decodes a file from its start, and a little more after each key frame.
+    """Decodes a file from its start, and a little more after each key frame that may need what is before it.
 
     Raises:
         FormatError: if it is no video that we read, no frame of it decodes, or its pictures change their size.
     """
-    key = _digest(data)
-    if (known := _surveys.get(key)) is not None:
-        return known
-    with reported("read"):
-        found = _survey(data)
-    _remember(_surveys, key, found)
-    _remember(_ordered, key, 0 if found.problem else found.info.num_frames)
+    found = survey_if(data, CODECS)
+    assert found is not None  # no other can be opened
     return found
+
+
+def survey_if(data: bytes, codecs: Container[str]) -> Survey | None:
+    """The verdict on a file if its decoder, by FFmpeg's name, is one of these; others are only opened.
+
+    Raises:
+        FormatError: as `survey`.
+    """
+    key = _digest(data)
+    known = _surveys.get(key)
+    if known is None:
+        with reported("read"), open_video(data) as container:
+            if container.streams.video[0].codec_context.name not in codecs:
+                return None
+            known = _survey(data, container)
+        _remember(_surveys, key, known)
+        _remember(_ordered, key, 0 if known.problem else known.info.num_frames)
+    return known if known.codec in codecs else None
 
 
 def ordered_frames(data: bytes) -> int | None:
@@ -149,6 +166,8 @@ class _Notes:
         Decoders leave what they do not write as it lies in memory. So the frames of a short file are read twice: the
         second time none has fresh memory, as all may have had from the start and in the first pass.
         """
+        if self.listing.is_simple:
+            return self._lost_jump(container)
         runs = [run for run in reversed(self._runs) if run.stop <= len(self.pts)]
         # Backwards, so that no header is known from the frames before.
         for _ in range(2 if len(self.pts) <= 2 * HELD else 1):
@@ -156,6 +175,19 @@ class _Notes:
             for run in runs:
                 if problem := self._difference(container, run, held):
                     return problem
+        return None
+
+    def _lost_jump(self, container: Any) -> Problem | None:
+        """A key frame where no jump to it comes out at a key frame that is not behind it."""
+        stream, pts = container.streams.video[0], self.listing.pts
+        for number, is_key in enumerate(self.listing.is_key):
+            if not is_key or number >= len(self.pts):
+                continue
+            container.seek(pts[number], stream=stream, backward=True)
+            landed = next(container.demux(stream)).pts
+            if landed not in self.listing.alone or landed > pts[number]:
+                text = f"a jump to frame {number} leads elsewhere"
+                return Problem("unseekable-video", number, text)
         return None
 
     def _difference(self, container: Any, run: range, held: deque[Any]) -> Problem | None:
@@ -175,7 +207,12 @@ class _Notes:
 
 
 def _runs(listing: Listing) -> list[range]:
-    """What to compare from the start and each key frame on: two frames, or all where two do not speak for the rest."""
+    """What to compare from the start and each key frame on: two frames, or all where two do not speak for the rest.
+
+    Nothing where no key frame needs anything before it by its bytes: then it is only looked where jumps lead.
+    """
+    if listing.is_simple:
+        return []
     total = len(listing.pts)
     if total == 0:
         return []
@@ -187,25 +224,37 @@ def _runs(listing: Listing) -> list[range]:
     return runs
 
 
-def _survey(data: bytes) -> Survey:
-    with open_video(data) as container:
-        notes = _Notes(list_frames(container, closed=True))
-        size, damage = _decode_all(data, notes)
-        rate = float(container.streams.video[0].average_rate or 0)
-        problem = _problem(container, notes, damage) if notes.pts else None
+def _survey(data: bytes, container: Any) -> Survey:
+    stream = container.streams.video[0]
+    notes = _Notes(list_frames(container, closed=True))
+    size, damage = _decode_all(_from_start(data, container, notes.listing), notes)
+    damage = damage or cut_off(data)
+    rate = float(stream.average_rate or 0)
+    problem = _problem(container, notes, damage) if notes.pts else None
     is_damaged = problem is not None and problem.kind == "damaged-video"
     count = problem.frame if problem is not None and is_damaged else len(notes.pts)
     if count == 0:
         reason = problem.text if problem else damage or "it has none"
         raise FormatError(f"no frame of it can be decoded ({reason})")
-    return Survey(VideoInfo(count, rate, *size), problem)
+    return Survey(VideoInfo(count, rate, *size), problem, stream.codec_context.name)
 
 
-def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
+def _from_start(data: bytes, container: Any, listing: Listing) -> Iterator[Any]:
+    """All pictures from a file's start: sought in the open container where that leads nowhere else."""
+    if not listing.is_simple:
+        return front_to_back(data, careful=True)
+    stream = container.streams.video[0]
+    take_care(stream.codec_context)
+    container.seek(listing.pts[0], stream=stream, backward=True)
+    pictures: Iterator[Any] = container.decode(stream)
+    return pictures
+
+
+def _decode_all(pictures: Iterator[Any], notes: _Notes) -> tuple[tuple[int, int], str]:
     """(height, width), and what the decoder says of the first frame that it cannot make."""
     size, turns = (0, 0), Turns()
     try:
-        for number, picture in enumerate(front_to_back(data, careful=True)):
+        for number, picture in enumerate(pictures):
             if picture.is_corrupt:
                 return size, f"frame {number} is damaged"
             if number == MAX_FRAMES:
@@ -219,7 +268,7 @@ def _decode_all(data: bytes, notes: _Notes) -> tuple[tuple[int, int], str]:
             notes.take(picture)
     except av.error.FFmpegError as error:
         return size, f"frame {len(notes.pts)} does not decode: {error}"
-    return size, cut_off(data)
+    return size, ""
 
 
 def missing_frames(listing: Listing, decoded: int) -> str:

@@ -102,10 +102,10 @@ def test_damage_that_the_decoder_marks_is_cut_off(is_long: bool, monkeypatch: py
 def test_an_error_of_any_kind_names_the_file(monkeypatch: pytest.MonkeyPatch, videos: dict[str, bytes]) -> None:
     import pvit_data.codecs.video as codec
 
-    def fail(data: bytes) -> None:
+    def fail(data: bytes, codecs: object) -> None:
         raise ZeroDivisionError("1/0")
 
-    monkeypatch.setattr(codec, "survey", fail)
+    monkeypatch.setattr(codec, "survey_if", fail)
     with pytest.raises(SourceError, match=r"videos/7\.mp4: unexpected ZeroDivisionError: 1/0") as error:
         clip_of(videos["plain.mp4"], "videos/7.mp4")
     assert error.value.reason == "unexpected"

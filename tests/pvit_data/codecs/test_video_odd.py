@@ -19,6 +19,7 @@ from pvit_data.codecs.video import (
     storable,
     survey,
 )
+from pvit_data.codecs.video.container import list_frames, open_video
 from pvit_data.codecs.video.cut import cut_off
 from pvit_data.codecs.video.encode import playing_rate
 from pvit_data.codecs.window import Window
@@ -51,6 +52,18 @@ def test_frames_are_those_of_the_decoder(videos: dict[str, bytes], name: str) ->
     for _ in range(10):
         picks = rng.integers(0, odd.COUNT, 5)
         assert odd.numbers(decode_video(data, picks)) == list(picks)
+
+
+@pytest.mark.parametrize("name", odd.odd_videos())
+def test_only_what_needs_nothing_else_is_taken_at_its_word(videos: dict[str, bytes], name: str) -> None:
+    """Files whose key frames are not looked at again: their bytes say that none needs anything before it."""
+    with open_video(videos[name]) as container:
+        listing = list_frames(container, closed=True)
+    simple = ("plain.mp4", "b_frames.mp4", "five_degrees.mp4", "vp9.webm", "called_key.mp4", "called_key.webm")
+    assert listing.is_simple == (name in simple)
+    if listing.is_simple:
+        for key in np.flatnonzero(listing.is_key):
+            assert odd.numbers(decode_video(videos[name], np.array([key]), checked=True)) == [key]
 
 
 @pytest.mark.parametrize("name", odd.odd_videos())

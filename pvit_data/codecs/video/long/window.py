@@ -16,9 +16,10 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from pvit_data.codecs.video.container import is_closed, open_video, reported
+from pvit_data.codecs.video.container import open_video, reported
 from pvit_data.codecs.video.encode import encode_pictures, usual_gop
 from pvit_data.codecs.video.file import VideoFile
+from pvit_data.codecs.video.key_frames import is_closed
 from pvit_data.codecs.video.long.table import FrameTable
 from pvit_data.codecs.video.part import muxer_of, shrunk
 from pvit_data.codecs.video.picture import PartReader, orientation
