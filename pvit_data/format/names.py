@@ -140,6 +140,12 @@ def receipt_name(folder: str, split: str, number: int, part: int | None = None) 
     return f"{folder}/receipts/{part_folder(part)}{split}-{number:05d}.json"
 
 
+def receipts_of(shard: str) -> set[str]:
+    """Paths at which a shard's receipt may be, with and without a folder for a thousand of them."""
+    folder, split, number = place_of(shard)
+    return {receipt_name(folder, split, number, part) for part in {0, part_of(number)}}
+
+
 def rows_name(receipt: str) -> str:
     """Path of the rows that belong to a receipt.
 

@@ -81,13 +81,15 @@ def declared_in(card: bytes) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
     """
     try:
         head = read_head(card)
-        declared = {info["config_name"]: info["features"] for info in head["dataset_info"]}
+        declared = {info["config_name"]: info["features"] for info in head.get("dataset_info", ())}
         splits = {
             c["config_name"]: {f["split"]: f["path"] for f in c["data_files"]}
             for c in head["configs"]
         }
-    except (LookupError, TypeError) as error:
-        raise FormatError(f"it declares no sources ({type(error).__name__})") from None
+    except (LookupError, TypeError, AttributeError):
+        raise FormatError(
+            "it declares no configurations as 'pvit-data finish' writes them"
+        ) from None
     return declared, splits
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pvit_data.validate.choice import WHOLE, Choice
 from pvit_data.words import counted, plain_url
 
-AGAIN = "remove its receipt and run the same convert command again"
+AGAIN = "remove its receipt and run the same convert command again ('pvit-data split --overwrite' for its layers)"
 # What each kind of problem means and what to do about it. The receipt of SOURCE/[part-N/]SPLIT-NUMBER.tar is
 # SOURCE/receipts/[part-N/]SPLIT-NUMBER.json. Kinds are stable names: scripts may count them.
 KINDS = {

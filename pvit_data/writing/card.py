@@ -167,8 +167,7 @@ def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
 
 def _body(manifest: Manifest) -> str:
     entries = _entries(manifest)
-    first = entries[0].spec.name
-    split = _splits(entries[0])[0]
+    first = next(iter(configured(manifest).values()))
     rows = [_row(entry) for entry in entries]
     citations = [
         f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```"
@@ -183,7 +182,7 @@ def _body(manifest: Manifest) -> str:
         "| --- | --- | ---: | ---: | ---: | --- | --- | --- |",
         *(line for row in rows for line in row),
         "\n## Load\n",
-        _RECIPES.replace("SOURCE", first).replace("SPLIT", split),
+        _RECIPES.replace("SOURCE", first.spec.name).replace("SPLIT", _splits(first)[0]),
         "## Conventions\n",
         *(f"- **{name}**: {text}" for name, text in CONVENTIONS.items()),
         *_layers(manifest),

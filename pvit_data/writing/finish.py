@@ -29,8 +29,13 @@ from pvit_data.format.manifest import (
     read_manifest,
 )
 from pvit_data.format.members import FIELDS, MEMBERS, RGB, file_of
-from pvit_data.format.names import LAYERS
-from pvit_data.format.receipts import Receipt, read_receipts, read_rows_of, read_source
+from pvit_data.format.names import LAYERS, SHARD_NAME, receipts_of
+from pvit_data.format.receipts import (
+    Receipt,
+    read_receipts,
+    read_rows_of,
+    read_source,
+)
 from pvit_data.format.rows import IndexWriter
 from pvit_data.format.shard_list import MAX_INLINE, MAX_INLINE_ALL, list_name, write_list
 from pvit_data.storage.storage import Storage
@@ -95,6 +100,14 @@ def write_manifest(out: str | Path | Storage) -> Manifest:
                 f"{storage.url} has no finished shard: nothing to build a manifest from"
             )
         return _finish(storage, *_entries(storage, found, listing), listing)
+
+
+def shards_without_receipt(out: str | Path | Storage) -> list[str]:
+    """Shards that no manifest can list: nothing says that they are whole."""
+    storage = out if isinstance(out, Storage) else Storage(out)
+    listing = storage.listing()
+    names = sorted(name for name in listing if SHARD_NAME.match(name))
+    return [name for name in names if listing.keys().isdisjoint(receipts_of(name))]
 
 
 def _entries(

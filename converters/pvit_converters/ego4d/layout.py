@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pvit_converters.ego4d.info import INFO
@@ -31,13 +32,13 @@ def annotation_file(root: Path, split: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def no_annotations(root: Path) -> SourceError:
+def no_annotations(root: Path, wanted: Sequence[str]) -> SourceError:
     """The error where no split's file is there; others of Ego4D's are named."""
     folders = (root / version / name for version in _VERSIONS for name in ("annotations", ""))
     others = [n for f in folders for n in list_files(f, ".json") if n.startswith(_OTHERS)]
     there = f" ({', '.join(others[:3])} there: of other tasks)" if others else ""
     return SourceError(
-        f"{root}: no {wanted_name('train')} and no {wanted_name('val')} in annotations/, v1/annotations/ or "
+        f"{root}: no {' and no '.join(map(wanted_name, wanted))} in annotations/, v1/annotations/ or "
         f"v2/annotations/{there}. {INFO.obtain}"
     )
 

@@ -45,11 +45,17 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     videos, clips = find_videos(root)
     manifest = listed_videos(root)
     rows: list[tuple[str, Row]] = []
-    for split in _WANTED.get(options.split, (options.split,)):
+    wanted = _WANTED.get(options.split, (options.split,))
+    for split in wanted:
         if (path := annotation_file(root, split)) is not None:
             rows += [(split, row) for row in read_windows(path, wanted_name(split))]
     if not rows:
-        raise no_annotations(root)
+        raise no_annotations(root, wanted)
+    missing = [
+        f"no {wanted_name(split)}: no windows of {split}"
+        for split in wanted
+        if annotation_file(root, split) is None
+    ]
     items, absent = [], Counter[str]()
     for split, row in rows:
         place = _place(row, videos, clips)
@@ -61,7 +67,7 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         raise SourceError(
             f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
         )
-    return Listing(items, dict(absent), _notes(rows, absent))
+    return Listing(items, dict(absent), [*missing, *_notes(rows, absent)])
 
 
 def key_of(unique_id: str) -> str:
@@ -95,9 +101,10 @@ def _item(split: str, row: Row, place: tuple[str, int]) -> Item:
     ref: dict[str, Any] = {"file": place[0], "first": place[1], "count": row.end - row.start + 1}
     ref |= {"meta": row.meta}
     if split != "test":
+        known = not row.is_outside
         ref |= {
-            "state": row.state,
-            "change": None if row.change is None else row.change - row.start,
+            "state": row.state if known else None,
+            "change": row.change - row.start if known and row.change is not None else None,
         }
     group = row.clip_uid or f"{row.video_uid} {split}"
     return Item(key_of(row.unique_id), group, split, ref, ref["count"] * _FRAME_BYTES)
@@ -111,7 +118,11 @@ def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
     untold = sum(split != "test" and row.state is None for split, row in rows)
     if untold:
         notes.append(
-            f"{counted(untold, 'window')} of which nobody says whether a state changes: without a label"
+            f"{counted(untold, 'window')} of which no true or false says whether a state changes: without a label"
+        )
+    if outside := sum(split != "test" and row.is_outside for split, row in rows):
+        notes.append(
+            f"{counted(outside, 'window')} whose change lies outside: without a label, look at parent_pnr_frame"
         )
     splits: dict[str, set[str]] = defaultdict(set)
     for split, row in rows:

@@ -43,6 +43,11 @@ class Row:
     state: bool | None
     meta: dict[str, Any]
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether its state is said to change before or after it."""
+        return self.change is not None and not self.start <= self.change <= self.end
+
 
 def read_windows(path: Path, wanted: str) -> Iterator[Row]:
     """The windows of a file.
@@ -87,6 +92,7 @@ def _row(row: Any, path: Path) -> Row:
         )
     state = row.get("state_change")
     is_told = isinstance(state, bool)
+    _require_numbers(row, path)
     clip_uid = row.get("clip_uid")
     return Row(
         unique_id,
@@ -99,6 +105,17 @@ def _row(row: Any, path: Path) -> Row:
         state if is_told else None,
         {name: row[name] for name in _UNROUNDED if row.get(name) is not None},
     )
+
+
+def _require_numbers(row: dict[str, Any], path: Path) -> None:
+    """Values that are kept as they are must be numbers that JSON knows."""
+    for name in _UNROUNDED:
+        value = row.get(name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SourceError(
+                f"{path}: {short(row.get('unique_id'), 80)} has {name} = {value}, expected a number",
+                reason="bad-json",
+            )
 
 
 def _frame(row: dict[str, Any], name: str, path: Path) -> int | None:

@@ -73,12 +73,17 @@ def remove_tables(storage: Storage, source: str) -> None:
                 path.unlink(missing_ok=True)
 
 
-def require_free(storage: Storage, source: str) -> None:
-    """Refuses to write over shards that no plan of ours describes.
+def require_free(storage: Storage, source: str, root: Path) -> None:
+    """Refuses to write over shards that no plan of ours describes, and among the raw files of another kind.
 
     Raises:
-        UsageError: if there are any.
+        UsageError: if there are any, or the folder is that of the raw files.
     """
+    is_same = storage.root is not None and storage.root.absolute() == root.absolute()
+    if is_same and not storage.exists(MANIFEST):
+        raise UsageError(
+            f"{storage.url}: is the folder of the raw files; choose another one for the shards"
+        )
     patterns = (f"{source}/*.tar", f"{source}/{PART_FOLDERS}/*.tar")
     if found := [name for pattern in patterns for name in storage.list(pattern)]:
         raise UsageError(

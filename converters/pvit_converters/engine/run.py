@@ -237,7 +237,7 @@ def _new_plan(job: Job, converter: Converter[Any], storage: Storage) -> Plan:
         require_storable(plan)
         overwrite(storage, source)
     else:
-        require_free(storage, source)
+        require_free(storage, source, converter.root)
     return save_plan(plan, storage)
 
 

@@ -78,7 +78,8 @@ def simulate(job: Job) -> Tree:
     boxes = {task.path.stem: _boxes_of(task, i) for i, task in enumerate(tasks[:-_EMPTY])}
     _write_boxes(root, rows, boxes, size.width)
     write_truth(job, splits=splits, boxes=boxes)
-    return Tree(root, len(tasks), tree.splits, NOTES)
+    steps = (f"ssv2 {tree.root} OUT", f"something-else {root} OUT --base OUT")
+    return Tree(root, len(tasks), tree.splits, NOTES, steps)
 
 
 def _class_of(row: Row) -> str:

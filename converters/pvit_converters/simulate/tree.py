@@ -77,12 +77,14 @@ class Tree:
         samples: number of videos or images.
         splits: how many of them per split.
         notes: sentences on the traps that the tree contains.
+        convert: arguments of `pvit-data convert`, one conversion after the other; default: of the source, to OUT.
     """
 
     root: Path
     samples: int
     splits: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    convert: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

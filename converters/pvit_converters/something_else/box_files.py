@@ -24,6 +24,7 @@ from pvit_data.words import short
 MAX_VIDEO = 1 << 22
 """Bytes of the records of a video: the longest real ones take a tenth of a million."""
 CHUNK = 1 << 20
+PARTS = tuple(f"bounding_box_smthsmth_part{n}.json" for n in range(1, 5))
 _FOLDERS = ("", "bbox_jsons", "annotations", "boxes")
 _MARK = "\xef\xbb\xbf"
 _PART = re.compile(rf'(?:{_MARK})?\s*\{{\s*"\d{{1,9}}"\s*:\s*\[')
@@ -83,6 +84,21 @@ def find_boxes(root: Path) -> BoxFiles:
             f"and no bbox_jsons/1.json ...{hint}. {BOXES.obtain}"
         )
     return found
+
+
+def require_parts(root: Path) -> None:
+    """Refuses some of the released parts without the others.
+
+    Raises:
+        SourceError: naming the part that is not there.
+    """
+    for folder in _FOLDERS:
+        there = [(root / folder / name).is_file() for name in PARTS]
+        if any(there) and not all(there):
+            raise SourceError(
+                f"{root / folder}: {PARTS[there.index(True)]} is there, {PARTS[there.index(False)]} is not: a video "
+                f"of a part that is missing would count as one without boxes. {BOXES.obtain}"
+            )
 
 
 def _add_folder(root: Path, folder: str, found: BoxFiles) -> None:

@@ -5,13 +5,14 @@ These are the ids of SViT's `empty_bbox_train.json` and `empty_bbox_val.json`, o
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import ClassVar
 
 from pvit_converters.base import Item, Listing, SourceInfo
 from pvit_converters.layers import LayerConverter, LayerInfo
 from pvit_converters.raw.files import read_json
-from pvit_converters.something_else.box_files import find_boxes
+from pvit_converters.something_else.box_files import find_boxes, require_parts
 from pvit_converters.something_else.info import NO_EMPTY_BOXES
 from pvit_converters.something_else.keys import BASE, is_video, key_of, video_of
 from pvit_converters.something_else.options import NoEmptyBoxesOptions
@@ -22,6 +23,7 @@ from pvit_data.scoring.passport import list_sha256
 
 LISTS = ("empty_bbox_train.json", "empty_bbox_val.json")
 EMPTY = "has no boxes"
+MOST_LEFT_OUT = 0.2
 RECORD_BYTES = 1024
 
 
@@ -44,17 +46,17 @@ class NoEmptyBoxesConverter(LayerConverter[NoEmptyBoxesOptions]):
     def list_items(self) -> Listing:
         """The samples of the base's train and val that have boxes."""
         is_empty = self._empty_keys()
-        items, absent = [], 0
+        items, absent = [], Counter[str]()
         for key, (split, _) in self.base.rows.places.items():
             if split == "test":
                 continue
             if key in is_empty:
-                absent += 1
+                absent[split] += 1
             else:
                 items.append(Item(key, "", split, {}, RECORD_BYTES))
         if not items:
             raise SourceError(f"{self.root}: no video of the base has boxes there")
-        return Listing(items, {EMPTY: absent}, _lists(items))
+        return Listing(items, {EMPTY: absent.total()}, _lists(items, absent))
 
     def load(self, item: Item) -> Sample:
         """One row."""
@@ -68,6 +70,7 @@ class NoEmptyBoxesConverter(LayerConverter[NoEmptyBoxesOptions]):
             raise SourceError(f"{self.root}: {paths[0].name} is there, {other} is not; give both")
         if paths:
             return {key_of(video) for path in paths for video in _read_list(path)}
+        require_parts(self.root)
         return set(self.base.rows.places) - {key_of(v) for v in find_boxes(self.root).places}
 
 
@@ -78,12 +81,20 @@ def _read_list(path: Path) -> list[str]:
     return [video_of(one) for one in ids]
 
 
-def _lists(items: list[Item]) -> list[str]:
+def _lists(items: list[Item], absent: Counter[str]) -> list[str]:
     """Which lists these are; results on another one do not compare."""
     told = []
+    left_out, all_of_them = absent.total(), len(items) + absent.total()
+    if left_out > MOST_LEFT_OUT * all_of_them:
+        told.append(
+            f"{left_out:,} of {all_of_them:,} videos are left out, 13,641 of 193,690 in the release: are these all "
+            "of its box files?"
+        )
     for split in ("train", "val"):
         mine = [
             item.key.removeprefix(f"{BASE}-").lstrip("0") for item in items if item.split == split
         ]
         told.append(f"{split}: {len(mine):,} videos (sha256 of the list {list_sha256(mine)[:16]})")
-    return [*told, "say so beside results: 22,660 of the 24,777 official validation videos count"]
+    kept = sum(item.split == "val" for item in items)
+    count = f"{kept:,} of {kept + absent['val']:,} validation videos count here, 22,660 of 24,777 in the release"
+    return [*told, f"say so beside results: {count}"]

@@ -17,6 +17,7 @@ from pvit_converters.raw.files import read_json, read_utf8
 from pvit_converters.ssv2.layout import FILES, LABEL_FOLDERS, label_file, no_labels
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.words import short
 
 
 class Labels:
@@ -67,8 +68,8 @@ class Labels:
         name = template.replace("[", "").replace("]", "")
         if name not in self.classes:
             raise SourceError(
-                f"{label_file(self.root, FILES[split])}: template '{name}' is not in labels.json; the files don't "
-                "belong together",
+                f"{label_file(self.root, FILES[split])}: template {short(name, 60)} is not in labels.json: the "
+                "files do not belong together",
                 reason="bad-json",
             )
         return self.classes[name]

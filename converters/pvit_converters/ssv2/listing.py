@@ -47,7 +47,8 @@ def list_videos(root: Path, videos: Path, options: SSv2Options, labels: Labels) 
     if not items:
         raise SourceError(f"{videos}: none of the {absent.total()} listed videos is here{hint}")
     notes = [f"{absent[_ABSENT]} listed videos are absent{hint}"] if hint else []
-    return Listing(items, dict(absent), [*notes, _which_list(items, options)])
+    missing = _missing_lists(root, options.split)
+    return Listing(items, dict(absent), [*notes, *missing, _which_list(items, options)])
 
 
 def _splits(root: Path, choice: str) -> list[str]:
@@ -108,5 +109,11 @@ def _which_list(items: list[Item], options: SSv2Options) -> str:
         return f"official lists ({here} here): results on all 24,777 validation videos compare with others'"
     return (
         f"lists without the videos that have no boxes ({here} here): "
-        "say so beside results, 22,660 of 24,777 count"
+        "say so beside results, 22,660 of 24,777 count in the release"
     )
+
+
+def _missing_lists(root: Path, choice: str) -> list[str]:
+    """Which of the asked lists are not there."""
+    names = [FILES[split] for split in _SPLITS.get(choice, (choice,))]
+    return [f"no {name}.json: no such videos" for name in names if not label_file(root, name)]

@@ -109,7 +109,7 @@ def test_what_is_missing_is_told_apart(tree: tuple[Path, dict[str, Any]], caplog
         "video not in this version's manifest": 1,
     }
     notes = " | ".join(found.notes)
-    assert "1 window of which nobody says whether a state changes" in notes
+    assert "1 window of which no true or false says whether a state changes" in notes
     assert "1 video in several splits" in notes
     assert "2 pairs of overlapping windows of one video contradict each other; kept (listed with -v)" in notes
     rows = [row for split in ("train", "val") for row in tree[1]["rows"][split]]
@@ -200,7 +200,8 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     write_long_video(raw / "full_scale/v.mp4", 60, Fraction(25), [range(60)])
     (raw / "full_scale/v.mp4").rename(raw / "full_scale/v")
     (raw / "full_scale/broken.mp4").write_bytes((raw / "full_scale/v").read_bytes()[:500])
-    states = {"no": {"state_change": False, "pnr_frame": None}, "null": {"state_change": None}, "missing": {}}
+    states = {"no": {"state_change": False, "pnr_frame": None}, "null": {"state_change": None}, "missing": {}, "text": {"state_change": "yes"}}
+    states["outside"] = {"state_change": True, "parent_pnr_frame": 31}
     rows = [{**ROW, "unique_id": name, **told} for name, told in states.items()]
     rows.append({**ROW, "unique_id": "of a broken video", "video_uid": "broken", "state_change": True})
     (raw / "train.json").write_text(json.dumps(rows))
@@ -208,10 +209,12 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     report = convert(Job(Ego4dConverter, raw, str(tmp_path / "out"), options, workers=1, max_failed=0.5))
     assert report.failed == {"corrupt-video": 1}
     samples = {s.meta["unique_id"]: s for s in pvit_data.open(tmp_path / "out")}
-    assert {name: s.action for name, s in samples.items()} == {"no": 0, "null": None, "missing": None}
+    assert {name: s.action for name, s in samples.items()} == {"no": 0, **dict.fromkeys(("null", "missing", "text", "outside"))}
     assert samples["no"].actions is not None
     assert len(samples["no"].actions) == 0
     for sample in samples.values():
         assert [number_of(picture) for picture in np.asarray(sample.rgb)] == list(range(10, 31))
         assert sample.fps == pytest.approx(25)
-    assert any("2 windows of which nobody says whether a state changes" in note for note in report.notes)
+    assert samples["outside"].actions is None
+    assert any("1 window whose change lies outside" in note for note in report.notes)
+    assert any("3 windows of which no true or false says whether a state changes" in note for note in report.notes)

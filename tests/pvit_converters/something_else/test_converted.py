@@ -24,6 +24,7 @@ from pvit_data.mixing.sources import declared_sampler
 from pvit_data.sample.sample import ROLE_ACTIVE, ROLE_HAND
 from pvit_data.tasks.boxes import boxes
 from pvit_data.validate import validate
+from pvit_data.writing.finish import write_manifest
 
 SETTINGS = ("compositional", "base", "5shot", "10shot", "shuffled", "oneobject")
 WIDTH, HEIGHT = 48, 32
@@ -261,6 +262,26 @@ def test_the_list_without_empty_boxes(world: World, tmp_path: Path) -> None:
     (lists / "empty_bbox_val.json").unlink()
     with pytest.raises(SourceError, match=r"empty_bbox_train.json is there, empty_bbox_val.json is not"):
         run("ssv2-no-empty-boxes", lists, tmp_path / "two", world.shards)
+
+
+def test_a_part_of_the_box_files_is_no_list(world: World, tmp_path: Path) -> None:
+    """The videos of the other parts would count as videos without boxes."""
+    for number in (1, 3):
+        name = f"bounding_box_smthsmth_part{number}.json"
+        shutil.copy(next(world.raw.rglob(name)), tmp_path / name)
+    with pytest.raises(SourceError, match=r"part1\.json is there, bounding_box_smthsmth_part2\.json is not"):
+        run("ssv2-no-empty-boxes", tmp_path, tmp_path / "out", world.shards)
+
+
+def test_protocols_alone_are_valid(world: World, tmp_path: Path) -> None:
+    """A folder of tables has a card without features, and one with boxes, too, names what can be loaded."""
+    shutil.copytree(world.shards / "layers/ssv2-no-empty-boxes", tmp_path / "layers/ssv2-no-empty-boxes")
+    write_manifest(tmp_path)
+    assert validate(tmp_path, base=str(world.shards)).problems == []
+    shutil.copytree(world.shards / "layers/something-else-boxes", tmp_path / "layers/something-else-boxes")
+    shutil.copytree(world.shards / "layers/something-else-base", tmp_path / "layers/something-else-base")
+    write_manifest(tmp_path)
+    assert 'load_dataset(PATH, "something-else-boxes"' in (tmp_path / "README.md").read_text()
 
 
 def test_the_base_is_untouched_and_all_is_valid(world: World) -> None:

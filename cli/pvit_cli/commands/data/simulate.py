@@ -88,4 +88,5 @@ def _simulate(
     say(f"{tree.root}: {tree.samples} samples{f' ({splits})' if splits else ''}")
     for note in tree.notes:
         say(f"  {note}")
-    say(f"next: pvit-data convert {source} {tree.root} OUT")
+    for step in tree.convert or (f"{source} {tree.root} OUT",):
+        say(f"next: pvit-data convert {step}")

@@ -167,4 +167,7 @@ def _classes(counts: dict[str, dict[str, int]], names: list[str]) -> Any:
 
 def _next_step(shards: str, target: str, spec: Any) -> str:
     with_base = "" if target == shards else f" --shards {shards}"
-    return f"next: pvit train RECIPE --shards {target}{with_base} --downstream {spec.name}"
+    return (
+        f"next: pvit train --recipe RECIPE --shards {target}{with_base} --downstream {spec.name} "
+        "--out RUN"
+    )
