@@ -6,6 +6,7 @@ the same folder add to it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
-from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
+from pvit_data.format.manifest import FORMAT, MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
+from pvit_data.format.names import SHARD_NAME
 from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
@@ -34,6 +36,7 @@ from pvit_data.publishing.files import (
 from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
+from pvit_data.storage.files import utf8
 from pvit_data.storage.remote import Missing
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
@@ -116,7 +119,8 @@ def plan_pull(
         progress: is told files that were looked at, and all.
 
     Raises:
-        UsageError: if there is no dataset, a name is not in it, or it cannot be taken in parts.
+        UsageError: if there is no dataset, a name is not in it, it cannot be taken in parts, or the folder holds files
+            of somebody else's.
         StorageError: if the server does not answer, or the disk has too little room.
     """
     if url.startswith("hf://"):
@@ -125,6 +129,8 @@ def plan_pull(
     source, target = Storage(url), Storage(dest)
     if target.root is None:
         raise UsageError(f"{target.url}: datasets are pulled into a local folder")
+    if target.root.exists() and not target.root.is_dir():
+        raise UsageError(f"{target.root}: is a file; give a folder")
     try:
         listing = source.listing()
     except Missing:
@@ -137,12 +143,15 @@ def plan_pull(
     manifest = choice.of(whole)
     is_whole = choice.is_all and _fits(target, whole)
     files = list(_wanted(source, target, manifest, choice, listing, is_whole))
+    if not any(SHARD_NAME.match(file.name) for file in files):
+        raise UsageError(f"{source.url}: {_no_shards(source, manifest)}")
     missing = []
     looked = ahead(lambda file: is_here(target, file), files, READERS)
     for number, (file, here) in enumerate(zip(files, looked, strict=True), 1):
         if not here:
             missing.append(Fetch(source, target, file))
         progress(number, len(files))
+    _require_own(target, [fetch.file for fetch in missing])
     last = _last(source, listing) if is_whole else ()
     pull = Pull(source, target, tuple(files), tuple(missing), last)
     _require_space(target.root, pull.size)
@@ -154,6 +163,36 @@ def _fits(target: Storage, manifest: Manifest) -> bool:
     if not target.exists(MANIFEST):
         return True
     return read_manifest(target).entries.keys() <= manifest.entries.keys()
+
+
+def _require_own(target: Storage, files: Sequence[File]) -> None:
+    """Refuses to write over files of a folder that is no dataset: what a stopped pull left there is whole.
+
+    Raises:
+        UsageError: naming the first one.
+    """
+    assert target.root is not None
+    if target.exists(MANIFEST):
+        return
+    there = (file.name for file in files if os.path.lexists(target.root / file.name))
+    name = next(there, "")
+    if not name and target.exists(CARD_NAME):
+        name = "" if utf8(FORMAT) in target.read(CARD_NAME, MAX_MANIFEST_BYTES) else CARD_NAME
+    if name:
+        raise UsageError(
+            f"{target.root / name}: is there with other contents, in a folder without {MANIFEST}: choose another "
+            "folder, or remove the file if it is not needed"
+        )
+
+
+def _no_shards(source: Storage, manifest: Manifest) -> str:
+    """What there is, where nothing of it is wanted."""
+    told = []
+    for folder, entry in manifest.entries.items():
+        for split, info in entry.splits.items():
+            numbers = [shard.number for shard in ShardList(source, folder, split, info)]
+            told.append(f"{folder} {split} {min(numbers)} to {max(numbers)}" if numbers else "")
+    return f"has no such shards; there are {', '.join(filter(None, told)) or 'none'}"
 
 
 def _wanted(

@@ -200,7 +200,12 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     write_long_video(raw / "full_scale/v.mp4", 60, Fraction(25), [range(60)])
     (raw / "full_scale/v.mp4").rename(raw / "full_scale/v")
     (raw / "full_scale/broken.mp4").write_bytes((raw / "full_scale/v").read_bytes()[:500])
-    states = {"no": {"state_change": False, "pnr_frame": None}, "null": {"state_change": None}, "missing": {}, "text": {"state_change": "yes"}}
+    states = {
+        "no": {"state_change": False, "pnr_frame": None},
+        "null": {"state_change": None},
+        "missing": {},
+        "text": {"state_change": "yes"},
+    }
     states["outside"] = {"state_change": True, "parent_pnr_frame": 31}
     rows = [{**ROW, "unique_id": name, **told} for name, told in states.items()]
     rows.append({**ROW, "unique_id": "of a broken video", "video_uid": "broken", "state_change": True})
@@ -209,7 +214,10 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     report = convert(Job(Ego4dConverter, raw, str(tmp_path / "out"), options, workers=1, max_failed=0.5))
     assert report.failed == {"corrupt-video": 1}
     samples = {s.meta["unique_id"]: s for s in pvit_data.open(tmp_path / "out")}
-    assert {name: s.action for name, s in samples.items()} == {"no": 0, **dict.fromkeys(("null", "missing", "text", "outside"))}
+    assert {name: s.action for name, s in samples.items()} == {
+        "no": 0,
+        **dict.fromkeys(("null", "missing", "text", "outside")),
+    }
     assert samples["no"].actions is not None
     assert len(samples["no"].actions) == 0
     for sample in samples.values():

@@ -83,6 +83,7 @@ def test_a_pull_continues_in_another_process(
     while not attempt(published, out):
         assert not (out / "manifest.json").exists()
         tries += 1
+        assert tries < 200
     assert tries > 3
     assert contents(out) == contents(dataset)
     assert published.sent <= total + tries * block
@@ -175,6 +176,21 @@ def test_what_lies_there_already_is_kept(published: Hub, tmp_path: Path) -> None
     assert validate(out).ok
 
 
+def test_files_of_somebody_else_are_not_written_over(published: Hub, tmp_path: Path) -> None:
+    """In a folder that is no dataset; beside them there is room."""
+    for name, folder in (("README.md", "notes"), ("clips/train-00000.tar", "shards"), ("clips/receipts", "links")):
+        own = tmp_path / folder / name
+        own.parent.mkdir(parents=True)
+        own.write_text("irreplaceable")
+        assert "pull" not in (told := refused(lambda folder=folder: get(tmp_path / folder)))
+        assert str(own) in told
+        assert own.read_text() == "irreplaceable"
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside/notes.txt").write_text("mine")
+    assert get(tmp_path / "beside").fetched
+    assert "is a file; give a folder" in refused(lambda: get(tmp_path / "beside/notes.txt"))
+
+
 def test_a_full_disk_is_said_before_it_is_full(published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=1000))
@@ -202,6 +218,10 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
         lambda: get(out, Choice(sources=("clip",)))
     )
     assert "nothing is left" in refused(lambda: get(out, Choice(layers=("later",), splits=("test",))))
+    assert "has no such shards; there are clips train 0 to " in refused(
+        lambda: get(out, Choice(shards=(shard_numbers("99"),)))
+    )
+    assert not out.exists()
     assert "expected a number or FIRST-LAST" in refused(lambda: shard_numbers("a"))
     assert "--revision is for a repository" in refused(lambda: address("https://host/d", "v1"))
     assert "there is no such dataset or revision" in refused(lambda: get(out, url=address("me/none")))
