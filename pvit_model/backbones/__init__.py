@@ -36,7 +36,10 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     try:
         module = make(**options)
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        raise UsageError(f"backbone '{name}' does not take these options ({error})") from error
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise UsageError(
+            f"backbone '{name}' does not take the options {given[:120]}: {error}"
+        ) from error
     if not isinstance(module, Backbone):
         raise UsageError(
             f"backbone '{name}' is a {type(module).__name__}; "

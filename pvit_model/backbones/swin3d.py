@@ -58,8 +58,10 @@ class SwinConfig:
             raise ValueError(f"depths {self.depths}: expected 2 to {MAX_DEPTH} blocks in all")
         if self.head_width < 1 or self.width < 1 or self.width % self.head_width:
             raise ValueError(f"width {self.width}: expected a multiple of {self.head_width}")
-        if min(*self.clip, *self.patch, *self.window) < 1:
-            raise ValueError("clip, patch and window must be at least 1")
+        for name in ("clip", "patch", "window"):
+            sizes = getattr(self, name)
+            if not isinstance(sizes, list | tuple) or len(sizes) != 3 or min(sizes) < 1:
+                raise ValueError(f"{name} {sizes}: expected [t, h, w], each at least 1")
 
 
 class Layer(nn.Module):

@@ -75,9 +75,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     except Exception as error:
         if strangers := _strangers(path, error):
             raise SourceError(_resave(path, strangers)) from None
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        # Not PyTorch's own words: they advise to read such a file with `weights_only=False`, which runs its code.
         raise SourceError(
-            f"checkpoint '{path}' cannot be read as tensors ({first}); download it again"
+            f"checkpoint '{path}' ({path.stat().st_size:,} bytes) is no file of PyTorch's weights, or a damaged one: "
+            "download it again"
         ) from error
     if not isinstance(found, Mapping):
         raise SourceError(

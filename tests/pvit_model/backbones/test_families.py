@@ -348,8 +348,9 @@ def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
         ("motionformer_b", {"depth": 10**9}, "expected 1 to 512 blocks"),
         ("motionformer_b", {"values": "mine"}, "expected original or projected"),
         ("swin3d_t", {"depths": [0]}, "expected 2 to 512 blocks"),
-        ("swin3d_t", {"window": [0, 7, 7]}, "must be at least 1"),
-        ("swin3d_t", {"heads_of_mine": 3}, "does not take these options"),
+        ("swin3d_t", {"window": [0, 7, 7]}, r"window .*: expected \[t, h, w\], each at least 1"),
+        ("swin3d_t", {"patch": 7}, r"patch 7: expected \[t, h, w\]"),
+        ("swin3d_t", {"heads_of_mine": 3}, "does not take the options heads_of_mine=3"),
     ],
 )
 def test_options_that_make_no_network_are_refused(name: str, options: dict[str, object], said: str) -> None:

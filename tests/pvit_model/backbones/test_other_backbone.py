@@ -138,7 +138,7 @@ def test_it_is_found_and_checked() -> None:
     assert NAME in backbone_names()
     with pytest.raises(UsageError, match="backbone 'no_backbone' is a Linear; expected a subclass of"):
         build_backbone("no_backbone")
-    with pytest.raises(UsageError, match="does not take these options"):
+    with pytest.raises(UsageError, match="does not take the options"):
         build_backbone(NAME, heads=3)
 
 
