@@ -116,6 +116,10 @@ def _check_classes(model: PViT, inference: Inference, folder: Path) -> None:
     pairs = [(name, spaces[name].num_ids, config.segm_spaces.get(name)) for name in spaces]
     if inference.action is not None:
         pairs.append((inference.action.name, inference.action.num_ids, config.num_classes))
+    pairs += [
+        (space.name, len(space.classes), model.config.label_classes.get(label))
+        for label, space in inference.label_spaces.items()
+    ]
     for name, known, outputs in pairs:
         if outputs is not None and known != outputs:
             raise FormatError(
