@@ -117,6 +117,11 @@ def target_spec(task: str) -> TargetSpec:
     return replace(spec, name=task)
 
 
+def is_by_box(target: str) -> bool:
+    """Whether a target, by its name, has an entry for each box."""
+    return target_spec(kind_of(target)).by_box
+
+
 def target_specs(tasks: Iterable[str]) -> tuple[TargetSpec, ...]:
     """The entries of several tasks; see `target_spec`."""
     return tuple(target_spec(task) for task in tasks)

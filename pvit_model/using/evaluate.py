@@ -396,10 +396,10 @@ def _held_out(
 def _require_one_to_dump(chosen: Sequence[Matched]) -> None:
     names = [matched.name for matched in chosen if _labels(matched)]
     if not names:
-        raise UsageError("--dump: none of the sources has labels that the network predicts")
+        raise UsageError("--dump: none of the sources has actions that the network predicts")
     if len(names) > 1:
         listed = ", ".join(names)
-        raise UsageError(f"--dump holds one source, and {listed} have labels: name one --source")
+        raise UsageError(f"--dump holds one source, and {listed} have actions: name one --source")
 
 
 def _labels(matched: Matched) -> tuple[str, ...]:

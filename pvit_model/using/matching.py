@@ -14,7 +14,7 @@ from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource, find_sources
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import target_spec, target_specs
+from pvit_data.tasks.table import is_by_box, target_spec, target_specs
 from pvit_model.network.inference import Inference
 from pvit_model.recipes.overlap import require_unseen
 from pvit_model.tasks import ACTION
@@ -62,7 +62,7 @@ class Matched:
     def views(self) -> int:
         """Views of each clip in an evaluation."""
         inference = self.inference
-        if any(target_spec(name).by_box for name in self.targets):
+        if any(is_by_box(name) for name in self.targets):
             return 1  # each box has one score
         return inference.crops if self.name == inference.clip.downstream else 1
 

@@ -29,7 +29,7 @@ from pvit_data.codecs.video import VideoInfo, survey
 from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.loading.threads import Threads, threads
 from pvit_data.scoring.metrics.views import softmax
-from pvit_data.tasks.table import target_spec
+from pvit_data.tasks.table import is_by_box
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import get_task
@@ -151,7 +151,7 @@ def run_network(
 
 def told_labels(inference: Inference) -> tuple[str, ...]:
     """The labels besides actions that a video alone is enough for: no boxes have to be given."""
-    return tuple(label for label in inference.labels if not target_spec(label).by_box)
+    return tuple(label for label in inference.labels if not is_by_box(label))
 
 
 def _untold(inference: Inference) -> list[str]:

@@ -20,7 +20,7 @@ from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.passport import ListFacts, Result, Views
 from pvit_data.scoring.protocols import PROTOCOLS
-from pvit_data.tasks.table import target_spec
+from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
@@ -165,7 +165,7 @@ class BoxPredictions:
 
 def predictions_of(ds: ShardDataset, label: str, inference: Inference) -> Kept:
     """What collects the logits of a label."""
-    if target_spec(label).by_box:
+    if is_by_box(label):
         return BoxPredictions(ds, label, inference)
     return Predictions(ds, label)
 

@@ -1,10 +1,14 @@
 """What persons do: the head against torchvision's op and a plain loop, the loss, from samples to official numbers."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torchvision.ops import roi_align
@@ -255,6 +259,87 @@ def test_dumps_give_pvit_score_the_same_digits(
     np.testing.assert_array_equal(np.unique(table.xyxy, axis=0), np.unique(stored, axis=0))
     write_csv(tmp_path / "ava.csv", table, videos)
     assert command(capsys, *score, tmp_path / "ava.csv")["mAP"] == pytest.approx(found["mAP"], abs=1e-6)
+
+
+RANKS = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from pvit_cli.model import main
+from pvit_data.loading.batch import Targets
+from pvit_model import create_model, task_losses
+from pvit_model.tasks import rois_of
+
+def grads(model, module, clips, found, scale):
+    targets = {"persons": found}
+    out = model(video[clips], rows={"persons": found.rows}, rois=rois_of(targets))
+    loss = task_losses(out, targets)["persons"]
+    (loss.sum * scale / 4 + out.logits.sum() * 0).backward()
+    return {n: p.grad.clone() for n, p in module.named_parameters() if p.numel()}
+
+def fresh():
+    torch.manual_seed(0)
+    options = {"depth": 2, "stages": (1,), "dense_layers": (0, 1), "embed_dim": 8, "clip": (2, 32, 32), "dropout": 0.0}
+    return create_model("mvitv2_xxs", num_classes=1, labels=["persons"], label_classes={"persons": 5}, **options)
+
+assert main(sys.argv[1:]) == 0  # joins the ranks
+video = torch.randn(4, 3, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+corners = torch.tensor([[0.1, 0.1, 0.9, 0.5], [0.0, 0.5, 0.5, 1.0], [0.2, 0.0, 0.6, 0.9], [0.5, 0.5, 1.0, 1.0]])
+value, valid = torch.cat([corners, torch.eye(5)[[0, 1, 4, 2]]], 1), torch.ones(4, dtype=torch.bool)
+reference = grads(*(2 * [fresh()]), [0, 1, 2, 3], Targets(torch.tensor([0, 0, 1, 1]), value, valid), 1.0)
+module, rank = fresh(), dist.get_rank()
+mine = 4 - 4 * rank  # persons
+mine = Targets(torch.tensor([0, 0, 1, 1])[:mine], value[:mine], valid[:mine])
+found = grads(DistributedDataParallel(module), module, [2 * rank, 2 * rank + 1], mine, 2.0)
+for name, expected in reference.items():
+    torch.testing.assert_close(found[name], expected, atol=2e-6, rtol=1e-3, msg=name)
+print("agrees", flush=True)
+dist.barrier()
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_with_other_numbers_of_persons_are_one(folder: Path, run: Path, tmp_path: Path) -> None:
+    """Training with persons on one rank only; an evaluation of 15 clips, dump and numbers."""
+    script, one, two = tmp_path / "ranks.py", tmp_path / "one", tmp_path / "two"
+    script.write_text(RANKS)
+    command = ["eval", "--model", run, "--shards", folder, "--layer", "ava=ava-detections", "--limit", 15]
+    found = []
+    for out in (one, two):
+        out.mkdir()
+        more = [*command, "--dump", out / "dump.parquet", "--out", out / "eval.json"]
+        if out is one:
+            assert main([*map(str, more)]) == 0
+        else:
+            start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, *more]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run([*map(str, start)], capture_output=True, text=True, env=environment, timeout=300)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.count("agrees") == 2
+        found.append(json.loads((out / "eval.json").read_text())["reports"])
+    assert found[0] == found[1]
+    assert pq.read_table(one / "dump.parquet").equals(pq.read_table(two / "dump.parquet"))
+
+
+def test_training_boxes_of_a_layer(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
+    """They are trained on where they are attached; held-out clips, of which they know nothing, keep their own."""
+    ds = pvit_data.open(folder, source="ava", split="train")
+    with ShardWriter(tmp_path, "ava-train", base=f"{folder}#ava", attach="on-request", spaces={"boxes": AVA}) as writer:
+        for sample in ds:
+            extra = Boxes(
+                [[0, 0, 0.5, 0.5]] * 2, frame=[KEY] * 2, role=[ROLE_PERSON] * 2, score=[0.9, 0.7], labels=[[0, 3]]
+            )
+            writer.write(Sample(key=sample.key, boxes=extra, frames={"boxes": np.array([KEY])}))
+    plan = planned(folder, tiny_recipe, f"data.layers={{ava: ['{tmp_path}#ava-train']}}", "clip.jitter=[1.0, 1.0]")
+    (source,) = plan.sources
+    batch = next(iter(pvit_data.loader(plan.mixture, 0, num_steps=1, clip=plan.config.clip)))
+    targets = batch.targets["persons"]
+    assert sorted(set(targets.rows.tolist())) == targets.rows.tolist(), "one of 0.9 each, none of 0.7"
+    assert (targets.value[:, 4:].argmax(1) == 2).all()
+    assert source.val is not None
+    assert source.val.column("has_boxes").all()
+    assert plan.inference().label_spaces["persons"] == AVA
 
 
 def test_without_detections_the_truth_is_scored_and_that_is_said(folder: Path, run: Path) -> None:
