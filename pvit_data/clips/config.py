@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -102,7 +102,7 @@ class ClipConfig(BaseModel):
     antialias: bool = True
     num_boxes: int = Field(default=4, ge=2, le=1024)
     person_score: float = Field(default=0.8, ge=0, le=1)
-    label_classes: dict[str, Annotated[int, Field(ge=1, le=MAX_IDS)]] = {}
+    label_classes: dict[str, int] = {}
     normal_axes: Literal["world", "camera"] = "world"
     shuffle_labels: bool = False
 
@@ -111,6 +111,9 @@ class ClipConfig(BaseModel):
         for source, tasks in self.tasks.items():
             if len(tasks) > MOST_TASKS:
                 raise ValueError(f"{len(tasks):,} tasks of source '{source}', at most {MOST_TASKS}")
+        for label, number in self.label_classes.items():
+            if not 1 <= number <= MAX_IDS:
+                raise ValueError(f"label_classes of '{label}' is {number}, expected 1 to {MAX_IDS}")
         for own in (self, *self.per_source.values()):
             for name in RANGES:
                 low, high = getattr(own, name) or (1, 1)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -351,6 +353,21 @@ def test_without_detections_the_truth_is_scored_and_that_is_said(folder: Path, r
     assert values["boxes"] == values["persons"]
     assert values["loss"] > 0
     assert report.summary("persons").startswith("mAP ")
+
+
+def test_the_page_on_training_says_how(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    block = re.findall(r"```bash\n(pvit train [^`]*persons[^`]*)```", text)[0]
+    places = {
+        "AVA": folder,
+        "RUN": tmp_path / "run",
+        "boxes.parquet": tmp_path / "boxes.parquet",
+        "baseline": tiny_recipe,
+    }
+    more = [word for text in (*SETS, "optim.steps=2") if "tasks={" not in text for word in ("--set", text)]
+    for line in block.splitlines():
+        words = [str(places.get(word, word)) for word in shlex.split(line)[1:]]
+        assert main(words + (more if words[0] == "train" else [])) == 0, line
 
 
 def test_a_video_brings_no_boxes(run: Path) -> None:
