@@ -28,7 +28,6 @@ from pvit_model.recipes.plan import make_plan
 from pvit_model.tasks import LossOptions, get_task, rois_of
 from pvit_model.tasks.persons.head import pooled_boxes
 from pvit_model.training.step import split_batch
-from pvit_model.training.trainer import run_plan
 from pvit_model.using.loading import load_model
 
 AVA = LabelSpace("ava80", tuple(f"action {n}" for n in range(1, 81)), first=1)
@@ -96,10 +95,20 @@ def planned(folder: Path, tiny_recipe: str, *more: str) -> Any:
     return make_plan(load_recipe(tiny_recipe, [*SETS, *more]), [str(folder)])
 
 
+def of_the_page(**places: object) -> list[list[str]]:
+    """The commands of docs/training.md, with its words in capitals and its files replaced."""
+    text = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    block = re.findall(r"```bash\n(pvit train [^`]*persons[^`]*)```", text)[0]
+    return [[str(places.get(word, word)) for word in shlex.split(line)[1:]] for line in block.splitlines()]
+
+
 @pytest.fixture(scope="module")
 def run(folder: Path, tiny_recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, as the page on training begins one."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    run_plan(planned(folder, tiny_recipe, "optim.steps=4", "run.eval_every=4", "data.crops=3"), out)
+    train, *_ = of_the_page(AVA=folder, RUN=out, baseline=tiny_recipe)
+    more = [text for text in SETS if "tasks={" not in text] + ["optim.steps=4", "run.eval_every=4", "data.crops=3"]
+    assert main([*train, *(word for text in more for word in ("--set", text))]) == 0
     return out
 
 
@@ -356,19 +365,12 @@ def test_without_detections_the_truth_is_scored_and_that_is_said(folder: Path, r
     assert report.summary("persons").startswith("mAP ")
 
 
-def test_the_page_on_training_says_how(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
-    block = re.findall(r"```bash\n(pvit train [^`]*persons[^`]*)```", text)[0]
-    places = {
-        "AVA": folder,
-        "RUN": tmp_path / "run",
-        "boxes.parquet": tmp_path / "boxes.parquet",
-        "baseline": tiny_recipe,
-    }
-    more = [word for text in (*SETS, "optim.steps=2") if "tasks={" not in text for word in ("--set", text)]
-    for line in block.splitlines():
-        words = [str(places.get(word, word)) for word in shlex.split(line)[1:]]
-        assert main(words + (more if words[0] == "train" else [])) == 0, line
+def test_the_page_on_training_says_how(
+    folder: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in of_the_page(AVA=folder, RUN=run, **{"boxes.parquet": tmp_path / "boxes.parquet"})[1:]:
+        assert main(command) == 0, command
+    assert "mAP" in capsys.readouterr().out
 
 
 def test_a_video_brings_no_boxes(run: Path) -> None:
