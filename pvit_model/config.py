@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pvit_data.clips.config import MOST_TASKS
 from pvit_data.errors import ConfigError, UsageError
+from pvit_data.sample.limits import MAX_IDS
 from pvit_data.words import did_you_mean, first_problem
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -31,7 +32,8 @@ class PViTConfig(BaseModel):
         backbone_options: keyword options of that backbone, for example `{"clip": [8, 160, 160], "drop_path": 0.4}`.
         tasks: in the order of their prompts; `"boxes/hands"` is a further task of the kind `boxes`.
         num_classes: of the action head.
-        labels: further label tasks of the downstream; their heads read the class token.
+        labels: further label tasks of the downstream; their heads read the class token, or boxes.
+        label_classes: number of outputs of those of them that have one for each class of a label space.
         segm_spaces: number of ids of each label space of dense classes; may be filled later, see
             `PViT.add_segm_space`.
         prompts: `"task"` each task its own; `"shared"` one wide token for all (OP): its final state is projected to one
@@ -56,6 +58,7 @@ class PViTConfig(BaseModel):
     tasks: tuple[str, ...] = Field(default=(), max_length=MOST_TASKS)
     num_classes: int = Field(default=400, ge=1)
     labels: tuple[str, ...] = Field(default=(), max_length=MOST_TASKS)
+    label_classes: dict[str, Annotated[int, Field(ge=1, le=MAX_IDS)]] = Field(default_factory=dict)
     segm_spaces: dict[str, int] = Field(default_factory=dict)
     prompts: Literal["task", "shared", "none"] = "task"
     prompts_per_task: int = Field(default=1, ge=1)

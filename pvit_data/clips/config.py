@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pvit_data.clips.frames import Sampler, WindowStart, published
-from pvit_data.sample.limits import MAX_FRAMES, MAX_PIXELS
+from pvit_data.sample.limits import MAX_FRAMES, MAX_IDS, MAX_PIXELS
 
 MOST_TASKS = 64  # of a source, or of a network
 MOST_OPS = 16  # of RandAugment on one clip
@@ -68,6 +68,8 @@ class ClipConfig(BaseModel):
         eval_scale: short side in evaluation, as a multiple of the crop (Kinetics: 256/224).
         antialias: filter before shrinking; the published evaluations of SSv2 and Kinetics use plain bilinear.
         num_boxes: O, slots per frame: left hand, right hand, then active objects.
+        person_score: least score of a person that a detector found; persons without a score always count.
+        label_classes: number of classes by label task whose targets have a number for each; a plan fills it in.
         normal_axes: axes of normal targets; a source without a world frame gives camera axes.
         shuffle_labels: control experiment: each row is given the annotations of another row of its source.
     """
@@ -99,6 +101,8 @@ class ClipConfig(BaseModel):
     eval_scale: float = Field(default=1.0, ge=1, le=16)
     antialias: bool = True
     num_boxes: int = Field(default=4, ge=2, le=1024)
+    person_score: float = Field(default=0.8, ge=0, le=1)
+    label_classes: dict[str, int] = {}
     normal_axes: Literal["world", "camera"] = "world"
     shuffle_labels: bool = False
 
@@ -107,6 +111,9 @@ class ClipConfig(BaseModel):
         for source, tasks in self.tasks.items():
             if len(tasks) > MOST_TASKS:
                 raise ValueError(f"{len(tasks):,} tasks of source '{source}', at most {MOST_TASKS}")
+        for label, number in self.label_classes.items():
+            if not 1 <= number <= MAX_IDS:
+                raise ValueError(f"label_classes of '{label}' is {number}, expected 1 to {MAX_IDS}")
         for own in (self, *self.per_source.values()):
             for name in RANGES:
                 low, high = getattr(own, name) or (1, 1)

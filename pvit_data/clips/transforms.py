@@ -18,7 +18,7 @@ from pvit_data.clips.geometry import MIRROR, Geometry
 from pvit_data.errors import FormatError
 from pvit_data.sample.kinect25 import FLIP
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.sample import Actions, Boxes, Camera, EncodedMedia, Sample
+from pvit_data.sample.sample import ROLE_PERSON, Actions, Boxes, Camera, EncodedMedia, Sample
 
 MIRROR_X = np.array([-1, 1, 1], np.float32)
 
@@ -31,6 +31,7 @@ class Change:
     grid: tuple[int, int]
     antialias: bool = True
     gathered: bool = False
+    keep_persons: bool = False
 
 
 def apply(
@@ -39,6 +40,7 @@ def apply(
     grid: tuple[int, int] | None = None,
     antialias: bool = True,
     gathered: bool = False,
+    keep_persons: bool = False,
 ) -> Sample:
     """The sample as seen through a geometric draw.
 
@@ -50,11 +52,12 @@ def apply(
         antialias: filter rgb before shrinking it.
         gathered: the sample was read with `grid=geometry.nearest(...)` and `window=geometry.cut()`, so that it holds
             only the needed pixels.
+        keep_persons: persons outside of the picture stay, as boxes without area at its edge; other boxes there go.
 
     Raises:
         FormatError: if rgb is not decoded, or its size is not the one the draw was made for.
     """
-    change = Change(geometry, grid or geometry.size, antialias, gathered)
+    change = Change(geometry, grid or geometry.size, antialias, gathered, keep_persons)
     return replace(sample, **{name: rule(sample, change) for name, rule in RULES.items()})
 
 
@@ -189,7 +192,10 @@ def _boxes(sample: Sample, change: Change) -> Boxes | None:
     moved = replace(boxes, xyxy=xyxy.astype(np.float32))
     if geometry.flip:
         moved = _mirror_box_labels(moved, sample.spaces.get("boxes"))
-    return moved.keep((xyxy[:, 2:] > xyxy[:, :2]).all(1))
+    is_shown = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
+    if change.keep_persons:
+        is_shown |= moved.role == ROLE_PERSON
+    return moved.keep(is_shown)
 
 
 def _mirror_box_labels(boxes: Boxes, space: LabelSpace | None) -> Boxes:

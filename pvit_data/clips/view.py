@@ -28,10 +28,12 @@ class View:
     Args:
         frames: frame numbers of the clip, (t,), ascending, repeated where the video is shorter.
         geometry: which pixels of them.
+        is_training: whether it was drawn to train on.
     """
 
     frames: Int64[np.ndarray, "t"]
     geometry: Geometry
+    is_training: bool = False
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +68,8 @@ class Viewer:
     ) -> View:
         """Random frames and a random crop, mirrored with probability `flip`; `about`: what the sample says."""
         frames = self._frames(video, rng, (0, 1), about)
-        return View(frames, training_crop((video.height, video.width), self.config, flip, rng))
+        geometry = training_crop((video.height, video.width), self.config, flip, rng)
+        return View(frames, geometry, is_training=True)
 
     def evaluation(
         self,

@@ -242,7 +242,12 @@ class ClipReader:
                 f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
             )
         return transforms.apply(
-            read, view.geometry, self.config.maps, self.config.antialias, gathered=True
+            read,
+            view.geometry,
+            self.config.maps,
+            self.config.antialias,
+            gathered=True,
+            keep_persons=not view.is_training,
         )
 
     def _annotations(self, row: int, tasks: Sequence[TargetSpec], view: View) -> dict[str, Target]:

@@ -21,6 +21,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.record import Record
+from pvit_data.reading.layers.annotated import AnnotatedPart
 from pvit_data.reading.layers.protocol import ProtocolPart
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.renumbered import RenumberedPart
@@ -139,6 +140,11 @@ class ShardDataset(Sequence[Sample]):
             else part
             for part in self._parts
         ]
+        return ShardDataset(parts, self._rows, self._fields, self._on_corrupt, self._skip_limit)
+
+    def without_layers(self) -> ShardDataset:
+        """The same samples with their sources' own annotations and class ids; of protocols, as their bases are open."""
+        parts = [_own(part) for part in self._parts]
         return ShardDataset(parts, self._rows, self._fields, self._on_corrupt, self._skip_limit)
 
     def digest_of(self, source: str) -> str:
@@ -386,3 +392,10 @@ class ShardDataset(Sequence[Sample]):
         row = own if self._rows is None else int(self._rows[own])
         number = bisect.bisect_right(self._starts, row) - 1
         return self._parts[number], row - self._starts[number]
+
+
+def _own(part: DatasetPart) -> DatasetPart:
+    """A part as it was before layers were attached and its classes renumbered."""
+    while isinstance(part, AnnotatedPart | RenumberedPart):
+        part = part.base
+    return part

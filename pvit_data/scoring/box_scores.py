@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pvit_data.scoring.files.ava import (
     read_detections,
     read_excluded,
     read_truth,
+    told_by,
 )
 from pvit_data.scoring.files.class_names import NAMED, OFFICIAL, differs, read_label_map
 from pvit_data.scoring.files.kinds import facts_of
@@ -49,12 +51,13 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         FormatError: if files are damaged, or movies are not the list's.
         UsageError: if something has to be said by an option.
     """
-    if how.truth is None:
+    where = how.truth
+    if where is None:
         raise UsageError("--metric ava needs --truth (ava_val_v2.2.csv, or shards)")
-    videos, listed = Videos(), Path(how.truth)
-    in_shards = (
-        read_seconds(how.truth, how.source, how.split, videos) if is_shards(how.truth) else None
-    )
+    own = {key: value for key, value in told_by(path).items() if getattr(how, key) is None}
+    how = replace(how, **own)
+    videos, listed = Videos(), Path(where)
+    in_shards = read_seconds(where, how.source, how.split, videos) if is_shards(where) else None
     truth = read_truth(listed, videos) if in_shards is None else in_shards.truth
     movies = videos.names()
     classes, notes, map_facts = _label_map(how, listed)

@@ -22,7 +22,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr")
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "persons")
 """The built-in tasks, in their order wherever several are meant; others follow by name."""
 LABELS = ("action",)
 """The labels that a downstream source trains where nobody names others."""
@@ -63,6 +63,10 @@ class TargetSpec:
         by_space: there is one target for each label space of the field (`"segm/nyu40"`).
         downstream_only: it is the label of a whole clip that only a downstream source trains; it is read with the
             pixels, and stays where annotations are shuffled.
+        by_class: of a label: its target has a number for each class of this field's label space
+            (`ClipConfig.label_classes`); "" for others.
+        by_box: its target has an entry for each box of a sample, any number of them and none where nobody is, which
+            `pack` puts one after the other; each lies in the picture.
         column: of a label: of the index, not negative where the label is there; "": `has_` and the field.
         never_flipped: for which configurations a sample with this annotation must not be mirrored.
     """
@@ -75,6 +79,8 @@ class TargetSpec:
     dtype: str = "float32"
     by_space: bool = False
     downstream_only: bool = False
+    by_class: str = ""
+    by_box: bool = False
     column: str = ""
     never_flipped: Callable[[ClipConfig], bool] = _never
 
@@ -111,6 +117,11 @@ def target_spec(task: str) -> TargetSpec:
     return replace(spec, name=task)
 
 
+def is_by_box(target: str) -> bool:
+    """Whether a target, by its name, has an entry for each box."""
+    return target_spec(kind_of(target)).by_box
+
+
 def target_specs(tasks: Iterable[str]) -> tuple[TargetSpec, ...]:
     """The entries of several tasks; see `target_spec`."""
     return tuple(target_spec(task) for task in tasks)
@@ -140,7 +151,8 @@ def require_places(config: ClipConfig, source: str, tasks: Iterable[str]) -> Non
     """
     if not config.of_source(source).rand_geometry:
         return
-    if placed := [spec.name for spec in target_specs(tasks) if not spec.downstream_only]:
+    specs = target_specs(tasks)
+    if placed := [spec.name for spec in specs if spec.by_box or not spec.downstream_only]:
         raise ConfigError(
             f"clip.rand_geometry: source '{source}' trains {', '.join(placed)}, which would not follow rotated, "
             f"sheared and shifted pictures; --set clip.per_source.{source}.rand_geometry=false (crops and flips, "

@@ -75,12 +75,21 @@ def pack(rows: Sequence[Mapping[str, Target]], empty: Mapping[str, Target]) -> d
 
     Args:
         rows: targets of each row by name.
-        empty: for each name a `Target` with a leading axis of length 0: shape and dtype where no row has it.
+        empty: for each name a `Target` with a leading axis of length 0: shape and dtype where no row has it. A row's
+            own target may have that axis, too: it then is any number of entries, with the row's number each.
     """
-    packed = {}
-    for name, nothing in empty.items():
-        index = [i for i, row in enumerate(rows) if name in row]
-        value = np.stack([rows[i][name].value for i in index]) if index else nothing.value
-        valid = np.stack([rows[i][name].valid for i in index]) if index else nothing.valid
-        packed[name] = Packed(np.array(index, np.int64), value, valid)
-    return packed
+    return {name: _packed(rows, name, nothing) for name, nothing in empty.items()}
+
+
+def _packed(rows: Sequence[Mapping[str, Target]], name: str, nothing: Target) -> Packed:
+    index = [i for i, row in enumerate(rows) if name in row]
+    found = [rows[i][name] for i in index]
+    if not found:
+        return Packed(np.zeros(0, np.int64), nothing.value, nothing.valid)
+    numbers = np.array(index, np.int64)
+    has_entries = found[0].value.ndim == nothing.value.ndim
+    if has_entries:
+        numbers = np.repeat(numbers, [len(target.value) for target in found])
+    joined = np.concatenate if has_entries else np.stack
+    value, valid = joined([t.value for t in found]), joined([t.valid for t in found])
+    return Packed(numbers, value, valid)

@@ -7,7 +7,7 @@ repository is enough for `pvit predict` and `pvit eval`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Inference(pydantic.BaseModel):
         tasks: auxiliary tasks with a head.
         labels: label tasks with a head, besides actions.
         action: the downstream's classes, or None.
+        label_spaces: classes of those of the further labels that have an output for each.
         spaces: label spaces that heads have an output for, by name; `segm` in files.
         further_spaces: label spaces of fields that the network was trained on without predicting their ids (box
             classes), by field and name.
@@ -48,6 +49,7 @@ class Inference(pydantic.BaseModel):
     tasks: tuple[str, ...] = pydantic.Field(default=(), max_length=MOST_TASKS)
     labels: tuple[str, ...] = pydantic.Field(default=(), max_length=MOST_TASKS)
     action: LabelSpace | None = None
+    label_spaces: dict[str, LabelSpace] = {}
     spaces: dict[str, LabelSpace] = pydantic.Field(
         default={}, validation_alias="segm", serialization_alias="segm"
     )
@@ -66,7 +68,9 @@ class Inference(pydantic.BaseModel):
 
     def space_of(self, target: str) -> LabelSpace | None:
         """The label space of a target; None where it has none."""
-        return self.action if target == ACTION else self.spaces.get(target.partition("/")[2])
+        if target == ACTION:
+            return self.action
+        return self.label_spaces.get(target) or self.spaces.get(target.partition("/")[2])
 
     def num_ids(self, target: str) -> int:
         """Number of ids of a target's label space; 0 where it has none."""
@@ -86,6 +90,14 @@ class Inference(pydantic.BaseModel):
         if source in self.clip.tasks:
             return self
         tasks = {**self.clip.tasks, source: tuple(t for t in listed if t in self.tasks)}
+        return self.model_copy(update={"clip": self.clip.model_copy(update={"tasks": tasks})})
+
+    def without(self, source: str, left_out: Collection[str]) -> Inference:
+        """The same without some tasks of a source."""
+        if not left_out:
+            return self
+        kept = tuple(task for task in self.clip.tasks.get(source, ()) if task not in left_out)
+        tasks = {**self.clip.tasks, source: kept}
         return self.model_copy(update={"clip": self.clip.model_copy(update={"tasks": tasks})})
 
     def as_downstream(self, source: str, keep_clips: bool = False) -> Inference:
@@ -118,8 +130,14 @@ class Inference(pydantic.BaseModel):
     def _known(self, field: str) -> Mapping[str, LabelSpace]:
         if field == target_spec(ACTION).field:
             return {} if self.action is None else {self.action.name: self.action}
+        own = {
+            space.name: space
+            for label, space in self.label_spaces.items()
+            if target_spec(label).by_class == field
+        }
         predicted = (spec.field for spec in target_specs(self.tasks) if spec.by_space)
-        return self.spaces if field in predicted else self.further_spaces.get(field, {})
+        others = self.spaces if field in predicted else self.further_spaces.get(field, {})
+        return {**others, **own}
 
     def save(self, folder: Path) -> None:
         """Writes `inference.json`."""
@@ -157,7 +175,12 @@ class Inference(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             raise FormatError(f"{where}: {first_problem(error)}") from None
         further = {field: _tuples(named) for field, named in found.further_spaces.items()}
-        return found.model_copy(update={"spaces": _tuples(found.spaces), "further_spaces": further})
+        changed = {
+            "spaces": _tuples(found.spaces),
+            "label_spaces": _tuples(found.label_spaces),
+            "further_spaces": further,
+        }
+        return found.model_copy(update=changed)
 
 
 def _tuples(spaces: Mapping[str, LabelSpace]) -> dict[str, LabelSpace]:

@@ -35,7 +35,8 @@ class PViTOutput:
         tasks: predictions of the heads that ran. Called with `rows`: by target name (`"action"`, `"depth"`,
             `"segm/<space>"`, ...), for those rows only. Else by task, for every row: depth (B, T', h, w) metres; normal
             (B, T', h, w, 3), not normalised; segm {space: (B, K, T', h, w)} scores; pose3d (B, T', 25, 3) metres,
-            relative to the pelvis; boxes (B, T', O, 4) cxcywh in [0, 1]. Prediction t belongs to input frame 2t.
+            relative to the pelvis; boxes (B, T', O, 4) cxcywh in [0, 1]. Prediction t belongs to input frame 2t. In
+            both cases persons (R, K), logits of the boxes that were given.
         packed: whether `tasks` holds the given rows only.
     """
 
@@ -145,6 +146,7 @@ class PViT(nn.Module, HubMixin):
         video: Float[Tensor, "b 3 t h w"],
         tasks: Literal["all"] | str | Iterable[str] | None = None,
         rows: Mapping[str, Int[Tensor, "_"]] | None = None,
+        rois: Mapping[str, Float[Tensor, "r 5"]] | None = None,
     ) -> PViTOutput:
         """Classify clips and, where asked, run the auxiliary heads.
 
@@ -153,6 +155,8 @@ class PViT(nn.Module, HubMixin):
             tasks: heads to run on every row: `"all"`, or names. Default: all in training mode, none in evaluation.
             rows: by target name, the supervised rows of the batch, ascending. Every head runs, on its rows only (an
                 empty batch where it has none, so that its parameters stay in the graph).
+            rois: by target name, the boxes of heads that score boxes (`persons`), see `pvit_model.tasks.rois_of`. Such
+                a head gives a row for each box, whatever else is asked; without boxes it gives none.
 
         Raises:
             UsageError: if a task or the clip's size does not fit the model.
@@ -169,7 +173,11 @@ class PViT(nn.Module, HubMixin):
         read = self.reader(out.cls, out.extra) if len(wanted) > len(labels) else {}
         read |= dict.fromkeys(labels, out.cls)
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
-        given = {task: HeadInput(read[task], features, size) for task in wanted}
+        grid, boxes = self.backbone.grid(*video.shape[2:])[-1], rois or {}
+        given = {
+            task: HeadInput(read[task], features, size, out.tokens, grid, boxes.get(task))
+            for task in wanted
+        }
         if rows is None:
             predictions = self._run(given)
         else:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pvit_data.loading.batch import Targets
+from pvit_data.tasks.table import is_by_box
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.tasks import ACTION, LossOptions, LossSum, get_task
 
@@ -37,7 +38,7 @@ def task_losses(
             nothing = torch.zeros((), dtype=torch.long, device=prediction.device)
             losses[name] = LossSum(prediction.float().sum() * 0, nothing)
             continue
-        if not out.packed:
+        if not out.packed and not is_by_box(name):
             prediction = prediction[found.rows]
         losses[name] = get_task(name).loss(prediction, _cleaned(found), options.of(name))
     return losses

@@ -22,7 +22,7 @@ from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import labels_among, ordered, target_spec, target_specs
+from pvit_data.tasks.table import is_by_box, labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
@@ -125,6 +125,7 @@ class Plan:
             "tasks": list(self.tasks),
             "num_classes": self.action.num_ids if self.action else 1,
             "labels": list(self.further_labels),
+            "label_classes": dict(clip.label_classes),
             "segm_spaces": {name: space.num_ids for name, space in self.spaces.items()},
             "num_boxes": clip.num_boxes,
             "clip": [clip.num_frames, *clip.size],
@@ -138,6 +139,7 @@ class Plan:
             tasks=self.tasks if self.heads else (),
             labels=self.further_labels,
             action=self.action,
+            label_spaces=label_spaces(self.sources),
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
             crops=self.config.data.crops,
@@ -176,7 +178,9 @@ def _in_spaces(source: SourcePlan, known: Inference, strict: bool) -> SourcePlan
     action = target_spec(ACTION).field
     if source.role != "downstream":
         wanted.pop(action, None)
-    predicted = (action, *(spec.field for spec in target_specs(source.tasks) if spec.by_space))
+    by_class = (spec.by_class for spec in target_specs(source.labels) if spec.by_class)
+    by_space = (spec.field for spec in target_specs(source.tasks) if spec.by_space)
+    predicted = (action, *by_class, *by_space)
     refused = [field for field in predicted if strict and field in wanted]
     datasets = [ds for ds in (source.train, source.val) if ds is not None]
     if action in refused:
@@ -213,6 +217,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
     _check_classes(sources)
+    _check_key_frames(chosen.config, sources)
     plan = _finish(chosen.config, sources, mixture, notes)
     # Sources that share a label space may number it otherwise.
     return plan.in_spaces_of(plan.inference())
@@ -225,6 +230,17 @@ def _check_classes(sources: Sequence[SourcePlan]) -> None:
             raise UsageError(
                 f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
                 "class; choose another with --downstream, or write it again with class ids and their label space"
+            )
+
+
+def _check_key_frames(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
+    """Refuses clips that may lack the frame in which the boxes are that a source trains."""
+    for source in sources:
+        boxed = [spec.name for spec in target_specs(source.labels) if spec.by_box]
+        if boxed and (sampler := config.clip.sampler(source.name)) != "keyframe":
+            raise ConfigError(
+                f"clip.samplers: source '{source.name}' trains {boxed[0]}, which are in its key frames, with clips of "
+                f"sampler {sampler}; --set clip.samplers.{source.name}=keyframe"
             )
 
 
@@ -243,6 +259,8 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     is_downstream = entry.role == "downstream"
     split = chosen.config.data.eval_split if is_downstream else "val"
     val = found.split(split, chosen.config.data.where.get(name, ""))
+    if val is not None and is_downstream:
+        val = _with_own_boxes(val, targets)
     if val is None:
         ways = f"; {_ways_to_hold_out(found, split)}" if is_downstream else ""
         notes.append(
@@ -250,6 +268,13 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
         )
     per_batch = mixture.samples_per_batch(index)
     return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch, split)
+
+
+def _with_own_boxes(val: ShardDataset, targets: Sequence[str]) -> ShardDataset:
+    """Held-out samples without the layers that are trained on, where these leave them without boxes."""
+    fields = {target_spec(kind_of(name)).field for name in targets if is_by_box(name)}
+    is_bare = any(not val.column(f"has_{field}").any() for field in fields)
+    return val.without_layers() if is_bare else val
 
 
 def _ways_to_hold_out(found: FoundSource, split: str) -> str:
@@ -285,6 +310,9 @@ def _finish(
     )
     action = _action_space(sources)
     labels = dict.fromkeys(label for source in sources for label in source.labels)
+    numbers = {label: len(space.classes) for label, space in label_spaces(sources).items()}
+    clip = config.clip.model_copy(update={"label_classes": numbers})
+    config = config.model_copy(update={"clip": clip})
     return Plan(
         config=_resolved(config, network, (*tasks, *labels)),
         sources=sources,
@@ -378,6 +406,23 @@ def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[s
                 raise PvitError(
                     f"label space '{space.name}' has other classes in source '{source.name}'; convert both alike"
                 )
+    return found
+
+
+def label_spaces(sources: Sequence[SourcePlan]) -> dict[str, LabelSpace]:
+    """The classes of the downstream's labels that have an output for each, by label."""
+    found = {}
+    for source in sources:
+        spaces = source.train.spaces_of(source.name)
+        for spec in target_specs(source.labels):
+            if not spec.by_class:
+                continue
+            if spec.by_class not in spaces:
+                raise UsageError(
+                    f"downstream source '{source.name}' has no classes of {spec.by_class}, on which {spec.name} are "
+                    "trained; choose another downstream"
+                )
+            found[spec.name] = spaces[spec.by_class]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
@@ -15,12 +15,18 @@ from pvit_data.words import did_you_mean, first_problem
 from pvit_model.plugins import TASKS
 from pvit_model.tasks.base import LossSum, Task
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pvit_data.loading.batch import Targets
+
 __all__ = [
     "ACTION",
     "LossOptions",
     "LossSum",
     "Task",
     "get_task",
+    "rois_of",
     "target_names",
 ]
 
@@ -52,6 +58,12 @@ def target_names(tasks: Iterable[str], spaces: Iterable[str]) -> tuple[str, ...]
         else:
             names.append(name)
     return (*names, *by_space)
+
+
+def rois_of(targets: Mapping[str, Targets]) -> dict[str, Tensor]:
+    """Boxes that heads read, by target name: number of the clip in its batch, then corners in [0, 1]; (R, 5) each."""
+    found = ((name, get_task(name).rois(target)) for name, target in targets.items())
+    return {name: rois for name, rois in found if rois is not None}
 
 
 class LossOptions:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pvit_data.codecs.video import VideoInfo
+    from pvit_data.reading.dataset import ShardDataset
     from pvit_model.tasks.constant import Constant
     from pvit_model.tasks.heads import Head
     from pvit_model.tasks.meter import Meter
@@ -90,6 +91,23 @@ class HeadPlan:
     hidden: int
     frames: int
     clip_frames: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a target is measured on.
+
+    Args:
+        ds: the samples.
+        source: their name.
+        clip: how clips are made of them.
+        space: label space of the target; None where it has none.
+    """
+
+    ds: ShardDataset
+    source: str
+    clip: ClipConfig
+    space: LabelSpace | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +189,21 @@ class Task(ABC, Generic[Own]):
             num_ids: of the target's label space; 0 where it has none.
             views: of each clip in an evaluation.
         """
+
+    def meter_of(self, held_out: HeldOut, num_ids: int, views: int) -> Meter:
+        """The same, of metrics that need to know the samples."""
+        return self.meter(num_ids, views)
+
+    def remarks(self, held_out: HeldOut) -> Sequence[str]:
+        """What a reader of the metrics must know of the samples, in sentences."""
+        return ()
+
+    def rois(self, targets: Targets) -> Float[Tensor, "r 5"] | None:
+        """Boxes that the head reads, one for each entry of packed targets; None for heads that read none.
+
+        Number of the clip in the batch, then x1 y1 x2 y2 in [0, 1] of the clip's picture.
+        """
+        return None
 
     @abstractmethod
     def picture(self, shown: Shown) -> UInt8[np.ndarray, "h w 3"]:

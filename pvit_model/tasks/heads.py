@@ -32,11 +32,21 @@ class HeadInput:
         prompt: the vector of its task, of every row; of a label task the class token.
         features: patch tokens and grid of the tapped layers.
         size: (T', h, w) of maps.
+        tokens: patch tokens of the last layer after the norm, without class token and prompts.
+        grid: (T', h, w) of them.
+        rois: boxes, as `Task.rois` gives them; None: there are none.
     """
 
     prompt: Float[Tensor, "b c"]
     features: Features
     size: Grid
+    tokens: Float[Tensor, "b n c"]
+    grid: Grid
+    rois: Float[Tensor, "r 5"] | None = None
+
+    def boxes(self) -> Float[Tensor, "r 5"]:
+        """The boxes, of which there may be none."""
+        return self.prompt.new_zeros((0, 5)) if self.rois is None else self.rois
 
 
 class Head(nn.Module, ABC):

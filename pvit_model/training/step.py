@@ -19,7 +19,7 @@ from torch import Tensor
 from pvit_data.loading.batch import Batch, Targets
 from pvit_model.network.total_loss import UncertaintyWeights, task_losses
 from pvit_model.ranks import all_reduce, whole
-from pvit_model.tasks import LossOptions
+from pvit_model.tasks import LossOptions, rois_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -145,7 +145,8 @@ class Stepper:
         """Adds one micro-batch's gradient; returns its loss sums."""
         targets = {n: part.targets[n] for n in self.names if n in part.targets}
         with self.accelerator.autocast():
-            out = self.model(part.video, rows={n: t.rows for n, t in targets.items()})
+            rows = {n: t.rows for n, t in targets.items()}
+            out = self.model(part.video, rows=rows, rois=rois_of(targets))
             losses = task_losses(out, targets, self.options.losses)
         # Ranks are averaged by the gradient synchronisation; the factor turns that mean back into a sum.
         factor = self.accelerator.num_processes

@@ -27,15 +27,13 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViTOutput
 from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce, own_rank
-from pvit_model.tasks import ACTION, get_task
+from pvit_model.tasks import ACTION, get_task, rois_of
+from pvit_model.tasks.base import HeldOut
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
-from pvit_model.using.predictions import (
-    Predictions,
-    certify,
-)
+from pvit_model.using.predictions import Kept, certify, predictions_of
 from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ class EvalOptions:
     rank: int = 0
     world_size: int = 1
     concurrency: int = CONCURRENCY
-    keep: Sequence[Predictions] = ()
+    keep: Sequence[Kept] = ()
 
 
 class SourceEvaluation:
@@ -74,6 +72,7 @@ class SourceEvaluation:
     Args:
         names: target names to evaluate, in a fixed order, the same on every rank.
         inference: gives label spaces and loss options.
+        on: the samples, and the name of their source.
         views: of each clip.
         constant: a fitted constant predictor to compare with, or None.
     """
@@ -82,12 +81,16 @@ class SourceEvaluation:
         self,
         names: Sequence[str],
         inference: Inference,
+        on: tuple[ShardDataset, str],
         views: int = 1,
         constant: ConstantPredictor | None = None,
     ) -> None:
         self.names, self.constant = tuple(names), constant
         self.loss_options = inference.losses()
-        self.meters = {n: get_task(n).meter(inference.num_ids(n), views) for n in names}
+        self.meters = {
+            n: get_task(n).meter_of(held_out_of(n, inference, *on), inference.num_ids(n), views)
+            for n in names
+        }
         compared = constant.names if constant is not None else ()
         self.baselines = {n: get_task(n).meter(inference.num_ids(n), views) for n in compared}
         self.clips: set[str] = set()
@@ -100,7 +103,8 @@ class SourceEvaluation:
     def update(self, model: torch.nn.Module, batch: Batch) -> PViTOutput:
         """Runs the network on a batch and takes in its results; returns its outputs, by target name."""
         targets = {n: t for n, t in batch.targets.items() if len(t.rows) and n in self.names}
-        out: PViTOutput = model(batch.video, rows={n: t.rows for n, t in targets.items()})
+        rows = {n: t.rows for n, t in targets.items()}
+        out: PViTOutput = model(batch.video, rows=rows, rois=rois_of(targets))
         self.clips.update(batch.keys)
         predicted = {n: out.tasks[n].float() for n in targets}
         self._add(self.meters, batch, targets, replace(out, tasks=predicted), predicted)
@@ -151,6 +155,11 @@ class SourceEvaluation:
             if table is not None
         }
         return SourceReport(source, split, clips, metrics, constant, fitted_on, classes)
+
+
+def held_out_of(name: str, inference: Inference, ds: ShardDataset, source: str) -> HeldOut:
+    """What a target is measured on."""
+    return HeldOut(ds, source, inference.clip, inference.space_of(name))
 
 
 def _totals(meters: Mapping[str, Meter]) -> dict[str, np.ndarray]:
@@ -247,7 +256,8 @@ def evaluate_source(
     """
     how = how or EvalOptions()
     source, split = name
-    evaluation = SourceEvaluation(inference.targets_of(source), inference, how.views, constant)
+    names = inference.targets_of(source)
+    evaluation = SourceEvaluation(names, inference, (ds, source), how.views, constant)
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, how):
@@ -289,8 +299,8 @@ def evaluate(
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
-        dump: write the logits of every clip and view to this Parquet file, for `pvit score`: of the actions, or the
-            only label; those of further labels go beside it (`NAME.pnr.parquet`).
+        dump: write the logits of every clip and view (of persons: of every box) to this Parquet file, for `pvit score`:
+            of the actions, or the only label; those of further labels go beside it (`NAME.pnr.parquet`).
         passports: give the results of actions with all that makes them comparable.
         note: told in a sentence what was left out, and why.
 
@@ -326,10 +336,16 @@ def _own_part(how: EvalOptions) -> EvalOptions:
 
 
 def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
-    """What does not fit of the layers of a source; of a protocol also how many of its rows there are."""
+    """What its metrics were measured on, what does not fit of its layers, how many rows of a protocol there are."""
+    inference, name = matched.inference, matched.name
+    remarks = [
+        text
+        for target in matched.targets
+        for text in get_task(target).remarks(held_out_of(target, inference, ds, name))
+    ]
     presence = matched.source.presence(split)
     is_told = not presence or any(note.startswith(presence) for note in ds.notes)
-    return [*([] if is_told else [presence]), *ds.notes]
+    return [*remarks, *([] if is_told else [presence]), *ds.notes]
 
 
 def _evaluated(
@@ -345,7 +361,7 @@ def _evaluated(
     (model, matched), (ds, _) = of, clips
     constant = _reference(matched, reference_split, len(ds), how, run_of(model))
     labels = _labels(matched) if dump is not None else ()
-    keep = [Predictions(ds, label) for label in labels]
+    keep = [predictions_of(ds, label, matched.inference) for label in labels]
     report = _report(network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
         certify(report, model, matched, ds, keep, dump)

@@ -116,6 +116,14 @@ def _check_classes(model: PViT, inference: Inference, folder: Path) -> None:
     pairs = [(name, spaces[name].num_ids, config.segm_spaces.get(name)) for name in spaces]
     if inference.action is not None:
         pairs.append((inference.action.name, inference.action.num_ids, config.num_classes))
+    for label, number in model.config.label_classes.items():
+        space = inference.label_spaces.get(label)
+        own = inference.clip.label_classes.get(label)
+        if space is None or not len(space.classes) == number == own:
+            raise FormatError(
+                f"{folder / FILE}: does not name the {number:,} classes of {short(label, 60)} that the network has "
+                "outputs for; the file belongs to another network"
+            )
     for name, known, outputs in pairs:
         if outputs is not None and known != outputs:
             raise FormatError(

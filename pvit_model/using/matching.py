@@ -14,7 +14,7 @@ from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource, find_sources
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import target_spec, target_specs
+from pvit_data.tasks.table import is_by_box, target_spec, target_specs
 from pvit_model.network.inference import Inference
 from pvit_model.recipes.overlap import require_unseen
 from pvit_model.tasks import ACTION
@@ -62,6 +62,8 @@ class Matched:
     def views(self) -> int:
         """Views of each clip in an evaluation."""
         inference = self.inference
+        if any(is_by_box(name) for name in self.targets):
+            return 1  # each box has one score
         return inference.crops if self.name == inference.clip.downstream else 1
 
 
@@ -119,13 +121,18 @@ def match(
         reasons += [wrong] if wrong and not trained else []
     else:
         inference = inference.as_downstream(name, keep_clips=trained)
+    by_class = {
+        spec.name: spec.by_class for spec in target_specs(inference.labels) if spec.by_class
+    }
+    unknown = [n for n, field in by_class.items() if field in given and field not in spaces]
+    inference = inference.without(name, unknown)
     by_space = [spec.field for spec in target_specs(inference.tasks) if spec.by_space]
     reasons += [
         f"label space '{given[field].name}' of '{name}' is none of the network's"
-        for field in by_space
+        for field in (*by_space, *(by_class[label] for label in unknown))
         if field in given and field not in spaces
     ]
-    refused = () if allow_other else (action, *by_space)
+    refused = () if allow_other else (action, *by_space, *by_class.values())
     return Matched(source, inference, spaces, refused, tuple(reasons))
 
 

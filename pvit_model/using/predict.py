@@ -26,9 +26,10 @@ from jaxtyping import Float, UInt8
 
 from pvit_data.clips.view import View, Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, survey
-from pvit_data.errors import FormatError, SourceError
+from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.loading.threads import Threads, threads
 from pvit_data.scoring.metrics.views import softmax
+from pvit_data.tasks.table import is_by_box
 from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import get_task
@@ -134,7 +135,7 @@ def run_network(
     video = normalised(np.concatenate(views), inference).to(device)
     video = video.view(videos, number, *video.shape[1:])
     middle = number // 2
-    out = model(video[:, middle], tasks=(*inference.tasks, *inference.labels))
+    out = model(video[:, middle], tasks=(*inference.tasks, *told_labels(inference)))
     answers = {name: value.cpu().numpy() for name, value in outputs(out.tasks).items()}
     each = [{name: value[i] for name, value in answers.items()} for i in range(videos)]
     if inference.action is None:
@@ -146,6 +147,32 @@ def run_network(
         logits.append(rest.view(videos, len(others), -1))
     scores = torch.cat(logits, 1).float().cpu().numpy()
     return softmax(scores.reshape(videos * number, -1)).reshape(scores.shape).mean(axis=1), each
+
+
+def told_labels(inference: Inference) -> tuple[str, ...]:
+    """The labels besides actions that a video alone is enough for: no boxes have to be given."""
+    return tuple(label for label in inference.labels if not is_by_box(label))
+
+
+def _untold(inference: Inference) -> list[str]:
+    """What is left out, and why."""
+    left_out = set(inference.labels) - set(told_labels(inference))
+    return [
+        f"{label} are not predicted: the network scores boxes that are given, which a video does not bring; convert "
+        "it with boxes and see 'pvit eval --dump'"
+        for label in sorted(left_out)
+    ]
+
+
+def require_answers(inference: Inference, model: str) -> None:
+    """Refuses a network that says nothing of a video alone.
+
+    Raises:
+        UsageError: with what it needs.
+    """
+    has_others = inference.action is not None or inference.tasks or told_labels(inference)
+    if (untold := _untold(inference)) and not has_others:
+        raise UsageError(f"{model}: {'; '.join(untold)}")
 
 
 def outputs(tasks: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -250,6 +277,7 @@ def _predicted(
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Iterator[Prediction]:
     network, inference = load_model(model, device)
+    require_answers(inference, model)
     names: list[str] = []
     scores: list[np.ndarray] = []
     done = 0
@@ -327,9 +355,11 @@ def _prediction(
         frames=views.frames,
         actions=[] if scores is None else _ranked(scores, inference, top),
         outputs={name: value for name, value in answers.items() if name not in inference.labels},
-        labels={name: get_task(name).told(answers[name], seen.info) for name in inference.labels},
+        labels={
+            name: get_task(name).told(answers[name], seen.info) for name in told_labels(inference)
+        },
         shown=views.shown,
-        warnings=seen.warnings,
+        warnings=(*seen.warnings, *_untold(inference)),
         scores=scores,
         stride=inference.clip.stride,
         crop=views.crop,

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.passport import ListFacts, Result, Views
 from pvit_data.scoring.protocols import PROTOCOLS
-from pvit_data.tasks.table import target_spec
+from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
 from pvit_model.tasks import ACTION
+from pvit_model.tasks.persons.measuring import moment_in
+from pvit_model.tasks.persons.scores import BoxScores, Gathered
 from pvit_model.using.loading import find_model
 from pvit_model.using.matching import Matched
 from pvit_model.using.source_report import SourceReport
@@ -34,8 +36,33 @@ COUNTS = ("videos",)
 NOT_ONE = -1  # in place of a class, where a label is something else
 
 
+class Kept(Protocol):
+    """What collects the logits of one label on every rank, and writes them.
+
+    Attributes:
+        label: its name.
+    """
+
+    label: str
+
+    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
+        """Takes in the logits of a batch's rows that carry the label."""
+
+    def gather(self, classes: int) -> None:
+        """Takes in those of all ranks; every rank must ask, with the number of logits."""
+
+    def save(self, path: Path, ids: Sequence[str], about: dict[str, Any]) -> None:
+        """Writes what was gathered.
+
+        Args:
+            path: of the dump.
+            ids: original ids of the samples.
+            about: what the file says of itself.
+        """
+
+
 class Predictions:
-    """Collects logits on every rank.
+    """Collects the logits of clips on every rank; see `Kept`.
 
     Args:
         ds: the samples; each key comes once.
@@ -43,11 +70,12 @@ class Predictions:
     """
 
     def __init__(self, ds: ShardDataset, label: str = ACTION) -> None:
-        self.label = label
+        self.ds, self.label = ds, label
         self._place = {key: row for row, key in enumerate(ds.column("key").tolist())}
         self._seen: Counter[str] = Counter()
         self._numbers: list[tuple[int, int, int]] = []
         self._logits: list[Tensor] = []
+        self._found: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
         """Takes in the next views of each key.
@@ -65,13 +93,81 @@ class Predictions:
             self._seen[key] += 1
         self._logits.append(logits.detach().float().cpu())
 
-    def gathered(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    def gather(self, classes: int) -> None:
         """(row, view, label) and logits of every view of all ranks, in the order of the data set."""
         numbers = torch.tensor(self._numbers, dtype=torch.int64).reshape(-1, 3)
         logits = torch.cat(self._logits) if self._logits else torch.zeros((0, classes))
         rows, values = all_gather_rows(numbers).numpy(), all_gather_rows(logits).numpy()
         order = np.lexsort((rows[:, 1], rows[:, 0]))
-        return rows[order], values[order]
+        self._found = rows[order], values[order]
+
+    def save(self, path: Path, ids: Sequence[str], about: dict[str, Any]) -> None:
+        """See `Kept`."""
+        assert self._found is not None
+        numbers, logits = self._found
+        keys = self.ds.column("key").tolist()
+        rows = numbers[:, 0].tolist()
+        write_dump(
+            path,
+            [keys[row] for row in rows],
+            [ids[row] for row in rows],
+            numbers[:, 1],
+            numbers[:, 2],
+            logits,
+            about,
+        )
+
+
+class BoxPredictions:
+    """Collects the logits of boxes on every rank; see `Kept`.
+
+    Args:
+        ds: the samples; each key comes once.
+        label: what they say.
+        inference: how the network is fed.
+    """
+
+    def __init__(self, ds: ShardDataset, label: str, inference: Inference) -> None:
+        self.ds, self.label = ds, label
+        space = inference.space_of(label)
+        assert space is not None
+        self._names = list(space.classes)
+        self._scores = BoxScores(ds, inference.clip.person_score, len(self._names))
+        self._found: Gathered | None = None
+
+    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
+        """Takes in all boxes of the batch's clips."""
+        rows = batch.targets[self.label].rows.tolist()
+        self._scores.add([batch.keys[row] for row in rows], logits)
+
+    def gather(self, classes: int) -> None:
+        """See `Kept`."""
+        self._found = self._scores.gathered()
+
+    def save(self, path: Path, ids: Sequence[str], about: dict[str, Any]) -> None:
+        """Writes the dump, with corners and `MOVIE,SECOND`."""
+        assert self._found is not None
+        found, rows = self._found, self._found.row.tolist()
+        moments = {row: "{},{:04d}".format(*moment_in(self.ds, row)) for row in set(rows)}
+        number = np.zeros(len(rows), np.int64)
+        about = {**about, "classes": self._names, "threshold": self._scores.least}
+        write_dump(
+            path,
+            self.ds.column("key")[found.row].tolist(),
+            [moments[row] for row in rows],
+            number,
+            number + NOT_ONE,
+            found.logits,
+            about,
+            found.xyxy,
+        )
+
+
+def predictions_of(ds: ShardDataset, label: str, inference: Inference) -> Kept:
+    """What collects the logits of a label."""
+    if is_by_box(label):
+        return BoxPredictions(ds, label, inference)
+    return Predictions(ds, label)
 
 
 def class_names(inference: Inference) -> list[str]:
@@ -87,36 +183,6 @@ def facts_of_model(model: str, inference: Inference) -> dict[str, Any]:
         "weights": sha256_of(find_model(model) / WEIGHTS),
         "recipe": inference.recipe,
     }
-
-
-def save_predictions(
-    path: str | Path,
-    gathered: tuple[np.ndarray, np.ndarray],
-    ds: ShardDataset,
-    ids: Sequence[str],
-    about: dict[str, Any],
-) -> None:
-    """Writes the dump.
-
-    Args:
-        path: of the file.
-        gathered: see `Predictions.gathered`.
-        ds: the samples.
-        ids: their original ids.
-        about: what the file says of itself.
-    """
-    numbers, logits = gathered
-    keys = ds.column("key").tolist()
-    rows = numbers[:, 0].tolist()
-    write_dump(
-        path,
-        [keys[row] for row in rows],
-        [ids[row] for row in rows],
-        numbers[:, 1],
-        numbers[:, 2],
-        logits,
-        about,
-    )
 
 
 def passport(
@@ -170,13 +236,14 @@ def certify(
     model: str,
     matched: Matched,
     ds: ShardDataset,
-    keep: Sequence[Predictions],
+    keep: Sequence[Kept],
     dump: str | Path | None,
 ) -> None:
     """Adds the passport, and writes the logits; both on the first rank."""
     inference = matched.inference
     views = matched.views
-    gathered = [kept.gathered(_outputs(inference, kept.label)) for kept in keep]
+    for kept in keep:
+        kept.gather(_outputs(inference, kept.label))
     if own_rank()[0]:
         return
     ids, facts = ids_of(ds), facts_of_model(model, inference)
@@ -189,14 +256,14 @@ def certify(
         "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
         "clips": 1, "crops": views, "model": facts,
     }  # fmt: skip
-    for number, (kept, found) in enumerate(zip(keep, gathered, strict=True)):
+    for number, kept in enumerate(keep):
         assert dump is not None
         path = Path(dump)
         if number:
             path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
         is_classes = inference.space_of(kept.label) is not None
         classes = {"classes": class_names(inference)} if is_classes else {}
-        save_predictions(path, found, ds, ids, {**about, **classes})
+        kept.save(path, ids, {**about, **classes})
 
 
 def _outputs(inference: Inference, label: str) -> int:

@@ -1,6 +1,6 @@
 """Each source of real video from its simulated raw tree to a trained and evaluated network, by the commands of a user.
 
-What has no head yet is not tried: the moment of Ego4D's state change, AVA's actions of persons.
+What persons of AVA do: `test_persons`.
 """
 
 import json

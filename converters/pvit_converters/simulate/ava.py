@@ -3,15 +3,23 @@
 Planted: ids that start with a dash, rows at seconds that AVA does not annotate, boxes without area and outside of the
 picture, a person without action, a movie that is not there, detections below every threshold, one with the corners of
 ground truth, other files in the folders. Truth (`movies.json`): rate, first frame and form of each movie.
+
+These show only their numbers. From the sixth movie on persons are drawn, from whom can be learned what they do
+(`ava_acts`): the first of them is in val, and one in eight.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from pvit_converters.simulate.long_video import write_long_video
+import numpy as np
+from jaxtyping import UInt8
+
+from pvit_converters.simulate import ava_acts
+from pvit_converters.simulate.long_video import numbered, write_long_video
 from pvit_converters.simulate.tree import Job, Simulator, Tree, fresh, rng_of, spread, write_truth
 
 SECONDS = (902, 903, 905, 1798)
@@ -52,11 +60,11 @@ class SimulatedMovie:
         return _START if self.folder == "videos_15min" else 0
 
 
-def _write(task: tuple[Path, SimulatedMovie]) -> int:
-    root, movie = task
+def _write(task: tuple[Path, SimulatedMovie, int | None, int]) -> int:
+    root, movie, acted, seed = task
     rate = Fraction(*movie.rate)
     spans: list[range] = []
-    for second in SECONDS:
+    for second in SECONDS if acted is None else ava_acts.SECONDS:
         first = max(int((second - _REACH - movie.start) * rate), 0)
         stop = int((second + _REACH - movie.start) * rate)
         if spans and first <= spans[-1].stop:
@@ -64,8 +72,18 @@ def _write(task: tuple[Path, SimulatedMovie]) -> int:
         else:
             spans.append(range(first, stop))
     path = root / movie.folder / f"{movie.id}{movie.ending}"
-    write_long_video(path, int((1801 - movie.start) * rate), rate, spans, late=movie.late)
+    draw = numbered if acted is None else partial(_acted, seed, acted)
+    frames = int((1801 - movie.start) * rate)
+    write_long_video(path, frames, rate, spans, late=movie.late, draw=draw)
     return 1
+
+
+def _acted(seed: int, movie: int, frame: int) -> UInt8[np.ndarray, "64 64 3"]:
+    """A frame, counted from 900 s, of a movie in which persons act for a second before and after each of theirs."""
+    second = _START + round(frame / 30)
+    nearest = min(ava_acts.SECONDS, key=lambda other: abs(other - second))
+    people = ava_acts.actors(seed, movie, nearest) if abs(nearest - second) <= 1 else []
+    return ava_acts.drawn(people, frame)
 
 
 def simulate(job: Job) -> Tree:
@@ -77,15 +95,19 @@ def simulate(job: Job) -> Tree:
     count = job.samples or {"tiny": 2, "small": 3}.get(job.preset, 5)
     root = fresh(job.out)
     movies = [_movie(n) for n in range(count)]
-    spread(_write, [(root, movie) for movie in movies], job)
+    acting = {movie.id: n for n, movie in enumerate(movies) if n >= len(_IDS)}
+    spread(_write, [(root, movie, acting.get(movie.id), job.seed) for movie in movies], job)
     (root / "videos").mkdir(exist_ok=True)
     (root / "videos/notes.txt").write_text("not a movie", encoding="utf-8")
     folder = root / "annotations"
     boxes = folder / "person_box_67091280_iou90"
     boxes.mkdir(parents=True)
     for split in ("train", "val"):
-        named = [movie.id for movie in movies if movie.split == split] + [f"{_ABSENT}{split[:3]}"]
-        _write_rows(folder / f"ava_{split}_v2.2.csv", _truth(named, job.seed))
+        mine = [movie.id for movie in movies if movie.split == split]
+        acted = [(name, job.seed, acting[name]) for name in mine if name in acting]
+        named = [name for name in mine if name not in acting] + [f"{_ABSENT}{split[:3]}"]
+        truth = _truth(named, job.seed) + [row for movie in acted for row in ava_acts.rows(*movie)]
+        _write_rows(folder / f"ava_{split}_v2.2.csv", truth)
         excluded = [f"{name},0905" for name in named]
         _write_rows(folder / f"ava_{split}_excluded_timestamps_v2.2.csv", excluded)
         name = (
@@ -93,7 +115,10 @@ def simulate(job: Job) -> Tree:
             if split == "train"
             else "val_boxes_and_labels"
         )
-        _write_rows(boxes / f"ava_detection_{name}.csv", _detections(named, split, job.seed))
+        found = _detections(named, split, job.seed)
+        if split == "val":
+            found += [row for movie in acted for row in ava_acts.detections(*movie)]
+        _write_rows(boxes / f"ava_detection_{name}.csv", found)
     names = [f'label {{\n  name: "action of {n}"\n  label_id: {n}\n}}' for n in range(1, 81)]
     _write_rows(folder / "ava_action_list_v2.2.pbtxt", names)
     write_truth(job, movies=[{**asdict(movie), "start": movie.start} for movie in movies])
@@ -102,13 +127,17 @@ def simulate(job: Job) -> Tree:
 
 
 def _movie(number: int) -> SimulatedMovie:
+    if number >= len(_IDS):
+        split = "val" if number % 8 == len(_IDS) else "train"
+        name = f"{_IDS[number % len(_IDS)][:7]}{number:04d}"
+        return SimulatedMovie(name, split, "videos_15min", ".mp4", (30, 1), 0)
     rate = _RATES[number % len(_RATES)]
     folder, ending = _FORMS[number % len(_FORMS)]
-    name = _IDS[number % len(_IDS)]
-    name = name if number < len(_IDS) else f"{name[:7]}{number:04d}"
     split = "val" if number % 2 else "train"
     late = 7 if number % 4 == 1 else 0
-    return SimulatedMovie(name, split, folder, ending, (rate.numerator, rate.denominator), late)
+    return SimulatedMovie(
+        _IDS[number], split, folder, ending, (rate.numerator, rate.denominator), late
+    )
 
 
 def _truth(movies: list[str], seed: int) -> list[str]:

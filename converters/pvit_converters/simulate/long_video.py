@@ -6,7 +6,7 @@ A drawn frame shows its own number: sixteen cells, four by four, of which the br
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ def numbered(number: int) -> UInt8[np.ndarray, "64 64 3"]:
     return np.repeat(cells.repeat(_CELL, 0).repeat(_CELL, 1)[..., None], 3, 2)
 
 
+Draw = Callable[[int], UInt8[np.ndarray, "64 64 3"]]
+
+
 def number_of(picture: UInt8[np.ndarray, "h w 3"]) -> int:
     """The number that a picture shows, at whatever size."""
     height, width = picture.shape[:2]
@@ -43,7 +46,13 @@ def number_of(picture: UInt8[np.ndarray, "h w 3"]) -> int:
 
 
 def write_long_video(
-    path: Path, frames: int, rate: Fraction, spans: Sequence[range], *, late: int = 0
+    path: Path,
+    frames: int,
+    rate: Fraction,
+    spans: Sequence[range],
+    *,
+    late: int = 0,
+    draw: Draw = numbered,
 ) -> None:
     """Writes a video (MP4, or Matroska by the path's ending) whose frames show their numbers within the spans, else 0.
 
@@ -53,9 +62,10 @@ def write_long_video(
         rate: frames per second.
         spans: ascending, apart.
         late: frames by which the stream starts after 0.
+        draw: the picture of a frame within the spans, by its number.
     """
     container = "matroska" if path.suffix == ".mkv" else "mp4"
-    dark = _segment([0] * _FILLER, rate)
+    dark = _segment([0] * _FILLER, rate, numbered)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         av.open(io.BytesIO(dark)) as template,
@@ -63,7 +73,7 @@ def write_long_video(
     ):
         stream: Any = out.add_stream_from_template(template.streams.video[0])
         stream.time_base = 1 / rate
-        for start, packets in _pieces(frames, rate, spans, _packets(dark, rate)):
+        for start, packets in _pieces(frames, rate, spans, _packets(dark, rate), draw):
             for payload, pts, dts, is_key in packets:
                 packet = av.Packet(payload)
                 packet.pts, packet.dts = start + pts + late, start + dts + late
@@ -76,29 +86,31 @@ _Packet = tuple[bytes, int, int, bool]
 
 
 def _pieces(
-    frames: int, rate: Fraction, spans: Sequence[range], dark: list[_Packet]
+    frames: int, rate: Fraction, spans: Sequence[range], dark: list[_Packet], draw: Draw
 ) -> Iterator[tuple[int, list[_Packet]]]:
     """Segments with the number of their first frame. Before a span they are as long as there is room."""
     place = 0
     for span in [*spans, range(frames, frames)]:
         while place < span.start:
             count = min(_FILLER, span.start - place)
-            short = _packets(_segment([0] * count, rate), rate) if count < _FILLER else dark
+            short = (
+                _packets(_segment([0] * count, rate, numbered), rate) if count < _FILLER else dark
+            )
             yield place, short
             place += count
         if span:
-            yield place, _packets(_segment(list(span), rate), rate)
+            yield place, _packets(_segment(list(span), rate, draw), rate)
             place = span.stop
 
 
-def _segment(numbers: list[int], rate: Fraction) -> bytes:
+def _segment(numbers: list[int], rate: Fraction, draw: Draw) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as out:
         stream: Any = out.add_stream("libx264", rate=rate, options=_OPTIONS)
         stream.height = stream.width = SIDE
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for number in numbers:
-            picture = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(draw(number), format="rgb24")
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
     return buffer.getvalue()

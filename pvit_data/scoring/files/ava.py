@@ -258,6 +258,24 @@ def _from_dump(path: Path, videos: Videos) -> BoxTable:
     )
 
 
+def told_by(path: Path) -> dict[str, Any]:
+    """What a dump of ours says of itself: `threshold` of the detector's scores, `frames` of a clip. CSV says nothing.
+
+    Raises:
+        FormatError: if the file cannot be read.
+    """
+    if kind_of(path) != "parquet":
+        return {}
+    about = Dump(path).about
+    threshold, frames = about.get("threshold"), about.get("frames")
+    told: dict[str, Any] = {}
+    if isinstance(threshold, int | float) and 0 <= threshold <= 1:
+        told["threshold"] = float(threshold)
+    if isinstance(frames, int) and frames > 0:
+        told["frames"] = frames
+    return told
+
+
 def _split(name: str) -> tuple[str, int]:
     video, _, second = name.rpartition(",")
     if not video or not second.isdecimal() or len(second) > 5:

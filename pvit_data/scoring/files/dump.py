@@ -37,12 +37,14 @@ def write_dump(
     labels: Int[np.ndarray, "r"],
     logits: Float[np.ndarray, "r k"],
     about: Mapping[str, Any],
+    boxes: Float[np.ndarray, "r 4"] | None = None,
 ) -> None:
     """Writes predictions, atomically.
 
     Args:
         path: of the file.
         keys, ids, views, labels, logits: of each row.
+        boxes: corners of each row, where boxes are scored.
         about: JSON values: `source`, `split`, `frames`, `clips`, `crops`, `classes` (names), `model`, ...
 
     Raises:
@@ -52,12 +54,14 @@ def write_dump(
     import pyarrow.parquet as pq
 
     values = pa.array(np.ascontiguousarray(logits, np.float32).reshape(-1))
+    corners = {} if boxes is None else dict(zip(BOX, np.asarray(boxes, np.float64).T, strict=True))
     table = pa.table(
         {
             "key": pa.array(list(keys), pa.string()),
             "id": pa.array(list(ids), pa.string()),
             "view": pa.array(np.asarray(views, np.int32)),
             "label": pa.array(np.asarray(labels, np.int32)),
+            **{name: pa.array(np.ascontiguousarray(column)) for name, column in corners.items()},
             "logits": pa.FixedSizeListArray.from_arrays(values, logits.shape[1]),
         }
     ).replace_schema_metadata({NOTE: json.dumps({"version": VERSION, **about}).encode()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 ID_KEYS = ("unique_id", "video_id", "vid_name", "youtube_id", "id")
 """Names under which sources keep the original id of a sample, as one text."""
 FIELD = "action"
+BOXES = "boxes"
 
 
 def is_shards(where: str) -> bool:
@@ -150,13 +151,30 @@ def read_seconds(where: str, source: str | None, split: str, videos: Videos) -> 
         FormatError: if the data set is damaged, or of another source.
     """
     ds, name = _opened(where, source, split)
+    return seconds_of(ds, name, videos, where)
+
+
+def seconds_of(ds: ShardDataset, name: str, videos: Videos, where: str = "") -> Seconds:
+    """The same of samples that are open.
+
+    Args:
+        ds: of one source.
+        name: of it.
+        videos: numbers of the movies, to which theirs are added.
+        where: they are, for messages: samples that do not say their movie and second are refused; "": see `moment_of`.
+
+    Raises:
+        FormatError: if the data set is damaged, two samples are of the same second, or one is refused.
+    """
+    space = ds.spaces_of(name).get(BOXES)
+    shift = 0 if space is None else 1 - space.first
     images: list[int] = []
     rows: list[tuple[int, int, int]] = []  # image, box among all, action
     corners: list[Float64[np.ndarray, "n 4"]] = [np.zeros((0, 4))]
     excluded, count = list[int](), 0
-    for row, (key, meta) in enumerate(_told(ds, where)):
-        movie, second = meta.get("video_id"), meta.get("second")
-        if not isinstance(movie, str) or not isinstance(second, int) or not 0 <= second < SECONDS:
+    for row, (key, meta) in enumerate(_told(ds, where or name)):
+        movie, second = moment_of(meta, key)
+        if where and movie != meta.get("video_id"):
             raise FormatError(
                 f"{where}: sample {key} of '{name}' lacks video_id or second in its metadata, which "
                 "'pvit-data convert ava' writes"
@@ -165,13 +183,26 @@ def read_seconds(where: str, source: str | None, split: str, videos: Videos) -> 
         images.append(image)
         if meta.get("excluded") is True:
             excluded.append(image)
-        boxes = ds.read(row, ("boxes",)).boxes
+        boxes = ds.read(row, (BOXES,)).boxes
         if boxes is None or not len(boxes):
             continue
         corners.append(np.round(boxes.xyxy.astype(np.float64), 3))
-        rows += [(image, count + int(box), int(action)) for box, action in boxes.labels]
+        known = boxes.labels[boxes.labels[:, 1] >= 0]
+        rows += [(image, count + int(box), int(action) + shift) for box, action in known]
         count += len(boxes)
-    require_once([f"{image}" for image in images], where)
+    require_once([f"{image}" for image in images], where or name)
     table = np.array(rows, np.int64).reshape(-1, 3)
     truth = BoxTable(table[:, 0], np.concatenate(corners)[table[:, 1]], table[:, 2])
     return Seconds(videos.names(), truth, np.unique(np.array(excluded, np.int64)))
+
+
+def moment_of(meta: Mapping[str, Any], key: str) -> tuple[str, int]:
+    """Movie and second of a sample; one that does not say them is a movie of its own, called by its key.
+
+    >>> moment_of({"video_id": "-5KQ66BBWC4", "second": 902}, "ava-x5kq66bbwc4-0902"), moment_of({}, "a")
+    (('-5KQ66BBWC4', 902), ('a', 0))
+    """
+    movie, second = meta.get("video_id"), meta.get("second")
+    if isinstance(movie, str) and isinstance(second, int) and 0 <= second < SECONDS:
+        return movie, second
+    return key, 0

@@ -19,7 +19,7 @@ from pvit_converters.ava.pictures import read_movie
 from pvit_converters.ava.rows import merged, read_detections, read_truth
 from pvit_converters.base import Item
 from pvit_converters.engine.run import Job, convert
-from pvit_converters.simulate import simulate
+from pvit_converters.simulate import ava_acts, simulate
 from pvit_converters.simulate.long_video import number_of, numbered, write_long_video
 from pvit_data.codecs.video import decode_video
 from pvit_data.errors import SourceError
@@ -269,3 +269,19 @@ def test_cut_movies_of_other_rates_and_lengths(tmp_path: Path) -> None:
         read_movie(path, 902, 64, is_cut=True, short_side=0)
     with pytest.raises(SourceError, match="has no second 902"):
         read_movie(path, 902, 64, is_cut=False, short_side=0)
+
+
+def test_simulated_persons_show_what_the_rows_say() -> None:
+    """In the key frame a box holds its action's colour, and only its own person."""
+    rows = [row.split(",") for row in ava_acts.rows("m", 3, 6) if row.split(",")[1] == "0916"]
+    people = ava_acts.actors(3, 6, 916)
+    picture = ava_acts.drawn(people, 30 * 16)
+    for _, _, *corners, action, person in rows:
+        left, top, right, bottom = np.rint(np.array(corners, float) * 64).astype(int)
+        inside = picture[top:bottom, left:right].reshape(-1, 3)
+        colour = {**ava_acts.POSES, **ava_acts.MARKS}[int(action)]
+        assert (inside == colour).all(1).any()
+        assert {tuple(pixel) for pixel in inside.tolist()} <= {
+            {**ava_acts.POSES, **ava_acts.MARKS}[act] for act in people[int(person)].acts
+        }
+    assert len({row[-1] for row in rows}) == len(people)

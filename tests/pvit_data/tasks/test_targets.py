@@ -176,8 +176,9 @@ def test_targets_have_the_shapes_of_the_task_table() -> None:
         built = task.build(sample, np.array([0, 2, 4]), config)
         empty = task.empty(config)
         assert built is not None
-        assert built.value.shape == empty.value.shape[1:], name
-        assert built.valid.shape == empty.valid.shape[1:], name
+        entries = 1 if task.by_box else 0  # an axis of any number of them
+        assert built.value.shape[entries:] == empty.value.shape[1:], name
+        assert built.valid.shape[entries:] == empty.valid.shape[1:], name
         assert (built.value.dtype, built.valid.dtype) == (empty.value.dtype, bool), name
         assert task.field in sample.__dataclass_fields__
 
@@ -190,6 +191,19 @@ def test_packing_keeps_only_supervised_rows() -> None:
     assert tuple(packed["depth"].value.shape) == (2, 2, 3)
     assert tuple(packed["pose3d"].value.shape) == (0, 2, 3)
     assert packed["pose3d"].rows.size == 0
+
+
+def test_packing_puts_the_entries_of_rows_one_after_the_other() -> None:
+    def entries(*numbers: int) -> dict[str, Target]:
+        return {"persons": Target(np.array(numbers, np.float32)[:, None], np.ones(len(numbers), bool))}
+
+    empty = {"persons": Target(np.zeros((0, 1), np.float32), np.zeros(0, bool))}
+    packed = pack([entries(1, 2), {}, entries(), entries(3)], empty)["persons"]
+    assert packed.rows.tolist() == [0, 0, 3]
+    assert packed.value[:, 0].tolist() == [1, 2, 3]
+    assert packed.valid.shape == (3,)
+    nobody = pack([entries(), {}], empty)["persons"]
+    assert (nobody.rows.size, nobody.value.shape, nobody.valid.shape) == (0, (0, 1), (0,))
 
 
 def test_the_task_table_refuses_strangers() -> None:
@@ -205,7 +219,7 @@ def test_further_tasks_of_a_kind_differ_in_name_only() -> None:
 
 
 def test_tasks_have_one_order() -> None:
-    assert every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr")
+    assert every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "persons")
     asked = ["zebra", "boxes/hands", "boxes", "depth", "boxes", "apple"]
     assert ordered(asked) == ("depth", "boxes", "apple", "boxes/hands", "zebra")
 
