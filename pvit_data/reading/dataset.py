@@ -21,7 +21,7 @@ from pvit_data.errors import CorruptShardError, FormatError, UsageError
 from pvit_data.format.index import no_rows
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.record import Record
-from pvit_data.reading.layers.annotated import AnnotatedPart
+from pvit_data.reading.layers.annotated import AnnotatedPart, whole_spec
 from pvit_data.reading.layers.protocol import ProtocolPart
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.renumbered import RenumberedPart
@@ -72,7 +72,10 @@ class ShardDataset(Sequence[Sample]):
     @property
     def sources(self) -> dict[str, SourceSpec]:
         """Declarations of the sources, by name."""
-        return {part.spec.name: part.spec for part in self._parts}
+        found: dict[str, list[SourceSpec]] = {}
+        for part in self._parts:
+            found.setdefault(part.spec.name, []).append(part.spec)
+        return {name: whole_spec(specs) for name, specs in found.items()}
 
     def spaces_of(self, source: str) -> dict[str, LabelSpace]:
         """Label spaces of a source, by field.
@@ -85,7 +88,10 @@ class ShardDataset(Sequence[Sample]):
         return dict(self.sources[source].spaces)
 
     def layers_of(self, source: str) -> dict[str, LayerSpec]:
-        """Which layer gives a field of a source, by field; fields of its own are not among them."""
+        """Which layer gives a field of a source, by field; fields of its own are not among them.
+
+        Of splits with other layers the last one's; `by_split` of a source that was found tells them apart.
+        """
         return {
             f: layer for p in self._parts if p.spec.name == source for f, layer in p.layers.items()
         }
@@ -134,12 +140,13 @@ class ShardDataset(Sequence[Sample]):
             >>> dataset[0].action
             0
         """
-        parts = [
-            RenumberedPart(part, spaces, refused)
-            if part.spec.name == source and any(part.spec.spaces[f] != s for f, s in spaces.items())
-            else part
-            for part in self._parts
-        ]
+        parts: list[DatasetPart] = []
+        for part in self._parts:
+            given = part.spec.spaces  # a split's layers may have a field without one
+            mine = {f: s for f, s in spaces.items() if f in given}
+            is_other = any(given[f] != s for f, s in mine.items())
+            is_meant = part.spec.name == source and is_other
+            parts.append(RenumberedPart(part, mine, refused) if is_meant else part)
         return ShardDataset(parts, self._rows, self._fields, self._on_corrupt, self._skip_limit)
 
     def without_layers(self) -> ShardDataset:

@@ -22,7 +22,7 @@ from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import is_by_box, labels_among, ordered, target_spec, target_specs
+from pvit_data.tasks.table import labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
@@ -259,8 +259,6 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     is_downstream = entry.role == "downstream"
     split = chosen.config.data.eval_split if is_downstream else "val"
     val = found.split(split, chosen.config.data.where.get(name, ""))
-    if val is not None and is_downstream:
-        val = _with_own_boxes(val, targets)
     if val is None:
         ways = f"; {_ways_to_hold_out(found, split)}" if is_downstream else ""
         notes.append(
@@ -268,13 +266,6 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
         )
     per_batch = mixture.samples_per_batch(index)
     return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch, split)
-
-
-def _with_own_boxes(val: ShardDataset, targets: Sequence[str]) -> ShardDataset:
-    """Held-out samples without the layers that are trained on, where these leave them without boxes."""
-    fields = {target_spec(kind_of(name)).field for name in targets if is_by_box(name)}
-    is_bare = any(not val.column(f"has_{field}").any() for field in fields)
-    return val.without_layers() if is_bare else val
 
 
 def _ways_to_hold_out(found: FoundSource, split: str) -> str:

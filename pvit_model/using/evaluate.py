@@ -343,9 +343,9 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
         for target in matched.targets
         for text in get_task(target).remarks(held_out_of(target, inference, ds, name))
     ]
-    presence = matched.source.presence(split)
-    is_told = not presence or any(note.startswith(presence) for note in ds.notes)
-    return [*remarks, *([] if is_told else [presence]), *ds.notes]
+    told, presence = matched.source.told(ds), matched.source.presence(split)
+    is_told = not presence or any(note.startswith(presence) for note in told)
+    return [*remarks, *([] if is_told else [presence]), *told]
 
 
 def _evaluated(

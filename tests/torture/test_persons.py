@@ -59,7 +59,7 @@ def test_what_persons_do_is_learned(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert data(["convert", source, str(raw), str(shards), *base, "--workers", "1"]) == 0
     (tmp_path / "persons.yaml").write_text(RECIPE)
     train = ["train", "--shards", str(shards), "--recipe", str(tmp_path / "persons.yaml"), "--out", str(run)]
-    assert model([*train, "--set", "data.layers={ava: [ava-train]}"]) == 0
+    assert model([*train, "--set", "data.layers={ava: [ava-train, ava-detections]}"]) == 0
     capsys.readouterr()
     evaluated = ["eval", "--model", str(run), "--shards", str(shards), "--layer", "ava=ava-detections"]
     assert model([*evaluated, "--dump", str(dump), "--json"]) == 0

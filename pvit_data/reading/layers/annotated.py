@@ -1,4 +1,4 @@
-"""The samples of a base with the fields of layers: one provider per field, the last layer that declares it.
+"""The samples of a base with the fields of layers: in each split one provider per field, the last that has rows of it.
 
 Rows, order, keys, groups, splits and pictures are the base's. A row that the provider lacks is not annotated.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Integer, Shaped
 from pvit_data.codecs.window import Asked
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
-from pvit_data.format.members import FIELDS
+from pvit_data.format.members import FIELDS, LABELS
 from pvit_data.format.record import Record
 from pvit_data.reading.layers.fields import (
     SHARED,
@@ -30,6 +30,7 @@ from pvit_data.reading.layers.fields import (
 from pvit_data.reading.layers.joining import NONE, Joined
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.part_view import PartView
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 
 
@@ -56,6 +57,13 @@ class Attached:
                 return joined.part, own
         return None
 
+    def has(self, field: str) -> bool:
+        """Whether one of the base's rows here has a field of the layer."""
+        return any(joined.known and self._carries(joined, field) for joined in self.joined)
+
+    def _carries(self, joined: Joined, field: str) -> bool:
+        return any(joined.column(f"has_{f}", False, None).any() for f in kin(field))
+
     def column(self, name: str, rows: Integer[np.ndarray, "k"] | None) -> Shaped[np.ndarray, "n"]:
         """A column in the order of the base's rows, or of some of them."""
         missing = not_annotated(name)
@@ -79,8 +87,7 @@ class AnnotatedPart(PartView):
         self, base: DatasetPart, layers: Sequence[Attached], notes: tuple[str, ...] = ()
     ) -> None:
         self._notes, self._attached = notes, tuple(layers)
-        giving = {f: layer for layer in self._attached for f in given_with(layer.fields)}
-        self.provider = {field: giving[field] for field in FIELDS if field in giving}
+        self.provider = providers(base, self._attached)
         super().__init__(base, joined_spec(base.spec, self.provider))
 
     @property
@@ -257,6 +264,61 @@ class FetchedWithLayers(Fetched):
 
 def _wanted(fields: Collection[str] | None) -> list[str]:
     return [name for name in FIELDS if fields is None or name in fields]
+
+
+def kin(field: str) -> frozenset[str]:
+    """The fields that have one provider: labels are told together, since they share a space."""
+    return LABELS if field in LABELS else frozenset({field})
+
+
+def providers(base: DatasetPart, layers: Sequence[Attached]) -> dict[str, Attached]:
+    """Which layer gives a field of a part: the last one that has rows of it there.
+
+    Where no layer has such rows, the base's own stay; where it has none either, the field is the last layer's. A field
+    has one label space in all splits: that of the last layer that brings one. Who has another one gives nothing.
+    """
+    found: dict[str, Attached] = {}
+    for field in FIELDS:
+        declaring = [layer for layer in layers if field in given_with(layer.fields)]
+        if not declaring:
+            continue
+        space = next((s for v in reversed(declaring) if (s := space_of(v.spec, field))), None)
+        fitting = [v for v in declaring if space_of(v.spec, field) in (None, space)]
+        if len(declaring) == 1 and not carries(base, field):
+            found[field] = declaring[0]
+        elif having := [layer for layer in fitting if layer.has(field)]:
+            found[field] = having[-1]
+        elif not (carries(base, field) and space in (None, space_of(base.spec, field))):
+            found[field] = declaring[-1]
+    return found
+
+
+def carries(base: DatasetPart, field: str) -> bool:
+    """Whether some sample of a part has a field."""
+    return any(base.column(f"has_{name}").any() for name in kin(field))
+
+
+def space_of(spec: SourceSpec, field: str) -> LabelSpace | None:
+    """The label space of a field of a source or layer."""
+    return spec.spaces.get(SPACES.get(field, ""))
+
+
+def whole_spec(specs: Sequence[SourceSpec]) -> SourceSpec:
+    """The declaration of a source from those of its splits, to which other layers may give their fields."""
+    last = specs[-1]
+    others = [spec for spec in specs if spec is not last and not _declares_alike(spec, last)]
+    if not others:
+        return last
+    changed: dict[str, Any] = {
+        "spaces": {f: space for spec in (*others, last) for f, space in spec.spaces.items()},
+        "encodings": {f: how for spec in (*others, last) for f, how in spec.encodings.items()},
+        "tasks": tuple(dict.fromkeys(task for spec in (last, *others) for task in spec.tasks)),
+    }
+    return last.model_copy(update=changed)
+
+
+def _declares_alike(one: SourceSpec, other: SourceSpec) -> bool:
+    return all(getattr(one, n) == getattr(other, n) for n in ("spaces", "encodings", "tasks"))
 
 
 def joined_spec(base: SourceSpec, provider: Mapping[str, Attached]) -> SourceSpec:

@@ -11,7 +11,7 @@ from pvit_data.format.manifest import NAME, LayerEntry, Manifest, read_manifest
 from pvit_data.format.members import LABELS
 from pvit_data.format.names import SOURCE_NAME, SPLITS, split_address
 from pvit_data.reading.foreign.part import ForeignPart
-from pvit_data.reading.layers.annotated import AnnotatedPart, Attached
+from pvit_data.reading.layers.annotated import AnnotatedPart, Attached, carries, space_of
 from pvit_data.reading.layers.fields import given_with
 from pvit_data.reading.layers.joining import Joined, require_common, require_fit, row_map
 from pvit_data.reading.layers.protocol import ProtocolPart
@@ -161,28 +161,51 @@ def named_layer(there: Mapping[str, Layer], name: str, where: str) -> Layer:
 
 
 def require_apart(
-    source: str, own: Collection[str], layers: Iterable[Layer], remedy: Callable[[Layer], str]
+    source: str,
+    own: Collection[str],
+    layers: Iterable[Layer],
+    bases: Sequence[DatasetPart],
+    remedy: Callable[[Layer], str],
 ) -> None:
-    """Refuses layers that nobody named, of which two, or one and the source itself, give the same field.
+    """Refuses layers that nobody named, of which two, or one and the source itself, give a field in the same split.
 
     Args:
         source: that they are over.
         own: fields that it declares itself.
         layers: over it.
+        bases: all of its parts.
         remedy: which option names the layer to use; told one.
 
     Raises:
-        UsageError: if there are such layers.
+        UsageError: if there are such layers, or two that have other label spaces for a field.
     """
-    given = dict.fromkeys(given_with(own), source)
+    given: dict[str, list[Layer | None]] = {field: [None] for field in given_with(own)}
     for layer in layers:
         for name in sorted(layer.fields):
-            if name in given:
+            for other in reversed(given.get(name, [])):
+                if not any(_both_give(name, layer, other, base) for base in bases):
+                    continue
+                told = source if other is None else other.name
                 raise UsageError(
-                    f"layer '{layer.name}' and '{given[name]}' both give {name} of '{source}': name the layers to "
+                    f"layer '{layer.name}' and '{told}' both give {name} of '{source}': name the layers to "
                     f"use, the last one wins: {remedy(layer)}"
                 )
-        given |= dict.fromkeys(given_with(layer.fields), layer.name)
+        for field in given_with(layer.fields):
+            given.setdefault(field, []).append(layer)
+
+
+def _both_give(field: str, layer: Layer, other: Layer | None, base: DatasetPart) -> bool:
+    """Whether a layer and another one, or the base itself (None), have a field of a part, or other classes in it."""
+    spaces = [layer.entry.spec, base.spec if other is None else other.entry.spec]
+    mine, theirs = (space_of(spec, field) for spec in spaces)
+    if None not in (mine, theirs) and mine != theirs:
+        return True
+    has = carries(base, field) if other is None else _attached(other, base).has(field)
+    return has and _attached(layer, base).has(field)
+
+
+def _attached(layer: Layer, base: DatasetPart) -> Attached:
+    return Attached(layer.name, layer.entry.spec, layer.fields, _joined(layer, base))
 
 
 def annotated(
@@ -192,7 +215,7 @@ def annotated(
 
     Args:
         bases: all parts of one source that are wanted.
-        layers: in order; of two that declare a field the last one gives it.
+        layers: in order; of those that have a field of a split the last one gives it there.
         strict: other bytes of the pictures are an error.
 
     Raises:
@@ -208,12 +231,12 @@ def annotated(
     for layer in layers:
         names = (layer.name, bases[0].spec.name)
         _require_no_labels(layer, bases)
-        found = [_joined(layer, base) for base in bases]
-        known = require_common([one for pairs in found for one in pairs], names)
+        found = [_attached(layer, base) for base in bases]
+        known = require_common([one for own in found for one in own.joined], names)
         others = 0
-        for number, (base, pairs) in enumerate(zip(bases, found, strict=True)):
-            others += sum(require_fit(base, pair, layer.fields, names) for pair in pairs)
-            joined[number].append(Attached(layer.name, layer.entry.spec, layer.fields, pairs))
+        for mine, base, own in zip(joined, bases, found, strict=True):
+            others += sum(require_fit(base, pair, layer.fields, names) for pair in own.joined)
+            mine.append(own)
         _tell_others(others, names, strict)
         notes += _told(layer, known, others, names)
     return [AnnotatedPart(base, own, tuple(notes)) for base, own in zip(bases, joined, strict=True)]

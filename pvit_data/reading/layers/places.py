@@ -75,7 +75,23 @@ class FoundSource:
             f"{self.name}: {', '.join(fields)} (from {layer}{made_by[layer]})"
             for layer, fields in given.items()
         ]
-        return [*lines, *ds.notes]
+        return [*lines, *self._by_split(), *ds.notes]
+
+    def _by_split(self) -> list[str]:
+        """Which layer gives a field in which split, of fields that splits have from elsewhere than others."""
+        first = self.ds.parts[0] if self.ds.parts else None
+        parts = first.bases if isinstance(first, ProtocolPart) else self.ds.parts
+        lines = []
+        for name in dict.fromkeys(given for part in parts for given in part.layers):
+            splits: dict[str, list[str]] = {}
+            for part in (part for part in parts if part.column(f"has_{name}").any()):
+                layer = part.layers.get(name)
+                giver = "its own" if layer is None else f"those of {layer.name}"
+                splits.setdefault(giver, []).append(part.split)
+            if len(splits) > 1:
+                told = (f"{giver} in {' and '.join(where)}" for giver, where in splits.items())
+                lines.append(f"{self.over or self.name}: {name} are {', '.join(told)}")
+        return lines
 
     def split(self, split: str, where: str = "") -> ShardDataset | None:
         """Its samples of one split that pass a filter, or None where there are none."""
@@ -157,7 +173,7 @@ class _There:
         """All annotation layers over it, but those for asking only.
 
         Raises:
-            UsageError: if two of them, or one and the source itself, give the same field.
+            UsageError: if two of them, or one and the source itself, give the same field in a split.
         """
         found = [
             (url, layer) for url, layer in self.layers if layer.is_default and layer.over == source
@@ -167,6 +183,7 @@ class _There:
             source,
             own.fields if own else (),
             [layer for _, layer in found],
+            self.parts.get(source, ()),
             lambda layer: (
                 f"--set 'data.layers={{{source}: [{self._address(layer)}]}}' (or [] for none)"
             ),

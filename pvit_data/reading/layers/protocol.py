@@ -14,9 +14,11 @@ from pvit_data.errors import CorruptShardError
 from pvit_data.format.index import VIRTUAL
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.record import Record
+from pvit_data.reading.layers.annotated import whole_spec
 from pvit_data.reading.layers.fields import LABEL_OF, SPACES, fields_of_column, said
 from pvit_data.reading.layers.joining import NONE
 from pvit_data.reading.part import DatasetPart, Fetched, Request, SplitPart
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
 
 
@@ -39,7 +41,7 @@ class ProtocolPart:
         import pyarrow.compute as pc
 
         self.own, self.bases, self.split, self.labels = own, tuple(bases), own.split, labels
-        self.spec = _spec(spec, bases[0].spec, labels)
+        self.spec = _spec(spec, whole_spec([part.spec for part in bases]), labels)
         wanted = own.keys()
         starts = np.cumsum([0, *(part.samples for part in bases)])
         found = np.full(own.samples, NONE, np.int64)
@@ -58,8 +60,8 @@ class ProtocolPart:
     @property
     def layers(self) -> Mapping[str, LayerSpec]:
         """See `DatasetPart`."""
-        found = self.bases[0].layers
-        return {field: layer for field, layer in found.items() if field not in self.labels}
+        found = [(f, layer) for part in self.bases for f, layer in part.layers.items()]
+        return {field: layer for field, layer in found if field not in self.labels}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -179,7 +181,7 @@ class ProtocolPart:
         changed: dict[str, Any] = {
             "source": self.spec.name,
             "split": self.split,
-            "spaces": dict(self.spec.spaces),
+            "spaces": self._spaces_of(sample),
         }
         told = None
         if fetched.told is not None:
@@ -192,6 +194,12 @@ class ProtocolPart:
                 value = in_index(self.own, fetched.row) if in_index else getattr(told, field, None)
             changed[field] = value
         return replace(sample, **changed)
+
+    def _spaces_of(self, sample: Sample) -> dict[str, LabelSpace]:
+        """Those of the base's sample, and of the labels that the protocol declares."""
+        own = {SPACES[field] for field in self.labels}
+        told = self.spec.spaces.items()
+        return {f: space for f, space in told if f in own or f in sample.spaces}
 
 
 @dataclass(frozen=True)

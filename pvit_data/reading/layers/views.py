@@ -162,13 +162,16 @@ def _attached(
     lying = (home.layers | here.layers).values()  # of one name that of the folder that is looked at
     found: list[DatasetPart] = []
     for source in sources:
+        own = [part for part in parts if part.spec.name == source]
         mine = [*shown, *(layer for layer in wanted if layer.over == source)]
         if not named:
             mine += [v for v in lying if v.is_default and v.over == source and not shown]
-            own = frozenset() if shown else home.fields_of(source)
-            require_apart(source, own, mine, lambda layer: f"--layer {layer.name} (or {NO_LAYER})")
+            fields = frozenset() if shown else home.fields_of(source)
+            require_apart(
+                source, fields, mine, own, lambda layer: f"--layer {layer.name} (or {NO_LAYER})"
+            )
         require_once(mine)
-        found += annotated([part for part in parts if part.spec.name == source], mine)
+        found += annotated(own, mine)
     return found
 
 

@@ -10,9 +10,10 @@ import pytest
 
 import pvit_data
 from pvit_cli.data import main
-from pvit_data import Actions, LabelSpace, Sample, ShardWriter
+from pvit_data import Actions, Boxes, LabelSpace, Sample, ShardWriter
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.reading.layers.places import find_sources
+from pvit_data.reading.layers.views import open_view
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
 from pvit_data.writing.finish import write_layers, write_manifest
@@ -70,6 +71,63 @@ def test_of_two_layers_with_labels_the_last_one_has_all(tmp_path: Path) -> None:
     assert seen.actions is not None
     assert seen.actions.class_id.tolist() == [3]
     with pytest.raises(UsageError, match="both give action"):
+        find_sources([str(tmp_path)])
+
+
+def depths(ds: pvit_data.ShardDataset) -> dict[str, float | None]:
+    return {s.key: None if s.depth is None else float(s.depth[0, 0, 0]) for s in ds}
+
+
+def test_each_split_has_the_layer_with_rows_of_it(tmp_path: Path) -> None:
+    """Two layers that nobody named meet nowhere, so both are attached; a third one of val is refused."""
+    base(tmp_path)
+    layer(tmp_path, "early", a=depth(2), b=depth(2))
+    layer(tmp_path, "late", d=depth(5))  # whatever split its own rows are in
+    found = find_sources([str(tmp_path)])["clips"]
+    assert depths(found.ds) == {"a": 2, "b": 2, "c": None, "d": 5}
+    assert found.ds.column("has_depth").tolist() == [True, True, False, True]
+    assert found.told(found.ds)[-1] == "clips: depth are those of early in train, those of late in val"
+    for layers in (["early", "late"], ["late", "early"]):
+        assert depths(pvit_data.open(tmp_path, source="clips", layers=layers)) == depths(found.ds)
+        held_out = pvit_data.open(tmp_path, source="clips", split="val", layers=layers)
+        assert held_out.layers_of("clips")["depth"].name == "late"
+    assert depths(open_view(tmp_path)) == depths(found.ds)
+    layer(tmp_path, "other", d=depth(7))
+    for act in (lambda: find_sources([str(tmp_path)]), lambda: open_view(tmp_path)):
+        with pytest.raises(UsageError, match=r"layer 'other' and 'late' both give depth of 'clips': name the layers"):
+            act()
+    assert depths(pvit_data.open(tmp_path, source="clips", layers=["early", "late", "other"]))["d"] == 7
+    rows = {split: [Sample(key=key) for key in keys] for split, keys in {"val": ["a", "d"], "test": ["b"]}.items()}
+    for split, samples in rows.items():
+        with ShardWriter(tmp_path, "few", split, base="clips", kind="protocol") as writer:
+            for sample in samples:
+                writer.write(sample)
+    few = pvit_data.open(tmp_path, source="few", layers=["early", "late"])
+    assert depths(few) == {"a": 2, "d": 5, "b": 2}
+
+
+def test_a_split_that_no_layer_knows_keeps_its_own(tmp_path: Path) -> None:
+    """Boxes of the base with classes; a layer of train without, which says nothing of val."""
+    at = {"frame": np.zeros(1, int)}
+    for split, keys in KEYS.items():
+        with ShardWriter(tmp_path, "clips", split, spaces={"boxes": THINGS}) as writer:
+            for key in keys:
+                own = Boxes([[0, 0, 0.5, 0.5]], class_id=[1], **at)
+                writer.write(Sample(key=key, rgb=np.zeros((2, 16, 24, 3), np.uint8), fps=8, boxes=own))
+    found = Sample(key="x", boxes=Boxes([[0.5, 0.5, 1, 1]], score=[0.9], **at))
+    layer(tmp_path, "guesses", a=found, options={"attach": "on-request"})  # type: ignore[arg-type]
+    both = pvit_data.open(tmp_path, source="clips", layers=["guesses"])
+    assert [s.boxes and s.boxes.class_id.tolist() for s in both] == [[-1], None, None, [1]]
+    assert [s.spaces.get("boxes") for s in both] == [None, None, None, THINGS]
+    assert both.spaces_of("clips")["boxes"] == THINGS
+    turned = LabelSpace("turned", ("pen", "cup"))
+    again = both.with_spaces("clips", {"boxes": turned})
+    assert [s.boxes and s.boxes.class_id.tolist() for s in again] == [[-1], None, None, [0]]
+    other = Sample(key="x", boxes=Boxes([[0.5, 0.5, 1, 1]], class_id=[0], **at))
+    layer(tmp_path, "drawn", b=other, options={"spaces": {"boxes": LabelSpace("drawn", ("lid",))}})  # type: ignore[arg-type]
+    apart = pvit_data.open(tmp_path, source="clips", layers=["drawn"])
+    assert [s.boxes is not None for s in apart] == [False, True, False, False], "a field has one label space"
+    with pytest.raises(UsageError, match="layer 'drawn' and 'clips' both give boxes"):
         find_sources([str(tmp_path)])
 
 

@@ -23,6 +23,7 @@ from pvit_data.loading.batch import Batch, Targets
 from pvit_data.sample.sample import ROLE_PERSON, Boxes
 from pvit_data.scoring.files.ava import Videos, read_detections, write_csv
 from pvit_model import create_model, evaluate, predict
+from pvit_model.recipes.announcement import plan_lines
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.tasks import LossOptions, get_task, rois_of
@@ -62,9 +63,9 @@ def second(rng: np.random.Generator, movie: str, number: int) -> tuple[np.ndarra
 
 
 def write(out: Path) -> None:
-    """Two movies to train on, two held out; detections as a layer over these."""
+    """Two movies to train on, two held out; a layer with training boxes, and detections as a layer over the latter."""
     rng = np.random.default_rng(0)
-    layer = []
+    layer, trained = [], []
     for split in ("train", "val"):
         with ShardWriter(out, "ava", split, spaces={"boxes": AVA}, role="downstream", tasks=()) as writer:
             for movie in ("-aaaaaaaaaa", "bbbbbbbbbbb"):
@@ -73,9 +74,13 @@ def write(out: Path) -> None:
                     key = f"ava-{split}-{movie.strip('-')}-{number:04d}"
                     writer.write(Sample(key=key, group=movie, rgb=rgb, fps=30.0, boxes=truth, meta=meta))
                     layer += [(key, detected)] if split == "val" else []
+                    trained += [(key, truth)] if split == "train" else []
     with ShardWriter(out, "ava-detections", base="ava", attach="on-request") as writer:
         for key, detected in layer:
             writer.write(Sample(key=key, boxes=detected, frames={"boxes": np.array([KEY])}))
+    with ShardWriter(out, "ava-train", base="ava", attach="on-request", spaces={"boxes": AVA}) as writer:
+        for key, truth in trained:
+            writer.write(Sample(key=key, boxes=truth, frames={"boxes": np.array([KEY])}))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,7 @@ def planned(folder: Path, tiny_recipe: str, *more: str) -> Any:
 def of_the_page(**places: object) -> list[list[str]]:
     """The commands of docs/training.md, with its words in capitals and its files replaced."""
     text = (Path(__file__).parents[3] / "docs/training.md").read_text(encoding="utf-8")
-    block = re.findall(r"```bash\n(pvit train [^`]*persons[^`]*)```", text)[0]
+    block = re.findall(r"```bash\n(pvit train [^`]*persons[^`]*)```", text)[0].replace("\\\n", "")
     return [[str(places.get(word, word)) for word in shlex.split(line)[1:]] for line in block.splitlines()]
 
 
@@ -107,7 +112,12 @@ def run(folder: Path, tiny_recipe: str, tmp_path_factory: pytest.TempPathFactory
     """A run, as the page on training begins one."""
     out = tmp_path_factory.mktemp("runs") / "run"
     train, *_ = of_the_page(AVA=folder, RUN=out, baseline=tiny_recipe)
-    more = [text for text in SETS if "tasks={" not in text] + ["optim.steps=4", "run.eval_every=4", "data.crops=3"]
+    more = [text for text in SETS if "tasks={" not in text] + [
+        "optim.steps=4",
+        "run.eval_every=4",
+        "run.eval_clips=16",
+        "data.crops=3",
+    ]
     assert main([*train, *(word for text in more for word in ("--set", text))]) == 0
     return out
 
@@ -224,9 +234,29 @@ def test_micro_batches_take_their_persons_along() -> None:
     assert rois_of({"persons": parts[3]})["persons"][:, 0].tolist() == [0, 0, 0]
 
 
-def test_a_run_trains_and_picks_its_best_checkpoint_by_map(run: Path) -> None:
+def detected(folder: Path) -> int:
+    ds = pvit_data.open(folder, source="ava", split="val", layers=["ava-detections"])
+    return sum(len(sample.boxes) for sample in ds)
+
+
+def test_each_split_has_the_boxes_of_its_layer(folder: Path, tiny_recipe: str) -> None:
+    plan = planned(folder, tiny_recipe, "data.layers={ava: [ava-detections, ava-train]}")
+    (source,) = plan.sources
+    assert source.train.layers_of("ava")["boxes"].name == "ava-train"
+    assert source.val.layers_of("ava")["boxes"].name == "ava-detections"
+    told = "\n".join(plan_lines(plan, {"parameters": 1}, folder))
+    assert "ava: boxes are those of ava-train in train, those of ava-detections in val" in told
+    assert sum(len(s.boxes) for s in source.val) == detected(folder)
+    assert source.train[0].spaces["boxes"] == AVA
+    alone = planned(folder, tiny_recipe, "data.layers={ava: [ava-train]}").sources[0].val
+    assert "boxes" not in alone.layers_of("ava")
+    assert (alone.column("has_boxes")).all(), "held-out clips keep their own"
+
+
+def test_a_run_trains_and_picks_its_best_checkpoint_by_map(folder: Path, run: Path) -> None:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert any("ava/persons/mAP" in json.dumps(row) for row in rows)
+    (scored,) = (row for row in rows if "ava/persons/mAP" in row)
+    assert scored["ava/persons/boxes"] == detected(folder), "validation scores the detections, training has other boxes"
     model, inference = load_model(str(run))
     assert inference.targets_of("ava") == ("persons",)
     assert inference.label_spaces["persons"] == AVA
@@ -252,6 +282,10 @@ def test_dumps_give_pvit_score_the_same_digits(
     dump = tmp_path / "ava.parquet"
     evaluated = ("eval", "--model", run, "--shards", folder, "--source", "ava", "--layer", "ava=ava-detections")
     document = command(capsys, *evaluated, "--dump", dump)
+    assert "ava: boxes of 16 samples (from ava-detections)" in document["notes"]
+    also = command(capsys, *evaluated, "--layer", "ava=ava-train")
+    assert also["reports"][0]["metrics"] == document["reports"][0]["metrics"]
+    assert "ava: boxes are those of ava-train in train, those of ava-detections in val" in also["notes"]
     found = document["reports"][0]["metrics"]["persons"]
     assert not [note for note in document["notes"] if "ground truth itself" in note]
     persons = [b.boxes for b in pvit_data.open(folder, source="ava", split="val", layers=["ava-detections"])]

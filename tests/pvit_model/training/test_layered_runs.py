@@ -92,7 +92,12 @@ def test_layered_training_is_bit_equal(
     one = evaluate(str(run_folder), shards, limit=4)
     other = evaluate(str(tmp_path / "run"), apart, limit=4, note=notes.append)
     assert [(r.source, r.metrics) for r in one] == [(r.source, r.metrics) for r in other]
-    assert notes == ["protocol 'real', split val: 9 of 9 rows present"]
+    assert notes[:2] == [
+        "protocol 'real', split val: 9 of 9 rows present",
+        "real is a protocol over videos, with action of its own",
+    ]
+    assert notes[2].startswith("scenes: depth of ")
+    assert notes[2].endswith("(from maps, made by somebody)")
 
 
 def test_training_samples_are_not_held_out_under_another_name(
