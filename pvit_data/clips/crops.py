@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.geometry import Geometry
+from pvit_data.clips.geometry import Geometry, whole_frame
+from pvit_data.errors import FormatError
+from pvit_data.sample.limits import MAX_PIXELS
 
 
 def training_crop(
@@ -59,6 +61,25 @@ def evaluation_crop(
     return Geometry(
         source, (0, 0), source, (resized[0], resized[1]), (offset[0], offset[1]), config.size
     )
+
+
+def uncropped(source: tuple[int, int], config: ClipConfig, step: int) -> Geometry:
+    """The whole frame, its short side as long as a clip is high, its long side as its shape wants it.
+
+    Args:
+        step: sides are multiples of it; the long side is the largest one that keeps the shape.
+
+    Raises:
+        FormatError: if that makes too large a clip.
+    """
+    short = config.size[0]
+    long = max(int(max(source) / min(source) * short + 1e-6) // step * step, short)
+    if config.num_frames * short * long > MAX_PIXELS:
+        raise FormatError(
+            f"frames of {source[1]} x {source[0]} pixels, {config.num_frames} of them {short} pixels high and whole: a "
+            f"clip has at most {MAX_PIXELS:,} pixels; evaluate it with crops"
+        )
+    return whole_frame(source, (long, short) if source[0] > source[1] else (short, long))
 
 
 def _jittered(

@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from pvit_data.clips import transforms
 from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.crops import evaluation_crop, training_crop
+from pvit_data.clips.crops import evaluation_crop, training_crop, uncropped
 from pvit_data.clips.frames import Sampler, choose
 from pvit_data.clips.geometry import Geometry
 from pvit_data.codecs.video import VideoInfo
@@ -58,10 +58,12 @@ class Viewer:
     Args:
         config: of its clips (`ClipConfig.of_source`).
         sampler: of its clips (`ClipConfig.sampler`).
+        whole: evaluation views are whole frames, of sides that are multiples of it; 0: crops.
     """
 
     config: ClipConfig
     sampler: Sampler
+    whole: int = 0
 
     def training(
         self, video: VideoInfo, flip: float, rng: np.random.Generator, about: About | None = None
@@ -82,6 +84,8 @@ class Viewer:
         temporal, spatial = divmod(index, views[1])
         frames = self._frames(video, None, (temporal, views[0]), about)
         size = (video.height, video.width)
+        if self.whole:
+            return View(frames, uncropped(size, self.config, self.whole))
         return View(frames, evaluation_crop(size, self.config, spatial, views[1]))
 
     def _frames(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -110,7 +112,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Every sample of a dataset once per view, in order."""
+    """Every sample of a dataset once per view, in order; whole frames by their shape, of which a batch has one."""
 
     def __init__(
         self,
@@ -120,29 +122,43 @@ class EvaluationBatches:
         tasks: Iterable[str] | None = None,
         views: tuple[int, int] = (1, 1),
         options: Options | None = None,
+        whole: int = 0,
     ) -> None:
         self.config, self.options = config, options or Options()
         self.batch_size, self.views = batch_size, views
         self._rows = marked(ds.column("has_rgb").astype(bool))
         mine = range(self.options.rank, len(self._rows), self.options.world_size)
-        self._places, self._views_each = mine, views[0] * views[1]
+        self._views_each = views[0] * views[1]
         if tasks is None:
             by_source = _tasks_by_source(ds, config, config.tasks, downstream=True)
         else:
             by_source = dict.fromkeys(ds.sources, tuple(tasks))
         self._fetcher = Fetcher([ds], self.options.concurrency)
-        self._reader = ClipReader(ds, config, by_source, read=partial(self._fetcher.read, 0))
+        read = partial(self._fetcher.read, 0)
+        self._reader = ClipReader(ds, config, by_source, read=read, whole=whole)
         self._empty = self._reader.empty()
+        self._groups: list[Sequence[int]] = self._by_shape(mine) if whole else [mine]
+        counts = [-(-len(group) * self._views_each // batch_size) for group in self._groups]
+        self._starts = [0, *itertools.accumulate(counts)]
+
+    def _by_shape(self, places: Sequence[int]) -> list[Sequence[int]]:
+        """Places of clips of one shape each, the most frequent shape first."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for place in places:
+            found.setdefault(self._reader.shape(int(self._rows[place])), []).append(place)
+        return sorted(found.values(), key=len, reverse=True)
 
     def __len__(self) -> int:
-        return -(-len(self._places) * self._views_each // self.batch_size)
+        return self._starts[-1]
 
     def _rows_of(self, step: int) -> list[tuple[int, int]]:
         """Row and view of each clip of a batch."""
-        begin, end = step * self.batch_size, (step + 1) * self.batch_size
-        numbers = range(len(self._places) * self._views_each)[begin:end]
+        number = bisect.bisect_right(self._starts, step) - 1
+        group, own = self._groups[number], step - self._starts[number]
+        begin, end = own * self.batch_size, (own + 1) * self.batch_size
+        numbers = range(len(group) * self._views_each)[begin:end]
         views = (divmod(number, self._views_each) for number in numbers)
-        return [(int(self._rows[self._places[place]]), view) for place, view in views]
+        return [(int(self._rows[group[place]]), view) for place, view in views]
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
@@ -202,7 +218,8 @@ def _built(
     count: tuple[int, Skipped],
 ) -> Built:
     starts = np.cumsum([0, *(len(clip.rgb) for clip in read)])
-    frames = empty_bytes((int(starts[-1]), *config.size, 3))
+    size = read[0].rgb.shape[1:3] if read else config.size
+    frames = empty_bytes((int(starts[-1]), *size, 3))
     order = np.empty((len(read), config.num_frames), np.int64)
     for row, (start, clip) in enumerate(zip(starts.tolist(), read, strict=False)):
         frames[start : start + len(clip.rgb)].numpy()[:] = clip.rgb

@@ -14,6 +14,7 @@ from jaxtyping import Int64, UInt8
 from pvit_data.clips import augmentation, colour_jitter, transforms
 from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.crops import uncropped
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
@@ -55,6 +56,7 @@ class ClipReader:
         tasks: tasks of each source of `ds`, by source name; labels of the downstream among them where they are trained.
         seed: of everything drawn.
         read: reads a sample. Default: `ds.read`.
+        whole: see `Viewer`.
     """
 
     def __init__(
@@ -64,13 +66,14 @@ class ClipReader:
         tasks: Mapping[str, Sequence[str]],
         seed: int = 0,
         read: Callable[..., Sample] | None = None,
+        whole: int = 0,
     ) -> None:
         self.ds, self.config, self.seed = ds, config, seed
         self._read = read or ds.read
         # Names, not specs: a worker that is not forked gets this object pickled, and specs hold functions.
         self._names = {source: tuple(tasks[source]) for source in ds.sources if source in tasks}
         self._viewers = {
-            source: Viewer(config.of_source(source), sampler_of(ds, source, config))
+            source: Viewer(config.of_source(source), sampler_of(ds, source, config), whole)
             for source in self._names
         }
         self._never_flipped = {
@@ -138,6 +141,20 @@ class ClipReader:
             FormatError: if the sample cannot be read.
         """
         return self._clip(row, self._evaluation(row, index, views))
+
+    def shape(self, row: int) -> tuple[int, int]:
+        """(H, W) of a row's evaluation clip.
+
+        Raises:
+            FormatError: if it would be too large.
+        """
+        viewer = self._viewers[self.source(row)]
+        size = self._size(row)
+        return (
+            uncropped(size, viewer.config, viewer.whole).size
+            if viewer.whole
+            else viewer.config.size
+        )
 
     def frames(self, row: int) -> Int64[np.ndarray, "t"]:
         """The frames of a row's evaluation clip; what its sample says is read only where clips go by it.

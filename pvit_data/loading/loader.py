@@ -96,6 +96,7 @@ def eval_loader(
     rank: int = 0,
     world_size: int = 1,
     *,
+    whole: int = 0,
     on_corrupt: OnCorrupt = "raise",
     max_corrupt: float = 0.01,
     prefetch: int = 2,
@@ -107,7 +108,8 @@ def eval_loader(
 ) -> Loader:
     """Every sample of a dataset once per view, in order, with nothing random.
 
-    The views of a sample are consecutive rows with the same key. Ranks get every `world_size`-th sample.
+    The views of a sample are consecutive rows with the same key. Ranks get every `world_size`-th sample. Whole frames
+    come by their shape, so that the clips of a batch have one.
 
     Args:
         ds: the samples; those without rgb are left out.
@@ -115,6 +117,8 @@ def eval_loader(
         tasks: tasks to build targets for; default: those of each source (`ClipConfig.tasks`, else its `SourceSpec`),
             and the action of the source that `clip.downstream` names (of every source where it names none).
         views: (temporal, spatial) views per sample; (1, 3) is the protocol of SSv2.
+        whole: show frames without a crop, their short side as long as a clip is high, sides multiples of `whole`; for
+            labels of clips and persons, since maps have one size. 0: crops.
         on_corrupt: `"skip"` leaves out each view that cannot be read, and counts it.
     """
     config = clip or ClipConfig()
@@ -123,5 +127,5 @@ def eval_loader(
         workers=workers, prefetch=prefetch, concurrency=concurrency, pin_memory=pin_memory, timeout=timeout,
         device=device, start_method=start_method,
     )  # fmt: skip
-    builder = EvaluationBatches(ds, config, batch_size, tasks, views, options)
+    builder = EvaluationBatches(ds, config, batch_size, tasks, views, options, whole)
     return Loader(builder, range(len(builder)), config, options)

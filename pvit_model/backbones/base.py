@@ -93,6 +93,8 @@ class Backbone(nn.Module, ABC):
         dense_width: channels of dense heads by default.
         stride: temporal stride of predictions; prediction t belongs to input frame `stride * t`.
         normalise: (mean, std) per channel of RGB in [0, 1], applied by the loader, never inside `forward`.
+        side_step: sides of clips are multiples of it, other sizes than the nominal one included; 0: it takes clips of
+            the nominal size only, and is not evaluated on whole frames.
         own_tokens: tokens that it has besides patches and extra ones, such as a class token; for `pvit info`.
         published: files of weights that load into it, for `pvit info`.
     """
@@ -106,6 +108,7 @@ class Backbone(nn.Module, ABC):
     stride: int = 2
     normalise: tuple[tuple[float, ...], tuple[float, ...]] = ((0.45,) * 3, (0.225,) * 3)
     rate: int = 4
+    side_step: int = 0
     own_tokens: int = 0
     published: tuple[Published, ...] = ()
 

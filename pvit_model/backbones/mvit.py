@@ -173,6 +173,7 @@ class MViT(Backbone):
     """
 
     own_tokens = 1
+    side_step = 4
     of_the_paper = False
 
     def __init__(self, config: MViTConfig) -> None:

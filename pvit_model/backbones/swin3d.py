@@ -165,6 +165,7 @@ class Swin(Backbone):
 
     normalise = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     rate = 2
+    side_step = 4
 
     def __init__(self, config: SwinConfig, name: str = "swin3d") -> None:
         super().__init__()

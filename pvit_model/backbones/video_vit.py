@@ -6,6 +6,7 @@ of CLS, what its files call things.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Literal
 
@@ -56,6 +57,7 @@ class VideoViT(Backbone):
         self.name, self.clip, self.width = name, clip, width
         embedding = PatchEmbedding(kernel, width)
         self.patch, self.stride = embedding.patch, embedding.patch[0]
+        self.side_step = math.lcm(*embedding.patch[1:])
         t, h, w = self._grid(*clip)
         self.add_module(self.embedding, embedding)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -24,6 +24,9 @@ from pvit_data.words import first_problem, shown
 from pvit_model.tasks import ACTION, LossOptions, target_names
 
 FILE = "inference.json"
+FULL = "full"
+Crops = Literal["full"] | Annotated[int, pydantic.Field(ge=1, le=100)]
+"""Spatial views of a clip in evaluation, or whole frames."""
 
 
 class Inference(pydantic.BaseModel):
@@ -38,7 +41,7 @@ class Inference(pydantic.BaseModel):
         spaces: label spaces that heads have an output for, by name; `segm` in files.
         further_spaces: label spaces of fields that the network was trained on without predicting their ids (box
             classes), by field and name.
-        crops: spatial views per clip.
+        crops: spatial views per clip, or `"full"`: one, of the whole frame.
         loss_options: how losses were computed, see `LossOptions`.
         recipe: name of the recipe, for people.
     """
@@ -54,9 +57,14 @@ class Inference(pydantic.BaseModel):
         default={}, validation_alias="segm", serialization_alias="segm"
     )
     further_spaces: dict[str, dict[str, LabelSpace]] = {}
-    crops: int = pydantic.Field(default=1, ge=1, le=100)
+    crops: Crops = 1
     loss_options: dict[str, Any] = {}
     recipe: str = ""
+
+    @property
+    def num_crops(self) -> int:
+        """Spatial views per clip."""
+        return self.crops if isinstance(self.crops, int) else 1
 
     def losses(self) -> LossOptions:
         """The loss options as the loss functions take them.

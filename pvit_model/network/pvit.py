@@ -173,7 +173,11 @@ class PViT(nn.Module, HubMixin):
         read = self.reader(out.cls, out.extra) if len(wanted) > len(labels) else {}
         read |= dict.fromkeys(labels, out.cls)
         features = [out.features[layer] for layer in self.dense_layers] if dense else []
-        grid, boxes = self.backbone.grid(*video.shape[2:])[-1], rois or {}
+        grid = self.backbone.grid(*video.shape[2:])[-1]
+        boxes = {
+            name: own * own.new_tensor(self._share(video, grid))
+            for name, own in (rois or {}).items()
+        }
         given = {
             task: HeadInput(read[task], features, size, out.tokens, grid, boxes.get(task))
             for task in wanted
@@ -184,6 +188,16 @@ class PViT(nn.Module, HubMixin):
             predictions = {ACTION: take(logits, _rows(rows, ACTION, logits))}
             predictions |= self._run_rows(given, rows)
         return PViTOutput(logits, out.extra, out.tokens, predictions, rows is not None)
+
+    def _share(self, video: Tensor, grid: Grid) -> list[float]:
+        """What rows of batch number and corners are multiplied by, where clips do not fill the last of their tokens.
+
+        Nominal clips fill them. A token of other sizes shows as many pixels as one of these.
+        """
+        nominal = self.backbone.clip
+        own = self.backbone.grid(*nominal)[-1]
+        height, width = (video.shape[2 + i] * own[i] / (nominal[i] * grid[i]) for i in (1, 2))
+        return [1.0, width, height, width, height]
 
     def _backbone_output(self, video: Tensor, dense: Sequence[str]) -> BackboneOutput:
         """What the backbone makes of clips and prompts, with the features that the tasks `dense` read.

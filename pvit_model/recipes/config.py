@@ -21,6 +21,7 @@ from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
 from pvit_data.words import first_problem, nearest, short, shown
 from pvit_model.backbones import DEFAULT
+from pvit_model.network.inference import Crops
 
 
 class Strict(BaseModel):
@@ -54,8 +55,9 @@ class DataConfig(Strict):
     eval_split: Literal["val", "test"] = Field(
         default="val", description="split of the downstream that a run validates on"
     )
-    crops: int = Field(
-        default=3, ge=1, le=100, description="spatial crops per clip in `pvit eval` (SSv2: 3)"
+    crops: Crops = Field(
+        default=3,
+        description="spatial crops per clip in `pvit eval` (SSv2: 3), or full: the whole frame (actions, persons)",
     )
     workers: int = Field(default=2, ge=0, le=4096, description="loader processes per rank")
     start_method: StartMethod = Field(

@@ -12,7 +12,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -115,13 +115,16 @@ def _plain(value: Any) -> str:
 
 def _kind(info: FieldInfo) -> str:
     """Type and bounds, in words."""
-    bounds = [
+    return ", ".join([_in_words(info.annotation), *_bounds(info)])
+
+
+def _bounds(info: FieldInfo) -> list[str]:
+    return [
         f"{words} {getattr(bound, name):,}"
         for bound in info.metadata
         for name, words in _BOUNDS.items()
         if hasattr(bound, name)
     ]
-    return ", ".join([_in_words(info.annotation), *bounds])
 
 
 def _in_words(kind: Any) -> str:
@@ -131,6 +134,8 @@ def _in_words(kind: Any) -> str:
     ('number or null', 'for each name: list of texts', 'fp32 or bf16')
     """
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return ", ".join([_in_words(inner[0]), *_bounds(inner[1])])
     if origin is Literal:
         return " or ".join(map(str, inner))
     if origin in (types.UnionType, typing.Union):

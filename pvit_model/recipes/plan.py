@@ -30,6 +30,7 @@ from pvit_model.network.inference import Inference
 from pvit_model.recipes.augmentation import check_augmentation
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
+from pvit_model.recipes.whole_frames import require_whole_frames
 from pvit_model.tasks import ACTION, target_names
 
 
@@ -303,9 +304,11 @@ def _finish(
     labels = dict.fromkeys(label for source in sources for label in source.labels)
     numbers = {label: len(space.classes) for label, space in label_spaces(sources).items()}
     clip = config.clip.model_copy(update={"label_classes": numbers})
-    config = config.model_copy(update={"clip": clip})
+    config = _resolved(config.model_copy(update={"clip": clip}), network, (*tasks, *labels))
+    for source in (source for source in sources if source.role == "downstream"):
+        require_whole_frames(config, network, source.name, (*source.tasks, *source.labels))
     return Plan(
-        config=_resolved(config, network, (*tasks, *labels)),
+        config=config,
         sources=sources,
         mixture=mixture,
         tasks=tasks,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,11 +22,11 @@ from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.reading.layers.places import FoundSource
-from pvit_data.scoring.metrics.classes import class_accuracies
-from pvit_model.network.inference import Inference
-from pvit_model.network.pvit import PViTOutput
+from pvit_model.network.inference import Crops, Inference
+from pvit_model.network.pvit import PViT, PViTOutput
 from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce, own_rank
+from pvit_model.recipes.whole_frames import side_step_of
 from pvit_model.tasks import ACTION, get_task, rois_of
 from pvit_model.tasks.base import HeldOut
 from pvit_model.tasks.meter import Meter
@@ -34,7 +34,7 @@ from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import load_model, run_of
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import Kept, certify, predictions_of
-from pvit_model.using.source_report import SourceReport
+from pvit_model.using.source_report import SourceReport, by_class
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset
@@ -54,9 +54,11 @@ class EvalOptions:
         rank, world_size: which part of the clips is this process's.
         concurrency: requests at once of each loader process to shards behind a URL.
         keep: collects the logits of labels.
+        whole: clips are whole frames, of sides that are multiples of it; 0: crops.
     """
 
     views: int = 1
+    whole: int = 0
     workers: int = 0
     start_method: StartMethod = START_METHOD
     device: str | torch.device = "cpu"
@@ -150,9 +152,7 @@ class SourceEvaluation:
         fitted_on = self.constant.clips if self.constant else 0
         tables = {n: self.meters[n].confusion(totals[n]) for n in metrics}
         classes = {
-            n: _by_class(table, self.names_of[n])
-            for n, table in tables.items()
-            if table is not None
+            n: by_class(table, self.names_of[n]) for n, table in tables.items() if table is not None
         }
         return SourceReport(source, split, clips, metrics, constant, fitted_on, classes)
 
@@ -173,19 +173,6 @@ def _results(
     totals = _totals(meters) if totals is None else totals
     found = {name: meter.result(totals[name]) for name, meter in meters.items()}
     return {name: result for name, result in found.items() if result is not None}
-
-
-def _by_class(table: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """What a table of confusions says of each class."""
-    rows, columns = np.nonzero(table)
-    counts = table[rows, columns]
-    pairs = zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)
-    return {
-        "names": list(names),
-        "accuracy": class_accuracies(table).tolist(),
-        "videos": table.sum(axis=1).astype(int).tolist(),
-        "confusion": [[row, column, int(count)] for row, column, count in pairs],
-    }
 
 
 def spread(ds: ShardDataset, limit: int) -> ShardDataset:
@@ -215,7 +202,7 @@ def fit_constant(
     if not constant.names:
         return None
     kept = kept_at(run, ds, inference, constant.names)
-    batches = _batches(ds, inference, replace(how, views=1, device="cpu"))
+    batches = _batches(ds, inference, replace(how, views=1, whole=0, device="cpu"))
     return fit_once(constant, batches, kept, how.rank == 0)
 
 
@@ -226,6 +213,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         inference.clip,
         batch_size=EVAL_BATCH,
         views=(1, how.views),
+        whole=how.whole,
         workers=how.workers,
         start_method=how.start_method,
         concurrency=how.concurrency,
@@ -281,6 +269,7 @@ def evaluate(
     device: str = "cpu",
     allow_other_classes: bool = False,
     allow_overlap: bool = False,
+    crops: Crops | None = None,
     dump: str | Path | None = None,
     passports: bool = False,
     layers: Mapping[str, Sequence[str]] | None = None,
@@ -298,6 +287,7 @@ def evaluate(
         workers, device: loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
+        crops: of each clip of the downstream, or `"full"`: whole frames; default: what its recipe says (`data.crops`).
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
         dump: write the logits of every clip and view (of persons: of every box) to this Parquet file, for `pvit score`:
             of the actions, or the only label; those of further labels go beside it (`NAME.pnr.parquet`).
@@ -312,9 +302,9 @@ def evaluate(
         ...     print(report.source, sorted(report.metrics["action"]))
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
-    network, inference = load_model(model, device)
+    network, inference = _loaded(model, device, crops)
     found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
-    how = _own_part(EvalOptions(workers=workers, device=device))
+    how = _own_part(workers, device)
     matches = [
         match(inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
         for n in _named(found, source)
@@ -322,17 +312,30 @@ def evaluate(
     chosen, reasons = _held_out(matches, split, limit)
     if dump is not None:
         _require_one_to_dump([matched for matched, _ in chosen])
-    score = partial(_evaluated, network, reference_split=reference_split, how=how, dump=dump)
-    reports = [score((model, m), (held_out, split), passports=passports) for m, held_out in chosen]
-    told = (text for matched, ds in chosen for text in _told(matched, ds, split))
-    for text in (*told, *(f"left out: {r}" for r in reasons)):
+    score = partial(_evaluated, (model, network), how=how, dump=dump, passports=passports)
+    reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
+    for text in _notes(chosen, split, reasons):
         note(text)
     return reports
 
 
-def _own_part(how: EvalOptions) -> EvalOptions:
+def _notes(
+    chosen: Sequence[tuple[Matched, ShardDataset]], split: str, reasons: Sequence[str]
+) -> list[str]:
+    told = (text for matched, ds in chosen for text in _told(matched, ds, split))
+    return [*told, *(f"left out: {reason}" for reason in reasons)]
+
+
+def _loaded(model: str, device: str, crops: Crops | None) -> tuple[PViT, Inference]:
+    """A network, to be evaluated with the crops of its recipe or with others."""
+    network, inference = load_model(model, device)
+    changed = {} if crops is None else {"crops": crops}
+    return network, inference.model_copy(update=changed)
+
+
+def _own_part(workers: int, device: str) -> EvalOptions:
     rank, world_size = own_rank()
-    return replace(how, rank=rank, world_size=world_size)
+    return EvalOptions(workers=workers, device=device, rank=rank, world_size=world_size)
 
 
 def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
@@ -345,20 +348,27 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
     ]
     told, presence = matched.source.told(ds), matched.source.presence(split)
     is_told = not presence or any(note.startswith(presence) for note in told)
-    return [*remarks, *([] if is_told else [presence]), *told]
+    whole = f"{name}: whole frames were evaluated, their short side {inference.clip.size[0]} pixels"
+    return [
+        *remarks,
+        *([whole] if matched.is_whole else []),
+        *([] if is_told else [presence]),
+        *told,
+    ]
 
 
 def _evaluated(
-    network: torch.nn.Module,
-    of: tuple[str, Matched],
+    of: tuple[str, PViT],
+    matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
+    *,
     how: EvalOptions,
     dump: str | Path | None,
     passports: bool,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    (model, matched), (ds, _) = of, clips
+    (model, network), (ds, _) = of, clips
     constant = _reference(matched, reference_split, len(ds), how, run_of(model))
     labels = _labels(matched) if dump is not None else ()
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
@@ -409,15 +419,23 @@ def _labels(matched: Matched) -> tuple[str, ...]:
 
 
 def _report(
-    network: torch.nn.Module,
+    network: PViT,
     matched: Matched,
     clips: tuple[ShardDataset, str],
     constant: ConstantPredictor | None,
     how: EvalOptions,
 ) -> SourceReport:
     ds, split = clips
-    how = replace(how, views=matched.views)
+    how = replace(how, views=matched.views, whole=_side_step(network, matched))
     return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
+
+
+def _side_step(network: PViT, matched: Matched) -> int:
+    """What sides of whole frames are multiples of; 0: crops are evaluated."""
+    if not matched.is_whole:
+        return 0
+    name, size = network.config.backbone, matched.inference.clip.size
+    return side_step_of(network.backbone, name, matched.name, matched.targets, size)
 
 
 def _reference(

@@ -15,7 +15,7 @@ from pvit_data.reading.layers.places import FoundSource, find_sources
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import is_by_box, target_spec, target_specs
-from pvit_model.network.inference import Inference
+from pvit_model.network.inference import FULL, Inference
 from pvit_model.recipes.overlap import require_unseen
 from pvit_model.tasks import ACTION
 
@@ -64,7 +64,13 @@ class Matched:
         inference = self.inference
         if any(is_by_box(name) for name in self.targets):
             return 1  # each box has one score
-        return inference.crops if self.name == inference.clip.downstream else 1
+        return inference.num_crops if self.name == inference.clip.downstream else 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether an evaluation shows whole frames: of the downstream, where the network's crops say so."""
+        inference = self.inference
+        return inference.crops == FULL and self.name == inference.clip.downstream
 
 
 def find_unseen(

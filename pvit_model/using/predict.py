@@ -89,7 +89,7 @@ def make_views(
     source = inference.clip.downstream
     viewer = Viewer(inference.clip.of_source(source), inference.clip.sampler(source))
     # The centre crop is always among the views: it is the one whose maps are drawn.
-    number = inference.crops if inference.crops % 2 else inference.crops + 1
+    number = inference.num_crops if inference.num_crops % 2 else inference.num_crops + 1
     pixels = frames_of(data, viewer.evaluation(info).distinct)
     info = replace(info, height=pixels.shape[1], width=pixels.shape[2])
     views = [viewer.evaluation(info, i, (1, number)) for i in range(number)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from pvit_data.scoring.metrics.classes import class_accuracies
 from pvit_data.scoring.passport import finite
 from pvit_model.tasks import get_task
 
@@ -72,6 +75,19 @@ class SourceReport:
             "classes": finite(self.classes),
             "passport": self.passport,
         }
+
+
+def by_class(table: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """What a table of confusions says of each class."""
+    rows, columns = np.nonzero(table)
+    counts = table[rows, columns]
+    pairs = zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)
+    return {
+        "names": list(names),
+        "accuracy": class_accuracies(table).tolist(),
+        "videos": table.sum(axis=1).astype(int).tolist(),
+        "confusion": [[row, column, int(count)] for row, column, count in pairs],
+    }
 
 
 def beaten(value: float, constant: float) -> float:

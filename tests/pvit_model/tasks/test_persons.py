@@ -203,11 +203,17 @@ def test_neither_prompts_nor_the_class_token_are_pooled() -> None:
     model.heads["persons"].register_forward_pre_hook(lambda module, arguments: None)
     run = model.heads["persons"].run
     model.heads["persons"].run = lambda given: seen.append(given) or run(given)
-    for height, width in ((32, 64), (32, 32), (48, 80)):
+    for height, width in ((32, 64), (32, 32), (48, 80), (32, 44)):
         out = model(torch.randn(1, 3, 4, height, width), tasks="persons", rois={"persons": boxes(2, 1)})
         assert out.prompts.shape[1] == 4
         assert seen[-1].grid == model.backbone.grid(4, height, width)[-1]
         assert seen[-1].tokens is out.tokens
+        rows, columns = seen[-1].grid[1:]
+        per_pixel = (
+            model.backbone.grid(4, 32, 64)[-1][1] / 32
+        )  # tokens, as for nominal clips, whatever the last ones show
+        pixels = boxes(2, 1)[:, 1:] * torch.tensor([width, height, width, height])
+        torch.testing.assert_close(seen[-1].rois[:, 1:] * torch.tensor([columns, rows] * 2), pixels * per_pixel)
         assert out.tasks["persons"].shape == (2, 80)
 
 
@@ -305,6 +311,39 @@ def test_dumps_give_pvit_score_the_same_digits(
     np.testing.assert_array_equal(np.unique(table.xyxy, axis=0), np.unique(stored, axis=0))
     write_csv(tmp_path / "ava.csv", table, videos)
     assert command(capsys, *score, tmp_path / "ava.csv")["mAP"] == pytest.approx(found["mAP"], abs=1e-6)
+
+
+def test_whole_frames_show_every_box(folder: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated = ("eval", "--model", run, "--shards", folder, "--source", "ava", "--layer", "ava=ava-detections")
+    reports, notes = command(capsys, *evaluated, "--crops", "full")["reports"], []
+    found = reports[0]["metrics"]["persons"]
+    assert found["boxes"] == detected(folder)
+    cropped = command(capsys, *evaluated)["reports"][0]["metrics"]["persons"]
+    assert {name: found[name] for name in ("boxes", "persons", "oracle")} == {
+        name: cropped[name] for name in ("boxes", "persons", "oracle")
+    }
+    evaluate(str(run), [str(folder)], "ava", crops="full", layers={"ava": ["ava-detections"]}, note=notes.append)
+    assert "ava: whole frames were evaluated, their short side 32 pixels" in notes
+    for wrong in ("0", "many", "101", ""):
+        assert main([*map(str, evaluated), "--crops", wrong]) == 2
+
+
+def test_whole_frames_are_refused_where_sizes_must_be_equal(
+    folder: Path, run: Path, tiny_recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(folder, tiny_recipe, "data.crops=full")
+    assert plan.inference().crops == "full"
+    with pytest.raises(UsageError, match=r"of source 'ava' boxes are evaluated, too, which needs clips of one size"):
+        planned(folder, tiny_recipe, "data.crops=full", "clip.tasks={ava: [persons, boxes]}", "model.tasks=[boxes]")
+    monkeypatch.setattr("pvit_model.backbones.mvit.MViT.side_step", 0)
+    for act in (
+        lambda: planned(folder, tiny_recipe, "data.crops=full"),
+        lambda: evaluate(str(run), [str(folder)], "ava", crops="full"),
+    ):
+        with pytest.raises(
+            UsageError, match="backbone 'mvitv2_xxs' takes clips of 32 x 32 pixels only, not whole frames"
+        ):
+            act()
 
 
 RANKS = """

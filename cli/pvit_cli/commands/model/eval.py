@@ -15,8 +15,10 @@ from pvit_cli.output import console, new_table, print_json, say
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SOURCE_NAME
 from pvit_data.storage.files import write_file
+from pvit_data.words import shown
 
 MOST_CLASSES = 20  # lines of a table
+MOST_CROPS = 100  # as in recipes
 
 Source = Annotated[
     str | None,
@@ -45,6 +47,12 @@ Layer = Annotated[
     typer.Option(
         help="SOURCE=LAYER: score against this annotation layer (a name, or URL#NAME); give one --layer each. "
         "Default: all layers in the shards, but those made to be asked for."
+    ),
+]
+Crops = Annotated[
+    str | None,
+    typer.Option(
+        help="Spatial crops of each clip, or 'full': the whole frame, for actions and persons. Default: the recipe's."
     ),
 ]
 Dump = Annotated[
@@ -82,6 +90,7 @@ def evaluate(
     allow_other_classes: AllowOtherClasses = False,
     allow_overlap: AllowOverlap = False,
     layer: Layer = None,
+    crops: Crops = None,
     dump: Dump = None,
     per_class: PerClass = None,
     diagnose: Diagnose = False,
@@ -115,6 +124,7 @@ def evaluate(
         workers=workers,
         device=device,
         allow_other_classes=allow_other_classes, allow_overlap=allow_overlap, layers=by_source(layer or ()),
+        crops=_crops(crops),
         dump=dump,
         passports=as_json or out is not None or dump is not None,
         note=notes.append,
@@ -189,6 +199,19 @@ def _diagnose(
 
     found = diagnose_pixels(model, shards, source, split, device)
     return [] if found is None else [found.to_json()]
+
+
+def _crops(text: str | None) -> Any:
+    """The value of `--crops`, as recipes have it.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    if text is None or text == "full":
+        return text
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MOST_CROPS):
+        raise UsageError(f"--crops {shown(text)}: expected 1 to {MOST_CROPS}, or full")
+    return int(text)
 
 
 def by_source(texts: Sequence[str]) -> dict[str, list[str]]:
