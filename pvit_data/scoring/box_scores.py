@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,15 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         variant=str(variant),
         values={"mAP": precision.mean},
         scored=ListFacts.make(name, scored, len(movies)),
-        views=Views(how.frames, 1, 1, 1),
+        views=Views(how.frames, 1, 1, 1, how.whole),
         classes={"number": len(classes), "sha256": _sha256(classes), **map_facts},
         thresholds={"iou": overlap.IOU},
         files={
             "predictions": facts_of(path),
             "truth": facts_of(listed),
-            "excluded": None if excluded_file is None else facts_of(excluded_file),
+            "excluded": None
+            if excluded_file is None
+            else _excluded_facts(excluded_file, excluded, videos),
         },
         notes=notes + _notes(precision, how, excluded_file),
         diagnosed=how.diagnose,
@@ -93,6 +96,56 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):
         result.findings.append(leaked)
     return result
+
+
+def score_seconds(
+    told: Seconds,
+    found: BoxTable,
+    videos: Videos,
+    of: tuple[str, Sequence[str]],
+    classes: tuple[tuple[int, ...], dict[str, Any]],
+    how: ScoreOptions,
+) -> Result:
+    """The same of detections and truth that are at hand, of all of its seconds, in the papers' variant.
+
+    Args:
+        told: the truth.
+        found: detections.
+        videos: numbers of the movies of both.
+        of: name of the list, and the ids that it is known by: its movies, where it is whole.
+        classes: ids that count, and further facts of them.
+        how: threshold and views; its protocol is that of the papers.
+    """
+    (name, ids), (counted, facts) = of, classes
+    variant = Variant(how.protocol.name, counted)
+    precision = mean_precision(told.truth, found, variant, told.excluded)
+    result = Result(
+        metric="ava",
+        protocol=how.protocol.name,
+        variant=str(variant),
+        values={"mAP": precision.mean},
+        scored=ListFacts.make(name, ids, len(ids)),
+        views=Views(how.frames, 1, 1, 1, how.whole),
+        classes={"number": len(counted), "sha256": _sha256(counted), **facts},
+        thresholds={"iou": overlap.IOU},
+        files={"excluded": _excluded_facts(Path(name), told.excluded, videos)},
+        notes=_notes(precision, how, Path(name)),
+    )
+    _examine(result, told.truth, found, variant, told.excluded, precision, how)
+    return result
+
+
+def _excluded_facts(
+    path: Path, excluded: Int64[np.ndarray, "m"], videos: Videos
+) -> dict[str, object]:
+    """Facts of the file that lists the excluded seconds; of shards the identity of such a list."""
+    facts = facts_of(path)
+    if "sha256" in facts:
+        return facts
+    names = videos.names()
+    seconds = sorted((names[number // SECONDS], number % SECONDS) for number in excluded.tolist())
+    text = "".join(f"{movie},{second:04d}\n" for movie, second in seconds)
+    return {**facts, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _examine(

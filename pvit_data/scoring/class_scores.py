@@ -190,7 +190,8 @@ def _views(scores: ClassScores, how: ScoreOptions) -> Views:
             numbers |= {"clips": protocol.clips, "crops": protocol.crops}
         elif scores.views == 1:
             numbers |= {"clips": 1, "crops": 1}
-    return Views(**numbers, number=scores.views if scores.has_views else None)
+    whole = True if scores.about.get("whole") is True else None
+    return Views(**numbers, number=scores.views if scores.has_views else None, whole=whole)
 
 
 def _class_facts(truth: ClassTruth, number: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ MUST = {
     "clips": ("views", "clips"),
     "crops": ("views", "crops"),
     "views": ("views", "number"),
+    "whole frames": ("views", "whole"),
     "number of classes": ("classes", "number"),
     "classes": ("classes", "sha256"),
 }
@@ -107,7 +108,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     both = "ava" in (a.get("metric"), b.get("metric"))
     must = MUST | (OF_BOXES if both else {})
     pairs = {name: (_at(a, place), _at(b, place)) for name, place in must.items()}
-    optional = {"classes", "excluded seconds"}  # may be absent on both sides
+    optional = {"classes", "excluded seconds", "whole frames"}  # may be absent on both sides
     return Comparison(
         numbers={n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b},
         differs={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},

@@ -24,6 +24,7 @@ class ScoreOptions:
         threshold: of the detector's scores, as it was used; it stands in the result.
         partial: videos of the list may be missing.
         frames: of a clip, where the predictions don't say.
+        whole: clips showed whole frames, without a crop.
         diagnose: look for what may be wrong.
         train_list: the list of training videos.
     """
@@ -40,5 +41,6 @@ class ScoreOptions:
     threshold: float | None = None
     partial: bool = False
     frames: int | None = None
+    whole: bool | None = None
     diagnose: bool = False
     train_list: Path | None = None

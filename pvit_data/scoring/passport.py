@@ -61,19 +61,27 @@ class Views:
         frames: of a clip.
         clips, crops: of a video.
         number: of views of a video, clips x crops.
+        whole: whether the one view is the whole frame, without a crop.
     """
 
     frames: int | None = None
     clips: int | None = None
     crops: int | None = None
     number: int | None = None
+    whole: bool | None = None
 
     def __str__(self) -> str:
         named = ((self.frames, "frame"), (self.clips, "clip"), (self.crops, "crop"))
         told = [f"{'?' if n is None else n} {name}{'' if n == 1 else 's'}" for n, name in named]
         if self.clips is None and self.number is not None:
             told[1:] = [f"{self.number} views"]
+        if self.whole:
+            told[2:] = ["whole frames"]
         return " x ".join(told)
+
+    def to_json(self) -> dict[str, int | None]:
+        """JSON values; of whole frames only where they are."""
+        return {n: value for n, value in asdict(self).items() if n != "whole" or value}
 
 
 @dataclass
@@ -129,7 +137,7 @@ class Result:
             **self.values,
             "baselines": self.baselines,
             "list": asdict(self.scored),
-            "views": asdict(self.views),
+            "views": self.views.to_json(),
             "classes": self.classes,
             "thresholds": self.thresholds,
             "detections": self.detections,

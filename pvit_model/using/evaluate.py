@@ -22,11 +22,11 @@ from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.reading.layers.places import FoundSource
+from pvit_data.tasks.table import is_by_box
 from pvit_model.network.inference import Crops, Inference
 from pvit_model.network.pvit import PViT, PViTOutput
 from pvit_model.network.total_loss import task_losses
 from pvit_model.ranks import all_reduce, own_rank
-from pvit_model.recipes.whole_frames import side_step_of
 from pvit_model.tasks import ACTION, get_task, rois_of
 from pvit_model.tasks.base import HeldOut
 from pvit_model.tasks.meter import Meter
@@ -291,7 +291,7 @@ def evaluate(
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
         dump: write the logits of every clip and view (of persons: of every box) to this Parquet file, for `pvit score`:
             of the actions, or the only label; those of further labels go beside it (`NAME.pnr.parquet`).
-        passports: give the results of actions with all that makes them comparable.
+        passports: give the results of actions and persons with all that makes them comparable.
         note: told in a sentence what was left out, and why.
 
     Raises:
@@ -370,7 +370,9 @@ def _evaluated(
     """The results on one source, with passport and dump where they are asked for."""
     (model, network), (ds, _) = of, clips
     constant = _reference(matched, reference_split, len(ds), how, run_of(model))
-    labels = _labels(matched) if dump is not None else ()
+    labels = _labels(matched)
+    if dump is None:  # a passport of persons says which boxes were scored
+        labels = tuple(label for label in labels if passports and is_by_box(label))
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
     report = _report(network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
@@ -426,16 +428,8 @@ def _report(
     how: EvalOptions,
 ) -> SourceReport:
     ds, split = clips
-    how = replace(how, views=matched.views, whole=_side_step(network, matched))
+    how = replace(how, views=matched.views, whole=matched.side_step(network))
     return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
-
-
-def _side_step(network: PViT, matched: Matched) -> int:
-    """What sides of whole frames are multiples of; 0: crops are evaluated."""
-    if not matched.is_whole:
-        return 0
-    name, size = network.config.backbone, matched.inference.clip.size
-    return side_step_of(network.backbone, name, matched.name, matched.targets, size)
 
 
 def _reference(

@@ -16,7 +16,9 @@ from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import is_by_box, target_spec, target_specs
 from pvit_model.network.inference import FULL, Inference
+from pvit_model.network.pvit import PViT
 from pvit_model.recipes.overlap import require_unseen
+from pvit_model.recipes.whole_frames import side_step_of
 from pvit_model.tasks import ACTION
 
 
@@ -71,6 +73,17 @@ class Matched:
         """Whether an evaluation shows whole frames: of the downstream, where the network's crops say so."""
         inference = self.inference
         return inference.crops == FULL and self.name == inference.clip.downstream
+
+    def side_step(self, network: PViT) -> int:
+        """What sides of whole frames must be multiples of; 0: crops are evaluated.
+
+        Raises:
+            UsageError: if the network or its tasks cannot be evaluated on whole frames.
+        """
+        if not self.is_whole:
+            return 0
+        name, size = network.config.backbone, self.inference.clip.size
+        return side_step_of(network.backbone, name, self.name, self.targets, size)
 
 
 def find_unseen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,17 +16,26 @@ from torch import Tensor
 
 from pvit_data.loading.batch import Batch
 from pvit_data.reading.dataset import ShardDataset
+from pvit_data.scoring.box_scores import score_seconds
+from pvit_data.scoring.files.ava import Videos
 from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
+from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views
-from pvit_data.scoring.protocols import PROTOCOLS
+from pvit_data.scoring.protocols import PROTOCOLS, find_protocol
 from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
 from pvit_model.tasks import ACTION
-from pvit_model.tasks.persons.measuring import moment_in
+from pvit_model.tasks.persons.measuring import (
+    counted_classes,
+    facts_of_classes,
+    moment_in,
+    table_of,
+    truth_of,
+)
 from pvit_model.tasks.persons.scores import BoxScores, Gathered
 from pvit_model.using.loading import find_model
 from pvit_model.using.matching import Matched
@@ -121,6 +131,9 @@ class Predictions:
 class BoxPredictions:
     """Collects the logits of boxes on every rank; see `Kept`.
 
+    Attributes:
+        found: what was gathered.
+
     Args:
         ds: the samples; each key comes once.
         label: what they say.
@@ -133,7 +146,7 @@ class BoxPredictions:
         assert space is not None
         self._names = list(space.classes)
         self._scores = BoxScores(ds, inference.clip.person_score, len(self._names))
-        self._found: Gathered | None = None
+        self.found: Gathered | None = None
 
     def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
         """Takes in all boxes of the batch's clips."""
@@ -142,12 +155,12 @@ class BoxPredictions:
 
     def gather(self, classes: int) -> None:
         """See `Kept`."""
-        self._found = self._scores.gathered()
+        self.found = self._scores.gathered()
 
     def save(self, path: Path, ids: Sequence[str], about: dict[str, Any]) -> None:
         """Writes the dump, with corners and `MOVIE,SECOND`."""
-        assert self._found is not None
-        found, rows = self._found, self._found.row.tolist()
+        assert self.found is not None
+        found, rows = self.found, self.found.row.tolist()
         moments = {row: "{},{:04d}".format(*moment_in(self.ds, row)) for row in set(rows)}
         number = np.zeros(len(rows), np.int64)
         about = {**about, "classes": self._names, "threshold": self._scores.least}
@@ -189,7 +202,7 @@ def passport(
     name: tuple[str, str],
     metrics: dict[str, float],
     inference: Inference,
-    views: int,
+    views: Views,
     ids: Sequence[str],
     model: dict[str, Any],
 ) -> dict[str, Any]:
@@ -204,7 +217,8 @@ def passport(
         model: see `facts_of_model`.
     """
     protocol = PROTOCOLS.get(name[0])
-    known = protocol is not None and protocol.views == views and "topk" in protocol.metrics
+    published = protocol is not None and protocol.views == views.number and not views.whole
+    known = protocol is not None and published and "topk" in protocol.metrics
     names = class_names(inference)
     text = "".join(f"{each}\n" for each in names)
     told = protocol.list_name(len(ids)) if protocol is not None else ""
@@ -214,7 +228,7 @@ def passport(
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        views=Views(inference.clip.num_frames, 1, views, views),
+        views=views,
         baselines={key: metrics[key] for key in BASELINES},
         classes={
             "number": len(names),
@@ -222,6 +236,59 @@ def passport(
         },
         model=model,
     )
+    return result.to_json()
+
+
+def views_of(matched: Matched) -> Views:
+    """How often each clip of a source is seen, and whether whole."""
+    frames, number = matched.inference.clip.num_frames, matched.views
+    return Views(frames, 1, number, number, True if matched.is_whole else None)
+
+
+def passport_of_boxes(
+    report: SourceReport,
+    matched: Matched,
+    ds: ShardDataset,
+    kept: BoxPredictions,
+    views: Views,
+    model: dict[str, Any],
+) -> dict[str, Any]:
+    """The result on persons with all that makes it comparable, as `pvit score` gives it for the dump.
+
+    Args:
+        ds: the samples that were evaluated: all of the split, or some, which then are the list.
+
+    Returns:
+        {} where nobody is or was found.
+    """
+    space = matched.inference.space_of(kept.label)
+    assert space is not None
+    assert kept.found is not None
+    videos = Videos()
+    told = truth_of(ds, report.source, space, videos)
+    if not len(kept.found.row) or not len(told.truth):
+        return {}
+    whole = matched.source.split(report.split)
+    is_all = whole is not None and len(whole) == len(ds)
+    ids = (
+        told.movies
+        if is_all
+        else [f"{m},{s:04d}" for m, s in map(partial(moment_in, ds), range(len(ds)))]
+    )
+    protocol = find_protocol("ava", None)
+    known = protocol.list_name(len(ids)) if is_all else ""
+    how = ScoreOptions(
+        protocol=protocol,
+        threshold=matched.inference.clip.person_score,
+        frames=views.frames,
+        whole=views.whole,
+    )
+    counted, facts = counted_classes(space), facts_of_classes(space)
+    of = (known or f"{report.source} {report.split}", ids)
+    result = score_seconds(
+        told, table_of(kept.found, ds, videos), videos, of, (counted, facts), how
+    )
+    result.model = model
     return result.to_json()
 
 
@@ -241,7 +308,7 @@ def certify(
 ) -> None:
     """Adds the passport, and writes the logits; both on the first rank."""
     inference = matched.inference
-    views = matched.views
+    views = views_of(matched)
     for kept in keep:
         kept.gather(_outputs(inference, kept.label))
     if own_rank()[0]:
@@ -252,12 +319,13 @@ def certify(
         scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
         name = (report.source, report.split)
         report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
-    about = {
-        "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-        "clips": 1, "crops": views, "model": facts,
-    }  # fmt: skip
+    elif boxes := [kept for kept in keep if isinstance(kept, BoxPredictions)]:
+        report.passport = passport_of_boxes(report, matched, ds, boxes[0], views, facts)
+    if dump is None:
+        return
+    seen = {name: value for name, value in views.to_json().items() if name != "number"}
+    about = {"source": report.source, "split": report.split, **seen, "model": facts}
     for number, kept in enumerate(keep):
-        assert dump is not None
         path = Path(dump)
         if number:
             path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")

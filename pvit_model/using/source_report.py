@@ -26,7 +26,8 @@ class SourceReport:
         constant_clips: clips it was fitted on.
         classes: by target name: `names`, `accuracy` and `videos` of each class, and `confusion`, the rows (class,
             predicted class, videos) that are not 0.
-        passport: what makes the result of actions comparable, see `pvit_data.scoring`; empty where nobody asked for it.
+        passport: what makes the result of actions, else of persons, comparable, see `pvit_data.scoring`; empty where
+            nobody asked for it.
     """
 
     source: str

@@ -259,7 +259,8 @@ def _from_dump(path: Path, videos: Videos) -> BoxTable:
 
 
 def told_by(path: Path) -> dict[str, Any]:
-    """What a dump of ours says of itself: `threshold` of the detector's scores, `frames` of a clip. CSV says nothing.
+    """What a dump of ours says of itself: `threshold` of the detector's scores, `frames` of a clip, whether these are
+    `whole`. CSV says nothing.
 
     Raises:
         FormatError: if the file cannot be read.
@@ -273,6 +274,8 @@ def told_by(path: Path) -> dict[str, Any]:
         told["threshold"] = float(threshold)
     if isinstance(frames, int) and frames > 0:
         told["frames"] = frames
+    if about.get("whole") is True:
+        told["whole"] = True
     return told
 
 

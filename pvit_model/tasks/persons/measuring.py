@@ -5,6 +5,7 @@ The truth is the base's own table, whatever layers are attached; the boxes that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -110,6 +111,15 @@ class PersonsMeter(Meter):
 def counted_classes(space: LabelSpace) -> tuple[int, ...]:
     """Ids that count, from 1: of AVA's 80 the 60 that are evaluated, of other spaces all."""
     return EVALUATED if space.name == OFFICIAL else tuple(range(1, len(space.classes) + 1))
+
+
+def facts_of_classes(space: LabelSpace) -> dict[str, str]:
+    """What tells label maps apart besides the ids that count: AVA's name, or the classes of another one."""
+    if space.name == OFFICIAL:
+        return {"label_map": "ava60"}
+    text = "".join(f"{name}\n" for name in space.classes)
+    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace"))
+    return {"label_map": space.name, "sha256": digest.hexdigest()}
 
 
 def precisions(truth: Seconds, found: BoxTable, classes: tuple[int, ...]) -> dict[str, float]:

@@ -307,6 +307,15 @@ def test_dumps_give_pvit_score_the_same_digits(
     assert scored["views"]["frames"] == FRAMES
     videos = Videos()
     table = read_detections(dump, videos)
+    passport = document["reports"][0]["passport"]
+    official = command(capsys, *score, dump)
+    same = ("metric", "protocol", "variant", "mAP", "views", "classes", "thresholds", "detections", "baselines")
+    assert {name: passport[name] for name in same} == {name: official[name] for name in same}
+    assert passport["list"]["sha256"] == official["list"]["sha256"]
+    assert passport["list"]["n"] == 2, "movies"
+    assert passport["detections"]["threshold"] == 0.8
+    assert passport["files"]["excluded"]["sha256"] == official["files"]["excluded"]["sha256"]
+    assert passport["classes"]["label_map"] == "ava60"
     stored = np.concatenate([np.round(b.xyxy.astype(np.float64), 3) for b in persons])
     np.testing.assert_array_equal(np.unique(table.xyxy, axis=0), np.unique(stored, axis=0))
     write_csv(tmp_path / "ava.csv", table, videos)
@@ -344,6 +353,39 @@ def test_whole_frames_are_refused_where_sizes_must_be_equal(
             UsageError, match="backbone 'mvitv2_xxs' takes clips of 32 x 32 pixels only, not whole frames"
         ):
             act()
+
+
+def test_results_on_persons_are_compared(
+    folder: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Comparable with itself and with `pvit score`; not with other boxes, whole frames, or some of the seconds."""
+    evaluated = ("eval", "--model", run, "--shards", folder, "--source", "ava")
+    found = ("--layer", "ava=ava-detections")
+    dumped = ("--dump", tmp_path / "boxes.parquet")
+    for name, more in {"mine": (*found, *dumped), "truth": (), "whole": (*found, "--crops", "full"),
+                       "some": (*found, "--limit", 9)}.items():  # fmt: skip
+        assert main([str(a) for a in (*evaluated, *more, "--out", tmp_path / f"{name}.json")]) == 0
+    score = ("score", "--metric", "ava", tmp_path / "boxes.parquet", "--truth", folder, "--source", "ava")
+    assert main([str(a) for a in (*score, "--out", tmp_path / "scored.json")]) == 0
+    differs = {
+        "mine": [],
+        "scored": [],
+        "truth": ["detections"],
+        "whole": ["whole frames"],
+        "some": ["list", "N", "detections", "excluded seconds"],
+    }
+    for name, expected in differs.items():
+        capsys.readouterr()
+        code = main(["compare", str(tmp_path / "mine.json"), str(tmp_path / f"{name}.json"), "--json"])
+        document = json.loads(capsys.readouterr().out)
+        assert (code, sorted(document["differs"])) == (int(bool(expected)), sorted(expected)), name
+        assert (
+            document["numbers"]["mAP"][0]
+            == json.loads((tmp_path / "mine.json").read_text())["reports"][0]["passport"]["mAP"]
+        )
+    whole = command(capsys, *evaluated, *found, "--crops", "full", *dumped)["reports"][0]["passport"]
+    assert whole["views"]["whole"] is True
+    assert command(capsys, *score)["views"] == whole["views"]
 
 
 RANKS = """
