@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +122,8 @@ def match(
         UsageError: naming the first class that samples of the split have and the network lacks.
     """
     ds, name = source.ds, source.name
-    given, reasons = ds.spaces_of(name), []
+    # Layers with what is to be scored may hide the labels that it is scored against.
+    given, reasons = {**ds.without_layers().spaces_of(name), **ds.spaces_of(name)}, []
     trained = name in inference.clip.tasks
     own = name == inference.clip.downstream
     inference = inference.for_source(name, auxiliary_tasks(ds, name, {}))
@@ -138,6 +139,8 @@ def match(
     if wrong or inference.action is None or not (own or action in given):
         spaces.pop(action, None)
         reasons += [wrong] if wrong and not trained else []
+        if not own and _has_labels(inference, ds, spaces, asked=asked):
+            inference = inference.as_downstream(name, keep_clips=trained).without(name, (ACTION,))
     else:
         inference = inference.as_downstream(name, keep_clips=trained)
     by_class = {
@@ -153,6 +156,22 @@ def match(
     ]
     refused = () if allow_other else (action, *by_space, *by_class.values())
     return Matched(source, inference, spaces, refused, tuple(reasons))
+
+
+def _has_labels(
+    inference: Inference, ds: ShardDataset, spaces: Collection[str], *, asked: bool
+) -> bool:
+    """Whether a source has a label besides actions that the network predicts: with its classes, or asked for.
+
+    Args:
+        spaces: fields of it whose classes are the network's.
+        asked: the user named the source; labels without classes are those of the network then.
+    """
+    specs = target_specs(inference.labels)
+    if any(spec.by_class in spaces for spec in specs if spec.by_class):
+        return True
+    fields = [spec.field for spec in specs if not spec.by_class]
+    return asked and any(bool(ds.column(f"has_{field}").any()) for field in fields)
 
 
 def _actions_that_differ(inference: Inference, ds: ShardDataset, name: str, split: str) -> str:

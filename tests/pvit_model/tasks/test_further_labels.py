@@ -13,6 +13,7 @@ from pvit_cli.model import main
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.clips.config import ClipConfig
 from pvit_data.codecs.video import encode_video
+from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Targets
 from pvit_data.sample.sample import Actions
 from pvit_data.scoring.metrics import ego4d
@@ -38,11 +39,11 @@ def windows(n: int) -> tuple[dict[str, Any], int | None]:
     return {"unique_id": f"w{n}", **frames, **seconds, **more}, change
 
 
-def write(out: Path) -> None:
+def write(out: Path, source: str = "ego") -> None:
     """Clips of 12 frames that stand for windows, with depth."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("val", 7)):
-        with ShardWriter(out, "ego", split, spaces={"action": STATES}, role="downstream", tasks=("depth",)) as writer:
+        with ShardWriter(out, source, split, spaces={"action": STATES}, role="downstream", tasks=("depth",)) as writer:
             for n in range(count):
                 rgb = rng.integers(0, 255, (12, SIZE, SIZE, 3), dtype=np.uint8)
                 meta, change = windows(n)
@@ -113,6 +114,16 @@ def test_pnr_and_oscc_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path)
             chosen.append(int(logits.argmax()) / FRAMES)
     errors = ego4d.errors(np.array(chosen) * truth.length, truth)
     assert found["pnr_error_sec"] == pytest.approx(errors.mean(), abs=1e-6)
+
+
+def test_a_network_of_pnr_alone_takes_a_source_that_is_named(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:
+    run = trained(folder, tiny_recipe, ["pnr"], tmp_path / "run")
+    write(tmp_path / "other", "other")
+    (own,) = evaluate(str(run), [str(folder)], "ego")
+    (report,) = evaluate(str(run), [str(tmp_path / "other")], "other")
+    assert report.metrics == own.metrics
+    with pytest.raises(UsageError, match="'other' carries nothing that the network predicts"):
+        evaluate(str(run), [str(tmp_path / "other")])
 
 
 def clips_of(folder: Path, inference: Any) -> list[torch.Tensor]:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pvit_cli.model import main
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.loading.batch import Batch, Targets
-from pvit_data.sample.sample import ROLE_PERSON, Boxes
+from pvit_data.sample.sample import ROLE_PERSON, Boxes, EncodedMedia
 from pvit_data.scoring.files.ava import Videos, read_detections, write_csv
 from pvit_model import create_model, evaluate, predict
 from pvit_model.recipes.announcement import plan_lines
@@ -386,6 +387,32 @@ def test_results_on_persons_are_compared(
     whole = command(capsys, *evaluated, *found, "--crops", "full", *dumped)["reports"][0]["passport"]
     assert whole["views"]["whole"] is True
     assert command(capsys, *score)["views"] == whole["views"]
+
+
+def test_a_source_of_another_name_is_matched_by_the_names_of_its_classes(
+    folder: Path, run: Path, tmp_path: Path
+) -> None:
+    """The same seconds as `films`, whose classes have other numbers, with the same detections: the same precision."""
+    names = tuple(reversed(AVA.classes))
+    spaces = {"turned": LabelSpace("turned", names), "other": LabelSpace("other", ("fly", *names[1:]))}
+    held_out = pvit_data.open(folder, source="ava", split="val")
+    detections = list(pvit_data.open(folder, source="ava", split="val", layers=["ava-detections"]))
+    for kind, space in spaces.items():
+        with ShardWriter(tmp_path / kind, "films", "val", spaces={"boxes": space}, role="downstream") as writer:
+            for row, sample in enumerate(held_out):
+                labels = np.array([[box, 80 - number] for box, number in sample.boxes.labels], int).reshape(-1, 2)
+                own = replace(sample.boxes, labels=labels)
+                rgb = EncodedMedia(held_out.files(row, ["rgb.mp4"])["rgb.mp4"], "mp4")
+                writer.write(replace(sample, rgb=rgb, boxes=own, frames={}, spaces={}))
+        with ShardWriter(tmp_path / kind, "found", base="films", attach="on-request") as writer:
+            for sample in detections:
+                writer.write(Sample(key=sample.key, boxes=sample.boxes, frames={"boxes": np.array([KEY])}))
+    (own,) = evaluate(str(run), [str(folder)], "ava", layers={"ava": ["ava-detections"]})
+    for source in ("films", None):
+        (report,) = evaluate(str(run), [str(tmp_path / "turned")], source, layers={"films": ["found"]})
+        assert report.metrics == own.metrics
+    with pytest.raises(UsageError, match="label space 'other' of 'films' is none of the network's"):
+        evaluate(str(run), [str(tmp_path / "other")], "films", layers={"films": ["found"]})
 
 
 RANKS = """
