@@ -21,6 +21,7 @@ from pvit_model.tasks.base import Shown
 
 SHEET_ROWS = 4
 STRIP = 20
+SHOWN_CLASSES = 2  # of a box
 ARRAYS, SCORES = "predictions.npz", "scores.parquet"
 
 
@@ -31,6 +32,33 @@ class Ranked:
     class_id: int
     name: str
     probability: float
+
+
+@dataclass(frozen=True)
+class ScoredBoxes:
+    """What a label says of the boxes of a sample.
+
+    Args:
+        frame: that they are in.
+        xyxy: corners in [0, 1] of the whole picture.
+        seen: the same in the centre crop, clipped.
+        scores: of each box and class, in [0, 1]; classes of a box are independent.
+        best: of each box the likeliest classes, best first.
+    """
+
+    frame: int
+    xyxy: Float[np.ndarray, "n 4"]
+    seen: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, "n k"]
+    best: list[list[Ranked]]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """JSON values of each box."""
+        rows = zip(self.xyxy.tolist(), self.best, strict=True)
+        return [
+            {"frame": self.frame, "xyxy": box, "classes": [asdict(one) for one in best]}
+            for box, best in rows
+        ]
 
 
 @dataclass(frozen=True)
@@ -52,6 +80,7 @@ class Prediction:
         crop: left, top, right and bottom, in pixels of the video, of what maps and boxes cover.
         name: of its folder among those of several videos.
         labels: what labels besides actions say, by name: of `pnr` the `frame` of the video, and its `seconds`.
+        scored_boxes: what labels say of the boxes that a sample brings, by name (`persons`).
     """
 
     video: str
@@ -66,6 +95,7 @@ class Prediction:
     crop: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     name: str = ""
     labels: dict[str, dict[str, float]] = field(default_factory=dict)
+    scored_boxes: dict[str, ScoredBoxes] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the arrays themselves are left to `predictions.npz`."""
@@ -76,14 +106,24 @@ class Prediction:
             "actions": [asdict(a) for a in self.actions],
             "outputs": {name: list(value.shape) for name, value in self.outputs.items()},
             "labels": self.labels,
+            **(
+                {"scored_boxes": {n: b.to_json() for n, b in self.scored_boxes.items()}}
+                if self.scored_boxes
+                else {}
+            ),
             "warnings": list(self.warnings),
             "crop": list(self.crop),
             "arrays": {name: _described(name, value) for name, value in self.arrays().items()},
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `predictions.npz` holds, by name: `outputs`, the `output_frames` that they belong to, and `scores`."""
+        """What `predictions.npz` holds, by name: `outputs`, the `output_frames` that they belong to, and `scores`.
+
+        Of boxes `LABEL_xyxy` and `LABEL_scores`.
+        """
         found = dict(self.outputs)
+        for label, boxes in self.scored_boxes.items():
+            found |= {f"{label}{CORNERS}": boxes.xyxy, f"{label}{BOX_SCORES}": boxes.scores}
         found["output_frames"] = np.asarray(self.frames[:: self.stride], np.int64)
         return found if self.scores is None else {**found, "scores": self.scores}
 
@@ -95,9 +135,18 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
 """Axes and unit of arrays that are no task's."""
 
 
+CORNERS, BOX_SCORES = "_xyxy", "_scores"
+OF_BOXES: dict[str, tuple[tuple[str, ...], str]] = {
+    CORNERS: (("box", "corner"), "x1 y1 x2 y2, shares of width and height of the video"),
+    BOX_SCORES: (("box", "class"), "probability of each class by itself"),
+}
+"""The same of arrays of boxes, by the end of their name."""
+
+
 def _described(name: str, value: Shaped[np.ndarray, "..."]) -> dict[str, Any]:
-    if name in OTHERS:
-        axes, unit = OTHERS[name]
+    of_boxes = next((told for end, told in OF_BOXES.items() if name.endswith(end)), None)
+    if told := OTHERS.get(name, of_boxes):
+        axes, unit = told
     else:
         axes, unit = get_task(name).axes, get_task(name).unit
     return {"shape": list(value.shape), "dtype": value.dtype.name, "axes": list(axes), "unit": unit}
@@ -160,9 +209,27 @@ def overlay_frames(
         for name, values in prediction.outputs.items():
             task, shown = get_task(name), shown_frame(inference, name, values, rgb, t)
             tiles.append(task.panel(shown, height=STRIP))
+        tiles += [
+            _box_tile(label, boxes, prediction, rgb)
+            for label, boxes in prediction.scored_boxes.items()
+        ]
         strip = draw.grid([tiles])
         pictures.append(_even(draw.captioned(strip, title, STRIP + 4) if title else strip))
     return pictures
+
+
+def _box_tile(
+    label: str, boxes: ScoredBoxes, prediction: Prediction, rgb: UInt8[np.ndarray, "t h w 3"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The boxes over the frame nearest to theirs, with the best classes of each."""
+    frames = np.asarray(prediction.frames[:: prediction.stride])
+    nearest = int(np.argmin(np.abs(frames - boxes.frame)))
+    texts = [
+        ", ".join(f"{one.name} {100 * one.probability:.0f}%" for one in best[:SHOWN_CLASSES])
+        for best in boxes.best
+    ]
+    picture = draw.draw_boxes(rgb[nearest], boxes.seen, texts)
+    return draw.captioned(picture, f"{label}, frame {boxes.frame}", STRIP, legend=())
 
 
 def shown_frame(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from pvit_data.clips.about import About
 from pvit_data.clips.view import View, Viewer, clip_of
 from pvit_data.codecs.video import VideoInfo, survey
 from pvit_data.errors import FormatError, SourceError, UsageError
@@ -34,6 +35,13 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.tasks import get_task
 from pvit_model.using.answers import SCORES, Prediction, Ranked, write_prediction, write_scores
+from pvit_model.using.given_boxes import (
+    GivenBoxes,
+    fields_of_boxes,
+    given_boxes,
+    rois_of_batch,
+    scored,
+)
 from pvit_model.using.loading import load_model
 from pvit_model.using.videos import STILL, Video, find_videos, frames_of, read_video
 
@@ -51,12 +59,14 @@ class Views:
         shown: the predicted frames of the centre crop, as people like to see them; none where nobody asked.
         frames: the clip's frame numbers.
         crop: left, top, right and bottom of the centre crop, in pixels of the video.
+        centre: frames and pixels of the centre crop.
     """
 
     pixels: UInt8[np.ndarray, "v t h w 3"]
     shown: UInt8[np.ndarray, "t H W 3"]
     frames: list[int]
     crop: tuple[float, float, float, float]
+    centre: View
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,7 @@ class _Seen:
     info: VideoInfo
     views: Views
     warnings: tuple[str, ...]
+    boxes: Mapping[str, GivenBoxes]
 
 
 def _warnings(data: bytes) -> tuple[str, ...]:
@@ -79,9 +90,13 @@ def _warnings(data: bytes) -> tuple[str, ...]:
 
 
 def make_views(
-    data: bytes, info: VideoInfo, inference: Inference, with_shown: bool = True
+    data: bytes,
+    info: VideoInfo,
+    inference: Inference,
+    with_shown: bool = True,
+    about: About | None = None,
 ) -> Views:
-    """The evaluation views of a video, as the network's own hold-out was seen.
+    """The evaluation views of a video, as the network's own hold-out was seen; `about`: what a sample says.
 
     Raises:
         FormatError: if its frames do not decode.
@@ -90,19 +105,19 @@ def make_views(
     viewer = Viewer(inference.clip.of_source(source), inference.clip.sampler(source))
     # The centre crop is always among the views: it is the one whose maps are drawn.
     number = inference.num_crops if inference.num_crops % 2 else inference.num_crops + 1
-    pixels = frames_of(data, viewer.evaluation(info).distinct)
+    pixels = frames_of(data, viewer.evaluation(info, about=about).distinct)
     info = replace(info, height=pixels.shape[1], width=pixels.shape[2])
-    views = [viewer.evaluation(info, i, (1, number)) for i in range(number)]
+    views = [viewer.evaluation(info, i, (1, number), about) for i in range(number)]
     clips = [clip_of(pixels, view, viewer.config.antialias) for view in views]
     height, width = viewer.config.size
     shown = np.zeros((0, height, width, 3), np.uint8)
     if with_shown:  # the same crop, large enough to look at: small networks see few pixels
         factor = math.ceil(SHOWN_SIDE / min(height, width))
         large = viewer.config.model_copy(update={"size": (height * factor, width * factor)})
-        centre = replace(viewer, config=large).evaluation(info, number // 2, (1, number))
+        centre = replace(viewer, config=large).evaluation(info, number // 2, (1, number), about)
         shown = clip_of(pixels, centre)[:: large.stride]
     middle = views[number // 2]
-    return Views(np.stack(clips), shown, middle.frames.tolist(), _region(middle))
+    return Views(np.stack(clips), shown, middle.frames.tolist(), _region(middle), middle)
 
 
 def _region(view: View) -> tuple[float, float, float, float]:
@@ -129,15 +144,27 @@ def run_network(
     inference: Inference,
     views: Sequence[UInt8[np.ndarray, "v t h w 3"]],
     device: str = "cpu",
+    given: Sequence[Mapping[str, GivenBoxes]] = (),
 ) -> tuple[Float[np.ndarray, "b k"] | None, list[dict[str, np.ndarray]]]:
-    """Of each video the mean class probabilities over its views, and each task's output on its centre view."""
+    """Of each video the mean class probabilities over its views, and each task's output on its centre view.
+
+    Args:
+        given: boxes of each video that are scored, by label; its outputs then have the logits of each.
+    """
     number, videos = len(views[0]), len(views)
     video = normalised(np.concatenate(views), inference).to(device)
     video = video.view(videos, number, *video.shape[1:])
     middle = number // 2
-    out = model(video[:, middle], tasks=(*inference.tasks, *told_labels(inference)))
-    answers = {name: value.cpu().numpy() for name, value in outputs(out.tasks).items()}
+    rois = rois_of_batch(given, device)
+    asked = (*inference.tasks, *told_labels(inference), *rois)
+    out = model(video[:, middle], tasks=asked, rois=rois)
+    told = {name: value for name, value in out.tasks.items() if name not in rois}
+    answers = {name: value.cpu().numpy() for name, value in outputs(told).items()}
     each = [{name: value[i] for name, value in answers.items()} for i in range(videos)]
+    for label, places in rois.items():
+        logits = out.tasks[label].float().cpu().numpy()
+        for number in (i for i, boxes in enumerate(given) if label in boxes):
+            each[number][label] = logits[(places[:, 0] == number).cpu().numpy()]
     if inference.action is None:
         return None, each
     others = [place for place in range(number) if place != middle]
@@ -154,12 +181,12 @@ def told_labels(inference: Inference) -> tuple[str, ...]:
     return tuple(label for label in inference.labels if not is_by_box(label))
 
 
-def _untold(inference: Inference) -> list[str]:
-    """What is left out, and why."""
-    left_out = set(inference.labels) - set(told_labels(inference))
+def _untold(inference: Inference, given: Collection[str] = ()) -> list[str]:
+    """What is left out, and why; not labels of which boxes are given."""
+    left_out = set(inference.labels) - set(told_labels(inference)) - set(given)
     return [
-        f"{label} are not predicted: the network scores boxes that are given, which a video does not bring; convert "
-        "it with boxes and see 'pvit eval --dump'"
+        f"{label} are not predicted: the network scores boxes that are given, which a video does not bring; give "
+        "shards with boxes"
         for label in sorted(left_out)
     ]
 
@@ -236,6 +263,7 @@ def predict_many(
     overlay: bool = False,
     source: str | None = None,
     split: str | None = None,
+    layers: Sequence[str] = (),
     skip: Callable[[str, str], object] | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Iterator[Prediction]:
@@ -248,7 +276,8 @@ def predict_many(
         places: files, folders, patterns such as `"day1/*.mp4"`, folders and URLs with shards.
         model, top, device, overlay: see `predict`.
         out: folder to write to; None: nothing is written.
-        source, split: which samples of shards.
+        source, split, layers: which samples of shards, with which layers; their boxes are scored by a network that
+            does so (`persons`).
         skip: told of each video that cannot be read, and why; None: it is an error.
         progress: told how many of how many are done.
 
@@ -262,7 +291,7 @@ def predict_many(
         3 ['boxes', 'depth']
         ...
     """
-    videos = find_videos(places, source, split)
+    videos = find_videos(places, source, split, layers)
     return _predicted(videos, model, out, top, device, overlay, skip, progress)
 
 
@@ -277,7 +306,8 @@ def _predicted(
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Iterator[Prediction]:
     network, inference = load_model(model, device)
-    require_answers(inference, model)
+    if all(video.sample is None for video in videos):
+        require_answers(inference, model)
     names: list[str] = []
     scores: list[np.ndarray] = []
     done = 0
@@ -287,7 +317,11 @@ def _predicted(
     ) as seen:
         while batch := list(islice(seen, BATCH)):
             shares, answers = run_network(
-                network, inference, [s.views.pixels for s in batch], device
+                network,
+                inference,
+                [s.views.pixels for s in batch],
+                device,
+                [s.boxes for s in batch],
             )
             for place, one in enumerate(batch):
                 share = None if shares is None else shares[place]
@@ -306,11 +340,15 @@ def _predicted(
 
 def _see(video: Video, inference: Inference, overlay: bool) -> _Seen:
     data, info = video.read()
+    fields = fields_of_boxes(inference)
     try:
-        views = make_views(data, info, inference, overlay)
+        sample = video.sample(fields) if video.sample is not None and fields else None
+        about = None if sample is None else About.of(sample.meta)
+        views = make_views(data, info, inference, overlay, about)
     except FormatError as error:
         raise SourceError(f"{video.where}: {error}") from None
-    return _Seen(video, info, views, _warnings(data))
+    boxes = {} if sample is None else given_boxes(sample, views.centre, inference)
+    return _Seen(video, info, views, _warnings(data), boxes)
 
 
 def _read_ahead(
@@ -359,7 +397,8 @@ def _prediction(
             name: get_task(name).told(answers[name], seen.info) for name in told_labels(inference)
         },
         shown=views.shown,
-        warnings=(*seen.warnings, *_untold(inference)),
+        scored_boxes=scored(seen.boxes, answers, inference, top),
+        warnings=(*seen.warnings, *_untold(inference, seen.boxes)),
         scores=scores,
         stride=inference.clip.stride,
         crop=views.crop,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset
+from pvit_data.sample.sample import Sample
 from pvit_data.storage.files import read_regular, regular_size
 
 MAX_BYTES = 4 << 30
@@ -41,11 +42,13 @@ class Video:
         where: what people know it by: its path, or its sample key.
         name: of what is written about it; no two videos of a list have the same.
         read: its bytes and facts.
+        sample: reads some fields of a sample of shards; None: it is a file.
     """
 
     where: str
     name: str
     read: Callable[[], tuple[bytes, VideoInfo]]
+    sample: Callable[[Collection[str]], Sample] | None = None
 
 
 def read_video(path: str) -> tuple[bytes, VideoInfo]:
@@ -91,7 +94,10 @@ def frames_of(data: bytes, frames: Int64[np.ndarray, "n"]) -> UInt8[np.ndarray, 
 
 
 def find_videos(
-    places: Sequence[str], source: str | None = None, split: str | None = None
+    places: Sequence[str],
+    source: str | None = None,
+    split: str | None = None,
+    layers: Sequence[str] = (),
 ) -> list[Video]:
     """The videos that places mean, in their order; those of a folder by name.
 
@@ -99,13 +105,14 @@ def find_videos(
         places: files; folders, with all videos and photos below them; patterns such as `"day1/*.mp4"`; folders and
             URLs with shards.
         source, split: which samples of shards.
+        layers: annotation layers over them, as of `pvit_data.open`.
 
     Raises:
         SourceError: if a place holds no video.
     """
     found: list[Video] = []
     for place in places:
-        mine = list(_found(place, source, split))
+        mine = list(_found(place, source, split, layers))
         if not mine:
             raise SourceError(
                 f"no video in '{place}'; expected a file, a folder, a pattern, or shards"
@@ -114,10 +121,12 @@ def find_videos(
     return _distinct(found)
 
 
-def _found(place: str, source: str | None, split: str | None) -> Iterator[Video]:
+def _found(
+    place: str, source: str | None, split: str | None, layers: Sequence[str]
+) -> Iterator[Video]:
     is_folder = os.path.isdir(place)
     if "://" in place or (is_folder and os.path.isfile(os.path.join(place, MANIFEST))):
-        yield from _of_shards(open_dataset(place, source, split, fields=("rgb",)))
+        yield from _of_shards(open_dataset(place, source, split, fields=("rgb",), layers=layers))
     elif is_folder:
         yield from map(partial(_of_file, root=place), _below(place))
     elif os.path.lexists(place) or not glob.has_magic(place):
@@ -146,7 +155,7 @@ def _of_shards(ds: ShardDataset) -> Iterator[Video]:
     rows = np.flatnonzero(ds.column("has_rgb").astype(bool))
     for row in rows.tolist():
         key = str(ds.value("key", row))
-        yield Video(key, key, partial(_read_sample, ds, row))
+        yield Video(key, key, partial(_read_sample, ds, row), partial(ds.read, row))
 
 
 def _read_sample(ds: ShardDataset, row: int) -> tuple[bytes, VideoInfo]:
@@ -161,9 +170,7 @@ def _distinct(videos: Iterable[Video]) -> list[Video]:
     """Each place once, and no two with one name."""
     by_place = {video.where: video for video in videos}
     taken: set[str] = set()
-    return [
-        Video(video.where, _new_name(video.name, taken), video.read) for video in by_place.values()
-    ]
+    return [replace(video, name=_new_name(video.name, taken)) for video in by_place.values()]
 
 
 def _new_name(name: str, taken: Collection[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from pvit_cli.model import main
 from pvit_model import backbone_names
-from pvit_model.using import compare
+from pvit_model.reporting import compare
 
 SMALL = ("mvitv2_xxs", "swin3d_t")
 

@@ -30,7 +30,9 @@ from pvit_model.recipes.plan import make_plan
 from pvit_model.tasks import LossOptions, get_task, rois_of
 from pvit_model.tasks.persons.head import pooled_boxes
 from pvit_model.training.step import split_batch
+from pvit_model.using.answers import overlay_frames
 from pvit_model.using.loading import load_model
+from pvit_model.using.predict import predict_many
 
 AVA = LabelSpace("ava80", tuple(f"action {n}" for n in range(1, 81)), first=1)
 KEY, FRAMES, HEIGHT, WIDTH = 8, 16, 32, 48
@@ -513,6 +515,42 @@ def test_the_page_on_training_says_how(
     for command in of_the_page(AVA=folder, RUN=run, **{"boxes.parquet": tmp_path / "boxes.parquet"})[1:]:
         assert main(command) == 0, command
     assert "mAP" in capsys.readouterr().out
+
+
+def test_predictions_have_the_boxes_of_samples(
+    folder: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the scores that the evaluation of the same boxes has, and drawn where the clip shows them."""
+    dump, out = tmp_path / "boxes.parquet", tmp_path / "out"
+    evaluate(str(run), [str(folder)], "ava", layers={"ava": ["ava-detections"]}, dump=dump)
+    told = ("predict", folder, "--model", run, "--out", out, "--source", "ava", "--split", "val")
+    document = command(capsys, *told, "--layer", "ava-detections", "--topk", 3, "--no-overlay")
+    table = pq.read_table(dump).to_pylist()
+    assert len(document["predictions"]) == 16
+    assert document["skipped"] == []
+    for prediction in document["predictions"]:
+        rows = [row for row in table if row["key"] == prediction["video"]]
+        scores = 1 / (1 + np.exp(-np.array([row["logits"] for row in rows]).reshape(-1, 80)))
+        found = prediction["scored_boxes"]["persons"]
+        assert [(box["frame"], len(box["classes"])) for box in found] == [(KEY, 3)] * len(rows)
+        corners = [[row[name] for name in ("x1", "y1", "x2", "y2")] for row in rows]
+        np.testing.assert_allclose([box["xyxy"] for box in found], corners, atol=1e-6)
+        arrays = np.load(out / prediction["video"] / "predictions.npz")
+        np.testing.assert_allclose(arrays["persons_scores"], scores, atol=1e-5)
+        assert prediction["arrays"]["persons_xyxy"]["axes"] == ["box", "corner"]
+        for box, row in zip(found, scores, strict=True):
+            best = box["classes"][0]
+            assert best["probability"] == pytest.approx(row.max(), abs=1e-5)
+            assert best["name"] == f"action {best['class_id']}"
+            assert row[best["class_id"] - 1] == pytest.approx(row.max(), abs=1e-5)
+        assert prediction["warnings"] == []
+    drawn = tmp_path / "drawn"
+    plain = next(iter(predict_many([str(folder)], str(run), drawn, source="ava", split="train", overlay=True)))
+    assert plain.scored_boxes["persons"].scores.shape[1] == 80, "the source's own boxes"
+    picture = overlay_frames(plain, load_model(str(run))[1])[0]
+    bare = overlay_frames(replace(plain, scored_boxes={}), load_model(str(run))[1])[0]
+    assert picture.shape[1] > bare.shape[1]
+    assert (drawn / plain.name / "overlay.png").stat().st_size > 0
 
 
 def test_a_video_brings_no_boxes(run: Path) -> None:

@@ -76,7 +76,7 @@ def _check_name(where: str, backbones: list[str]) -> None:
 
 def _table(names: list[str], classes: int, as_json: bool) -> None:
     from pvit_model.backbones import DEFAULT, backbone_names
-    from pvit_model.using.compare import compare
+    from pvit_model.reporting.compare import compare
 
     known = backbone_names()
     for name in names:

@@ -48,6 +48,12 @@ def predict(
     ] = True,
     source: OnlySource = None,
     split: OnlySplit = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Annotation layer of shards, whose boxes are scored by a model of persons (a name, or URL#NAME)."
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -64,7 +70,9 @@ def predict(
     if len(videos) == 1 and not _is_many(videos[0]):
         _one(videos[0], model, how, as_json)
     else:
-        _many(videos, model, how | {"source": source, "split": split}, as_json)
+        _many(
+            videos, model, how | {"source": source, "split": split, "layers": layer or ()}, as_json
+        )
 
 
 def _is_many(place: str) -> bool:
