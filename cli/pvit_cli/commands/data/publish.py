@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from pvit_data.words import counted, size_text
 
 MEGABYTE = 1_000_000
 MOST_FILES = 40  # lines of a table
+_CHOICE = ("sources", "layers", "layers_only", "splits", "fields")
 
 
 def _flags() -> list[Flag]:
@@ -24,6 +26,7 @@ def _flags() -> list[Flag]:
         Flag("layers", names, (), "only these layers and protocols; sources then only with --sources", what),
         Flag("layers_only", bool, False, "no source, so no pictures", what),
         Flag("splits", names, (), "only these splits", what),
+        Flag("fields", names, (), "only these, e.g. boxes,action; shards are written anew without other fields", what),
         Flag("private", bool, False, "into a repository that only its members see", rights),
         Flag("i_accept", bool, False, "with --private: also what may not be passed on", rights),
         Flag("rights_confirmed", names, (), "SOURCE: you have the right to pass it on; the card says so", rights),
@@ -64,35 +67,35 @@ def _publish(
     from pvit_converters.engine.signals import interruptible
     from pvit_data.publishing.choice import Choice
     from pvit_data.publishing.connection import connected
+    from pvit_data.publishing.fields import only_fields
     from pvit_data.publishing.guard import Consent
     from pvit_data.publishing.publish import Options, plan_files, plan_publication, publish
     from pvit_data.publishing.repository import Repository
     from pvit_data.storage.storage import Storage
 
-    chosen = {name: values[name] for name in ("sources", "layers", "layers_only", "splits")}
+    chosen = {name: values[name] for name in _CHOICE}
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
-    options = Options(Choice(**chosen), consent, tag, delete_missing, card_only, jobs)
-    storage = Storage(shards)
-    plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+    wanted, whole = Choice(**chosen), Storage(shards)
     stopped = (
         f"{repo}: stopped; the same command continues it, what arrived whole is not sent again"
     )
-    with interruptible(stopped), connected() as connection:
-        repository = Repository(connection, repo)
-        user = repository.require_token()
-        plan = plan_publication(storage, repository, options)
-        if dry_run:
-            print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
-            return
-        with progress(f"publish {repo}", "MB") as update:
-            done = publish(
-                storage, connection, repository, plan, options,
-                lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
-            )  # fmt: skip
-    if as_json:
-        print_json(vars(done))
-    else:
-        say(*_report(done, options, repo))
+    writing = partial(progress, f"write {', '.join(wanted.fields)}")
+    with interruptible(stopped), only_fields(whole, wanted, consent, writing) as (storage, choice):
+        options = Options(choice, consent, tag, delete_missing, card_only, jobs)
+        plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+        with connected() as connection:
+            repository = Repository(connection, repo)
+            user = repository.require_token()
+            plan = plan_publication(storage, repository, options)
+            if dry_run:
+                print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
+                return
+            with progress(f"publish {repo}", "MB") as update:
+                done = publish(
+                    storage, connection, repository, plan, options,
+                    lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
+                )  # fmt: skip
+    print_json(vars(done)) if as_json else say(*_report(done, options, repo))
 
 
 def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
