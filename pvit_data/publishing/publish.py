@@ -17,12 +17,19 @@ from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
+from pvit_data.publishing.describing.croissant import NAME as CROISSANT
+from pvit_data.publishing.describing.croissant import croissant
+from pvit_data.publishing.describing.preview import NAME as PREVIEW
+from pvit_data.publishing.describing.preview import Shown, look
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
 from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
+
+NOTHING = There("", False, {})
+"""A repository that is not there."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class Published:
 
 
 def plan_files(
-    storage: Storage, repo: str, options: Options, card: str = ""
+    storage: Storage, repo: str, options: Options, card: str = "", there: There | None = None
 ) -> tuple[Manifest, list[File]]:
     """What shall be in the repository, whatever is there now; nobody is asked.
 
@@ -111,6 +118,7 @@ def plan_files(
         repo: owner/name.
         options: see `Options`.
         card: that is there now, whose own words are kept.
+        there: the repository, whose picture of the same samples is kept; None: no picture is made.
 
     Raises:
         UsageError: if it is not a local dataset, or a name is not in it.
@@ -130,10 +138,18 @@ def plan_files(
     data = manifest.to_bytes()
     if manifest.entries == whole.entries:  # with what a later minor version may have added
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
-    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card))
+    shown = Shown()
+    if there is not None:
+        is_same = options.card_only or there.has(File.of(MANIFEST, data), storage)
+        has_picture = is_same and PREVIEW in there.files
+        shown = look(storage, manifest, has_picture, draws=not options.card_only)
+    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
     if options.card_only:
         return manifest, [readme]
-    return manifest, [*dataset_files(storage, manifest), readme, File.of(MANIFEST, data)]
+    described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
+    shards = dataset_files(storage, manifest)
+    pictures = [] if shown.picture is None else [File.of(PREVIEW, shown.picture)]
+    return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
 
 
 def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
@@ -145,7 +161,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     """
     there = repository.look()
     card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
-    manifest, files = plan_files(storage, repository.repo, options, card)
+    manifest, files = plan_files(storage, repository.repo, options, card, there or NOTHING)
     if there is not None:
         _require_private(repository, there, options)
     if options.card_only and (there is None or MANIFEST not in there.files):
@@ -153,7 +169,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
         )
     send = [file for file in files if there is None or not there.has(file, storage)]
-    left = [] if there is None or options.card_only else _left(files, there)
+    left = [] if there is None or options.card_only else _left(files, send, there)
     delete = options.delete_missing and bool(left)
     return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
 
@@ -170,13 +186,14 @@ def _require_private(repository: Repository, there: There, options: Options) -> 
         )
 
 
-def _left(files: Sequence[File], there: There) -> list[str]:
-    """What lies there as files of a dataset do, and is not among ours."""
+def _left(files: Sequence[File], send: Sequence[File], there: There) -> list[str]:
+    """What lies there as files of a dataset do, and is not among ours; the picture of what is still the same stays."""
     ours = {file.name for file in files}
+    is_same = any(file.name == MANIFEST for file in files if file not in send)
     return [
         name
         for name in sorted(there.files.keys() - ours)
-        if IN_SOURCE.fullmatch(split_folder(name)[1])
+        if IN_SOURCE.fullmatch(split_folder(name)[1]) or (name == PREVIEW and not is_same)
     ]
 
 

@@ -6,6 +6,7 @@ Videos are declared undecoded (decoding needs torchcodec); TIFF members are imag
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
@@ -27,6 +28,22 @@ HUB_LICENCES = frozenset(
         "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
     }
 )  # fmt: skip
+OTHER = "other"
+TASK_CATEGORIES = {
+    "action": "video-classification",
+    "actions": "video-classification",
+    "depth": "depth-estimation",
+    "segm": "image-segmentation",
+    "boxes": "object-detection",
+    "pose3d": "keypoint-detection",
+    "pose2d": "keypoint-detection",
+}
+"""What the Hub calls what a field is for."""
+_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+_SIZES = [
+    (10 ** (number + 3), f"{_STEPS[number - 1]}<n<{step}" if number else f"n<{step}")
+    for number, step in enumerate(_STEPS)
+]
 _SCALARS = {int: "int64", float: "float64", str: "string"}
 _LISTS = {list[int]: "int64", list[float]: "float64", list[str]: "string"}
 # Data type and rank of the .npy members.
@@ -58,14 +75,23 @@ ds = wds.WebDataset("SOURCE/SPLIT-00000.tar", shardshuffle=False).map(decode)
 """
 
 
-def write_card(manifest: Manifest) -> bytes:
-    """The card of a dataset, as UTF-8 Markdown with a YAML head."""
+def write_card(manifest: Manifest, licence: Mapping[str, Any] | None = None) -> bytes:
+    """The card of a dataset, as UTF-8 Markdown with a YAML head.
+
+    Args:
+        manifest: of the dataset.
+        licence: what the head says of it, beginning with `license`. Default: what sources and layers declare.
+    """
     import yaml
 
     entries = {entry.spec.name: entry for entry in _entries(manifest)}
+    fields = {field for entry in entries.values() for field in entry.fields}
+    tasks = [task for field, task in TASK_CATEGORIES.items() if field in fields]
     head = {
-        "license": _licence(entries),
+        **(licence or {"license": licence_of({e.spec.licence for e in entries.values()})}),
         "pretty_name": ", ".join(entries),
+        **({"task_categories": [*dict.fromkeys(tasks)]} if tasks else {}),
+        "size_categories": [_size(manifest)],
         "tags": ["video", "multi-task", "webdataset", "pvit-shards"],
         **_configs(configured(manifest)),
     }
@@ -158,11 +184,20 @@ def _value(kind: Any) -> dict[str, Any]:
     return {"dtype": _SCALARS[kind]} if kind in _SCALARS else {"list": _LISTS[kind]}
 
 
-def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
-    found = sorted({entry.spec.licence.lower() for entry in entries.values()})
+def licence_of(licences: Collection[str]) -> str | list[str]:
+    """What the Hub calls licences; `OTHER` where it does not know one of them."""
+    found = sorted({licence.lower() for licence in licences})
     if not set(found) <= HUB_LICENCES:
-        return "other"
+        return OTHER
     return found[0] if len(found) == 1 else found
+
+
+def _size(manifest: Manifest) -> str:
+    """How many samples there are, as the Hub says it."""
+    entries = manifest.sources or manifest.layers
+    samples = sum(info.samples for e in entries.values() for info in e.splits.values())
+    below = [(limit, name) for limit, name in _SIZES if samples < limit]
+    return below[0][1] if below else "n>1T"
 
 
 def _body(manifest: Manifest) -> str:
