@@ -21,6 +21,7 @@ from pvit_data.publishing.describing.croissant import NAME as CROISSANT
 from pvit_data.publishing.describing.croissant import croissant
 from pvit_data.publishing.describing.preview import NAME as PREVIEW
 from pvit_data.publishing.describing.preview import Shown, look
+from pvit_data.publishing.describing.sections import shows_picture
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
@@ -140,8 +141,8 @@ def plan_files(
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
     shown = Shown()
     if there is not None:
-        is_same = options.card_only or there.has(File.of(MANIFEST, data), storage)
-        has_picture = is_same and PREVIEW in there.files
+        is_same = there.has(File.of(MANIFEST, data), storage) and shows_picture(card)
+        has_picture = PREVIEW in there.files and (options.card_only or is_same)
         shown = look(storage, manifest, has_picture, draws=not options.card_only)
     readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
     if options.card_only:
@@ -169,7 +170,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
         )
     send = [file for file in files if there is None or not there.has(file, storage)]
-    left = [] if there is None or options.card_only else _left(files, send, there)
+    left = [] if there is None or options.card_only else _left(files, there)
     delete = options.delete_missing and bool(left)
     return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
 
@@ -186,14 +187,15 @@ def _require_private(repository: Repository, there: There, options: Options) -> 
         )
 
 
-def _left(files: Sequence[File], send: Sequence[File], there: There) -> list[str]:
-    """What lies there as files of a dataset do, and is not among ours; the picture of what is still the same stays."""
+def _left(files: Sequence[File], there: There) -> list[str]:
+    """What lies there as files of a dataset do, and is not among ours; a picture that the card shows stays."""
     ours = {file.name for file in files}
-    is_same = any(file.name == MANIFEST for file in files if file not in send)
+    cards = [str(file.data, "utf-8") for file in files if file.name == CARD_NAME and file.data]
     return [
         name
         for name in sorted(there.files.keys() - ours)
-        if IN_SOURCE.fullmatch(split_folder(name)[1]) or (name == PREVIEW and not is_same)
+        if IN_SOURCE.fullmatch(split_folder(name)[1])
+        or (name == PREVIEW and not any(map(shows_picture, cards)))
     ]
 
 

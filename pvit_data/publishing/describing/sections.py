@@ -9,12 +9,18 @@ from pvit_data.looking.stats import Stats
 from pvit_data.publishing.describing.preview import NAME, Shown
 
 MOST_CLASSES, MOST_SIZES = 20, 4
+PICTURE = f"![Samples with their annotations]({NAME})"
 PROVENANCE = "Provenance and licences"
 
 
 def picture(shown: Shown) -> list[str]:
     """The line that shows the picture."""
-    return [f"\n![Samples with their annotations]({NAME})\n"] if shown.has_picture else []
+    return [f"\n{PICTURE}\n"] if shown.has_picture else []
+
+
+def shows_picture(card: str) -> bool:
+    """Whether a card has that line, so that the picture is one of what it is about."""
+    return PICTURE in card.splitlines()
 
 
 def statistics(stats: Stats | None) -> list[str]:
@@ -65,7 +71,7 @@ def provenance(lines: Sequence[FieldLineage]) -> list[str]:
     for (name, *told), fields in alike.items():
         table.append(f"| {' | '.join(map(_cell, [name, ', '.join(fields), *told]))} |")
     note = "`record` is what every sample has: key, split, sizes, meta. `croissant.json` says it for programs."
-    return [f"\n## {PROVENANCE}\n", *table, "", note]
+    return [f"\n## {PROVENANCE}\n", *table, "", f"{note}\n"]
 
 
 def _cell(text: str) -> str:
