@@ -55,18 +55,18 @@ def lineage(
             told = json.dumps(row.meta, ensure_ascii=False)[:MOST_META] if row.meta else ""
             say(f"{row.name}: {place}{f'; {told}' if told else ''}")
         say("")
-        _show([field for row in rows for field in row.fields])
+        show_fields([field for row in rows for field in row.fields])
         return
     fields = lineage_of(manifest)
     together = strictest_public(fields)
     if as_json:
         print_json({"fields": [asdict(field) for field in fields], "together": together})
         return
-    _show(fields)
+    show_fields(fields)
     say("", f"all of it together may be passed on: {together}")
 
 
-def _show(fields: Iterable[Any]) -> None:
+def show_fields(fields: Iterable[Any]) -> None:
     """A table, one line for fields of which the same is true, then each reason once."""
     alike: dict[tuple[str, ...], list[Any]] = {}
     for field in fields:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from pvit_cli.commands.data.lineage import show_fields
 from pvit_cli.flags import Flag, with_flags
 from pvit_cli.options import Json
 from pvit_cli.output import console, new_table, print_json, say
@@ -100,6 +102,8 @@ def _publish(
 
 def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
     """A plan, for programs."""
+    from pvit_data.lineage.fields import lineage_of
+
     entries = plan.manifest.entries.values()
     return {
         "repo": repo,
@@ -110,12 +114,15 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
         "keep": len(plan.files) - len(plan.send),
         "delete": list(plan.left) if plan.delete else [],
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
+        "fields": [asdict(line) for line in lineage_of(plan.manifest)],
         "card": plan.card,
     }
 
 
 def _show(plan: Any, repo: str, user: str) -> None:
     """A plan, for people."""
+    from pvit_data.lineage.fields import lineage_of
+
     out = console()
     where = "there already" if plan.there is not None else "will be made"
     say(f"as {user}, to {repo} ({where})", "")
@@ -132,13 +139,7 @@ def _show(plan: Any, repo: str, user: str) -> None:
         fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
     say("")
-    rights = new_table(
-        "source or layer", "fields", "licence", left=("source or layer", "fields", "licence")
-    )
-    for entry in plan.manifest.entries.values():
-        spec = entry.spec
-        rights.add_row(spec.name, ", ".join(sorted(entry.fields)), spec.licence or "not stated")
-    out.print(rights)
+    show_fields(lineage_of(plan.manifest))
     say("", "the card:", "", *plan.card.splitlines())
     say("", "nothing was sent (--dry-run)")
 
