@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pvit_data.format.manifest import Manifest
 from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.describing.preview import Shown
-from pvit_data.publishing.describing.sections import PROVENANCE, picture, provenance, statistics
+from pvit_data.publishing.describing.sections import picture, provenance, statistics
 from pvit_data.storage.files import utf8
-from pvit_data.writing.card import OTHER, licence_of, write_card
+from pvit_data.writing.card import write_card
 
 RIGHTS = "## Rights"
 LOAD = "\n## Load\n"
@@ -41,10 +41,7 @@ def published_card(
     """
     shown = shown or Shown()
     lines = lineage_of(manifest)
-    licence = licence_of({line.licence for line in lines})
-    link = f"https://huggingface.co/datasets/{repo}#{PROVENANCE.lower().replace(' ', '-')}"
-    other = {"license_name": "by-field", "license_link": link} if licence == OTHER else {}
-    text = write_card(manifest, {"license": licence, **other}).decode()
+    text = write_card(manifest, {line.licence for line in lines}).decode()
     text = text.replace("pvit_data.open(URL", f'pvit_data.open("hf://datasets/{repo}"')
     text = text.replace("load_dataset(PATH", f'load_dataset("{repo}"')
     text = text.replace(LOAD, f"\n{FIRST}\n{own_words(before)}{LAST}\n{LOAD}", 1)

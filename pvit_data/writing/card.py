@@ -6,7 +6,8 @@ Videos are declared undecoded (decoding needs torchcodec); TIFF members are imag
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
@@ -20,6 +21,7 @@ from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
+MAX_LICENCE_NAME = 80
 
 # Identifiers that the Hub knows among those that video and depth datasets use; all others are "other".
 HUB_LICENCES = frozenset(
@@ -28,7 +30,6 @@ HUB_LICENCES = frozenset(
         "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
     }
 )  # fmt: skip
-OTHER = "other"
 TASK_CATEGORIES = {
     "action": "video-classification",
     "actions": "video-classification",
@@ -75,12 +76,12 @@ ds = wds.WebDataset("SOURCE/SPLIT-00000.tar", shardshuffle=False).map(decode)
 """
 
 
-def write_card(manifest: Manifest, licence: Mapping[str, Any] | None = None) -> bytes:
+def write_card(manifest: Manifest, licences: Collection[str] | None = None) -> bytes:
     """The card of a dataset, as UTF-8 Markdown with a YAML head.
 
     Args:
         manifest: of the dataset.
-        licence: what the head says of it, beginning with `license`. Default: what sources and layers declare.
+        licences: of all of it, for the head. Default: what sources and layers declare.
     """
     import yaml
 
@@ -88,7 +89,7 @@ def write_card(manifest: Manifest, licence: Mapping[str, Any] | None = None) -> 
     fields = {field for entry in entries.values() for field in entry.fields}
     tasks = [task for field, task in TASK_CATEGORIES.items() if field in fields]
     head = {
-        **(licence or {"license": licence_of({e.spec.licence for e in entries.values()})}),
+        **licence_head(licences or {entry.spec.licence for entry in entries.values()}),
         "pretty_name": ", ".join(entries),
         **({"task_categories": [*dict.fromkeys(tasks)]} if tasks else {}),
         "size_categories": [_size(manifest)],
@@ -184,12 +185,25 @@ def _value(kind: Any) -> dict[str, Any]:
     return {"dtype": _SCALARS[kind]} if kind in _SCALARS else {"list": _LISTS[kind]}
 
 
-def licence_of(licences: Collection[str]) -> str | list[str]:
-    """What the Hub calls licences; `OTHER` where it does not know one of them."""
+def licence_head(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """What a card's head says of licences: identifiers that the Hub knows, or `other` with a name.
+
+    >>> licence_head(["CC-BY-4.0"]), licence_head(["Ours (research only)"])["license_name"]
+    ({'license': 'cc-by-4.0'}, 'ours-research-only')
+    """
     found = sorted({licence.lower() for licence in licences})
-    if not set(found) <= HUB_LICENCES:
-        return OTHER
-    return found[0] if len(found) == 1 else found
+    if set(found) <= HUB_LICENCES:
+        return {"license": found[0] if len(found) == 1 else found}
+    return other_licence(found)
+
+
+def other_licence(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """The same for licences that the Hub has no identifier for: a name, and where they are told of."""
+    texts = sorted({licence.lower() for licence in licences})
+    named = [re.sub(r"[^a-z0-9.]+", "-", text).strip("-.") or "not-stated" for text in texts]
+    name = "-and-".join(named)
+    name = name if len(name) <= MAX_LICENCE_NAME else "several-licences"
+    return {"license": "other", "license_name": name, "license_link": CARD_NAME}
 
 
 def _size(manifest: Manifest) -> str:

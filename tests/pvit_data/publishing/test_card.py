@@ -66,8 +66,7 @@ def test_the_head_says_what_it_is_for_and_how_large(hub: Hub, dataset: Path) -> 
         writer.write(pvit_data.Sample(key="a", num_frames=1))
     put(tmp, repo="me/other")
     head = head_of(hub.repositories["dataset", "me/other"].files["README.md"])
-    assert (head["license"], head["license_name"]) == ("other", "by-field")
-    assert head["license_link"] == "https://huggingface.co/datasets/me/other#provenance-and-licences"
+    assert (head["license"], head["license_name"], head["license_link"]) == ("other", "mine", "README.md")
     assert "task_categories" not in head
     shutil.rmtree(tmp)
 
