@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pvit_data.format.manifest import Manifest
 from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.describing.preview import Shown
-from pvit_data.publishing.describing.sections import picture, provenance, statistics
+from pvit_data.publishing.describing.sections import pictures, provenance, statistics
 from pvit_data.storage.files import utf8
 from pvit_data.writing.card import write_card
 
@@ -45,7 +45,7 @@ def published_card(
     text = text.replace("pvit_data.open(URL", f'pvit_data.open("hf://datasets/{repo}"')
     text = text.replace("load_dataset(PATH", f'load_dataset("{repo}"')
     text = text.replace(LOAD, f"\n{FIRST}\n{own_words(before)}{LAST}\n{LOAD}", 1)
-    more = [*picture(shown), *statistics(shown.stats), *provenance(lines)]
+    more = [*pictures(shown), *statistics(shown.stats), *provenance(lines)]
     text = text.replace(CONVENTIONS, "\n".join([*more, CONVENTIONS]), 1)
     if confirmed:
         text += "\n".join([f"\n{RIGHTS}\n", *(f"- {each}" for each in confirmed)]) + "\n"

@@ -19,9 +19,8 @@ from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
 from pvit_data.publishing.describing.croissant import NAME as CROISSANT
 from pvit_data.publishing.describing.croissant import croissant
-from pvit_data.publishing.describing.preview import NAME as PREVIEW
-from pvit_data.publishing.describing.preview import Shown, look
-from pvit_data.publishing.describing.sections import shows_picture
+from pvit_data.publishing.describing.preview import Shown, Wanted, look
+from pvit_data.publishing.describing.sections import LINES, shows
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
@@ -44,6 +43,7 @@ class Options:
         delete_missing: shards, indices and receipts that are there and not here any more are removed.
         card_only: nothing but the card is sent.
         jobs: files that are sent at once.
+        gallery: samples of a page that is published with it; 0: none is made.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -52,6 +52,7 @@ class Options:
     delete_missing: bool = False
     card_only: bool = False
     jobs: int = 4
+    gallery: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,15 +142,20 @@ def plan_files(
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
     shown = Shown()
     if there is not None:
-        is_same = there.has(File.of(MANIFEST, data), storage) and shows_picture(card)
-        has_picture = PREVIEW in there.files and (options.card_only or is_same)
-        shown = look(storage, manifest, has_picture, draws=not options.card_only)
+        is_same = there.has(File.of(MANIFEST, data), storage)
+        kept = [
+            name
+            for name in there.files.keys() & LINES.keys()
+            if options.card_only or (is_same and shows(card, name))
+        ]
+        wanted = Wanted(False, 0) if options.card_only else Wanted(True, options.gallery)
+        shown = look(storage, manifest, kept, wanted)
     readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
     if options.card_only:
         return manifest, [readme]
     described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
     shards = dataset_files(storage, manifest)
-    pictures = [] if shown.picture is None else [File.of(PREVIEW, shown.picture)]
+    pictures = [File.of(name, data) for name, data in shown.made.items()]
     return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
 
 
@@ -195,7 +201,7 @@ def _left(files: Sequence[File], there: There) -> list[str]:
         name
         for name in sorted(there.files.keys() - ours)
         if IN_SOURCE.fullmatch(split_folder(name)[1])
-        or (name == PREVIEW and not any(map(shows_picture, cards)))
+        or (name in LINES and not any(shows(card, name) for card in cards))
     ]
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from pvit_data.errors import CorruptShardError
+from pvit_data.errors import PvitError
 from pvit_data.format.manifest import Manifest
+from pvit_data.looking.gallery import write_gallery
 from pvit_data.looking.sheet import samples_sheet
 from pvit_data.looking.stats import Stats, collect, spread_rows
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
 from pvit_data.reading.part import SplitPart
 from pvit_data.storage.storage import Storage
 
-NAME = "preview.jpg"
+PICTURE, GALLERY = "preview.jpg", "gallery.html"
 PER_SOURCE, MOST = 3, 12  # samples in the picture
 QUALITY = 85
+
+
+class Wanted(NamedTuple):
+    """What is drawn: a picture or not, and a page of so many samples."""
+
+    picture: bool = True
+    gallery: int = 0
 
 
 @dataclass(frozen=True)
@@ -26,35 +38,37 @@ class Shown:
 
     Args:
         stats: of the sources; None: there is none.
-        picture: a new one, as JPEG; None: none was made.
-        has_picture: whether there is one, a new one or that of before.
+        made: contents of what was drawn, by name.
+        names: what there is, new or of before.
     """
 
     stats: Stats | None = None
-    picture: bytes | None = None
-    has_picture: bool = False
+    made: Mapping[str, bytes] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
 
-def look(storage: Storage, manifest: Manifest, has_picture: bool, draws: bool = True) -> Shown:
+def look(storage: Storage, manifest: Manifest, kept: Collection[str], wanted: Wanted) -> Shown:
     """Counts the samples of the sources, and draws some of them.
 
     Args:
         storage: the dataset.
         manifest: of what is published, all of which may be seen by those who see it.
-        has_picture: whether there is a picture of just these; then no shard is opened.
-        draws: whether one is made otherwise.
+        kept: what is there that shows just these; for that no shard is opened.
+        wanted: what is drawn where it is not there.
 
     Raises:
         CorruptShardError: if an index is damaged.
     """
     dataset = _sources(storage, manifest)
     if not len(dataset):
-        return Shown(has_picture=has_picture)
-    stats = collect(dataset, 0)
-    if has_picture or not draws:
-        return Shown(stats, None, has_picture)
-    picture = _picture(dataset)
-    return Shown(stats, picture, picture is not None)
+        return Shown(names=frozenset(kept))
+    drawn = {}
+    if wanted.picture and PICTURE not in kept:
+        drawn[PICTURE] = _picture(dataset)
+    if wanted.gallery and GALLERY not in kept:
+        drawn[GALLERY] = _gallery(dataset, wanted.gallery)
+    made = {name: data for name, data in drawn.items() if data is not None}
+    return Shown(collect(dataset, 0), made, frozenset({*kept, *made}))
 
 
 def _sources(storage: Storage, manifest: Manifest) -> ShardDataset:
@@ -79,8 +93,16 @@ def _picture(dataset: ShardDataset) -> bytes | None:
         return None
     try:
         sheet = samples_sheet(dataset, rows.tolist())
-    except CorruptShardError:  # which is said when it is sent
+    except PvitError:  # which is said when it is sent; or it is there, and here no more
         return None
     file = io.BytesIO()
     Image.fromarray(sheet).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def _gallery(dataset: ShardDataset, samples: int) -> bytes | None:
+    """A page that plays some samples; None where none of them can be read."""
+    with tempfile.TemporaryDirectory(prefix="pvit-gallery-") as folder:
+        page = Path(folder) / GALLERY
+        report = write_gallery(dataset, page, samples)
+        return page.read_bytes() if report.samples else None

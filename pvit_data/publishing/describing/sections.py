@@ -6,21 +6,24 @@ from collections.abc import Iterator, Sequence
 
 from pvit_data.lineage.fields import FieldLineage
 from pvit_data.looking.stats import Stats
-from pvit_data.publishing.describing.preview import NAME, Shown
+from pvit_data.publishing.describing.preview import GALLERY, PICTURE, Shown
 
 MOST_CLASSES, MOST_SIZES = 20, 4
-PICTURE = f"![Samples with their annotations]({NAME})"
+LINES = {
+    PICTURE: f"![Samples with their annotations]({PICTURE})",
+    GALLERY: f"[Samples to play]({GALLERY}): download the page, and open it in a browser.",
+}
 PROVENANCE = "Provenance and licences"
 
 
-def picture(shown: Shown) -> list[str]:
-    """The line that shows the picture."""
-    return [f"\n{PICTURE}\n"] if shown.has_picture else []
+def pictures(shown: Shown) -> list[str]:
+    """The lines that show picture and gallery."""
+    return [f"\n{LINES[name]}\n" for name in LINES if name in shown.names]
 
 
-def shows_picture(card: str) -> bool:
-    """Whether a card has that line, so that the picture is one of what it is about."""
-    return PICTURE in card.splitlines()
+def shows(card: str, name: str) -> bool:
+    """Whether a card has the line of a picture or gallery, so that this is one of what the card is about."""
+    return LINES[name] in card.splitlines()
 
 
 def statistics(stats: Stats | None) -> list[str]:

@@ -13,7 +13,7 @@ from PIL import Image
 import pvit_data
 from pvit_data.format.manifest import read_manifest
 from pvit_data.publishing.choice import Choice
-from pvit_data.publishing.describing.preview import look
+from pvit_data.publishing.describing.preview import GALLERY, PICTURE, Wanted, look
 from pvit_data.publishing.publish import Options
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import features
@@ -117,8 +117,20 @@ def test_no_picture_of_what_is_not_published(hub: Hub, tmp_path: Path) -> None:
 
 def test_no_shard_is_opened_where_there_is_a_picture_already(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = read_manifest(Storage(dataset))
-    drawn: list[object] = []
-    monkeypatch.setattr("pvit_data.publishing.describing.preview.samples_sheet", lambda *args: drawn.append(args))
-    assert look(Storage(dataset), manifest, has_picture=True).has_picture
-    assert not look(Storage(dataset), manifest, has_picture=False, draws=False).has_picture
-    assert drawn == []
+    monkeypatch.setattr("pvit_data.publishing.describing.preview._picture", None)
+    monkeypatch.setattr("pvit_data.publishing.describing.preview._gallery", None)
+    both = [PICTURE, GALLERY]
+    assert look(Storage(dataset), manifest, both, Wanted(True, 3)).names == {*both}
+    assert look(Storage(dataset), manifest, [], Wanted(False, 0)).names == set()
+
+
+def test_a_gallery_is_published_where_it_is_wanted(hub: Hub, dataset: Path) -> None:
+    put(dataset)
+    assert GALLERY not in hub.repositories[KEY].files
+    assert put(dataset, Options(gallery=2)).is_new
+    files = hub.repositories[KEY].files
+    assert files[GALLERY].startswith(b"<!doctype html>")
+    assert f"]({GALLERY})" in files["README.md"].decode()
+    assert not put(dataset).is_new  # it stays, and is not made again
+    put(dataset, Options(Choice(layers_only=True), delete_missing=True))
+    assert not {PICTURE, GALLERY} & hub.repositories[KEY].files.keys()

@@ -29,6 +29,7 @@ def _flags() -> list[Flag]:
         Flag("layers_only", bool, False, "no source, so no pictures", what),
         Flag("splits", names, (), "only these splits", what),
         Flag("fields", names, (), "only these, e.g. boxes,action; shards are written anew without other fields", what),
+        Flag("gallery", int, 0, "samples of a page to play them, which is published with it", what, 0),
         Flag("private", bool, False, "into a repository that only its members see", rights),
         Flag("i_accept", bool, False, "with --private: also what may not be passed on", rights),
         Flag("rights_confirmed", names, (), "SOURCE: you have the right to pass it on; the card says so", rights),
@@ -83,7 +84,8 @@ def _publish(
     )
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
     with interruptible(stopped), only_fields(whole, wanted, consent, writing) as (storage, choice):
-        options = Options(choice, consent, tag, delete_missing, card_only, jobs)
+        gallery = values["gallery"]
+        options = Options(choice, consent, tag, delete_missing, card_only, jobs, gallery)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
         with connected() as connection:
             repository = Repository(connection, repo)
