@@ -1,5 +1,6 @@
 """Publishing some fields: shards without the others, sound, equal in what is left, and the same every time."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pvit_data.format.members import FIELDS
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.fields import only_fields
 from pvit_data.publishing.guard import Consent
+from pvit_data.publishing.publish import Options, plan_files
 from pvit_data.sample.rights import Rights
 from pvit_data.storage.storage import Storage
 from tests.hub_server import Hub
@@ -132,3 +134,31 @@ def test_the_command_publishes_them_and_nothing_else(hub: Hub, films: Path, caps
     capsys.readouterr()
     assert main([*argv, "--fields", "boxes"]) == 0
     assert "nothing has changed" in capsys.readouterr().out
+
+
+def test_what_nobody_knows_of_goes_with_a_word_and_without_what_is_forbidden(tmp_path: Path) -> None:
+    unknown = Rights("unknown", "unknown", "Nobody says.")
+    spec = FILMS.model_copy(update={"name": "dives", "rights": {"boxes": unknown, "record": unknown}})
+    with pvit_data.ShardWriter(tmp_path, spec) as writer:
+        rgb = np.zeros((1, 16, 16, 3), np.uint8)
+        writer.write(pvit_data.Sample(key="a", rgb=rgb, boxes=pvit_data.Boxes(np.array([[0, 0, 1, 1]]))))
+    chosen, sure = Choice(fields=("boxes",)), Consent(confirmed=("dives",))
+    with (
+        pytest.raises(LicenceError, match="--rights-confirmed dives"),
+        only_fields(Storage(tmp_path), chosen, Consent()),
+    ):
+        pass
+    with pytest.raises(LicenceError, match="rgb: its licence forbids it"):
+        plan_files(Storage(tmp_path), "me/dives", Options(consent=sure))
+    with only_fields(Storage(tmp_path), chosen, sure) as (storage, choice):
+        manifest, files = plan_files(storage, "me/dives", Options(choice, sure))
+    assert (manifest.sources["dives"].spec.licence, manifest.sources["dives"].spec.redistributable) == (
+        "unknown",
+        False,
+    )
+    card = next(str(file.data, "utf-8") for file in files if file.name == "README.md" and file.data)
+    assert "- dives: whoever published this confirmed to have the right to pass it on (licence: unknown)." in card
+    described = next(file.data for file in files if file.name == "croissant.json")
+    assert described is not None
+    policies = [f["usageInfo"] for r in json.loads(described)["recordSet"] for f in r["field"]]
+    assert all("odrl:permission" in policy and "confirmed" in policy["description"] for policy in policies)
