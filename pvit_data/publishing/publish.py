@@ -17,12 +17,19 @@ from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
+from pvit_data.publishing.describing.croissant import NAME as CROISSANT
+from pvit_data.publishing.describing.croissant import croissant
+from pvit_data.publishing.describing.preview import Shown, Wanted, look
+from pvit_data.publishing.describing.sections import LINES, shows
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
 from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
+
+NOTHING = There("", False, {})
+"""A repository that is not there."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Options:
         delete_missing: shards, indices and receipts that are there and not here any more are removed.
         card_only: nothing but the card is sent.
         jobs: files that are sent at once.
+        gallery: samples of a page that is published with it; 0: none is made.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -44,6 +52,7 @@ class Options:
     delete_missing: bool = False
     card_only: bool = False
     jobs: int = 4
+    gallery: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class Published:
 
 
 def plan_files(
-    storage: Storage, repo: str, options: Options, card: str = ""
+    storage: Storage, repo: str, options: Options, card: str = "", there: There | None = None
 ) -> tuple[Manifest, list[File]]:
     """What shall be in the repository, whatever is there now; nobody is asked.
 
@@ -111,6 +120,7 @@ def plan_files(
         repo: owner/name.
         options: see `Options`.
         card: that is there now, whose own words are kept.
+        there: the repository, whose picture of the same samples is kept; None: no picture is made.
 
     Raises:
         UsageError: if it is not a local dataset, or a name is not in it.
@@ -130,10 +140,23 @@ def plan_files(
     data = manifest.to_bytes()
     if manifest.entries == whole.entries:  # with what a later minor version may have added
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
-    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card))
+    shown = Shown()
+    if there is not None:
+        is_same = there.has(File.of(MANIFEST, data), storage)
+        kept = [
+            name
+            for name in there.files.keys() & LINES.keys()
+            if options.card_only or (is_same and shows(card, name))
+        ]
+        wanted = Wanted(False, 0) if options.card_only else Wanted(True, options.gallery)
+        shown = look(storage, manifest, kept, wanted)
+    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
     if options.card_only:
         return manifest, [readme]
-    return manifest, [*dataset_files(storage, manifest), readme, File.of(MANIFEST, data)]
+    described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
+    shards = dataset_files(storage, manifest)
+    pictures = [File.of(name, data) for name, data in shown.made.items()]
+    return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
 
 
 def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
@@ -145,7 +168,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     """
     there = repository.look()
     card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
-    manifest, files = plan_files(storage, repository.repo, options, card)
+    manifest, files = plan_files(storage, repository.repo, options, card, there or NOTHING)
     if there is not None:
         _require_private(repository, there, options)
     if options.card_only and (there is None or MANIFEST not in there.files):
@@ -171,12 +194,14 @@ def _require_private(repository: Repository, there: There, options: Options) -> 
 
 
 def _left(files: Sequence[File], there: There) -> list[str]:
-    """What lies there as files of a dataset do, and is not among ours."""
+    """What lies there as files of a dataset do, and is not among ours; a picture that the card shows stays."""
     ours = {file.name for file in files}
+    cards = [str(file.data, "utf-8") for file in files if file.name == CARD_NAME and file.data]
     return [
         name
         for name in sorted(there.files.keys() - ours)
         if IN_SOURCE.fullmatch(split_folder(name)[1])
+        or (name in LINES and not any(shows(card, name) for card in cards))
     ]
 
 

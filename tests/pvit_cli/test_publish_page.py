@@ -20,7 +20,7 @@ def test_every_block_of_the_page_runs(
     monkeypatch.chdir(tmp_path)
     page = (DOCS / "publish.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(bash|python)\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for language, code in blocks:
         if language == "python":
             exec(compile(code, "docs/publish.md", "exec"), {})
