@@ -140,6 +140,7 @@ class Plan:
             action=self.action,
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
+            clips=self.config.data.clips,
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
@@ -213,6 +214,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
     _check_classes(sources)
+    _check_finetune(chosen.config, sources)
     plan = _finish(chosen.config, sources, mixture, notes)
     # Sources that share a label space may number it otherwise.
     return plan.in_spaces_of(plan.inference())
@@ -264,6 +266,19 @@ def _ways_to_hold_out(found: FoundSource, split: str) -> str:
         f"hold some out with 'pvit-data split {shown(plain_url(found.url))} --source {found.name} --name {new} "
         f"--holdout 20', then train with --downstream {new}"
     )
+
+
+def _check_finetune(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
+    """Refuses to train the action head alone where something else would be trained, or there is none."""
+    if config.model.finetune == "all":
+        return
+    trained = dict.fromkeys(name for source in sources for name in (*source.labels, *source.tasks))
+    others = [name for name in trained if name != ACTION]
+    if others or ACTION not in trained:
+        raise ConfigError(
+            f"model.finetune=head trains the action head alone, but the sources are there for "
+            f"{', '.join(others) or 'no actions'}; leave auxiliary sources out with mixture.portion=0, or train all"
+        )
 
 
 def _finish(

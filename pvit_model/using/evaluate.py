@@ -7,6 +7,7 @@ Actions: over the published views of a video. Other tasks: loss and metrics, eac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,7 +50,7 @@ class EvalOptions:
     """How an evaluation is carried out.
 
     Args:
-        views: spatial views of each clip.
+        views: clips of each video, and crops of each clip.
         workers: loader processes.
         start_method: how they begin.
         device: of the network.
@@ -58,7 +59,7 @@ class EvalOptions:
         keep: collects the logits of labels.
     """
 
-    views: int = 1
+    views: tuple[int, int] = (1, 1)
     workers: int = 0
     start_method: StartMethod = START_METHOD
     device: str | torch.device = "cpu"
@@ -74,7 +75,7 @@ class SourceEvaluation:
     Args:
         names: target names to evaluate, in a fixed order, the same on every rank.
         inference: gives label spaces and loss options.
-        views: of each clip.
+        views: of each video.
         constant: a fitted constant predictor to compare with, or None.
     """
 
@@ -206,7 +207,7 @@ def fit_constant(
     if not constant.names:
         return None
     kept = kept_at(run, ds, inference, constant.names)
-    batches = _batches(ds, inference, replace(how, views=1, device="cpu"))
+    batches = _batches(ds, inference, replace(how, views=(1, 1), device="cpu"))
     return fit_once(constant, batches, kept, how.rank == 0)
 
 
@@ -216,7 +217,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         ds,
         inference.clip,
         batch_size=EVAL_BATCH,
-        views=(1, how.views),
+        views=how.views,
         workers=how.workers,
         start_method=how.start_method,
         concurrency=how.concurrency,
@@ -247,7 +248,8 @@ def evaluate_source(
     """
     how = how or EvalOptions()
     source, split = name
-    evaluation = SourceEvaluation(inference.targets_of(source), inference, how.views, constant)
+    number = math.prod(how.views)
+    evaluation = SourceEvaluation(inference.targets_of(source), inference, number, constant)
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, how):

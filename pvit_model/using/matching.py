@@ -59,10 +59,11 @@ class Matched:
         return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
 
     @property
-    def views(self) -> int:
-        """Views of each clip in an evaluation."""
+    def views(self) -> tuple[int, int]:
+        """Clips of each video in an evaluation, and crops of each of these."""
         inference = self.inference
-        return inference.crops if self.name == inference.clip.downstream else 1
+        own = self.name == inference.clip.downstream
+        return (inference.clips, inference.crops) if own else (1, 1)
 
 
 def find_unseen(

@@ -19,7 +19,7 @@ from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.passport import ListFacts, Result, Views
-from pvit_data.scoring.protocols import PROTOCOLS
+from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.network.save import WEIGHTS
@@ -123,7 +123,7 @@ def passport(
     name: tuple[str, str],
     metrics: dict[str, float],
     inference: Inference,
-    views: int,
+    views: tuple[int, int],
     ids: Sequence[str],
     model: dict[str, Any],
 ) -> dict[str, Any]:
@@ -133,22 +133,27 @@ def passport(
         name: of source and split.
         metrics: of the actions.
         inference: how the network was fed.
-        views: of each clip.
+        views: clips of each video, and crops of each clip.
         ids: original ids of the clips that were scored.
         model: see `facts_of_model`.
     """
-    protocol = PROTOCOLS.get(name[0])
-    known = protocol is not None and protocol.views == views and "topk" in protocol.metrics
+    protocol = protocol_of_source(name[0])
+    clips, crops = views
+    known = (
+        protocol is not None
+        and (protocol.clips, protocol.crops) == views
+        and "topk" in protocol.metrics
+    )
     names = class_names(inference)
     text = "".join(f"{each}\n" for each in names)
     told = protocol.list_name(len(ids)) if protocol is not None else ""
     result = Result(
         metric="topk",
-        protocol=name[0] if known else "plain",
+        protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        views=Views(inference.clip.num_frames, 1, views, views),
+        views=Views(inference.clip.num_frames, clips, crops, clips * crops),
         baselines={key: metrics[key] for key in BASELINES},
         classes={
             "number": len(names),
@@ -187,7 +192,7 @@ def certify(
         report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
     about = {
         "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-        "clips": 1, "crops": views, "model": facts,
+        "clips": views[0], "crops": views[1], "model": facts,
     }  # fmt: skip
     for number, (kept, found) in enumerate(zip(keep, gathered, strict=True)):
         assert dump is not None

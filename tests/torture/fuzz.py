@@ -367,7 +367,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "rows": [ROWS],
         "shards": [write_list(SHARDS)],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
-        "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
+        "recipe": [path.read_bytes() for path in sorted((Path(pvit_model.__file__).parent / "recipes").rglob("*.yaml"))],
         "card": [(out / "README.md").read_bytes()],
         "head": [(out / "README.md").read_bytes()],
         "plan": plans(folder),
