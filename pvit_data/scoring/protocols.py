@@ -81,7 +81,6 @@ PROTOCOLS = {
 """Lists of AVA by their movies."""
 
 
-
 def protocol_of_source(source: str) -> Protocol | None:
     """The protocol of a source: that of its name, or of the beginning of its name (`something-else-5shot`)."""
     parts = source.split("-")

@@ -19,7 +19,16 @@ from pvit_data.errors import ConfigError
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
 from pvit_data.words import did_you_mean, short
-from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
+from pvit_model.recipes.config import (
+    OF_THE_BACKBONE,
+    LossConfig,
+    TrainConfig,
+    check_keys,
+    known_paths,
+    load_mapping,
+    merge,
+    parse_setting,
+)
 
 MAX_BASES = 8
 DATA, VARIANT = "data", "variant"
@@ -46,9 +55,30 @@ def variant_names() -> tuple[str, ...]:
     return _names_in(VARIANT)
 
 
+def data_names() -> list[str]:
+    """Names of the data sets that recipes are composed of."""
+    return [name for name in _names_in(DATA) if "downstream" in _data(name).values.get("clip", {})]
+
+
+def about_data(name: str) -> str:
+    """What a data set is, in a sentence."""
+    return str(_data(name).values["about"])
+
+
+def about_variant(name: str) -> str:
+    """What a variant is, in a sentence."""
+    return str(_variant(name)[-1]["about"])
+
+
 def row_names() -> list[str]:
     """Names of the composed recipes that are rows of published tables, `"ssv2/mt"`, data set by data set."""
-    return [f"{data}/{row}" for data in _names_in(DATA) for row in _data(data).rows]
+    return [f"{data}/{row}" for data in data_names() for row in _data(data).rows]
+
+
+def row_of(name: str) -> str:
+    """The whole name of a composed recipe, `"ssv2/mt"` for `"mt"`; "" for every other name."""
+    pair = _pair(name)
+    return "" if pair is None else "/".join(pair)
 
 
 def recipe_names() -> list[str]:
@@ -184,7 +214,7 @@ def _pair(name: str) -> tuple[str, str] | None:
     """Data set and variant of a composed recipe; None for every other name."""
     data, _, variant = name.rpartition("/")
     data = data if "/" in name else USUAL_DATA
-    known = data in _names_in(DATA) and variant in variant_names()
+    known = data in data_names() and variant in variant_names()
     return (data, variant) if known and not _is_file(name) else None
 
 
@@ -221,6 +251,35 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     own = "+".join(Path(part).stem if _is_file(part) else part for part in _parts(name))
     values = merge({"name": own}, _mapping(name))
     return load_values(values, settings, f"recipe '{name}'")
+
+
+def changes_of(config: TrainConfig) -> list[str]:
+    """Keys in which the configuration of a run differs from the shipped recipe of its name; none for other names.
+
+    What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport.
+    """
+    if not row_of(config.name):
+        return []
+    own, recipe = (c.model_dump(mode="json") for c in (config, load_recipe(config.name)))
+    own["losses"]["weights"] = {
+        name: weight
+        for name, weight in own["losses"]["weights"].items()
+        if name in recipe["losses"]["weights"] or weight != LossConfig().weight_of(name)
+    }
+    return [path for path in known_paths() if _differs(path, own, recipe)]
+
+
+FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
+    "clip.samplers", "model.checkpoint", "model.init_from", *OF_THE_BACKBONE
+}  # fmt: skip
+OUTSIDE = ("run", "data")
+
+
+def _differs(path: str, own: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+    section, _, key = path.partition(".")
+    if path in FILLED_IN or section in OUTSIDE or not key:
+        return False
+    return bool(own[section][key] != recipe[section][key])
 
 
 def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:

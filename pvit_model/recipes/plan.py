@@ -335,10 +335,10 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
     """The configuration with the weights of the losses, and with clips and targets as the backbone takes them."""
     weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
     losses = config.losses.model_copy(update={"weights": weights})
-    return config.model_copy(update={"losses": losses, "clip": _clip_for(config.clip, network)})
+    return config.model_copy(update={"losses": losses, "clip": clip_for(config.clip, network)})
 
 
-def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+def clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
     """Clips as the network's backbone takes them.
 
     Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride

@@ -63,7 +63,9 @@ def build_network(
         )
     if config.finetune == "head":
         network.freeze_all_but_head()
-        note("trained    the action head alone (model.finetune=head); everything else stays as it starts")
+        note(
+            "trained    the action head alone (model.finetune=head); everything else stays as it starts"
+        )
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network

@@ -31,7 +31,7 @@ from pvit_model.ranks import all_reduce, own_rank
 from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
-from pvit_model.using.loading import load_model, run_of
+from pvit_model.using.loading import Loaded, loaded
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import (
     Predictions,
@@ -262,7 +262,7 @@ def evaluate_source(
 
 
 def evaluate(
-    model: str,
+    model: str | Loaded,
     shards: Sequence[str],
     source: str | None = None,
     split: str = "val",
@@ -283,7 +283,8 @@ def evaluate(
     Classes are matched by their names: a source may have them in another order, or only some of them.
 
     Args:
-        model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
+        model, shards: a run's folder, an exported folder, a Hub id, or a network that is loaded; folders or URLs with
+            shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source; 0: all.
@@ -304,7 +305,8 @@ def evaluate(
         ...     print(report.source, sorted(report.metrics["action"]))
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
-    network, inference = load_model(model, device)
+    model = model if isinstance(model, Loaded) else loaded(model, device)
+    inference = model.inference
     found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
     how = _own_part(EvalOptions(workers=workers, device=device))
     matches = [
@@ -314,8 +316,8 @@ def evaluate(
     chosen, reasons = _held_out(matches, split, limit)
     if dump is not None:
         _require_one_to_dump([matched for matched, _ in chosen])
-    score = partial(_evaluated, network, reference_split=reference_split, how=how, dump=dump)
-    reports = [score((model, m), (held_out, split), passports=passports) for m, held_out in chosen]
+    score = partial(_evaluated, model, reference_split=reference_split, how=how, dump=dump)
+    reports = [score(m, (held_out, split), passports=passports) for m, held_out in chosen]
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     for text in (*told, *(f"left out: {r}" for r in reasons)):
         note(text)
@@ -335,8 +337,8 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
 
 
 def _evaluated(
-    network: torch.nn.Module,
-    of: tuple[str, Matched],
+    model: Loaded,
+    matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
     how: EvalOptions,
@@ -344,11 +346,11 @@ def _evaluated(
     passports: bool,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    (model, matched), (ds, _) = of, clips
-    constant = _reference(matched, reference_split, len(ds), how, run_of(model))
+    ds, _ = clips
+    constant = _reference(matched, reference_split, len(ds), how, model.run)
     labels = _labels(matched) if dump is not None else ()
     keep = [Predictions(ds, label) for label in labels]
-    report = _report(network, matched, clips, constant, replace(how, keep=keep))
+    report = _report(model.network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
         certify(report, model, matched, ds, keep, dump)
     return report

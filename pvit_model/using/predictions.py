@@ -22,10 +22,9 @@ from pvit_data.scoring.passport import ListFacts, Result, Views
 from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import target_spec
 from pvit_model.network.inference import Inference
-from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
-from pvit_model.tasks import ACTION
-from pvit_model.using.loading import find_model
+from pvit_model.tasks import ACTION, get_task
+from pvit_model.using.loading import Loaded
 from pvit_model.using.matching import Matched
 from pvit_model.using.source_report import SourceReport
 
@@ -80,12 +79,13 @@ def class_names(inference: Inference) -> list[str]:
     return [] if space is None else [""] * space.first + list(space.classes)
 
 
-def facts_of_model(model: str, inference: Inference) -> dict[str, Any]:
+def facts_of_model(model: Loaded) -> dict[str, Any]:
     """What tells one network from another."""
     return {
-        "name": Path(model).name,
-        "weights": sha256_of(find_model(model) / WEIGHTS),
-        "recipe": inference.recipe,
+        "name": model.name,
+        "weights": sha256_of(model.weights),
+        "recipe": model.inference.recipe,
+        **model.facts,
     }
 
 
@@ -172,7 +172,7 @@ def ids_of(ds: ShardDataset) -> list[str]:
 
 def certify(
     report: SourceReport,
-    model: str,
+    model: Loaded,
     matched: Matched,
     ds: ShardDataset,
     keep: Sequence[Predictions],
@@ -184,12 +184,13 @@ def certify(
     gathered = [kept.gathered(_outputs(inference, kept.label)) for kept in keep]
     if own_rank()[0]:
         return
-    ids, facts = ids_of(ds), facts_of_model(model, inference)
+    ids, facts = ids_of(ds), facts_of_model(model)
     if ACTION in report.metrics:
         labels = ds.column(target_spec(ACTION).field)
         scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
         name = (report.source, report.split)
-        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+        values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
+        report.passport = passport(name, values, inference, views, scored, facts)
     about = {
         "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
         "clips": views[0], "crops": views[1], "model": facts,
@@ -202,6 +203,12 @@ def certify(
         is_classes = inference.space_of(kept.label) is not None
         classes = {"classes": class_names(inference)} if is_classes else {}
         save_predictions(path, found, ds, ids, {**about, **classes})
+
+
+def _of_further_labels(report: SourceReport, inference: Inference) -> dict[str, float]:
+    """The main number of each label besides actions."""
+    found = ((label, get_task(label).main) for label in inference.labels if label in report.metrics)
+    return {name: report.metrics[label][name] for label, name in found}
 
 
 def _outputs(inference: Inference, label: str) -> int:
