@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 
 from pvit_cli.data import main as data
 from pvit_cli.model import main
@@ -69,7 +70,9 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate("something-else", raw / "something-else", preset="tiny", samples=40)
     convert("ssv2", raw / "something-else/ssv2", shards / "ssv2")
     for setting in SETTINGS:
-        convert("something-else", raw / "something-else", shards / "layers", "--base", shards / "ssv2", "--setting", setting)
+        convert(
+            "something-else", raw / "something-else", shards / "layers", "--base", shards / "ssv2", "--setting", setting
+        )
     convert("something-else-boxes", raw / "something-else", shards / "layers", "--base", shards / "ssv2")
     for name, samples in (AUXILIARY | DOWNSTREAM).items():
         options = {"maps": True} if name == "surreact" else {}
@@ -88,23 +91,27 @@ def planned(row: str, simulated: Path, *settings: str) -> Plan:
     return make_plan(load_recipe(row, [*SMALL, *settings]), [str(simulated / n) for n in (*own, *AUXILIARY)])
 
 
-def two_steps(plan: Plan) -> tuple[set[str], torch.nn.Module, dict[str, torch.Tensor]]:
+@pytest.fixture(scope="module")
+def accelerator() -> Iterator[Accelerator]:
+    """One for all: to let go of one takes as long as a step."""
+    made = make_accelerator(load_recipe("ssv2/pvit", SMALL).run)
+    yield made
+    release(made)
+
+
+def two_steps(plan: Plan, accelerator: Accelerator) -> tuple[set[str], torch.nn.Module, dict[str, torch.Tensor]]:
     """Targets that had a loss; the network after two steps, and its parameters before."""
     network = build_network(plan)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    accelerator, optimizer = make_accelerator(plan.config.run), make_optimizer(network, plan.config.optim)
+    model, stepping = accelerator.prepare(network, make_optimizer(network, plan.config.optim))
     weights = {target: plan.config.losses.weight_of(target) for target in plan.targets}
-    try:
-        model, stepping = accelerator.prepare(network, optimizer)
-        options = StepOptions(weights=weights, losses=plan.inference().losses(), clip_norm=plan.config.optim.clip_norm)
-        stepper, mixer, seen = Stepper(model, stepping, accelerator, options), mixer_of(plan), set[str]()
-        model.train()
-        for batch in loader(plan.mixture, num_steps=2, clip=plan.config.clip):
-            result = stepper.step(batch if mixer is None else mixer(batch))
-            assert not result.skipped
-            seen |= set(result.losses)
-    finally:
-        release(accelerator)
+    options = StepOptions(weights=weights, losses=plan.inference().losses(), clip_norm=plan.config.optim.clip_norm)
+    stepper, mixer, seen = Stepper(model, stepping, accelerator, options), mixer_of(plan), set[str]()
+    model.train()
+    for batch in loader(plan.mixture, num_steps=2, clip=plan.config.clip):
+        result = stepper.step(batch if mixer is None else mixer(batch))
+        assert not result.skipped
+        seen |= set(result.losses)
     return seen, network, before
 
 
@@ -121,21 +128,22 @@ def essence(config: TrainConfig) -> str:
 
 
 @pytest.fixture(scope="module")
-def stepped() -> Iterator[set[str]]:
+def stepped() -> set[str]:
     """Essences that took their steps already."""
-    yield set()
+    return set()
 
 
 @pytest.mark.parametrize("row", RUNNABLE)
-def test_a_row_builds_and_takes_two_steps(row: str, simulated: Path, stepped: set[str]) -> None:
-    """All build plan and network; of those whose steps differ by numbers or names only, the first takes them."""
+def test_a_row_builds_and_takes_two_steps(
+    row: str, simulated: Path, stepped: set[str], accelerator: Accelerator
+) -> None:
+    """All make their plan; of those that differ by numbers and names only, the first builds its network and steps."""
     plan = planned(row, simulated)
     key = essence(plan.config)
     if key in stepped:
-        build_network(plan)
         return
     stepped.add(key)
-    seen, network, before = two_steps(plan)
+    seen, network, before = two_steps(plan, accelerator)
     trained = {task for source in plan.sources for task in source.targets}
     assert seen == trained & set(plan.targets)
     moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
@@ -165,20 +173,22 @@ def test_rows_train_what_the_tables_say(simulated: Path) -> None:
 
 
 def test_a_few_shots_from_the_base_classes(simulated: Path, tmp_path: Path) -> None:
-    """Both stages: a fresh head of the new classes; then all of it is trained, or the head alone, the rest as it was."""
+    """Both stages: a fresh head of the new classes; then all of it is trained, or the head alone."""
     run_plan(planned("something-else-base/baseline", simulated), tmp_path / "base", fast_dev_run=True)
     start = f"model.init_from={tmp_path}/base"
     row = "something-else-5shot/baseline"
     plans = {how: planned(row, simulated, start, f"model.finetune={how}") for how in ("all", "head")}
     assert plans["all"].action != planned("something-else-base/baseline", simulated).action
+    accelerator = make_accelerator(plans["all"].config.run)
     for how, plan in plans.items():
-        _, network, before = two_steps(plan)
+        _, network, before = two_steps(plan, accelerator)
         moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
         assert {"head.weight", "head.bias"} <= moved
         assert (moved == {"head.weight", "head.bias"}) == (how == "head")
         training = {module.training for module in network.backbone.modules()}
         assert training == {how == "all"}
         assert network.dropout.training  # of the head
+    release(accelerator)
     said: list[str] = []
     build_network(plans["head"], said.append)
     assert any("action head alone" in line for line in said)
