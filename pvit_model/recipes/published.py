@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.sources import declared_sampler
 from pvit_data.reading.layers.places import FoundSource
@@ -99,24 +101,10 @@ def published_network(
             f"'{weights}' has no head for actions: it is of a pre-training; train one first"
         )
     classes, notes = _classes(state, len(translated["head.weight"]), source)
-    clip = recipe.clip.model_copy(update={"downstream": source.name, **_clips_of(entry)})
+    clip = _clip(recipe, entry, source)
     clip = clip_for(clip, make_config(backbone=name, variant="baseline", **options))
-    sampler = declared_sampler(source.ds, source.name)
-    samplers = {source.name: sampler} if sampler else {}
-    clip = clip.model_copy(update={"tasks": {source.name: (ACTION,)}, "samplers": samplers})
-    config = make_config(
-        backbone=name,
-        variant="baseline",
-        num_classes=classes.num_ids,
-        clip=[clip.num_frames, *clip.size],
-        **options,
-    )
-    check_memory(shapes_of(lambda: PViT(config), f"'{weights}'"), f"'{weights}'")
-    network = PViT(config)
-    report = load_backbone_checkpoint(network, state)
-    if fresh_head := [text for text in report.fresh if text.startswith("head.")]:
-        raise ConfigError(f"'{weights}': its head does not fit the network: {fresh_head[0]}")
-    missing = f"MISSING: {len(report.fresh)} parameters are not in the file and stay random"
+    options |= {"clip": [clip.num_frames, *clip.size], "num_classes": classes.num_ids}
+    network, report = _filled(state, name, options)
     inference = Inference(
         clip=clip,
         action=classes,
@@ -129,7 +117,7 @@ def published_network(
         inference,
         report,
         {} if entry is None else _target(entry, recipe),
-        (*notes, *([missing] if report.fresh else [])),
+        (*notes, *_missing(report)),
     )
 
 
@@ -138,6 +126,38 @@ def entry_of(weights: Path, published: tuple[Published, ...]) -> Published | Non
     stem = weights.name.rpartition(".")[0] or weights.name
     same = [entry for entry in published if entry.file == weights.name]
     return next(iter(same or [e for e in published if e.file.startswith(f"{stem}_")]), None)
+
+
+def _clip(recipe: TrainConfig, entry: Published | None, source: FoundSource) -> ClipConfig:
+    """How clips of a source are made: as the recipe says, of the length, size and rate of the file's."""
+    sampler = declared_sampler(source.ds, source.name)
+    changed = {
+        "downstream": source.name,
+        "tasks": {source.name: (ACTION,)},
+        "samplers": {source.name: sampler} if sampler else {},
+    }
+    return recipe.clip.model_copy(update=changed | _clips_of(entry))
+
+
+def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT, LoadReport]:
+    """The network with the weights in it.
+
+    Raises:
+        ConfigError: if they do not fit.
+    """
+    config = make_config(backbone=name, variant="baseline", **options)
+    check_memory(shapes_of(lambda: PViT(config), state.where), state.where)
+    network = PViT(config)
+    report = load_backbone_checkpoint(network, state)
+    if fresh_head := [text for text in report.fresh if text.startswith("head.")]:
+        raise ConfigError(f"{state.where}: its head does not fit the network: {fresh_head[0]}")
+    return network, report
+
+
+def _missing(report: LoadReport) -> list[str]:
+    """That something of the network is not in the file."""
+    said = f"MISSING: {len(report.fresh)} parameters are not in the file and stay random"
+    return [said] if report.fresh else []
 
 
 def _clips_of(entry: Published | None) -> dict[str, object]:

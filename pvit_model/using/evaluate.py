@@ -283,8 +283,7 @@ def evaluate(
     Classes are matched by their names: a source may have them in another order, or only some of them.
 
     Args:
-        model, shards: a run's folder, an exported folder, a Hub id, or a network that is loaded; folders or URLs with
-            shards.
+        model, shards: a run's or an exported folder, a Hub id, or what `loaded` gives; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source; 0: all.

@@ -70,7 +70,7 @@ Weights = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Option(help="Of --weights: the backbone's name, e.g. mvitv2_s (`pvit info --table`)."),
+    typer.Option(help="Of --weights: the backbone's name (`pvit info --table` lists them)."),
 ]
 ProtocolName = Annotated[
     str,
@@ -115,8 +115,7 @@ def evaluate(
     pixels, normals in degrees, segmentation as mean IoU, pose in mm, boxes as IoU. Of actions also the classes with the
     lowest accuracy, with what most of their videos are taken for. Under torchrun on several processes.
 
-    Published weights, beside the published number: pvit eval --weights MViTv2_S_16x4_ssv2_f308341823.pyth
-    --model-name mvitv2_s --protocol ssv2 --shards SSV2.
+    Published weights: pvit eval --weights FILE.pyth --model-name mvitv2_s --protocol ssv2 --shards SSV2.
     """
     from datetime import timedelta
 
@@ -145,13 +144,21 @@ def evaluate(
     )  # fmt: skip
     if own_rank()[0]:
         return
-    told = [report.to_json() for report in reports]
-    document: dict[str, Any] = {
-        "model": model or str(weights),
-        "reports": told,
-        "notes": notes,
-    } | facts
+    document = {"model": model or str(weights), "notes": notes, **facts}
     document |= {"findings": _diagnose(given, shards, source, split, device)} if diagnose else {}
+    _deliver(reports, document, out, per_class, as_json=as_json)
+
+
+def _deliver(
+    reports: Sequence[Any],
+    document: dict[str, Any],
+    out: Path | None,
+    per_class: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Writes and prints the results."""
+    document |= {"reports": [report.to_json() for report in reports]}
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
     written = _class_tables(reports, per_class)
@@ -162,7 +169,7 @@ def _check_model(model: str, weights: Path | None, model_name: str, protocol: st
     """Refuses neither model nor weights, both, and weights of which nobody says what they are."""
     if bool(model) == (weights is not None):
         raise UsageError(
-            "give --model RUN, or a file of published weights: --weights FILE --model-name mvitv2_s --protocol ssv2"
+            "give --model RUN, or a file of published weights: --weights FILE --model-name BACKBONE --protocol ssv2"
         )
     if weights is not None and not (model_name and protocol):
         raise UsageError(
@@ -201,11 +208,13 @@ def _given(
 
 def _beside_target(reports: Sequence[Any], target: dict[str, float]) -> list[str]:
     """Published numbers beside those that were found."""
+    from pvit_model.tasks import ACTION
+
     found = [
-        (report, name, value, report.metrics["action"][name])
+        (report, name, value, report.metrics[ACTION][name])
         for report in reports
         for name, value in target.items()
-        if name in report.metrics.get("action", {})
+        if name in report.metrics.get(ACTION, {})
     ]
     return [
         f"published  {name} {value:.1f}; here {100 * own:.2f} "
