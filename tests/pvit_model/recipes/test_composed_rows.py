@@ -4,7 +4,6 @@ Names of before build what they built; targets are those of the published tables
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -273,16 +272,17 @@ def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "pvit", "--table"]) == 2
 
 
-@pytest.mark.torture
-@pytest.mark.skipif(os.environ.get("PVIT_TORTURE") != "1", reason="full size: PVIT_TORTURE=1")
+@pytest.mark.full
 @pytest.mark.parametrize("on", [name for name in data_names() if name != "ava"])
-def test_a_full_size_row_of_each_data_set(on: str, simulated: Path, accelerator: Accelerator) -> None:
+def test_a_full_size_row_of_each_data_set(on: str, simulated: Path) -> None:
     """The paper's network and clips, 16 frames of 224x224; few clips."""
     sized = ("mixture.batch_size=6", "data.workers=0", "run.threads=2", "run.precision=fp32")
     own = ("ssv2", "layers") if on.startswith(("ssv2", "something-else")) else (on,)
     config = load_recipe(f"{on}/pvit", [*sized, "optim.accumulate=3"])
     plan = make_plan(config, [str(simulated / name) for name in (*own, *AUXILIARY)])
     assert (plan.config.clip.num_frames, plan.config.clip.size) == (16, (224, 224))
+    accelerator = make_accelerator(plan.config.run)
     seen, network, _ = two_steps(plan, accelerator)
+    release(accelerator)
     assert "action" in seen
     assert sum(p.numel() for p in network.backbone.parameters()) > 34e6

@@ -46,5 +46,5 @@ def test_a_result_of_no_row_is_refused(model: dict[str, str], tmp_path: Path) ->
 def test_two_results_of_a_row_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps(PASSPORT))
-    with pytest.raises(UsageError, match="ssv2/mt has its result from a.json; keep one"):
+    with pytest.raises(UsageError, match=r"ssv2/mt has its result from a\.json; keep one"):
         collect(tmp_path)
