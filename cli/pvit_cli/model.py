@@ -13,7 +13,7 @@ import typer
 from pvit_cli.common import assemble, run
 
 # In the order of the help page. A module imports what it needs inside its command, so that the help page is quick.
-COMMANDS = ("recipes", "train", "eval", "score", "compare", "predict", "info", "export")
+COMMANDS = ("recipes", "train", "eval", "score", "compare", "results", "predict", "info", "export")
 
 HELP = """Train one video model on many partially annotated datasets, then evaluate it and use it on any video.
 

@@ -142,6 +142,7 @@ class Plan:
             label_spaces=label_spaces(self.sources),
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
+            clips=self.config.data.clips,
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
@@ -218,6 +219,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     )
     _check_classes(sources)
     _check_key_frames(chosen.config, sources)
+    _check_finetune(chosen.config, sources)
     plan = _finish(chosen.config, sources, mixture, notes)
     # Sources that share a label space may number it otherwise.
     return plan.in_spaces_of(plan.inference())
@@ -291,6 +293,19 @@ def _ways_to_hold_out(found: FoundSource, split: str) -> str:
     )
 
 
+def _check_finetune(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
+    """Refuses to train the action head alone where something else would be trained, or there is none."""
+    if config.model.finetune == "all":
+        return
+    trained = dict.fromkeys(name for source in sources for name in (*source.labels, *source.tasks))
+    others = [name for name in trained if name != ACTION]
+    if others or ACTION not in trained:
+        raise ConfigError(
+            f"model.finetune=head trains the action head alone, but the sources are there for "
+            f"{', '.join(others) or 'no actions'}; leave auxiliary sources out with mixture.portion=0, or train all"
+        )
+
+
 def _finish(
     config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]
 ) -> Plan:
@@ -348,10 +363,10 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
     """The configuration with the weights of the losses, and with clips and targets as the backbone takes them."""
     weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
     losses = config.losses.model_copy(update={"weights": weights})
-    return config.model_copy(update={"losses": losses, "clip": _clip_for(config.clip, network)})
+    return config.model_copy(update={"losses": losses, "clip": clip_for(config.clip, network)})
 
 
-def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+def clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
     """Clips as the network's backbone takes them.
 
     Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride

@@ -43,7 +43,7 @@ from pvit_model.runs.environment import environment
 
 FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
 """What a run writes into, below its own folder, which alone may be a link."""
-FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
+FREE_TO_CHANGE = ("about", "name", "pretrained", "target", "paper", "ours", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
 LENGTH = ("optim.steps", "optim.epochs")
 """What a run may change besides, as long as it ends no sooner than where it is."""

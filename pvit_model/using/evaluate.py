@@ -7,6 +7,7 @@ Actions: over the published views of a video. Other tasks: loss and metrics, eac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from pvit_model.tasks import ACTION, get_task, rois_of
 from pvit_model.tasks.base import HeldOut
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
-from pvit_model.using.loading import load_model, run_of
+from pvit_model.using.loading import Loaded, loaded
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import Kept, certify, predictions_of
 from pvit_model.using.source_report import SourceReport
@@ -47,7 +48,7 @@ class EvalOptions:
     """How an evaluation is carried out.
 
     Args:
-        views: spatial views of each clip.
+        views: clips of each video, and crops of each clip.
         workers: loader processes.
         start_method: how they begin.
         device: of the network.
@@ -56,7 +57,7 @@ class EvalOptions:
         keep: collects the logits of labels.
     """
 
-    views: int = 1
+    views: tuple[int, int] = (1, 1)
     workers: int = 0
     start_method: StartMethod = START_METHOD
     device: str | torch.device = "cpu"
@@ -73,7 +74,7 @@ class SourceEvaluation:
         names: target names to evaluate, in a fixed order, the same on every rank.
         inference: gives label spaces and loss options.
         on: the samples, and the name of their source.
-        views: of each clip.
+        views: of each video.
         constant: a fitted constant predictor to compare with, or None.
     """
 
@@ -215,7 +216,7 @@ def fit_constant(
     if not constant.names:
         return None
     kept = kept_at(run, ds, inference, constant.names)
-    batches = _batches(ds, inference, replace(how, views=1, device="cpu"))
+    batches = _batches(ds, inference, replace(how, views=(1, 1), device="cpu"))
     return fit_once(constant, batches, kept, how.rank == 0)
 
 
@@ -225,7 +226,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         ds,
         inference.clip,
         batch_size=EVAL_BATCH,
-        views=(1, how.views),
+        views=how.views,
         workers=how.workers,
         start_method=how.start_method,
         concurrency=how.concurrency,
@@ -256,8 +257,8 @@ def evaluate_source(
     """
     how = how or EvalOptions()
     source, split = name
-    names = inference.targets_of(source)
-    evaluation = SourceEvaluation(names, inference, (ds, source), how.views, constant)
+    names, number = inference.targets_of(source), math.prod(how.views)
+    evaluation = SourceEvaluation(names, inference, (ds, source), number, constant)
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, how):
@@ -270,7 +271,7 @@ def evaluate_source(
 
 
 def evaluate(
-    model: str,
+    model: str | Loaded,
     shards: Sequence[str],
     source: str | None = None,
     split: str = "val",
@@ -291,7 +292,7 @@ def evaluate(
     Classes are matched by their names: a source may have them in another order, or only some of them.
 
     Args:
-        model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
+        model, shards: a run's or an exported folder, a Hub id, or what `loaded` gives; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source; 0: all.
@@ -312,7 +313,8 @@ def evaluate(
         ...     print(report.source, sorted(report.metrics["action"]))
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
-    network, inference = load_model(model, device)
+    model = model if isinstance(model, Loaded) else loaded(model, device)
+    inference = model.inference
     found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
     how = _own_part(EvalOptions(workers=workers, device=device))
     matches = [
@@ -322,8 +324,8 @@ def evaluate(
     chosen, reasons = _held_out(matches, split, limit)
     if dump is not None:
         _require_one_to_dump([matched for matched, _ in chosen])
-    score = partial(_evaluated, network, reference_split=reference_split, how=how, dump=dump)
-    reports = [score((model, m), (held_out, split), passports=passports) for m, held_out in chosen]
+    score = partial(_evaluated, model, reference_split=reference_split, how=how, dump=dump)
+    reports = [score(m, (held_out, split), passports=passports) for m, held_out in chosen]
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     for text in (*told, *(f"left out: {r}" for r in reasons)):
         note(text)
@@ -349,8 +351,8 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
 
 
 def _evaluated(
-    network: torch.nn.Module,
-    of: tuple[str, Matched],
+    model: Loaded,
+    matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
     how: EvalOptions,
@@ -358,11 +360,11 @@ def _evaluated(
     passports: bool,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    (model, matched), (ds, _) = of, clips
-    constant = _reference(matched, reference_split, len(ds), how, run_of(model))
+    ds, _ = clips
+    constant = _reference(matched, reference_split, len(ds), how, model.run)
     labels = _labels(matched) if dump is not None else ()
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
-    report = _report(network, matched, clips, constant, replace(how, keep=keep))
+    report = _report(model.network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
         certify(report, model, matched, ds, keep, dump)
     return report

@@ -19,15 +19,14 @@ from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.passport import ListFacts, Result, Views
-from pvit_data.scoring.protocols import PROTOCOLS
+from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
-from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
-from pvit_model.tasks import ACTION
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.persons.measuring import moment_in
 from pvit_model.tasks.persons.scores import BoxScores, Gathered
-from pvit_model.using.loading import find_model
+from pvit_model.using.loading import Loaded
 from pvit_model.using.matching import Matched
 from pvit_model.using.source_report import SourceReport
 
@@ -176,12 +175,13 @@ def class_names(inference: Inference) -> list[str]:
     return [] if space is None else [""] * space.first + list(space.classes)
 
 
-def facts_of_model(model: str, inference: Inference) -> dict[str, Any]:
+def facts_of_model(model: Loaded) -> dict[str, Any]:
     """What tells one network from another."""
     return {
-        "name": Path(model).name,
-        "weights": sha256_of(find_model(model) / WEIGHTS),
-        "recipe": inference.recipe,
+        "name": model.name,
+        "weights": sha256_of(model.weights),
+        "recipe": model.inference.recipe,
+        **model.facts,
     }
 
 
@@ -189,7 +189,7 @@ def passport(
     name: tuple[str, str],
     metrics: dict[str, float],
     inference: Inference,
-    views: int,
+    views: tuple[int, int],
     ids: Sequence[str],
     model: dict[str, Any],
 ) -> dict[str, Any]:
@@ -199,22 +199,27 @@ def passport(
         name: of source and split.
         metrics: of the actions.
         inference: how the network was fed.
-        views: of each clip.
+        views: clips of each video, and crops of each clip.
         ids: original ids of the clips that were scored.
         model: see `facts_of_model`.
     """
-    protocol = PROTOCOLS.get(name[0])
-    known = protocol is not None and protocol.views == views and "topk" in protocol.metrics
+    protocol = protocol_of_source(name[0])
+    clips, crops = views
+    known = (
+        protocol is not None
+        and (protocol.clips, protocol.crops) == views
+        and "topk" in protocol.metrics
+    )
     names = class_names(inference)
     text = "".join(f"{each}\n" for each in names)
     told = protocol.list_name(len(ids)) if protocol is not None else ""
     result = Result(
         metric="topk",
-        protocol=name[0] if known else "plain",
+        protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        views=Views(inference.clip.num_frames, 1, views, views),
+        views=Views(inference.clip.num_frames, clips, crops, clips * crops),
         baselines={key: metrics[key] for key in BASELINES},
         classes={
             "number": len(names),
@@ -233,7 +238,7 @@ def ids_of(ds: ShardDataset) -> list[str]:
 
 def certify(
     report: SourceReport,
-    model: str,
+    model: Loaded,
     matched: Matched,
     ds: ShardDataset,
     keep: Sequence[Kept],
@@ -246,15 +251,16 @@ def certify(
         kept.gather(_outputs(inference, kept.label))
     if own_rank()[0]:
         return
-    ids, facts = ids_of(ds), facts_of_model(model, inference)
+    ids, facts = ids_of(ds), facts_of_model(model)
     if ACTION in report.metrics:
         labels = ds.column(target_spec(ACTION).field)
         scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
         name = (report.source, report.split)
-        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+        values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
+        report.passport = passport(name, values, inference, views, scored, facts)
     about = {
         "source": report.source, "split": report.split, "frames": inference.clip.num_frames,
-        "clips": 1, "crops": views, "model": facts,
+        "clips": views[0], "crops": views[1], "model": facts,
     }  # fmt: skip
     for number, kept in enumerate(keep):
         assert dump is not None
@@ -264,6 +270,12 @@ def certify(
         is_classes = inference.space_of(kept.label) is not None
         classes = {"classes": class_names(inference)} if is_classes else {}
         kept.save(path, ids, {**about, **classes})
+
+
+def _of_further_labels(report: SourceReport, inference: Inference) -> dict[str, float]:
+    """The main number of each label besides actions."""
+    found = ((label, get_task(label).main) for label in inference.labels if label in report.metrics)
+    return {name: report.metrics[label][name] for label, name in found}
 
 
 def _outputs(inference: Inference, label: str) -> int:
