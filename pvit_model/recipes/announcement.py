@@ -11,7 +11,7 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.loading.clip_reader import ClipReader
 from pvit_data.mixing.sources import clips_within, sampler_of
-from pvit_model.recipes.augmentation import augmentation_text
+from pvit_model.recipes.clips import augmentation_text
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.plan import Plan, SourcePlan
 

@@ -11,9 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.mixing.mixture import Mixture
@@ -24,10 +21,9 @@ from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import is_by_box, labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
-from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
-from pvit_model.recipes.augmentation import check_augmentation
+from pvit_model.recipes.clips import check_augmentation, clip_for
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
@@ -364,47 +360,6 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
     weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
     losses = config.losses.model_copy(update={"weights": weights})
     return config.model_copy(update={"losses": losses, "clip": clip_for(config.clip, network)})
-
-
-def clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """Clips as the network's backbone takes them.
-
-    Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride
-    always are.
-
-    Raises:
-        ConfigError: if one of the latter was chosen otherwise.
-    """
-    clip = _sized_for(clip, network)
-    options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
-    with torch.device("meta"):
-        backbone = build_backbone(network.backbone, **options)
-    size = backbone.map_size(clip.num_frames, *clip.size)[1:]
-    mean, std = backbone.normalise
-    wanted = {"mean": mean, "std": std, "stride": backbone.stride, "map_size": size}
-    changed = {
-        name: value
-        for name, value in wanted.items()
-        if value != (clip.maps if name == "map_size" else getattr(clip, name))
-    }
-    chosen = [n for n in changed if n in clip.model_fields_set and getattr(clip, n) is not None]
-    if chosen:
-        raise ConfigError(
-            f"clip.{chosen[0]} = {getattr(clip, chosen[0])}: the backbone '{network.backbone}' has "
-            f"{wanted[chosen[0]]}; leave it out"
-        )
-    return clip.model_copy(update=changed)
-
-
-def _sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """With the length, size and rate of the backbone's own clips, where they were not chosen."""
-    with torch.device("meta"):
-        nominal = build_backbone(network.backbone, **network.backbone_options)
-    frames, *size = nominal.clip
-    own = {"num_frames": frames, "size": tuple(size), "rate": nominal.rate}
-    return clip.model_copy(
-        update={name: value for name, value in own.items() if name not in clip.model_fields_set}
-    )
 
 
 def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:

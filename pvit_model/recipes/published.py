@@ -28,9 +28,9 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.published import LoadReport, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.state_file import StateFile, open_state
+from pvit_model.recipes.clips import clip_for
 from pvit_model.recipes.config import TrainConfig, parse_setting
 from pvit_model.recipes.loading import load_recipe, row_names
-from pvit_model.recipes.plan import clip_for
 from pvit_model.tasks import ACTION
 
 WHOSE = ("slowfast", "baseline")
