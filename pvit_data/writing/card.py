@@ -6,6 +6,8 @@ Videos are declared undecoded (decoding needs torchcodec); TIFF members are imag
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
@@ -19,6 +21,7 @@ from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
+MAX_LICENCE_NAME = 80
 
 # Identifiers that the Hub knows among those that video and depth datasets use; all others are "other".
 HUB_LICENCES = frozenset(
@@ -64,7 +67,7 @@ def write_card(manifest: Manifest) -> bytes:
 
     entries = {entry.spec.name: entry for entry in _entries(manifest)}
     head = {
-        "license": _licence(entries),
+        **licence_head(entry.spec.licence for entry in entries.values()),
         "pretty_name": ", ".join(entries),
         "tags": ["video", "multi-task", "webdataset", "pvit-shards"],
         **_configs(configured(manifest)),
@@ -158,11 +161,25 @@ def _value(kind: Any) -> dict[str, Any]:
     return {"dtype": _SCALARS[kind]} if kind in _SCALARS else {"list": _LISTS[kind]}
 
 
-def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
-    found = sorted({entry.spec.licence.lower() for entry in entries.values()})
-    if not set(found) <= HUB_LICENCES:
-        return "other"
-    return found[0] if len(found) == 1 else found
+def licence_head(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """What a card's head says of licences: identifiers that the Hub knows, or `other` with a name.
+
+    >>> licence_head(["CC-BY-4.0"]), licence_head(["Ours (research only)"])["license_name"]
+    ({'license': 'cc-by-4.0'}, 'ours-research-only')
+    """
+    found = sorted({licence.lower() for licence in licences})
+    if set(found) <= HUB_LICENCES:
+        return {"license": found[0] if len(found) == 1 else found}
+    return other_licence(found)
+
+
+def other_licence(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """The same for licences that the Hub has no identifier for: a name, and where they are told of."""
+    texts = sorted({licence.lower() for licence in licences})
+    named = [re.sub(r"[^a-z0-9.]+", "-", text).strip("-.") or "not-stated" for text in texts]
+    name = "-and-".join(named)
+    name = name if len(name) <= MAX_LICENCE_NAME else "several-licences"
+    return {"license": "other", "license_name": name, "license_link": CARD_NAME}
 
 
 def _body(manifest: Manifest) -> str:
