@@ -1,6 +1,8 @@
 """A trained model to a Hub of our own and back: the same logits, one commit, nothing sent twice, a true card."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from pvit_model.publishing.publish import plan_model, staged
 from pvit_model.using.loading import load_model
 from tests.hub_server import REPO, TOKEN, Fault, Hub
 from tests.hub_server.state import sha256
+from tests.pages import DOCS
 from tests.pvit_data.publishing.conftest import hub as hub_of_datasets
 
 __all__ = ["hub_of_datasets"]
@@ -215,6 +218,10 @@ def test_results_of_these_weights_only(hub: Hub, run_folder: Path, shards: list[
 
 
 def test_a_cut_upload_goes_on_and_sends_no_file_twice(hub: Hub, run_folder: Path) -> None:
+    hub.faults = [Fault("PUT /store", "cut", times=99)]
+    with pytest.raises(StorageError):
+        put(run_folder)
+    assert (hub.stored, len(history(hub))) == ([], 1)
     hub.faults = [Fault("/commit/", "500", times=99)]
     with pytest.raises(StorageError):
         put(run_folder)
@@ -307,3 +314,21 @@ def test_the_command_and_the_planted_token(
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
     assert not [text for text in hub.said if TOKEN in text]
     assert not [d for files in history(hub) for d in files.values() if TOKEN.encode() in d]
+
+
+def test_the_page(
+    hub: Hub, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks of docs/publish.md about models, in their order."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run_folder, tmp_path / "run")
+    (tmp_path / "video.mp4").write_bytes(encode_video(np.zeros((20, 48, 80, 3), np.uint8), fps=10))
+    page = (DOCS / "publish.md").read_text(encoding="utf-8").partition("\n## Models\n")[2]
+    blocks = re.findall(r"```(bash|python)\n(.*?)```", page, re.DOTALL)
+    assert [language for language, _ in blocks] == ["bash", "python"]
+    for line in blocks[0][1].splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    exec(compile(blocks[1][1], "docs/publish.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("True 8\n")
+    assert hub.repositories["model", "me/pvit"].tags.keys() == {"v1.0"}
+    assert hub.repositories["model", "me/pvit-small"].private
