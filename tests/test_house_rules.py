@@ -58,6 +58,7 @@ ROOMS = {
         "using": {"backbones", "tasks", "network", "recipes", "runs"},
         "reporting": {"backbones", "tasks", "network", "recipes", "runs", "using"},
         "training": {"backbones", "tasks", "network", "recipes", "runs", "using", "reporting"},
+        "publishing": {"backbones", "tasks", "network", "recipes", "runs", "using"},
     },
     "pvit_converters": {
         "raw": set(),

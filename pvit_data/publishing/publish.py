@@ -1,7 +1,8 @@
 """Publishing a dataset: a plan of what to send, sending it, and one commit that shows everything at once.
 
 Shards and indices come first, card and manifest last: nobody ever sees a manifest whose shards are not there. The same
-call continues one that was killed, and does nothing where nothing has changed.
+call continues one that was killed, and does nothing where nothing has changed. Other things, such as models, are
+published by a `Plan` of their own files.
 """
 
 from __future__ import annotations
@@ -60,20 +61,20 @@ class Plan:
     """What publishing will do.
 
     Args:
-        manifest: of what is published.
+        title: of its commit.
         files: all of it, card and manifest last.
         send: those that the repository does not have.
+        there: the repository as it is; None: it will be made.
         left: files of earlier times that belong to nothing that is published now.
         delete: whether they go.
-        there: the repository as it is; None: it will be made.
     """
 
-    manifest: Manifest
+    title: str
     files: tuple[File, ...]
     send: tuple[File, ...]
-    left: tuple[str, ...]
-    delete: bool
     there: There | None
+    left: tuple[str, ...] = ()
+    delete: bool = False
 
     @property
     def size(self) -> int:
@@ -84,6 +85,17 @@ class Plan:
     def card(self) -> str:
         """The card's text."""
         return next(str(f.data, "utf-8") for f in self.files if f.name == CARD_NAME and f.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlan(Plan):
+    """The same of a dataset.
+
+    Args:
+        manifest: of what is published.
+    """
+
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ def plan_files(
     return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
 
 
-def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
+def plan_publication(storage: Storage, repository: Repository, options: Options) -> DatasetPlan:
     """Compares the dataset with what is in the repository, which is not changed; no shard is opened.
 
     Raises:
@@ -170,7 +182,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
     manifest, files = plan_files(storage, repository.repo, options, card, there or NOTHING)
     if there is not None:
-        _require_private(repository, there, options)
+        require_private(repository, there, options)
     if options.card_only and (there is None or MANIFEST not in there.files):
         raise UsageError(
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
@@ -178,10 +190,13 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     send = [file for file in files if there is None or not there.has(file, storage)]
     left = [] if there is None or options.card_only else _left(files, there)
     delete = options.delete_missing and bool(left)
-    return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
+    title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
+    return DatasetPlan(
+        title, tuple(files), tuple(send), there, tuple(left), delete, manifest=manifest
+    )
 
 
-def _require_private(repository: Repository, there: There, options: Options) -> None:
+def require_private(repository: Repository, there: There, options: Options) -> None:
     """Refuses to put into a public repository what is meant for a private one.
 
     Raises:
@@ -216,11 +231,11 @@ def publish(
     """Carries a plan out.
 
     Args:
-        storage: the dataset.
+        storage: the folder that its files are in.
         connection: to the Hub.
         repository: where it goes.
         plan: of `plan_publication`.
-        options: the same.
+        options: the same; of others than datasets only tag, jobs and whether the repository is private count.
         progress: is told bytes that are there, and all.
 
     Raises:
@@ -228,13 +243,12 @@ def publish(
         StorageError: if the Hub does not take it.
     """
     there = plan.there or repository.create(options.consent.private)
-    _require_private(repository, there, options)
+    require_private(repository, there, options)
     commit = there.commit
     is_new = bool(plan.send) or plan.delete
     if is_new:
         additions = send_files(storage, connection, repository, plan.send, options.jobs, progress)
-        names = ", ".join(entry.spec.name for entry in plan.manifest.entries.values())
-        commits = Commits(storage, repository, f"Publish {names}", additions)
+        commits = Commits(storage, repository, plan.title, additions)
         commit = commits.make(plan.send, plan.left if plan.delete else (), there)
         _require_arrived(storage, repository, plan, commit)
     if options.tag:

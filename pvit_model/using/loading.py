@@ -17,7 +17,7 @@ from pvit_data.storage.values import read_json
 from pvit_data.words import first_problem, short
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
-from pvit_model.network.save import CONFIG, WEIGHTS
+from pvit_model.network.save import CONFIG, WEIGHTS, download
 from pvit_model.recipes.loading import changes_of, load_recipe
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
@@ -32,10 +32,11 @@ def find_model(where: str) -> Path:
 
     Args:
         where: a run's folder (its best checkpoint is taken), an exported folder or checkpoint, or a Hub id
-            `owner/name`.
+            `owner/name`, or `owner/name@revision`.
 
     Raises:
         UsageError: if there is nothing of that kind.
+        SourceError: if the Hub does not give it.
     """
     path = _path(where)
     if os.path.isfile(path / "config.json") and os.path.isfile(path / "model.safetensors"):
@@ -47,12 +48,13 @@ def find_model(where: str) -> Path:
         if best is not None:
             return best
         raise UsageError(f"run '{where}' has no checkpoint yet; train longer, or check its log")
-    if os.path.exists(path) or where.startswith((".", "/", "~")) or where.count("/") != 1:
+    is_on_hub = where.partition("@")[0].count("/") == 1
+    if os.path.exists(path) or where.startswith((".", "/", "~")) or not is_on_hub:
         raise UsageError(
             f"no model in '{where}': expected a run of `pvit train`, a folder with config.json and model.safetensors, "
             "or a Hub id 'owner/name'"
         )
-    return _download(where)
+    return download(where, (CONFIG, WEIGHTS, FILE))
 
 
 def run_of(where: str) -> Path | None:
@@ -75,20 +77,6 @@ def unfinished(where: str) -> str:
             planned = checkpoint.read_state(folder).get("num_steps")
             return f"the run '{where}' is not finished: it is at step {step} of {short(planned)}"
     return ""
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, FILE])
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"no folder '{name}' here, and the Hub has no such model either ({first})"
-        ) from None
-    return Path(folder)
 
 
 CONFIG_OF_RUN = "config.yaml"
