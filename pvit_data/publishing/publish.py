@@ -166,9 +166,25 @@ def plan_files(
     if options.card_only:
         return manifest, [readme]
     described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
-    shards = dataset_files(storage, manifest)
+    shards = list(dataset_files(storage, manifest))
+    _require_there(storage, shards)
     pictures = [File.of(name, data) for name, data in shown.made.items()]
     return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
+
+
+def _require_there(storage: Storage, files: Sequence[File]) -> None:
+    """Looks for every file before anything is promised, or made on the Hub; none is read.
+
+    Raises:
+        CorruptShardError: naming the first one of another size.
+        StorageError: naming the first one that is not there, or lies elsewhere.
+    """
+    for file in files:
+        if file.data is None and (size := storage.size(file.name)) != file.size:
+            raise CorruptShardError(
+                f"{storage.where(file.name)} has {size:,} bytes, its manifest says {file.size:,}: "
+                f"run 'pvit-data validate {storage.url}'"
+            )
 
 
 def plan_publication(storage: Storage, repository: Repository, options: Options) -> DatasetPlan:
@@ -247,7 +263,13 @@ def publish(
     commit = there.commit
     is_new = bool(plan.send) or plan.delete
     if is_new:
-        additions = send_files(storage, connection, repository, plan.send, options.jobs, progress)
+        try:
+            additions = send_files(
+                storage, connection, repository, plan.send, options.jobs, progress
+            )
+        except CorruptShardError as error:
+            made = "" if plan.there else f"; {repository.repo} was made for it, and is empty"
+            raise CorruptShardError(f"{error}{made}") from None
         commits = Commits(storage, repository, plan.title, additions)
         commit = commits.make(plan.send, plan.left if plan.delete else (), there)
         _require_arrived(storage, repository, plan, commit)

@@ -255,11 +255,27 @@ def test_a_damaged_shard_is_not_sent(hub: Hub, dataset: Path, tmp_path: Path) ->
     path = folder / "clips/train-00000.tar"
     data = path.read_bytes()
     path.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
-    assert "clips/train-00000.tar is not the file that its manifest names" in said(lambda: put(folder))
+    told = said(lambda: put(folder))
+    assert "clips/train-00000.tar is not the file that its manifest names" in told
+    assert told.endswith("was made for it, and is empty")
     assert "manifest.json" not in hub.repositories[KEY].files
     assert sha256(path.read_bytes()) not in hub.objects
     put(dataset)
     assert put(folder).is_new is False  # what the Hub has is not even opened
+
+
+def test_a_shard_that_is_cut_off_or_gone_is_told_before_anything_is_made(
+    hub: Hub, dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset, folder)
+    path = folder / "clips/train-00000.tar"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "its manifest says" in said(lambda: put(folder))
+    path.unlink()
+    path.symlink_to(dataset / "clips/train-00000.tar")
+    assert "clips/train-00000.tar" in said(lambda: put(folder))
+    assert KEY not in hub.repositories
 
 
 def test_many_files_go_in_several_commits_the_manifest_in_the_last(
