@@ -301,6 +301,8 @@ def by_source(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _table(report: Any) -> Any:
+    from pvit_model.tasks import get_task
+
     title = f"{report.source} {report.split}, {report.clips} clips"
     table = new_table(
         "target", "metric", "value", "constant", "ratio", left=("target", "metric"),
@@ -308,9 +310,12 @@ def _table(report: Any) -> Any:
     )  # fmt: skip
     ratios = report.ratios()
     for target, values in report.metrics.items():
-        fixed = report.constant.get(target, {})
+        task = get_task(target)
+        fixed, shares = report.constant.get(target, {}), ratios.get(target, {})
+        if guessed := values.get(task.chance):  # what guessing gives is measured with it
+            fixed, shares = {task.main: guessed}, {task.main: values[task.main] / guessed}
         for name, value in values.items():
-            ratio = ratios.get(target, {}).get(name)
+            ratio = shares.get(name)
             constant = f"{fixed[name]:.4g}" if name in fixed else ""
             table.add_row(
                 target, name, f"{value:.4g}", constant, "" if ratio is None else f"{ratio:.3f}x"
