@@ -12,7 +12,7 @@ help:  ## show this list
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[train,smpl,dask,export,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[train,smpl,dask,export,croissant,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## simulate, convert, train, evaluate, predict; leaves demo/report.html

@@ -44,7 +44,8 @@ ROOMS = {
         "validate": {"sample", "storage", "codecs", "format", "writing", "reading"},
         "scoring": {"sample", "storage", "format", "reading"},
         "splitting": {"sample", "storage", "format", "writing", "reading"},
-        "publishing": {"sample", "storage", "format", "writing"},
+        "lineage": {"sample", "storage", "format", "reading"},
+        "publishing": {"sample", "storage", "codecs", "format", "reading", "writing", "looking", "lineage"},
         "machine": {"storage", "codecs", "format"},
         "bridges": {"sample", "storage", "format", "reading"},
     },
@@ -57,6 +58,7 @@ ROOMS = {
         "using": {"backbones", "tasks", "network", "recipes", "runs"},
         "reporting": {"backbones", "tasks", "network", "recipes", "runs", "using"},
         "training": {"backbones", "tasks", "network", "recipes", "runs", "using", "reporting"},
+        "publishing": {"backbones", "tasks", "network", "recipes", "runs", "using"},
     },
     "pvit_converters": {
         "raw": set(),

@@ -21,6 +21,7 @@ COMMANDS = (
     "index",
     "validate",
     "stats",
+    "lineage",
     "show",
     "gallery",
     "mix",

@@ -13,7 +13,9 @@ import typer
 from pvit_cli.common import assemble, run
 
 # In the order of the help page. A module imports what it needs inside its command, so that the help page is quick.
-COMMANDS = ("recipes", "train", "eval", "score", "compare", "predict", "info", "export")
+COMMANDS = (
+    "recipes", "train", "eval", "score", "compare", "results", "predict", "info", "export", "publish",
+)  # fmt: skip
 
 HELP = """Train one video model on many partially annotated datasets, then evaluate it and use it on any video.
 
@@ -24,6 +26,8 @@ A typical session:
   pvit eval --model RUN --shards SSV2 --shards HYPERSIM
 
   pvit predict video.mp4 --model RUN --out OUT
+
+  pvit publish RUN --repo me/mine --dry-run
 """
 
 

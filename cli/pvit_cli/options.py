@@ -47,6 +47,13 @@ Shards = Annotated[
 Model = Annotated[
     str, typer.Option("--model", help="A run's folder, an exported folder, or a Hub id owner/name.")
 ]
+MaybeModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A run's folder, an exported folder, or a Hub id owner/name; or give --weights.",
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", help="Where to compute: auto, cpu, cuda, cuda:1, ...")
 ]

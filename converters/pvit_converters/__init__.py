@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pvit_converters.raw.mat import MatFile as MatFile
     from pvit_converters.raw.video import Clip as Clip
     from pvit_converters.raw.video import read_clip as read_clip
+    from pvit_data.sample.rights import Rights as Rights
 
 _HOMES = {
     "Base": "layers",
@@ -37,6 +38,7 @@ _HOMES = {
     "LayerInfo": "layers",
     "Listing": "base",
     "MatFile": "raw.mat",
+    "Rights": "base",
     "SourceInfo": "base",
     "Unwanted": "base",
     "list_files": "raw.listing",

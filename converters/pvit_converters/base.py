@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import Rights
 from pvit_data.sample.sample import Sample
 
 
@@ -40,6 +41,8 @@ class SourceInfo:
         derived: whether its licence lets annotations be passed on that were made from its pictures: `"yes"`, `"no"`,
             or `"unknown"`, which counts as no.
         derived_clause: what the licence says of that, in a sentence, and whether it was read.
+        rights: of fields that are under another licence than the source, or for another reason, by field; `"record"`
+            are keys, splits, sizes and `meta`.
         spaces: label spaces by field, each its name and what it holds: `{"action": "ssv2 (174 classes)"}`.
         verified: what was checked on real files of this source and what was not, in sentences.
     """
@@ -58,6 +61,7 @@ class SourceInfo:
     clips_within: str = ""
     derived: Literal["yes", "no", "unknown"] = "unknown"
     derived_clause: str = ""
+    rights: Mapping[str, Rights] = field(default_factory=dict)
     spaces: Mapping[str, str] = field(default_factory=dict)
     verified: str = ""
 

@@ -37,6 +37,7 @@ class LayerInfo:
         attach: `"default"`, or `"on-request"`: detections to be scored, a model's output.
         made_by: the tool or people that made it, with version.
         confidence: what its scores mean, or how sure it is, in a sentence.
+        weights: of the model that made it, by name or address, with a hash.
         licence, redistributable: of the layer; None: those of the converter.
     """
 
@@ -45,6 +46,7 @@ class LayerInfo:
     attach: str = "default"
     made_by: str = ""
     confidence: str = ""
+    weights: str = ""
     licence: str | None = None
     redistributable: bool | None = None
 

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pvit_converters import registry
 from pvit_converters.base import Converter, SourceInfo
 from pvit_converters.layers import LayerConverter
+from pvit_data.sample.rights import Rights
 
 Kind = type[Converter[Any]]
 _WORDS = {int: "whole number", float: "number", str: "text", Path: "path", bool: "yes or no"}
@@ -89,7 +90,23 @@ def _facts(info: SourceInfo) -> Iterator[tuple[str, str]]:
         yield "clips are sampled", f"{info.sampler}{within}"
     yield "licence", info.licence
     yield "converted data may be published", "yes" if info.redistributable else "no"
+    for rights, names in _alike(info):
+        yield f"of these {', '.join(names)} may be published", _rights(rights)
     yield "annotations made from its pictures may be published", derived_text(info)
+
+
+def _alike(info: SourceInfo) -> list[tuple[Rights, list[str]]]:
+    """Rights of fields that differ from the source's, each with its fields."""
+    found: dict[Rights, list[str]] = {}
+    for name, rights in info.rights.items():
+        found.setdefault(rights, []).append(name)
+    return [*found.items()]
+
+
+def _rights(rights: Rights) -> str:
+    """In words."""
+    made_by = f" Made by {rights.origin}." if rights.origin else ""
+    return f"{rights.public}: {rights.why}{made_by} Licence: {rights.licence}"
 
 
 def _command(kind: Kind) -> str:

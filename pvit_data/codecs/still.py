@@ -42,6 +42,23 @@ def encode_still(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_of_png(data: bytes) -> bytes:
+    """A PNG's picture as a JPEG, without its alpha.
+
+    Raises:
+        FormatError: if it is no complete PNG of a sane size.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+    except Exception as error:
+        raise FormatError(f"not a PNG: {error}") from error
+    check_picture("PNG", image.height, image.width)
+    try:
+        return encode_still(_array(image))
+    except Exception as error:  # Pillow raises many types on damaged input
+        raise FormatError(f"PNG cannot be decoded: {error}") from error
+
+
 def probe_still(data: bytes) -> StillInfo:
     """Reads the size without decoding.
 

@@ -38,6 +38,7 @@ from pvit_data.format.names import (
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import Rights
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
@@ -105,11 +106,12 @@ class SourceSpec(_Grown):
         clips_within: name of the entry of `meta` with `[first, end)`, the frames that clips are taken from; "": all.
         derived: whether the licence lets annotations be passed on that were made from its pictures: `"yes"`, `"no"`,
             or `"unknown"`, which counts as no.
-        derived_clause: what the licence says of that, in a sentence.
+        derived_clause: what the licence says of that, in a sentence. Of a layer both say this of its base.
+        rights: of fields, and of `"record"`, where they differ from the above; see `Rights`.
         notes: sentences about the conversion.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("derived", "derived_clause")
+    later: ClassVar[tuple[str, ...]] = ("derived", "derived_clause", "rights")
 
     name: str
     licence: str = ""
@@ -127,6 +129,7 @@ class SourceSpec(_Grown):
     clips_within: str = ""
     derived: Literal["yes", "no", "unknown"] = "unknown"
     derived_clause: str = ""
+    rights: dict[str, Rights] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
     @property
@@ -174,13 +177,17 @@ class LayerSpec(SourceSpec):
         attach: `"default"`, or `"on-request"`: detections to be scored, a model's output; used only when it is named.
         made_by: the tool or people that made it, with version; "" where a converter of ours did.
         confidence: what its scores mean, or how sure it is, in a sentence.
+        weights: of the model that made it, by name or address, with a hash; "" where none did.
     """
+
+    later: ClassVar[tuple[str, ...]] = (*SourceSpec.later, "weights")
 
     base: BaseRef
     kind: Literal["annotation", "protocol"] = "annotation"
     attach: Literal["default", "on-request"] = "default"
     made_by: str = ""
     confidence: str = ""
+    weights: str = ""
 
     @property
     def folder(self) -> str:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pvit_data.format.manifest import Manifest
+from pvit_data.lineage.fields import lineage_of
+from pvit_data.publishing.describing.preview import Shown
+from pvit_data.publishing.describing.sections import pictures, provenance, statistics
 from pvit_data.storage.files import utf8
 from pvit_data.writing.card import write_card
 
 RIGHTS = "## Rights"
 LOAD = "\n## Load\n"
+CONVENTIONS = "## Conventions\n"
 FIRST = "<!-- Your own words: what stands from here -->"
 LAST = "<!-- to here stays when this is published again. -->"
 MAX_CARD_BYTES = 1 << 20
@@ -20,7 +24,11 @@ MAX_CARD_BYTES = 1 << 20
 
 
 def published_card(
-    manifest: Manifest, repo: str, confirmed: Sequence[str], before: str = ""
+    manifest: Manifest,
+    repo: str,
+    confirmed: Sequence[str],
+    before: str = "",
+    shown: Shown | None = None,
 ) -> bytes:
     """The card, as UTF-8 Markdown with a YAML head; the same for the same arguments.
 
@@ -29,11 +37,16 @@ def published_card(
         repo: owner/name, which takes the place of the examples' URL.
         confirmed: sentences for the section about rights.
         before: the card that is there now.
+        shown: picture and numbers.
     """
-    text = write_card(manifest).decode()
+    shown = shown or Shown()
+    lines = lineage_of(manifest)
+    text = write_card(manifest, {line.licence for line in lines}).decode()
     text = text.replace("pvit_data.open(URL", f'pvit_data.open("hf://datasets/{repo}"')
     text = text.replace("load_dataset(PATH", f'load_dataset("{repo}"')
     text = text.replace(LOAD, f"\n{FIRST}\n{own_words(before)}{LAST}\n{LOAD}", 1)
+    more = [*pictures(shown), *statistics(shown.stats), *provenance(lines)]
+    text = text.replace(CONVENTIONS, "\n".join([*more, CONVENTIONS]), 1)
     if confirmed:
         text += "\n".join([f"\n{RIGHTS}\n", *(f"- {each}" for each in confirmed)]) + "\n"
     return utf8(text)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pvit_data.errors import UsageError
-from pvit_data.format.manifest import Manifest, SourceEntry
+from pvit_data.format.manifest import Manifest, SourceEntry, SplitInfo
+from pvit_data.sample.rights import RECORD
 from pvit_data.words import did_you_mean
 
 Entry = TypeVar("Entry", bound=SourceEntry)
@@ -24,6 +25,7 @@ class Choice:
         layers_only: no source; layers may be narrowed by their names.
         splits: names of splits.
         shards: numbers of shards, `(first, last)` each.
+        fields: names of fields, or `"record"` alone; what declares none of them is out.
     """
 
     sources: tuple[str, ...] = ()
@@ -31,6 +33,7 @@ class Choice:
     layers_only: bool = False
     splits: tuple[str, ...] = ()
     shards: tuple[tuple[int, int], ...] = ()
+    fields: tuple[str, ...] = ()
 
     @property
     def is_all(self) -> bool:
@@ -53,8 +56,11 @@ class Choice:
         sources = {} if self.layers_only else _named(manifest.sources, self.sources, named)
         narrowed = bool(self.layers) if self.layers_only else named
         layers = _named(manifest.layers, self.layers, narrowed)
-        known = {split for entry in manifest.entries.values() for split in entry.splits}
-        _require_known("split", self.splits, known)
+        chosen_ones = [*sources.values(), *layers.values()]
+        _require_known(
+            "split", self.splits, {n for e in manifest.entries.values() for n in e.splits}
+        )
+        _require_known("field", self.fields, {RECORD, *(n for e in chosen_ones for n in e.fields)})
         chosen = manifest.model_copy(
             update={"sources": self._cut(sources), "layers": self._cut(layers)}
         )
@@ -63,15 +69,25 @@ class Choice:
         return chosen.sealed()
 
     def _cut(self, entries: dict[str, Entry]) -> dict[str, Entry]:
-        """With the chosen splits alone, and without what has none of them."""
-        if not self.splits:
-            return entries
+        """With the chosen splits and fields alone, and without what has none of them."""
         found = {}
         for name, entry in entries.items():
-            splits = {split: info for split, info in entry.splits.items() if split in self.splits}
+            if self.fields and RECORD not in self.fields and not entry.fields & {*self.fields}:
+                continue
+            splits = {
+                split: self._with_fields(info)
+                for split, info in entry.splits.items()
+                if not self.splits or split in self.splits
+            }
             if splits:
                 found[name] = entry.model_copy(update={"splits": splits})
         return found
+
+    def _with_fields(self, info: SplitInfo) -> SplitInfo:
+        if not self.fields:
+            return info
+        kept = {name: number for name, number in info.fields.items() if name in self.fields}
+        return info.model_copy(update={"fields": kept})
 
 
 def shard_numbers(text: str) -> tuple[int, int]:

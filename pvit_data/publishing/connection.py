@@ -98,13 +98,18 @@ def connected() -> Iterator[Connection]:
         set_client_factory(before)
 
 
-def quieten() -> None:
-    """Keeps the client from printing: bars of its own, and addresses with signatures in warnings."""
+def quieten(bars: bool = False) -> None:
+    """Keeps the client from printing: bars of its own but where they are wanted, addresses with signatures in warnings.
+
+    Args:
+        bars: are wanted.
+    """
     from huggingface_hub import utils
     from huggingface_hub.utils import logging as its_logging
 
     its_logging.set_verbosity(logging.ERROR)
-    utils.disable_progress_bars()  # type: ignore[attr-defined]
+    if not bars:
+        utils.disable_progress_bars()  # type: ignore[attr-defined]
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -1,7 +1,8 @@
 """Publishing a dataset: a plan of what to send, sending it, and one commit that shows everything at once.
 
 Shards and indices come first, card and manifest last: nobody ever sees a manifest whose shards are not there. The same
-call continues one that was killed, and does nothing where nothing has changed.
+call continues one that was killed, and does nothing where nothing has changed. Other things, such as models, are
+published by a `Plan` of their own files.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
+from pvit_data.publishing.describing.croissant import NAME as CROISSANT
+from pvit_data.publishing.describing.croissant import croissant
+from pvit_data.publishing.describing.preview import Shown, Wanted, look
+from pvit_data.publishing.describing.sections import LINES, shows
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.repository import Repository, There
 from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
+
+NOTHING = There("", False, {})
+"""A repository that is not there."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Options:
         delete_missing: shards, indices and receipts that are there and not here any more are removed.
         card_only: nothing but the card is sent.
         jobs: files that are sent at once.
+        gallery: samples of a page that is published with it; 0: none is made.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -44,6 +53,7 @@ class Options:
     delete_missing: bool = False
     card_only: bool = False
     jobs: int = 4
+    gallery: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,20 +61,20 @@ class Plan:
     """What publishing will do.
 
     Args:
-        manifest: of what is published.
+        title: of its commit.
         files: all of it, card and manifest last.
         send: those that the repository does not have.
+        there: the repository as it is; None: it will be made.
         left: files of earlier times that belong to nothing that is published now.
         delete: whether they go.
-        there: the repository as it is; None: it will be made.
     """
 
-    manifest: Manifest
+    title: str
     files: tuple[File, ...]
     send: tuple[File, ...]
-    left: tuple[str, ...]
-    delete: bool
     there: There | None
+    left: tuple[str, ...] = ()
+    delete: bool = False
 
     @property
     def size(self) -> int:
@@ -75,6 +85,17 @@ class Plan:
     def card(self) -> str:
         """The card's text."""
         return next(str(f.data, "utf-8") for f in self.files if f.name == CARD_NAME and f.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlan(Plan):
+    """The same of a dataset.
+
+    Args:
+        manifest: of what is published.
+    """
+
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,7 @@ class Published:
 
 
 def plan_files(
-    storage: Storage, repo: str, options: Options, card: str = ""
+    storage: Storage, repo: str, options: Options, card: str = "", there: There | None = None
 ) -> tuple[Manifest, list[File]]:
     """What shall be in the repository, whatever is there now; nobody is asked.
 
@@ -111,6 +132,7 @@ def plan_files(
         repo: owner/name.
         options: see `Options`.
         card: that is there now, whose own words are kept.
+        there: the repository, whose picture of the same samples is kept; None: no picture is made.
 
     Raises:
         UsageError: if it is not a local dataset, or a name is not in it.
@@ -130,13 +152,42 @@ def plan_files(
     data = manifest.to_bytes()
     if manifest.entries == whole.entries:  # with what a later minor version may have added
         data = storage.read(MANIFEST, MAX_MANIFEST_BYTES)
-    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card))
+    shown = Shown()
+    if there is not None:
+        is_same = there.has(File.of(MANIFEST, data), storage)
+        kept = [
+            name
+            for name in there.files.keys() & LINES.keys()
+            if options.card_only or (is_same and shows(card, name))
+        ]
+        wanted = Wanted(False, 0) if options.card_only else Wanted(True, options.gallery)
+        shown = look(storage, manifest, kept, wanted)
+    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
     if options.card_only:
         return manifest, [readme]
-    return manifest, [*dataset_files(storage, manifest), readme, File.of(MANIFEST, data)]
+    described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
+    shards = list(dataset_files(storage, manifest))
+    _require_there(storage, shards)
+    pictures = [File.of(name, data) for name, data in shown.made.items()]
+    return manifest, [*shards, *pictures, described, readme, File.of(MANIFEST, data)]
 
 
-def plan_publication(storage: Storage, repository: Repository, options: Options) -> Plan:
+def _require_there(storage: Storage, files: Sequence[File]) -> None:
+    """Looks for every file before anything is promised, or made on the Hub; none is read.
+
+    Raises:
+        CorruptShardError: naming the first one of another size.
+        StorageError: naming the first one that is not there, or lies elsewhere.
+    """
+    for file in files:
+        if file.data is None and (size := storage.size(file.name)) != file.size:
+            raise CorruptShardError(
+                f"{storage.where(file.name)} has {size:,} bytes, its manifest says {file.size:,}: "
+                f"run 'pvit-data validate {storage.url}'"
+            )
+
+
+def plan_publication(storage: Storage, repository: Repository, options: Options) -> DatasetPlan:
     """Compares the dataset with what is in the repository, which is not changed; no shard is opened.
 
     Raises:
@@ -145,9 +196,9 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     """
     there = repository.look()
     card = "" if there is None else repository.read(there, CARD_NAME, MAX_CARD_BYTES)
-    manifest, files = plan_files(storage, repository.repo, options, card)
+    manifest, files = plan_files(storage, repository.repo, options, card, there or NOTHING)
     if there is not None:
-        _require_private(repository, there, options)
+        require_private(repository, there, options)
     if options.card_only and (there is None or MANIFEST not in there.files):
         raise UsageError(
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
@@ -155,10 +206,13 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     send = [file for file in files if there is None or not there.has(file, storage)]
     left = [] if there is None or options.card_only else _left(files, there)
     delete = options.delete_missing and bool(left)
-    return Plan(manifest, tuple(files), tuple(send), tuple(left), delete, there)
+    title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
+    return DatasetPlan(
+        title, tuple(files), tuple(send), there, tuple(left), delete, manifest=manifest
+    )
 
 
-def _require_private(repository: Repository, there: There, options: Options) -> None:
+def require_private(repository: Repository, there: There, options: Options) -> None:
     """Refuses to put into a public repository what is meant for a private one.
 
     Raises:
@@ -171,12 +225,14 @@ def _require_private(repository: Repository, there: There, options: Options) -> 
 
 
 def _left(files: Sequence[File], there: There) -> list[str]:
-    """What lies there as files of a dataset do, and is not among ours."""
+    """What lies there as files of a dataset do, and is not among ours; a picture that the card shows stays."""
     ours = {file.name for file in files}
+    cards = [str(file.data, "utf-8") for file in files if file.name == CARD_NAME and file.data]
     return [
         name
         for name in sorted(there.files.keys() - ours)
         if IN_SOURCE.fullmatch(split_folder(name)[1])
+        or (name in LINES and not any(shows(card, name) for card in cards))
     ]
 
 
@@ -191,11 +247,11 @@ def publish(
     """Carries a plan out.
 
     Args:
-        storage: the dataset.
+        storage: the folder that its files are in.
         connection: to the Hub.
         repository: where it goes.
         plan: of `plan_publication`.
-        options: the same.
+        options: the same; of others than datasets only tag, jobs and whether the repository is private count.
         progress: is told bytes that are there, and all.
 
     Raises:
@@ -203,13 +259,18 @@ def publish(
         StorageError: if the Hub does not take it.
     """
     there = plan.there or repository.create(options.consent.private)
-    _require_private(repository, there, options)
+    require_private(repository, there, options)
     commit = there.commit
     is_new = bool(plan.send) or plan.delete
     if is_new:
-        additions = send_files(storage, connection, repository, plan.send, options.jobs, progress)
-        names = ", ".join(entry.spec.name for entry in plan.manifest.entries.values())
-        commits = Commits(storage, repository, f"Publish {names}", additions)
+        try:
+            additions = send_files(
+                storage, connection, repository, plan.send, options.jobs, progress
+            )
+        except CorruptShardError as error:
+            made = "" if plan.there else f"; {repository.repo} was made for it, and is empty"
+            raise CorruptShardError(f"{error}{made}") from None
+        commits = Commits(storage, repository, plan.title, additions)
         commit = commits.make(plan.send, plan.left if plan.delete else (), there)
         _require_arrived(storage, repository, plan, commit)
     if options.tag:

@@ -103,6 +103,14 @@ class ShardDataset(Sequence[Sample]):
         own = next((part for part in plain if isinstance(part, ProtocolPart)), None)
         return source if own is None else own.bases[0].spec.name
 
+    def declared_by(self, source: str) -> list[SourceSpec]:
+        """What declares a source's samples: itself, the base of a protocol, layers that give fields; each once."""
+        mine = [part for part in self._parts if part.spec.name == source]
+        plain = (part.base if isinstance(part, RenumberedPart) else part for part in mine)
+        bases = [part.bases[0].spec for part in plain if isinstance(part, ProtocolPart)]
+        specs = [*(part.spec for part in mine), *bases, *self.layers_of(source).values()]
+        return [*{spec.name: spec for spec in specs}.values()]
+
     @property
     def notes(self) -> list[str]:
         """Sentences about the layers that are attached: what is absent, what differs."""

@@ -79,6 +79,15 @@ PROTOCOLS = {
     )
 }  # fmt: skip
 """Lists of AVA by their movies."""
+
+
+def protocol_of_source(source: str) -> Protocol | None:
+    """The protocol of a source: that of its name, or of the beginning of its name (`something-else-5shot`)."""
+    parts = source.split("-")
+    names = ("-".join(parts[:number]) for number in range(len(parts), 0, -1))
+    return next((PROTOCOLS[name] for name in names if name in PROTOCOLS), None)
+
+
 METRICS = ("topk", "multilabel", "ava", "pnr", "oscc")
 DEFAULT = {
     "topk": "plain",

@@ -18,6 +18,7 @@ from pvit_data.format.names import SPLITS
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import says_derived, told_by_layer
 from pvit_data.splitting.division import Division
 from pvit_data.splitting.groups import folds, held_out, per_class
 from pvit_data.splitting.lists import read_classes
@@ -97,7 +98,7 @@ def plan_protocols(
     """
     division.require_one()
     whole = open_dataset(url, source=source or None, base=base)
-    over, declared = _base_of(url, source, whole)
+    over, said, declared = _base_of(url, source, whole)
     dataset = whole.where(division.where) if division.where else whole
     if not len(dataset):
         raise UsageError(f"--where {division.where!r}: no sample passes it")
@@ -108,7 +109,7 @@ def plan_protocols(
         own = f"{name}-{number}" if division.folds else name
         options = division.options() | ({"fold": number} if division.folds else {})
         made = {"converter": "split", "converter_version": VERSION, "options": options}
-        spec = _spec(name=own, base=over, spaces=spaces, role=role, **made, **about)
+        spec = _spec(name=own, base=over, spaces=spaces, role=role, **made, **said, **about)
         _require_splits(splits, division)
         notes_here = (*notes, *told, *_torn(dataset, splits))
         found.append(
@@ -119,8 +120,8 @@ def plan_protocols(
 
 def _base_of(
     url: str, source: str, dataset: ShardDataset
-) -> tuple[BaseRef, Mapping[str, LabelSpace]]:
-    """What a protocol of these samples names as its base, and labels that it must copy, by field."""
+) -> tuple[BaseRef, dict[str, str], Mapping[str, LabelSpace]]:
+    """What a protocol of these samples names as its base and tells of it, and labels that it must copy, by field."""
     if len(dataset.sources) > 1:
         listed = ", ".join(dataset.sources)
         raise UsageError(f"{url} has several sources, {listed}: give --source")
@@ -130,14 +131,15 @@ def _base_of(
     (spec,) = dataset.sources.values()
     layer = read_manifest(storage).layers.get(source) if storage.exists(NAME) else None
     if layer is None:
-        return BaseRef.of(spec), {}
+        return BaseRef.of(spec), told_by_layer(spec), {}
     fields = {name for info in layer.splits.values() for name in info.fields} & LABELS
     if fields - {"action"}:
         raise UsageError(
             f"protocol '{source}' declares labels with times (actions), which are not copied: "
             f"divide its base, '{layer.spec.base.source}'"
         )
-    return layer.spec.base, dict(layer.spec.spaces) if fields else {}
+    said = told_by_layer(layer.spec) if says_derived(layer.spec) else {}
+    return layer.spec.base, said, dict(layer.spec.spaces) if fields else {}
 
 
 def _spec(**values: Any) -> LayerSpec:

@@ -6,6 +6,8 @@ Videos are declared undecoded (decoding needs torchcodec); TIFF members are imag
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
@@ -19,6 +21,7 @@ from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
 
 CARD_NAME = "README.md"
+MAX_LICENCE_NAME = 80
 
 # Identifiers that the Hub knows among those that video and depth datasets use; all others are "other".
 HUB_LICENCES = frozenset(
@@ -27,6 +30,21 @@ HUB_LICENCES = frozenset(
         "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
     }
 )  # fmt: skip
+TASK_CATEGORIES = {
+    "action": "video-classification",
+    "actions": "video-classification",
+    "depth": "depth-estimation",
+    "segm": "image-segmentation",
+    "boxes": "object-detection",
+    "pose3d": "keypoint-detection",
+    "pose2d": "keypoint-detection",
+}
+"""What the Hub calls what a field is for."""
+_STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+_SIZES = [
+    (10 ** (number + 3), f"{_STEPS[number - 1]}<n<{step}" if number else f"n<{step}")
+    for number, step in enumerate(_STEPS)
+]
 _SCALARS = {int: "int64", float: "float64", str: "string"}
 _LISTS = {list[int]: "int64", list[float]: "float64", list[str]: "string"}
 # Data type and rank of the .npy members.
@@ -58,14 +76,23 @@ ds = wds.WebDataset("SOURCE/SPLIT-00000.tar", shardshuffle=False).map(decode)
 """
 
 
-def write_card(manifest: Manifest) -> bytes:
-    """The card of a dataset, as UTF-8 Markdown with a YAML head."""
+def write_card(manifest: Manifest, licences: Collection[str] | None = None) -> bytes:
+    """The card of a dataset, as UTF-8 Markdown with a YAML head.
+
+    Args:
+        manifest: of the dataset.
+        licences: of all of it, for the head. Default: what sources and layers declare.
+    """
     import yaml
 
     entries = {entry.spec.name: entry for entry in _entries(manifest)}
+    fields = {field for entry in entries.values() for field in entry.fields}
+    tasks = [task for field, task in TASK_CATEGORIES.items() if field in fields]
     head = {
-        "license": _licence(entries),
+        **licence_head(licences or {entry.spec.licence for entry in entries.values()}),
         "pretty_name": ", ".join(entries),
+        **({"task_categories": [*dict.fromkeys(tasks)]} if tasks else {}),
+        "size_categories": [_size(manifest)],
         "tags": ["video", "multi-task", "webdataset", "pvit-shards"],
         **_configs(configured(manifest)),
     }
@@ -158,11 +185,33 @@ def _value(kind: Any) -> dict[str, Any]:
     return {"dtype": _SCALARS[kind]} if kind in _SCALARS else {"list": _LISTS[kind]}
 
 
-def _licence(entries: dict[str, SourceEntry]) -> str | list[str]:
-    found = sorted({entry.spec.licence.lower() for entry in entries.values()})
-    if not set(found) <= HUB_LICENCES:
-        return "other"
-    return found[0] if len(found) == 1 else found
+def licence_head(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """What a card's head says of licences: identifiers that the Hub knows, or `other` with a name.
+
+    >>> licence_head(["CC-BY-4.0"]), licence_head(["Ours (research only)"])["license_name"]
+    ({'license': 'cc-by-4.0'}, 'ours-research-only')
+    """
+    found = sorted({licence.lower() for licence in licences})
+    if set(found) <= HUB_LICENCES:
+        return {"license": found[0] if len(found) == 1 else found}
+    return other_licence(found)
+
+
+def other_licence(licences: Iterable[str]) -> dict[str, str | list[str]]:
+    """The same for licences that the Hub has no identifier for: a name, and where they are told of."""
+    texts = sorted({licence.lower() for licence in licences})
+    named = [re.sub(r"[^a-z0-9.]+", "-", text).strip("-.") or "not-stated" for text in texts]
+    name = "-and-".join(named)
+    name = name if len(name) <= MAX_LICENCE_NAME else "several-licences"
+    return {"license": "other", "license_name": name, "license_link": CARD_NAME}
+
+
+def _size(manifest: Manifest) -> str:
+    """How many samples there are, as the Hub says it."""
+    entries = manifest.sources or manifest.layers
+    samples = sum(info.samples for e in entries.values() for info in e.splits.values())
+    below = [(limit, name) for limit, name in _SIZES if samples < limit]
+    return below[0][1] if below else "n>1T"
 
 
 def _body(manifest: Manifest) -> str:

@@ -23,6 +23,7 @@ from pvit_data.format.manifest import (
 from pvit_data.format.names import receipt_name
 from pvit_data.format.receipts import store_source
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import told_by_layer
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
@@ -65,7 +66,7 @@ class ShardWriter:
         shard_bytes: start a new shard when one reaches this size, or `SHARD_SAMPLES` samples, and the group changes.
         base: makes a layer over the source of this name in the same folder, or over `URL#NAME`: samples without rgb,
             whose keys the base has; group, frames, rate and size are filled in from there.
-        kind, attach, made_by, confidence: of a layer, see `LayerSpec`.
+        kind, attach, made_by, confidence, weights: of a layer, see `LayerSpec`.
 
     Raises:
         UsageError: if a name is wrong, the base does not exist, or the dataset has this source with other options.
@@ -101,6 +102,7 @@ class ShardWriter:
         attach: str = "default",
         made_by: str = "",
         confidence: str = "",
+        weights: str = "",
     ) -> None:
         told: dict[str, Any] = {
             "licence": licence,
@@ -117,7 +119,8 @@ class ShardWriter:
         self._source: SourceSpec
         self._shards: GrownShards | LayerShards
         if base or isinstance(source, LayerSpec):
-            layer = {"kind": kind, "attach": attach, "made_by": made_by, "confidence": confidence}
+            made = {"made_by": made_by, "confidence": confidence, "weights": weights}
+            layer = {"kind": kind, "attach": attach} | made
             self._shards = self._over(str(out), source, base, told | layer)
         else:
             self._source = (
@@ -134,8 +137,8 @@ class ShardWriter:
         named = source.base.source if isinstance(source, LayerSpec) else ""
         rows = BaseRows(*base_of(out, base or named))
         if isinstance(source, str):
-            over = BaseRef.of(rows.spec)
-            source = _spec(LayerSpec, name=source, base=over, **told)
+            told |= told_by_layer(rows.spec)
+            source = _spec(LayerSpec, name=source, base=BaseRef.of(rows.spec), **told)
         if not isinstance(source, LayerSpec) or source.base.source != rows.spec.name:
             raise UsageError(
                 f"source '{source.name}': expected a LayerSpec over '{rows.spec.name}'"

@@ -34,6 +34,10 @@ class BackboneOutput:
     features: Mapping[int, tuple[Tensor, Grid]] = field(default_factory=dict)
 
 
+PROTOCOL_OF = {"SSv2": "ssv2", "Kinetics-400": "kinetics400"}
+"""Data sets as `Published.trained_on` writes them."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A file of published weights that the ordinary loader takes.
@@ -60,6 +64,17 @@ class Published:
     def url(self) -> str:
         """Where to begin a download."""
         return self.address + self.file if self.address.endswith("/") else self.address
+
+    @property
+    def top1(self) -> float | None:
+        """The stated top-1 in per cent."""
+        _, _, last = self.trained_on.rpartition(" ")
+        return float(last) if last.replace(".", "", 1).isdecimal() else None
+
+    @property
+    def protocol(self) -> str:
+        """Name of the data set's recipes, for a file whose top-1 is stated: `"ssv2"`; else ""."""
+        return PROTOCOL_OF.get(self.trained_on.rpartition(" ")[0], "")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Inference(pydantic.BaseModel):
         spaces: label spaces that heads have an output for, by name; `segm` in files.
         further_spaces: label spaces of fields that the network was trained on without predicting their ids (box
             classes), by field and name.
+        clips: clips per video, evenly spread in time.
         crops: spatial views per clip, or `"full"`: one, of the whole frame.
         loss_options: how losses were computed, see `LossOptions`.
         recipe: name of the recipe, for people.
@@ -57,6 +58,7 @@ class Inference(pydantic.BaseModel):
         default={}, validation_alias="segm", serialization_alias="segm"
     )
     further_spaces: dict[str, dict[str, LabelSpace]] = {}
+    clips: int = pydantic.Field(default=1, ge=1, le=100)
     crops: Crops = 1
     loss_options: dict[str, Any] = {}
     recipe: str = ""

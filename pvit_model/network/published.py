@@ -66,7 +66,7 @@ def _some(names: list[str], most: int = 6) -> str:
 
 def load_backbone_checkpoint(
     model: nn.Module,
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | StateFile,
     *,
     allow_partial: bool = False,
     classes: LabelSpace | None = None,
@@ -75,7 +75,7 @@ def load_backbone_checkpoint(
 
     Args:
         model: a `PViT`, or a backbone alone.
-        source: a file, or a state dict that is already in memory.
+        source: a file, read or not, or a state dict that is already in memory.
         allow_partial: also where less than half of the backbone's parameters is filled.
         classes: what the model's classes are. The file's head is then taken class by class, by the names that the file
             gives; of a file without names where they are classes of Kinetics-400 or SSv2 and it has as many as these;
@@ -88,7 +88,7 @@ def load_backbone_checkpoint(
         SourceError: if the file is missing, holds no state dict, or a weight that is no finite number.
         ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
     """
-    file = open_state(source)
+    file = source if isinstance(source, StateFile) else open_state(source)
     backbone = cast(Backbone, getattr(model, "backbone", model))
     translated = backbone.translate(file.tensors)
     if translated is None:

@@ -83,8 +83,16 @@ class PViT(nn.Module, HubMixin):
         tasks = config.tasks if config.heads else ()
         named = (*tasks, *config.labels)
         self.heads = nn.ModuleDict({name: get_task(name).head(plan) for name in named})
+        self.only_head = False
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
+
+    def freeze_all_but_head(self) -> None:
+        """Leaves the action head (and the dropout before it) to be trained; the rest stays in evaluation mode."""
+        self.only_head = True
+        self.requires_grad_(False)
+        self.head.requires_grad_(True)
+        self.train(self.training)
 
     def _check_layers(self) -> None:
         depth = len(self.backbone.dims)
@@ -104,10 +112,13 @@ class PViT(nn.Module, HubMixin):
         return self.backbone.normalise
 
     def train(self, mode: bool = True) -> PViT:
-        """As in PyTorch; a frozen backbone stays in evaluation mode."""
+        """As in PyTorch; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.config.freeze_backbone:
             self.backbone.eval()
+        if self.only_head:
+            for part in (self.backbone, self.reader, self.heads):
+                part.eval()
         return self
 
     def map_size(self, t: int, h: int, w: int) -> Grid:

@@ -11,7 +11,8 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import FormatError
 from pvit_data.loading.clip_reader import ClipReader
 from pvit_data.mixing.sources import clips_within, sampler_of
-from pvit_model.recipes.augmentation import augmentation_text
+from pvit_data.words import counted
+from pvit_model.recipes.clips import augmentation_text
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.plan import Plan, SourcePlan
 
@@ -52,12 +53,12 @@ def plan_lines(
     epochs = plan.num_steps / plan.steps_per_epoch
     warm = f", warm-up {optim.warmup_steps} steps" if optim.warmup_steps else ""
     lines.append(
-        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {plan.steps_per_epoch} steps{warm}"
+        f"schedule   {plan.num_steps} steps = {epochs:.4g} epochs of {counted(plan.steps_per_epoch, 'step')}{warm}"
     )
     classes = f", {plan.action.num_ids} classes" if plan.action else ""
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
     lines.append(
-        f"model      {config.model.name}, tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}"
+        f"model      {config.model.name}, auxiliary tasks {', '.join(plan.tasks) or 'none'}{classes}; {counts}"
     )
     lines += [*weights, *([memory] if memory else [])]
     lines.append(f"results    {out}")

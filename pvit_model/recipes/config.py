@@ -55,6 +55,9 @@ class DataConfig(Strict):
     eval_split: Literal["val", "test"] = Field(
         default="val", description="split of the downstream that a run validates on"
     )
+    clips: int = Field(
+        default=1, ge=1, le=100, description="clips per video in `pvit eval` (Kinetics: 5)"
+    )
     crops: Crops = Field(
         default=3,
         description="spatial crops per clip in `pvit eval` (SSv2: 3), or full: the whole frame (actions, persons)",
@@ -86,6 +89,10 @@ class ModelConfig(Strict):
         default=None,
         max_length=MOST_TASKS,
         description="auxiliary tasks with a prompt and a head; default: all that a source trains",
+    )
+    finetune: Literal["all", "head"] = Field(
+        default="all",
+        description="what is trained of it: head leaves all but the action head as it starts (few-shot)",
     )
     checkpoint: str = Field(
         default="", description="published backbone weights to start from (.pth or .pyth)"
@@ -258,6 +265,16 @@ class TrainConfig(Strict):
     about: str = Field(default="", description="what the recipe is, in a sentence")
     pretrained: str = Field(
         default="", description="published weights that it means, for people; see model.checkpoint"
+    )
+    target: dict[str, float] = Field(
+        default_factory=dict,
+        description="published numbers to aim at: accuracies and mAP in per cent, times in seconds",
+    )
+    paper: tuple[str, ...] = Field(
+        default=(), description="what of it the paper states; added to what its base says"
+    )
+    ours: tuple[str, ...] = Field(
+        default=(), description="what the paper leaves open and was decided here; added likewise"
     )
     clip: ClipConfig = ClipConfig()
     data: DataConfig = DataConfig()

@@ -1,33 +1,89 @@
 """Recipes: the YAML files shipped in `pvit_model/recipes`, each a complete configuration with a name.
 
-A small one may name another as its `base:` and state only what differs. `A+B` is recipe A with what B states itself
-(not its base) laid onto it: `mt+timesformer`, as `base:` too. A path to a YAML file works wherever a name does, so a
-user's own recipe needs no registration.
+The paper's are composed: `ssv2/mt` is `data/ssv2.yaml`, onto it `variant/mt.yaml` (see `_composed`); `mt` alone is
+that of SSv2. A small recipe may name another as its `base:` and state only what differs. `A+B` is recipe A with what B
+states itself (not its base) laid onto it: `mt+timesformer`, as `base:` too. A path to a YAML file works wherever a name
+does, so a user's own recipe needs no registration.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pvit_data.errors import ConfigError
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
 from pvit_data.words import did_you_mean, short
-from pvit_model.recipes.config import TrainConfig, check_keys, load_mapping, merge, parse_setting
+from pvit_model.recipes.config import (
+    OF_THE_BACKBONE,
+    LossConfig,
+    TrainConfig,
+    check_keys,
+    known_paths,
+    load_mapping,
+    merge,
+    parse_setting,
+)
 
 MAX_BASES = 8
+DATA, VARIANT = "data", "variant"
+USUAL_DATA = "ssv2"
+"""The data set of a variant that is named alone."""
+ADDED = ("paper", "ours")
+"""Lists to which a recipe adds; every other value it replaces."""
+
+Values = dict[str, Any]
+
+
+def _folder(name: str = "") -> Any:
+    return resources.files("pvit_model") / "recipes" / name
+
+
+@cache
+def _names_in(folder: str) -> tuple[str, ...]:
+    found = (f.name for f in _folder(folder).iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
+
+
+def variant_names() -> tuple[str, ...]:
+    """Names of the variants, each of which is a recipe of its own, that of SSv2."""
+    return _names_in(VARIANT)
+
+
+def data_names() -> list[str]:
+    """Names of the data sets that recipes are composed of."""
+    return [name for name in _names_in(DATA) if "downstream" in _data(name).values.get("clip", {})]
+
+
+def about_data(name: str) -> str:
+    """What a data set is, in a sentence."""
+    return str(_data(name).values["about"])
+
+
+def about_variant(name: str) -> str:
+    """What a variant is, in a sentence."""
+    return str(_variant(name)[-1]["about"])
+
+
+def row_names() -> list[str]:
+    """Names of the composed recipes that are rows of published tables, `"ssv2/mt"`, data set by data set."""
+    return [f"{data}/{row}" for data in data_names() for row in _data(data).rows]
+
+
+def row_of(name: str) -> str:
+    """The whole name of a composed recipe, `"ssv2/mt"` for `"mt"`; "" for every other name."""
+    pair = _pair(name)
+    return "" if pair is None else "/".join(pair)
 
 
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with the toolkit."""
-    folder = resources.files("pvit_model") / "recipes"
-    return sorted(
-        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
-    )
+    return [*sorted({*_names_in(""), *variant_names()}), *row_names()]
 
 
 def read_recipe_file(name: str) -> str:
@@ -46,14 +102,23 @@ def read_recipe_file(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    if name.endswith((".yaml", ".yml")):
+    if _is_file(name):
         return read_recipe_file(name)
-    names = recipe_names()
-    if name not in names:
+    if name not in _names_in(""):
+        names = recipe_names()
         raise ConfigError(
             f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
         )
-    return (resources.files("pvit_model") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    return _shipped("", name)
+
+
+def _shipped(folder: str, name: str) -> str:
+    text: str = (_folder(folder) / f"{name}.yaml").read_text(encoding="utf-8")
+    return text
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
 
 
 def _parts(name: str) -> list[str]:
@@ -61,33 +126,116 @@ def _parts(name: str) -> list[str]:
     return [name] if os.path.isfile(name) else name.split("+")
 
 
-def _mapping(name: str, depth: int = 0) -> dict[str, Any]:
+def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:
+    """`over` laid onto `base`; an empty list of what is added takes away what there was."""
+    added = {
+        key: [*base.get(key, ()), *over[key]]
+        for key in ADDED
+        if isinstance(over.get(key), list) and over[key]
+    }
+    return merge(base, over) | added
+
+
+def _of_another(values: Mapping[str, Any]) -> Values:
+    """The values of a recipe for one that starts from it, whose published numbers are others."""
+    return {key: value for key, value in values.items() if key != "target"}
+
+
+def _mapping(name: str, depth: int = 0) -> Values:
     """A recipe laid onto its base; of `A+B` A, and onto it what B states, with what both are about."""
     if depth > MAX_BASES:
         raise ConfigError(
             f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
         )
     first, *further = _parts(name)
-    base, values = _stated(first)
-    if base is not None:
-        values = merge(_mapping(base, depth + 1), values)
+    if pair := _pair(first):
+        values = _composed(*pair)
+    else:
+        base, values = _stated(first)
+        if base is not None:
+            values = _laid(_of_another(_mapping(base, depth + 1)), values)
     for other in further:
-        _, stated = _stated(other)
+        pair = _pair(other)
+        stated = _composed(*pair, alone=False) if pair else _stated(other)[1]
         abouts = [str(about) for v in (values, stated) if (about := v.get("about"))]
-        values = merge(values, stated) | {"about": " ".join(abouts)}
+        values = _laid(_of_another(values), _of_another(stated)) | {"about": " ".join(abouts)}
     return values
 
 
-def _stated(name: str) -> tuple[str | None, dict[str, Any]]:
+def _stated(name: str) -> tuple[str | None, Values]:
     """The base that a recipe names, if any, and what it states itself."""
-    values = parse_yaml(_text(name), f"recipe '{name}'")
+    return _checked(_text(name), f"recipe '{name}'")
+
+
+def _checked(text: str, where: str, further: Sequence[str] = ()) -> tuple[str | None, Values]:
+    """Base and values of a YAML text, which may have `further` keys."""
+    values = parse_yaml(text, where)
     if not isinstance(values, dict):
         raise ConfigError(
-            f"recipe '{name}': expected sections such as data, model, optim; found {short(values)}"
+            f"{where}: expected sections such as data, model, optim; found {short(values)}"
         )
     base = values.pop("base", None)
-    check_keys(values, f"recipe '{name}'")
+    check_keys({key: value for key, value in values.items() if key not in further}, where)
     return None if base is None else str(base), values
+
+
+class _Data(NamedTuple):
+    """A data set's part of a recipe.
+
+    Args:
+        values: that every recipe on it has.
+        alone: further ones where a variant has no auxiliary data.
+        rows: by variant, those of published tables, with what is true of the two together: the target above all.
+    """
+
+    values: Values
+    alone: Values
+    rows: Mapping[str, Values]
+
+
+@cache
+def _data(name: str) -> _Data:
+    base, values = _checked(_shipped(DATA, name), f"{DATA} '{name}'", ("alone", "rows"))
+    alone, rows = values.pop("alone", {}), values.pop("rows", {})
+    if base is None:
+        return _Data(values, alone, rows)
+    under = _data(base)
+    return _Data(_laid(under.values, values), _laid(under.alone, alone), rows)
+
+
+@cache
+def _variant(name: str) -> tuple[Values, ...]:
+    """What a variant and those that it starts from state, itself last."""
+    base, values = _checked(_shipped(VARIANT, name), f"{VARIANT} '{name}'")
+    return (*(() if base is None else _variant(base)), values)
+
+
+def _pair(name: str) -> tuple[str, str] | None:
+    """Data set and variant of a composed recipe; None for every other name."""
+    data, _, variant = name.rpartition("/")
+    data = data if "/" in name else USUAL_DATA
+    known = data in data_names() and variant in variant_names()
+    return (data, variant) if known and not _is_file(name) else None
+
+
+def _composed(data: str, variant: str, alone: bool = True) -> Values:
+    """A data set's values, onto them those of a variant, and of their row.
+
+    Args:
+        alone: on its own; else to be laid onto another recipe: without what it starts from.
+    """
+    on, stated = _data(data), _variant(variant)
+    first = len(stated) == 1
+    values = on.values if alone or first else {}
+    for part in stated if alone else stated[-1:]:
+        is_told = part is stated[-1]  # what is said of its base is not true of it
+        told = part if is_told else {k: v for k, v in part.items() if k not in ADDED}
+        values = _laid(values, told)
+        if part.get("mixture", {}).get("portion") == 0:
+            values = _laid(values, on.alone)
+    values = _laid(values, on.rows.get(variant, {}))
+    abouts = [stated[-1]["about"], *([on.values["about"]] if alone or first else [])]
+    return values | {"about": " ".join(abouts)}
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
@@ -100,9 +248,38 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for an unknown recipe, key or value.
     """
-    own = "+".join(Path(part).stem for part in _parts(name))
+    own = "+".join(Path(part).stem if _is_file(part) else part for part in _parts(name))
     values = merge({"name": own}, _mapping(name))
     return load_values(values, settings, f"recipe '{name}'")
+
+
+def changes_of(config: TrainConfig) -> list[str]:
+    """Keys in which the configuration of a run differs from the shipped recipe of its name; none for other names.
+
+    What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport.
+    """
+    if not row_of(config.name):
+        return []
+    own, recipe = (c.model_dump(mode="json") for c in (config, load_recipe(config.name)))
+    own["losses"]["weights"] = {
+        name: weight
+        for name, weight in own["losses"]["weights"].items()
+        if name in recipe["losses"]["weights"] or weight != LossConfig().weight_of(name)
+    }
+    return [path for path in known_paths() if _differs(path, own, recipe)]
+
+
+FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
+    "clip.samplers", "model.checkpoint", "model.init_from", *OF_THE_BACKBONE
+}  # fmt: skip
+OUTSIDE = ("run", "data")
+
+
+def _differs(path: str, own: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+    section, _, key = path.partition(".")
+    if path in FILLED_IN or section in OUTSIDE or not key:
+        return False
+    return bool(own[section][key] != recipe[section][key])
 
 
 def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:

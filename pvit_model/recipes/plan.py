@@ -11,9 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
-from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError, PvitError, UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.mixing.mixture import Mixture
@@ -24,10 +21,9 @@ from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import labels_among, ordered, target_spec, target_specs
 from pvit_data.words import counted, plain_url, shown
-from pvit_model.backbones import build_backbone
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
-from pvit_model.recipes.augmentation import check_augmentation
+from pvit_model.recipes.clips import check_augmentation, clip_for
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.recipes.whole_frames import require_whole_frames
@@ -143,6 +139,7 @@ class Plan:
             label_spaces=label_spaces(self.sources),
             spaces=dict(self.spaces),
             further_spaces=_further_spaces(self.sources),
+            clips=self.config.data.clips,
             crops=self.config.data.crops,
             loss_options=self.config.losses.options,
             recipe=self.config.name,
@@ -219,6 +216,7 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
     )
     _check_classes(sources)
     _check_key_frames(chosen.config, sources)
+    _check_finetune(chosen.config, sources)
     plan = _finish(chosen.config, sources, mixture, notes)
     # Sources that share a label space may number it otherwise.
     return plan.in_spaces_of(plan.inference())
@@ -283,6 +281,19 @@ def _ways_to_hold_out(found: FoundSource, split: str) -> str:
     )
 
 
+def _check_finetune(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
+    """Refuses to train the action head alone where something else would be trained, or there is none."""
+    if config.model.finetune == "all":
+        return
+    trained = dict.fromkeys(name for source in sources for name in (*source.labels, *source.tasks))
+    others = [name for name in trained if name != ACTION]
+    if others or ACTION not in trained:
+        raise ConfigError(
+            f"model.finetune=head trains the action head alone, but the sources are there for "
+            f"{', '.join(others) or 'no actions'}; leave auxiliary sources out with mixture.portion=0, or train all"
+        )
+
+
 def _finish(
     config: TrainConfig, sources: tuple[SourcePlan, ...], mixture: Mixture, notes: list[str]
 ) -> Plan:
@@ -342,48 +353,7 @@ def _resolved(config: TrainConfig, network: PViTConfig, tasks: Sequence[str]) ->
     """The configuration with the weights of the losses, and with clips and targets as the backbone takes them."""
     weights = {task: config.losses.weight_of(task) for task in tasks} | config.losses.weights
     losses = config.losses.model_copy(update={"weights": weights})
-    return config.model_copy(update={"losses": losses, "clip": _clip_for(config.clip, network)})
-
-
-def _clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """Clips as the network's backbone takes them.
-
-    Length, size and rate are its own where the recipe says nothing of them; normalisation, map size and temporal stride
-    always are.
-
-    Raises:
-        ConfigError: if one of the latter was chosen otherwise.
-    """
-    clip = _sized_for(clip, network)
-    options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
-    with torch.device("meta"):
-        backbone = build_backbone(network.backbone, **options)
-    size = backbone.map_size(clip.num_frames, *clip.size)[1:]
-    mean, std = backbone.normalise
-    wanted = {"mean": mean, "std": std, "stride": backbone.stride, "map_size": size}
-    changed = {
-        name: value
-        for name, value in wanted.items()
-        if value != (clip.maps if name == "map_size" else getattr(clip, name))
-    }
-    chosen = [n for n in changed if n in clip.model_fields_set and getattr(clip, n) is not None]
-    if chosen:
-        raise ConfigError(
-            f"clip.{chosen[0]} = {getattr(clip, chosen[0])}: the backbone '{network.backbone}' has "
-            f"{wanted[chosen[0]]}; leave it out"
-        )
-    return clip.model_copy(update=changed)
-
-
-def _sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
-    """With the length, size and rate of the backbone's own clips, where they were not chosen."""
-    with torch.device("meta"):
-        nominal = build_backbone(network.backbone, **network.backbone_options)
-    frames, *size = nominal.clip
-    own = {"num_frames": frames, "size": tuple(size), "rate": nominal.rate}
-    return clip.model_copy(
-        update={name: value for name, value in own.items() if name not in clip.model_fields_set}
-    )
+    return config.model_copy(update={"losses": losses, "clip": clip_for(config.clip, network)})
 
 
 def _label_spaces(sources: Sequence[SourcePlan], tasks: Sequence[str]) -> dict[str, LabelSpace]:

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from pvit_data.errors import FormatError, StorageError, UsageError
+from pvit_data.format.manifest import SourceSpec
 from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import require_unlinked, write_file
 from pvit_data.storage.storage import Storage
@@ -43,7 +44,7 @@ from pvit_model.runs.environment import environment
 
 FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
 """What a run writes into, below its own folder, which alone may be a link."""
-FREE_TO_CHANGE = ("about", "name", "pretrained", "data", "run")
+FREE_TO_CHANGE = ("about", "name", "pretrained", "target", "paper", "ours", "data", "run")
 """Sections that a resumed run may change: they don't enter what is learned (but see `_identity_run`)."""
 LENGTH = ("optim.steps", "optim.epochs")
 """What a run may change besides, as long as it ends no sooner than where it is."""
@@ -146,19 +147,30 @@ def describe(out: Path, plan: Plan, lines: list[str]) -> None:
 
 
 def data_record(plan: Plan) -> dict[str, Any]:
-    """What `data.json` says: address (without its secrets) and hash of each source."""
+    """What `data.json` says of each source: address (without its secrets), hash, size and licence."""
     hashes = plan.data_hashes()
     return {"sources": {s.name: _source_record(s, hashes[s.name]) for s in plan.sources}}
 
 
 def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     found = source.found
-    record: dict[str, Any] = {"url": plain_url(found.url), "sha256": sha256}
+    record: dict[str, Any] = {
+        "url": plain_url(found.url),
+        "sha256": sha256,
+        "train": len(source.train),
+        "rights": [_rights(spec) for spec in found.ds.declared_by(source.name)],
+    }
     if found.layers:
         record["layers"] = [plain_url(layer) for layer in found.layers]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record
+
+
+def _rights(spec: SourceSpec) -> dict[str, Any]:
+    """Under which licence something is, as its manifest says."""
+    names = ("name", "title", "licence", "redistributable", "derived", "derived_clause")
+    return {name: getattr(spec, name) for name in names}
 
 
 def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:

@@ -46,6 +46,7 @@ class ActionTask(Task[ActionOptions]):
 
     options = ActionOptions
     main = "top1"
+    on_hub = "video-classification"
     chance = "majority"
     facts = frozenset({"videos", "majority", "majority_se"})
     can_mix = True

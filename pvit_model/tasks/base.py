@@ -156,6 +156,7 @@ class Task(ABC, Generic[Own]):
         axes: of an answer of one clip, by name.
         unit: of its values, in words.
         can_mix: whether targets of two clips can be averaged, see `as_weights`.
+        on_hub: what the Hugging Face Hub calls such a task, in cards.
     """
 
     options: ClassVar[type[TaskOptions]] = TaskOptions
@@ -168,6 +169,7 @@ class Task(ABC, Generic[Own]):
     axes: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[str] = ""
     can_mix: ClassVar[bool] = False
+    on_hub: ClassVar[str] = "other"
 
     @abstractmethod
     def head(self, plan: HeadPlan) -> Head:

@@ -38,6 +38,7 @@ class BoxesTask(Task[BoxesOptions]):
     options = BoxesOptions
     weight = 0.1
     main = "iou"
+    on_hub = "object-detection"
     axes = ("frame", "slot", "cxcywh")
     unit = "shares of the crop; slots: left hand, right hand, active objects"
 

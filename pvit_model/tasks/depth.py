@@ -43,6 +43,7 @@ class DepthTask(Task[DepthOptions]):
     options = DepthOptions
     weight = 0.5
     main = "rmse"
+    on_hub = "depth-estimation"
     axes = ("frame", "row", "column")
     unit = "metres along the optical axis"
     lower_is_better = frozenset({"rmse", "absrel"})

@@ -41,6 +41,7 @@ class Pose3dTask(Task[Pose3dOptions]):
     options = Pose3dOptions
     weight = 3.0
     main = "mpjpe_mm"
+    on_hub = "keypoint-detection"
     axes = ("frame", "joint", "xyz")
     unit = "metres from the pelvis, x right, y down, z forward; joints of Kinect v2"
     lower_is_better = frozenset({"mpjpe_mm"})

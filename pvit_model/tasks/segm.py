@@ -29,6 +29,7 @@ class SegmTask(Task[TaskOptions]):
 
     weight = 0.1
     main = "miou"
+    on_hub = "image-segmentation"
     facts = frozenset({"classes"})
     axes = ("frame", "row", "column")
     unit = "class ids of the label space"

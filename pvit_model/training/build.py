@@ -61,6 +61,11 @@ def build_network(
             f"weights    NONE GIVEN: starts from RANDOM weights, but the recipe means {plan.config.pretrained}; "
             "give model.checkpoint=FILE or model.init_from=RUN"
         )
+    if config.finetune == "head":
+        network.freeze_all_but_head()
+        note(
+            "trained    the action head alone (model.finetune=head); everything else stays as it starts"
+        )
     if plan.config.run.checkpoint_activations:
         recompute_blocks(network)
     return network

@@ -12,12 +12,16 @@ CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 class StopRequest:
     """A flag that signals set. Use as a context; the former handlers come back at its end.
 
+    Args:
+        said: written to the terminal when the first one comes; a handler may do no more than that.
+
     Attributes:
         name: name of the signal that asked to stop, or "".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "") -> None:
         self.name = ""
+        self.said = said.encode()
         self._former: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -38,6 +42,7 @@ class StopRequest:
         if self.name:
             os._exit(128 + number)
         self.name = signal.Signals(number).name
+        os.write(2, self.said)
 
     def __bool__(self) -> bool:
         return bool(self.name)

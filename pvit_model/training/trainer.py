@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 BALANCE = "loss_balance"
+STOPPING = "\nstopping after this step, then a checkpoint is saved; a second signal ends at once\n"
 """What the learned factors of the losses are called in the optimiser's state."""
 
 
@@ -170,10 +171,10 @@ class Trainer:
             Interrupted: if a signal asked to stop; a checkpoint was saved.
             PvitError: if losses stay non-finite, or the disk is full.
         """
-        log = None
+        log, said = None, STOPPING if self.is_main else ""
         view = make_view(self.console, self.num_steps, quiet=not self.is_main)
         try:
-            with StopRequest() as stop, folder.needing_room(self.out):
+            with StopRequest(said) as stop, folder.needing_room(self.out):
                 self._announce(view)
                 log = self._log() if self.is_main else None
                 self._tell_changes(view, log)

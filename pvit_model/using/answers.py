@@ -23,6 +23,7 @@ SHEET_ROWS = 4
 STRIP = 20
 SHOWN_CLASSES = 2  # of a box
 ARRAYS, SCORES = "predictions.npz", "scores.parquet"
+OVERLAYS = ("overlay.mp4", "overlay.png")
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ class Prediction:
         found["output_frames"] = np.asarray(self.frames[:: self.stride], np.int64)
         return found if self.scores is None else {**found, "scores": self.scores}
 
+    def files(self, overlay: bool) -> tuple[str, ...]:
+        """Names of what is written about it into its own folder, with the table of its scores."""
+        scores = () if self.scores is None else (SCORES,)
+        return (*(OVERLAYS if overlay else ()), "predictions.json", ARRAYS, *scores)
+
 
 OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
     "output_frames": (("frame",), "frame number in the video"),
@@ -163,6 +169,9 @@ def write_prediction(
     write_file(out / ARRAYS, packed.getvalue())
     if overlay:
         _write_overlay(prediction, inference, out)
+        return
+    for name in OVERLAYS:  # of an earlier prediction
+        (out / name).unlink(missing_ok=True)
 
 
 def _write_overlay(prediction: Prediction, inference: Inference, out: Path) -> None:
@@ -172,9 +181,10 @@ def _write_overlay(prediction: Prediction, inference: Inference, out: Path) -> N
     )
     # As long as the video (so that motion keeps its pace), but never a blur.
     rate = float(np.clip(len(frames) / span, 1.0, 12.0))
-    write_file(out / "overlay.mp4", encode_video(np.stack(frames), fps=rate))
+    video, sheet = OVERLAYS
+    write_file(out / video, encode_video(np.stack(frames), fps=rate))
     rows = np.unique(np.linspace(0, len(frames) - 1, SHEET_ROWS).round().astype(int))
-    write_file(out / "overlay.png", draw.png(np.concatenate([frames[i] for i in rows])))
+    write_file(out / sheet, draw.png(np.concatenate([frames[i] for i in rows])))
 
 
 def write_scores(

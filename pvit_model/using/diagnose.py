@@ -17,7 +17,7 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.pixels import CLIPS, other_pixels
 from pvit_model.tasks import ACTION
 from pvit_model.using.evaluate import EVAL_BATCH, spread
-from pvit_model.using.loading import load_model
+from pvit_model.using.loading import Loaded, loaded
 from pvit_model.using.matching import match
 
 Change = Callable[[Float[Tensor, "b 3 t h w"]], Float[Tensor, "b 3 t h w"]]
@@ -46,7 +46,7 @@ def changes(clip: ClipConfig) -> dict[str, Change]:
 
 @torch.no_grad()
 def diagnose_pixels(
-    model: str, shards: Sequence[str], source: str | None, split: str, device: str = "cpu"
+    model: str | Loaded, shards: Sequence[str], source: str | None, split: str, device: str = "cpu"
 ) -> Finding | None:
     """Runs a network on some labelled clips as they are fed, and with other pixels.
 
@@ -56,7 +56,8 @@ def diagnose_pixels(
     Raises:
         UsageError: if there are no clips with actions.
     """
-    network, inference = load_model(model, device)
+    model = model if isinstance(model, Loaded) else loaded(model, device)
+    network, inference = model.network, model.inference
     found = find_sources(shards)
     for name in [source] if source else sorted(found):
         matched = match(inference, found[name], split, asked=False, allow_other=True)

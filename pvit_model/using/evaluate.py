@@ -7,6 +7,7 @@ Actions: over the published views of a video. Other tasks: loss and metrics, eac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from pvit_model.tasks import ACTION, get_task, rois_of
 from pvit_model.tasks.base import HeldOut
 from pvit_model.tasks.meter import Meter
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
-from pvit_model.using.loading import load_model, run_of
+from pvit_model.using.loading import Loaded, loaded
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
 from pvit_model.using.predictions import Kept, certify, predictions_of
 from pvit_model.using.source_report import SourceReport, by_class
@@ -47,7 +48,7 @@ class EvalOptions:
     """How an evaluation is carried out.
 
     Args:
-        views: spatial views of each clip.
+        views: clips of each video, and crops of each clip.
         workers: loader processes.
         start_method: how they begin.
         device: of the network.
@@ -57,7 +58,7 @@ class EvalOptions:
         whole: clips are whole frames, of sides that are multiples of it; 0: crops.
     """
 
-    views: int = 1
+    views: tuple[int, int] = (1, 1)
     whole: int = 0
     workers: int = 0
     start_method: StartMethod = START_METHOD
@@ -75,7 +76,7 @@ class SourceEvaluation:
         names: target names to evaluate, in a fixed order, the same on every rank.
         inference: gives label spaces and loss options.
         on: the samples, and the name of their source.
-        views: of each clip.
+        views: of each video.
         constant: a fitted constant predictor to compare with, or None.
     """
 
@@ -202,7 +203,7 @@ def fit_constant(
     if not constant.names:
         return None
     kept = kept_at(run, ds, inference, constant.names)
-    batches = _batches(ds, inference, replace(how, views=1, whole=0, device="cpu"))
+    batches = _batches(ds, inference, replace(how, views=(1, 1), whole=0, device="cpu"))
     return fit_once(constant, batches, kept, how.rank == 0)
 
 
@@ -212,7 +213,7 @@ def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterab
         ds,
         inference.clip,
         batch_size=EVAL_BATCH,
-        views=(1, how.views),
+        views=how.views,
         whole=how.whole,
         workers=how.workers,
         start_method=how.start_method,
@@ -244,8 +245,8 @@ def evaluate_source(
     """
     how = how or EvalOptions()
     source, split = name
-    names = inference.targets_of(source)
-    evaluation = SourceEvaluation(names, inference, (ds, source), how.views, constant)
+    names, number = inference.targets_of(source), math.prod(how.views)
+    evaluation = SourceEvaluation(names, inference, (ds, source), number, constant)
     was_training = model.training
     model.eval()
     for batch in _batches(ds, inference, how):
@@ -258,7 +259,7 @@ def evaluate_source(
 
 
 def evaluate(
-    model: str,
+    model: str | Loaded,
     shards: Sequence[str],
     source: str | None = None,
     split: str = "val",
@@ -280,7 +281,7 @@ def evaluate(
     Classes are matched by their names: a source may have them in another order, or only some of them.
 
     Args:
-        model, shards: a run's folder, an exported folder, or a Hub id; folders or URLs with shards.
+        model, shards: a run's or an exported folder, a Hub id, or what `loaded` gives; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
         limit: at most so many clips per source; 0: all.
@@ -302,7 +303,10 @@ def evaluate(
         ...     print(report.source, sorted(report.metrics["action"]))
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
-    network, inference = _loaded(model, device, crops)
+    model = model if isinstance(model, Loaded) else loaded(model, device)
+    if crops is not None:
+        model = replace(model, inference=model.inference.model_copy(update={"crops": crops}))
+    inference = model.inference
     found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
     how = _own_part(workers, device)
     matches = [
@@ -312,7 +316,7 @@ def evaluate(
     chosen, reasons = _held_out(matches, split, limit)
     if dump is not None:
         _require_one_to_dump([matched for matched, _ in chosen])
-    score = partial(_evaluated, (model, network), how=how, dump=dump, passports=passports)
+    score = partial(_evaluated, model, how=how, dump=dump, passports=passports)
     reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
     for text in _notes(chosen, split, reasons):
         note(text)
@@ -324,13 +328,6 @@ def _notes(
 ) -> list[str]:
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     return [*told, *(f"left out: {reason}" for reason in reasons)]
-
-
-def _loaded(model: str, device: str, crops: Crops | None) -> tuple[PViT, Inference]:
-    """A network, to be evaluated with the crops of its recipe or with others."""
-    network, inference = load_model(model, device)
-    changed = {} if crops is None else {"crops": crops}
-    return network, inference.model_copy(update=changed)
 
 
 def _own_part(workers: int, device: str) -> EvalOptions:
@@ -358,7 +355,7 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
 
 
 def _evaluated(
-    of: tuple[str, PViT],
+    model: Loaded,
     matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
@@ -368,13 +365,13 @@ def _evaluated(
     passports: bool,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    (model, network), (ds, _) = of, clips
-    constant = _reference(matched, reference_split, len(ds), how, run_of(model))
+    ds, _ = clips
+    constant = _reference(matched, reference_split, len(ds), how, model.run)
     labels = _labels(matched)
     if dump is None:  # a passport of persons says which boxes were scored
         labels = tuple(label for label in labels if passports and is_by_box(label))
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
-    report = _report(network, matched, clips, constant, replace(how, keep=keep))
+    report = _report(model.network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
         certify(report, model, matched, ds, keep, dump)
     return report

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.reading.layers.places import find_sources
 from pvit_data.storage.values import read_json
 from pvit_data.words import first_problem, short
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
-from pvit_model.network.save import CONFIG, WEIGHTS
+from pvit_model.network.save import CONFIG, WEIGHTS, download
+from pvit_model.recipes.loading import changes_of, load_recipe
+from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
 
 
@@ -27,10 +32,11 @@ def find_model(where: str) -> Path:
 
     Args:
         where: a run's folder (its best checkpoint is taken), an exported folder or checkpoint, or a Hub id
-            `owner/name`.
+            `owner/name`, or `owner/name@revision`.
 
     Raises:
         UsageError: if there is nothing of that kind.
+        SourceError: if the Hub does not give it.
     """
     path = _path(where)
     if os.path.isfile(path / "config.json") and os.path.isfile(path / "model.safetensors"):
@@ -42,12 +48,13 @@ def find_model(where: str) -> Path:
         if best is not None:
             return best
         raise UsageError(f"run '{where}' has no checkpoint yet; train longer, or check its log")
-    if os.path.exists(path) or where.startswith((".", "/", "~")) or where.count("/") != 1:
+    is_on_hub = where.partition("@")[0].count("/") == 1
+    if os.path.exists(path) or where.startswith((".", "/", "~")) or not is_on_hub:
         raise UsageError(
             f"no model in '{where}': expected a run of `pvit train`, a folder with config.json and model.safetensors, "
             "or a Hub id 'owner/name'"
         )
-    return _download(where)
+    return download(where, (CONFIG, WEIGHTS, FILE))
 
 
 def run_of(where: str) -> Path | None:
@@ -72,18 +79,74 @@ def unfinished(where: str) -> str:
     return ""
 
 
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+CONFIG_OF_RUN = "config.yaml"
 
-    try:
-        folder = snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, FILE])
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained network, how to use it, and where it comes from.
+
+    Args:
+        network: in evaluation mode.
+        inference: how to feed it.
+        name: for people.
+        weights: the file with them.
+        run: folder of the run that it comes from, if any.
+        facts: further JSON values of its passports.
+    """
+
+    network: PViT
+    inference: Inference
+    name: str
+    weights: Path
+    run: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def loaded(where: str, device: str = "cpu") -> Loaded:
+    """The same as `load_model`, with where it comes from."""
+    network, inference = load_model(where, device)
+    run = run_of(where)
+    facts: dict[str, Any] = {"downstream": inference.clip.downstream}
+    if run is not None and (run / CONFIG_OF_RUN).is_file():
+        facts["changed"] = changes_of(load_recipe(str(run / CONFIG_OF_RUN)))
+    return Loaded(network, inference, Path(where).name, find_model(where) / WEIGHTS, run, facts)
+
+
+def load_published(
+    weights: str,
+    name: str,
+    protocol: str,
+    shards: Sequence[str],
+    source: str | None = None,
+    device: str = "cpu",
+) -> tuple[Loaded, PublishedNetwork]:
+    """A file of published weights as a network that can be evaluated on a source, and what is to be said of it.
+
+    Args:
+        weights: the file; nothing in it is executed.
+        name: of the backbone.
+        protocol: data set whose settings are used.
+        shards: folders or URLs.
+        source: what it is to be evaluated on; default: the one of the protocol's name.
+        device: to put the network on.
+
+    Raises:
+        UsageError: if backbone, protocol or source is unknown.
+        SourceError, ConfigError: if the file cannot be used.
+    """
+    wanted = source or protocol_recipe(protocol).clip.downstream
+    found = find_sources(shards, None, [wanted])
+    if wanted not in found:
         raise UsageError(
-            f"no folder '{name}' here, and the Hub has no such model either ({first})"
-        ) from None
-    return Path(folder)
+            f"no source '{wanted}' in the shards, which hold {', '.join(sorted(found))}; name one with --source"
+        )
+    made = published_network(weights, name, protocol, found[wanted])
+    facts = {"backbone": name, "published": made.target}
+    model = Loaded(
+        made.network.to(device), made.inference, Path(weights).name, Path(weights), facts=facts
+    )
+    return model, made
 
 
 def load_model(where: str, device: str = "cpu") -> tuple[PViT, Inference]:

@@ -61,12 +61,13 @@ class Matched:
         return None if ds is None else ds.with_spaces(self.name, self.spaces, refused)
 
     @property
-    def views(self) -> int:
-        """Views of each clip in an evaluation."""
+    def views(self) -> tuple[int, int]:
+        """Clips of each video in an evaluation, and crops of each of these."""
         inference = self.inference
         if any(is_by_box(name) for name in self.targets):
-            return 1  # each box has one score
-        return inference.num_crops if self.name == inference.clip.downstream else 1
+            return 1, 1  # each box has one score
+        own = self.name == inference.clip.downstream
+        return (inference.clips, inference.num_crops) if own else (1, 1)
 
     @property
     def is_whole(self) -> bool:

@@ -232,7 +232,7 @@ def predict(
     """Predicts one video, and writes predictions.json, predictions.npz, scores.parquet and the overlay to `out`.
 
     Args:
-        video: path of a video file, or of a photo (JPEG).
+        video: path of a video file, or of a photo (JPEG, PNG).
         model: a run's folder, an exported folder, or a Hub id.
         out: folder to write to; None: nothing is written.
         top: number of classes to list.

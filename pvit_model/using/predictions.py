@@ -23,12 +23,11 @@ from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views
-from pvit_data.scoring.protocols import PROTOCOLS, find_protocol
+from pvit_data.scoring.protocols import find_protocol, protocol_of_source
 from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
-from pvit_model.network.save import WEIGHTS
 from pvit_model.ranks import all_gather_rows, own_rank
-from pvit_model.tasks import ACTION
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.tasks.persons.measuring import (
     counted_classes,
     facts_of_classes,
@@ -37,7 +36,7 @@ from pvit_model.tasks.persons.measuring import (
     truth_of,
 )
 from pvit_model.tasks.persons.scores import BoxScores, Gathered
-from pvit_model.using.loading import find_model
+from pvit_model.using.loading import Loaded
 from pvit_model.using.matching import Matched
 from pvit_model.using.source_report import SourceReport
 
@@ -189,12 +188,13 @@ def class_names(inference: Inference) -> list[str]:
     return [] if space is None else [""] * space.first + list(space.classes)
 
 
-def facts_of_model(model: str, inference: Inference) -> dict[str, Any]:
+def facts_of_model(model: Loaded) -> dict[str, Any]:
     """What tells one network from another."""
     return {
-        "name": Path(model).name,
-        "weights": sha256_of(find_model(model) / WEIGHTS),
-        "recipe": inference.recipe,
+        "name": model.name,
+        "weights": sha256_of(model.weights),
+        "recipe": model.inference.recipe,
+        **model.facts,
     }
 
 
@@ -212,19 +212,23 @@ def passport(
         name: of source and split.
         metrics: of the actions.
         inference: how the network was fed.
-        views: of each clip.
+        views: of each video.
         ids: original ids of the clips that were scored.
         model: see `facts_of_model`.
     """
-    protocol = PROTOCOLS.get(name[0])
-    published = protocol is not None and protocol.views == views.number and not views.whole
-    known = protocol is not None and published and "topk" in protocol.metrics
+    protocol = protocol_of_source(name[0])
+    known = (
+        protocol is not None
+        and (protocol.clips, protocol.crops) == (views.clips, views.crops)
+        and not views.whole
+        and "topk" in protocol.metrics
+    )
     names = class_names(inference)
     text = "".join(f"{each}\n" for each in names)
     told = protocol.list_name(len(ids)) if protocol is not None else ""
     result = Result(
         metric="topk",
-        protocol=name[0] if known else "plain",
+        protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
@@ -241,8 +245,8 @@ def passport(
 
 def views_of(matched: Matched) -> Views:
     """How often each clip of a source is seen, and whether whole."""
-    frames, number = matched.inference.clip.num_frames, matched.views
-    return Views(frames, 1, number, number, True if matched.is_whole else None)
+    frames, (clips, crops) = matched.inference.clip.num_frames, matched.views
+    return Views(frames, clips, crops, clips * crops, True if matched.is_whole else None)
 
 
 def passport_of_boxes(
@@ -300,7 +304,7 @@ def ids_of(ds: ShardDataset) -> list[str]:
 
 def certify(
     report: SourceReport,
-    model: str,
+    model: Loaded,
     matched: Matched,
     ds: ShardDataset,
     keep: Sequence[Kept],
@@ -313,12 +317,13 @@ def certify(
         kept.gather(_outputs(inference, kept.label))
     if own_rank()[0]:
         return
-    ids, facts = ids_of(ds), facts_of_model(model, inference)
+    ids, facts = ids_of(ds), facts_of_model(model)
     if ACTION in report.metrics:
         labels = ds.column(target_spec(ACTION).field)
         scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
         name = (report.source, report.split)
-        report.passport = passport(name, report.metrics[ACTION], inference, views, scored, facts)
+        values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
+        report.passport = passport(name, values, inference, views, scored, facts)
     elif boxes := [kept for kept in keep if isinstance(kept, BoxPredictions)]:
         report.passport = passport_of_boxes(report, matched, ds, boxes[0], views, facts)
     if dump is None:
@@ -332,6 +337,12 @@ def certify(
         is_classes = inference.space_of(kept.label) is not None
         classes = {"classes": class_names(inference)} if is_classes else {}
         kept.save(path, ids, {**about, **classes})
+
+
+def _of_further_labels(report: SourceReport, inference: Inference) -> dict[str, float]:
+    """The main number of each label besides actions."""
+    found = ((label, get_task(label).main) for label in inference.labels if label in report.metrics)
+    return {name: report.metrics[label][name] for label, name in found}
 
 
 def _outputs(inference: Inference, label: str) -> int:

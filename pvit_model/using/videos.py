@@ -1,6 +1,6 @@
 """Which videos are meant by what a user names: files, folders, patterns, shards; and their bytes, one after the other.
 
-Photos (JPEG) are videos of one frame.
+Photos (JPEG, PNG) are videos of one frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from pvit_data.codecs.still import decode_still, probe_still
+from pvit_data.codecs.still import decode_still, jpeg_of_png, probe_still
 from pvit_data.codecs.video import VideoInfo, decode_video, survey
 from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.format.manifest import NAME as MANIFEST
@@ -27,11 +27,15 @@ from pvit_data.storage.files import read_regular, regular_size
 MAX_BYTES = 4 << 30
 STILL = b"\xff\xd8\xff"
 """How JPEG files begin."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How PNG files begin, which are read as JPEG."""
 SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".3gp", ".ts", ".wmv", ".jpg", ".jpeg")
+    (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".3gp", ".ts", ".wmv", ".jpg", ".jpeg", ".png")
 )  # fmt: skip
 """Of files that are taken from a folder; a file that is named may be called anything."""
-EXPECTED = "expected a video file (mp4, mov, webm, mkv, avi) or a photo (jpg), or a folder of them"
+EXPECTED = (
+    "expected a video file (mp4, mov, webm, mkv, avi) or a photo (jpg, png), or a folder of them"
+)
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,12 @@ def read_video(path: str) -> tuple[bytes, VideoInfo]:
     if not data:
         raise SourceError(f"{path}: the file is empty; expected a video (mp4, mov, webm, mkv, avi)")
     try:
+        data = jpeg_of_png(data) if data.startswith(PNG) else data
         return data, _facts(data)
     except FormatError as error:
         raise SourceError(
-            f"{path}: {error}; expected a video (mp4, mov, webm, mkv, avi) that FFmpeg can decode"
+            f"{path}: {error}; expected a video (mp4, mov, webm, mkv, avi) that FFmpeg can decode, or a photo "
+            "(jpg, png)"
         ) from None
 
 

@@ -81,6 +81,9 @@ run: {log_every: 1, eval_every: 2, eval_clips: 2, predictions: 1, threads: 1, wa
 DATA_COMMANDS = {
     "stats": ["stats", "OUT"],
     "stats --json": ["stats", "OUT", "--json"],
+    "lineage": ["lineage", "OUT"],
+    "lineage --json": ["lineage", "OUT", "--json"],
+    "lineage no key": ["lineage", "OUT", f"k{ESC}"],
     "show": ["show", "OUT"],
     "show --json": ["show", "OUT", "0", "--json"],
     "show no key": ["show", "OUT", f"k{ESC}"],

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -194,11 +195,13 @@ def test_dry_run_publish_pull_and_reports(
     text = run(*publish, "--dry-run")
     assert "as me, to me/mine (will be made)" in text
     assert "noise/train-00000.tar" in text
-    assert "noise            depth   CC0-1.0" in text
+    assert re.search(r"noise +record \(8\), depth \(8\) +yes +CC0-1.0", text)
     assert "# noise" in text
     facts = json.loads(run(*publish, "--dry-run", "--json"))
     assert facts["bytes"] > 8 * SIZE / 2
     assert facts["licences"] == {"noise": "CC0-1.0"}
+    told = [(line["field"], line["public"], line["licence"]) for line in facts["fields"]]
+    assert told == [("record", "yes", "CC0-1.0"), ("depth", "yes", "CC0-1.0")]
     assert hub.repositories == {}
     text = run(*publish, "--tag", "v1")
     assert "were there already; every checksum is the manifest's" in text

@@ -79,7 +79,7 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import parse_config
 from pvit_model.recipes.config import parse_setting
-from pvit_model.recipes.loading import load_values, recipe_names
+from pvit_model.recipes.loading import load_values
 from pvit_model.reporting.report import curves
 from pvit_model.runs.log import parse_line
 from tests.pvit_data.odd_videos import changing_size, encode, frames, odd_videos
@@ -367,7 +367,9 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "rows": [ROWS],
         "shards": [write_list(SHARDS)],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
-        "recipe": [(Path(pvit_model.__file__).parent / f"recipes/{name}.yaml").read_bytes() for name in recipe_names()],
+        "recipe": [
+            path.read_bytes() for path in sorted((Path(pvit_model.__file__).parent / "recipes").rglob("*.yaml"))
+        ],
         "card": [(out / "README.md").read_bytes()],
         "head": [(out / "README.md").read_bytes()],
         "plan": plans(folder),

@@ -1,6 +1,13 @@
 """What a user must know about AVA before converting it."""
 
 from pvit_converters.base import SourceInfo
+from pvit_data.sample.rights import RECORD, Rights
+
+_OF_AVA = Rights(
+    licence="CC-BY-4.0",
+    public="yes",
+    why="Annotations of AVA are CC BY 4.0 as far as known (not verified).",
+)
 
 INFO = SourceInfo(
     name="ava",
@@ -32,6 +39,7 @@ INFO = SourceInfo(
         "Annotations CC BY 4.0 as far as known (not verified); the movies are of third parties, so that nothing "
         "of their pictures may be in a layer."
     ),
+    rights={"boxes": _OF_AVA, RECORD: _OF_AVA},
     spaces={"boxes": "ava80 (80 actions, ids from 1; 60 are evaluated)"},
     verified=(
         "No released movie or annotation file was seen; rows and evaluated actions are as public code quotes "

@@ -45,6 +45,7 @@ def _info(name: str, title: str, spaces: Mapping[str, str]) -> SourceInfo:
         licence="CC-BY-4.0 (annotations of AVA); boxes of PySlowFast (Apache-2.0)",
         produces=("boxes",),
         sampler="",
+        rights={},
         spaces=spaces,
     )
 

@@ -1,6 +1,9 @@
 """What a user must know about Diving48 before converting it."""
 
 from pvit_converters.base import SourceInfo
+from pvit_data.sample.rights import RECORD, Rights
+
+_OF_DIVING48 = Rights(licence="unknown", why="No text of a licence of the annotations was found.")
 
 INFO = SourceInfo(
     name="diving48",
@@ -28,6 +31,7 @@ INFO = SourceInfo(
     clips_within="range",
     derived="unknown",
     derived_clause="No text of a licence was found.",
+    rights={"action": _OF_DIVING48, RECORD: _OF_DIVING48},
     spaces={"action": "diving48 (48 classes, read from Diving48_vocab.json)"},
     verified=(
         "No released file was seen. Rows of the second edition's JSON files as others quote them, and the order "

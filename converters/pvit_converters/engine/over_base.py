@@ -22,6 +22,7 @@ from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.format.manifest import BaseRef, LayerSpec
 from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import Receipt
+from pvit_data.sample.rights import says_derived, told_by_layer
 from pvit_data.words import first_problem, shown
 from pvit_data.writing.base_rows import BaseRows
 
@@ -43,6 +44,7 @@ class BaseAt(NamedTuple):
         return BaseRows(url, source)
 
 
+_OF_LAYER = ("kind", "attach", "made_by", "confidence", "weights")
 OVER = "over"
 """Where a receipt says of which shard of the base its own was made."""
 
@@ -86,11 +88,14 @@ def layer_spec(converter: LayerConverter[Any], values: Mapping[str, Any]) -> Lay
         UsageError: if the converter says what no layer can be.
     """
     info = converter.layer()
-    own = {name: getattr(info, name) for name in ("kind", "attach", "made_by", "confidence")}
+    own = {name: getattr(info, name) for name in _OF_LAYER}
     told = {"name": info.name, "licence": info.licence, "redistributable": info.redistributable}
     own |= {name: value for name, value in told.items() if value not in ("", None)}
+    base = converter.base.rows.spec
+    if not says_derived(converter.source()):
+        own |= told_by_layer(base)
     try:
-        return LayerSpec(**{**values, **own, "base": BaseRef.of(converter.base.rows.spec)})
+        return LayerSpec(**{**values, **own, "base": BaseRef.of(base)})
     except (ValidationError, UsageError) as error:
         said = first_problem(error) if isinstance(error, ValidationError) else error
         raise UsageError(f"layer of {converter.info.name}: {said}") from error

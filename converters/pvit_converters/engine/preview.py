@@ -33,6 +33,7 @@ class Preview(BaseModel):
         tried, measured: how many samples were converted to find out, and how many of them succeeded.
         failures: messages of those that did not.
         absent, notes: see `pvit_converters.base.Listing`.
+        max_failed: fraction of the samples that may fail.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Preview(BaseModel):
     failures: list[str]
     absent: dict[str, int]
     notes: list[str]
+    max_failed: float = 0.1
 
 
 def preview(job: Job) -> Preview:
@@ -96,6 +98,7 @@ def _preview(job: Job) -> Preview:
         failures=failures,
         absent=plan.absent,
         notes=list(plan.notes),
+        max_failed=job.max_failed,
     )
 
 
@@ -117,5 +120,10 @@ def as_text(found: Preview) -> str:
         f"  tried {found.tried} samples, {found.measured} succeeded; the size follows from them"
     )
     lines += [f"  failed: {message}" for message in found.failures]
+    if found.tried and len(found.failures) > found.max_failed * found.tried:
+        lines.append(
+            f"  note: more than {found.max_failed:.0%} of them failed: if so do all, the command ends with an error "
+            "(--max-failed)"
+        )
     lines += [f"  note: {note}" for note in found.notes]
     return "\n".join(lines)

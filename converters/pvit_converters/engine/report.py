@@ -18,7 +18,7 @@ from pvit_converters.raw.reencoding import REENCODED
 from pvit_data.format.receipts import Receipt
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
-from pvit_data.words import size_text
+from pvit_data.words import counted, size_text
 
 MAX_EXAMPLES = 10
 
@@ -136,7 +136,7 @@ def as_text(report: Report) -> str:
         else f" (unfinished: {report.shards} of {report.planned_shards} shards)"
     )
     lines = [
-        f"{report.source}: {report.converted:,} samples converted ({splits}), {size_text(report.bytes)}{state}"
+        f"{report.source}: {counted(report.converted, 'sample')} converted ({splits}), {size_text(report.bytes)}{state}"
     ]
     for title, counts in (
         ("failed", report.failed),

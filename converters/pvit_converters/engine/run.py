@@ -73,7 +73,7 @@ SMALL_JOB = 50_000_000  # bytes of shards that one process writes in about the t
 
 _TOLD = (
     "name", "title", "licence", "redistributable", "citation", "role", "sampler", "clips_within", "derived",
-    "derived_clause", "tasks",
+    "derived_clause", "rights", "tasks",
 )  # fmt: skip
 """What a source says of itself in the manifest."""
 

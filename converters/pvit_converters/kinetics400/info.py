@@ -1,6 +1,13 @@
 """What a user must know about Kinetics-400 before converting it."""
 
 from pvit_converters.base import SourceInfo
+from pvit_data.sample.rights import RECORD, Rights
+
+_OF_KINETICS = Rights(
+    licence="CC-BY-4.0",
+    public="yes",
+    why="Annotations of Kinetics are CC BY 4.0 as far as known (not verified).",
+)
 
 INFO = SourceInfo(
     name="kinetics400",
@@ -33,6 +40,7 @@ INFO = SourceInfo(
         "Annotations CC BY 4.0 as far as known (not verified); the videos are their uploaders', so that nothing "
         "of their pictures may be in a layer."
     ),
+    rights={"action": _OF_KINETICS, RECORD: _OF_KINETICS},
     spaces={"action": "kinetics400 (400 classes)"},
     verified=(
         "The names of the 400 classes were compared with a published list of 19,906 validation rows; layouts and "

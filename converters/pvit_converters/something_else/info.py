@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from pvit_converters.base import SourceInfo
+from pvit_data.sample.rights import RECORD, Rights
 
 INFO = SourceInfo(
     name="something-else",
@@ -33,6 +34,13 @@ INFO = SourceInfo(
         "As for Something-Something V2, whose pictures it names (inferred): a layer may hold keys, splits and "
         "predictions of one's own."
     ),
+    rights={
+        RECORD: Rights(
+            licence="MIT",
+            public="yes",
+            why="The lists of videos are released with their authors' code, under MIT.",
+        )
+    },
     spaces={
         "action": "ssv2 (compositional, 174 classes), or of the setting (base 88, 5shot and 10shot 86, oneobject 166)"
     },
@@ -52,6 +60,7 @@ BOXES = replace(
   bounding_box_smthsmth_part1.json ... part4.json         (any *.json of that form)
   bbox_jsons/1.json ...                                   (or one file per video)""",
     produces=("boxes",),
+    rights={},
     derived="unknown",
     derived_clause="Its authors state no licence of the boxes.",
     spaces={"boxes": "something-else-boxes (object, hand)"},

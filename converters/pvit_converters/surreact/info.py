@@ -1,6 +1,14 @@
 """What a user must know about SURREACT before converting it."""
 
 from pvit_converters.base import SourceInfo
+from pvit_data.sample.rights import Rights
+
+_BODY = Rights(
+    licence="SMPL model licence and SURREAL licence (non-commercial, no redistribution)",
+    public="no",
+    why="It is read off the SMPL body model, whose licence, like SURREAL's, forbids to pass on what is made with it.",
+    origin="the SMPL body model, fitted to people in videos of NTU RGB+D and UESTC by VIBE and HMMR",
+)
 
 INFO = SourceInfo(
     name="surreact",
@@ -35,6 +43,17 @@ INFO = SourceInfo(
         "The SURREAL licence forbids reproducing, modifying and passing on; SMPL and the Kinect recordings have "
         "terms of their own."
     ),
+    rights={
+        "pose3d": _BODY,
+        "pose2d": _BODY,
+        "segm": _BODY,
+        "action": Rights(
+            licence="terms of NTU RGB+D and of UESTC (no redistribution)",
+            public="no",
+            why="The labels are those of the recordings, whose terms each user accepts (inferred, not read).",
+            origin="NTU RGB+D and UESTC",
+        ),
+    },
     spaces={
         "segm": "smpl24 (background and 24 body parts)",
         "action": "surreact100 (60 actions of NTU, 40 of UESTC)",

@@ -23,13 +23,19 @@ def rows_in_folders(root: Path, options: VideosOptions) -> tuple[list[Row], list
         SourceError: if there is none.
         UsageError: if the folders could mean two things.
     """
-    found, others = [], Counter[str]()
+    found, others, strays = [], Counter[str](), []
     for place, entry in walk_files(root):
         if (kind := ending(entry.name)) in ENDINGS:
             found.append(tuple(place.split("/")))
         elif kind in OTHERS:
             others[kind] += 1
+        elif not entry.name.startswith("."):
+            strays.append(place)
     notes = [f"{n:,} x .{kind} is left out: it is not read" for kind, n in sorted(others.items())]
+    if strays:
+        notes.append(
+            f"{counted(len(strays), 'file')} of other kinds left out, such as {shown(min(strays))}"
+        )
     if not found:
         left = f"; {notes[0]}, convert it to MP4 first" if notes else ""
         raise SourceError(

@@ -47,7 +47,8 @@ class Classes:
         if self.are_numbers and 0 <= int(label) - self.first < len(self.names):
             return int(label) - self.first
         last = self.first + len(self.names) - 1
-        expected = f"{self.first} to {last}" if self.are_numbers else "a name of --classes"
+        named = f"one of the {len(self.names):,} names of --classes: {short(list(self.names), 80)}"
+        expected = f"{self.first} to {last}" if self.are_numbers else named
         raise UsageError(
             f"{where}: label is {short(label)}, expected {expected}{did_you_mean(label, self.names)}"
         )

@@ -44,7 +44,7 @@ class VideosOptions(ConverterOptions):
     end_column: str = Field("", description="column where it ends; else end")
     unit: Literal["seconds", "frames"] = Field(
         "seconds",
-        description="of start and end: seconds (also h:m:s), or numbers of frames from 0; the end is not in it",
+        description="of start and end: seconds (or hours:minutes:seconds), or frames from 0; the end is not in it",
     )
     label_separator: str = Field(
         "",

@@ -12,7 +12,7 @@ from pvit_converters.videos.options import COLUMNS, VideosOptions
 from pvit_converters.videos.tables import Cells, Table, rows_of
 from pvit_data.errors import UsageError
 from pvit_data.format.names import split_named
-from pvit_data.words import did_you_mean, short
+from pvit_data.words import did_you_mean, short, shown
 
 SYNONYMS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "video", "video_path"),
@@ -77,7 +77,11 @@ def read_rows(table: Table, options: VideosOptions, split: str) -> tuple[list[Ro
     places = {role: table.columns.index(name) for role, name in found.items() if name is not None}
     rows = [_row(where, cells, places, options, split) for where, cells in rows_of(table)]
     told = ", ".join(f"{role} = {name}" for role, name in found.items() if name is not None)
-    return rows, f"{table.path.name}: {told}"
+    unused = [name for name in table.columns if name not in found.values()]
+    left = f"; not used: {', '.join(map(shown, unused[:10]))}" if unused else ""
+    if found["label"] is None:
+        left += "; no column of labels: --label-column names it"
+    return rows, f"{shown(table.path.name)}: {told}{left}"
 
 
 def _column(role: str, table: Table, options: VideosOptions) -> str | None:

@@ -24,6 +24,8 @@ from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.errors import FormatError, Interrupted, SourceError, UsageError
+from pvit_data.format.manifest import SourceSpec, read_manifest
+from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
 from tests.pvit_data.range_server import serve
 
@@ -106,6 +108,16 @@ def test_a_layer_is_what_its_converter_says_of_each_sample(base: Path, toys: Any
     assert (spec["licence"], spec["made_by"], spec["redistributable"]) == ("CC-BY-4.0", "toy 1", True)
     assert spec["base"]["source"] == "clips"
     assert validate(str(base)).problems == []
+
+
+def test_a_layer_is_told_what_its_bases_licence_says_of_annotations(toys: Any, tmp_path: Path) -> None:
+    spec = SourceSpec(name="clips", derived="no", derived_clause="Nothing may be made of them.")
+    with pvit_data.ShardWriter(tmp_path, spec) as writer:
+        writer.write(pvit_data.Sample(key="a", rgb=np.full((2, 16, 16, 3), 99, np.uint8), fps=8))
+    convert(job(toys, tmp_path))
+    told = read_manifest(Storage(tmp_path)).layers["bright"].spec
+    assert (told.derived, told.derived_clause) == ("no", "Nothing may be made of them.")
+    convert(job(toys, tmp_path, append=True))  # which finds the same declaration there
 
 
 def test_the_same_bytes_for_workers_places_and_repetition(base: Path, toys: Any, tmp_path: Path) -> None:

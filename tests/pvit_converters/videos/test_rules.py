@@ -86,8 +86,26 @@ def test_numbers_as_labels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"t.csv, line 2: label is '2', expected 0 to 1"):
         classes(root, **options, classes=root / "few.txt")
     (root / "named.json").write_text(json.dumps(["walk", "jump"]))
-    with pytest.raises(UsageError, match=r"line 1: label is 'jmup', expected a name of --classes; did you mean 'jump'"):
+    with pytest.raises(
+        UsageError,
+        match=r"line 1: label is 'jmup', expected one of the 2 names of .*\['walk', 'jump'\]; did you mean 'jump'",
+    ):
         classes(root, **table(root, "a.mp4,jmup\n"), classes=root / "named.json")
+
+
+def test_columns_that_nobody_reads_are_named(tmp_path: Path) -> None:
+    root = tree(tmp_path, "a.mp4")
+    options = VideosOptions(name="x", **table(root, "path,lable,note\na.mp4,run,good\n"))
+    assert VideosConverter(root, options).list_items().notes == [
+        "t.csv: path = path; not used: lable, note; no column of labels: --label-column names it"
+    ]
+
+
+def test_files_of_other_kinds_are_told(tmp_path: Path) -> None:
+    root = tree(tmp_path, "run/a.mp4", "run/notes.txt", "list.xyz", "run/.hidden", "run/b.flv")
+    notes = notes_of(root)
+    assert "1 x .flv is left out: it is not read" in notes
+    assert "2 files of other kinds left out, such as list.xyz" in notes
 
 
 def test_two_columns_that_could_be_the_label(tmp_path: Path) -> None:
@@ -238,6 +256,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--name My Set: expected" in capsys.readouterr().err
     assert main(["convert", "videos", str(root), out, "--name", "moves", "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == {"train": 11, "val": 2}
+    few = tree(tmp_path / "few", "run/a.mp4")
+    (few / "run/broken.mp4").write_bytes(VIDEO[: len(VIDEO) // 2])
+    assert main(["convert", "videos", str(few), out, "--name", "few", "--dry-run"]) == 0
+    assert "note: more than 10% of them failed" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     assert main(["convert", "videos", str(root), out, "--name", "moves", "--max-failed", "20", "--holdout", "50"]) == 0
     said = capsys.readouterr().out

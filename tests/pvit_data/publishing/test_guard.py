@@ -18,21 +18,28 @@ from pvit_data.format.manifest import (
 from pvit_data.publishing.card import published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.guard import Consent, require_allowed
+from pvit_data.sample.rights import Rights, told_by_layer
 
 NONE = FileInfo(bytes=0, sha256="")
-EMPTY = SplitInfo(samples=0, frames=0, bytes=0, fields={}, members=[], index=NONE, shards=[])
 
 
-def manifest(*specs: SourceSpec) -> Manifest:
-    layers = {s.name: LayerEntry(spec=s, splits={"train": EMPTY}) for s in specs if isinstance(s, LayerSpec)}
-    sources = {s.name: SourceEntry(spec=s, splits={"train": EMPTY}) for s in specs if s.name not in layers}
+def split(*fields: str) -> dict[str, SplitInfo]:
+    counts = dict.fromkeys(fields, 0)
+    return {"train": SplitInfo(samples=0, frames=0, bytes=0, fields=counts, members=[], index=NONE, shards=[])}
+
+
+def manifest(*specs: SourceSpec, fields: tuple[str, ...] = ()) -> Manifest:
+    layers = {s.name: LayerEntry(spec=s, splits=split(*fields)) for s in specs if isinstance(s, LayerSpec)}
+    sources = {s.name: SourceEntry(spec=s, splits=split(*fields)) for s in specs if s.name not in layers}
     return Manifest(sources=sources, layers=layers, checksum="").sealed()
 
 
 OURS = SourceSpec(name="ours", licence="CC0-1.0", redistributable=True)
-CLOSED = SourceSpec(name="closed", licence="Some research licence (no redistribution)")
+CLOSED = SourceSpec(name="closed", licence="Some research licence (no redistribution)", derived="yes")
 UNSAID = SourceSpec(name="unsaid", licence="unknown (see example.org)")
-LAYER = LayerSpec(name="splits", base=BaseRef(source="closed"), licence="CC-BY-4.0", redistributable=True)
+LAYER = LayerSpec(
+    name="splits", base=BaseRef(source="closed"), licence="CC-BY-4.0", redistributable=True, derived="yes"
+)
 BOXES = LayerSpec(name="boxes", base=BaseRef(source="closed"))
 
 
@@ -83,35 +90,102 @@ def test_a_confirmed_right_stands_in_the_card_and_a_forbidden_source_stays_out()
         require_allowed(found, Consent(confirmed=("unsad",)))
 
 
-@pytest.mark.parametrize(
-    ("name", "verdict"),
-    [
-        ("hypersim", "public"),
-        ("surreact", "never"),
-        ("ego4d", "never"),
-        ("ssv2", "never"),
-        ("something-else", "confirm"),
-        ("something-else-boxes", "confirm"),
-        ("ava", "never"),
-        ("ava-detections", "confirm"),
-        ("kinetics400", "never"),
-        ("diving48", "never"),
-        ("phav", "confirm"),
-        ("synadl", "confirm"),
-        ("ehoi", "confirm"),
-        ("videos", "confirm"),
-    ],
+MIXED = SourceSpec(
+    name="films",
+    licence="Films (no redistribution)",
+    rights={
+        "boxes": Rights("CC-BY-4.0", "yes", "Ours."),
+        "action": Rights("unknown", "unknown", "Nobody knows whose the labels are."),
+        "record": Rights("CC-BY-4.0", "yes", "Ours."),
+    },
 )
-def test_what_each_source_declares(name: str, verdict: str) -> None:
-    """With pixels never where the licence forbids it; where nobody knows, only with a word of whoever publishes."""
+
+
+def test_fields_that_are_refused_are_named_with_their_reasons() -> None:
+    text = refusal(manifest(MIXED, fields=("rgb", "boxes", "action")))
+    assert text.startswith(
+        "cannot be published in public: source 'films', rgb: its licence forbids it: Films (no redistribution); "
+        "action: Nobody knows whose the labels are. What you can do: publish what of it may be passed on "
+        "(--sources films --fields boxes,action --rights-confirmed films), or use a private repository"
+    )
+    text = refusal(manifest(MIXED, fields=("rgb", "boxes")))
+    assert "(--sources films --fields boxes), or" in text
+    assert require_allowed(manifest(MIXED, fields=("boxes",)), Consent()) == []
+    some = manifest(MIXED, fields=("boxes", "action"))
+    assert "--rights-confirmed films" in refusal(some)
+    (sentence,) = require_allowed(some, Consent(confirmed=("films",)))
+    assert sentence.endswith("(licence: unknown).")
+
+
+def test_a_mixture_takes_the_strictest() -> None:
+    """One forbidden field among many that are free holds all of it back, whatever is confirmed of others."""
+    found = manifest(OURS, UNSAID, MIXED, fields=("rgb", "boxes"))
+    text = refusal(found, Consent(confirmed=("unsaid", "films")))
+    assert "source 'films', rgb: its licence forbids it" in text
+    assert "unsaid" not in text.partition("What you can do")[0]
+
+
+N, Y, U = "no", "yes", "unknown"
+DECLARED = {
+    "hypersim": {"rgb": Y, "depth": Y, "normal": Y, "segm": Y, "boxes": Y, "camera": Y, "record": Y, "+": Y},
+    "surreact": {"rgb": N, "segm": N, "pose3d": N, "pose2d": N, "depth": N, "action": N, "record": N, "+": N},
+    "ego4d": {"rgb": N, "action": N, "actions": N, "record": N, "+": N},
+    "ssv2": {"rgb": N, "action": N, "record": N, "+": Y},
+    "something-else": {"action": U, "record": Y},
+    "something-else-boxes": {"boxes": U, "record": U},
+    "ssv2-no-empty-boxes": {"record": U},
+    "ava": {"rgb": N, "boxes": Y, "record": Y, "+": Y},
+    "ava-detections": {"boxes": U, "record": U},
+    "ava-train": {"boxes": U, "record": U},
+    "kinetics400": {"rgb": N, "action": Y, "record": Y, "+": Y},
+    "diving48": {"rgb": N, "action": U, "record": U, "+": U},
+    "phav": {"rgb": U, "depth": U, "segm": U, "boxes": U, "action": U, "record": U, "+": U},
+    "synadl": {"rgb": U, "pose3d": U, "pose2d": U, "action": U, "camera": U, "record": U, "+": U},
+    "ehoi": {"rgb": U, "boxes": U, "segm": U, "depth": U, "record": U, "+": U},
+    "videos": {"rgb": U, "action": U, "record": U, "+": U},
+}
+"""What may be published of each source, by field; "+": a layer over it whose makers let it go."""
+
+
+def test_every_source_is_in_the_table() -> None:
+    assert {entry.name for entry in entry_points(group="pvit.converters")} >= DECLARED.keys()
+    ours = {e.name for e in entry_points(group="pvit.converters") if e.value.startswith("pvit_converters.")}
+    assert ours == DECLARED.keys()
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name in DECLARED for field in DECLARED[name]])
+def test_what_may_be_published_of_each_source(name: str, field: str) -> None:
+    """Forbidden: never in public. Unknown: with a word of whoever publishes. In private: for those who accept."""
     (entry,) = entry_points(group="pvit.converters", name=name)
     info = entry.load().info
-    spec = SourceSpec(name=name, licence=info.licence, redistributable=info.redistributable)
-    found = manifest(spec)
-    if verdict == "public":
+    told = {key: getattr(info, key) for key in ("licence", "redistributable", "derived", "derived_clause", "rights")}
+    spec = SourceSpec(name=name, **told)
+    if field == "+":
+        layer = LayerSpec(name="later", base=BaseRef(source=name), licence="MIT", redistributable=True)
+        layer = layer.model_copy(update=told_by_layer(spec))
+        found, name, verdict = manifest(layer, fields=("depth",)), "later", DECLARED[name]["+"]
+    else:
+        verdict = DECLARED[name][field]
+        free = {} if field == "record" else {"record": Rights(public="yes")}  # so that one thing is asked
+        alone = spec.model_copy(update={"rights": {**info.rights, **free}})
+        found = manifest(alone, fields=() if field == "record" else (field,))
+    if verdict == "yes":
         assert require_allowed(found, Consent()) == []
-        return
-    assert ("--rights-confirmed" in refusal(found)) == (verdict == "confirm")
-    if verdict == "confirm":
-        assert len(require_allowed(found, Consent(confirmed=(name,)))) == 1
+    elif verdict == "unknown":
+        assert "--rights-confirmed" in refusal(found)
+        (sentence,) = require_allowed(found, Consent(confirmed=(name,)))
+        assert sentence.startswith(f"{name}: whoever published this confirmed")
+    else:
+        assert "--rights-confirmed" not in refusal(found)
+        assert refusal(found, Consent(confirmed=(name,))) == refusal(found)
     assert require_allowed(found, Consent(private=True, accepted=True)) == []
+
+
+def test_fields_of_surreact_are_refused_for_their_own_reasons() -> None:
+    (entry,) = entry_points(group="pvit.converters", name="surreact")
+    info = entry.load().info
+    spec = SourceSpec(name="surreact", licence=info.licence, rights=dict(info.rights))
+    text = refusal(manifest(spec, fields=("rgb", "pose3d", "action")))
+    assert "record, rgb: its licence forbids it: SURREAL licence" in text
+    assert "pose3d: It is read off the SMPL body model" in text
+    assert "action: The labels are those of the recordings" in text

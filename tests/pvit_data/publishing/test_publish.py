@@ -20,6 +20,8 @@ from tests.hub_server.state import sha256
 from tests.pvit_data.reading.test_layers import require_equal, write_base
 
 KEY = ("dataset", REPO)
+MADE = {"croissant.json", "preview.jpg"}
+"""What is made when a dataset is published."""
 
 
 def put(folder: Path, options: Options | None = None, repo: str = REPO) -> Published:
@@ -64,16 +66,21 @@ def test_all_of_it_arrives_in_one_commit_and_an_unchanged_one_sends_nothing(hub:
     found = hub.repositories[KEY]
     own = contents(dataset)
     sent = {name: data for name, data in found.files.items() if name != ".gitattributes"}
-    assert sent.keys() == own.keys()
+    assert sent.keys() == own.keys() | MADE
     assert {n for n in own if own[n] != sent[n]} == {"README.md"}  # which names the repository
     assert b'pvit_data.open("hf://datasets/me/mine"' in sent["README.md"]
     assert len(history(hub)) == 2  # that of its creation, ours
     assert sorted(hub.stored) == large(own)
-    assert (done.commit, done.sent, done.kept, done.is_new) == (found.heads["main"], len(own), 0, True)
+    assert (done.commit, done.sent, done.kept, done.is_new) == (found.heads["main"], len(sent), 0, True)
 
     hub.forget()
     again = put(dataset)
-    assert (again.commit, again.sent, again.kept, again.is_new) == (done.commit, 0, len(own), False)
+    assert (again.commit, again.sent, again.kept, again.is_new) == (
+        done.commit,
+        0,
+        len(sent) - 1,
+        False,
+    )  # the picture is not made again
     assert len(history(hub)) == 2
     assert hub.received == 0
     assert not [line for line in hub.asked if "commit" in line or "preupload" in line]
@@ -102,7 +109,7 @@ def test_only_what_changed_is_sent(hub: Hub, dataset: Path, tmp_path: Path) -> N
     done = put(folder, Options(tag="v2"))
     new = {name: data for name, data in contents(folder).items() if before.get(name) != data}
     assert sorted(hub.stored) == large(new)
-    assert done.sent == len(new)
+    assert done.sent == len({*new, "croissant.json"})  # the picture is the same
     assert hub.repositories[KEY].tags == {"v2": done.commit}
     assert put(folder, Options(tag="v2")).is_new is False
     only = Choice(sources=("clips",))
@@ -248,11 +255,27 @@ def test_a_damaged_shard_is_not_sent(hub: Hub, dataset: Path, tmp_path: Path) ->
     path = folder / "clips/train-00000.tar"
     data = path.read_bytes()
     path.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
-    assert "clips/train-00000.tar is not the file that its manifest names" in said(lambda: put(folder))
+    told = said(lambda: put(folder))
+    assert "clips/train-00000.tar is not the file that its manifest names" in told
+    assert told.endswith("was made for it, and is empty")
     assert "manifest.json" not in hub.repositories[KEY].files
     assert sha256(path.read_bytes()) not in hub.objects
     put(dataset)
     assert put(folder).is_new is False  # what the Hub has is not even opened
+
+
+def test_a_shard_that_is_cut_off_or_gone_is_told_before_anything_is_made(
+    hub: Hub, dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset, folder)
+    path = folder / "clips/train-00000.tar"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "its manifest says" in said(lambda: put(folder))
+    path.unlink()
+    path.symlink_to(dataset / "clips/train-00000.tar")
+    assert "clips/train-00000.tar" in said(lambda: put(folder))
+    assert KEY not in hub.repositories
 
 
 def test_many_files_go_in_several_commits_the_manifest_in_the_last(
@@ -262,7 +285,7 @@ def test_many_files_go_in_several_commits_the_manifest_in_the_last(
     hub.faults = [Fault("/commit/", "lost", skip=1)]
     put(dataset)
     commits = history(hub)
-    assert len(commits) == 2 + (len(contents(dataset)) - 1) // 10
+    assert len(commits) == 2 + (len({*contents(dataset), *MADE}) - 1) // 10
     assert ["manifest.json" in files for files in commits] == [False] * (len(commits) - 1) + [True]
 
 
@@ -287,7 +310,7 @@ def test_many_changes_come_at_once_by_a_pull_request(
     own = contents(changed)
     assert len(main) == 2  # readers of main see the old one, then the new one
     assert done.commit == main[-1] == found.tags["v2"]
-    assert found.files.keys() == own.keys() | {".gitattributes"}
+    assert found.files.keys() == own.keys() | MADE | {".gitattributes"}
     assert found.files["manifest.json"] == own["manifest.json"]
     assert b"CC-BY-4.0" in found.files["manifest.json"]
     write_base(tmp_path / "e", licence="MIT", redistributable=True)

@@ -381,6 +381,7 @@ def test_clips_and_targets_follow_the_backbone(name: str, shards: list[str], tmp
         plan_of(recipe, shards, "clip.stride=4")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_run_is_resumed_exported_and_used(name: str, shards: list[str], tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "exported"

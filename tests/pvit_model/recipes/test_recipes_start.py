@@ -1,4 +1,4 @@
-"""Every shipped recipe starts: two steps through the command line, at a size for tests."""
+"""Recipes start: two steps through the command line, at a size for tests. Those of tables: `test_composed_rows`."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from pvit_cli.model import main
-from pvit_model.recipes.loading import load_recipe, recipe_names
+from pvit_model.recipes.loading import load_recipe, recipe_names, row_names, variant_names
 from pvit_model.runs.log import read_log
 
 SMALL = (
     "model.name=mvitv2_xxs", "clip.num_frames=4", "clip.size=[32, 32]", "mixture.batch_size=4", "data.workers=0",
     "data.crops=1", "run.threads=1", "run.predictions=1", "run.watchdog_s=0",
 )  # fmt: skip
+
+
+WHOLE = [*sorted({*recipe_names()} - {*variant_names(), *row_names()}), "pvit", "real-boxes"]
 
 
 def start(name: str, out: Path, shards: list[str], *settings: str) -> int:
@@ -22,7 +25,7 @@ def start(name: str, out: Path, shards: list[str], *settings: str) -> int:
     return main(["train", "--recipe", name, "--out", str(out), *folders, *downstream, *changes, "--fast-dev-run"])
 
 
-@pytest.mark.parametrize("name", sorted(set(recipe_names()) - {"finetune"}))
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_recipe_starts(name: str, shards: list[str], tmp_path: Path) -> None:
     assert start(name, tmp_path / "run", shards) == 0
     assert [x["step"] for x in read_log(tmp_path / "run") if x["kind"] == "train"][-1] == 2

@@ -135,16 +135,14 @@ class Wants:
 
 
 @pytest.mark.parametrize("blind", [False, True])
-def test_pixels_that_a_network_wants(
-    blind: bool, run_folder: Path, shards: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from pvit_model.using import diagnose, loading
+def test_pixels_that_a_network_wants(blind: bool, run_folder: Path, shards: list[str], tmp_path: Path) -> None:
+    from pvit_model.using import loading
     from tests.pvit_model.conftest import write_actions
 
     write_actions(tmp_path, "val", 64, 7)
     inference = loading.load_model(str(run_folder))[1]
-    monkeypatch.setattr(diagnose, "load_model", lambda *_: (Wants(blind), inference))
-    found = diagnose_pixels("any", [str(tmp_path)], None, "val")
+    model = loading.Loaded(Wants(blind), inference, "any", run_folder)
+    found = diagnose_pixels(model, [str(tmp_path)], None, "val")
     if blind:
         assert found is None
     else:

@@ -154,7 +154,7 @@ def test_three_views_of_a_square_clip_agree_with_one(run_folder: Path, shards: l
     model, inference = load_model(str(run_folder))
     ds = open_shards(shards[0], source="real", split="val")
     one, three = (
-        evaluate_source(model, inference, ds, ("real", "val"), how=EvalOptions(views=views)) for views in (1, 3)
+        evaluate_source(model, inference, ds, ("real", "val"), how=EvalOptions(views=(1, crops))) for crops in (1, 3)
     )
     assert one.metrics == three.metrics
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import pvit_data
 from pvit_cli.model import main
+from pvit_data.codecs.still import encode_still
 from pvit_data.codecs.video import encode_video
 from pvit_data.errors import SourceError
 from pvit_model.using import predict as predicting
@@ -139,6 +140,35 @@ def test_the_command(run_folder: Path, folder: Path, tmp_path: Path, capsys: pyt
     shutil.copy(folder / "broken.avi", bad)
     assert main(["predict", str(bad), "--model", str(run_folder), "--out", str(tmp_path / "p")]) == 1
     assert "none of 1 videos can be read" in capsys.readouterr().err
+
+
+def test_what_was_written_is_what_is_told(
+    run_folder: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into a folder with an earlier answer: its overlay would be of another video."""
+    out = tmp_path / "o"
+    command = ["predict", "--model", str(run_folder), "--out", str(out)]
+    assert main([*command, str(folder / "a.mp4")]) == 0
+    assert "overlay.mp4" in capsys.readouterr().out
+    (out / "mine.txt").write_text("a note")
+    assert main([*command, str(folder / "b.mp4"), "--no-overlay"]) == 0
+    told = capsys.readouterr().out.partition("wrote")[2]
+    names = ["predictions.json", "predictions.npz", "scores.parquet"]
+    assert [Path(path.strip()).name for path in told.split(",")] == names
+    assert sorted(path.name for path in out.iterdir()) == ["mine.txt", *names]
+
+
+def test_a_png_is_a_photo(run_folder: Path, tmp_path: Path) -> None:
+    """With the answer that the same picture has as the JPEG which a conversion would make of it."""
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 20, 4), np.uint8).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(pixels).save(tmp_path / "photo.PNG")
+    (tmp_path / "same.jpg").write_bytes(encode_still(pixels[..., :3]))
+    first, second = predict_many([str(tmp_path)], str(run_folder))
+    assert first.scores is not None
+    np.testing.assert_array_equal(first.scores, second.scores)
+    (tmp_path / "half.png").write_bytes((tmp_path / "photo.PNG").read_bytes()[:500])
+    with pytest.raises(SourceError, match=r"half\.png: PNG cannot be decoded"):
+        predict(str(tmp_path / "half.png"), str(run_folder))
 
 
 def test_an_error_names_the_video_where_nobody_is_told(run_folder: Path, folder: Path) -> None:

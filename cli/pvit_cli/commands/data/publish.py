@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from pvit_cli.commands.data.lineage import show_fields
 from pvit_cli.flags import Flag, with_flags
 from pvit_cli.options import Json
 from pvit_cli.output import console, new_table, print_json, say
@@ -14,6 +17,7 @@ from pvit_data.words import counted, size_text
 
 MEGABYTE = 1_000_000
 MOST_FILES = 40  # lines of a table
+_CHOICE = ("sources", "layers", "layers_only", "splits", "fields")
 
 
 def _flags() -> list[Flag]:
@@ -24,6 +28,8 @@ def _flags() -> list[Flag]:
         Flag("layers", names, (), "only these layers and protocols; sources then only with --sources", what),
         Flag("layers_only", bool, False, "no source, so no pictures", what),
         Flag("splits", names, (), "only these splits", what),
+        Flag("fields", names, (), "only these, e.g. boxes,action; shards are written anew without other fields", what),
+        Flag("gallery", int, 0, "samples of a page to play them, which is published with it", what, 0),
         Flag("private", bool, False, "into a repository that only its members see", rights),
         Flag("i_accept", bool, False, "with --private: also what may not be passed on", rights),
         Flag("rights_confirmed", names, (), "SOURCE: you have the right to pass it on; the card says so", rights),
@@ -64,39 +70,42 @@ def _publish(
     from pvit_converters.engine.signals import interruptible
     from pvit_data.publishing.choice import Choice
     from pvit_data.publishing.connection import connected
+    from pvit_data.publishing.fields import only_fields
     from pvit_data.publishing.guard import Consent
     from pvit_data.publishing.publish import Options, plan_files, plan_publication, publish
     from pvit_data.publishing.repository import Repository
     from pvit_data.storage.storage import Storage
 
-    chosen = {name: values[name] for name in ("sources", "layers", "layers_only", "splits")}
+    chosen = {name: values[name] for name in _CHOICE}
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
-    options = Options(Choice(**chosen), consent, tag, delete_missing, card_only, jobs)
-    storage = Storage(shards)
-    plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+    wanted, whole = Choice(**chosen), Storage(shards)
     stopped = (
         f"{repo}: stopped; the same command continues it, what arrived whole is not sent again"
     )
-    with interruptible(stopped), connected() as connection:
-        repository = Repository(connection, repo)
-        user = repository.require_token()
-        plan = plan_publication(storage, repository, options)
-        if dry_run:
-            print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
-            return
-        with progress(f"publish {repo}", "MB") as update:
-            done = publish(
-                storage, connection, repository, plan, options,
-                lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
-            )  # fmt: skip
-    if as_json:
-        print_json(vars(done))
-    else:
-        say(*_report(done, options, repo))
+    writing = partial(progress, f"write {', '.join(wanted.fields)}")
+    with interruptible(stopped), only_fields(whole, wanted, consent, writing) as (storage, choice):
+        gallery = values["gallery"]
+        options = Options(choice, consent, tag, delete_missing, card_only, jobs, gallery)
+        plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+        with connected() as connection:
+            repository = Repository(connection, repo)
+            user = repository.require_token()
+            plan = plan_publication(storage, repository, options)
+            if dry_run:
+                print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
+                return
+            with progress(f"publish {repo}", "MB") as update:
+                done = publish(
+                    storage, connection, repository, plan, options,
+                    lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
+                )  # fmt: skip
+    print_json(vars(done)) if as_json else say(*_report(done, options, repo))
 
 
 def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
     """A plan, for programs."""
+    from pvit_data.lineage.fields import lineage_of
+
     entries = plan.manifest.entries.values()
     return {
         "repo": repo,
@@ -107,12 +116,15 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
         "keep": len(plan.files) - len(plan.send),
         "delete": list(plan.left) if plan.delete else [],
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
+        "fields": [asdict(line) for line in lineage_of(plan.manifest)],
         "card": plan.card,
     }
 
 
 def _show(plan: Any, repo: str, user: str) -> None:
     """A plan, for people."""
+    from pvit_data.lineage.fields import lineage_of
+
     out = console()
     where = "there already" if plan.there is not None else "will be made"
     say(f"as {user}, to {repo} ({where})", "")
@@ -129,13 +141,7 @@ def _show(plan: Any, repo: str, user: str) -> None:
         fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
     say("")
-    rights = new_table(
-        "source or layer", "fields", "licence", left=("source or layer", "fields", "licence")
-    )
-    for entry in plan.manifest.entries.values():
-        spec = entry.spec
-        rights.add_row(spec.name, ", ".join(sorted(entry.fields)), spec.licence or "not stated")
-    out.print(rights)
+    show_fields(lineage_of(plan.manifest))
     say("", "the card:", "", *plan.card.splitlines())
     say("", "nothing was sent (--dry-run)")
 

@@ -84,6 +84,10 @@ def _show(converter: Any, as_json: bool) -> None:
         "",
         f"gives:    {', '.join(info.produces)}",
         f"licence:  {info.licence} (converted data {published})",
+        *(
+            f"          {name}: {rights.public}, {rights.why}"
+            for name, rights in info.rights.items()
+        ),
         f"derived:  annotations made from its pictures may be passed on: {derived_text(info)}",
         *f"get it:   {info.obtain}".splitlines(),
         "",

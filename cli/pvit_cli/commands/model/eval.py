@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pvit_cli.options import Device, Json, Model, Shards, usable_device
+from pvit_cli.options import Device, Json, MaybeModel, Shards, usable_device
 from pvit_cli.output import console, new_table, print_json, say
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SOURCE_NAME
@@ -70,6 +70,23 @@ Diagnose = Annotated[
     bool,
     typer.Option(help="Run 64 clips again with other pixels (BGR, not normalised): does it help?"),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of published weights (.pth, .pyth, .safetensors), in place of --model; nothing in it is run."
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(help="Of --weights: the backbone's name (`pvit info --table` lists them)."),
+]
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="Of --weights: the data set whose views, crops and frames are used: ssv2, kinetics400, ...",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")]
 
 
@@ -79,8 +96,11 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Model,
     shards: Shards,
+    model: MaybeModel = "",
+    weights: Weights = None,
+    model_name: ModelName = "",
+    protocol: ProtocolName = "",
     source: Source = None,
     split: Split = "val",
     reference_split: ReferenceSplit = "train",
@@ -103,19 +123,22 @@ def evaluate(
     top-5, the share of the majority class and the binomial standard error at that share. Depth in metres over valid
     pixels, normals in degrees, segmentation as mean IoU, pose in mm, boxes as IoU. Of actions also the classes with the
     lowest accuracy, with what most of their videos are taken for. Under torchrun on several processes.
+
+    Published weights: pvit eval --weights FILE.pyth --model-name mvitv2_s --protocol ssv2 --shards SSV2.
     """
     from datetime import timedelta
 
     from pvit_model.ranks import own_rank
     from pvit_model.training.engine import join_ranks
     from pvit_model.using.evaluate import evaluate as evaluate_model
-    from pvit_model.using.loading import unfinished
 
+    _check_model(model, weights, model_name, protocol)
     join_ranks(timedelta(minutes=10))
     device = _own_device(usable_device(device))
-    notes = [note] if (note := unfinished(model)) else []
+    given, facts, notes = _given(model, weights, (model_name, protocol), (shards, source), device)
+    source = given.inference.clip.downstream if weights is not None else source
     reports = evaluate_model(
-        model,
+        given,
         shards,
         source,
         split,
@@ -131,13 +154,83 @@ def evaluate(
     )  # fmt: skip
     if own_rank()[0]:
         return
-    told = [report.to_json() for report in reports]
-    document: dict[str, Any] = {"model": model, "reports": told, "notes": notes}
-    document |= {"findings": _diagnose(model, shards, source, split, device)} if diagnose else {}
+    document = {"model": model or str(weights), "notes": notes, **facts}
+    document |= {"findings": _diagnose(given, shards, source, split, device)} if diagnose else {}
+    _deliver(reports, document, out, per_class, as_json=as_json)
+
+
+def _deliver(
+    reports: Sequence[Any],
+    document: dict[str, Any],
+    out: Path | None,
+    per_class: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Writes and prints the results."""
+    document |= {"reports": [report.to_json() for report in reports]}
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
     written = _class_tables(reports, per_class)
     print_json(document) if as_json else _print(reports, document, written)
+
+
+def _check_model(model: str, weights: Path | None, model_name: str, protocol: str) -> None:
+    """Refuses neither model nor weights, both, and weights of which nobody says what they are."""
+    if bool(model) == (weights is not None):
+        raise UsageError(
+            "give --model RUN, or a file of published weights: --weights FILE --model-name BACKBONE --protocol ssv2"
+        )
+    if weights is not None and not (model_name and protocol):
+        raise UsageError(
+            "--weights needs --model-name, the backbone (see `pvit info --table`), and --protocol, e.g. ssv2"
+        )
+    if weights is None and (model_name or protocol):
+        raise UsageError("--model-name and --protocol belong to --weights; a run knows its own")
+
+
+def _given(
+    model: str,
+    weights: Path | None,
+    of_weights: tuple[str, str],
+    data: tuple[list[str], str | None],
+    device: str,
+) -> tuple[Any, dict[str, Any], list[str]]:
+    """The network to evaluate, what the document says of it, and what to say first."""
+    from pvit_model.using.loading import load_published, loaded, unfinished
+
+    if weights is None:
+        return loaded(model, device), {}, [note] if (note := unfinished(model)) else []
+    name, protocol = of_weights
+    found, made = load_published(str(weights), name, protocol, *data, device)
+    clip, report = found.inference.clip, made.report
+    height, width = clip.size
+    notes = [
+        f"weights    {weights}: {report.line()}",
+        f"protocol   {protocol}: {clip.num_frames} frames of {height}x{width}, {found.inference.clips} x "
+        f"{found.inference.crops} views, {clip.sampler(clip.downstream)}",
+        *made.notes,
+    ]
+    parts = {part: getattr(report, part) for part in ("loaded", "resized", "fresh", "unused")}
+    facts = {"protocol": protocol, "backbone": name, "target": made.target, "parameters": parts}
+    return found, facts, notes
+
+
+def _beside_target(reports: Sequence[Any], target: dict[str, float]) -> list[str]:
+    """Published numbers beside those that were found."""
+    from pvit_model.tasks import ACTION
+
+    found = [
+        (report, name, value, report.metrics[ACTION][name])
+        for report in reports
+        for name, value in target.items()
+        if name in report.metrics.get(ACTION, {})
+    ]
+    return [
+        f"published  {name} {value:.1f}; here {100 * own:.2f} "
+        f"on {report.clips:,} videos of {report.source} {report.split} (published: by the views of its publication)"
+        for report, name, value, own in found
+    ]
 
 
 def _class_tables(reports: Sequence[Any], out: Path | None) -> list[Path]:
@@ -176,6 +269,7 @@ def _print(reports: Sequence[Any], document: dict[str, Any], written: Sequence[P
         _print_classes(report)
     lines = [f"wrote {folder}" for folder in written]
     lines += _told(document["findings"]) if "findings" in document else []
+    lines += _beside_target(reports, document.get("target", {}))
     for line in (*lines, *document["notes"]):
         say(line)
 
@@ -193,7 +287,7 @@ def _own_device(device: str) -> str:
 
 
 def _diagnose(
-    model: str, shards: list[str], source: str | None, split: str, device: str
+    model: Any, shards: list[str], source: str | None, split: str, device: str
 ) -> list[dict[str, Any]]:
     from pvit_model.using.diagnose import diagnose_pixels
 
@@ -230,6 +324,8 @@ def by_source(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _table(report: Any) -> Any:
+    from pvit_model.tasks import get_task
+
     title = f"{report.source} {report.split}, {report.clips} clips"
     table = new_table(
         "target", "metric", "value", "constant", "ratio", left=("target", "metric"),
@@ -237,9 +333,12 @@ def _table(report: Any) -> Any:
     )  # fmt: skip
     ratios = report.ratios()
     for target, values in report.metrics.items():
-        fixed = report.constant.get(target, {})
+        task = get_task(target)
+        fixed, shares = report.constant.get(target, {}), ratios.get(target, {})
+        if guessed := values.get(task.chance):  # what guessing gives is measured with it
+            fixed, shares = {task.main: guessed}, {task.main: values[task.main] / guessed}
         for name, value in values.items():
-            ratio = ratios.get(target, {}).get(name)
+            ratio = shares.get(name)
             constant = f"{fixed[name]:.4g}" if name in fixed else ""
             table.add_row(
                 target, name, f"{value:.4g}", constant, "" if ratio is None else f"{ratio:.3f}x"

@@ -96,7 +96,8 @@ def _one(video: str, model: str, how: dict[str, Any], as_json: bool) -> None:
         say(f"{label:<10} {', '.join(f'{name} {value:.4g}' for name, value in told.items())}")
     if prediction.outputs:
         say(f"outputs    {', '.join(prediction.outputs)}")
-    say(f"wrote      {', '.join(str(path) for path in sorted(how['out'].iterdir()))}")
+    written = (how["out"] / name for name in prediction.files(overlay=how["overlay"]))
+    say(f"wrote      {', '.join(map(str, written))}")
 
 
 def _many(places: Sequence[str], model: str, how: dict[str, Any], as_json: bool) -> None:

@@ -1,0 +1,1 @@
+"""Where each field comes from, under which licence, and whether it may be passed on."""

@@ -1,0 +1,151 @@
+"""The lineage of each field of each source and layer, as a manifest tells it.
+
+A layer is under its own licence and under what its base's says of annotations made from its pictures; the stricter
+one holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pvit_data.format.manifest import LayerSpec, Manifest, SourceEntry, SourceSpec
+from pvit_data.format.members import FIELDS
+from pvit_data.lineage.declared import declared_by
+from pvit_data.sample.rights import (
+    RECORD,
+    STRICT,
+    Declared,
+    Rights,
+    derived_rights,
+    rights_of,
+    says_derived,
+    strictest,
+)
+
+
+@dataclass(frozen=True)
+class FieldLineage:
+    """Where a field comes from, and what may be done with it.
+
+    Args:
+        name: of its source or layer.
+        kind: `"source"`, `"annotation"` or `"protocol"`.
+        field: a field of a sample, or `"record"`.
+        samples: that carry it.
+        origin: who or what made it.
+        base: source whose pictures it was made from; "": its own.
+        converter, converter_version, options: what put it into shards.
+        weights: of the model that made it; "".
+        licence: it is under.
+        public: whether it may be passed on.
+        why: it may, or not.
+    """
+
+    name: str
+    kind: str
+    field: str
+    samples: int
+    origin: str
+    base: str
+    converter: str
+    converter_version: str
+    options: Mapping[str, Any]
+    weights: str
+    licence: str
+    public: str
+    why: str
+
+
+def lineage_of(manifest: Manifest) -> list[FieldLineage]:
+    """Of all fields, sources before layers, each by name; `record` before its fields."""
+    found = []
+    for entries in (manifest.sources, manifest.layers):
+        for _, entry in sorted(entries.items()):
+            own = _Own(entry.spec, manifest)
+            found += [_lineage(entry, field, own) for field in fields_of(entry)]
+    return found
+
+
+def fields_of(entry: SourceEntry) -> list[str]:
+    """`record`, and the fields that a sample of it carries, in their order."""
+    return [RECORD, *(field for field in FIELDS if field in entry.fields)]
+
+
+def strictest_public(fields: Iterable[FieldLineage]) -> str:
+    """Whether all of them may be passed on together: the strictest answer."""
+    return min((field.public for field in fields), key=_strictness)
+
+
+def _strictness(public: str) -> int:
+    return [str(verdict) for verdict in STRICT].index(public)
+
+
+class _Own:
+    """What holds of a source or layer, asked of its manifest first, of its converter where that says nothing.
+
+    Args:
+        spec: its declaration.
+        manifest: that lists it, and its base perhaps.
+    """
+
+    def __init__(self, spec: SourceSpec, manifest: Manifest) -> None:
+        self.spec = spec
+        self._declared = None if spec.rights else declared_by(spec.converter)
+        self._base = _of_base(spec, manifest) if isinstance(spec, LayerSpec) else []
+
+    def rights(self, field: str) -> Rights:
+        """Of one field."""
+        others = {} if self._declared is None else self._declared.rights
+        own = others[field] if field in others else rights_of(self.spec, field)
+        for name, rights in self._base:
+            own = strictest(own, rights, name)
+        return own
+
+
+def _of_base(layer: LayerSpec, manifest: Manifest) -> list[tuple[str, Rights]]:
+    """What is said of annotations from the base's pictures: by the layer, and by the base where that is there."""
+    name = layer.base.source
+    said: list[Declared] = [layer] if says_derived(layer) else []
+    if name in manifest.sources:
+        said.append(_with_derived(manifest.sources[name].spec))
+    for converter in (layer.converter, layer.base.converter):
+        declared = None if said else declared_by(converter)
+        if declared is not None and says_derived(declared):
+            said.append(declared)
+    unsaid = Rights(why="nobody said what its licence allows of annotations")
+    return [(name, derived_rights(each)) for each in said] or [(name, unsaid)]
+
+
+def _with_derived(spec: SourceSpec) -> Declared:
+    """A source's declaration, or its converter's where that alone speaks of annotations."""
+    if says_derived(spec):
+        return spec
+    declared = declared_by(spec.converter)
+    return declared if declared is not None and says_derived(declared) else spec
+
+
+def _lineage(entry: SourceEntry, field: str, own: _Own) -> FieldLineage:
+    spec, rights = entry.spec, own.rights(field)
+    layer = spec if isinstance(spec, LayerSpec) else None
+    made_by = "" if layer is None else layer.made_by
+    samples = sum(
+        info.samples if field == RECORD else info.fields.get(field, 0)
+        for info in entry.splits.values()
+    )
+    return FieldLineage(
+        name=spec.name,
+        kind="source" if layer is None else layer.kind,
+        field=field,
+        samples=samples,
+        origin=rights.origin or made_by or spec.title or spec.name,
+        base="" if layer is None else layer.base.source,
+        converter=spec.converter,
+        converter_version=spec.converter_version,
+        options=spec.options,
+        weights="" if layer is None else layer.weights,
+        licence=rights.licence,
+        public=rights.public,
+        why=rights.why,
+    )

@@ -1,0 +1,117 @@
+"""Whose a field is, under which licence, and whether it may be passed on, by what its source declares.
+
+Three answers: yes, no, and unknown, which counts as no until somebody confirms the right to pass it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+Verdict = Literal["yes", "no", "unknown"]
+RECORD = "record"
+"""Called like a field: keys, splits, sizes and `meta`, which every sample has."""
+FORBIDS = "no redistribution"
+"""What licences say, as converters put them, that forbid to pass the data on."""
+STRICT: tuple[Verdict, ...] = ("no", "unknown", "yes")
+"""The strictest first."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Of one field of a source or layer.
+
+    Args:
+        licence: SPDX id or short name.
+        public: whether it may be passed on.
+        why: what the licence says, in a sentence, and whether it was read.
+        origin: who or what made it, where that was not the source's authors.
+    """
+
+    licence: str = ""
+    public: Verdict = "unknown"
+    why: str = ""
+    origin: str = ""
+
+
+class Declared(Protocol):
+    """What a source or layer says of itself, in a manifest or in its converter; see `SourceSpec`."""
+
+    @property
+    def licence(self) -> str:
+        """SPDX id or short name."""
+
+    @property
+    def redistributable(self) -> bool:
+        """Whether it may be passed on."""
+
+    @property
+    def derived(self) -> Verdict:
+        """Whether annotations may be that are made from its pictures."""
+
+    @property
+    def derived_clause(self) -> str:
+        """What the licence says of that."""
+
+    @property
+    def rights(self) -> Mapping[str, Rights]:
+        """Of fields that differ."""
+
+
+def rights_of(spec: Declared, field: str) -> Rights:
+    """Of a field, or of `RECORD`: its own, or those of the whole source."""
+    if field in spec.rights:
+        return spec.rights[field]
+    licence = spec.licence or "not stated"
+    if spec.redistributable:
+        return Rights(spec.licence, "yes", f"it may be passed on; licence: {licence}")
+    if FORBIDS in spec.licence.lower():
+        return Rights(spec.licence, "no", f"its licence forbids it: {licence}")
+    why = f"nobody said that it may be passed on; licence: {licence}"
+    return Rights(spec.licence, "unknown", why)
+
+
+def says_derived(spec: Declared) -> bool:
+    """Whether it says anything of annotations that are made from its pictures."""
+    return spec.derived != "unknown" or bool(spec.derived_clause)
+
+
+def derived_rights(base: Declared) -> Rights:
+    """Of annotations that are made from a source's pictures: as its licence says, or else as the pictures.
+
+    Pictures that may not be passed on say nothing of annotations: these are unknown.
+    """
+    if says_derived(base):
+        return Rights(base.licence, base.derived, base.derived_clause)
+    if base.redistributable:
+        return Rights(base.licence, "yes", f"its pictures may be passed on: {base.licence}")
+    return Rights(
+        base.licence, "unknown", "its licence says nothing of annotations, as far as known"
+    )
+
+
+def strictest(own: Rights, other: Rights, whose: str) -> Rights:
+    """Of what is under two licences: the stricter answer, with its reason.
+
+    Args:
+        own: rights, which stand where both answer the same.
+        other: rights of what it was made from.
+        whose: those are, for the reason.
+
+    >>> mine, theirs = Rights("MIT", "yes"), Rights("Theirs", "no", "They say no.")
+    >>> strictest(mine, theirs, "clips")
+    Rights(licence='MIT', public='no', why="made from 'clips': They say no.", origin='')
+    """
+    if STRICT.index(own.public) <= STRICT.index(other.public):
+        return own
+    why = f"made from '{whose}': {other.why}"
+    return replace(own, licence=own.licence or other.licence, public=other.public, why=why)
+
+
+def told_by_layer(base: Declared) -> dict[str, str]:
+    """What a layer's own declaration says of its base: `derived` and `derived_clause`, where anything is known."""
+    found = derived_rights(base)
+    if found.public == "unknown" and not says_derived(base):
+        return {}
+    return {"derived": found.public, "derived_clause": found.why}

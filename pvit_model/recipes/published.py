@@ -1,0 +1,202 @@
+"""Published weights as a network to be evaluated: what the file and the data set's recipe say of it, and no training.
+
+Views, crops and resizing are the recipe's (`ssv2/slowfast`), length, size and rate of clips those that the file was
+trained with, normalisation the backbone's, the number of classes that of the rows of the file's head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import ConfigError, UsageError
+from pvit_data.mixing.sources import declared_sampler
+from pvit_data.reading.layers.places import FoundSource
+from pvit_data.sample.labels import LabelSpace
+from pvit_data.tasks.table import target_spec
+from pvit_data.words import did_you_mean
+from pvit_model.backbones import build_backbone
+from pvit_model.backbones.base import Published
+from pvit_model.config import make_config
+from pvit_model.network.claims import check_memory, shapes_of
+from pvit_model.network.class_rows import published_classes
+from pvit_model.network.inference import Inference
+from pvit_model.network.published import LoadReport, load_backbone_checkpoint
+from pvit_model.network.pvit import PViT
+from pvit_model.network.state_file import StateFile, open_state
+from pvit_model.recipes.clips import clip_for
+from pvit_model.recipes.config import TrainConfig, parse_setting
+from pvit_model.recipes.loading import load_recipe, row_names
+from pvit_model.tasks import ACTION
+
+WHOSE = ("slowfast", "baseline")
+"""Rows whose settings published weights are evaluated with, the first that a data set has."""
+
+
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """A network of published weights.
+
+    Args:
+        network: in evaluation mode.
+        inference: how to feed it.
+        report: what became of each parameter.
+        target: published numbers, in per cent.
+        notes: sentences the user should read.
+    """
+
+    network: PViT
+    inference: Inference
+    report: LoadReport
+    target: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def protocol_recipe(protocol: str) -> TrainConfig:
+    """The recipe whose settings published weights are evaluated with.
+
+    Raises:
+        UsageError: if there is no such data set.
+    """
+    rows = row_names()
+    known = sorted({row.partition("/")[0] for row in rows})
+    found = [f"{protocol}/{variant}" for variant in WHOSE if f"{protocol}/{variant}" in rows]
+    if not found:
+        hint = did_you_mean(protocol, known) or "."
+        raise UsageError(f"no protocol '{protocol}'{hint} Known: {', '.join(known)}.")
+    return load_recipe(found[0])
+
+
+def published_network(
+    weights: str | Path, name: str, protocol: str, source: FoundSource
+) -> PublishedNetwork:
+    """Builds the network of a file of published weights.
+
+    Args:
+        weights: the file; nothing in it is executed.
+        name: of the backbone.
+        protocol: data set whose settings are used: `"ssv2"`, `"kinetics400"`, ...
+        source: what it is to be evaluated on, for its classes.
+
+    Raises:
+        UsageError: if backbone or protocol is unknown.
+        SourceError: if the file cannot be read.
+        ConfigError: if it has no action head, or its weights or classes do not fit.
+    """
+    recipe = protocol_recipe(protocol)
+    with torch.device("meta"):
+        nominal = build_backbone(name)
+    entry = entry_of(Path(weights), nominal.published)
+    options = parse_setting(entry.options) if entry is not None and entry.options else {}
+    state = open_state(weights)
+    with torch.device("meta"):
+        backbone = build_backbone(name, **options)
+    translated = backbone.translate(state.tensors) or {}
+    if "head.weight" not in translated:
+        raise ConfigError(
+            f"'{weights}' has no head for actions: it is of a pre-training; train one first"
+        )
+    classes, notes = _classes(state, len(translated["head.weight"]), source)
+    clip = _clip(recipe, entry, source)
+    clip = clip_for(clip, make_config(backbone=name, variant="baseline", **options))
+    options |= {"clip": [clip.num_frames, *clip.size], "num_classes": classes.num_ids}
+    network, report = _filled(state, name, options)
+    inference = Inference(
+        clip=clip,
+        action=classes,
+        clips=recipe.data.clips,
+        crops=recipe.data.crops,
+        recipe=f"published {Path(weights).name} ({name})",
+    )
+    return PublishedNetwork(
+        network.eval(),
+        inference,
+        report,
+        {} if entry is None else _target(entry, recipe),
+        (*notes, *_missing(report)),
+    )
+
+
+def entry_of(weights: Path, published: tuple[Published, ...]) -> Published | None:
+    """What is known of a file, by its name, which may lack the number at its end: `MViTv2_S_16x4_ssv2.pyth`."""
+    stem = weights.name.rpartition(".")[0] or weights.name
+    same = [entry for entry in published if entry.file == weights.name]
+    return next(iter(same or [e for e in published if e.file.startswith(f"{stem}_")]), None)
+
+
+def _clip(recipe: TrainConfig, entry: Published | None, source: FoundSource) -> ClipConfig:
+    """How clips of a source are made: as the recipe says, of the length, size and rate of the file's."""
+    sampler = declared_sampler(source.ds, source.name)
+    changed = {
+        "downstream": source.name,
+        "tasks": {source.name: (ACTION,)},
+        "samplers": {source.name: sampler} if sampler else {},
+    }
+    return recipe.clip.model_copy(update=changed | _clips_of(entry))
+
+
+def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT, LoadReport]:
+    """The network with the weights in it.
+
+    Raises:
+        ConfigError: if they do not fit.
+    """
+    config = make_config(backbone=name, variant="baseline", **options)
+    check_memory(shapes_of(lambda: PViT(config), state.where), state.where)
+    network = PViT(config)
+    report = load_backbone_checkpoint(network, state)
+    if fresh_head := [text for text in report.fresh if text.startswith("head.")]:
+        raise ConfigError(f"{state.where}: its head does not fit the network: {fresh_head[0]}")
+    return network, report
+
+
+def _missing(report: LoadReport) -> list[str]:
+    """That something of the network is not in the file."""
+    said = f"MISSING: {len(report.fresh)} parameters are not in the file and stay random"
+    return [said] if report.fresh else []
+
+
+def _clips_of(entry: Published | None) -> dict[str, object]:
+    """Length, size and rate of a file's clips; a file of which nothing is known has those of its backbone."""
+    if entry is None:
+        return {}
+    frames, *size = entry.clip
+    rate = {"rate": entry.rate} if entry.rate else {}
+    return {"num_frames": frames, "size": tuple(size), **rate}
+
+
+def _target(entry: Published, recipe: TrainConfig) -> dict[str, float]:
+    """The published top-1 of a file; all numbers of the recipe where that is its target."""
+    top1 = entry.top1
+    if top1 is None or entry.protocol != recipe.clip.downstream:
+        return {}
+    return recipe.target if recipe.target.get("top1") == top1 else {"top1": top1}
+
+
+def _classes(
+    state: StateFile, number: int, source: FoundSource
+) -> tuple[LabelSpace, tuple[str, ...]]:
+    """The classes of a head, and what to say of them.
+
+    Raises:
+        ConfigError: if the file does not name them and the source has another number.
+    """
+    own = source.ds.spaces_of(source.name).get(target_spec(ACTION).field)
+    if own is None:
+        raise UsageError(f"source '{source.name}' has no action classes; name another --source")
+    if len(state.classes) == number:
+        return LabelSpace(own.name, state.classes), ()
+    if known := published_classes(number, own.classes):
+        said = f"the file names no classes: taken for the {number} of {known.name}, in their order"
+        return known, (said,)
+    if own.num_ids != number:
+        raise ConfigError(
+            f"{state.where}: its head has {number} classes, which it does not name, and source '{source.name}' "
+            f"has {own.num_ids}; choose the protocol and the --source that the weights were trained on"
+        )
+    said = f"the file names no classes: the order of source '{source.name}' is assumed"
+    return own, (said,)

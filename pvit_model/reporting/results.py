@@ -1,0 +1,227 @@
+"""Published numbers and ours side by side, as a page: every row of published tables, every file of published weights.
+
+A number of ours comes from the passport of a result (`pvit eval --out`, `pvit score --out`) and from nowhere else; a
+row that nobody has run stays empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.scoring.compare import read_result
+from pvit_data.words import short, shown
+from pvit_model.backbones import backbone_names, build_backbone
+from pvit_model.recipes.loading import data_names, load_recipe, row_names, row_of
+from pvit_model.recipes.published import entry_of
+
+SECONDS = frozenset({"pnr_error_sec"})
+MOST_RESULTS = 1000
+ABOUT = """\
+# Results
+
+What `pvit results docs/results` prints: published numbers, and beside them those that this toolkit has reached.
+A number of ours comes from the passport of a result in the folder `results`, which `pvit eval --out FILE` and
+`pvit score --out FILE` write, and from nowhere else. **An empty cell was not run.** Accuracies and mAP are in
+per cent, PNR errors in seconds; `on` says which videos, how many, and frames x clips x crops of each.
+"""
+
+
+@dataclass
+class Row:
+    """A line of the page.
+
+    Args:
+        name: of the recipe, or of the file of weights.
+        target: published numbers, in per cent and seconds.
+        results: passports of it, by the file that they come from.
+    """
+
+    name: str
+    target: Mapping[str, float]
+    results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the page shows.
+
+    Args:
+        recipes: rows of published tables.
+        weights: files of published weights, by backbone and file.
+    """
+
+    recipes: Mapping[str, Row]
+    weights: Mapping[tuple[str, str], Row]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        rows = [*self.recipes.values(), *self.weights.values()]
+        return {
+            row.name: {"target": dict(row.target), "results": dict(row.results)} for row in rows
+        }
+
+
+def collect(folder: Path | None) -> Results:
+    """All rows, with the results that a folder holds.
+
+    Args:
+        folder: its `*.json` files are results; None: there are none.
+
+    Raises:
+        UsageError: if a result belongs to no row, or a number of a row comes from two files.
+        FormatError: if a file is no result.
+    """
+    recipes = {name: Row(name, load_recipe(name).target) for name in row_names()}
+    weights = {(b, f): Row(f"{f} ({b})", target) for b, f, target in _published()}
+    found = Results(recipes, weights)
+    for path in _files(folder):
+        passport = read_result(path)
+        row = _row(found, path, passport)
+        twice = [
+            other
+            for other, given in row.results.items()
+            if _numbers(given, row.target).keys() & _numbers(passport, row.target).keys()
+        ]
+        if twice:
+            raise UsageError(f"{path}: {row.name} has its result from {twice[0]}; keep one of them")
+        row.results[path.name] = passport
+    return found
+
+
+def _files(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.suffix == ".json")
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror or error}; give a folder of results") from None
+    if len(names) > MOST_RESULTS:
+        raise UsageError(f"{folder}: {len(names):,} results, expected at most {MOST_RESULTS:,}")
+    return [folder / name for name in names]
+
+
+def _published() -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Backbone, file and top-1 of all published weights of data sets that there are recipes for."""
+    for name in backbone_names():
+        with torch.device("meta"):
+            published = build_backbone(name).published
+        for entry in published:
+            if entry.top1 is not None and entry.protocol in data_names():
+                yield name, entry.file, {"top1": entry.top1}
+
+
+def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
+    """The row that a result belongs to."""
+    model = passport.get("model")
+    if not isinstance(model, dict):
+        raise FormatError(f"{path}: says nothing of the model; dump and score it with this toolkit")
+    backbone, recipe = str(model.get("backbone", "")), str(model.get("recipe", ""))
+    name = row_of(recipe)
+    if backbone:
+        for (known, file), row in found.weights.items():
+            if known == backbone and _is_named(file, str(model.get("name", "")), known):
+                return row
+    elif name in found.recipes and model.get("downstream") == name.partition("/")[0]:
+        return found.recipes[name]
+    raise UsageError(
+        f"{path}: the result of recipe {short(recipe)} on {short(model.get('downstream'))} is no row of the page; "
+        "rows are what `pvit recipes --table` lists"
+    )
+
+
+def _is_named(file: str, name: str, backbone: str) -> bool:
+    with torch.device("meta"):
+        entry = entry_of(Path(name), build_backbone(backbone).published)
+    return entry is not None and entry.file == file
+
+
+def _numbers(passport: Mapping[str, Any], target: Mapping[str, float]) -> dict[str, float]:
+    """Ours in per cent and seconds: what the row aims at, top-1 where it aims at nothing."""
+    wanted = target or {"top1": 0.0}
+    found = {**passport, "oscc_top1": passport.get("oscc_top1", passport.get("top1"))}
+    values = {name: found[name] for name in wanted if isinstance(found.get(name), float | int)}
+    return {name: value if name in SECONDS else 100 * value for name, value in values.items()}
+
+
+def number_text(name: str, value: float) -> str:
+    """A number with its metric.
+
+    >>> number_text("top1", 69.4), number_text("pnr_error_sec", 0.637)
+    ('top1 69.4', 'pnr_error_sec 0.637')
+    """
+    return f"{name} {value:.3f}" if name in SECONDS else f"{name} {value:.1f}"
+
+
+def numbers_text(numbers: Mapping[str, float]) -> str:
+    """Several of them."""
+    return ", ".join(number_text(name, value) for name, value in numbers.items())
+
+
+def page(results: Results) -> str:
+    """The page in Markdown."""
+    recipes, weights = list(results.recipes.values()), list(results.weights.values())
+    lines = (
+        ABOUT,
+        f"{_run(recipes)} of {len(recipes)} rows of published tables have a result, "
+        f"and {_run(weights)} of {len(weights)} files of published weights.",
+        "",
+        "## Recipes",
+        "",
+        *_table("recipe", recipes),
+        "",
+        "## Published weights",
+        "",
+        *_table("file (backbone)", weights),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _run(rows: Iterable[Row]) -> int:
+    """How many have a result."""
+    return sum(bool(row.results) for row in rows)
+
+
+def _table(title: str, rows: Iterable[Row]) -> Iterator[str]:
+    yield f"| {title} | published | here | on | result |"
+    yield "|---|---|---|---|---|"
+    for row in rows:
+        given = list(row.results.items())
+        ours = ", ".join(numbers_text(_numbers(passport, row.target)) for _, passport in given)
+        cells = (
+            row.name,
+            numbers_text(row.target),
+            ours,
+            "; ".join(dict.fromkeys(_on(passport) for _, passport in given)),
+            ", ".join(f"[{shown(file)}](results/{file})" for file, _ in given),
+        )
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _on(passport: Mapping[str, Any]) -> str:
+    """What was scored, how often each was seen, and what the run had otherwise than its recipe."""
+    scored, views = _part(passport, "list"), _part(passport, "views")
+    changed = _part(passport, "model").get("changed")
+    number = scored.get("n")
+    said = (
+        f"{shown(str(scored.get('name')))}, N = {number:,}"
+        if isinstance(number, int)
+        else "unknown"
+    )
+    seen = " x ".join(str(views.get(name, "?")) for name in ("frames", "clips", "crops"))
+    others = f"; changed: {', '.join(map(shown, changed))}" if _are_texts(changed) else ""
+    return f"{said}; {seen}{others}"
+
+
+def _part(passport: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = passport.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _are_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(x, str) for x in value)

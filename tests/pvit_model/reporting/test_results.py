@@ -1,0 +1,50 @@
+"""The page of results: what the repository holds, and nothing that has no passport."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pvit_cli.model import main
+from pvit_data.errors import UsageError
+from pvit_model.recipes.loading import row_names
+from pvit_model.reporting.results import collect, page
+
+DOCS = Path(__file__).parents[3] / "docs"
+PASSPORT = {
+    "passport": 1, "metric": "topk", "protocol": "ssv2", "top1": 0.5012, "top5": 0.75,
+    "list": {"name": "validation", "n": 24777, "of": 24777}, "views": {"frames": 16, "clips": 1, "crops": 3},
+    "model": {"name": "run", "recipe": "mt", "downstream": "ssv2", "changed": ["optim.epochs"]},
+}  # fmt: skip
+
+
+def test_the_page_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    """If not: pvit results docs/results > docs/results.md."""
+    assert main(["results", str(DOCS / "results")]) == 0
+    assert capsys.readouterr().out == (DOCS / "results.md").read_text()
+
+
+def test_a_row_is_filled_by_its_passport_only(tmp_path: Path) -> None:
+    (tmp_path / "mt.json").write_text(json.dumps(PASSPORT))
+    lines = page(collect(tmp_path)).splitlines()
+    (mine,) = [line for line in lines if "mt.json" in line]
+    assert mine == (
+        "| ssv2/mt | top1 68.4, top5 91.4 | top1 50.1, top5 75.0 | validation, N = 24,777; 16 x 1 x 3; "
+        "changed: optim.epochs | [mt.json](results/mt.json) |"
+    )
+    assert f"1 of {len(row_names())} rows of published tables have a result" in "\n".join(lines)
+    assert sum(line.endswith("|  |  |  |") for line in lines) >= len(row_names()) - 1
+
+
+@pytest.mark.parametrize("model", [{"recipe": "mine", "downstream": "ssv2"}, {"recipe": "mt", "downstream": "other"}])
+def test_a_result_of_no_row_is_refused(model: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(PASSPORT | {"model": model}))
+    with pytest.raises(UsageError, match="is no row of the page"):
+        collect(tmp_path)
+
+
+def test_two_results_of_a_row_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(PASSPORT))
+    with pytest.raises(UsageError, match=r"ssv2/mt has its result from a\.json; keep one"):
+        collect(tmp_path)

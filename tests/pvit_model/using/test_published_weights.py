@@ -1,0 +1,171 @@
+"""Published weights evaluated by one command: views by a loop of our own, classes, what is said, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pvit_cli.model import main
+from pvit_data import LabelSpace
+from pvit_data.clips.config import ClipConfig
+from pvit_data.loading.loader import eval_loader
+from pvit_data.reading.layers.places import find_sources
+from pvit_model import create_model
+from pvit_model.backbones.base import Published
+from pvit_model.backbones.mvit import PUBLISHED, MViT
+from pvit_model.recipes.published import entry_of, protocol_recipe
+from pvit_model.reporting.results import collect, page
+from tests.pvit_model.conftest import COLOURS, write_actions
+
+ENTRIES = (
+    Published("tiny_ssv2_f1.pyth", "", "none", "SSv2 68.2", (4, 32, 32), 0),
+    Published("tiny_k400.pyth", "", "none", "Kinetics-400 81.0", (4, 32, 32), 3),
+)
+FILES = {"ssv2": "tiny_ssv2.pyth", "kinetics400": "tiny_k400.pyth"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of two data sets of three classes, and weights of a small network in SlowFast's form and names."""
+    root = tmp_path_factory.mktemp("published")
+    for name in FILES:
+        for split, number in (("train", 4), ("val", 7)):
+            write_actions(root / name, split, number, 5, LabelSpace(name, COLOURS.classes), name)
+    torch.manual_seed(3)
+    model = create_model("mvitv2_xxs", num_classes=3, variant="baseline", clip=[4, 32, 32])
+    state = {n.removeprefix("backbone."): tensor for n, tensor in model.state_dict().items() if n != "prompts"}
+    head = {f"head.projection.{name}": state.pop(f"head.{name}") for name in ("weight", "bias")}
+    head["head.projection.weight"] *= 50  # answers that differ
+    for name in FILES.values():
+        torch.save({"model_state": state | head, "epoch": 7, "cfg": "text"}, root / name)
+    torch.save({"model_state": state}, root / "headless.pyth")
+    torch.save({"model_state": state | head, "classes": ["reddish", "greenish", "violet"]}, root / "named.pyth")
+    state.pop("blocks.0.norm1.weight")
+    torch.save({"model_state": state | head}, root / "short.pyth")
+    return root
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small network's files are published ones."""
+    monkeypatch.setattr(MViT, "published", ENTRIES)
+
+
+def evaluated(place: Path, file: str, protocol: str, *more: str) -> int:
+    return main([
+        "eval", "--weights", str(place / file), "--model-name", "mvitv2_xxs", "--protocol", protocol,
+        "--shards", str(place / protocol), *more,
+    ])  # fmt: skip
+
+
+def accuracy(place: Path, name: str, config: ClipConfig, views: tuple[int, int]) -> float:
+    """Softmax summed over the views of each video, in a loop."""
+    model = create_model("mvitv2_xxs", num_classes=3, variant="baseline", clip=[4, *config.size]).eval()
+    state = torch.load(place / FILES[name], weights_only=True)["model_state"]
+    given = {
+        k.replace("head.projection", "head") if k.startswith("head.") else f"backbone.{k}": v for k, v in state.items()
+    }
+    assert set(model.load_state_dict(given, strict=False).missing_keys) <= {"prompts"}
+    ds = find_sources([str(place / name)])[name].split("val")
+    sums: dict[str, torch.Tensor] = {}
+    truth = dict(zip(ds.column("key").tolist(), ds.column("action").tolist(), strict=True))
+    for batch in eval_loader(ds, config, batch_size=5, views=views):
+        for key, scores in zip(batch.keys, model(batch.video).logits.softmax(1).detach(), strict=True):
+            sums[key] = sums.get(key, 0) + scores
+    return sum(int(sums[key].argmax()) == truth[key] for key in truth) / len(truth)
+
+
+@pytest.mark.usefixtures("known")
+def test_its_views_are_the_protocols(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SSv2: one clip of segments in three crops, plain bilinear; the published number stands beside the result."""
+    out = tmp_path / "result.json"
+    assert evaluated(place, "tiny_ssv2.pyth", "ssv2", "--out", str(out)) == 0
+    clip = ClipConfig(
+        num_frames=4, size=(32, 32), antialias=False, downstream="ssv2", tasks={"ssv2": ("action",)},
+        samplers={"ssv2": "segment"},
+    )  # fmt: skip
+    document = json.loads(out.read_text())
+    (report,) = document["reports"]
+    top1 = report["metrics"]["action"]["top1"]
+    assert top1 == pytest.approx(accuracy(place, "ssv2", clip, (1, 3)))
+    shown = capsys.readouterr().out
+    assert f"published  top1 68.2; here {100 * top1:.2f} on 7 videos of ssv2 val" in shown
+    assert "4 frames of 32x32, 1 x 3 views, segment" in shown
+    assert "0 resized, 0 fresh, 0 unused" in shown
+    assert "the file names no classes: the order of source 'ssv2' is assumed" in shown
+    assert document["target"] == {"top1": 68.2, "top5": 91.4}
+    assert len(document["parameters"]["loaded"]) > 100
+    passport = report["passport"]
+    assert (passport["protocol"], passport["views"]["number"]) == ("ssv2", 3)
+    assert passport["model"]["backbone"] == "mvitv2_xxs"
+    found = collect(tmp_path)
+    assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results.keys() == {"result.json"}
+    (line,) = [line for line in page(found).splitlines() if "result.json" in line]
+    assert f"| top1 68.2 | top1 {100 * top1:.1f} | ssv2 val, N = 7; 4 x 1 x 3 |" in line
+
+
+@pytest.mark.usefixtures("known")
+def test_kinetics_has_five_clips(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "result.json"
+    assert evaluated(place, "tiny_k400.pyth", "kinetics400", "--out", str(out)) == 0
+    clip = ClipConfig(
+        num_frames=4, size=(32, 32), antialias=False, eval_scale=256 / 224, downstream="kinetics400", rate=3,
+        tasks={"kinetics400": ("action",)}, samplers={"kinetics400": "dense"},
+    )  # fmt: skip
+    (report,) = json.loads(out.read_text())["reports"]
+    assert report["passport"]["views"] == {"frames": 4, "clips": 5, "crops": 1, "number": 5}
+    assert report["passport"]["protocol"] == "kinetics400"
+    assert "5 x 1 views, dense" in capsys.readouterr().out
+    assert report["metrics"]["action"]["top1"] == pytest.approx(accuracy(place, "kinetics400", clip, (5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("headless.pyth", "has no head for actions"),
+        ("named.pyth", "bluish"),
+        ("nothing.pyth", "does not exist"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    file: str, words: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluated(place, file, "ssv2") != 0
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluated(place, "short.pyth", "ssv2", "--limit", "2") == 0
+    shown = capsys.readouterr().out
+    assert "MISSING: 1 parameters are not in the file and stay random" in shown
+    assert "blocks.0.norm1.weight" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "RUN", "--weights", "F"], "give --model RUN, or a file"),
+        ([], "give --model RUN, or a file"),
+        (["--weights", "F", "--model-name", "mvitv2_s"], "--weights needs --model-name"),
+        (["--model", "RUN", "--protocol", "ssv2"], "belong to --weights"),
+        (["--weights", "F", "--model-name", "mvitv2_s", "--protocol", "sssv2"], "did you mean 'ssv2'"),
+    ],
+)
+def test_options_that_do_not_fit(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--shards", "S", *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_published_files_have_their_numbers() -> None:
+    """Also under a name that lacks the number at its end."""
+    for file in ("MViTv2_S_16x4_ssv2_f308341823.pyth", "MViTv2_S_16x4_ssv2.pyth"):
+        entry = entry_of(Path(file), PUBLISHED["mvitv2_s"])
+        assert entry is not None
+        assert (entry.top1, entry.protocol) == (68.2, "ssv2")
+    entry = entry_of(Path("MViTv2_S_16x4_k400.pyth"), PUBLISHED["mvitv2_s"])
+    assert entry is not None
+    assert (entry.top1, entry.protocol, entry.rate) == (81.0, "kinetics400", 4)
+    assert entry_of(Path("mine.pyth"), PUBLISHED["mvitv2_s"]) is None
+    recipe = protocol_recipe("kinetics400")
+    assert (recipe.data.clips, recipe.data.crops, recipe.clip.antialias) == (5, 1, False)
