@@ -23,10 +23,9 @@ from pvit_data.tasks.table import labels_among, ordered, target_spec, target_spe
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
-from pvit_model.recipes.clips import check_augmentation, clip_for
+from pvit_model.recipes.clips import check_augmentation, clip_for, require_whole_frames
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
-from pvit_model.recipes.whole_frames import require_whole_frames
 from pvit_model.tasks import ACTION, target_names
 
 

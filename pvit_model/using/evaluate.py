@@ -303,14 +303,11 @@ def evaluate(
         ...     print(report.source, sorted(report.metrics["action"]))
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
-    model = model if isinstance(model, Loaded) else loaded(model, device)
-    if crops is not None:
-        model = replace(model, inference=model.inference.model_copy(update={"crops": crops}))
-    inference = model.inference
-    found = find_unseen(inference, shards, source, split, layers, allow_overlap=allow_overlap)
+    model = _with_crops(model if isinstance(model, Loaded) else loaded(model, device), crops)
+    found = find_unseen(model.inference, shards, source, split, layers, allow_overlap=allow_overlap)
     how = _own_part(workers, device)
     matches = [
-        match(inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
+        match(model.inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
         for n in _named(found, source)
     ]
     chosen, reasons = _held_out(matches, split, limit)
@@ -328,6 +325,13 @@ def _notes(
 ) -> list[str]:
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     return [*told, *(f"left out: {reason}" for reason in reasons)]
+
+
+def _with_crops(model: Loaded, crops: Crops | None) -> Loaded:
+    """To be evaluated with other crops than its recipe's, where some are given."""
+    if crops is None:
+        return model
+    return replace(model, inference=model.inference.model_copy(update={"crops": crops}))
 
 
 def _own_part(workers: int, device: str) -> EvalOptions:

@@ -17,8 +17,8 @@ from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import is_by_box, target_spec, target_specs
 from pvit_model.network.inference import FULL, Inference
 from pvit_model.network.pvit import PViT
+from pvit_model.recipes.clips import side_step_of
 from pvit_model.recipes.overlap import require_unseen
-from pvit_model.recipes.whole_frames import side_step_of
 from pvit_model.tasks import ACTION
 
 
