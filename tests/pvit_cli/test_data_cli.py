@@ -124,7 +124,7 @@ def test_links_out_of_the_root(raw: Path, tmp_path: Path, capsys: pytest.Capture
     path.symlink_to(tmp_path / "elsewhere.hdf5")
     argv = ["convert", "hypersim", raw, tmp_path / "out"]
     check(argv, 1, capsys, path.name, f"a link leads to {tmp_path}/elsewhere.hdf5", "--follow-links")
-    check([*argv, "--follow-links"], 0, capsys, "1 samples converted")
+    check([*argv, "--follow-links"], 0, capsys, "1 sample converted")
 
 
 def test_only_frame_with_unreadable_jpeg(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -368,7 +368,9 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "shards": [write_list(SHARDS)],
         "index": [(out / "mine/index/train.parquet").read_bytes()],
         "recipe": [
-            path.read_bytes() for path in sorted((Path(pvit_model.__file__).parent / "recipes").rglob("*.yaml"))
+            path.read_bytes()
+            for path in sorted((Path(pvit_model.__file__).parent / "recipes").rglob("*.yaml"))
+            if path.parent.name != "data"  # which say more than a recipe does
         ],
         "card": [(out / "README.md").read_bytes()],
         "head": [(out / "README.md").read_bytes()],

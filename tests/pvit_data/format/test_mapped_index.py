@@ -60,7 +60,9 @@ class Folder:
     def __init__(self, root: Path, data: bytes, rows: int = ROWS) -> None:
         self.storage, self.rows = Storage(root), rows
         root.mkdir(exist_ok=True)
-        (root / "train.parquet").write_bytes(data)
+        path = root / "train.parquet"
+        if not path.exists() or path.read_bytes() != data:  # another process may be reading it
+            path.write_bytes(data)
         self.expected = len(data), hashlib.sha256(data).hexdigest()
 
     def open(self) -> Index:
