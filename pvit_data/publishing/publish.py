@@ -155,6 +155,10 @@ def plan_files(
     shown = Shown()
     if there is not None:
         is_same = there.has(File.of(MANIFEST, data), storage)
+        if options.card_only and MANIFEST in there.files and not is_same:
+            raise UsageError(
+                f"{repo} holds another dataset, or another choice of it, than the card would be of: publish it whole"
+            )
         kept = [
             name
             for name in there.files.keys() & LINES.keys()

@@ -18,6 +18,8 @@ CODE = "apache-2.0"
 STRICTNESS = ("cc0", "mit", "apache", "cc-by", "cc-by-sa", "cc-by-nc", "cc-by-nc-sa", "cc-by-nc-nd")
 """Licences that can be ordered, the strictest last; versions are left out."""
 _KNOWN = re.compile(rf"({'|'.join(STRICTNESS)})-?[\d.]*")
+NO_DERIVATIVES = "-nd"
+"""In the names of licences that let be passed on only what was not changed: weights are made from it."""
 
 
 def strictest(rights: Sequence[Rights]) -> dict[str, str | list[str]]:
@@ -92,10 +94,11 @@ def refusal(each: Rights) -> str:
     """Why weights that were made from something are not simply for all; "": they may be."""
     if not each.licence:
         return "its licence is unknown"
-    if each.redistributable or each.derived == "yes":
+    keeps_form = NO_DERIVATIVES in each.licence.lower()
+    if each.derived == "yes" or (each.redistributable and not keeps_form):
         return ""
     clause = f", {each.derived_clause}" if each.derived_clause else ""
-    if each.derived == "no":
+    if each.derived == "no" or keeps_form:
         return f"its licence does not let be passed on what is made from it: {each.licence}{clause}"
     return (
         f"nobody said that what is made from it may be passed on; licence: {each.licence}{clause}"

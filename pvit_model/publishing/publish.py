@@ -93,7 +93,7 @@ def staged(
         results = [each for each in results if (each.source, each.target) not in better]
         folder = Path(temporary) / "model"
         export_model(str(source), folder, drop_heads=not heads)
-        has_heads = heads and bool(inference.tasks)
+        has_heads = heads or not inference.tasks  # nothing is left out
         yield Stage(folder, weights, facts, (*results, *certified), has_heads)
 
 

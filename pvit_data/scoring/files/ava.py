@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.files.class_names import MAX_CLASSES
 from pvit_data.scoring.files.dump import Dump, box_columns
 from pvit_data.scoring.files.kinds import head_of, kind_of
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
@@ -27,6 +26,7 @@ from pvit_data.words import shown
 
 MAX_VIDEOS = 100_000
 BLOCK = 1 << 22
+AVA_ACTIONS = 80
 _BOX = ("x1", "y1", "x2", "y2")
 _COLUMNS = ("video", "second", *_BOX, "action", "last")
 FIRST, LAST = 902, 1798  # annotated seconds
@@ -109,7 +109,7 @@ def _read(path: Path, videos: Videos, *, scored: bool = False) -> BoxTable:
             raise FormatError(
                 f"{path}: a detection has no action; it is a file of person boxes, not of predictions"
             )
-        if (action > MAX_CLASSES).any() or (scored and (action == 0).any()):
+        if (action > AVA_ACTIONS).any() or (scored and (action == 0).any()):
             raise FormatError(
                 f"{path}: actions {action.min()} to {action.max()}, expected 1..80: AVA's ids begin at 1"
             )

@@ -338,6 +338,9 @@ def test_own_words_survive_and_the_card_alone(hub: Hub, dataset: Path) -> None:
     hub.repositories[KEY].push(files | {"README.md": card.replace(FIRST, f"{FIRST}\nFilmed in 2019, by Zoë.").encode()})
     assert put(dataset).is_new is False
     assert "\nFilmed in 2019, by Zoë.\n" in hub.repositories[KEY].files["README.md"].decode()
-    hub.repositories[KEY].push(files | {"README.md": b"other", "manifest.json": b"older"})
+    hub.repositories[KEY].push(files | {"README.md": b"other"})
     assert put(dataset, alone).sent == 1
-    assert hub.repositories[KEY].files == files | {"manifest.json": b"older"}
+    assert hub.repositories[KEY].files == files
+    hub.repositories[KEY].push(files | {"README.md": b"other", "manifest.json": b"older"})
+    assert "me/mine holds another dataset" in said(lambda: put(dataset, alone))
+    assert hub.repositories[KEY].files["README.md"] == b"other"
