@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pvit_data.scoring.metrics.classes import class_accuracies
 from pvit_data.scoring.passport import finite
@@ -78,7 +79,7 @@ class SourceReport:
         }
 
 
-def by_class(table: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def by_class(table: Float[np.ndarray, "k k"], names: Sequence[str]) -> dict[str, Any]:
     """What a table of confusions says of each class."""
     rows, columns = np.nonzero(table)
     counts = table[rows, columns]

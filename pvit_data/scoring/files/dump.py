@@ -132,6 +132,10 @@ class Dump:
 
     def _read(self, name: str) -> Any:
         column = self._table.read(name)
+        if len(column) != self.num_rows:
+            raise FormatError(
+                f"{self.where}: column '{name}' has {len(column)} of {self.num_rows} rows: the file is damaged"
+            )
         if column.null_count:
             raise FormatError(f"{self.where}: {column.null_count} rows have no '{name}'")
         return column
