@@ -89,7 +89,8 @@ def _refusal(
         ways.append(f"publish what of it may be passed on ({options})")
     forbidden = {field.name for field in refused if field.public == "no"}
     if open_ones := sorted(names - forbidden):
-        ways.append(f"confirm that you may pass it on (--rights-confirmed {open_ones[0]})")
+        words = " ".join(f"--rights-confirmed {name}" for name in open_ones)
+        ways.append(f"confirm that you may pass it on ({words})")
     private = "--i-accept" if consent.private else "--private --i-accept"
     ways.append(f"use a private repository for those who may have it ({private})")
     where = "" if consent.private else " in public"

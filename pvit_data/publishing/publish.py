@@ -210,6 +210,8 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     send = [file for file in files if there is None or not there.has(file, storage)]
     left = [] if there is None or options.card_only else _left(files, there)
     delete = options.delete_missing and bool(left)
+    if there is not None and options.tag:
+        repository.require_tag(options.tag, None if send or delete else there.commit)
     title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
     return DatasetPlan(
         title, tuple(files), tuple(send), there, tuple(left), delete, manifest=manifest

@@ -271,6 +271,30 @@ class Repository:
             raise StorageError(f"{self.repo}: is gone")
         return there.commit
 
+    def require_tag(self, name: str, commit: str | None) -> None:
+        """Refuses a name that another commit has, before anything is sent.
+
+        Args:
+            name: of the tag.
+            commit: that may have it; None: a new one.
+
+        Raises:
+            StorageError: if another commit is called so.
+        """
+        from huggingface_hub.errors import RevisionNotFoundError
+
+        def ask() -> str | None:
+            try:
+                info: Any = self._api.repo_info(self.repo, repo_type=self.kind, revision=name)
+            except RevisionNotFoundError:
+                return None
+            return str(info.sha)
+
+        if self._connection.tried(ask, f"{self.repo}, tag {name}") not in (None, commit):
+            raise StorageError(
+                f"{self.repo}: the tag {name} is of another commit: choose another --tag"
+            )
+
     def tag(self, name: str, commit: str) -> None:
         """Gives a commit a name, if it does not have it.
 

@@ -39,7 +39,7 @@ from pvit_data.scoring.metrics.ava import (
     oracle,
 )
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
 
 SPREAD = 1e-4  # of mAP over orders of equal scores, above which it is said
@@ -71,28 +71,12 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
     cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
     variant = Variant(how.protocol.name, classes, cap)
-    precision = mean_precision(truth, found, variant, excluded)
     name = how.protocol.list_name(len(movies)) or listed.name
-    result = Result(
-        metric="ava",
-        protocol=how.protocol.name,
-        variant=str(variant),
-        values={"mAP": precision.mean},
-        scored=ListFacts.make(name, scored, len(movies)),
-        views=Views(how.frames, 1, 1, 1, how.whole),
-        classes={"number": len(classes), "sha256": _sha256(classes), **map_facts},
-        thresholds={"iou": overlap.IOU},
-        files={
-            "predictions": facts_of(path),
-            "truth": facts_of(listed),
-            "excluded": None
-            if excluded_file is None
-            else _excluded_facts(excluded_file, excluded, videos),
-        },
-        notes=notes + _notes(precision, how, excluded_file),
-        diagnosed=how.diagnose,
-    )
-    _examine(result, truth, found, variant, excluded, precision, how)
+    facts = ListFacts.make(name, scored, len(movies))
+    told = Seconds(movies, truth, excluded)
+    result = _scored(told, found, videos, (facts, map_facts), variant, how, excluded_file)
+    result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
+    result.notes = [*notes, *result.notes]
     if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):
         result.findings.append(leaked)
     return result
@@ -118,21 +102,79 @@ def score_seconds(
     """
     (name, ids), (counted, facts) = of, classes
     variant = Variant(how.protocol.name, counted)
+    scored = ListFacts.make(name, ids, len(ids))
+    return _scored(told, found, videos, (scored, facts), variant, how, Path(name))
+
+
+def _scored(
+    told: Seconds,
+    found: BoxTable,
+    videos: Videos,
+    facts: tuple[ListFacts, dict[str, Any]],
+    variant: Variant,
+    how: ScoreOptions,
+    excluded: Path | None,
+) -> Result:
+    """The result on detections and truth; `facts` are the list, and further ones of the classes."""
+    _require_once(found, videos)
     precision = mean_precision(told.truth, found, variant, told.excluded)
+    files = None if excluded is None else _excluded_facts(excluded, told.excluded, videos)
+    classes = variant.classes
     result = Result(
         metric="ava",
         protocol=how.protocol.name,
         variant=str(variant),
         values={"mAP": precision.mean},
-        scored=ListFacts.make(name, ids, len(ids)),
+        scored=facts[0],
+        truth=_truth(told.truth, videos),
         views=Views(how.frames, 1, 1, 1, how.whole),
-        classes={"number": len(counted), "sha256": _sha256(counted), **facts},
+        classes={"number": len(classes), "sha256": _sha256(classes), **facts[1]},
         thresholds={"iou": overlap.IOU},
-        files={"excluded": _excluded_facts(Path(name), told.excluded, videos)},
-        notes=_notes(precision, how, Path(name)),
+        files={"excluded": files},
+        notes=_notes(precision, how, excluded),
+        diagnosed=how.diagnose,
     )
     _examine(result, told.truth, found, variant, told.excluded, precision, how)
     return result
+
+
+def _truth(truth: BoxTable, videos: Videos) -> str:
+    """Identity of boxes with their actions, in the three decimals that AVA has."""
+    names = videos.names()
+    movies, seconds = np.divmod(truth.image, SECONDS)
+    images = (f"{names[m]},{s:04d}" for m, s in zip(movies.tolist(), seconds.tolist(), strict=True))
+    corners = np.round(truth.xyxy * 1000).astype(np.int64).tolist()
+    labels = zip(corners, truth.class_id.tolist(), strict=True)
+    return truth_sha256(images, labels)
+
+
+def _require_once(found: BoxTable, videos: Videos) -> None:
+    """Refuses detections that stand twice: each would count as a false positive.
+
+    Raises:
+        FormatError: with how many there are, and the first.
+    """
+    numbers = (*found.xyxy.T.copy(), found.score)
+    columns = [found.image, found.class_id, *(c.view(np.int64) for c in numbers)]
+    mixed = np.zeros(
+        len(found), np.uint64
+    )  # one number for a row: millions are sorted in little memory
+    for column in columns:
+        mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    order = np.argsort(mixed, kind="stable")
+    first, following = order[:-1], order[1:]
+    alike = np.flatnonzero(mixed[first] == mixed[following])
+    same = np.logical_and.reduce([c[first[alike]] == c[following[alike]] for c in columns])
+    again = following[alike[same]]
+    if not again.size:
+        return
+    row = int(again.min())
+    movie, second = divmod(int(found.image[row]), SECONDS)
+    raise FormatError(
+        f"{again.size:,} detections stand twice, the first in {videos.names()[movie]}, second {second}, action "
+        f"{found.class_id[row]}: padding of the last batch, or the files of several processes with the same boxes"
+    )
 
 
 def _excluded_facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pvit_data.scoring.metrics.classes import best, class_accuracies, confusion,
 from pvit_data.scoring.metrics.multilabel import mean_average_precision
 from pvit_data.scoring.metrics.views import summed
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
 
 
@@ -226,6 +227,10 @@ def _multilabel(
     flags = np.zeros(scores.shape, bool)
     assert truth.several is not None
     flags[:, : truth.several.shape[1]] = truth.several[listed]
+    names = truth.classes or tuple(map(str, range(scores.shape[-1])))
+    rows: list[list[bool]] = flags.tolist()
+    several = (" ".join(itertools.compress(names, row)) for row in rows)
+    result.truth = truth_sha256([truth.ids[row] for row in listed], several)
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     share = flags.mean(axis=0)
@@ -254,6 +259,9 @@ def _top_k(
         logits, labels, listed = logits[known], labels[known], listed[known]
         result.scored = _facts(how, truth, [truth.ids[row] for row in listed])
     result.variant = "softmax, summed over views"
+    names = truth.classes or tuple(map(str, range(int(labels.max()) + 1)))
+    ids = [truth.ids[row] for row in listed]
+    result.truth = truth_sha256(ids, (names[label] for label in labels.tolist()))
     scores = summed(logits)
     values = top_k(scores, labels)
     result.baselines = {name: values.pop(name) for name in ("majority", "majority_se")}
@@ -288,9 +296,10 @@ def _diagnose(
     pairs = truth.pairs or mirrored_pairs(truth.classes)
     number = scores.shape[1]
     file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
+    other = permuted(labels, predicted, ids, number, orders)
     found = [
-        permuted(labels, predicted, ids, number, orders),
-        mirrored(labels, predicted, pairs),
+        # Classes that are only in another order swap sides, too, where the pairs are neighbours.
+        other or mirrored(labels, predicted, pairs),
         leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean),
         *combined(logits, given.has_views, labels, scores),
     ]

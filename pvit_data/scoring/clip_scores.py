@@ -17,7 +17,7 @@ from pvit_data.scoring.matching import align
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.classes import majority
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 
 
 def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
@@ -104,6 +104,7 @@ def _key_frames(
 def _changes(result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges) -> None:
     assert answers.state is not None
     given = answers.state[rows]
+    result.truth = truth_sha256(truth.ids, truth.state.tolist())
     result.variant = "share of clips with the right answer"
     result.values = {"oscc_top1": float((given == truth.state).mean())}
     positive = float((truth.state == 1).mean())

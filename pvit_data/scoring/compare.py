@@ -16,6 +16,7 @@ MUST = {
     "protocol": ("protocol",),
     "variant": ("variant",),
     "list": ("list", "sha256"),
+    "truth": ("truth",),
     "N": ("list", "n"),
     "frames": ("views", "frames"),
     "clips": ("views", "clips"),
@@ -108,6 +109,8 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     both = "ava" in (a.get("metric"), b.get("metric"))
     must = MUST | (OF_BOXES if both else {})
     pairs = {name: (_at(a, place), _at(b, place)) for name, place in must.items()}
+    if None in pairs["truth"] or len({*pairs["list"]}) > 1:  # older results; of other videos
+        del pairs["truth"]
     optional = {"classes", "excluded seconds", "whole frames"}  # may be absent on both sides
     return Comparison(
         numbers={n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b},

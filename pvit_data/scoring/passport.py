@@ -27,6 +27,15 @@ def list_sha256(ids: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def truth_sha256(ids: Iterable[str], labels: Iterable[object]) -> str:
+    """Identity of labels, whatever file says them: `list_sha256` of lines of an id, a tab and its label's name.
+
+    >>> truth_sha256(["1"], ["run"]) == list_sha256(["1\\trun"])
+    True
+    """
+    return list_sha256(f"{name}\t{label}" for name, label in zip(ids, labels, strict=True))
+
+
 @dataclass(frozen=True)
 class ListFacts:
     """Which videos were scored.
@@ -93,6 +102,7 @@ class Result:
         values: the numbers, as fractions (and seconds): `top1`, `mAP`, ...
         baselines: what the simplest predictions reach.
         scored: which videos.
+        truth: identity of what is true of them, see `truth_sha256`; "" where nobody made it.
         views: of each.
         classes: number of classes and sha256 of their names or ids.
         thresholds: that count.
@@ -110,6 +120,7 @@ class Result:
     variant: str
     values: dict[str, float]
     scored: ListFacts
+    truth: str = ""
     views: Views = field(default_factory=Views)
     baselines: dict[str, float] = field(default_factory=dict)
     classes: dict[str, Any] = field(default_factory=dict)
@@ -137,6 +148,7 @@ class Result:
             **self.values,
             "baselines": self.baselines,
             "list": asdict(self.scored),
+            "truth": self.truth or None,
             "views": self.views.to_json(),
             "classes": self.classes,
             "thresholds": self.thresholds,

@@ -160,6 +160,8 @@ def plan_model(
     if there is not None:
         require_private(repository, there, options)
     send = [file for file in files if there is None or not there.has(file, stage.storage)]
+    if there is not None and options.tag:
+        repository.require_tag(options.tag, None if send else there.commit)
     return Plan("Publish a model", tuple(files), tuple(send), there)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views
+from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.scoring.protocols import find_protocol, protocol_of_source
 from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
@@ -203,7 +203,7 @@ def passport(
     metrics: dict[str, float],
     inference: Inference,
     views: Views,
-    ids: Sequence[str],
+    truth: Mapping[str, int],
     model: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation with all that makes it comparable, as `pvit score` gives it.
@@ -213,7 +213,7 @@ def passport(
         metrics: of the actions.
         inference: how the network was fed.
         views: of each video.
-        ids: original ids of the clips that were scored.
+        truth: class of each clip that was scored, by its original id.
         model: see `facts_of_model`.
     """
     protocol = protocol_of_source(name[0])
@@ -223,7 +223,7 @@ def passport(
         and not views.whole
         and "topk" in protocol.metrics
     )
-    names = class_names(inference)
+    names, ids = class_names(inference), list(truth)
     text = "".join(f"{each}\n" for each in names)
     told = protocol.list_name(len(ids)) if protocol is not None else ""
     result = Result(
@@ -232,6 +232,7 @@ def passport(
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
+        truth=truth_sha256(ids, (names[label] for label in truth.values())),
         views=views,
         baselines={key: metrics[key] for key in BASELINES},
         classes={
@@ -319,8 +320,8 @@ def certify(
         return
     ids, facts = ids_of(ds), facts_of_model(model)
     if ACTION in report.metrics:
-        labels = ds.column(target_spec(ACTION).field)
-        scored = [name for name, label in zip(ids, labels.tolist(), strict=True) if label >= 0]
+        labels = ds.column(target_spec(ACTION).field).tolist()
+        scored = {name: label for name, label in zip(ids, labels, strict=True) if label >= 0}
         name = (report.source, report.split)
         values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
         report.passport = passport(name, values, inference, views, scored, facts)

@@ -11,31 +11,18 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from pvit_data.errors import UsageError
 from pvit_model.backbones.base import Grid
-from pvit_model.tasks.heads import ONE, Head, HeadInput
+from pvit_model.tasks.heads import ONE, ClassHead, HeadInput
 
 POOLED = 7
 """Side of what RoIAlign makes of a box."""
 
 
-class RoiHead(Head):
-    """Logits of each box, of as many as there are.
-
-    Args:
-        width: of the patch tokens.
-        outputs: number of logits.
-        dropout: before the linear layer.
-    """
-
-    def __init__(self, width: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width, outputs)
-        nn.init.trunc_normal_(self.linear.weight, std=0.02)
-        nn.init.zeros_(self.linear.bias)
+class RoiHead(ClassHead):
+    """Logits of each box, of as many as there are; arguments as those of `ClassHead`, `width` of the patch tokens."""
 
     def run(self, given: HeadInput) -> dict[str, Tensor]:
         """The logits of every box, (r, outputs)."""

@@ -61,7 +61,7 @@ def test_refusals_name_source_reason_and_ways_out() -> None:
     text = refusal(manifest(UNSAID, BOXES))
     assert "source 'unsaid': nobody said that it may be passed on; licence: unknown (see example.org)" in text
     assert "layer 'boxes': nobody said that it may be passed on; licence: not stated" in text
-    assert "confirm that you may pass it on (--rights-confirmed boxes)" in text
+    assert "confirm that you may pass it on (--rights-confirmed boxes --rights-confirmed unsaid)" in text
     assert "publish only the rest" not in text
 
 

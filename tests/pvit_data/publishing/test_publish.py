@@ -117,8 +117,10 @@ def test_only_what_changed_is_sent(hub: Hub, dataset: Path, tmp_path: Path) -> N
     assert put(folder, Options(only)).left == len(left)
     assert put(folder, Options(only, delete_missing=True)).deleted == len(left)
     assert not [name for name in history(hub)[-1] if name.startswith("second/")]
+    before = dict(hub.repositories[KEY].heads)
     with pytest.raises(StorageError, match="the tag v2 is of another commit"):
         put(folder, Options(only, tag="v2"))
+    assert hub.repositories[KEY].heads == before  # said before anything is sent
 
 
 def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:

@@ -114,6 +114,23 @@ def test_a_second_detection_of_a_person_is_wrong_and_gets_no_second_choice(
     assert scored(capsys, *command, "--protocol", "activitynet")["mAP"] == pytest.approx(1.0 / 2)
 
 
+def test_rows_that_stand_twice_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As padding of a last batch leaves them; the same box with another score is another detection."""
+    truth, found, excluded = scene(0)
+    arguments = write(tmp_path, truth, [*found, *found[-7:]], excluded)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "7 detections stand twice, the first in" in error
+    assert "padding of the last batch" in error
+    assert main(write(tmp_path, truth, [*found, found[-1]._replace(score=0.123)], excluded)) == 0
+
+
+def test_actions_are_one_to_eighty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(0)
+    assert main(write(tmp_path, truth, [found[0]._replace(action=81), *found], excluded)) == 1
+    assert "81, expected 1..80" in capsys.readouterr().err
+
+
 def test_the_sixty_classes() -> None:
     assert list(EVALUATED) == CLASSES
     assert len(EVALUATED) == 60

@@ -87,6 +87,17 @@ def test_left_and_right_swapped(share: float, tmp_path: Path) -> None:
     assert made.found(result) == {"left and right swapped"}
 
 
+def test_classes_that_are_only_shifted_are_not_called_mirrored(tmp_path: Path) -> None:
+    """Where left and right are neighbours a shift by one moves one to the other."""
+    rng = np.random.default_rng(3)
+    names = [f"{verb} from {way}" for verb in "abcdefghij" for way in ("left to right", "right to left")]
+    labels = rng.integers(0, 20, 1200)
+    logits = np.roll(made.network(labels, 20, 0.9, rng), 1, axis=2)
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    result = made.diagnose_classes(tmp_path, logits, labels, 20, classes=tmp_path / "classes.txt")
+    assert made.found(result) == {"permuted classes"}
+
+
 @pytest.mark.parametrize("number", [1, 20, 400])
 def test_leak(number: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)

@@ -11,12 +11,11 @@ import typer
 from pvit_cli.commands.data.lineage import show_fields
 from pvit_cli.flags import Flag, with_flags
 from pvit_cli.options import Json
-from pvit_cli.output import console, new_table, print_json, say
+from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
-from pvit_data.words import counted, size_text
+from pvit_cli.sending import STOPPED, carry_out, done_lines, plan_facts, show_card, show_files
+from pvit_data.words import counted
 
-MEGABYTE = 1_000_000
-MOST_FILES = 40  # lines of a table
 _CHOICE = ("sources", "layers", "layers_only", "splits", "fields")
 
 
@@ -72,18 +71,18 @@ def _publish(
     from pvit_data.publishing.connection import connected
     from pvit_data.publishing.fields import only_fields
     from pvit_data.publishing.guard import Consent
-    from pvit_data.publishing.publish import Options, plan_files, plan_publication, publish
+    from pvit_data.publishing.publish import Options, plan_files, plan_publication
     from pvit_data.publishing.repository import Repository
     from pvit_data.storage.storage import Storage
 
     chosen = {name: values[name] for name in _CHOICE}
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
     wanted, whole = Choice(**chosen), Storage(shards)
-    stopped = (
-        f"{repo}: stopped; the same command continues it, what arrived whole is not sent again"
-    )
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
-    with interruptible(stopped), only_fields(whole, wanted, consent, writing) as (storage, choice):
+    with (
+        interruptible(f"{repo}: {STOPPED}"),
+        only_fields(whole, wanted, consent, writing) as (storage, choice),
+    ):
         gallery = values["gallery"]
         options = Options(choice, consent, tag, delete_missing, card_only, jobs, gallery)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
@@ -94,12 +93,14 @@ def _publish(
             if dry_run:
                 print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
                 return
-            with progress(f"publish {repo}", "MB") as update:
-                done = publish(
-                    storage, connection, repository, plan, options,
-                    lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
-                )  # fmt: skip
-    print_json(vars(done)) if as_json else say(*_report(done, options, repo))
+            done = carry_out(plan, storage, connection, repository, options)
+    print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
+
+
+def _report(done: Any, tag: str, repo: str) -> list[str]:
+    """What was done, and what comes next."""
+    step = f"next: pvit-data pull {repo} DEST, or pvit_data.open('hf://datasets/{repo}')"
+    return [*done_lines(done, tag, "the manifest's"), step]
 
 
 def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
@@ -107,17 +108,10 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
     from pvit_data.lineage.fields import lineage_of
 
     entries = plan.manifest.entries.values()
-    return {
-        "repo": repo,
-        "user": user,
-        "exists": plan.there is not None,
-        "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
-        "bytes": plan.size,
-        "keep": len(plan.files) - len(plan.send),
+    return plan_facts(plan, repo, user) | {
         "delete": list(plan.left) if plan.delete else [],
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
         "fields": [asdict(line) for line in lineage_of(plan.manifest)],
-        "card": plan.card,
     }
 
 
@@ -125,42 +119,10 @@ def _show(plan: Any, repo: str, user: str) -> None:
     """A plan, for people."""
     from pvit_data.lineage.fields import lineage_of
 
-    out = console()
-    where = "there already" if plan.there is not None else "will be made"
-    say(f"as {user}, to {repo} ({where})", "")
-    table = new_table("file", "size", left=("file",))
-    for file in plan.send[:MOST_FILES]:
-        table.add_row(file.name, size_text(file.size))
-    if plan.send:
-        out.print(table)
-    if len(plan.send) > MOST_FILES:
-        say(f"... and {len(plan.send) - MOST_FILES:,} more (all of them with --json)")
-    kept = len(plan.files) - len(plan.send)
-    say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
+    show_files(plan, repo, user)
     if plan.left:
         fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
     say("")
     show_fields(lineage_of(plan.manifest))
-    say("", "the card:", "", *plan.card.splitlines())
-    say("", "nothing was sent (--dry-run)")
-
-
-def _report(done: Any, options: Any, repo: str) -> list[str]:
-    """What was done, and what comes next."""
-    if done.is_new:
-        sent = f"{counted(done.sent, 'file')} ({size_text(done.sent_bytes)}) sent"
-        gone = f", {done.deleted:,} removed" if done.deleted else ""
-        first = f"{sent}, {done.kept:,} were there already{gone}; every checksum is the manifest's"
-    else:
-        first = f"nothing has changed: {counted(done.kept, 'file')} are there, no commit was made"
-    if done.left:
-        first += (
-            f"; {counted(done.left, 'file')} of earlier times stay (--delete-missing removes them)"
-        )
-    tagged = f", tag {options.tag}" if options.tag else ""
-    return [
-        first,
-        f"{done.url} (commit {done.commit[:10]}{tagged})",
-        f"next: pvit-data pull {repo} DEST, or pvit_data.open('hf://datasets/{repo}')",
-    ]
+    show_card(plan)

@@ -8,12 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pvit_cli.options import Json
-from pvit_cli.output import console, new_table, print_json, say
-from pvit_cli.progress import progress
-from pvit_data.words import counted, size_text
-
-MEGABYTE = 1_000_000
-
+from pvit_cli.output import print_json, say
+from pvit_cli.sending import STOPPED, carry_out, done_lines, plan_facts, show_card, show_files
 
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's folder, an exported folder or checkpoint.")
@@ -77,10 +73,10 @@ def publish(
     from pvit_model.publishing.publish import staged
 
     options = Options(consent=Consent(private=private), tag=tag)
-    stopped = (
-        f"{repo}: stopped; the same command continues it, what arrived whole is not sent again"
-    )
-    with interruptible(stopped), staged(run, revision, not no_heads, results or ()) as stage:
+    with (
+        interruptible(f"{repo}: {STOPPED}"),
+        staged(run, revision, not no_heads, results or ()) as stage,
+    ):
         _send(stage, repo, options, rights_confirmed, dry_run, as_json)
 
 
@@ -89,7 +85,6 @@ def _send(
 ) -> None:
     """Shows what is to be done, or does it."""
     from pvit_data.publishing.connection import connected
-    from pvit_data.publishing.publish import publish as publish_plan
     from pvit_data.publishing.repository import Repository
     from pvit_model.publishing.publish import model_files, plan_model
 
@@ -98,57 +93,18 @@ def _send(
         repository = Repository(connection, repo, "model")
         user = repository.require_token()
         plan = plan_model(stage, repository, options, confirmed)
+        if dry_run and as_json:
+            print_json(plan_facts(plan, repo, user))
+        elif dry_run:
+            show_files(plan, repo, user)
+            show_card(plan)
         if dry_run:
-            print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
             return
-        with progress(f"publish {repo}", "MB") as update:
-            done = publish_plan(
-                stage.storage, connection, repository, plan, options,
-                lambda part, whole: update(part // MEGABYTE, -(-whole // MEGABYTE)),
-            )  # fmt: skip
+        done = carry_out(plan, stage.storage, connection, repository, options)
     if as_json:
         print_json(vars(done))
-    else:
-        say(*_report(done, options.tag, repo))
-
-
-def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
-    """A plan, for programs."""
-    return {
-        "repo": repo,
-        "user": user,
-        "exists": plan.there is not None,
-        "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
-        "bytes": plan.size,
-        "keep": len(plan.files) - len(plan.send),
-        "card": plan.card,
-    }
-
-
-def _show(plan: Any, repo: str, user: str) -> None:
-    """A plan, for people."""
-    where = "there already" if plan.there is not None else "will be made"
-    say(f"as {user}, to {repo} ({where})", "")
-    table = new_table("file", "size", left=("file",))
-    for file in plan.send:
-        table.add_row(file.name, size_text(file.size))
-    if plan.send:
-        console().print(table)
-    kept = len(plan.files) - len(plan.send)
-    say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
-    say("", "the card:", "", *plan.card.splitlines(), "", "nothing was sent (--dry-run)")
-
-
-def _report(done: Any, tag: str, repo: str) -> list[str]:
-    """What was done, and what comes next."""
-    if done.is_new:
-        sent = f"{counted(done.sent, 'file')} ({size_text(done.sent_bytes)}) sent"
-        first = f"{sent}, {done.kept:,} were there already; every checksum is the file's"
-    else:
-        first = f"nothing has changed: {counted(done.kept, 'file')} are there, no commit was made"
-    tagged = f", tag {tag}" if tag else ""
-    return [
-        first,
-        f"{done.url} (commit {done.commit[:10]}{tagged})",
+        return
+    say(
+        *done_lines(done, options.tag, "the file's"),
         f"next: pvit predict VIDEO --model {repo} --out OUT, or PViT.from_pretrained('{repo}')",
-    ]
+    )
