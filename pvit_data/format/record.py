@@ -6,7 +6,6 @@ that "annotated, but nothing there" stays different from "not annotated". Keys a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -102,7 +101,7 @@ _ITEMS: dict[Any, type] = {list[int]: int, list[float]: float, list[str]: str}
 
 def write_record(record: Record) -> bytes:
     """Encodes with sorted keys, UTF-8, no blanks: the same bytes every time."""
-    values = dataclasses.asdict(record)
+    values = vars(record)
     return utf8(
         json.dumps(
             values, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")

@@ -21,7 +21,7 @@ from pvit_data.format.names import SPLITS
 from pvit_data.format.receipts import MAX_SHARD_SAMPLES
 from pvit_data.splitting.groups import holdout_of_classes, holdout_split
 from pvit_data.storage.files import utf8
-from pvit_data.words import counted, shown
+from pvit_data.words import counted, short, shown
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,12 @@ def waiting(plan: Plan, settings: Settings, listing: Listing) -> list[str]:
     return told
 
 
+def _ref_of(item: Item) -> str:
+    """Where a raw sample lies, for people: the texts and numbers of its reference."""
+    told = (f"{name} {short(v)}" for name, v in item.ref.items() if isinstance(v, str | int))
+    return f"({', '.join(told)})"
+
+
 def select(listing: Listing, settings: Settings) -> list[Item]:
     """The items of a listing that filters and limit leave, each with its split, in the plan's order.
 
@@ -206,7 +212,10 @@ def select(listing: Listing, settings: Settings) -> list[Item]:
     chosen.sort(key=lambda item: (places[item.group], _place(item.key)))
     if len({item.key for item in chosen}) < len(chosen):
         twice = Counter(item.key for item in chosen).most_common(1)[0][0]
-        raise FormatError(f"two raw samples have the key '{twice}'; keys must be unique")
+        found = " and ".join([_ref_of(item) for item in chosen if item.key == twice][:2])
+        raise FormatError(
+            f"two raw samples have the key '{twice}'; keys must be unique. They are {found}"
+        )
     if not chosen and patterns:
         raise UsageError(
             f"--filter {' '.join(patterns)}: matches no key and no group of the source"

@@ -150,9 +150,10 @@ def list_frames(container: Any, *, closed: bool = False) -> Listing:
             continue
         if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
             continue
-        packets.append((packet.pts, packet.is_keyframe))
+        pts, is_key = packet.pts, packet.is_keyframe
+        packets.append((pts, is_key))
         if closed:
-            keys.take(packet)
+            keys.take(packet, pts, is_key)
         if len(packets) > MAX_FRAMES:
             raise FormatError(f"video has more than {MAX_FRAMES} frames")
     times = {pts for pts, _ in packets}

@@ -26,20 +26,19 @@ class KeyFrames:
         self._name, self._length = context.name, size_length(context)
         self._header_only = True
 
-    def take(self, packet: Any) -> None:
-        """The next packet, in the order of the file."""
+    def take(self, packet: Any, pts: int, is_key: bool) -> None:
+        """The next packet, in the order of the file, with its time and what the container calls it."""
         if self._name == "h264" and self._length:
-            kinds = list(unit_kinds(bytes(packet), self._length))
+            kinds = list(unit_kinds(memoryview(packet), self._length))
             self._header_only &= _PARAMETERS.isdisjoint(kinds)
-            is_key = packet.is_keyframe and begins_anew(kinds)
-            is_alone = is_key
-        else:
-            is_key = packet.is_keyframe and self._name in _ALWAYS_CLOSED
+            is_alone = is_key = is_key and begins_anew(kinds)
+        elif is_key:
+            is_key = self._name in _ALWAYS_CLOSED
             is_alone = is_key and self._name == "vp9" and _is_vp9_key(bytes(packet)[:1])
         if is_key:
-            self.closed.add(packet.pts)
-        if is_alone:
-            self._alone.add(packet.pts)
+            self.closed.add(pts)
+            if is_alone:
+                self._alone.add(pts)
 
     @property
     def alone(self) -> set[int]:
@@ -65,15 +64,15 @@ def size_length(context: Any) -> int:
     return (header[4] & 3) + 1 if len(header) > 4 and header[0] == 1 else 0
 
 
-def unit_kinds(packet: bytes, length: int) -> Iterator[int]:
+def unit_kinds(packet: bytes | memoryview, length: int) -> Iterator[int]:
     """The kind of each unit of an H.264 packet (ITU-T H.264, table 7-1), as far as their sizes lead.
 
     Args:
         packet: its units, each behind its size.
         length: bytes of these sizes; 0 gives none.
     """
-    place = 0
-    while length and place + length < len(packet):
+    place, end = 0, len(packet)
+    while length and place + length < end:
         yield packet[place + length] & 31
         place += length + int.from_bytes(packet[place : place + length], "big")
 

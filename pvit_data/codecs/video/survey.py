@@ -84,6 +84,7 @@ class Survey:
 
 _surveys: dict[bytes, Survey] = {}
 _ordered: dict[bytes, int] = {}
+_last = (b"", b"")
 
 
 def survey(data: bytes) -> Survey:
@@ -178,10 +179,13 @@ class _Notes:
         return None
 
     def _lost_jump(self, container: Any) -> Problem | None:
-        """A key frame where no jump to it comes out at a key frame that is not behind it."""
+        """A key frame where no jump to it comes out at a key frame that is not behind it.
+
+        Not looked at is the first: everything was decoded after a jump to it.
+        """
         stream, pts = container.streams.video[0], self.listing.pts
-        for number, is_key in enumerate(self.listing.is_key):
-            if not is_key or number >= len(self.pts):
+        for number in range(1, len(self.pts)):
+            if not self.listing.is_key[number]:
                 continue
             container.seek(pts[number], stream=stream, backward=True)
             landed = next(container.demux(stream)).pts
@@ -252,19 +256,21 @@ def _from_start(data: bytes, container: Any, listing: Listing) -> Iterator[Any]:
 
 def _decode_all(pictures: Iterator[Any], notes: _Notes) -> tuple[tuple[int, int], str]:
     """(height, width), and what the decoder says of the first frame that it cannot make."""
-    size, turns = (0, 0), Turns()
+    size, stored, turns = (0, 0), None, Turns()
     try:
         for number, picture in enumerate(pictures):
             if picture.is_corrupt:
                 return size, f"frame {number} is damaged"
             if number == MAX_FRAMES:
                 raise FormatError(f"video has more than {MAX_FRAMES} frames")
-            found = turns.of(picture).size(picture.height, picture.width)
-            if number and found != size:
-                raise FormatError(
-                    f"video changes its size from {size} to {found} at frame {number}"
-                )
-            size = found
+            now = (picture.height, picture.width, picture.rotation)
+            if now != stored:
+                stored, found = now, turns.of(picture).size(picture.height, picture.width)
+                if number and found != size:
+                    raise FormatError(
+                        f"video changes its size from {size} to {found} at frame {number}"
+                    )
+                size = found
             notes.take(picture)
     except av.error.FFmpegError as error:
         return size, f"frame {len(notes.pts)} does not decode: {error}"
@@ -295,7 +301,13 @@ def _problem(container: Any, notes: _Notes, damage: str) -> Problem | None:
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+    """Of a file's bytes; those of the last file are kept: whoever reads a file asks for it, and whoever stores it."""
+    global _last
+    last, digest = _last
+    if data is not last:
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        _last = (data, digest)
+    return digest
 
 
 def _remember(verdicts: dict[bytes, Any], key: bytes, value: Any) -> None:

@@ -111,3 +111,9 @@ def test_plans_are_stored_and_read(toy: Any, tmp_path: Any) -> None:
 def test_differences_are_named() -> None:
     with pytest.raises(UsageError, match=r"options \(limit: 0 there, 5 now; every: 1 there, 2 now\)"):
         require_equal({"limit": 0, "options": {"every": 1}}, {"limit": 5, "options": {"every": 2}}, "out/x")
+
+
+def test_a_key_that_comes_twice_is_told_with_both_places(toy: Any) -> None:
+    listing = [Item("same", "g", "train", {"file": name}, 1) for name in ("a/1.mp4", "b/1.mp4")]
+    with pytest.raises(FormatError, match=r"'same'.*\(file 'a/1\.mp4'\) and \(file 'b/1\.mp4'\)"):
+        plan_of(toy, [*items(2, 1), *listing])
