@@ -116,7 +116,7 @@ def test_lists_and_tables_without_end(tmp_path: Path) -> None:
         (b"a,0902,0,0,1,1,1,0.5\n" + b"x" * 9_000_000, lambda p: read_detections(p, Videos()), "not readable as AVA's"),
         (b"0," * 40_000, truth_of, "a row has more than 65.5 kB, or 100 lines"),
         (b"i," + b'"a\n",' * 200, truth_of, "a row has more than 65.5 kB, or 100 lines"),
-        (b"[" * 1000, truth_of, "nested too deep"),
+        (b"[" * 100_000, truth_of, "nested too deep"),
         (b"[" + b"{}," * 2_100_000 + b"{}]", truth_of, "more values than any list"),
     ):
         path.write_bytes(text)
