@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.doctor.boxes import Boxes, misread, shifted
+from pvit_data.scoring.doctor.boxes import Boxes, exchanged, misread, shifted, unmatched
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
-from pvit_data.scoring.doctor.label_ids import other_ids
+from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     Videos,
@@ -134,7 +134,7 @@ def _scored(
         notes=_notes(precision, how, excluded),
         diagnosed=how.diagnose,
     )
-    _examine(result, told.truth, found, variant, told.excluded, precision, how)
+    _examine(result, told.truth, found, variant, told.excluded, precision, how, videos)
     return result
 
 
@@ -198,6 +198,7 @@ def _examine(
     excluded: Int64[np.ndarray, "m"],
     precision: Precision,
     how: ScoreOptions,
+    videos: Videos,
 ) -> None:
     """Facts about the boxes, which are always said, and what the doctor finds."""
     if variant.name != "activitynet":
@@ -228,19 +229,33 @@ def _examine(
     }
     result.findings = list(detector(persons, boxes, matched, best))
     if how.diagnose:
-        result.findings += _diagnose(truth, persons, boxes, variant, how)
+
+        def score(detections: BoxTable) -> float:
+            return mean_precision(truth, detections, variant, excluded, ties=False).mean
+
+        result.findings += _diagnose(truth, found, score, variant, how, videos.names())
 
 
 def _diagnose(
-    truth: BoxTable, persons: Boxes, boxes: Boxes, variant: Variant, how: ScoreOptions
+    truth: BoxTable,
+    found: BoxTable,
+    score: Callable[[BoxTable], float],
+    variant: Variant,
+    how: ScoreOptions,
+    names: Sequence[str],
 ) -> list[Finding]:
+    persons, boxes = Boxes.of(truth), Boxes.of(found)
     by_name = how.label_map in NAMED and how.label_map != "ava60"
-    found = [
+    told = [
         None if by_name else other_ids(variant.classes, np.unique(truth.class_id).tolist()),
-        shifted(persons, boxes),
-        misread(persons, boxes),
+        renumbered(found, truth, score),
     ]
-    return [finding for finding in found if finding is not None]
+    reasons = [shifted(persons, boxes), misread(persons, boxes)]
+    if not any(reasons):
+        reasons = [exchanged(persons, boxes, names)]
+    if not any(reasons):
+        reasons = [unmatched(persons, boxes)]
+    return [finding for finding in (*told, *reasons) if finding is not None]
 
 
 def _label_map(how: ScoreOptions, truth: Path) -> tuple[tuple[int, ...], list[str], dict[str, Any]]:
