@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from pvit_data.words import short
 
 IDS = ("id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video")
 LABELS = ("label", "labels", "template", "class", "actions")
+FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 _TIMES = ("time_start", "time_end")
+_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,32 @@ class ClassTruth:
         return replace(self, labels=labels, classes=names, orders={}, notes=(), complete=True)
 
 
+def is_first_edition(name: str) -> bool:
+    """Whether a file's name is that of Diving48's labels of 2018.
+
+    >>> is_first_edition("Diving48_test.json"), is_first_edition("Diving48_V2_test.json")
+    (True, False)
+    """
+    return name in ("Diving48_train.json", "Diving48_test.json")
+
+
+def require_second_edition(where: str, number: int) -> None:
+    """Refuses Diving48's first labels, told by the file's name or by the number of dives.
+
+    Raises:
+        FormatError: naming the files that are wanted.
+    """
+    name = where.rstrip("/").rpartition("/")[2]
+    if not is_first_edition(name) and number not in FIRST_EDITION:
+        return
+    sign = "by its name" if is_first_edition(name) else f"by its {number:,} dives"
+    raise FormatError(
+        f"{where}: {sign} these are Diving48's labels of the first edition (V1), many of which are wrong: published "
+        "networks reach about 40 percent on them, and the numbers compare with no others; take Diving48_V2_test.json. "
+        "--protocol plain scores this list all the same"
+    )
+
+
 def read_class_truth(
     path: Path,
     protocol: str,
@@ -104,8 +133,26 @@ def read_class_truth(
         numbers = np.array([-1 if label is None else label for label in given], np.int64)
         _require_ids(numbers, path)
         return ClassTruth(str(path), ids, numbers, () if table is None else _order(protocol, table))
-    return _named(
-        path, ids, [None if label is None else str(label) for label in given], protocol, table
+    texts = [None if label is None else str(label) for label in given]
+    if table is None or not set(texts) <= {None, *table}:
+        _require_one_kind(ids, given, path)
+    return _named(path, ids, texts, protocol, table)
+
+
+def _require_one_kind(ids: list[str], given: list[Any], path: Path) -> None:
+    """Refuses columns with numbers and names: one of them would be numbered otherwise than it says.
+
+    Raises:
+        FormatError: with how many there are of each, and the first of the fewer.
+    """
+    numbers = [row for row, label in enumerate(given) if isinstance(label, int)]
+    names = [row for row, label in enumerate(given) if isinstance(label, str)]
+    if not numbers or not names:
+        return
+    row = min(numbers, names, key=len)[0]
+    raise FormatError(
+        f"{path}: row {row + 1} ({short(ids[row], 60)}) has the class {short(given[row], 40)}: {len(numbers):,} "
+        f"classes are numbers and {len(names):,} are names; write only numbers, or only names"
     )
 
 
@@ -153,11 +200,10 @@ def _several(
     """Rows of one video are put together; a cell may hold several classes."""
     listed = list(dict.fromkeys(ids))
     place = {name: row for row, name in enumerate(listed)}
-    cells = [
-        (place[name], part)
-        for name, label in zip(ids, given, strict=True)
-        for part in _parts(label)
-    ]
+    told = [(name, part) for name, label in zip(ids, given, strict=True) for part in _parts(label)]
+    if table is None:
+        _require_one_kind([name for name, _ in told], [part for _, part in told], path)
+    cells = [(place[name], part) for name, part in told]
     if table is not None:
         if unknown := [p for _, p in cells if not isinstance(p, int) and p not in table]:
             raise UsageError(
@@ -187,7 +233,7 @@ def _parts(label: Any) -> list[Any]:
     if label is None:
         return []
     if isinstance(label, list):
-        return [part if isinstance(part, int) else str(part) for part in label]
+        return [_number_or_name(str(part)) for part in label]
     if isinstance(label, int):
         return [label]
     if ";" in label or "|" in label:
@@ -197,10 +243,10 @@ def _parts(label: Any) -> list[Any]:
         ]
     else:
         words = label.split()
-        whole = len(words) == 3 and _is_time(words[1])
-        numbers = all(word.isdecimal() for word in words)
-        found = [words[0]] if whole and not numbers else (words if numbers else [label])
-    return [int(part) if part.isdecimal() else part for part in found]
+        numbers = all(isinstance(_number_or_name(word), int) for word in words)
+        is_timed = len(words) == 3 and _is_time(words[1]) and "." not in words[0]
+        found = [words[0]] if is_timed else (words if numbers else [label])
+    return [_number_or_name(part) for part in found]
 
 
 def _is_time(text: str) -> bool:
@@ -246,14 +292,16 @@ def _label(row: dict[str, Any], path: Path) -> Any:
     value = next((row[key] for key in LABELS if row.get(key) not in (None, "")), None)
     if value is None or isinstance(value, list):
         return value
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    is_whole = isinstance(value, float) and value.is_integer()
+    if isinstance(value, bool) or not (is_whole or isinstance(value, str | int)):
         raise FormatError(f"{path}: label {value!r:.40} is neither a number nor a name")
     return _number_or_name(str(value))
 
 
 def _number_or_name(text: str) -> Any:
-    digits = text.strip().removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else text
+    """`3.0` is 3: a column of whole numbers with a gap becomes one of floats in some programs."""
+    match = _WHOLE.fullmatch(text.strip())
+    return int(match[1]) if match else text
 
 
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:

@@ -10,6 +10,13 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.storage.files import open_regular
 
 _BLOCK = 1 << 20
+_PACKED = {
+    b"\x1f\x8b": "gunzip -k",
+    b"BZh": "bunzip2 -k",
+    b"\xfd7zXZ\0": "unxz -k",
+    b"(\xb5/\xfd": "unzstd",
+}
+"""What unpacks a file, by its first bytes."""
 
 
 def kind_of(path: Path) -> str:
@@ -47,12 +54,16 @@ def head_of(path: Path, size: int = 4096) -> bytes:
 
     Raises:
         UsageError: if it cannot be read.
+        FormatError: if it is compressed.
     """
     try:
         with open(open_regular(path), "rb") as file:
-            return file.read(size)
+            head = file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if way := next((way for mark, way in _PACKED.items() if head.startswith(mark)), ""):
+        raise FormatError(f"{path}: is compressed; unpack it first ({way} {path.name})")
+    return head
 
 
 def remedy(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from pvit_data.errors import FormatError
 from pvit_data.words import short
@@ -25,6 +25,7 @@ class ClassScores:
         logits: or whatever ranks the classes of a view.
         has_views: whether the file tells views; else its writer combined them, and V is 1.
         labels: class of each video, -1 where the file doesn't say.
+        several: classes of each video, where the file says any number of them.
         keys: of the samples, where the file has them.
         classes: names of the columns; () where the file doesn't say.
         about: what the file says of itself: frames, clips, crops, source, split, model, ...
@@ -37,6 +38,7 @@ class ClassScores:
     keys: list[str] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    several: Bool[np.ndarray, "n k"] | None = None
 
     @property
     def views(self) -> int:

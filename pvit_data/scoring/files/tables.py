@@ -117,7 +117,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     kind = kind_of(path)
     if kind == "parquet":
         dump = Dump(path)
-        found = {name: dump.texts(name) for name in columns if name in dump.names}
+        found = {name: dump.cells(name) for name in columns if name in dump.names}
         return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
     if kind == "json":
         values = read_values(path)

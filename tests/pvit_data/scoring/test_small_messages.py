@@ -1,0 +1,111 @@
+"""What is said of files that cannot be scored, or only in part."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pvit_cli.model import main
+from tests.pvit_data.scoring import made
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 1) -> str:
+    assert main(["score", *map(str, arguments)]) == code
+    return capsys.readouterr().err
+
+
+def test_packed_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.csv.gz").write_bytes(gzip.compress(b"m,0902,0.1,0.1,0.5,0.5,1,0.5\n"))
+    (tmp_path / "t.csv").write_text("m,0902,0.1,0.1,0.5,0.5,1,0\n")
+    said = "is compressed; unpack it first (gunzip -k p.csv.gz)"
+    ava = ("--metric", "ava", "--no-excluded", "--truth")
+    assert said in refused(capsys, tmp_path / "p.csv.gz", *ava, tmp_path / "t.csv")
+    assert said in refused(capsys, tmp_path / "t.csv", *ava, tmp_path / "p.csv.gz")
+    assert said in refused(capsys, tmp_path / "p.csv.gz", "--metric", "topk")
+    np.savez(tmp_path / "p.npz", ids=["a"], logits=np.eye(1, 3))
+    assert said in refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "p.csv.gz")
+
+
+def test_scores_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=[[0, 1.0], [np.nan, 1]], labels=[0, 1])
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk")
+    assert f"{tmp_path}/p.npz: 1 of 2 videos have scores that are NaN or infinite, first 'b'" in error
+    assert f"{tmp_path}/p.npz: 1 of 2" in refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--submit", "s.csv")
+
+
+def test_paths_with_blanks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Between tabs, between commas, and before the bracket of a view; between blanks nobody can tell."""
+    path = tmp_path / "p.txt"
+    for text in ("my clip.mp4\t1\t0.2\t0.8\n", "my clip.mp4, 1, 0.2, 0.8\n", "my clip.mp4 [0.2, 0.8] 1 0 0\n"):
+        path.write_text(text)
+        assert main(["score", str(path), "--metric", "topk", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["top1"] == 1
+    path.write_text("my clip.mp4 1 0.2 0.8\n")
+    hint = "a path with blanks in it needs tabs or commas between the columns"
+    assert hint in refused(capsys, path, "--metric", "topk")
+    path.write_text("clip.mp4 0.2 0.8 0.1\n")
+    assert hint not in refused(capsys, path, "--metric", "topk")
+
+
+def test_answers_that_are_no_bins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = made.clips(number=8)
+    answers = {row["unique_id"]: 33.3 for row in rows}
+    made.diagnose_clips(tmp_path, rows, answers)
+    command = ["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "fho_oscc-pnr_val.json")]
+    assert main(command) == 0
+    assert "nan" not in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["details"]["pnr_error_sec_shown_frame"] is None
+
+
+def test_clips_without_a_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for row in made.clips() if not row["state_change"]]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": row["unique_id"], "pnr_frame": 3} for row in rows]))
+    error = refused(capsys, tmp_path / "p.json", "--metric", "pnr", "--truth", tmp_path / "t.json", code=2)
+    assert "the state changes in none of its 30 clips" in error
+    assert "--metric oscc scores such a list" in error
+
+
+def test_the_error_of_the_majority_is_no_simple_prediction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b", "c", "d"], logits=np.eye(4), labels=[0, 0, 1, 2])
+    command = ["score", str(tmp_path / "p.npz"), "--metric", "topk"]
+    assert main(command) == 0
+    assert "simple predictions: majority 50.00 % (+- 25.00)\n" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["baselines"], result["details"]["majority_se"]) == ({"majority": 0.5}, 0.25)
+
+
+def test_several_classes_where_one_is_expected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2, 3), labels=[[1, 1, 0], [0, 0, 1]])
+    assert "of one class (--metric multilabel?)" in refused(capsys, tmp_path / "p.npz", "--metric", "topk", code=2)
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2, 3), labels=[[2, 1, 0], [0, 0, 1]])
+    assert "expected (2,) whole numbers, or (2, 3) of 0 and 1" in refused(
+        capsys, tmp_path / "p.npz", "--metric", "topk"
+    )
+
+
+@pytest.mark.parametrize(("name", "number"), [("Diving48_test.json", 4), ("renamed.json", 2096)])
+def test_first_labels_of_diving48(name: str, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name, or by how many there are; another protocol takes them."""
+    rows = [{"vid_name": f"d_{n:05d}", "label": n % 2, "start_frame": 0, "end_frame": 9} for n in range(number)]
+    (tmp_path / name).write_text(json.dumps(rows))
+    np.savez(tmp_path / "p.npz", ids=[row["vid_name"] for row in rows], logits=np.zeros((number, 3, 2)))
+    command = (tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / name)
+    error = refused(capsys, *command, "--protocol", "diving48")
+    assert "these are Diving48's labels of the first edition (V1)" in error
+    assert "take Diving48_V2_test.json" in error
+    assert main(["score", *map(str, command)]) == 0
+
+
+def test_first_labels_of_diving48_are_no_training_list_of_the_second(tmp_path: Path) -> None:
+    from pvit_data.scoring.doctor.lists import leak
+
+    for name in ("Diving48_train.json", "Diving48_V2_test.json", "Diving48_V2_train.json"):
+        rows = [{"vid_name": "other" if "V2_train" in name else "a", "label": 0}]
+        (tmp_path / name).write_text(json.dumps(rows))
+    assert leak(["a"], tmp_path / "Diving48_V2_test.json", None, "diving48", str) is None
+    assert leak(["other"], tmp_path / "Diving48_V2_test.json", None, "diving48", str) is not None
