@@ -75,6 +75,11 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     facts = ListFacts.make(name, scored, len(movies))
     told = Seconds(movies, truth, excluded)
     result = _scored(told, found, videos, (facts, map_facts), variant, how, excluded_file)
+    if not result.details["truth_rows"]:
+        raise FormatError(
+            f"{where}: none of its {len(truth):,} boxes counts: they are of other actions than the {len(classes)} that "
+            "do, or of excluded seconds"
+        )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
     result.notes = [*notes, *result.notes]
     if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):

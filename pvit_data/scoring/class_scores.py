@@ -20,6 +20,7 @@ from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.scoring.doctor.views import combined
 from pvit_data.scoring.files.class_names import ordered, read_classes
 from pvit_data.scoring.files.class_truth import (
+    LABELS,
     ClassTruth,
     read_class_truth,
     require_second_edition,
@@ -298,7 +299,8 @@ def _top_k(
     known = labels >= 0
     if not known.any():
         raise UsageError(
-            f"{truth.where}: has no labels; --submit FILE writes predictions for such a list"
+            f"{truth.where}: has no labels (a column {', '.join(LABELS[:-1])} or {LABELS[-1]}); --submit FILE writes "
+            "predictions for such a list"
         )
     if not known.all():
         result.notes.append(f"{int((~known).sum()):,} videos without a label are not scored")

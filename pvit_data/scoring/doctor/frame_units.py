@@ -6,7 +6,7 @@ Each reading has a sign of its own; the one that at least halves the median erro
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.metrics.ego4d import BINS, Windows, errors
@@ -33,11 +33,17 @@ def frame_units(frames: Float[np.ndarray, "n"], windows: Windows) -> Finding | N
         seen = f"all predictions are at most {frames.max():.2f}, of clips of {length.min()} frames and more"
     elif float(_is_inside(frames, windows).mean()) >= INSIDE:
         seen = "the predictions lie between the seconds at which their clips begin and end in the video"
-    elif (beyond := float((frames > BEYOND * length).mean())) > BEYOND_SHARE:
-        seen = f"{100 * beyond:.1f} % of the predictions are beyond the end of their clip"
+    elif (beyond := float(_is_outside(frames, length).mean())) > BEYOND_SHARE:
+        seen = f"{100 * beyond:.1f} % of the predictions are outside of their clip"
     else:
         return None
     return Finding("PNR units", seen, "likely", _remedy(frames, windows))
+
+
+def _is_outside(
+    frames: Float[np.ndarray, "n"], length: Int64[np.ndarray, "n"]
+) -> Bool[np.ndarray, "n"]:
+    return np.asarray((frames > BEYOND * length) | (frames < (1 - BEYOND) * length))
 
 
 def _is_inside(frames: Float[np.ndarray, "n"], windows: Windows) -> Bool[np.ndarray, "n"]:

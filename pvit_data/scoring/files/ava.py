@@ -167,7 +167,8 @@ def _images(video: Any, second: Any, videos: Videos, lines: _Lines) -> Int64[np.
 def _lines_of(path: Path) -> Iterator[_Lines]:
     """The whole file, some megabytes at a time.
 
-    pyarrow's own streaming reads ahead on a thread, which may call Python while the interpreter ends, and aborts it.
+    pyarrow's own streaming reads ahead on a thread that may let go of a Python file while the interpreter ends, which
+    aborts the program. So it is given memory of its own.
     """
     with open(open_regular(path), "rb") as file:
         first, rest, more = 1, b"", True
@@ -207,8 +208,10 @@ def _columns(
 
     try:
         lines.text.decode("utf-8")
+        memory = pa.BufferOutputStream()
+        memory.write(lines.text)
         table = csv.read_csv(
-            pa.BufferReader(lines.text),
+            pa.BufferReader(memory.getvalue()),
             read_options=csv.ReadOptions(
                 column_names=names, block_size=2 * BLOCK, use_threads=False
             ),
@@ -247,14 +250,15 @@ def _damage(lines: _Lines, types: dict[str, str], scored: bool, said: str) -> st
             )
         for (name, kind), cell in zip(types.items(), cells, strict=True):
             whole = kind in _WHOLE.values()
-            if kind != "string" and cell.strip() and not _is_number(cell.strip(), whole):
+            if kind != "string" and cell.strip() and not _is_number(cell.strip(), whole=whole):
                 expected = "a whole number" if whole else "a number"
-                header = "; AVA's files have no header" if number == 1 else ""
+                is_name = number == 1 and not _is_number(cell.strip(), whole=False)
+                header = "; AVA's files have no header" if is_name else ""
                 return f"{at}: not readable as AVA's CSV: {name} is {short(cell, 40)}, expected {expected}{header}"
     return f"{lines.path}: not readable as AVA's CSV: {' '.join(said.split())}"
 
 
-def _is_number(text: str, whole: bool) -> bool:
+def _is_number(text: str, *, whole: bool) -> bool:
     try:
         int(text) if whole else float(text)
     except ValueError:

@@ -149,7 +149,7 @@ def _require_one_kind(ids: list[str], given: list[Any], path: Path) -> None:
     names = [row for row, label in enumerate(given) if isinstance(label, str)]
     if not numbers or not names:
         return
-    row = min(numbers, names, key=len)[0]
+    row = min(names, numbers, key=len)[0]
     raise FormatError(
         f"{path}: row {row + 1} ({short(ids[row], 60)}) has the class {short(given[row], 40)}: {len(numbers):,} "
         f"classes are numbers and {len(names):,} are names; write only numbers, or only names"

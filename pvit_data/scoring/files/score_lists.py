@@ -65,8 +65,8 @@ def read_score_list(path: Path) -> ClassScores:
     in_views = None
     for number, line in text_lines(path):
         match = _VIEW.fullmatch(line)
-        if number == 1 and match is None and re.fullmatch(r"[\d.,\s-]{1,80}", line):
-            continue  # totals
+        if not rows and match is None and _is_totals(line):
+            continue
         if in_views is None:
             in_views = match is not None
         if in_views != (match is not None):
@@ -89,6 +89,12 @@ def read_score_list(path: Path) -> ClassScores:
         return ClassScores(names, array[:, None, :], False, classes)
     order, listed = by_video(names, np.array(views, np.int64), str(path))
     return ClassScores(listed, array[order], True, classes[order[:, 0]])
+
+
+def _is_totals(line: str) -> bool:
+    """Top-1 and top-5 before the rows; too few numbers for a video."""
+    words = line.replace(",", " ").split()
+    return len(words) < 4 and all(map(_is_number, words))
 
 
 def _parsed(

@@ -132,6 +132,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     header = [name.strip().lower() for name in cells[0]] if cells else []
     if not set(header) & set(columns):
         return None
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise FormatError(f"{path}: column '{twice[0]}' stands twice; which one counts?")
     wrong = next((row for row in cells if len(row) != len(header)), None)
     if wrong is not None:
         raise FormatError(

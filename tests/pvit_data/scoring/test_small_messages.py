@@ -28,6 +28,52 @@ def test_packed_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert said in refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "p.csv.gz")
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("0 0 1 0\n".encode("utf-16"), "is text in UTF-16; save it in UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a pointer of Git LFS"),
+        (b"\n <!DOCTYPE html><html><body>Sign in", "is a web page, not the file itself"),
+    ],
+)
+def test_what_is_left_in_place_of_files(
+    data: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").write_bytes(data)
+    np.savez(tmp_path / "p.npz", ids=["a"], logits=np.eye(1, 3))
+    assert said in refused(capsys, tmp_path / "x", "--metric", "topk")
+    assert said in refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "x")
+    assert said in refused(capsys, tmp_path / "p.npz", "--metric", "ava", "--no-excluded", "--truth", tmp_path / "x")
+    assert said in refused(capsys, tmp_path / "x", "--metric", "pnr", "--truth", tmp_path / "x")
+
+
+def test_the_first_video_is_not_taken_for_totals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ids that are numbers, and few classes; totals are fewer numbers than any row has."""
+    for start, number in (("", 2), ("66.7, 100.0\n", 2), ("66.7\n", 2)):
+        (tmp_path / "p.txt").write_text(f"{start}17 0 0.9 0.1\n18 1 0.2 0.8\n")
+        assert main(["score", str(tmp_path / "p.txt"), "--metric", "topk", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["list"]["n"] == number
+
+
+def test_columns_that_stand_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("id,label,label\na,1,2\n")
+    np.savez(tmp_path / "p.npz", ids=["a"], logits=np.eye(1, 3))
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.csv")
+    assert "t.csv: column 'label' stands twice" in error
+    (tmp_path / "t.csv").write_text("id,action\na,1\n")
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.csv", code=2)
+    assert "has no labels (a column label, labels, template, class or actions)" in error
+
+
+def test_truth_of_which_nothing_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seconds without people; actions that are none of the 60."""
+    (tmp_path / "p.csv").write_text("m,0902,0.1,0.1,0.5,0.5,1,0.5\n")
+    for text, number in (("m,0902\n", 0), ("m,0902,0.1,0.1,0.5,0.5,2,0\n", 1)):
+        (tmp_path / "t.csv").write_text(text)
+        error = refused(capsys, tmp_path / "p.csv", "--metric", "ava", "--no-excluded", "--truth", tmp_path / "t.csv")
+        assert f"none of its {number} boxes counts" in error
+
+
 def test_scores_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=[[0, 1.0], [np.nan, 1]], labels=[0, 1])
     error = refused(capsys, tmp_path / "p.npz", "--metric", "topk")

@@ -54,7 +54,10 @@ NoCap = Annotated[
     bool, typer.Option("--no-cap", help="With activitynet: every pair of an image counts, not 50.")
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="Of the person detector, as it was used; stands in the result.")
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Of the person detector, as it was used; stands in the result."
+    ),
 ]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Of a clip, where the predictions don't say.")
