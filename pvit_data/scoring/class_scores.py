@@ -277,12 +277,12 @@ def _multilabel(
     rows: list[list[bool]] = flags.tolist()
     several = (" ".join(itertools.compress(names, row)) for row in rows)
     result.truth = truth_sha256([truth.ids[row] for row in listed], several)
+    if not flags.any():
+        raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     share = flags.mean(axis=0)
-    result.baselines = {
-        "random": float(share[share > 0].mean()) if (share > 0).any() else float("nan")
-    }
+    result.baselines = {"random": float(share[share > 0].mean())}
     result.details = {"per_class": each.tolist()}
 
 

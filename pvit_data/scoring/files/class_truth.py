@@ -22,6 +22,7 @@ IDS = ("id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", 
 LABELS = ("label", "labels", "template", "class", "actions")
 FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 _TIMES = ("time_start", "time_end")
+_NUMBER = re.compile(r"[-+.0-9eE]*")
 _WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 
@@ -305,7 +306,14 @@ def _number_or_name(text: str) -> Any:
 
 
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
-    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells are not read."""
+    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells, which are numbers, are not
+    read."""
     if len(cells) == 1:
         return stem(cells[0]), None
+    names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]
+    if len(names) > 1:
+        raise FormatError(
+            f"{path}: {short(cells[0], 60)} has {len(names)} classes ({short(', '.join(names), 80)}): a submission? "
+            "Name the file with the annotations"
+        )
     return stem(cells[0]), _number_or_name(cells[1].strip()) if cells[1].strip() else None

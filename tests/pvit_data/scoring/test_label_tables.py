@@ -45,6 +45,11 @@ def test_names_and_numbers_in_one_column(several: bool, tmp_path: Path) -> None:
         read(tmp_path / "t.csv", "id,label\na,2.5\nb,3\nc,1\n", several=several)
 
 
+def test_further_columns_of_numbers_are_not_read(tmp_path: Path) -> None:
+    truth = read(tmp_path / "t.csv", "x/a.mp4,3,-0.5,1e-3,7\nx/b.mp4,1,,2.5,\n")
+    assert (truth.ids, truth.labels.tolist()) == (["a", "b"], [3, 1])
+
+
 def test_numbers_that_are_names_of_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("180\nflip\n360\n")
     truth = read(tmp_path / "t.csv", "id,label\na,360\nb,flip\nc,180\n", classes=tmp_path / "classes.txt")

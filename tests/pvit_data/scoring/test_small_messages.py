@@ -155,3 +155,54 @@ def test_first_labels_of_diving48_are_no_training_list_of_the_second(tmp_path: P
         (tmp_path / name).write_text(json.dumps(rows))
     assert leak(["a"], tmp_path / "Diving48_V2_test.json", None, "diving48", str) is None
     assert leak(["other"], tmp_path / "Diving48_V2_test.json", None, "diving48", str) is not None
+
+
+def test_a_submission_is_no_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scored against itself it would be perfect."""
+    (tmp_path / "labels.json").write_text(json.dumps({"Pulling it": "0", "Pushing it": "1", "Turning it": "2"}))
+    (tmp_path / "test-answers.csv").write_text("1;Pushing it\n2;Turning it\n")
+    np.savez(tmp_path / "p.npz", ids=["1", "2"], logits=np.zeros((2, 3, 3)))
+    command = [tmp_path / "p.npz", "--metric", "topk", "--protocol", "ssv2", "--truth"]
+    assert (
+        main(["score", *map(str, command), str(tmp_path / "test-answers.csv"), "--submit", str(tmp_path / "s.csv")])
+        == 0
+    )
+    capsys.readouterr()
+    assert "s.csv: '1' has 3 classes ('Pulling it, Pushing it, Turning it'): a submission?" in refused(
+        capsys, *command, tmp_path / "s.csv"
+    )
+
+
+@pytest.mark.parametrize("listed", ["a/x.mp4", "x"])
+@pytest.mark.parametrize("predicted", ["b/x.mp4", "x.webm", "x"])
+def test_names_of_files_with_and_without_folders(
+    predicted: str, listed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label\n{listed},1\na/y.mp4,0\n")
+    (tmp_path / "p.txt").write_text(f"{predicted} 1 0.2 0.8\nb/y.mp4 0 0.9 0.1\n")
+    np.savez(tmp_path / "p.npz", ids=[predicted, "b/y.mp4"], logits=[[0.2, 0.8], [0.9, 0.1]])
+    for name in ("p.txt", "p.npz"):
+        command = ["score", str(tmp_path / name), "--metric", "topk", "--truth", str(tmp_path / "t.csv"), "--json"]
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out)["top1"] == 1
+    (tmp_path / "t.csv").write_text("path,label\na/x.mp4,1\nc/x.mp4,0\n")  # two of one name: only whole paths tell
+    assert "have no prediction" in refused(
+        capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.csv"
+    )
+
+
+def test_no_video_has_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2), labels=np.zeros((2, 2), int))
+    assert "no video has a class" in refused(capsys, tmp_path / "p.npz", "--metric", "multilabel", code=2)
+
+
+def test_results_that_are_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2), labels=[0, 1])
+    good = tmp_path / "good.json"
+    assert main(["score", str(tmp_path / "p.npz"), "--metric", "topk", "--out", str(good)]) == 0
+    for old, new, said in (('"top1": 1.0', '"top1": "x"', "top1 is 'x', expected a number"),
+                           ('"sha256": "', '"sha256": [], "x": "', "the sha256 of its list is no text")):  # fmt: skip
+        (tmp_path / "bad.json").write_text(good.read_text().replace(old, new))
+        capsys.readouterr()
+        assert main(["compare", str(good), str(tmp_path / "bad.json")]) == 1
+        assert said in capsys.readouterr().err
