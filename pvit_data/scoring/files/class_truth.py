@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
-from pvit_data.scoring.files.scores import require_once, stem
+from pvit_data.scoring.files.scores import is_video, require_once, stem
 from pvit_data.scoring.files.tables import read_cells, read_rows
 from pvit_data.words import short
 
@@ -308,6 +308,8 @@ def _number_or_name(text: str) -> Any:
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
     """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells, which are numbers, are not
     read."""
+    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
+    cells = [" ".join(cells[: end + 1]), *cells[end + 1 :]]  # a folder's name may have blanks
     if len(cells) == 1:
         return stem(cells[0]), None
     names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]

@@ -46,6 +46,11 @@ class ClassScores:
         return int(self.logits.shape[1])
 
 
+def is_video(text: str) -> bool:
+    """Whether a text ends as the name of a video or picture does."""
+    return PurePosixPath(text).suffix.lower() in VIDEO
+
+
 def stem(text: str) -> str:
     """A file's name without folders and ending; other texts as they are.
 
@@ -53,7 +58,7 @@ def stem(text: str) -> str:
     ('-x_00155', 'v1.5')
     """
     name = text.rpartition("/")[2]
-    return PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in VIDEO else name
+    return PurePosixPath(name).stem if is_video(name) else name
 
 
 def require_once(ids: list[str], where: str) -> None:

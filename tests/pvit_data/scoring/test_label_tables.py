@@ -45,6 +45,14 @@ def test_names_and_numbers_in_one_column(several: bool, tmp_path: Path) -> None:
         read(tmp_path / "t.csv", "id,label\na,2.5\nb,3\nc,1\n", several=several)
 
 
+def test_folders_with_blanks(tmp_path: Path) -> None:
+    """As Kinetics' folders are named, in a list that is separated by blanks."""
+    truth = read(
+        tmp_path / "t.csv", "val/air drumming/a.mp4 3\nval/abseiling/b.mp4 1\nval/using a wrench/c.mp4 7 0 0\n"
+    )
+    assert (truth.ids, truth.labels.tolist()) == (["a", "b", "c"], [3, 1, 7])
+
+
 def test_further_columns_of_numbers_are_not_read(tmp_path: Path) -> None:
     truth = read(tmp_path / "t.csv", "x/a.mp4,3,-0.5,1e-3,7\nx/b.mp4,1,,2.5,\n")
     assert (truth.ids, truth.labels.tolist()) == (["a", "b"], [3, 1])
