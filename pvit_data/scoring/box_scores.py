@@ -345,6 +345,8 @@ def _notes(precision: Precision, how: ScoreOptions, excluded: Path | None) -> li
             notes.append("--excluded is not used by this variant")
     elif excluded is None:
         notes.append("no second is excluded")
+    if how.no_cap and how.protocol.name != "activitynet":
+        notes.append("--no-cap is not used by this variant, which has no cap to lift")
     if precision.degenerate:
         notes.append(
             f"{precision.degenerate:,} rows of detections have boxes without area and were dropped"

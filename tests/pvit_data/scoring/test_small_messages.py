@@ -206,3 +206,17 @@ def test_results_that_are_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[
         capsys.readouterr()
         assert main(["compare", str(good), str(tmp_path / "bad.json")]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_options_that_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that the metric would not read is refused; one that the variant does not need is a note."""
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2), labels=[0, 1])
+    command = (tmp_path / "p.npz", "--metric", "topk")
+    for option in (["--no-cap"], ["--threshold", "0"], ["--excluded", "x.csv"], ["--label-map", "ava80"]):
+        error = refused(capsys, *command, *option, code=2)
+        assert f"{option[0]} means nothing to --metric topk, only to ava" in error
+    error = refused(capsys, *command[:2], "pnr", "--truth", "t.json", "--classes", "c.txt", code=2)
+    assert "--classes means nothing to --metric pnr, only to topk and multilabel" in error
+    assert "--threshold" in refused(capsys, *command, "--threshold", "7", code=2)
+    result = made.diagnose_boxes(tmp_path, made.movies(seconds=4), made.detections(made.movies(seconds=4)), no_cap=True)
+    assert "--no-cap is not used by this variant, which has no cap to lift" in result.notes
