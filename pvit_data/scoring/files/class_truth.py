@@ -127,6 +127,11 @@ def read_class_truth(
     if several:
         return _several(path, ids, given, table)
     require_once(ids, str(path))
+    if many := [n for n, label in enumerate(given) if isinstance(label, list)]:
+        raise FormatError(
+            f"{path}: row {many[0] + 1} ({short(ids[many[0]], 60)}) has a list of classes, "
+            f"{short(given[many[0]], 60)}: --metric multilabel counts those"
+        )
     if all(label is None for label in given):
         names = () if table is None else _order(protocol, table)
         return ClassTruth(str(path), ids, np.full(len(ids), -1, np.int64), names)

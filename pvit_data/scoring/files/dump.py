@@ -27,6 +27,7 @@ VERSION = 1
 ROW_BYTES = 0.25  # of the file, per row at least
 BOX = ("x1", "y1", "x2", "y2")
 TEXTS = ("key", "id")
+MAX_PARTS = 1_000_000  # of a column of lists, which a few bytes may repeat
 
 
 def write_dump(
@@ -120,14 +121,21 @@ class Dump:
         column = self._of(name, "texts", *kinds)
         return [str(value) for value in self._whole(column, name).to_pylist()]
 
-    def cells(self, name: str) -> list[str | None]:
-        """A column as a table of text would have it: texts of whatever it holds, None for gaps."""
+    def cells(self, name: str) -> list[Any]:
+        """A column as a table of text would have it: texts of whatever it holds, or lists of them; None for gaps."""
         import pyarrow as pa
 
         types = pa.types
         kinds = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
-        values = self._of(name, "texts or numbers", *kinds, types.is_null).to_pylist()
-        return [None if value is None or value != value else str(value) for value in values]
+        column = self._of(name, "texts or numbers", *kinds, types.is_null, types.is_list)
+        if types.is_list(column.type):
+            parts = column.flatten()
+            if not any(is_kind(parts.type) for is_kind in kinds) or len(parts) > MAX_PARTS:
+                raise FormatError(
+                    f"{self.where}: column '{name}' holds {len(parts):,} values of {parts.type} in its lists, expected "
+                    f"texts or numbers, at most {MAX_PARTS:,}"
+                )
+        return [_cell(value) for value in column.to_pylist()]
 
     def numbers(self, name: str, dtype: type[np.generic]) -> Any:
         """A column of numbers; where whole ones are wanted, of whole numbers."""
@@ -181,6 +189,12 @@ class Dump:
                 raise FormatError(f"{self.where}: rows of logits are of different lengths")
         array: Float[np.ndarray, "r k"] = values.to_numpy(zero_copy_only=False)
         return array.reshape(-1, width)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_cell(part) for part in value]
+    return None if value is None or value != value else str(value)
 
 
 def read_dump(path: Path) -> ClassScores:

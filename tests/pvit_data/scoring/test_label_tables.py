@@ -45,6 +45,32 @@ def test_names_and_numbers_in_one_column(several: bool, tmp_path: Path) -> None:
         read(tmp_path / "t.csv", "id,label\na,2.5\nb,3\nc,1\n", several=several)
 
 
+def test_lists_of_classes(tmp_path: Path) -> None:
+    """For one class per video they are refused, in JSON and in Parquet."""
+    (tmp_path / "t.json").write_text('[{"id": "a", "label": [1, 3]}, {"id": "b", "label": []}]')
+    pq.write_table(pa.table({"id": ["a", "b"], "label": [[1, 3], []]}), tmp_path / "t.parquet")
+    for path in (tmp_path / "t.json", tmp_path / "t.parquet"):
+        truth = read_class_truth(path, "plain", str, several=True)
+        assert truth.several is not None
+        assert truth.several.tolist() == [[False, True, False, True], [False] * 4]
+        with pytest.raises(FormatError, match=r"row 1 \('a'\) has a list of classes, .*: --metric multilabel"):
+            read_class_truth(path, "plain", str)
+
+
+def test_lists_without_end(tmp_path: Path) -> None:
+    """Two million zeros in some kilobytes; lists of lists."""
+    for label, said in (([[0] * 2_000_000], "holds 2,000,000 values of int64"), ([[[1]]], "holds 1 values of list")):
+        pq.write_table(pa.table({"id": ["a"], "label": label}), tmp_path / "t.parquet")
+        with pytest.raises(FormatError, match=said):
+            read_class_truth(tmp_path / "t.parquet", "plain", str, several=True)
+
+
+def test_other_columns(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"clip": ["a"], "gloss": ["run"]}), tmp_path / "t.parquet")
+    with pytest.raises(FormatError, match=r"no column id or youtube_id, it has \['clip', 'gloss'\]"):
+        read_class_truth(tmp_path / "t.parquet", "plain", str)
+
+
 def test_folders_with_blanks(tmp_path: Path) -> None:
     """As Kinetics' folders are named, in a list that is separated by blanks."""
     truth = read(
