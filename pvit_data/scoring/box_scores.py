@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.doctor.boxes import Boxes, misread, shifted
+from pvit_data.scoring.doctor.boxes import Boxes, exchanged, misread, shifted, unmatched
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
-from pvit_data.scoring.doctor.label_ids import other_ids
+from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     Videos,
@@ -75,6 +75,11 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     facts = ListFacts.make(name, scored, len(movies))
     told = Seconds(movies, truth, excluded)
     result = _scored(told, found, videos, (facts, map_facts), variant, how, excluded_file)
+    if not result.details["truth_rows"]:
+        raise FormatError(
+            f"{where}: none of its {len(truth):,} boxes counts: they are of other actions than the {len(classes)} that "
+            "do, or of excluded seconds"
+        )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
     result.notes = [*notes, *result.notes]
     if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):
@@ -134,7 +139,7 @@ def _scored(
         notes=_notes(precision, how, excluded),
         diagnosed=how.diagnose,
     )
-    _examine(result, told.truth, found, variant, told.excluded, precision, how)
+    _examine(result, told.truth, found, variant, told.excluded, precision, how, videos)
     return result
 
 
@@ -198,6 +203,7 @@ def _examine(
     excluded: Int64[np.ndarray, "m"],
     precision: Precision,
     how: ScoreOptions,
+    videos: Videos,
 ) -> None:
     """Facts about the boxes, which are always said, and what the doctor finds."""
     if variant.name != "activitynet":
@@ -228,19 +234,33 @@ def _examine(
     }
     result.findings = list(detector(persons, boxes, matched, best))
     if how.diagnose:
-        result.findings += _diagnose(truth, persons, boxes, variant, how)
+
+        def score(detections: BoxTable) -> float:
+            return mean_precision(truth, detections, variant, excluded, ties=False).mean
+
+        result.findings += _diagnose(truth, found, score, variant, how, videos.names())
 
 
 def _diagnose(
-    truth: BoxTable, persons: Boxes, boxes: Boxes, variant: Variant, how: ScoreOptions
+    truth: BoxTable,
+    found: BoxTable,
+    score: Callable[[BoxTable], float],
+    variant: Variant,
+    how: ScoreOptions,
+    names: Sequence[str],
 ) -> list[Finding]:
+    persons, boxes = Boxes.of(truth), Boxes.of(found)
     by_name = how.label_map in NAMED and how.label_map != "ava60"
-    found = [
+    told = [
         None if by_name else other_ids(variant.classes, np.unique(truth.class_id).tolist()),
-        shifted(persons, boxes),
-        misread(persons, boxes),
+        renumbered(found, truth, score),
     ]
-    return [finding for finding in found if finding is not None]
+    reasons = [shifted(persons, boxes), misread(persons, boxes)]
+    if not any(reasons):
+        reasons = [exchanged(persons, boxes, names)]
+    if not any(reasons):
+        reasons = [unmatched(persons, boxes)]
+    return [finding for finding in (*told, *reasons) if finding is not None]
 
 
 def _label_map(how: ScoreOptions, truth: Path) -> tuple[tuple[int, ...], list[str], dict[str, Any]]:
@@ -325,6 +345,8 @@ def _notes(precision: Precision, how: ScoreOptions, excluded: Path | None) -> li
             notes.append("--excluded is not used by this variant")
     elif excluded is None:
         notes.append("no second is excluded")
+    if how.no_cap and how.protocol.name != "activitynet":
+        notes.append("--no-cap is not used by this variant, which has no cap to lift")
     if precision.degenerate:
         notes.append(
             f"{precision.degenerate:,} rows of detections have boxes without area and were dropped"

@@ -15,10 +15,16 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
+from pvit_data.scoring.doctor.own_labels import own_flags, own_labels
 from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.scoring.doctor.views import combined
 from pvit_data.scoring.files.class_names import ordered, read_classes
-from pvit_data.scoring.files.class_truth import ClassTruth, read_class_truth
+from pvit_data.scoring.files.class_truth import (
+    LABELS,
+    ClassTruth,
+    read_class_truth,
+    require_second_edition,
+)
 from pvit_data.scoring.files.kinds import facts_of
 from pvit_data.scoring.files.predictions import read_class_scores
 from pvit_data.scoring.files.scores import ClassScores
@@ -41,13 +47,16 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
     """
     scores = read_class_scores(path)
     truth = read_truth(how, scores, str(path), several=metric == "multilabel")
+    if how.protocol.name == "diving48":
+        require_second_edition(truth.where, len(truth.ids))
     names = read_classes_of(how) or scores.classes
     if not truth.complete and names:
         truth = truth.among(names)
     ids = best_ids(scores, truth.ids, how.protocol.clean, str(path), truth.keys)
     rows, listed = align(ids, truth.ids, str(path), partial=how.partial, another=_another(ids, how))
     require_views(scores, how, str(path))
-    logits, notes = _columns(scores, truth, how, str(path))
+    order, notes = _order(scores, truth, how, str(path))
+    logits = scores.logits if order is None else scores.logits[:, :, order]
     scored = [truth.ids[row] for row in listed]
     result = Result(
         metric=metric,
@@ -67,10 +76,14 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
             f"one row per video: its writer combined the views, so that nothing here can see whether there were "
             f"{how.protocol.views}"
         )
+    if how.truth is not None:
+        result.findings += _own_labels(scores, rows, truth, listed, order)
+    logits = logits[rows]
+    total = summed(logits, exclusive=metric != "multilabel", where=str(path), ids=scored)
     if metric == "multilabel":
-        _multilabel(result, summed(logits[rows], exclusive=False), truth, listed)
+        _multilabel(result, total, truth, listed)
     else:
-        _top_k(result, logits[rows], truth, listed, how, scores)
+        _top_k(result, logits, total, truth, listed, how, scores)
     return result
 
 
@@ -92,13 +105,17 @@ def read_truth(
         return read_class_truth(
             Path(how.truth), how.protocol.name, how.protocol.clean, how.classes, several=several
         )
-    if several or not (scores.labels >= 0).any():
+    known = scores.several is not None if several else (scores.labels >= 0).any()
+    if not known:
+        kind = " of several classes (an array of 0 and 1, N x classes)" if several else ""
+        hint = "" if several or scores.several is None else " of one class (--metric multilabel?)"
         raise UsageError(
-            f"{where}: carries no labels; give --truth (shards, an annotation file, a table id,label)"
+            f"{where}: carries no labels{kind}{hint}; give --truth (shards, an annotation file, a table id,label)"
         )
     names = tuple(read_classes_of(how)) or scores.classes
     ids = [how.protocol.clean(name) for name in scores.ids]
-    return ClassTruth(where, ids, scores.labels, names, pairs=mirrored_pairs(names))
+    flags = scores.several if several else None
+    return ClassTruth(where, ids, scores.labels, names, several=flags, pairs=mirrored_pairs(names))
 
 
 def read_classes_of(how: ScoreOptions) -> tuple[str, ...]:
@@ -131,10 +148,14 @@ def _another(ids: list[str], how: ScoreOptions) -> Callable[[], str]:
     return name
 
 
-def _columns(
+def _order(
     scores: ClassScores, truth: ClassTruth, how: ScoreOptions, where: str
-) -> tuple[Float[np.ndarray, "n v k"], list[str]]:
-    """The logits with columns in the truth's order of classes, matched by names where both sides have them."""
+) -> tuple[Int64[np.ndarray, "k"] | None, list[str]]:
+    """The column of each of the truth's classes, matched by names where both sides have them; None: they are in order.
+
+    Raises:
+        FormatError: if the columns are of other classes.
+    """
     number = scores.logits.shape[2]
     names = read_classes_of(how) or scores.classes
     if names and len(names) != number:
@@ -152,7 +173,7 @@ def _columns(
                 "(--classes FILE), or predict over those of the list"
             )
         note = "columns of the predictions were put into the order of the truth's classes, by their names"
-        return scores.logits[:, :, order], [note]
+        return np.array(order, np.int64), [note]
     highest = (
         int(truth.labels.max(initial=-1)) if truth.several is None else truth.several.shape[1] - 1
     )
@@ -167,7 +188,32 @@ def _columns(
             f"{where}: {number} columns of scores for {len(truth.classes)} classes{few} in the truth: give the file "
             "with all classes, in the order of the columns (--classes FILE)"
         )
-    return scores.logits, []
+    return None, []
+
+
+def _own_labels(
+    scores: ClassScores,
+    rows: Int64[np.ndarray, "n"],
+    truth: ClassTruth,
+    listed: Int64[np.ndarray, "n"],
+    order: Int64[np.ndarray, "k"] | None,
+) -> list[Finding]:
+    """Whether the labels in the predictions, which number classes as their columns, are the truth's."""
+    ids, number = [truth.ids[row] for row in listed], scores.logits.shape[2]
+    if truth.several is not None:
+        if scores.several is None:
+            return []
+        flags = np.zeros((len(listed), number), bool)
+        flags[:, : truth.several.shape[1]] = truth.several[listed]
+        given = scores.several if order is None else scores.several[:, order]
+        found = own_flags(given[rows], flags, ids)
+    else:
+        labels = scores.labels[rows].copy()
+        if order is not None:
+            inside = (labels >= 0) & (labels < number)
+            labels[inside] = np.argsort(order)[labels[inside]]
+        found = own_labels(labels, truth.labels[listed], ids, number, truth.orders)
+    return [] if found is None else [found]
 
 
 def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
@@ -231,18 +277,19 @@ def _multilabel(
     rows: list[list[bool]] = flags.tolist()
     several = (" ".join(itertools.compress(names, row)) for row in rows)
     result.truth = truth_sha256([truth.ids[row] for row in listed], several)
+    if not flags.any():
+        raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     share = flags.mean(axis=0)
-    result.baselines = {
-        "random": float(share[share > 0].mean()) if (share > 0).any() else float("nan")
-    }
+    result.baselines = {"random": float(share[share > 0].mean())}
     result.details = {"per_class": each.tolist()}
 
 
 def _top_k(
     result: Result,
     logits: Float[np.ndarray, "n v k"],
+    scores: Float[np.ndarray, "n k"],
     truth: ClassTruth,
     listed: Int64[np.ndarray, "n"],
     how: ScoreOptions,
@@ -252,27 +299,30 @@ def _top_k(
     known = labels >= 0
     if not known.any():
         raise UsageError(
-            f"{truth.where}: has no labels; --submit FILE writes predictions for such a list"
+            f"{truth.where}: has no labels (a column {', '.join(LABELS[:-1])} or {LABELS[-1]}); --submit FILE writes "
+            "predictions for such a list"
         )
     if not known.all():
         result.notes.append(f"{int((~known).sum()):,} videos without a label are not scored")
-        logits, labels, listed = logits[known], labels[known], listed[known]
+        logits, scores = logits[known], scores[known]
+        labels, listed = labels[known], listed[known]
         result.scored = _facts(how, truth, [truth.ids[row] for row in listed])
     result.variant = "softmax, summed over views"
     names = truth.classes or tuple(map(str, range(int(labels.max()) + 1)))
     ids = [truth.ids[row] for row in listed]
     result.truth = truth_sha256(ids, (names[label] for label in labels.tolist()))
-    scores = summed(logits)
     values = top_k(scores, labels)
-    result.baselines = {name: values.pop(name) for name in ("majority", "majority_se")}
+    error = values.pop("majority_se")
+    result.baselines = {"majority": values.pop("majority")}
     result.values = values
     counts = confusion(labels, best(scores), scores.shape[1])
     result.details = {
+        "majority_se": error,
         "per_class": class_accuracies(counts).tolist(),
         "class_names": list(truth.classes),
     }
     if how.diagnose:
-        result.findings = _diagnose(logits, scores, labels, truth, listed, how, given)
+        result.findings += _diagnose(logits, scores, labels, truth, listed, how, given)
 
 
 def _diagnose(

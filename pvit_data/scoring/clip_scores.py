@@ -10,6 +10,7 @@ from pvit_data.errors import UsageError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
+from pvit_data.scoring.doctor.own_labels import own_labels
 from pvit_data.scoring.files.ego4d import ClipAnswers, StateChanges, read_annotations, read_answers
 from pvit_data.scoring.files.kinds import facts_of
 from pvit_data.scoring.files.shards import is_shards, read_state_changes
@@ -39,7 +40,7 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         truth, name = read_annotations(file), file.name
     counted = truth.positive if metric == "pnr" else truth.state >= 0
     if not counted.any():
-        raise UsageError(f"{file}: has no labels; --submit FILE writes answers for such a list")
+        raise UsageError(f"{file}: {_nothing_counts(metric, truth)}")
     wanted = np.flatnonzero(counted)
     rows, listed = align(
         answers.ids,
@@ -67,12 +68,24 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
             f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
         )
     found = _key_frames(result, answers, rows, scored) if metric == "pnr" else None
+    other = None
     if metric == "oscc":
         _changes(result, answers, rows, scored)
-    if how.diagnose:
-        leaked = leak(scored.ids, file, how.train_list, "ego4d", str)
-        result.findings = [finding for finding in (found, leaked) if finding is not None]
+        if answers.labels is not None:
+            other = own_labels(answers.labels[rows], scored.state, scored.ids, 2, {})
+    leaked = leak(scored.ids, file, how.train_list, "ego4d", str) if how.diagnose else None
+    told = (other, found if how.diagnose else None, leaked)
+    result.findings = [finding for finding in told if finding is not None]
     return result
+
+
+def _nothing_counts(metric: str, truth: StateChanges) -> str:
+    if metric == "pnr" and (truth.state >= 0).any():
+        return (
+            f"the state changes in none of its {len(truth.ids):,} clips, so that there is no moment to find; --metric "
+            "oscc scores such a list"
+        )
+    return "has no labels; --submit FILE writes answers for such a list"
 
 
 def _key_frames(
@@ -87,7 +100,7 @@ def _key_frames(
         frames = answers.frames[rows]
         bins = ego4d.bins_of(frames, windows)
     values = ego4d.errors(frames, windows)
-    honest = float("nan")
+    honest = None  # of predictions that are no bins nobody knows which frame was shown
     if bins is not None:
         shown = ego4d.shown_frame(bins, windows)
         honest = ego4d.mean(ego4d.errors(shown, windows)[~np.isnan(shown)])
@@ -109,5 +122,5 @@ def _changes(result: Result, answers: ClipAnswers, rows: np.ndarray, truth: Stat
     result.values = {"oscc_top1": float((given == truth.state).mean())}
     positive = float((truth.state == 1).mean())
     share, error = majority(np.bincount(truth.state, minlength=2).astype(np.float64))
-    result.baselines = {"always_positive": positive, "majority": share, "majority_se": error}
-    result.details = {"said_yes": float((given == 1).mean())}
+    result.baselines = {"always_positive": positive, "majority": share}
+    result.details = {"majority_se": error, "said_yes": float((given == 1).mean())}

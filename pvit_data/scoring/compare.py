@@ -10,6 +10,7 @@ from typing import Any
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.passport import VERSION
 from pvit_data.storage.values import read_json
+from pvit_data.words import short
 
 MUST = {
     "metric": ("metric",),
@@ -97,6 +98,12 @@ def read_result(path: Path) -> dict[str, Any]:
         raise FormatError(
             f"{path}: is no result of `pvit score --json` (passport version {VERSION})"
         )
+    for name in NUMBERS:
+        value = values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise FormatError(f"{path}: {name} is {short(value, 40)}, expected a number")
+    if not isinstance(_at(values, MUST["list"]), str | None):
+        raise FormatError(f"{path}: the sha256 of its list is no text")
     return values
 
 

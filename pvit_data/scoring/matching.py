@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError
-from pvit_data.scoring.files.scores import ClassScores, require_once
+from pvit_data.scoring.files.scores import ClassScores, require_once, stem
 from pvit_data.words import short
 
 
@@ -70,7 +70,8 @@ def best_ids(
     where: str,
     keys: Sequence[str] = (),
 ) -> list[str]:
-    """The ids of predictions in the list's own spelling: their ids, or else their keys, whichever it knows more of.
+    """The ids of predictions in the list's own spelling: their ids, or else their keys, or what both are without folder
+    and ending of a file, whichever it knows most of.
 
     Args:
         scores: the predictions.
@@ -86,7 +87,13 @@ def best_ids(
     cleaned = [clean(name) for name in scores.ids]
     own = dict(zip(keys, wanted, strict=True)) if keys else {}
     spelled = [scores.ids, scores.keys] if scores.keys else [scores.ids]
-    candidates = [cleaned, *([own.get(name, name) for name in names] for names in spelled)]
+    bare = {stem(name): name for name in wanted}
+    bare = bare if len(bare) == len(wanted) else {}
+    candidates = [
+        cleaned,
+        *([own.get(name, name) for name in names] for names in spelled),
+        [bare.get(stem(name), name) for name in scores.ids],
+    ]
     best = max(candidates, key=lambda names: len(listed & set(names)))
     require_once(best, where)
     return best

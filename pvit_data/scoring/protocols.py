@@ -71,7 +71,7 @@ PROTOCOLS = {
             "kinetics400", ("topk",), 5, 1, clean=_youtube,
             lists=dict.fromkeys((19761, 19796, 19881, 19906), "validation"),
         ),
-        Protocol("diving48", ("topk",), 1, 3, clean=stem, lists={1970: "V2 test", 15027: "V2 train", 2096: "V1 test"}),
+        Protocol("diving48", ("topk",), 1, 3, clean=stem, lists={1970: "V2 test", 15027: "V2 train"}),
         Protocol("ego4d", ("pnr", "oscc"), 1, 1),
         Protocol("pyslowfast", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),
         Protocol("activitynet", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),

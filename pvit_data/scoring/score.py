@@ -15,6 +15,12 @@ from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import Result
 from pvit_data.words import plain_url
 
+OF_METRICS = {
+    ("ava",): ("excluded", "no_excluded", "label_map", "no_cap", "threshold"),
+    ("topk", "multilabel"): ("classes",),
+}
+"""Options that only some metrics know."""
+
 
 def score(predictions: str | Path, metric: str, how: ScoreOptions) -> Result:
     """Scores a file of predictions.
@@ -25,9 +31,16 @@ def score(predictions: str | Path, metric: str, how: ScoreOptions) -> Result:
         how: protocol, truth and the rest.
 
     Raises:
-        UsageError: if something has to be said by an option.
+        UsageError: if something has to be said by an option, or an option means nothing here.
         FormatError: if files are damaged, or do not belong together.
     """
+    for metrics, names in OF_METRICS.items():
+        told = {name: getattr(how, name) for name in names}
+        given = [name for name, value in told.items() if value is not None and value is not False]
+        if given and metric not in metrics:
+            raise UsageError(
+                f"--{given[0].replace('_', '-')} means nothing to --metric {metric}, only to {' and '.join(metrics)}"
+            )
     path = Path(predictions)
     if path.is_dir():
         raise UsageError(

@@ -97,7 +97,7 @@ def _classes(predictions: Path, how: ScoreOptions, out: Path) -> int:
             f"--submit of {how.protocol.name} writes names of classes: give --classes FILE"
         )
     names = names or tuple(map(str, range(number)))
-    values = summed(scores.logits[rows])
+    values = summed(scores.logits[rows], where=str(predictions), ids=ids)
     best = np.argsort(-values, axis=1, kind="stable")[:, :TOP]
     if how.protocol.name == "kinetics400":
         results = {

@@ -40,7 +40,7 @@ from pvit_model.using.loading import Loaded
 from pvit_model.using.matching import Matched
 from pvit_model.using.source_report import SourceReport
 
-BASELINES = ("majority", "majority_se")
+BASELINE, ERROR = "majority", "majority_se"
 COUNTS = ("videos",)
 NOT_ONE = -1  # in place of a class, where a label is something else
 
@@ -230,11 +230,12 @@ def passport(
         metric="topk",
         protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
-        values={key: v for key, v in metrics.items() if key not in (*BASELINES, *COUNTS)},
+        values={key: v for key, v in metrics.items() if key not in (BASELINE, ERROR, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
         truth=truth_sha256(ids, (names[label] for label in truth.values())),
         views=views,
-        baselines={key: metrics[key] for key in BASELINES},
+        baselines={BASELINE: metrics[BASELINE]},
+        details={ERROR: metrics[ERROR]},
         classes={
             "number": len(names),
             "sha256": hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest(),

@@ -1,10 +1,13 @@
-"""Boxes of AVA: seconds that are shifted, pixels for shares, axes exchanged, widths for corners.
+"""Boxes of AVA: seconds that are shifted, pixels for shares, axes exchanged, widths for corners, movies exchanged, and
+boxes that match nothing.
 
 All by the recall of the truth's boxes at an overlap of .5, whatever the class.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +17,17 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.metrics import overlap
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 
-SHIFTS = (-2, -1, 1, 2, 900, 902)
+SHIFTS = (-902, -901, -900, -2, -1, 1, 2, 900, 901, 902)
 SHIFT_GAIN = 0.10
 ORDER_GAIN = 0.20
 LARGE, LARGE_SHARE = 2.0, 0.01
+MOVIE_GAIN = 0.20
+FEW, TRIES = 100, 5  # persons; orders of the seconds
+LOW, CHANCE = 0.50, 0.05  # recall, and how far it is above that of boxes of other seconds
 _ORDERS = {
     "y1,x1,y2,x2": "exchange x and y",
     "x,y,width,height": "add width and height to the corner",
+    "centre x,centre y,width,height": "write the corners, half of width and height to each side of the centre",
 }
 
 
@@ -56,7 +63,8 @@ def shifted(truth: Boxes, found: Boxes) -> Finding | None:
         rows = (second + shift >= 0) & (second + shift < SECONDS)
         values[shift] = truth.recall(Boxes(found.image[rows] + shift, found.xyxy[rows]))
     best = max(values, key=values.__getitem__)
-    if not values[best] - plain >= SHIFT_GAIN:
+    error = math.sqrt(values[best] * (1 - values[best]) / max(1, len(truth.image)))
+    if not values[best] - plain >= max(SHIFT_GAIN, 4 * error):  # the best of ten, of few boxes
         return None
     return Finding(
         "seconds shifted",
@@ -81,6 +89,9 @@ def misread(truth: Boxes, found: Boxes) -> Finding | None:
     forms = {
         "y1,x1,y2,x2": np.column_stack([y1, x1, y2, x2]),
         "x,y,width,height": np.column_stack([x1, y1, x1 + x2, y1 + y2]),
+        "centre x,centre y,width,height": np.column_stack(
+            [x1 - x2 / 2, y1 - y2 / 2, x1 + x2 / 2, y1 + y2 / 2]
+        ),
     }
     values = {name: truth.recall(Boxes(found.image, xyxy)) for name, xyxy in forms.items()}
     best = max(values, key=values.__getitem__)
@@ -91,4 +102,75 @@ def misread(truth: Boxes, found: Boxes) -> Finding | None:
         f"recall of the truth's boxes is {values[best]:.3f} if the four numbers are {best}, {plain:.3f} as x1,y1,x2,y2",
         f"gain {values[best] - plain:.2f}, of which {ORDER_GAIN:.2f} would do",
         f"{_ORDERS[best]} before writing",
+    )
+
+
+def exchanged(truth: Boxes, found: Boxes, names: Sequence[str]) -> Finding | None:
+    """Detections that are under the name of another movie. Which one is found on the even seconds, and scored on the
+    odd ones, and the other way round."""
+    plain = truth.recall(found)
+    movies = np.unique(truth.image // SECONDS)
+    if len(movies) < 2 or len(truth.image) < FEW or not plain < 1 - MOVIE_GAIN:
+        return None
+    from scipy.optimize import linear_sum_assignment
+
+    hits = [_hits(truth, found, movies, parity) for parity in (0, 1)]
+    gained = own = 0
+    for one, other in (hits, hits[::-1]):
+        rows, columns = linear_sum_assignment(one, maximize=True)
+        gained += int(other[rows, columns].sum())
+        own += int(np.trace(other))
+    gain = (gained - own) / max(1, len(truth.image))
+    if gain < MOVIE_GAIN:
+        return None
+    rows, columns = linear_sum_assignment(hits[0] + hits[1], maximize=True)
+    moved = np.flatnonzero(rows != columns)
+    truly, given = names[int(movies[moved[0]])], names[int(movies[columns[moved[0]]])]
+    return Finding(
+        "movies exchanged",
+        f"recall of the truth's boxes is {plain + gain:.3f} if {len(moved)} of the {len(movies)} movies have each "
+        f"other's detections, {plain:.3f} as they are; first: those of {truly} are under {given}",
+        f"gain {gain:.2f}, of which {MOVIE_GAIN:.2f} would do; found on one half of the seconds, scored on the other",
+        "write the names of the movies in the order in which they were evaluated",
+    )
+
+
+def _hits(
+    truth: Boxes, found: Boxes, movies: Int64[np.ndarray, "m"], parity: int
+) -> Int64[np.ndarray, "m m"]:
+    """Boxes of each movie's truth (row) that the detections of each movie (column) find, on half of the seconds."""
+    counts = np.zeros((len(movies), len(movies)), np.int64)
+    half = truth.image % 2 == parity
+    image, xyxy = truth.image[half], truth.xyxy[half]
+    row = np.searchsorted(movies, image // SECONDS)
+    by_movie = found.image // SECONDS
+    for column, movie in enumerate(movies.tolist()):
+        given = by_movie == movie
+        second = found.image[given] % SECONDS
+        value = overlap.partners((image % SECONDS, xyxy), (second, found.xyxy[given]))[1]
+        counts[:, column] = np.bincount(row[value >= overlap.IOU], minlength=len(movies))
+    return counts
+
+
+def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
+    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it."""
+    plain, number = truth.recall(found), len(truth.image)
+    if number < FEW or not plain < LOW:
+        return None
+    images, place = np.unique(found.image, return_inverse=True)
+    rng = np.random.default_rng(0)
+    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
+    chance = float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
+    margin = max(CHANCE, 3 * math.sqrt(chance * (1 - chance) / number))
+    if plain > chance + margin:
+        return None
+    matched = float(np.isin(np.unique(truth.image), found.image).mean())
+    return Finding(
+        "boxes match nothing",
+        f"recall of the truth's {number:,} boxes is {plain:.3f}, with boxes of other seconds {chance:.3f}; "
+        f"{100 * matched:.1f} % of the truth's seconds have a detection, and no known shift or order of the numbers "
+        "explains it",
+        f"{plain - chance:+.3f} against chance, sound boxes are {margin:.3f} above it and more",
+        "look at one second: are these boxes of that second, of that movie, and shares of the whole picture (not of a "
+        "crop, nor of a padded one)?",
     )

@@ -1,14 +1,17 @@
-"""80 for 60: AVA's label map or truth with other classes than the 60 that count."""
+"""80 for 60: AVA's label map or truth with other classes than the 60 that count; and actions that were renumbered."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+
+import numpy as np
 
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.files.class_names import differs
-from pvit_data.scoring.metrics.ava import ALL, EVALUATED
+from pvit_data.scoring.metrics.ava import ALL, EVALUATED, BoxTable
 
 _NAME = "80 for 60"
+BEYOND = 0.05  # of the truth's actions, above 60
 
 
 def other_ids(label_map: tuple[int, ...], truth: Collection[int]) -> Finding | None:
@@ -42,3 +45,35 @@ def other_ids(label_map: tuple[int, ...], truth: Collection[int]) -> Finding | N
             "take ava_val_v2.2.csv, whose ids go up to 80, and train with its ids",
         )
     return None
+
+
+def renumbered(
+    found: BoxTable, truth: BoxTable, score: Callable[[BoxTable], float]
+) -> Finding | None:
+    """Actions of detections that count the 60 classes from 1 to 60, or None.
+
+    Args:
+        found, truth: detections and ground truth, of any action.
+        score: mean average precision of detections.
+    """
+    given = set(np.unique(found.class_id).tolist())
+    beyond = float((truth.class_id > len(EVALUATED)).mean()) if len(truth) else 0.0
+    unlisted = [number for number in ALL[: len(EVALUATED)] if number not in EVALUATED]
+    if (
+        not given
+        or max(given) > len(EVALUATED)
+        or beyond < BEYOND
+        or len(given & set(unlisted)) < len(unlisted) / 2
+    ):
+        return None
+    ids = np.array((0, *EVALUATED), np.int64)
+    renamed = BoxTable(found.image, found.xyxy, ids[found.class_id], found.score)
+    return Finding(
+        "actions renumbered",
+        f"the actions of the detections are within 1..60 and {len(given & set(unlisted))} of them are none of the 60 "
+        f"that count; {100 * beyond:.0f} % of the truth's are above 60. If they count the 60 classes in order, mAP is "
+        f"{score(renamed):.4f} instead of {score(found):.4f}",
+        "likely",
+        "write AVA's ids, which go up to 80: the n-th class of ava_action_list_v2.2_for_activitynet_2019.pbtxt has the "
+        "id that stands there",
+    )

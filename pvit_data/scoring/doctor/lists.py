@@ -11,7 +11,7 @@ from pathlib import Path
 from pvit_data.errors import PvitError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.files.ava import Videos, read_truth
-from pvit_data.scoring.files.class_truth import read_class_truth
+from pvit_data.scoring.files.class_truth import is_first_edition, read_class_truth
 from pvit_data.scoring.files.ego4d import read_annotations
 
 PATTERNS = {
@@ -111,6 +111,8 @@ def _is_training(name: str, truth: Path) -> bool:
     """SomethingElse has several training lists in a folder: that of the same setting counts."""
     if "train" not in name.lower():
         return False
+    if is_first_edition(name) and not is_first_edition(truth.name):
+        return False  # the second edition of Diving48 was split anew
     first, _, rest = truth.name.partition("_")
     if first in ("base", "finetune"):
         shot = next((part for part in rest.split("_") if part.endswith("shot")), "")

@@ -6,15 +6,14 @@ persons `video,second`; no header. Boxes are shares of width and height.
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.dump import Dump, box_columns
@@ -22,7 +21,7 @@ from pvit_data.scoring.files.kinds import head_of, kind_of
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.storage.files import open_regular
-from pvit_data.words import shown
+from pvit_data.words import short, shown, size_text
 
 MAX_VIDEOS = 100_000
 BLOCK = 1 << 22
@@ -30,6 +29,7 @@ AVA_ACTIONS = 80
 _BOX = ("x1", "y1", "x2", "y2")
 _COLUMNS = ("video", "second", *_BOX, "action", "last")
 FIRST, LAST = 902, 1798  # annotated seconds
+_WHOLE = {"second": "int32", "action": "int32"}
 
 
 @dataclass
@@ -68,13 +68,7 @@ def read_detections(path: Path, videos: Videos) -> BoxTable:
         return _from_dump(path, videos)
     if kind != "text":
         raise FormatError(f"{path}: expected AVA's CSV or a dump of `pvit eval`, found {kind}")
-    table = _read(path, videos, scored=True)
-    if len(table.listed):
-        raise FormatError(
-            f"{path}: {len(table.listed)} lines have two columns; detections have eight: "
-            "video,second,x1,y1,x2,y2,action,score"
-        )
-    return table
+    return _read(path, videos, scored=True)
 
 
 def read_excluded(path: Path, videos: Videos) -> Int64[np.ndarray, "n"]:
@@ -98,35 +92,51 @@ def excluded_beside(truth: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+@dataclass(frozen=True)
+class _Lines:
+    """Some whole lines of a file."""
+
+    path: Path
+    first: int  # number of the first line
+    text: bytes
+
+    def at(self, rows: Bool[np.ndarray, "n"]) -> str:
+        """Where the first of these rows stands; lines of two columns are no rows."""
+        numbers = [n for n, line in enumerate(self.text.split(b"\n")) if line.count(b",") > 1]
+        return f"{self.path}, line {self.first + numbers[int(np.argmax(rows))]}"
+
+
 def _read(path: Path, videos: Videos, *, scored: bool = False) -> BoxTable:
     parts: list[tuple[Any, ...]] = []
     listed: list[tuple[str, int]] = []
-    for batch in _batches(path, listed, scored):
-        image = _images(batch["video"], batch["second"].to_numpy(), videos, path)
-        xyxy = np.column_stack([_numbers(batch[name], name, path) for name in _BOX])
-        action = batch["action"].fill_null(-1).to_numpy().astype(np.int64)
-        if scored and (action < 0).any():
+    width = _width(path)
+    if width < 7 and scored:
+        raise FormatError(
+            f"{path}: {width} columns, expected 8: video,second,x1,y1,x2,y2,action,score without a header"
+        )
+    for lines in _lines_of(path):
+        columns = _columns(lines, width, listed, scored)
+        image = _images(columns["video"], columns["second"], videos, lines)
+        xyxy = np.column_stack([_numbers(columns[name], name, lines) for name in _BOX])
+        action = columns["action"].fill_null(-1).to_numpy().astype(np.int64)
+        if scored and (bad := action == -1).any():
             raise FormatError(
-                f"{path}: a detection has no action; it is a file of person boxes, not of predictions"
+                f"{lines.at(bad)}: a detection has no action; it is a file of person boxes, not of predictions"
             )
-        if (action > AVA_ACTIONS).any() or (scored and (action == 0).any()):
+        if (bad := (action > AVA_ACTIONS) | (scored & (action < 1))).any():
             raise FormatError(
-                f"{path}: actions {action.min()} to {action.max()}, expected 1..80: AVA's ids begin at 1"
+                f"{lines.at(bad)}: action {action[bad][0]}, expected 1..{AVA_ACTIONS}: AVA's ids begin at 1"
             )
-        score = _numbers(batch["last"], "score", path) if scored else np.zeros(0)
+        score = _numbers(columns["last"], "score", lines) if scored else np.zeros(0)
         keep = action > 0
         parts.append((image[keep], xyxy[keep], action[keep], score))
-    if not parts and not listed:
+    if not any(len(part[0]) for part in parts) and not listed:
         raise FormatError(f"{path}: holds nothing")
     numbers = [
         videos.number(_known(name, videos, path)) * SECONDS + second for name, second in listed
     ]
-    alone = np.array(numbers, np.int64)
-    if not parts:
-        nothing = np.zeros(0, np.int64)
-        return BoxTable(nothing, np.zeros((0, 4)), nothing, np.zeros(0), alone)
     image, xyxy, action, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return BoxTable(image, xyxy, action, score, alone)
+    return BoxTable(image, xyxy, action, score, np.array(numbers, np.int64))
 
 
 def _known(name: str, videos: Videos, path: Path) -> str:
@@ -135,90 +145,125 @@ def _known(name: str, videos: Videos, path: Path) -> str:
     return name
 
 
-def _numbers(column: Any, name: str, path: Path) -> Float[np.ndarray, "n"]:
+def _numbers(column: Any, name: str, lines: _Lines) -> Float[np.ndarray, "n"]:
     values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-    if not np.isfinite(values).all():
-        raise FormatError(f"{path}: a {name} is missing, NaN or infinite")
+    if (bad := ~np.isfinite(values)).any():
+        raise FormatError(f"{lines.at(bad)}: {name} is missing, NaN or infinite")
     return values
 
 
-def _images(
-    video: Any, second: Int64[np.ndarray, "n"], videos: Videos, path: Path
-) -> Int64[np.ndarray, "n"]:
-    if len(second) and not 0 <= second.min() <= second.max() < SECONDS:
-        raise FormatError(
-            f"{path}: seconds {second.min()} to {second.max()}, expected {FIRST}..{LAST}"
-        )
+def _images(video: Any, second: Any, videos: Videos, lines: _Lines) -> Int64[np.ndarray, "n"]:
+    numbers = second.fill_null(-1).to_numpy().astype(np.int64)
+    empty = np.asarray(video.is_null()) | np.asarray(second.is_null())
+    if empty.any():
+        raise FormatError(f"{lines.at(empty)}: no video or no second")
+    if (bad := (numbers < 0) | (numbers >= SECONDS)).any():
+        raise FormatError(f"{lines.at(bad)}: second {numbers[bad][0]}, expected {FIRST}..{LAST}")
     names = video.dictionary.to_pylist()
-    numbers = np.array([videos.number(_known(name, videos, path)) for name in names], np.int64)
-    return np.asarray(numbers[video.indices.to_numpy()] * SECONDS + second)
+    places = np.array([videos.number(_known(n, videos, lines.path)) for n in names], np.int64)
+    return np.asarray(places[video.indices.to_numpy()] * SECONDS + numbers)
 
 
-def _batches(path: Path, listed: list[tuple[str, int]], scored: bool) -> Iterator[dict[str, Any]]:
-    """Columns of a part of the file; lines of two columns go to `listed`."""
+def _lines_of(path: Path) -> Iterator[_Lines]:
+    """The whole file, some megabytes at a time.
+
+    pyarrow's own streaming reads ahead on a thread that may let go of a Python file while the interpreter ends, which
+    aborts the program. So it is given memory of its own.
+    """
+    with open(open_regular(path), "rb") as file:
+        first, rest, more = 1, b"", True
+        while more:
+            block = file.read(BLOCK)
+            more = len(block) == BLOCK
+            text, mark, rest = (
+                (rest + block).rpartition(b"\n") if more else (rest + block, b"", b"")
+            )
+            if more and not mark:
+                raise FormatError(
+                    f"{path}: not readable as AVA's CSV: line {first} has more than {size_text(BLOCK)}"
+                )
+            if text.strip():
+                yield _Lines(path, first, text)
+            first += text.count(b"\n") + 1
+
+
+def _columns(
+    lines: _Lines, width: int, listed: list[tuple[str, int]], scored: bool
+) -> dict[str, Any]:
+    """Columns of some lines; those of two columns go to `listed`."""
     import pyarrow as pa
     from pyarrow import csv
 
-    width = _width(path)
-    if width < 7 and scored:
-        raise FormatError(
-            f"{path}: {width} columns, expected 8: video,second,x1,y1,x2,y2,action,score without a header"
-        )
-    whole = {"second": pa.int32(), "action": pa.int32()}
-    types = {name: whole.get(name, pa.float64()) for name in _COLUMNS}
-    types["video"] = pa.dictionary(pa.int32(), pa.string())
     names = list(_COLUMNS[: max(7, width)])
+    types = {name: _WHOLE.get(name, "float64") for name in names} | {"video": "string"}
     if not scored and width == 8:
-        types["last"] = pa.string()  # a person's number, or nothing
+        types["last"] = "string"  # a person's number, or nothing
 
     def shorter(row: Any) -> str:
-        video, _, number = row.text.partition(",")
-        number = number.strip()
-        is_second = number.isascii() and number.isdecimal() and len(number) < 6
-        if scored or not is_second or len(listed) >= 100 * MAX_VIDEOS:
+        video, second = _second_alone(row.text)
+        if scored or second is None or len(listed) >= 100 * MAX_VIDEOS:
             return "error"
-        listed.append((video, int(number)))
+        listed.append((video, second))
         return "skip"
 
     try:
-        with open(open_regular(path), "rb") as file:
-            reader = csv.open_csv(
-                pa.PythonFile(_Text(file), "r"),
-                read_options=csv.ReadOptions(
-                    column_names=names, block_size=BLOCK, use_threads=False
-                ),
-                parse_options=csv.ParseOptions(invalid_row_handler=shorter),
-                convert_options=csv.ConvertOptions(column_types=types),
+        lines.text.decode("utf-8")
+        memory = pa.BufferOutputStream()
+        memory.write(lines.text)
+        table = csv.read_csv(
+            pa.BufferReader(memory.getvalue()),
+            read_options=csv.ReadOptions(
+                column_names=names, block_size=2 * BLOCK, use_threads=False
+            ),
+            parse_options=csv.ParseOptions(invalid_row_handler=shorter),
+            convert_options=csv.ConvertOptions(column_types=types),
+        )
+    except UnicodeDecodeError as error:
+        number = lines.first + lines.text.count(b"\n", 0, error.start)
+        raise FormatError(f"{lines.path}, line {number}: is no UTF-8") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise FormatError(_damage(lines, types, scored, shown(str(error))[:200])) from None
+    columns = {name: table.column(name).combine_chunks() for name in names}
+    columns["video"] = columns["video"].dictionary_encode()
+    return {"last": pa.array(np.ones(len(table))), **columns}
+
+
+def _second_alone(text: str) -> tuple[str, int | None]:
+    """Video and second of a line of two columns; None: it is another one."""
+    video, _, number = text.partition(",")
+    number = number.strip()
+    is_second = number.isascii() and number.isdecimal() and len(number) < 6
+    return video, int(number) if is_second else None
+
+
+def _damage(lines: _Lines, types: dict[str, str], scored: bool, said: str) -> str:
+    """The first line that is none of AVA's, and why; what pyarrow said where none is found."""
+    for number, line in enumerate(lines.text.decode("utf-8").split("\n"), lines.first):
+        at, cells = f"{lines.path}, line {number}", line.strip().split(",")
+        is_second = not scored and len(cells) == 2 and _second_alone(line)[1] is not None
+        if not line.strip() or is_second:
+            continue
+        if len(cells) != len(types):
+            return (
+                f"{at}: not readable as AVA's CSV: {len(cells)} columns, expected {len(types)}: "
+                f"{short(line.strip(), 80)}"
             )
-            for batch in reader:
-                columns = {name: batch.column(place) for place, name in enumerate(names)}
-                if columns["video"].null_count or columns["second"].null_count:
-                    raise FormatError(f"{path}: a line has no video or no second")
-                if "last" not in columns:
-                    columns["last"] = pa.array(np.ones(len(batch)))
-                yield columns
-    except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
-        said = shown(" ".join(str(error).split()))[:200]
-        raise FormatError(f"{path}: not readable as AVA's CSV: {said}") from None
+        for (name, kind), cell in zip(types.items(), cells, strict=True):
+            whole = kind in _WHOLE.values()
+            if kind != "string" and cell.strip() and not _is_number(cell.strip(), whole=whole):
+                expected = "a whole number" if whole else "a number"
+                is_name = number == 1 and not _is_number(cell.strip(), whole=False)
+                header = "; AVA's files have no header" if is_name else ""
+                return f"{at}: not readable as AVA's CSV: {name} is {short(cell, 40)}, expected {expected}{header}"
+    return f"{lines.path}: not readable as AVA's CSV: {' '.join(said.split())}"
 
 
-class _Text:
-    """The bytes of a file, as far as they are UTF-8: pyarrow only says so where it is too late."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8")()
-
-    def read(self, size: int = -1) -> bytes:
-        """As of a file."""
-        block = self._file.read(size)
-        self._decoder.decode(block, final=not block)
-        return block
-
-    def close(self) -> None:
-        """The file is closed by who opened it."""
-        self.closed = True
+def _is_number(text: str, *, whole: bool) -> bool:
+    try:
+        int(text) if whole else float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _width(path: Path) -> int:

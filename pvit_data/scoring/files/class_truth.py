@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +14,16 @@ from jaxtyping import Bool, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
-from pvit_data.scoring.files.scores import require_once, stem
+from pvit_data.scoring.files.scores import is_video, require_once, stem
 from pvit_data.scoring.files.tables import read_cells, read_rows
 from pvit_data.words import short
 
 IDS = ("id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video")
 LABELS = ("label", "labels", "template", "class", "actions")
+FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 _TIMES = ("time_start", "time_end")
+_NUMBER = re.compile(r"[-+.0-9eE]*")
+_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,32 @@ class ClassTruth:
         return replace(self, labels=labels, classes=names, orders={}, notes=(), complete=True)
 
 
+def is_first_edition(name: str) -> bool:
+    """Whether a file's name is that of Diving48's labels of 2018.
+
+    >>> is_first_edition("Diving48_test.json"), is_first_edition("Diving48_V2_test.json")
+    (True, False)
+    """
+    return name in ("Diving48_train.json", "Diving48_test.json")
+
+
+def require_second_edition(where: str, number: int) -> None:
+    """Refuses Diving48's first labels, told by the file's name or by the number of dives.
+
+    Raises:
+        FormatError: naming the files that are wanted.
+    """
+    name = where.rstrip("/").rpartition("/")[2]
+    if not is_first_edition(name) and number not in FIRST_EDITION:
+        return
+    sign = "by its name" if is_first_edition(name) else f"by its {number:,} dives"
+    raise FormatError(
+        f"{where}: {sign} these are Diving48's labels of the first edition (V1), many of which are wrong: published "
+        "networks reach about 40 percent on them, and the numbers compare with no others; take Diving48_V2_test.json. "
+        "--protocol plain scores this list all the same"
+    )
+
+
 def read_class_truth(
     path: Path,
     protocol: str,
@@ -97,6 +127,11 @@ def read_class_truth(
     if several:
         return _several(path, ids, given, table)
     require_once(ids, str(path))
+    if many := [n for n, label in enumerate(given) if isinstance(label, list)]:
+        raise FormatError(
+            f"{path}: row {many[0] + 1} ({short(ids[many[0]], 60)}) has a list of classes, "
+            f"{short(given[many[0]], 60)}: --metric multilabel counts those"
+        )
     if all(label is None for label in given):
         names = () if table is None else _order(protocol, table)
         return ClassTruth(str(path), ids, np.full(len(ids), -1, np.int64), names)
@@ -104,8 +139,26 @@ def read_class_truth(
         numbers = np.array([-1 if label is None else label for label in given], np.int64)
         _require_ids(numbers, path)
         return ClassTruth(str(path), ids, numbers, () if table is None else _order(protocol, table))
-    return _named(
-        path, ids, [None if label is None else str(label) for label in given], protocol, table
+    texts = [None if label is None else str(label) for label in given]
+    if table is None or not set(texts) <= {None, *table}:
+        _require_one_kind(ids, given, path)
+    return _named(path, ids, texts, protocol, table)
+
+
+def _require_one_kind(ids: list[str], given: list[Any], path: Path) -> None:
+    """Refuses columns with numbers and names: one of them would be numbered otherwise than it says.
+
+    Raises:
+        FormatError: with how many there are of each, and the first of the fewer.
+    """
+    numbers = [row for row, label in enumerate(given) if isinstance(label, int)]
+    names = [row for row, label in enumerate(given) if isinstance(label, str)]
+    if not numbers or not names:
+        return
+    row = min(names, numbers, key=len)[0]
+    raise FormatError(
+        f"{path}: row {row + 1} ({short(ids[row], 60)}) has the class {short(given[row], 40)}: {len(numbers):,} "
+        f"classes are numbers and {len(names):,} are names; write only numbers, or only names"
     )
 
 
@@ -153,11 +206,10 @@ def _several(
     """Rows of one video are put together; a cell may hold several classes."""
     listed = list(dict.fromkeys(ids))
     place = {name: row for row, name in enumerate(listed)}
-    cells = [
-        (place[name], part)
-        for name, label in zip(ids, given, strict=True)
-        for part in _parts(label)
-    ]
+    told = [(name, part) for name, label in zip(ids, given, strict=True) for part in _parts(label)]
+    if table is None:
+        _require_one_kind([name for name, _ in told], [part for _, part in told], path)
+    cells = [(place[name], part) for name, part in told]
     if table is not None:
         if unknown := [p for _, p in cells if not isinstance(p, int) and p not in table]:
             raise UsageError(
@@ -187,7 +239,7 @@ def _parts(label: Any) -> list[Any]:
     if label is None:
         return []
     if isinstance(label, list):
-        return [part if isinstance(part, int) else str(part) for part in label]
+        return [_number_or_name(str(part)) for part in label]
     if isinstance(label, int):
         return [label]
     if ";" in label or "|" in label:
@@ -197,10 +249,10 @@ def _parts(label: Any) -> list[Any]:
         ]
     else:
         words = label.split()
-        whole = len(words) == 3 and _is_time(words[1])
-        numbers = all(word.isdecimal() for word in words)
-        found = [words[0]] if whole and not numbers else (words if numbers else [label])
-    return [int(part) if part.isdecimal() else part for part in found]
+        numbers = all(isinstance(_number_or_name(word), int) for word in words)
+        is_timed = len(words) == 3 and _is_time(words[1]) and "." not in words[0]
+        found = [words[0]] if is_timed else (words if numbers else [label])
+    return [_number_or_name(part) for part in found]
 
 
 def _is_time(text: str) -> bool:
@@ -246,18 +298,29 @@ def _label(row: dict[str, Any], path: Path) -> Any:
     value = next((row[key] for key in LABELS if row.get(key) not in (None, "")), None)
     if value is None or isinstance(value, list):
         return value
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    is_whole = isinstance(value, float) and value.is_integer()
+    if isinstance(value, bool) or not (is_whole or isinstance(value, str | int)):
         raise FormatError(f"{path}: label {value!r:.40} is neither a number nor a name")
     return _number_or_name(str(value))
 
 
 def _number_or_name(text: str) -> Any:
-    digits = text.strip().removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else text
+    """`3.0` is 3: a column of whole numbers with a gap becomes one of floats in some programs."""
+    match = _WHOLE.fullmatch(text.strip())
+    return int(match[1]) if match else text
 
 
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
-    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells are not read."""
+    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells, which are numbers, are not
+    read."""
+    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
+    cells = [" ".join(cells[: end + 1]), *cells[end + 1 :]]  # a folder's name may have blanks
     if len(cells) == 1:
         return stem(cells[0]), None
+    names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]
+    if len(names) > 1:
+        raise FormatError(
+            f"{path}: {short(cells[0], 60)} has {len(names)} classes ({short(', '.join(names), 80)}): a submission? "
+            "Name the file with the annotations"
+        )
     return stem(cells[0]), _number_or_name(cells[1].strip()) if cells[1].strip() else None

@@ -8,7 +8,7 @@ under `pvit.predictions` in the file's metadata: source, split, frames, clips, c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ VERSION = 1
 ROW_BYTES = 0.25  # of the file, per row at least
 BOX = ("x1", "y1", "x2", "y2")
 TEXTS = ("key", "id")
+MAX_PARTS = 1_000_000  # of a column of lists, which a few bytes may repeat
 
 
 def write_dump(
@@ -115,27 +116,55 @@ class Dump:
         """A column of texts (or of whole numbers, as texts)."""
         import pyarrow as pa
 
-        column = self._read(name)
-        kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-        if not any(is_kind(column.type) for is_kind in kinds):
-            raise FormatError(f"{self.where}: column '{name}' is {column.type}, expected texts")
-        return [str(value) for value in column.to_pylist()]
+        types = pa.types
+        kinds = (types.is_string, types.is_large_string, types.is_integer)
+        column = self._of(name, "texts", *kinds)
+        return [str(value) for value in self._whole(column, name).to_pylist()]
 
-    def numbers(self, name: str, dtype: type[np.generic]) -> Any:
-        """A column of numbers."""
+    def cells(self, name: str) -> list[Any]:
+        """A column as a table of text would have it: texts of whatever it holds, or lists of them; None for gaps."""
         import pyarrow as pa
 
-        column = self._read(name)
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise FormatError(f"{self.where}: column '{name}' is {column.type}, expected numbers")
-        return column.to_numpy(zero_copy_only=False).astype(dtype)
+        types = pa.types
+        kinds = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
+        column = self._of(name, "texts or numbers", *kinds, types.is_null, types.is_list)
+        if types.is_list(column.type):
+            parts = column.flatten()
+            if not any(is_kind(parts.type) for is_kind in kinds) or len(parts) > MAX_PARTS:
+                raise FormatError(
+                    f"{self.where}: column '{name}' holds {len(parts):,} values of {parts.type} in its lists, expected "
+                    f"texts or numbers, at most {MAX_PARTS:,}"
+                )
+        return [_cell(value) for value in column.to_pylist()]
 
-    def _read(self, name: str) -> Any:
+    def numbers(self, name: str, dtype: type[np.generic]) -> Any:
+        """A column of numbers; where whole ones are wanted, of whole numbers."""
+        import pyarrow as pa
+
+        column = self._of(name, "numbers", pa.types.is_integer, pa.types.is_floating)
+        given = self._whole(column, name).to_numpy(zero_copy_only=False)
+        is_cut = given.dtype.kind == "f" and np.issubdtype(dtype, np.integer)
+        if is_cut and (broken := given != np.rint(given)).any():
+            raise FormatError(
+                f"{self.where}: column '{name}' has {given[broken][0]}, expected whole numbers"
+            )
+        return given.astype(dtype)
+
+    def _of(self, name: str, expected: str, *kinds: Callable[[Any], bool]) -> Any:
+        """A column of one of these kinds."""
         column = self._table.read(name)
         if len(column) != self.num_rows:
             raise FormatError(
                 f"{self.where}: column '{name}' has {len(column)} of {self.num_rows} rows: the file is damaged"
             )
+        if not any(is_kind(column.type) for is_kind in kinds):
+            raise FormatError(
+                f"{self.where}: column '{name}' is {column.type}, expected {expected}"
+            )
+        return column
+
+    def _whole(self, column: Any, name: str) -> Any:
+        """The column, which has no gaps."""
         if column.null_count:
             raise FormatError(f"{self.where}: {column.null_count} rows have no '{name}'")
         return column
@@ -144,11 +173,8 @@ class Dump:
         """The scores of each row, as they are stored."""
         import pyarrow as pa
 
-        column = self._read("logits")
-        if not (pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)):
-            raise FormatError(
-                f"{self.where}: column 'logits' is {column.type}, expected lists of floats"
-            )
+        kinds = (pa.types.is_list, pa.types.is_fixed_size_list)
+        column = self._whole(self._of("logits", "lists of floats", *kinds), "logits")
         values = column.flatten()
         if not pa.types.is_floating(values.type) or values.null_count:
             raise FormatError(
@@ -163,6 +189,12 @@ class Dump:
                 raise FormatError(f"{self.where}: rows of logits are of different lengths")
         array: Float[np.ndarray, "r k"] = values.to_numpy(zero_copy_only=False)
         return array.reshape(-1, width)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_cell(part) for part in value]
+    return None if value is None or value != value else str(value)
 
 
 def read_dump(path: Path) -> ClassScores:

@@ -123,6 +123,7 @@ class ClipAnswers:
         frames: predicted frames from the start of each clip; None: `bins` or `state` are there.
         bins: predicted bins, of 16.
         state: 1: the state changes, 0: it does not.
+        labels: what the file itself says of the state, -1 where it doesn't; None: it never does.
     """
 
     where: str
@@ -130,6 +131,7 @@ class ClipAnswers:
     frames: Float[np.ndarray, "n"] | None = None
     bins: Int64[np.ndarray, "n"] | None = None
     state: Int64[np.ndarray, "n"] | None = None
+    labels: Int64[np.ndarray, "n"] | None = None
 
 
 def read_answers(path: Path, metric: str) -> ClipAnswers:
@@ -154,7 +156,7 @@ def read_answers(path: Path, metric: str) -> ClipAnswers:
     answer = scores.logits[:, 0].argmax(axis=1).astype(np.int64)
     if metric == "pnr":
         return ClipAnswers(str(path), scores.ids, bins=answer)
-    return ClipAnswers(str(path), scores.ids, state=answer)
+    return ClipAnswers(str(path), scores.ids, state=answer, labels=scores.labels)
 
 
 def _from_json(path: Path, metric: str) -> ClipAnswers:

@@ -10,6 +10,20 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.storage.files import open_regular
 
 _BLOCK = 1 << 20
+_PAGE = "is a web page, not the file itself: did the download need a login?"
+_UTF16 = "is text in UTF-16; save it in UTF-8"
+_STRANGE = {
+    b"\x1f\x8b": "is compressed; unpack it first (gunzip -k {})",
+    b"bzh": "is compressed; unpack it first (bunzip2 -k {})",
+    b"\xfd7zxz\0": "is compressed; unpack it first (unxz -k {})",
+    b"(\xb5/\xfd": "is compressed; unpack it first (unzstd {})",
+    b"\xff\xfe": _UTF16,
+    b"\xfe\xff": _UTF16,
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; get that with `git lfs pull`",
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+}
+"""What is said of files that are never what they should be, by their first bytes in small letters."""
 
 
 def kind_of(path: Path) -> str:
@@ -47,12 +61,17 @@ def head_of(path: Path, size: int = 4096) -> bytes:
 
     Raises:
         UsageError: if it cannot be read.
+        FormatError: if it is compressed, or a file that something else left in place of it.
     """
     try:
         with open(open_regular(path), "rb") as file:
-            return file.read(size)
+            head = file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    start = head.lstrip().lower()
+    if said := next((text for mark, text in _STRANGE.items() if start.startswith(mark)), ""):
+        raise FormatError(f"{path}: {said.format(path.name)}")
+    return head
 
 
 def remedy(path: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Int64, Shaped
 
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files.kinds import remedy
@@ -35,7 +35,8 @@ _LOGITS, _IDS, _LABELS = ("logits", "scores", "preds"), ("ids", "id", "names"), 
 
 
 def read_npz(path: Path) -> ClassScores:
-    """Predictions of classes: `ids` (N,), `logits` (N, V, K) or (N, K), and where there are some, `labels` (N,).
+    """Predictions of classes: `ids` (N,), `logits` (N, V, K) or (N, K), and where there are some, `labels`: (N,) whole
+    numbers, or (N, K) of 0 and 1 where a video has any number of classes.
 
     Raises:
         FormatError: if it holds something else, or claims more than it has.
@@ -51,16 +52,34 @@ def read_npz(path: Path) -> ClassScores:
     names = [_text(value) for value in ids.tolist()]
     require_finite_size(len(names), str(path))
     require_once(names, str(path))
-    labels = next((arrays[name] for name in _LABELS if name in arrays), None)
-    if labels is not None and (labels.shape != ids.shape or labels.dtype.kind not in "iu"):
-        raise FormatError(
-            f"{path}: labels are {labels.dtype} of shape {labels.shape}, expected (N,) whole numbers"
-        )
+    given = next((arrays[name] for name in _LABELS if name in arrays), None)
+    labels, several = _labels(given, len(names), logits.shape[-1], path)
     return ClassScores(
         ids=names,
         logits=logits if logits.ndim == 3 else logits[:, None, :],
         has_views=logits.ndim == 3,
-        labels=np.full(len(names), -1, np.int64) if labels is None else labels.astype(np.int64),
+        labels=labels,
+        several=several,
+    )
+
+
+def _labels(
+    given: Any, number: int, classes: int, path: Path
+) -> tuple[Int64[np.ndarray, "n"], Bool[np.ndarray, "n k"] | None]:
+    """One class per row, and flags of classes where the file has those: one of both says nothing."""
+    unknown = np.full(number, -1, np.int64)
+    if given is None:
+        return unknown, None
+    if given.shape == (number,) and given.dtype.kind in "iu":
+        return given.astype(np.int64), None
+    is_table = given.shape == (number, classes) and given.dtype.kind in "iufb"
+    if is_table and ((given == 0) | (given == 1)).all():
+        flags = given.astype(bool)
+        is_one = (flags.sum(axis=1) == 1).all()
+        return (flags.argmax(axis=1).astype(np.int64) if is_one else unknown), flags
+    raise FormatError(
+        f"{path}: labels are {given.dtype} of shape {given.shape}, expected ({number},) whole numbers, or "
+        f"({number}, {classes}) of 0 and 1"
     )
 
 

@@ -1,6 +1,7 @@
 """Texts of scores, one video or view per line, streamed.
 
-`path label score score ...`, separated by blanks, tabs or commas: one line per video. `path [score, score, ...] label
+`path label score score ...`, separated by blanks, tabs or commas: one line per video; a path with blanks in it needs
+tabs or commas. `path [score, score, ...] label
 clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped.
 """
 
@@ -26,8 +27,7 @@ from pvit_data.words import short, size_text
 
 MAX_LINE = 1 << 20
 MAX_BYTES = 1 << 30  # of scores in memory
-_VIEW = re.compile(r"(\S+)\s+\[([^]]*)\]\s+(-?\d{1,9})\s+(\d{1,9})\s+(\d{1,9})")
-_SPLIT = re.compile(r"[\s,]+")
+_VIEW = re.compile(r"(\S(?:.*\S)?)\s+\[([^][]*)\]\s+(-?\d{1,9})\s+(\d{1,9})\s+(\d{1,9})")
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -65,8 +65,8 @@ def read_score_list(path: Path) -> ClassScores:
     in_views = None
     for number, line in text_lines(path):
         match = _VIEW.fullmatch(line)
-        if number == 1 and match is None and re.fullmatch(r"[\d.,\s-]{1,80}", line):
-            continue  # totals
+        if not rows and match is None and _is_totals(line):
+            continue
         if in_views is None:
             in_views = match is not None
         if in_views != (match is not None):
@@ -91,6 +91,12 @@ def read_score_list(path: Path) -> ClassScores:
     return ClassScores(listed, array[order], True, classes[order[:, 0]])
 
 
+def _is_totals(line: str) -> bool:
+    """Top-1 and top-5 before the rows; too few numbers for a video."""
+    words = line.replace(",", " ").split()
+    return len(words) < 4 and all(map(_is_number, words))
+
+
 def _parsed(
     match: re.Match[str] | None, line: str, where: str
 ) -> tuple[str, int, Float[np.ndarray, "k"], int]:
@@ -99,12 +105,34 @@ def _parsed(
         if match is not None:
             values = np.array(match[2].split(","), np.float64)
             return stem(match[1]), int(match[3]), values, int(match[4]) * 1000 + int(match[5])
-        parts = _SPLIT.split(line)
+        parts = _cells(line)
         if len(parts) < 4 or len(parts[1]) > 9:
             raise ValueError
         return stem(parts[0]), int(parts[1]), np.array(parts[2:], np.float64), 0
     except ValueError:
+        parts = line.split()
+        has_blank = len(parts) > 4 and not _is_number(parts[1]) and _is_number(parts[-1])
+        hint = "; a path with blanks in it needs tabs or commas between the columns"
         raise FormatError(
             f"{where}: expected `path label score score ...`, or `path [score, ...] label clip crop`, found "
-            f"{short(line, 80)}"
+            f"{short(line, 80)}{hint if has_blank else ''}"
         ) from None
+
+
+def _cells(line: str) -> list[str]:
+    """The columns of a line: cut at tabs, or at commas, where the path is before the first of them; else at blanks."""
+    for mark in ("\t", ","):
+        cells = [cell.strip() for cell in line.split(mark)]
+        words = cells[0].split()
+        has_label = len(words) > 2 and _is_number(words[-1]) and _is_number(words[-2])
+        if len(cells) > 3 and not has_label and " " not in "".join(cells[1:]):
+            return cells
+    return line.replace(",", " ").split()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

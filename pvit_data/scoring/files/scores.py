@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from pvit_data.errors import FormatError
 from pvit_data.words import short
@@ -25,6 +25,7 @@ class ClassScores:
         logits: or whatever ranks the classes of a view.
         has_views: whether the file tells views; else its writer combined them, and V is 1.
         labels: class of each video, -1 where the file doesn't say.
+        several: classes of each video, where the file says any number of them.
         keys: of the samples, where the file has them.
         classes: names of the columns; () where the file doesn't say.
         about: what the file says of itself: frames, clips, crops, source, split, model, ...
@@ -37,11 +38,17 @@ class ClassScores:
     keys: list[str] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    several: Bool[np.ndarray, "n k"] | None = None
 
     @property
     def views(self) -> int:
         """Views of each video."""
         return int(self.logits.shape[1])
+
+
+def is_video(text: str) -> bool:
+    """Whether a text ends as the name of a video or picture does."""
+    return PurePosixPath(text).suffix.lower() in VIDEO
 
 
 def stem(text: str) -> str:
@@ -51,7 +58,7 @@ def stem(text: str) -> str:
     ('-x_00155', 'v1.5')
     """
     name = text.rpartition("/")[2]
-    return PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in VIDEO else name
+    return PurePosixPath(name).stem if is_video(name) else name
 
 
 def require_once(ids: list[str], where: str) -> None:

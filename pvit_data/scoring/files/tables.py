@@ -13,7 +13,7 @@ from pvit_data.scoring.files.dump import Dump
 from pvit_data.scoring.files.kinds import kind_of
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import parse_json
-from pvit_data.words import size_text
+from pvit_data.words import short, size_text
 
 MAX_BYTES = 48_000_000  # SSv2's list of training videos has 33 million
 MAX_LINE = 1 << 16
@@ -117,7 +117,11 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     kind = kind_of(path)
     if kind == "parquet":
         dump = Dump(path)
-        found = {name: dump.texts(name) for name in columns if name in dump.names}
+        found = {name: dump.cells(name) for name in columns if name in dump.names}
+        if not found:
+            raise FormatError(
+                f"{path}: no column {' or '.join(columns[:2])}, it has {short(sorted(dump.names), 200)}"
+            )
         return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
     if kind == "json":
         values = read_values(path)
@@ -132,6 +136,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     header = [name.strip().lower() for name in cells[0]] if cells else []
     if not set(header) & set(columns):
         return None
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise FormatError(f"{path}: column '{twice[0]}' stands twice; which one counts?")
     wrong = next((row for row in cells if len(row) != len(header)), None)
     if wrong is not None:
         raise FormatError(

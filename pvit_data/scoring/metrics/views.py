@@ -5,10 +5,13 @@ As facebookresearch/SlowFast counts (slowfast/utils/meters.py, TestMeter); addin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
 from pvit_data.errors import FormatError
+from pvit_data.words import short
 
 BLOCK = 1 << 22  # values that are turned into float64 at a time
 
@@ -30,13 +33,19 @@ def sigmoid(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 
 def summed(
-    logits: Float[np.ndarray, "n v k"], *, exclusive: bool = True
+    logits: Float[np.ndarray, "n v k"],
+    *,
+    exclusive: bool = True,
+    where: str = "logits",
+    ids: Sequence[str] = (),
 ) -> Float[np.ndarray, "n k"]:
     """Scores of each video: those of its views, added one after the other.
 
     Args:
         logits: of each view; -inf (the logarithm of 0) is a value, NaN and +inf are none.
         exclusive: one class per video (softmax), else any number (sigmoid).
+        where: they are from, for messages.
+        ids: of the videos, for messages.
 
     Raises:
         FormatError: with the first row whose scores are no numbers.
@@ -53,8 +62,9 @@ def summed(
     good = np.isfinite(scores).all(axis=1) & ~(logits == np.inf).any(axis=(1, 2))
     if not good.all():
         row = int(np.argmin(good))
+        first = short(ids[row], 60) if ids else f"row {row}"
         raise FormatError(
-            f"{int((~good).sum())} of {number} rows of scores hold NaN or infinity, first row {row}: the network that "
-            "wrote them had diverged, or the file is damaged"
+            f"{where}: {int((~good).sum()):,} of {number:,} videos have scores that are NaN or infinite, first "
+            f"{first}: the network that wrote them had diverged, or the file is damaged"
         )
     return scores

@@ -85,13 +85,14 @@ def test_what_must_be_equal(
     assert list(document["differs"]) == [name]
 
 
-@pytest.mark.parametrize("place", [("model",), ("software",), ("files", "predictions", "sha256"), ("top1",)])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("model",), {"x": 1}), (("software",), {"x": 1}), (("files", "predictions", "sha256"), "0"), (("top1",), 0.25)],
+)
 def test_what_may_differ(
-    place: tuple[str, ...], result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: tuple[str, ...], value: Any, result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, document = compared(
-        result, changed(result, *place, value={"x": 1} if len(place) == 1 else "0"), tmp_path, capsys
-    )
+    code, document = compared(result, changed(result, *place, value=value), tmp_path, capsys)
     assert code == 0
     assert document["comparable"] is True
     assert (len(document["other"]) == 1) is (place != ("top1",))

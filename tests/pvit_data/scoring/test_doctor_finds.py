@@ -1,6 +1,7 @@
 """Each fault, planted in three strengths, is found and named, and nothing else is."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ RECALLS = [0.95, 0.6, 0.35]
 
 
 @pytest.mark.parametrize("recall", RECALLS)
-@pytest.mark.parametrize("shift", [-902, -900, -2, -1, 1, 2])
+@pytest.mark.parametrize("shift", [-902, -901, -900, -2, -1, 1, 2, 900, 902])
 def test_shifted_seconds(shift: int, recall: float, tmp_path: Path) -> None:
     truth = made.movies()
     rows = [r._replace(second=r.second + shift) for r in made.detections(truth, recall)]
@@ -144,6 +145,52 @@ def test_boxes_in_other_units_and_orders(recall: float, tmp_path: Path) -> None:
     assert name_of(lambda a, b, c, d: (a * 640, b * 360, c * 640, d * 360)) == {"box units"}
     assert name_of(lambda a, b, c, d: (b, a, d, c)) == {"box axes"}
     assert name_of(lambda a, b, c, d: (a, b, c - a, d - b)) == {"box axes"}
+    assert name_of(lambda a, b, c, d: ((a + c) / 2, (b + d) / 2, c - a, d - b)) == {"box axes"}
+
+
+@pytest.mark.parametrize("recall", RECALLS)
+def test_movies_exchanged(recall: float, tmp_path: Path) -> None:
+    truth = made.movies()
+    other = {"aaaaaaaaaaa": "bbbbbbbbbbb", "bbbbbbbbbbb": "aaaaaaaaaaa"}
+    rows = [r._replace(video=other[r.video]) for r in made.detections(truth, recall)]
+    result = made.diagnose_boxes(tmp_path, truth, rows)
+    assert made.found(result) == {"movies exchanged"}
+    assert "first: those of aaaaaaaaaaa are under bbbbbbbbbbb" in result.wrong[0].seen
+
+
+@pytest.mark.parametrize("recall", RECALLS)
+@pytest.mark.parametrize("fault", ["crop", "scaled twice", "backwards", "frames"])
+def test_boxes_that_match_nothing(fault: str, recall: float, tmp_path: Path) -> None:
+    """Boxes of a crop; shares that were divided again; seconds from the end; numbers of frames as seconds."""
+    truth = made.movies()
+    change = {
+        "crop": lambda r: r._replace(box=tuple(2 * v - 0.9 for v in r.box)),
+        "scaled twice": lambda r: r._replace(box=tuple(v / 320 for v in r.box)),
+        "backwards": lambda r: r._replace(second=902 + 941 - r.second),
+        "frames": lambda r: r._replace(second=r.second * 30),
+    }[fault]
+    result = made.diagnose_boxes(tmp_path, truth, [change(r) for r in made.detections(truth, recall)])
+    assert made.found(result) == {"boxes match nothing"}
+
+
+@pytest.mark.parametrize("top", [9.0, 5.0, 2.0])
+def test_actions_renumbered(top: float, tmp_path: Path) -> None:
+    """Detections whose network counts the 60 classes from 1; the weakest one is hardly better than chance."""
+    from pvit_data.scoring.metrics.ava import EVALUATED
+
+    truth = made.movies()
+    rng = np.random.default_rng(int(top))
+    rows = [
+        r._replace(action=EVALUATED.index(r.action) + 1, score=float(r.score * top / 9 + rng.random() * (1 - top / 9)))
+        for r in made.detections(truth)
+    ]
+    result = made.diagnose_boxes(tmp_path, truth, rows)
+    assert made.found(result) == {"actions renumbered"}
+    right = [r._replace(action=EVALUATED[r.action - 1]) for r in rows]
+    (tmp_path / "right").mkdir()
+    good = made.diagnose_boxes(tmp_path / "right", truth, right)
+    assert made.found(good) == set()
+    assert f"mAP is {good.values['mAP']:.4f} instead of {result.values['mAP']:.4f}" in result.wrong[0].seen
 
 
 @pytest.mark.parametrize("more", [20, 1, -3])
@@ -167,7 +214,7 @@ def test_renumbered_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
-@pytest.mark.parametrize("unit", ["bins", "seconds", "frames"])
+@pytest.mark.parametrize("unit", ["bins", "seconds", "frames", "absolute seconds", "halves"])
 def test_units_of_pnr(unit: str, noise: float, tmp_path: Path) -> None:
     rows = made.clips()
     answers = made.in_frames(rows, noise)
@@ -177,12 +224,23 @@ def test_units_of_pnr(unit: str, noise: float, tmp_path: Path) -> None:
             answers[name] = round(answers[name] / steps * 16)
         elif unit == "seconds":
             answers[name] /= 30
+        elif unit == "absolute seconds":
+            answers[name] = row["parent_start_sec"] + answers[name] / 30
+        elif unit == "halves":  # of frames, a unit that nobody knows
+            answers[name] *= 2.5
         else:
             answers[name] += row["parent_start_frame"]
     result = made.diagnose_clips(tmp_path, rows, answers)
     assert made.found(result) == {"PNR units"}
-    said = {"bins": "they look like bins", "seconds": "they look like seconds", "frames": "frames of the whole video"}
+    said = {
+        "bins": "they look like bins: multiply them by (parent_end_frame - parent_start_frame) / 16, a factor of 1",
+        "seconds": "they look like seconds: multiply them by 30 (the median error falls from",
+        "frames": "they look like frames of the whole video: subtract parent_start_frame (",
+        "absolute seconds": "they look like seconds of the whole video: subtract parent_start_sec and multiply by 30 (",
+        "halves": "; multiplied by 0.",
+    }
     assert said[unit] in result.wrong[0].remedy
+    assert re.search(r"median error falls from \d\S* s to 0\.\d+ s", result.wrong[0].remedy)
 
 
 @pytest.mark.parametrize("strength", [2.0, 1.0, 0.5])

@@ -136,13 +136,16 @@ def test_partial(tmp_path: Path) -> None:
     assert made.found(made.diagnose_classes(tmp_path, logits, labels, 30, predicted=300, partial=True)) == set()
 
 
-@pytest.mark.parametrize("kind", ["recall", "jitter", "empty", "eighty", "poor", "many"])
+@pytest.mark.parametrize("kind", ["recall", "less", "jitter", "empty", "eighty", "poor", "many", "movement"])
 def test_detections(kind: str, tmp_path: Path) -> None:
-    """Detector recall .5; jittered boxes; seconds without people; all 80 classes; random scores; boxes everywhere."""
+    """Detector recall .5 and .3; jittered boxes; seconds without people; all 80 classes; random scores; boxes
+    everywhere; only the classes of movement."""
     truth = made.movies()
     rng = np.random.default_rng(9)
     rows = {
         "recall": lambda: made.detections(truth, 0.5),
+        "less": lambda: made.detections(truth, 0.3),
+        "movement": lambda: made.detections(truth, classes=range(1, 15)),
         "jitter": lambda: made.detections(truth, jitter=0.05),
         "empty": lambda: made.detections(truth, false=1.0),
         "eighty": lambda: made.detections(truth, classes=range(1, 81)),

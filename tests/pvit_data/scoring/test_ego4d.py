@@ -105,11 +105,8 @@ def test_oscc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p.json").write_text(json.dumps(answers))
     result = scored(capsys, str(tmp_path / "p.json"), "--metric", "oscc", "--truth", truth)
     assert result["oscc_top1"] == 2 / 4
-    assert result["baselines"] == {
-        "always_positive": 0.75,
-        "majority": 0.75,
-        "majority_se": pytest.approx(0.2165, abs=1e-4),
-    }
+    assert result["baselines"] == {"always_positive": 0.75, "majority": 0.75}
+    assert result["details"]["majority_se"] == pytest.approx(0.2165, abs=1e-4)
     assert any("1 clips of which nobody says" in note for note in result["notes"])
     logits = np.array([[0, 1.0], [1, 0], [0, 1], [0, 1]])
     np.savez(tmp_path / "p.npz", ids=[f"clip-{n}" for n in range(4)], logits=logits)

@@ -201,9 +201,9 @@ def well_formed(kind: str, root: Path) -> tuple[Path, Callable[[Path], object]]:
         )
         return path, read_annotations
     path.write_text(
-        '[{"id": "1", "template": "Doing [x]"}, {"id": "2", "label": 3}]'
+        '[{"id": "1", "template": "Doing [x]"}, {"id": "2", "label": "Doing y"}]'
         if kind == "json"
-        else "id,label\na,1\nb,x y\n"
+        else "id,label\na,x\nb,x y\n"
     )
     return path, lambda p: [read_class_truth(p, "plain", str, several=s) for s in (False, True)]
 

@@ -51,7 +51,9 @@ def test_equal_scores_rank_by_id() -> None:
 def test_logarithms_of_zero_are_scores_and_nan_is_none() -> None:
     assert views.summed(np.array([[[0.0, -np.inf]]])).tolist() == [[1.0, 0.0]]
     for bad in (np.nan, np.inf):
-        with pytest.raises(FormatError, match="1 of 2 rows of scores hold NaN or infinity, first row 1"):
+        with pytest.raises(
+            FormatError, match="logits: 1 of 2 videos have scores that are NaN or infinite, first row 1"
+        ):
             views.summed(np.array([[[0.0, 1.0]], [[bad, 1.0]]]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,10 @@ NoCap = Annotated[
     bool, typer.Option("--no-cap", help="With activitynet: every pair of an image counts, not 50.")
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="Of the person detector, as it was used; stands in the result.")
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Of the person detector, as it was used; stands in the result."
+    ),
 ]
 Frames = Annotated[
     int | None, typer.Option(min=1, help="Of a clip, where the predictions don't say.")
@@ -138,19 +142,25 @@ def _has_labels(how: Any, metric: str) -> bool:
     return has_labels(how, metric)
 
 
+def _baseline(result: Any, name: str, value: float) -> str:
+    if name == "always_8":
+        return f"{name} {value:.4f} s"
+    error = result.details.get("majority_se") if name == "majority" else None
+    return f"{name} {100 * value:.2f} %" + (f" (+- {100 * error:.2f})" if error is not None else "")
+
+
 def _print(result: Any) -> None:
     say(f"{result.metric}, protocol {result.protocol}: {result.variant}")
     for name, value in result.values.items():
-        if name in SECONDS:
+        if math.isnan(value):
+            say(f"  {SHARE.get(name, name)}: nothing to count")
+        elif name in SECONDS:
             say(f"  {SECONDS[name]}: {value:.4f} s")
         else:
             say(f"  {SHARE.get(name, name)}: {100 * value:.2f} %")
     say(f"  {result.scored}")
     say(f"  views: {result.views}; classes: {result.classes.get('number')}")
-    told = [
-        f"{name} {value:.4f} s" if name == "always_8" else f"{name} {100 * value:.2f} %"
-        for name, value in result.baselines.items()
-    ]
+    told = [_baseline(result, name, value) for name, value in result.baselines.items()]
     say(f"  simple predictions: {', '.join(told)}") if told else None
     groups = result.details.get("groups")
     if groups and result.protocol == "mmaction2":
@@ -159,7 +169,7 @@ def _print(result: Any) -> None:
             + ", ".join(f"{name} {100 * value:.2f} %" for name, value in groups.items())
         )
     shown = result.details.get("pnr_error_sec_shown_frame")
-    if shown is not None:
+    if shown is not None and not math.isnan(shown):
         say(f"  with the frame that was shown in each bin (honest, unofficial): {shown:.4f} s")
     for note in result.notes:
         say(f"  note: {note}")

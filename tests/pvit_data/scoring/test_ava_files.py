@@ -1,0 +1,88 @@
+"""AVA's CSV as it is read: in blocks of whole lines, and what is wrong is named with its line."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pvit_data.errors import FormatError
+from pvit_data.scoring.files import ava
+from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+
+LINES = [f"film{n % 7},{902 + n},0.{n:03d},0.1,0.9,0.8,{1 + n % 80},0.{n:04d}5" for n in range(200)]
+
+
+def rows(path: Path) -> list[tuple[str, int, float, int, float]]:
+    videos = Videos()
+    table = read_detections(path, videos)
+    names = videos.names()
+    return [
+        (names[image // ava.SECONDS], image % ava.SECONDS, box[0], action, score)
+        for image, box, action, score in zip(
+            table.image.tolist(), table.xyxy.tolist(), table.class_id.tolist(), table.score.tolist(), strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("block", [1 << 22, 64, 333])
+@pytest.mark.parametrize(
+    ("start", "between", "end"), [("", "\n", "\n"), ("", "\n", ""), ("\ufeff", "\r\n\r\n", "\r\n")]
+)
+def test_blocks_of_any_size(
+    start: str, between: str, end: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without a last line break, with empty lines, a mark of byte order and Windows' line ends."""
+    monkeypatch.setattr(ava, "BLOCK", block)
+    (tmp_path / "p.csv").write_bytes((start + between.join(LINES) + end).encode())
+    expected = [line.split(",") for line in LINES]
+    assert rows(tmp_path / "p.csv") == [(c[0], int(c[1]), float(c[2]), int(c[6]), float(c[7])) for c in expected]
+
+
+@pytest.mark.parametrize("block", [1 << 22, 64])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"film1,0902,0.1,0.1,0.5,0.5,99,0.5", "action 99, expected 1..80: AVA's ids begin at 1"),
+        (b"film1,0902,0.1,0.1,0.5,0.5,0,0.5", "action 0, expected 1..80: AVA's ids begin at 1"),
+        (b"film1,0902,0.1,0.1,0.5,0.5,,0.5", "a detection has no action"),
+        (b"film1,0902,0.1,nan,0.5,0.5,1,0.5", "y1 is missing, NaN or infinite"),
+        (b"film1,0902,0.1,0.1,0.5,0.5,1,", "score is missing, NaN or infinite"),
+        (b"film1,-2,0.1,0.1,0.5,0.5,1,0.5", "second -2, expected 902..1798"),
+        (b"film1,,0.1,0.1,0.5,0.5,1,0.5", "no video or no second"),
+        (b"film1,9.5,0.1,0.1,0.5,0.5,1,0.5", "second is '9.5', expected a whole number"),
+        (b"film1,0902,0.1,0.1,0.5", "5 columns, expected 8: 'film1,0902,0.1,0.1,0.5'"),
+        (b"film1,0902", "2 columns, expected 8: 'film1,0902'"),
+        (b"film\xff,0902,0.1,0.1,0.5,0.5,1,0.5", "is no UTF-8"),
+    ],
+)
+def test_the_line_is_named(line: bytes, said: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lines count. No thread of pyarrow calls Python, which the end of the program would abort."""
+    monkeypatch.setattr(ava, "BLOCK", block)
+    monkeypatch.setattr(pa, "PythonFile", None)
+    text = [line.encode() for line in LINES[:120]] + [b""] + [line] + [line.encode() for line in LINES[120:]]
+    (tmp_path / "p.csv").write_bytes(b"\n".join(text))
+    with pytest.raises(FormatError) as error:
+        read_detections(tmp_path / "p.csv", Videos())
+    assert str(error.value).startswith(f"{tmp_path}/p.csv, line 122: ")
+    assert said in str(error.value)
+
+
+def test_a_header(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("video_id,second,x1,y1,x2,y2,action,score\n" + "\n".join(LINES))
+    with pytest.raises(
+        FormatError, match=r"line 1: .* second is 'second', expected a whole number; AVA's files have no he"
+    ):
+        read_detections(tmp_path / "p.csv", Videos())
+
+
+def test_truth_with_lines_of_two_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ava, "BLOCK", 48)
+    (tmp_path / "t.csv").write_text("m,0901\nm,0902\nm,0903,0.1,0.2,0.3,0.4,12,0\nm,0904,0.1,0.2,0.3,0.4,80,\nn,0905\n")
+    truth = read_truth(tmp_path / "t.csv", Videos())
+    assert (truth.image % ava.SECONDS).tolist() == [903, 904]
+    assert truth.class_id.tolist() == [12, 80]
+    assert np.divmod(truth.listed, ava.SECONDS)[1].tolist() == [901, 902, 905]
+    (tmp_path / "t.csv").write_text("m,0901\nm,0902,0.1,0.2,0.3,0.4,81,0\n")
+    with pytest.raises(FormatError, match=r"t\.csv, line 2: action 81, expected 1\.\.80"):
+        read_truth(tmp_path / "t.csv", Videos())
