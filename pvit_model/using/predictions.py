@@ -175,10 +175,12 @@ def predictions_of(ds: ShardDataset, label: str, inference: Inference) -> Kept:
     return Predictions(ds, label)
 
 
-def class_names(inference: Inference) -> list[str]:
-    """Names of the network's outputs, by id; "" for ids before the first class."""
-    space = inference.action
-    return [] if space is None else [""] * space.first + list(space.classes)
+def class_names(inference: Inference, label: str = ACTION) -> list[str]:
+    """Names of the network's outputs for a label; of actions by id, "" for ids before the first class."""
+    space = inference.space_of(label)
+    if space is None:
+        return []
+    return [""] * (space.first if label == ACTION else 0) + list(space.classes)
 
 
 def facts_of_model(model: Loaded) -> dict[str, Any]:
@@ -328,8 +330,8 @@ def certify(
         path = Path(dump)
         if number:
             path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
-        is_classes = inference.space_of(kept.label) is not None
-        classes = {"classes": class_names(inference)} if is_classes else {}
+        names = class_names(inference, kept.label)
+        classes = {"classes": names} if names else {}
         kept.save(path, ids, {**about, **classes})
 
 
@@ -341,4 +343,4 @@ def _of_further_labels(report: SourceReport, inference: Inference) -> dict[str, 
 
 def _outputs(inference: Inference, label: str) -> int:
     """Number of logits of a label: one for each class, or for each frame of a clip."""
-    return inference.num_ids(label) or inference.clip.num_frames
+    return len(class_names(inference, label)) or inference.clip.num_frames
