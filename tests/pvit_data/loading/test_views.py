@@ -84,3 +84,16 @@ def test_a_video_is_decoded_once(
     shown = sum(len(batch.keys) for batch in pvit_data.eval_loader(ds, CLIP, 16, tasks=["action"], views=views))
     assert shown == 4 * views[0] * views[1]
     assert len(opened) == 4 * each
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_some_batches_by_their_numbers(folder: Path, workers: int) -> None:
+    ds = pvit_data.open(folder)
+    loader = pvit_data.eval_loader(ds, CLIP, 3, views=(1, 3), workers=workers)
+    every = {batch.step: batch for batch in loader}
+    some = list(loader.only([4, 0, 3]))
+    assert [batch.step for batch in some] == [4, 0, 3]
+    for batch in some:
+        assert batch.keys == every[batch.step].keys
+        assert batch.video.equal(every[batch.step].video)
+    assert list(loader.only([])) == []
