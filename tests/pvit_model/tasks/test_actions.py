@@ -190,7 +190,7 @@ def test_what_a_video_shows(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_one_class_per_clip_is_not_assumed(folder: Path, tiny_recipe: str) -> None:
-    with pytest.raises(UsageError, match=r"any number of actions per clip.*clip.tasks=\{mine: \[actions\]\}"):
+    with pytest.raises(UsageError, match=r"they have any number of actions.*clip.tasks=\{mine: \[actions\]\}"):
         make_plan(
             load_recipe(tiny_recipe, ["clip.downstream=mine", "mixture.portion=0", "model.tasks=[]"]), [str(folder)]
         )
