@@ -82,16 +82,24 @@ def resize(
 
     They may show it at a lower resolution than the source's.
     """
-    import torch
-    from torch.nn.functional import interpolate
-
-    if geometry.resized != window.shape[1:3]:
-        frames = torch.from_numpy(np.require(window, requirements="W")).permute(0, 3, 1, 2)
-        frames = interpolate(frames, geometry.resized, mode="bilinear", antialias=antialias)
-        window = frames.permute(0, 2, 3, 1).numpy()
+    window = resized(window, geometry, antialias)
     (top, left), (height, width) = geometry.offset, geometry.size
     out = window[:, top : top + height, left : left + width]
     return np.ascontiguousarray(out[:, :, ::-1] if geometry.flip else out)
+
+
+def resized(
+    window: UInt8[np.ndarray, "n r c 3"], geometry: Geometry, antialias: bool = True
+) -> UInt8[np.ndarray, "n h2 w2 3"]:
+    """The first step of `resize` alone, which views share that differ in their place in the window."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    if geometry.resized == window.shape[1:3]:
+        return window
+    frames = torch.from_numpy(np.require(window, requirements="W")).permute(0, 3, 1, 2)
+    frames = interpolate(frames, geometry.resized, mode="bilinear", antialias=antialias)
+    return frames.permute(0, 2, 3, 1).numpy()
 
 
 def mirrored_ids(

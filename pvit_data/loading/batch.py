@@ -24,8 +24,9 @@ class Targets:
             stands as often as it has boxes, and R is the number of boxes.
         value: depth (R, T', h, w) metres planar z; normal (R, T', h, w, 3) unit vectors; segm (R, T', h, w) class ids;
             pose3d (R, T', 25, 3) metres root-relative; boxes (R, T', O, 4) cxcywh in [0, 1]; action (R,) class ids;
-            pnr (R, 3) frame of the clip, seconds of the change and of the window; persons (R, 4 + K) corners in [0, 1]
-            of the clip's picture, then 1 for each of K classes that the person shows.
+            actions (R, K) 1 for each of K classes that the clip shows; pnr (R, 3) frame of the clip, seconds of the
+            change and of the window; persons (R, 4 + K) corners in [0, 1] of the clip's picture, then 1 for each of K
+            classes that the person shows.
         valid: which entries are labelled: depth, normal, segm (R, T', h, w); pose3d (R, T', 25); boxes (R, T', O);
             labels of whole clips, and persons (R,).
     """

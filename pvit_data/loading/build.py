@@ -112,7 +112,10 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Every sample of a dataset once per view, in order; whole frames by their shape, of which a batch has one."""
+    """Every sample of a dataset once per view, in order; whole frames by their shape, of which a batch has one.
+
+    A batch holds all views of its samples; where one sample has more than a batch takes, all crops of some clips.
+    """
 
     def __init__(
         self,
@@ -128,7 +131,10 @@ class EvaluationBatches:
         self.batch_size, self.views = batch_size, views
         self._rows = marked(ds.column("has_rgb").astype(bool))
         mine = range(self.options.rank, len(self._rows), self.options.world_size)
-        self._views_each = views[0] * views[1]
+        each = views[0] * views[1]
+        self._samples = max(batch_size // each, 1)  # of a batch
+        part = batch_size // views[1] * views[1] or batch_size
+        self._parts = [range(each)[begin : begin + part] for begin in range(0, each, part)]
         if tasks is None:
             by_source = _tasks_by_source(ds, config, config.tasks, downstream=True)
         else:
@@ -138,7 +144,7 @@ class EvaluationBatches:
         self._reader = ClipReader(ds, config, by_source, read=read, whole=whole)
         self._empty = self._reader.empty()
         self._groups: list[Sequence[int]] = self._by_shape(mine) if whole else [mine]
-        counts = [-(-len(group) * self._views_each // batch_size) for group in self._groups]
+        counts = [-(-len(group) // self._samples) * len(self._parts) for group in self._groups]
         self._starts = [0, *itertools.accumulate(counts)]
 
     def _by_shape(self, places: Sequence[int]) -> list[Sequence[int]]:
@@ -151,34 +157,32 @@ class EvaluationBatches:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def _rows_of(self, step: int) -> list[tuple[int, int]]:
-        """Row and view of each clip of a batch."""
+    def _samples_of(self, step: int) -> tuple[list[int], range]:
+        """The rows of a batch, and which views of each it shows."""
         number = bisect.bisect_right(self._starts, step) - 1
-        group, own = self._groups[number], step - self._starts[number]
-        begin, end = own * self.batch_size, (own + 1) * self.batch_size
-        numbers = range(len(group) * self._views_each)[begin:end]
-        views = (divmod(number, self._views_each) for number in numbers)
-        return [(int(self._rows[group[place]]), view) for place, view in views]
+        place, part = divmod(step - self._starts[number], len(self._parts))
+        mine = self._groups[number][place * self._samples : (place + 1) * self._samples]
+        return [int(self._rows[place]) for place in mine], self._parts[part]
 
     def build(self, step: int, note: Note) -> Built:
         """See `Builder`."""
-        read = []
+        read: list[Clip] = []
         skipped: Skipped = []
-        todo = self._rows_of(step)
-        made = side_by_side(partial(self._view, note), todo, _threads(self.config, self.options))
-        for (row, _), take in zip(todo, self._fetcher.each(step, made), strict=True):
+        rows, views = self._samples_of(step)
+        make = partial(self._views, note, views)
+        made = side_by_side(make, rows, _threads(self.config, self.options))
+        for row, take in zip(rows, self._fetcher.each(step, made), strict=True):
             try:
-                read.append(take())
+                read += take()
             except FormatError as error:
                 if self.options.on_corrupt == "raise":
                     raise
                 skipped.append((self._reader.source(row), str(error)))
-        return _built(step, read, self.config, self._empty, (len(todo), skipped))
+        return _built(step, read, self.config, self._empty, (len(rows), skipped))
 
-    def _view(self, note: Note, place: tuple[int, int]) -> Clip:
-        row, view = place
+    def _views(self, note: Note, views: range, row: int) -> list[Clip]:
         note(self._reader.key(row))
-        return self._reader.view(row, view, self.views)
+        return self._reader.views(row, views, self.views)
 
     def foresee(self, steps: Iterable[int]) -> None:
         """See `Builder`."""
@@ -189,7 +193,7 @@ class EvaluationBatches:
         self._fetcher.close()
 
     def _needs(self, step: int) -> list[list[Want]]:
-        rows = (row for row, _ in self._rows_of(step))
+        rows, _ = self._samples_of(step)
         return [[Want(0, *need) for need in self._reader.needs(row)] for row in rows]
 
 

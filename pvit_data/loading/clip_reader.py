@@ -5,8 +5,9 @@ What is drawn at random is a pure function of (seed, epoch, key), so it is the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -15,6 +16,7 @@ from pvit_data.clips import augmentation, colour_jitter, transforms
 from pvit_data.clips.about import About
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.crops import uncropped
+from pvit_data.clips.geometry import Geometry
 from pvit_data.clips.view import View, Viewer
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.errors import FormatError
@@ -25,6 +27,9 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.table import TargetSpec, target_specs
 from pvit_data.tasks.target import Target
 from pvit_data.words import brief, short
+
+AT_ONCE = 1 << 26
+"""Pixels of one video that are held decoded for its views; a single clip may have more."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,19 @@ class ClipReader:
         """
         return self._clip(row, self._evaluation(row, index, views))
 
+    def views(self, row: int, indices: Sequence[int], views: tuple[int, int]) -> list[Clip]:
+        """Several evaluation views of a row, as `view` gives each; a frame that several of them show is decoded once.
+
+        Raises:
+            FormatError: if the sample cannot be read.
+        """
+        viewer, video = self._viewers[self.source(row)], self._video(row)
+        about = self._about(row, video)
+        asked = [viewer.evaluation(video, index, views, about) for index in indices]
+        if len(asked) == 1:
+            return [self._clip(row, asked[0])]
+        return [clip for some in _together(asked) for clip in self._clips(row, some)]
+
     def shape(self, row: int) -> tuple[int, int]:
         """(H, W) of a row's evaluation clip.
 
@@ -231,6 +249,23 @@ class ClipReader:
             targets |= self._annotations(row, others, view)
         return self._made(row, view, shown, targets)
 
+    def _clips(self, row: int, views: Sequence[View]) -> list[Clip]:
+        """The clips of views of one row, whose frames are read, decoded and resized once."""
+        labels, others = _split(self.tasks(self.source(row)))
+        frames = np.unique(np.concatenate([view.distinct for view in views]))
+        read = self._frames_of(row, {"rgb", *_reads(labels)}, frames, None, views[0].geometry)
+        rgb = self._resized(read, views[0].geometry)
+        clips = []
+        for view in views:
+            own = rgb[np.searchsorted(frames, view.distinct)]
+            numbers = {**read.frames, "rgb": view.distinct}
+            shown = self._shown(replace(read, rgb=own, frames=numbers), view)
+            targets = self._build(shown, labels, view)
+            if others:
+                targets |= self._annotations(row, others, view)
+            clips.append(self._made(row, view, shown, targets))
+        return clips
+
     def _shuffled(self, row: int, view: View) -> Clip:
         """The control with shuffled annotations: each task shows that of another row of the source."""
         source = self.source(row)
@@ -253,11 +288,29 @@ class ClipReader:
         grid: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Sample:
         """The clip's distinct frames as they are seen, with these fields of theirs."""
-        read = self._read(row, fields, view.distinct, grid, view.geometry.cut())
-        if read.rgb is None or read.frames_of("rgb").tolist() != view.distinct.tolist():
+        return self._shown(self._frames_of(row, fields, view.distinct, grid, view.geometry), view)
+
+    def _frames_of(
+        self,
+        row: int,
+        fields: Collection[str],
+        frames: Int64[np.ndarray, "n"],
+        grid: tuple[np.ndarray, np.ndarray] | None,
+        geometry: Geometry,
+    ) -> Sample:
+        """These frames of a row, of rgb the window of a draw."""
+        read = self._read(row, fields, frames, grid, geometry.cut())
+        if read.rgb is None or read.frames_of("rgb").tolist() != frames.tolist():
             raise FormatError(
                 f"sample '{self.key(row)}': rgb lacks frames the index promises; run pvit-data validate"
             )
+        return read
+
+    def _resized(self, read: Sample, geometry: Geometry) -> UInt8[np.ndarray, "n r c 3"]:
+        assert isinstance(read.rgb, np.ndarray)
+        return transforms.resized(read.rgb, geometry, self.config.antialias)
+
+    def _shown(self, read: Sample, view: View) -> Sample:
         return transforms.apply(
             read,
             view.geometry,
@@ -309,6 +362,16 @@ class ClipReader:
             self._donors_of[place] = donors, order
         rows, order = self._donors_of[place]
         return int(rows[order[place_of(rows, row)]])
+
+
+def _together(views: Sequence[View]) -> Iterator[list[View]]:
+    """Views of one video by what is read at once: all, or where those are too many pixels, those of the same frames."""
+    height, width = views[0].geometry.window
+    if len(np.unique(np.concatenate([view.frames for view in views]))) * height * width <= AT_ONCE:
+        yield list(views)
+        return
+    for _, same in groupby(views, lambda view: view.frames.tobytes()):
+        yield list(same)
 
 
 def _reads(tasks: Sequence[TargetSpec]) -> set[str]:

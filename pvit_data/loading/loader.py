@@ -108,18 +108,19 @@ def eval_loader(
 ) -> Loader:
     """Every sample of a dataset once per view, in order, with nothing random.
 
-    The views of a sample are consecutive rows with the same key. Ranks get every `world_size`-th sample. Whole frames
-    come by their shape, so that the clips of a batch have one.
+    The views of a sample are consecutive rows with the same key, in one batch where that takes them all; its frames are
+    decoded once for them. Ranks get every `world_size`-th sample. Whole frames come by their shape, so that the clips
+    of a batch have one.
 
     Args:
         ds: the samples; those without rgb are left out.
-        batch_size: rows (sample views) of a batch; the last batch may have fewer.
+        batch_size: at most so many rows (sample views) of a batch.
         tasks: tasks to build targets for; default: those of each source (`ClipConfig.tasks`, else its `SourceSpec`),
             and the action of the source that `clip.downstream` names (of every source where it names none).
         views: (temporal, spatial) views per sample; (1, 3) is the protocol of SSv2.
         whole: show frames without a crop, their short side as long as a clip is high, sides multiples of `whole`; for
             labels of clips and persons, since maps have one size. 0: crops.
-        on_corrupt: `"skip"` leaves out each view that cannot be read, and counts it.
+        on_corrupt: `"skip"` leaves out each sample that cannot be read, and counts it.
     """
     config = clip or ClipConfig()
     options = Options(

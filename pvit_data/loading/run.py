@@ -9,7 +9,7 @@ import itertools
 import multiprocessing
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.reduction import ForkingPickler
@@ -62,7 +62,11 @@ class Loader:
     """
 
     def __init__(
-        self, builder: Builder, steps: range | Endless, config: ClipConfig, options: Options
+        self,
+        builder: Builder,
+        steps: Sequence[int] | Endless,
+        config: ClipConfig,
+        options: Options,
     ) -> None:
         self._builder, self._steps, self._config, self._options = builder, steps, config, options
         self._attempted = 0
@@ -71,9 +75,13 @@ class Loader:
         self.problems: list[str] = []
 
     def __len__(self) -> int:
-        if isinstance(self._steps, range):
-            return len(self._steps)
-        raise TypeError("this loader has no end; pass num_steps")
+        if isinstance(self._steps, Endless):
+            raise TypeError("this loader has no end; pass num_steps")
+        return len(self._steps)
+
+    def only(self, steps: Sequence[int]) -> Loader:
+        """A loader of some of the batches, by their numbers."""
+        return Loader(self._builder, steps, self._config, self._options)
 
     def __iter__(self) -> Iterator[Batch]:
         import torch
@@ -102,7 +110,7 @@ class Loader:
         """Whether workers share nothing with this process."""
         return self._options.workers > 0 and self._options.start_method != "fork"
 
-    def _ahead(self) -> tuple[range, range | Endless]:
+    def _ahead(self) -> tuple[Sequence[int], Sequence[int] | Endless]:
         """The steps that this process builds while its workers begin, and all others.
 
         Forked workers are there at once; any others import PyTorch first, which takes seconds.
@@ -110,9 +118,9 @@ class Loader:
         steps = self._steps
         if not self._begins_anew:
             return range(0), steps
-        if isinstance(steps, range):
-            return steps[:1], steps[1:]
-        return range(steps.start, steps.start + 1), Endless(steps.start + 1)
+        if isinstance(steps, Endless):
+            return range(steps.start, steps.start + 1), Endless(steps.start + 1)
+        return steps[:1], steps[1:]
 
     def _here(self, step: int) -> Built:
         import torch
@@ -199,7 +207,7 @@ class _Steps:
     """The map-style dataset that the DataLoader sees: step number -> batch, or the error as a value."""
 
     def __init__(
-        self, builder: Builder, steps: range | Endless, board: torch.Tensor, pack: bool
+        self, builder: Builder, steps: Sequence[int] | Endless, board: torch.Tensor, pack: bool
     ) -> None:
         self._builder, self.steps, self._board = builder, steps, board
         self._packed = _packed(builder) if pack else None
@@ -231,9 +239,9 @@ class _Steps:
 
     def _from(self, step: int, stride: int) -> Iterable[int]:
         """The steps of this process: workers take turns."""
-        if isinstance(self.steps, range):
-            return range(step, self.steps.stop, stride)
-        return itertools.count(step, stride)
+        if isinstance(self.steps, Endless):
+            return itertools.count(step, stride)
+        return self.steps[self.steps.index(step) :: stride]
 
     def _note(self, worker: int, key: str) -> None:
         import torch

@@ -31,7 +31,7 @@ from pvit_data.scoring.files.scores import ClassScores
 from pvit_data.scoring.files.shards import is_shards, read_shards
 from pvit_data.scoring.matching import align, best_ids
 from pvit_data.scoring.metrics.classes import best, class_accuracies, confusion, top_k
-from pvit_data.scoring.metrics.multilabel import mean_average_precision
+from pvit_data.scoring.metrics.multilabel import mean_average_precision, random_precision
 from pvit_data.scoring.metrics.views import summed
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
@@ -96,7 +96,7 @@ def read_truth(
         UsageError: if neither says anything.
     """
     if how.truth is not None and is_shards(how.truth):
-        return read_shards(how.truth, how.source, how.split)
+        return read_shards(how.truth, how.source, how.split, several=several)
     if how.truth is not None:
         if Path(how.truth).is_dir():
             raise UsageError(
@@ -281,8 +281,7 @@ def _multilabel(
         raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
-    share = flags.mean(axis=0)
-    result.baselines = {"random": float(share[share > 0].mean())}
+    result.baselines = {"random": random_precision(flags)}
     result.details = {"per_class": each.tolist()}
 
 

@@ -22,7 +22,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.tasks.names import in_space, kind_of
 from pvit_data.tasks.target import Target
 
-ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "persons")
+ORDER = ("depth", "normal", "segm", "pose3d", "boxes", "action", "actions", "pnr", "persons")
 """The built-in tasks, in their order wherever several are meant; others follow by name."""
 LABELS = ("action",)
 """The labels that a downstream source trains where nobody names others."""

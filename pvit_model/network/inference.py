@@ -138,13 +138,13 @@ class Inference(pydantic.BaseModel):
         return known.get(space.name) or next(iter(same), None)
 
     def _known(self, field: str) -> Mapping[str, LabelSpace]:
-        if field == target_spec(ACTION).field:
-            return {} if self.action is None else {self.action.name: self.action}
         own = {
             space.name: space
             for label, space in self.label_spaces.items()
             if target_spec(label).by_class == field
         }
+        if field == target_spec(ACTION).field:
+            return own if self.action is None else {**own, self.action.name: self.action}
         predicted = (spec.field for spec in target_specs(self.tasks) if spec.by_space)
         others = self.spaces if field in predicted else self.further_spaces.get(field, {})
         return {**others, **own}

@@ -225,9 +225,15 @@ def _check_classes(sources: Sequence[SourcePlan]) -> None:
     """Refuses a downstream source that names its classes but labels no sample with one."""
     for source in sources:
         if ACTION in source.labels and not (source.train.column(ACTION) >= 0).any():
+            several = source.train.column("has_actions").any()
+            remedy = (
+                f"they have any number of actions: train these with --set 'clip.tasks={{{source.name}: [actions]}}'"
+                if several
+                else "choose another with --downstream, or write it again with class ids and their label space"
+            )
             raise UsageError(
                 f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
-                "class; choose another with --downstream, or write it again with class ids and their label space"
+                f"class; {remedy}"
             )
 
 

@@ -28,7 +28,7 @@ from pvit_data.scoring.metrics.classes import (
 from pvit_data.scoring.metrics.views import softmax
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import Head
-from pvit_model.tasks.meter import Meter
+from pvit_model.tasks.meter import Arrays, Meter
 
 
 class ActionOptions(TaskOptions):
@@ -120,19 +120,20 @@ class ActionMeter(Meter):
         self._seen: dict[str, int] = {}
         self._labels: dict[str, int] = {}
 
-    def update(
-        self,
-        keys: Sequence[str],
-        answer: Float[Tensor, "b k"],
-        targets: Targets,
-        loss: tuple[float, float],
-    ) -> None:
+    def measure(
+        self, answer: Float[Tensor, "b k"], targets: Targets, loss: tuple[float, float]
+    ) -> Arrays:
+        """Logits and labels of one view of each clip."""
+        logits = answer.detach().float().cpu().numpy()
+        return {"logits": logits, "labels": targets.value.cpu().numpy()}
+
+    def take(self, keys: Sequence[str], measured: Arrays) -> None:
         """Takes in one view of each key.
 
         Raises:
             FormatError: if a key comes with two different labels, or too often.
         """
-        self.add(keys, answer.detach().float().cpu().numpy(), targets.value.cpu().numpy())
+        self.add(keys, measured["logits"], measured["labels"])
 
     def add(
         self,
@@ -140,7 +141,7 @@ class ActionMeter(Meter):
         logits: Float[np.ndarray, "b k"],
         labels: Integer[np.ndarray, "b"],
     ) -> None:
-        """The same as arrays."""
+        """The same."""
         for key, score, label in zip(keys, softmax(logits), labels.tolist(), strict=True):
             if self._labels.setdefault(key, label) != label:
                 raise FormatError(

@@ -241,8 +241,10 @@ class Task(ABC, Generic[Own]):
         """A prediction in the layout of the target: what is measured and drawn."""
         return prediction
 
-    def told(self, answer: Shaped[np.ndarray, "..."], video: VideoInfo) -> dict[str, float]:
-        """What an answer says of a video, by name; of labels of whole clips."""
+    def told(
+        self, answer: Shaped[np.ndarray, "..."], video: VideoInfo, space: LabelSpace | None
+    ) -> dict[str, float]:
+        """What an answer says of a video, by name; of labels of whole clips, in a label space where they have one."""
         return {}
 
     def as_weights(self, value: Shaped[Tensor, "r"], num_ids: int) -> Float[Tensor, "r k"]:

@@ -6,7 +6,7 @@ A meter's state is a vector of sums, so meters of ranks are merged by adding the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor
 from pvit_data.loading.batch import Targets
 
 Vector = Float[np.ndarray, "n"]
+Arrays = Mapping[str, np.ndarray]
+"""What was measured of the rows of a batch, by name; of numbers, so that it can be kept in a file."""
 
 
 class Meter:
@@ -36,22 +38,27 @@ class Meter:
         self._sums, self._result = sums, result
         self._total = np.zeros(2 + size)
 
-    def update(
-        self,
-        keys: Sequence[str],
-        answer: Shaped[Tensor, "r ..."],
-        targets: Targets,
-        loss: tuple[float, float],
-    ) -> None:
-        """Takes in a batch's supervised rows.
+    def measure(
+        self, answer: Shaped[Tensor, "r ..."], targets: Targets, loss: tuple[float, float]
+    ) -> Arrays:
+        """What a batch's supervised rows add; nothing is taken in.
 
         Args:
-            keys: of their samples.
             answer: `Task.answer` of their predictions.
+            targets: theirs.
             loss: sum and count.
         """
-        self._total[:2] += loss
-        self._total[2:] += self._sums(*map(_array, (answer, targets.value, targets.valid)))
+        sums = self._sums(*map(_array, (answer, targets.value, targets.valid)))
+        return {"total": np.concatenate([np.array(loss, np.float64), sums])}
+
+    def take(self, keys: Sequence[str], measured: Arrays) -> None:
+        """Takes in what was measured.
+
+        Args:
+            keys: of the samples of its rows.
+            measured: by `measure`.
+        """
+        self._total += measured["total"]
 
     def total(self) -> Float[np.ndarray, "n"]:
         """The sums so far, to be added to those of other ranks."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pvit_data.codecs.video import VideoInfo
 from pvit_data.loading.batch import Targets
+from pvit_data.sample.labels import LabelSpace
 from pvit_data.scoring.metrics.ego4d import ALWAYS, BINS
 from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
 from pvit_model.tasks.heads import ClassHead
@@ -50,7 +51,9 @@ class PnrTask(Task[TaskOptions]):
         """The left edge of the likeliest frame's bin, as a share of the window."""
         return prediction.argmax(1).double() / prediction.shape[1]
 
-    def told(self, answer: Float[np.ndarray, ""], video: VideoInfo) -> dict[str, float]:
+    def told(
+        self, answer: Float[np.ndarray, ""], video: VideoInfo, space: LabelSpace | None
+    ) -> dict[str, float]:
         """The frame of the video, and where its rate is known, when it is shown."""
         frame = float(answer) * (video.num_frames - 1)
         return {"frame": frame, **({"seconds": frame / video.fps} if video.fps else {})}

@@ -134,7 +134,7 @@ def kept_at(
         return None
     values = {
         "data": [ds.digest_of(source) for source in sorted(ds.sources)],
-        "keys": _digest(ds.value("key", i) for i in range(len(ds))),
+        "keys": digest(ds.value("key", i) for i in range(len(ds))),
         "clip": inference.clip.model_dump(mode="json"),
         "targets": {n: [inference.num_ids(n), repr(inference.losses().of(n))] for n in names},
     }
@@ -142,7 +142,7 @@ def kept_at(
     return run / FOLDER / f"{name}.safetensors"
 
 
-def _digest(lines: Iterable[str]) -> str:
+def digest(lines: Iterable[str]) -> str:
     """sha256 of lines with breaks between them."""
     found = hashlib.sha256()
     for number, line in enumerate(lines):

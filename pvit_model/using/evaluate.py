@@ -8,7 +8,7 @@ Actions: over the published views of a video. Other tasks: loss and metrics, eac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,26 +16,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pvit_data.errors import UsageError
-from pvit_data.loading.batch import Batch, Targets
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
+from pvit_data.loading.run import Loader
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.tasks.table import is_by_box
 from pvit_model.network.inference import Crops, Inference
-from pvit_model.network.pvit import PViT, PViTOutput
-from pvit_model.network.total_loss import task_losses
-from pvit_model.ranks import all_reduce, own_rank
-from pvit_model.tasks import ACTION, get_task, rois_of
-from pvit_model.tasks.base import HeldOut
-from pvit_model.tasks.meter import Meter
+from pvit_model.network.pvit import PViT
+from pvit_model.ranks import own_rank
+from pvit_model.tasks import ACTION, get_task
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import Loaded, loaded
 from pvit_model.using.matching import Matched, find_unseen, match, why_not
+from pvit_model.using.measuring.parts import Parts, SourceParts, facts_of
+from pvit_model.using.measuring.source import Measured, SourceEvaluation, held_out_of
 from pvit_model.using.predictions import Kept, certify, predictions_of
-from pvit_model.using.source_report import SourceReport, by_class
+from pvit_model.using.source_report import SourceReport
 
 if TYPE_CHECKING:
     from pvit_data.reading.dataset import ShardDataset
@@ -55,6 +53,7 @@ class EvalOptions:
         rank, world_size: which part of the clips is this process's.
         concurrency: requests at once of each loader process to shards behind a URL.
         keep: collects the logits of labels.
+        parts: keeps what was measured of each batch, so that an interrupted evaluation continues.
         whole: clips are whole frames, of sides that are multiples of it; 0: crops.
     """
 
@@ -67,113 +66,7 @@ class EvalOptions:
     world_size: int = 1
     concurrency: int = CONCURRENCY
     keep: Sequence[Kept] = ()
-
-
-class SourceEvaluation:
-    """Accumulates one source's results batch by batch.
-
-    Args:
-        names: target names to evaluate, in a fixed order, the same on every rank.
-        inference: gives label spaces and loss options.
-        on: the samples, and the name of their source.
-        views: of each video.
-        constant: a fitted constant predictor to compare with, or None.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        inference: Inference,
-        on: tuple[ShardDataset, str],
-        views: int = 1,
-        constant: ConstantPredictor | None = None,
-    ) -> None:
-        self.names, self.constant = tuple(names), constant
-        self.loss_options = inference.losses()
-        self.meters = {
-            n: get_task(n).meter_of(held_out_of(n, inference, *on), inference.num_ids(n), views)
-            for n in names
-        }
-        compared = constant.names if constant is not None else ()
-        self.baselines = {n: get_task(n).meter(inference.num_ids(n), views) for n in compared}
-        self.clips: set[str] = set()
-        spaces = {n: inference.space_of(n) for n in names}
-        self.names_of = {
-            n: () if s is None else ("",) * s.first + tuple(s.classes) for n, s in spaces.items()
-        }
-
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module, batch: Batch) -> PViTOutput:
-        """Runs the network on a batch and takes in its results; returns its outputs, by target name."""
-        targets = {n: t for n, t in batch.targets.items() if len(t.rows) and n in self.names}
-        rows = {n: t.rows for n, t in targets.items()}
-        out: PViTOutput = model(batch.video, rows=rows, rois=rois_of(targets))
-        self.clips.update(batch.keys)
-        predicted = {n: out.tasks[n].float() for n in targets}
-        self._add(self.meters, batch, targets, replace(out, tasks=predicted), predicted)
-        if self.constant is not None:
-            known = {n: t for n, t in targets.items() if n in self.constant}
-            best, for_loss = (
-                self._constants(self.constant, known, flag, batch.video.device)
-                for flag in (False, True)
-            )
-            self._add(self.baselines, batch, known, replace(out, tasks=for_loss), best)
-        return out
-
-    @staticmethod
-    def _constants(
-        constant: ConstantPredictor,
-        targets: Mapping[str, Targets],
-        for_loss: bool,
-        device: torch.device,
-    ) -> dict[str, Tensor]:
-        return {n: constant.predict(n, t, for_loss).to(device) for n, t in targets.items()}
-
-    def _add(
-        self,
-        meters: Mapping[str, Meter],
-        batch: Batch,
-        targets: Mapping[str, Targets],
-        out: PViTOutput,
-        predictions: Mapping[str, Tensor],
-    ) -> None:
-        """Takes in `predictions`, and the losses of `out`, which may be others."""
-        losses = task_losses(out, targets, self.loss_options) if targets else {}
-        for name, t in targets.items():
-            keys = [batch.keys[row] for row in t.rows.tolist()]
-            answer = get_task(name).answer(predictions[name])
-            loss = (float(losses[name].sum), float(losses[name].count))
-            meters[name].update(keys, answer, t, loss)
-
-    def report(self, source: str, split: str) -> SourceReport:
-        """The results, over all ranks."""
-        totals = _totals(self.meters)
-        metrics, constant = _results(self.meters, totals), _results(self.baselines)
-        clips = int(all_reduce(torch.tensor(float(len(self.clips)), dtype=torch.float64)))
-        fitted_on = self.constant.clips if self.constant else 0
-        tables = {n: self.meters[n].confusion(totals[n]) for n in metrics}
-        classes = {
-            n: by_class(table, self.names_of[n]) for n, table in tables.items() if table is not None
-        }
-        return SourceReport(source, split, clips, metrics, constant, fitted_on, classes)
-
-
-def held_out_of(name: str, inference: Inference, ds: ShardDataset, source: str) -> HeldOut:
-    """What a target is measured on."""
-    return HeldOut(ds, source, inference.clip, inference.space_of(name))
-
-
-def _totals(meters: Mapping[str, Meter]) -> dict[str, np.ndarray]:
-    """The sums of all ranks."""
-    return {n: all_reduce(torch.from_numpy(meter.total())).numpy() for n, meter in meters.items()}
-
-
-def _results(
-    meters: Mapping[str, Meter], totals: Mapping[str, np.ndarray] | None = None
-) -> dict[str, dict[str, float]]:
-    totals = _totals(meters) if totals is None else totals
-    found = {name: meter.result(totals[name]) for name, meter in meters.items()}
-    return {name: result for name, result in found.items() if result is not None}
+    parts: SourceParts | None = None
 
 
 def spread(ds: ShardDataset, limit: int) -> ShardDataset:
@@ -207,7 +100,7 @@ def fit_constant(
     return fit_once(constant, batches, kept, how.rank == 0)
 
 
-def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Iterable[Batch]:
+def _batches(ds: ShardDataset, inference: Inference, how: EvalOptions) -> Loader:
     away = torch.device(how.device).type != "cpu"
     return eval_loader(
         ds,
@@ -246,16 +139,31 @@ def evaluate_source(
     how = how or EvalOptions()
     source, split = name
     names, number = inference.targets_of(source), math.prod(how.views)
-    evaluation = SourceEvaluation(names, inference, (ds, source), number, constant)
+    evaluation = SourceEvaluation(names, inference, (ds, source), number, constant, how.keep)
     was_training = model.training
     model.eval()
-    for batch in _batches(ds, inference, how):
-        out = evaluation.update(model, batch)
-        for kept in how.keep:
-            if kept.label in batch.targets and len(batch.targets[kept.label].rows):
-                kept.add(batch, out.tasks[kept.label])
+    for measured in _measured(evaluation, model, ds, inference, how):
+        evaluation.take(measured)
     model.train(was_training)
     return evaluation.report(source, split)
+
+
+def _measured(
+    evaluation: SourceEvaluation,
+    model: torch.nn.Module,
+    ds: ShardDataset,
+    inference: Inference,
+    how: EvalOptions,
+) -> Iterator[Measured]:
+    """What this rank takes in: of its part of the samples; of batches that are kept, the first one all, in order."""
+    if how.parts is None:
+        yield from (evaluation.measure(model, batch) for batch in _batches(ds, inference, how))
+        return
+    batches = _batches(ds, inference, replace(how, rank=0, world_size=1))
+    missing = how.parts.begin(len(batches), len(ds))
+    for batch in batches.only(missing):
+        how.parts.write(batch.step, evaluation.measure(model, batch))
+    yield from how.parts.finished()
 
 
 def evaluate(
@@ -274,6 +182,7 @@ def evaluate(
     dump: str | Path | None = None,
     passports: bool = False,
     layers: Mapping[str, Sequence[str]] | None = None,
+    parts: Parts | None = None,
     note: Callable[[str], object] = lambda text: None,
 ) -> list[SourceReport]:
     """Evaluates a trained network on the sources of some shards; one report per source, by name.
@@ -290,9 +199,10 @@ def evaluate(
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         crops: of each clip of the downstream, or `"full"`: whole frames; default: what its recipe says (`data.crops`).
         layers: annotation layers by source, as in `data.layers` of a recipe; default: all but those for asking only.
-        dump: write the logits of every clip and view (of persons: of every box) to this Parquet file, for `pvit score`:
-            of the actions, or the only label; those of further labels go beside it (`NAME.pnr.parquet`).
+        dump: write the logits of every clip and view (of persons: of every box) to this Parquet file, for `pvit score`,
+            those of the first label; those of further ones go beside it (`NAME.pnr.parquet`).
         passports: give the results of actions and persons with all that makes them comparable.
+        parts: where finished batches are kept and found again, see `resumable`.
         note: told in a sentence what was left out, and why.
 
     Raises:
@@ -311,20 +221,22 @@ def evaluate(
         for n in _named(found, source)
     ]
     chosen, reasons = _held_out(matches, split, limit)
-    if dump is not None:
-        _require_one_to_dump([matched for matched, _ in chosen])
-    score = partial(_evaluated, model, how=how, dump=dump, passports=passports)
+    _require_one_to_dump(dump, chosen)
+    score = partial(_evaluated, model, how=how, dump=dump, passports=passports, parts=parts)
     reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
-    for text in _notes(chosen, split, reasons):
-        note(text)
+    _tell(note, chosen, split, reasons)
     return reports
 
 
-def _notes(
-    chosen: Sequence[tuple[Matched, ShardDataset]], split: str, reasons: Sequence[str]
-) -> list[str]:
+def _tell(
+    note: Callable[[str], object],
+    chosen: Sequence[tuple[Matched, ShardDataset]],
+    split: str,
+    reasons: Sequence[str],
+) -> None:
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
-    return [*told, *(f"left out: {reason}" for reason in reasons)]
+    for text in (*told, *(f"left out: {reason}" for reason in reasons)):
+        note(text)
 
 
 def _with_crops(model: Loaded, crops: Crops | None) -> Loaded:
@@ -367,14 +279,19 @@ def _evaluated(
     how: EvalOptions,
     dump: str | Path | None,
     passports: bool,
+    parts: Parts | None,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    ds, _ = clips
-    constant = _reference(matched, reference_split, len(ds), how, model.run)
+    ds, split = clips
+    reference = matched.open(reference_split, strict=False) if reference_split else None
+    constant = _constant(matched, reference, len(ds), how, model.run)
     labels = _labels(matched)
     if dump is None:  # a passport of persons says which boxes were scored
         labels = tuple(label for label in labels if passports and is_by_box(label))
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
+    if parts is not None:
+        facts = facts_of(model, matched, ds, reference, labels)
+        how = replace(how, parts=parts.of(f"{matched.name}-{split}", facts))
     report = _report(model.network, matched, clips, constant, replace(how, keep=keep))
     if keep or (ACTION in report.metrics and passports):
         certify(report, model, matched, ds, keep, dump)
@@ -406,8 +323,12 @@ def _held_out(
     return chosen, reasons
 
 
-def _require_one_to_dump(chosen: Sequence[Matched]) -> None:
-    names = [matched.name for matched in chosen if _labels(matched)]
+def _require_one_to_dump(
+    dump: str | Path | None, chosen: Sequence[tuple[Matched, ShardDataset]]
+) -> None:
+    if dump is None:
+        return
+    names = [matched.name for matched, _ in chosen if _labels(matched)]
     if not names:
         raise UsageError("--dump: none of the sources has actions that the network predicts")
     if len(names) > 1:
@@ -433,11 +354,10 @@ def _report(
     return evaluate_source(network, matched.inference, ds, (matched.name, split), constant, how)
 
 
-def _reference(
-    matched: Matched, split: str | None, limit: int, how: EvalOptions, run: Path | None
+def _constant(
+    matched: Matched, reference: ShardDataset | None, limit: int, how: EvalOptions, run: Path | None
 ) -> ConstantPredictor | None:
     """The constant predictor of a source, fitted on at most `limit` samples of a split of it."""
-    reference = matched.open(split, strict=False) if split else None
     if reference is None:
         return None
     return fit_constant(spread(reference, limit), matched.inference, matched.name, how, run)

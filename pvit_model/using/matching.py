@@ -138,7 +138,8 @@ def match(
     if wrong and (own or (asked and not trained)):
         raise UsageError(wrong)
     if wrong or inference.action is None or not (own or action in given):
-        spaces.pop(action, None)
+        if all(spec.by_class != action for spec in target_specs(inference.labels)):
+            spaces.pop(action, None)
         reasons += [wrong] if wrong and not trained else []
         if not own and _has_labels(inference, ds, spaces, asked=asked):
             inference = inference.as_downstream(name, keep_clips=trained).without(name, (ACTION,))

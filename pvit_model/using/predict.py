@@ -394,7 +394,8 @@ def _prediction(
         actions=[] if scores is None else _ranked(scores, inference, top),
         outputs={name: value for name, value in answers.items() if name not in inference.labels},
         labels={
-            name: get_task(name).told(answers[name], seen.info) for name in told_labels(inference)
+            name: get_task(name).told(answers[name], seen.info, inference.space_of(name))
+            for name in told_labels(inference)
         },
         shown=views.shown,
         scored_boxes=scored(seen.boxes, answers, inference, top),

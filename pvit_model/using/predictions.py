@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pvit_data.loading.batch import Batch
+from pvit_data.loading.batch import Targets
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.scoring.box_scores import score_seconds
 from pvit_data.scoring.files.ava import Videos
@@ -28,6 +28,7 @@ from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Inference
 from pvit_model.ranks import all_gather_rows, own_rank
 from pvit_model.tasks import ACTION, get_task
+from pvit_model.tasks.meter import Arrays
 from pvit_model.tasks.persons.measuring import (
     counted_classes,
     facts_of_classes,
@@ -38,6 +39,7 @@ from pvit_model.tasks.persons.measuring import (
 from pvit_model.tasks.persons.scores import BoxScores, Gathered
 from pvit_model.using.loading import Loaded
 from pvit_model.using.matching import Matched
+from pvit_model.using.measuring.source import Keeps
 from pvit_model.using.source_report import SourceReport
 
 BASELINE, ERROR = "majority", "majority_se"
@@ -45,17 +47,8 @@ COUNTS = ("videos",)
 NOT_ONE = -1  # in place of a class, where a label is something else
 
 
-class Kept(Protocol):
-    """What collects the logits of one label on every rank, and writes them.
-
-    Attributes:
-        label: its name.
-    """
-
-    label: str
-
-    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
-        """Takes in the logits of a batch's rows that carry the label."""
+class Kept(Keeps, Protocol):
+    """What collects the logits of one label on every rank, and writes them."""
 
     def gather(self, classes: int) -> None:
         """Takes in those of all ranks; every rank must ask, with the number of logits."""
@@ -86,21 +79,18 @@ class Predictions:
         self._logits: list[Tensor] = []
         self._found: tuple[np.ndarray, np.ndarray] | None = None
 
-    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
-        """Takes in the next views of each key.
+    def measure(self, targets: Targets, logits: Float[Tensor, "r k"]) -> Arrays:
+        """Classes and logits."""
+        value = targets.value.cpu().numpy()
+        labels = value.astype(np.int64) if value.ndim == 1 else np.full(len(value), NOT_ONE)
+        return {"labels": labels, "logits": logits.detach().float().cpu().numpy()}
 
-        Args:
-            batch: whose targets say the classes.
-            logits: (r, k) of its rows with a class.
-        """
-        targets = batch.targets[self.label]
-        rows = len(targets.rows)
-        labels = targets.value.tolist() if targets.value.ndim == 1 else [NOT_ONE] * rows
-        for row, label in zip(targets.rows.tolist(), labels, strict=True):
-            key = batch.keys[row]
-            self._numbers.append((self._place[key], self._seen[key], int(label)))
+    def take(self, keys: Sequence[str], measured: Arrays) -> None:
+        """Takes in the next views of each key."""
+        for key, label in zip(keys, measured["labels"].tolist(), strict=True):
+            self._numbers.append((self._place[key], self._seen[key], label))
             self._seen[key] += 1
-        self._logits.append(logits.detach().float().cpu())
+        self._logits.append(torch.from_numpy(measured["logits"]))
 
     def gather(self, classes: int) -> None:
         """(row, view, label) and logits of every view of all ranks, in the order of the data set."""
@@ -147,10 +137,13 @@ class BoxPredictions:
         self._scores = BoxScores(ds, inference.clip.person_score, len(self._names))
         self.found: Gathered | None = None
 
-    def add(self, batch: Batch, logits: Float[Tensor, "r k"]) -> None:
-        """Takes in all boxes of the batch's clips."""
-        rows = batch.targets[self.label].rows.tolist()
-        self._scores.add([batch.keys[row] for row in rows], logits)
+    def measure(self, targets: Targets, logits: Float[Tensor, "r k"]) -> Arrays:
+        """Logits of all boxes of a batch's clips."""
+        return {"logits": logits.detach().float().cpu().numpy()}
+
+    def take(self, keys: Sequence[str], measured: Arrays) -> None:
+        """Takes them in."""
+        self._scores.add(keys, measured["logits"])
 
     def gather(self, classes: int) -> None:
         """See `Kept`."""
@@ -182,10 +175,12 @@ def predictions_of(ds: ShardDataset, label: str, inference: Inference) -> Kept:
     return Predictions(ds, label)
 
 
-def class_names(inference: Inference) -> list[str]:
-    """Names of the network's outputs, by id; "" for ids before the first class."""
-    space = inference.action
-    return [] if space is None else [""] * space.first + list(space.classes)
+def class_names(inference: Inference, label: str = ACTION) -> list[str]:
+    """Names of the network's outputs for a label; of actions by id, "" for ids before the first class."""
+    space = inference.space_of(label)
+    if space is None:
+        return []
+    return [""] * (space.first if label == ACTION else 0) + list(space.classes)
 
 
 def facts_of_model(model: Loaded) -> dict[str, Any]:
@@ -336,8 +331,8 @@ def certify(
         path = Path(dump)
         if number:
             path = path.with_name(f"{path.stem}.{kept.label}{path.suffix}")
-        is_classes = inference.space_of(kept.label) is not None
-        classes = {"classes": class_names(inference)} if is_classes else {}
+        names = class_names(inference, kept.label)
+        classes = {"classes": names} if names else {}
         kept.save(path, ids, {**about, **classes})
 
 
@@ -349,4 +344,4 @@ def _of_further_labels(report: SourceReport, inference: Inference) -> dict[str, 
 
 def _outputs(inference: Inference, label: str) -> int:
     """Number of logits of a label: one for each class, or for each frame of a clip."""
-    return inference.num_ids(label) or inference.clip.num_frames
+    return len(class_names(inference, label)) or inference.clip.num_frames

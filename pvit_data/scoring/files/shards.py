@@ -53,30 +53,58 @@ def original_ids(ds: ShardDataset) -> Iterator[str]:
         yield original_id(json.loads(record.meta), record.key)
 
 
-def read_shards(where: str, source: str | None, split: str) -> ClassTruth:
+def read_shards(where: str, source: str | None, split: str, *, several: bool = False) -> ClassTruth:
     """The classes of a split's samples.
 
     Args:
         where: folder or URL.
         source: needed where there are several.
         split: of its samples.
+        several: of samples that have any number of classes; those without such labels are left out.
 
     Raises:
         UsageError: if source or split are unknown, or nothing in them is labelled.
         FormatError: if the data set is damaged.
     """
     ds, name = _opened(where, source, split)
+    if several:
+        return _several(ds.select(np.flatnonzero(ds.column("has_actions"))), name, where)
     labels = np.asarray(ds.column(FIELD), np.int64)
     space = ds.spaces_of(name).get(FIELD)
+    ids, keys = _named(ds, where)
+    about: dict[str, Any] = {}
+    if space is not None:
+        about = {"classes": ("",) * space.first + tuple(space.classes), "pairs": tuple(space.pairs)}
+    return ClassTruth(where, ids, labels, keys=keys, **about)
+
+
+def _named(ds: ShardDataset, where: str) -> tuple[list[str], list[str]]:
+    """Original ids of samples, or where two have one their keys, which are given, too."""
     ids = [original_id(meta, key) for key, meta in _told(ds, where)]
     keys = ds.column("key").tolist()
     if len(set(ids)) != len(ids):  # windows of one video
         ids = keys
     require_once(ids, where)
-    about: dict[str, Any] = {}
-    if space is not None:
-        about = {"classes": ("",) * space.first + tuple(space.classes), "pairs": tuple(space.pairs)}
-    return ClassTruth(where, ids, labels, keys=keys, **about)
+    return ids, keys
+
+
+def _several(ds: ShardDataset, source: str, where: str) -> ClassTruth:
+    """The classes of samples with any number of them, numbered from the first class on."""
+    space = ds.spaces_of(source).get(FIELD)
+    if not len(ds) or space is None:
+        raise UsageError(
+            f"{where}: no sample of '{source}' has several labels with names; the metric of one class per video is "
+            "--metric topk"
+        )
+    ids, keys = _named(ds, where)
+    flags = np.zeros((len(ds), len(space.classes)), bool)
+    for row in range(len(ds)):
+        number = np.array(ds.record(row).actions_id, np.int64) - space.first
+        if ((number < 0) | (number >= flags.shape[1])).any():
+            raise FormatError(f"{where}: sample {keys[row]} has actions without a name")
+        flags[row, number] = True
+    unknown = np.full(len(ds), -1, np.int64)
+    return ClassTruth(where, ids, unknown, tuple(space.classes), several=flags, keys=keys)
 
 
 def _opened(where: str, source: str | None, split: str) -> tuple[ShardDataset, str]:

@@ -29,6 +29,12 @@ def average_precision(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray,
     return float((precision * gained).sum() / total)
 
 
+def random_precision(positive: Bool[np.ndarray, "n k"]) -> float:
+    """What random scores give: the mean share of videos, over classes with a positive; nan without one."""
+    share = positive.mean(axis=0)
+    return float(share[share > 0].mean()) if (share > 0).any() else math.nan
+
+
 def mean_average_precision(
     scores: Float[np.ndarray, "n k"], positive: Bool[np.ndarray, "n k"]
 ) -> tuple[float, Float[np.ndarray, "k"]]:

@@ -32,7 +32,7 @@ from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.tasks.persons import FIELD
 from pvit_model.ranks import own_rank
 from pvit_model.tasks.base import HeldOut
-from pvit_model.tasks.meter import Meter, ratio
+from pvit_model.tasks.meter import Arrays, Meter, ratio
 from pvit_model.tasks.persons.scores import BoxScores, Gathered
 
 MAIN = "mAP"
@@ -63,16 +63,16 @@ class PersonsMeter(Meter):
         self.scores = BoxScores(held_out.ds, held_out.clip.person_score, len(space.classes))
         self._loss = np.zeros(2)
 
-    def update(
-        self,
-        keys: Sequence[str],
-        answer: Float[Tensor, "r k"],
-        targets: Targets,
-        loss: tuple[float, float],
-    ) -> None:
-        """Takes in a batch's boxes."""
-        self._loss += loss
-        self.scores.add(keys, answer)
+    def measure(
+        self, answer: Float[Tensor, "r k"], targets: Targets, loss: tuple[float, float]
+    ) -> Arrays:
+        """Logits of a batch's boxes."""
+        return {"loss": np.array(loss), "logits": answer.detach().float().cpu().numpy()}
+
+    def take(self, keys: Sequence[str], measured: Arrays) -> None:
+        """Takes them in."""
+        self._loss += measured["loss"]
+        self.scores.add(keys, measured["logits"])
 
     def total(self) -> Float[np.ndarray, "n"]:
         """Sum and count of the loss, and on the first rank the results of all ranks."""

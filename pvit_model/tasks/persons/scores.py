@@ -48,7 +48,7 @@ class BoxScores:
         self._corners: list[np.ndarray] = [np.zeros((0, 4))]
         self._logits: list[Tensor] = [torch.zeros((0, classes))]
 
-    def add(self, keys: Sequence[str], logits: Float[Tensor, "r k"]) -> None:
+    def add(self, keys: Sequence[str], logits: Float[np.ndarray, "r k"]) -> None:
         """Takes in all boxes of some samples.
 
         Args:
@@ -70,7 +70,7 @@ class BoxScores:
                 )
             self._numbers += [(row, number) for number in range(count)]
             self._corners.append(corners_of(boxes))
-        self._logits.append(logits.detach().float().cpu())
+        self._logits.append(torch.from_numpy(np.asarray(logits, np.float32)))
 
     def gathered(self) -> Gathered:
         """The boxes of all ranks; every rank must ask."""

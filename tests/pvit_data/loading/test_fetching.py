@@ -110,7 +110,7 @@ def test_training_batches_are_those_of_a_folder(server: Traffic, folder: Path, w
 
 
 def test_a_sample_is_asked_for_once_however_often_it_is_read(server: Traffic, folder: Path) -> None:
-    """Six views of each sample, in batches that cut through them."""
+    """Six views of each sample, of which a batch takes half."""
     views = {"views": (2, 3), "batch_size": 4, "clip": CLIP}
     local, distant = (pvit_data.open(url, source="mine") for url in (folder, server.url))
     truth = list(pvit_data.eval_loader(local, **views))  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The label besides actions, when a state changes: from samples to official numbers, and to predictions."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from pvit_data.sample.sample import Actions
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.tasks.pnr import pnr
 from pvit_model import evaluate
+from pvit_model.ranks import own_rank
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.tasks import LossOptions, get_task
 from pvit_model.training.trainer import run_plan
 from pvit_model.using.loading import load_model
+from tests.pvit_model.forked import one_thread, statuses
 
 STATES = LabelSpace("ego4d-oscc", ("no change", "change"))
 FRAMES, SIZE = 8, 32
@@ -114,6 +117,35 @@ def test_pnr_and_oscc_end_to_end(folder: Path, tiny_recipe: str, tmp_path: Path)
             chosen.append(int(logits.argmax()) / FRAMES)
     errors = ego4d.errors(np.array(chosen) * truth.length, truth)
     assert found["pnr_error_sec"] == pytest.approx(errors.mean(), abs=1e-6)
+
+
+def test_two_ranks_give_the_numbers_of_one(
+    folder: Path, tiny_recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven clips: ranks with other numbers of them, and of batches."""
+    run = trained(folder, tiny_recipe, ["action", "pnr"], tmp_path / "run")
+    monkeypatch.setattr("pvit_model.using.evaluate.EVAL_BATCH", 3)
+    command = ["eval", "--model", str(run), "--shards", str(folder), "--source", "ego"]
+    files = ["a.parquet", "a.pnr.parquet", "a.json"]
+
+    def both(out: Path) -> None:
+        (report,) = evaluate(str(run), [str(folder)], "ego")
+        assert main([*command, "--dump", str(out / files[0]), "--out", str(out / files[2])]) == 0
+        if own_rank()[0] == 0:
+            (out / "plain.json").write_text(json.dumps(report.metrics))
+
+    plain, written = [], []
+    with one_thread():
+        for ranks in (1, 2):
+            out = tmp_path / f"{ranks}"
+            out.mkdir()
+            assert statuses(ranks, partial(both, out), tmp_path / "store") == [0] * ranks
+            plain.append(json.loads((out / "plain.json").read_text()))
+            written.append([(out / name).read_bytes() for name in files])
+    assert written[0] == written[1]
+    assert plain[0].keys() == plain[1].keys() == {"action", "pnr"}
+    for name, values in plain[0].items():
+        assert plain[1][name] == pytest.approx(values, rel=1e-6)
 
 
 def test_a_network_of_pnr_alone_takes_a_source_that_is_named(folder: Path, tiny_recipe: str, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def evaluate(
     top-5, the share of the majority class and the binomial standard error at that share. Depth in metres over valid
     pixels, normals in degrees, segmentation as mean IoU, pose in mm, boxes as IoU. Of actions also the classes with the
     lowest accuracy, with what most of their videos are taken for. Under torchrun on several processes.
+    With --out or --dump an interrupted evaluation goes on where it stopped, by the same command.
 
     Published weights: pvit eval --weights FILE.pyth --model-name mvitv2_s --protocol ssv2 --shards SSV2.
     """
@@ -131,30 +132,37 @@ def evaluate(
     from pvit_model.ranks import own_rank
     from pvit_model.training.engine import join_ranks
     from pvit_model.using.evaluate import evaluate as evaluate_model
+    from pvit_model.using.measuring.parts import resumable
 
     _check_model(model, weights, model_name, protocol)
     join_ranks(timedelta(minutes=10))
     device = _own_device(usable_device(device))
     given, facts, notes = _given(model, weights, (model_name, protocol), (shards, source), device)
     source = given.inference.clip.downstream if weights is not None else source
-    reports = evaluate_model(
-        given,
-        shards,
-        source,
-        split,
-        reference_split or None,
-        limit=limit, workers=workers, device=device,
-        allow_other_classes=allow_other_classes, allow_overlap=allow_overlap, layers=by_source(layer or ()),
-        crops=_crops(crops),
-        dump=dump,
-        passports=as_json or out is not None or dump is not None,
-        note=notes.append,
-    )  # fmt: skip
-    if own_rank()[0]:
-        return
-    document = {"model": model or str(weights), "notes": notes, **facts}
-    document |= {"findings": _diagnose(given, shards, source, split, device)} if diagnose else {}
-    _deliver(reports, document, out, per_class, as_json=as_json)
+    with resumable(_parts_beside(dump or out), _say_aside) as parts:
+        reports = evaluate_model(
+            given, shards, source, split, reference_split or None,
+            limit=limit, workers=workers, device=device,
+            allow_other_classes=allow_other_classes, allow_overlap=allow_overlap, layers=by_source(layer or ()),
+            crops=_crops(crops),
+            dump=dump, parts=parts, note=notes.append,
+            passports=as_json or out is not None or dump is not None,
+        )  # fmt: skip
+        if own_rank()[0]:
+            return
+        document = {"model": model or str(weights), "notes": notes, **facts}
+        if diagnose:
+            document["findings"] = _diagnose(given, shards, source, split, device)
+        _deliver(reports, document, out, per_class, as_json=as_json)
+
+
+def _parts_beside(result: Path | None) -> Path | None:
+    """The folder of what an interrupted evaluation goes on from; None where no file is written."""
+    return None if result is None else result.with_name(f"{result.name}.parts")
+
+
+def _say_aside(text: str) -> None:
+    say(text, stderr=True)
 
 
 def _deliver(

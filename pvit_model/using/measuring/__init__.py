@@ -1,0 +1,1 @@
+"""What an evaluation measures of a source, batch by batch."""
