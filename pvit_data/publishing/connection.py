@@ -178,10 +178,11 @@ def in_words(error: Exception, what: str) -> PvitError:
     kind = type(error).__name__
     if kind == "LocalTokenNotFoundError":
         return UsageError("no token: run 'hf auth login', or set HF_TOKEN to one that may write")
-    status = status_of(error) or _status_of_xet(error)
+    of_xet = _status_of_xet(error)
+    status = status_of(error) or of_xet
     if status == 404 and "xet-write-token" in str(error):
         return StorageError(f"{what}: this Hub does not know Xet: set HF_HUB_DISABLE_XET=1")
-    if status is not None and is_of_store(error):
+    if status is not None and (is_of_store(error) or (of_xet and of_xet not in _STATUS)):
         return StorageError(
             f"{what}: the Hub's store answers {status}: run the same command again, what arrived is kept"
         )
