@@ -197,14 +197,16 @@ def test_a_stopped_publication_says_so(hub: Hub, folder: Path, tmp_path: Path) -
 
 
 def test_hubs_without_xet_and_whose_xet_is_damaged_or_silent(hub: Hub, folder: Path, tmp_path: Path) -> None:
-    argv = ("publish", str(folder), "--repo", REPO)
+    argv = ("--debug", "-v", "publish", str(folder), "--repo", REPO)
     _, err = done(start(hub, tmp_path / "home", *argv, xet="0"), 1)
     assert "this Hub does not know Xet: set HF_HUB_DISABLE_XET=1" in err
     hub.has_xet = True
     hub.faults = [Fault("POST /v1/xorbs", "flip", times=99)]
     _, err = done(start(hub, tmp_path / "home", *argv, xet="0"), 1)
     assert "the Hub's store answers 400: run the same command again" in err
+    assert "Traceback" in err
     assert hub.objects == {}
+    require_no_token(hub, tmp_path / "home")
     hub.faults = [Fault("xet-write-token", "stall", times=99, seconds=20)]
     hub.forget()
     process = start(hub, tmp_path / "home", *argv, xet="0")
