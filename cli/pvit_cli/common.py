@@ -143,7 +143,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
 
 
 def _name_only(app: typer.Typer) -> None:
-    """Leaves of each command what the list of all shows: its name and help. Their options take most of the time."""
+    """Leaves of each command what the list of all shows: its name and help."""
     for command in app.registered_commands:
         if command.callback is not None:
             command.callback = _named_alike(command.callback)
