@@ -9,8 +9,8 @@ import pytest
 
 import pvit_data
 from pvit_cli.data import main
-from pvit_data.errors import LicenceError, UsageError
-from pvit_data.format.manifest import SourceSpec, read_manifest
+from pvit_data.errors import LicenceError, StorageError, UsageError
+from pvit_data.format.manifest import Manifest, SourceSpec, read_manifest
 from pvit_data.format.members import FIELDS
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.fields import only_fields
@@ -119,6 +119,18 @@ def test_fields_that_may_not_be_published_are_refused_before_anything_is_written
         pass
     with pytest.raises(UsageError, match=r"no field 'boxs' .*did you mean 'boxes'"):
         Choice(fields=("boxs",)).of(read_manifest(Storage(films)))
+
+
+def test_a_full_folder_for_temporary_files_is_named(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Storage, wanted: Manifest, out: Storage, *__: object) -> None:
+        raise StorageError(f"{out.where('films/train-00000.tar')}: the disk is full")
+
+    monkeypatch.setattr("pvit_data.publishing.fields.write_fields", full)
+    with (
+        pytest.raises(StorageError, match=r"the disk is full\): set TMPDIR to a folder with more room"),
+        only_fields(Storage(films), Choice(fields=("boxes",)), Consent()),
+    ):
+        pass
 
 
 def test_the_command_publishes_them_and_nothing_else(hub: Hub, films: Path, capsys: pytest.CaptureFixture[str]) -> None:
