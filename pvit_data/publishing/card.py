@@ -86,7 +86,7 @@ def lost_words(card: str, commit: str) -> tuple[str, ...]:
     if not text or sealed(_SEALED.sub("", text, count=1)) == text:
         return ()
     return (
-        f"README.md was changed there outside of the section for your own words: it is written anew; "
+        f"README.md there has other words outside of the section for your own: it is written anew; "
         f"what it was stays in commit {commit[:10]}",
     )
 

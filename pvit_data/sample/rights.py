@@ -18,6 +18,11 @@ FORBIDS = "no redistribution"
 STRICT: tuple[Verdict, ...] = ("no", "unknown", "yes")
 """The strictest first."""
 _CREATIVE_COMMONS = re.compile(r"\bcc[ -]by((?:[ -](?:nc|sa|nd))*)\b")
+_IN_WORDS = {
+    "sa": re.compile(r"share.?alike", re.I),
+    "nc": re.compile(r"non.?commercial", re.I),
+    "nd": re.compile(r"no.?deriv", re.I),
+}
 _OF_ADAPTED = {
     "sa": "under the same licence",
     "nc": "for no commercial use",
@@ -113,15 +118,15 @@ def derived_rights(base: Declared) -> Rights:
 
 
 def terms_of(licence: str) -> set[str]:
-    """The terms of the Creative Commons licences in a text: "by", "sa", "nc", "nd".
+    """The terms of licences in a text, as Creative Commons calls them: "by", "sa", "nc", "nd".
 
-    >>> sorted(terms_of("CC BY-SA 3.0")), terms_of("MIT")
-    (['by', 'sa'], set())
+    >>> sorted(terms_of("CC BY-SA 3.0")), terms_of("Ours (non-commercial)"), terms_of("MIT")
+    (['by', 'sa'], {'nc'}, set())
     """
     found = _CREATIVE_COMMONS.findall(licence.lower())
-    return {"by" for _ in found} | {
-        term for terms in found for term in re.findall(r"[a-z]+", terms)
-    }
+    named = {term for terms in found for term in re.findall(r"[a-z]+", terms)}
+    told = {term for term, words in _IN_WORDS.items() if words.search(licence)}
+    return named | told | ({"by"} if found else set())
 
 
 def kept_terms(own: Rights, pictures: str, whose: str) -> Rights:

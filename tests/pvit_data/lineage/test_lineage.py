@@ -98,6 +98,8 @@ def test_a_layer_is_under_its_own_licence_and_under_what_its_base_says(
         ("CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "unknown", "CC-BY-NC-4.0"),
         ("CC-BY-NC-ND-4.0", "CC-BY-NC-ND-4.0", "unknown", "CC-BY-NC-ND-4.0"),
         ("CC-BY-ND-4.0", "", "unknown", "CC-BY-ND-4.0"),
+        ("Ours (non-commercial)", "MIT", "unknown", "MIT"),
+        ("Creative Commons Attribution-ShareAlike 3.0", "CC-BY-SA-3.0", "yes", "CC-BY-SA-3.0"),
         ("CC-BY-4.0", "MIT", "yes", "MIT"),
         ("CC0-1.0", "", "yes", "CC0-1.0"),
     ],

@@ -133,7 +133,7 @@ def test_a_plan_tells_what_is_written_over(hub: Hub, dataset: Path) -> None:
         plan = plan_publication(Storage(dataset), Repository(connection, REPO), Options())
     assert [file.name for file in plan.send] == ["README.md"]
     assert plan.notes == (
-        "README.md was changed there outside of the section for your own words: it is written anew; "
+        "README.md there has other words outside of the section for your own: it is written anew; "
         f"what it was stays in commit {commit[:10]}",
     )
 
