@@ -125,6 +125,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         argv: arguments without the program's name; None for those of the process.
         name: the program's name, as it appears in help and errors.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # unless the user wants it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors="backslashreplace")

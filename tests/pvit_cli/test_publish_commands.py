@@ -55,7 +55,7 @@ def start(hub: Hub, home: Path, *argv: str, xet: str = "", python: str = "-m pvi
     own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": SECRET, "HF_HUB_DISABLE_XET": xet or "1"}
     return subprocess.Popen(
         [sys.executable, *python.split(" ", 1), *argv],
-        env=os.environ | own | {"HF_HUB_DISABLE_TELEMETRY": "1", "RUST_LOG": "debug"},
+        env={k: v for k, v in os.environ.items() if k != "HF_HUB_DISABLE_TELEMETRY"} | own | {"RUST_LOG": "debug"},
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
@@ -137,6 +137,8 @@ def require_no_token(hub: Hub, home: Path) -> None:
     files = [path for path in home.rglob("*") if path.is_file()]
     assert not [path for path in files if any(token in path.read_bytes() for token in tokens)]
     assert hub.leaks == []
+    assert not hub.count("telemetry")
+    assert not hub.count("agent")
 
 
 @pytest.mark.parametrize("xet", ["", "0"], ids=["lfs", "xet"])
