@@ -42,7 +42,7 @@ def test_a_killed_publication_of_a_model_goes_on(hub: Hub, run_folder: Path, tmp
     assert process.returncode == -signal.SIGKILL
     time.sleep(0.5)  # what lies in the sockets arrives
     was_made = len(commits(hub)) > 1
-    assert was_made == (seed % 3 == 2)
+    assert not was_made or seed % 3 == 2  # or it was killed while it asked for it
     had, first = hub.stored.copy(), hub.received
     hub.on_received, hub.faults = lambda total: None, []
     hub.forget()
