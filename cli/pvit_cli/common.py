@@ -135,7 +135,10 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     showing, warnings.showwarning = warnings.showwarning, warn
-    if not arguments or arguments[0] in HELP_FLAGS:
+    is_group = (
+        app.registered_callback is not None
+    )  # others may be one command, which this would run
+    if is_group and (not arguments or arguments[0] in HELP_FLAGS):
         _name_only(app)
     try:
         return _run(app, arguments, name, debug="--debug" in flags)
