@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from pvit_data.words import did_you_mean
 
 EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 75
 GLOBAL_FLAGS = {"--debug", "-v", "--verbose"}
+HELP_FLAGS = ("-h", "--help")
 HELP_NOTE = "Everywhere: --debug shows tracebacks, -v shows the log."
 
 _OS_ERRORS = {
@@ -56,7 +57,7 @@ def new_app(help: str, **settings: Any) -> typer.Typer:
         "epilog": HELP_NOTE,
         "no_args_is_help": True,
         "pretty_exceptions_enable": False,
-        "context_settings": {"help_option_names": ["-h", "--help"]},
+        "context_settings": {"help_option_names": [*HELP_FLAGS]},
     }
     return typer.Typer(**(defaults | settings))
 
@@ -124,6 +125,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         argv: arguments without the program's name; None for those of the process.
         name: the program's name, as it appears in help and errors.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # unless the user wants it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors="backslashreplace")
@@ -133,10 +135,30 @@ def run(app: typer.Typer, argv: Sequence[str] | None, name: str) -> int:
         handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     showing, warnings.showwarning = warnings.showwarning, warn
+    is_group = (
+        app.registered_callback is not None
+    )  # others may be one command, which this would run
+    if is_group and (not arguments or arguments[0] in HELP_FLAGS):
+        _name_only(app)
     try:
         return _run(app, arguments, name, debug="--debug" in flags)
     finally:
         warnings.showwarning = showing
+
+
+def _name_only(app: typer.Typer) -> None:
+    """Leaves of each command what the list of all shows: its name and help."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = _named_alike(command.callback)
+
+
+def _named_alike(function: Callable[..., Any]) -> Callable[[], None]:
+    def nothing() -> None:
+        pass
+
+    nothing.__name__, nothing.__doc__ = function.__name__, function.__doc__
+    return nothing
 
 
 def _run(app: typer.Typer, arguments: list[str], name: str, *, debug: bool) -> int:

@@ -17,6 +17,8 @@ def carry_out(plan: Any, storage: Any, connection: Any, repository: Any, options
     """Sends what is planned; what was done."""
     from pvit_data.publishing.publish import publish
 
+    for note in plan.notes:
+        say(f"warning: {note}", stderr=True)
     with progress(f"publish {repository.repo}", "MB") as update:
         return publish(
             storage, connection, repository, plan, options,
@@ -33,6 +35,7 @@ def plan_facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
         "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
         "bytes": plan.size,
         "keep": len(plan.files) - len(plan.send),
+        "notes": list(plan.notes),
         "card": plan.card,
     }
 
@@ -48,6 +51,8 @@ def show_files(plan: Any, repo: str, user: str) -> None:
         console().print(table)
     if len(plan.send) > MOST_FILES:
         say(f"... and {len(plan.send) - MOST_FILES:,} more (all of them with --json)")
+    for note in plan.notes:
+        say(f"warning: {note}")
     kept = len(plan.files) - len(plan.send)
     say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
 

@@ -38,7 +38,7 @@ from pvit_data.format.names import (
 from pvit_data.format.record import parse_json
 from pvit_data.format.tar import BLOCK
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.rights import Rights
+from pvit_data.sample.rights import Rights, rights_of
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
 from pvit_data.words import first_problem
@@ -83,7 +83,7 @@ class _Grown(_Part):
         fields = type(self).model_fields
         for name in self.later:
             if getattr(self, name) == fields[name].get_default(call_default_factory=True):
-                del values[name]
+                values.pop(name, None)
         return values
 
 
@@ -147,23 +147,30 @@ class SourceSpec(_Grown):
         return name
 
 
-class BaseRef(_Part):
+class BaseRef(_Grown):
     """What a layer was made over.
 
     Args:
         source: name of the base.
         converter, converter_version: what made its shards.
+        licence, redistributable: of its pictures.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("licence", "redistributable")
 
     source: str
     converter: str = ""
     converter_version: str = ""
+    licence: str = ""
+    redistributable: bool = False
 
     @classmethod
     def of(cls, spec: SourceSpec) -> BaseRef:
         """A reference to a source."""
         made_by = {"converter": spec.converter, "converter_version": spec.converter_version}
-        return cls(source=spec.name, **made_by)
+        pictures = rights_of(spec, "rgb")
+        is_open = pictures.public == "yes"
+        return cls(source=spec.name, licence=pictures.licence, redistributable=is_open, **made_by)
 
 
 class LayerSpec(SourceSpec):

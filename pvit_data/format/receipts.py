@@ -27,6 +27,7 @@ from pvit_data.format.index import (
 from pvit_data.format.manifest import (
     FORMAT,
     LATER,
+    BaseRef,
     Count,
     FileInfo,
     LayerSpec,
@@ -377,12 +378,19 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
         for field in type(source).model_fields:
             old = getattr(stored, field)
             new = getattr(wanted, field)
-            if field in stored.model_fields_set - {"notes"} and old != new:
+            if field in stored.model_fields_set - {"notes"} and not _is_same(old, new):
                 raise UsageError(
                     f"{storage.url} has source '{source.name}' with {field} = {short(old)}, not {short(new)}: "
                     "use the same options, another folder, or overwrite it"
                 )
     storage.write(name, data)
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    """Whether two values are equal; in a reference to a base, in the keys that the older one has."""
+    if not isinstance(old, BaseRef):
+        return bool(old == new)
+    return all(getattr(old, key) == getattr(new, key) for key in old.model_fields_set)
 
 
 def read_source(storage: Storage, folder: str) -> SourceSpec:

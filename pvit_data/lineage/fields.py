@@ -1,17 +1,18 @@
 """The lineage of each field of each source and layer, as a manifest tells it.
 
 A layer is under its own licence and under what its base's says of annotations made from its pictures; the stricter
-one holds.
+one holds. Annotations that declare nothing are as their base's pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pvit_data.format.manifest import LayerSpec, Manifest, SourceEntry, SourceSpec
 from pvit_data.format.members import FIELDS
+from pvit_data.format.names import SPLITS
 from pvit_data.lineage.declared import declared_by
 from pvit_data.sample.rights import (
     RECORD,
@@ -19,10 +20,13 @@ from pvit_data.sample.rights import (
     Declared,
     Rights,
     derived_rights,
+    kept_terms,
     rights_of,
     says_derived,
     strictest,
 )
+
+DIVISION = "it holds keys and names of splits alone, by a rule of its maker's"
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class FieldLineage:
         samples: that carry it.
         origin: who or what made it.
         base: source whose pictures it was made from; "": its own.
+        base_licence: of these pictures; "" where it is a source's, or not known, or holds nothing of them.
         converter, converter_version, options: what put it into shards.
         weights: of the model that made it; "".
         licence: it is under.
@@ -49,6 +54,7 @@ class FieldLineage:
     samples: int
     origin: str
     base: str
+    base_licence: str
     converter: str
     converter_version: str
     options: Mapping[str, Any]
@@ -56,6 +62,14 @@ class FieldLineage:
     licence: str
     public: str
     why: str
+
+    @property
+    def made_from(self) -> str:
+        """Who made it, from what, in words."""
+        licence = f" under {self.base_licence}" if self.base_licence else ""
+        over = f", derived from the pictures of {self.base}{licence}" if self.base else ""
+        weights = f", weights {self.weights}" if self.weights else ""
+        return f"{self.origin}{over}{weights}"
 
 
 def lineage_of(manifest: Manifest) -> list[FieldLineage]:
@@ -94,14 +108,56 @@ class _Own:
         self.spec = spec
         self._declared = None if spec.rights else declared_by(spec.converter)
         self._base = _of_base(spec, manifest) if isinstance(spec, LayerSpec) else []
+        self.pictures = _pictures_of_base(spec, manifest)
 
     def rights(self, field: str) -> Rights:
         """Of one field."""
         others = {} if self._declared is None else self._declared.rights
         own = others[field] if field in others else rights_of(self.spec, field)
-        for name, rights in self._base:
-            own = strictest(own, rights, name)
-        return own
+        spec = self.spec
+        if not isinstance(spec, LayerSpec):
+            return own
+        if field == RECORD and _is_division(spec):
+            if own.public == "unknown":
+                own = replace(own, public="yes", why=DIVISION)
+            closed = [(name, rights) for name, rights in self._base if rights.public == "no"]
+            return _under(own, closed)
+        if spec.kind == "annotation" and own == rights_of(spec, field) and not spec.licence:
+            own = self._as_base(own)
+        own = _under(own, self._base)
+        return kept_terms(own, self.pictures.licence, spec.base.source)
+
+    def _as_base(self, own: Rights) -> Rights:
+        """What holds of annotations that declare no licence: that of the pictures, if these may be passed on."""
+        pictures = self.pictures
+        if pictures.public != "yes":
+            return own
+        why = f"as the pictures that it was made from; licence: {pictures.licence or 'not stated'}"
+        return replace(own, licence=pictures.licence, public="yes", why=why)
+
+
+def _is_division(spec: LayerSpec) -> bool:
+    """Whether a protocol divides samples by a rule, not by somebody's lists."""
+    return spec.kind == "protocol" and spec.converter == "split" and not {*SPLITS} & {*spec.options}
+
+
+def _under(own: Rights, others: Iterable[tuple[str, Rights]]) -> Rights:
+    for name, rights in others:
+        own = strictest(own, rights, name)
+    return own
+
+
+def _pictures_of_base(spec: SourceSpec, manifest: Manifest) -> Rights:
+    """Of the pictures that annotations were made from; nothing of others."""
+    if not isinstance(spec, LayerSpec) or spec.kind != "annotation":
+        return Rights()
+    told = spec.base
+    if told.source in manifest.sources:
+        return rights_of(manifest.sources[told.source].spec, "rgb")
+    declared = None if told.licence else declared_by(told.converter)
+    if declared is not None:
+        return rights_of(declared, "rgb")
+    return Rights(told.licence, "yes" if told.redistributable else "unknown")
 
 
 def _of_base(layer: LayerSpec, manifest: Manifest) -> list[tuple[str, Rights]]:
@@ -141,6 +197,7 @@ def _lineage(entry: SourceEntry, field: str, own: _Own) -> FieldLineage:
         samples=samples,
         origin=rights.origin or made_by or spec.title or spec.name,
         base="" if layer is None else layer.base.source,
+        base_licence=own.pictures.licence,
         converter=spec.converter,
         converter_version=spec.converter_version,
         options=spec.options,

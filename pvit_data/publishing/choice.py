@@ -26,6 +26,7 @@ class Choice:
         splits: names of splits.
         shards: numbers of shards, `(first, last)` each.
         fields: names of fields, or `"record"` alone; what declares none of them is out.
+        having: the same, but what declares one of them is in with all its fields.
     """
 
     sources: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Choice:
     splits: tuple[str, ...] = ()
     shards: tuple[tuple[int, int], ...] = ()
     fields: tuple[str, ...] = ()
+    having: tuple[str, ...] = ()
 
     @property
     def is_all(self) -> bool:
@@ -60,7 +62,8 @@ class Choice:
         _require_known(
             "split", self.splits, {n for e in manifest.entries.values() for n in e.splits}
         )
-        _require_known("field", self.fields, {RECORD, *(n for e in chosen_ones for n in e.fields)})
+        wanted = (*self.fields, *self.having)
+        _require_known("field", wanted, {RECORD, *(n for e in chosen_ones for n in e.fields)})
         chosen = manifest.model_copy(
             update={"sources": self._cut(sources), "layers": self._cut(layers)}
         )
@@ -73,6 +76,8 @@ class Choice:
         found = {}
         for name, entry in entries.items():
             if self.fields and RECORD not in self.fields and not entry.fields & {*self.fields}:
+                continue
+            if self.having and not entry.fields & {*self.having}:
                 continue
             splits = {
                 split: self._with_fields(info)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
-from pvit_data.storage.remote import asked_to_wait, may_pass, status_of
+from pvit_data.storage.remote import asked_to_wait, is_of_network, may_pass, status_of
 from pvit_data.words import plain_url, short, shown
 
 SILENCE = 60.0  # seconds without a byte in either direction
@@ -178,10 +178,11 @@ def in_words(error: Exception, what: str) -> PvitError:
     kind = type(error).__name__
     if kind == "LocalTokenNotFoundError":
         return UsageError("no token: run 'hf auth login', or set HF_TOKEN to one that may write")
-    status = status_of(error) or _status_of_xet(error)
+    of_xet = _status_of_xet(error)
+    status = status_of(error) or of_xet
     if status == 404 and "xet-write-token" in str(error):
         return StorageError(f"{what}: this Hub does not know Xet: set HF_HUB_DISABLE_XET=1")
-    if status is not None and is_of_store(error):
+    if status is not None and (is_of_store(error) or (of_xet and of_xet not in _STATUS)):
         return StorageError(
             f"{what}: the Hub's store answers {status}: run the same command again, what arrived is kept"
         )
@@ -191,8 +192,13 @@ def in_words(error: Exception, what: str) -> PvitError:
         return StorageError(f"{what}: {_STATUS.get(status, f'the server answers {status}')}{told}")
     if isinstance(error, OSError) and error.filename:
         return StorageError(f"{error.filename}: {error.strerror}")
-    text = " ".join(plain_url(str(error)).split())
-    return StorageError(f"{what}: {kind}: {short(shown(text), 200)}" if text else f"{what}: {kind}")
+    text = short(shown(" ".join(plain_url(str(error)).split())), 200)
+    if is_of_network(error):
+        told = f" ({text})" if text else ""
+        return StorageError(
+            f"{what}: the connection failed{told}: run the same command again, what arrived is kept"
+        )
+    return StorageError(f"{what}: {kind}: {text}" if text else f"{what}: {kind}")
 
 
 def is_of_store(error: Exception) -> bool:

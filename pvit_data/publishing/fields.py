@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from pvit_data.errors import StorageError
 from pvit_data.format.manifest import Manifest, SourceEntry, SourceSpec, read_manifest
 from pvit_data.format.members import FIELDS, RECORD
 from pvit_data.format.receipts import store_source
@@ -61,8 +62,16 @@ def only_fields(
     require_allowed(wanted, consent)
     with tempfile.TemporaryDirectory(prefix="pvit-fields-") as folder:
         out = Storage(Path(folder))
-        with shown() as progress:
-            write_fields(storage, wanted, out, progress)
+        try:
+            with shown() as progress:
+                write_fields(storage, wanted, out, progress)
+        except StorageError as error:
+            if folder not in str(error):
+                raise
+            raise StorageError(
+                f"--fields writes its shards into {folder} first, and that failed ({error}): "
+                "set TMPDIR to a folder with more room"
+            ) from None
         yield out, Choice()
 
 

@@ -32,7 +32,7 @@ class Consent:
     confirmed: tuple[str, ...] = ()
 
 
-def require_allowed(manifest: Manifest, consent: Consent) -> list[str]:
+def require_allowed(manifest: Manifest, consent: Consent) -> dict[str, str]:
     """Refuses what may not be published.
 
     Args:
@@ -40,7 +40,7 @@ def require_allowed(manifest: Manifest, consent: Consent) -> list[str]:
         consent: see `Consent`.
 
     Returns:
-        Sentences for the card: what was confirmed.
+        What was confirmed, a sentence for each source and layer by its name, for card and description.
 
     Raises:
         LicenceError: naming all sources, layers and fields that are refused, with the reason of each, and the ways out.
@@ -55,14 +55,14 @@ def require_allowed(manifest: Manifest, consent: Consent) -> list[str]:
     if consent.accepted and not consent.private:
         raise UsageError("--i-accept is for private repositories: give --private as well")
     if consent.private and consent.accepted:
-        return []
+        return {}
     fields = lineage_of(manifest)
     closed = [field for field in fields if field.public != "yes"]
     unknown = [f for f in closed if f.public == "unknown" and f.name in consent.confirmed]
     if refused := [field for field in closed if field not in unknown]:
         raise LicenceError(_refusal(fields, refused, consent))
-    confirmed = {field.name for field in unknown}
-    return [_sentence(specs[name], unknown) for name in sorted(confirmed)]
+    confirmed = sorted({field.name for field in unknown})
+    return {name: _sentence(specs[name], unknown) for name in confirmed}
 
 
 def _sentence(spec: SourceSpec, confirmed: Sequence[FieldLineage]) -> str:

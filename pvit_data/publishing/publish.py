@@ -14,7 +14,7 @@ from pvit_data.errors import CorruptShardError, LicenceError, StorageError, Usag
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.names import IN_SOURCE, split_folder
-from pvit_data.publishing.card import MAX_CARD_BYTES, published_card
+from pvit_data.publishing.card import MAX_CARD_BYTES, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
@@ -67,6 +67,7 @@ class Plan:
         there: the repository as it is; None: it will be made.
         left: files of earlier times that belong to nothing that is published now.
         delete: whether they go.
+        notes: what is to be said before it is done.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Plan:
     there: There | None
     left: tuple[str, ...] = ()
     delete: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -166,10 +168,10 @@ def plan_files(
         ]
         wanted = Wanted(False, 0) if options.card_only else Wanted(True, options.gallery)
         shown = look(storage, manifest, kept, wanted)
-    readme = File.of(CARD_NAME, published_card(manifest, repo, confirmed, card, shown))
+    readme = File.of(CARD_NAME, published_card(manifest, repo, [*confirmed.values()], card, shown))
     if options.card_only:
         return manifest, [readme]
-    described = File.of(CROISSANT, croissant(manifest, repo, options.consent.confirmed))
+    described = File.of(CROISSANT, croissant(manifest, repo, confirmed))
     shards = list(dataset_files(storage, manifest))
     _require_there(storage, shards)
     pictures = [File.of(name, data) for name, data in shown.made.items()]
@@ -212,10 +214,17 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     delete = options.delete_missing and bool(left)
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send or delete else there.commit)
+    notes = notes_on(card, send, there)
     title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
     return DatasetPlan(
-        title, tuple(files), tuple(send), there, tuple(left), delete, manifest=manifest
+        title, tuple(files), tuple(send), there, tuple(left), delete, notes, manifest=manifest
     )
+
+
+def notes_on(card: str, send: Sequence[File], there: There | None) -> tuple[str, ...]:
+    """What is to be said of the card that is there, if another one is sent."""
+    is_sent = there is not None and any(file.name == CARD_NAME for file in send)
+    return lost_words(card, there.commit) if there is not None and is_sent else ()
 
 
 def require_private(repository: Repository, there: There, options: Options) -> None:

@@ -7,6 +7,7 @@ the same folder add to it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,15 +91,25 @@ class Pulled:
     manifest: Manifest
 
 
+PAGE = re.compile(r"https://huggingface\.co/datasets/([^/]+/[^/]+)/?")
+"""Where people see a dataset."""
+
+
 def address(name: str, revision: str = "") -> str:
-    """The URL of a repository OWNER/NAME; other addresses stay as they are.
+    """The URL of a repository OWNER/NAME, or of its page; other addresses stay as they are.
 
     Raises:
-        UsageError: if a revision is given for something else than OWNER/NAME.
+        UsageError: if it is neither, nor a folder; if a revision is given for something else than OWNER/NAME.
 
-    >>> address("me/mine"), address("me/mine", "v1.0"), address("https://host/data")
-    ('hf://datasets/me/mine', 'hf://datasets/me/mine@v1.0', 'https://host/data')
+    >>> address("me/mine", "v1.0"), address("https://host/data")
+    ('hf://datasets/me/mine@v1.0', 'https://host/data')
+    >>> address("https://huggingface.co/datasets/me/mine")
+    'hf://datasets/me/mine'
     """
+    page = PAGE.fullmatch(name)
+    name = page[1] if page else name
+    if "/" not in name and not Path(name).is_dir():
+        raise UsageError(f"{name!r}: expected OWNER/NAME, a URL or a folder")
     if "://" in name or not REPO.fullmatch(name):
         if revision:
             raise UsageError("--revision is for a repository given as OWNER/NAME")

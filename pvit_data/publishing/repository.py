@@ -28,6 +28,8 @@ from pvit_data.storage.storage import Storage
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 """What repositories are called: OWNER/NAME."""
+UNLIKED = re.compile(r"--|\.\.|\.git\Z")
+"""What the Hub does not like in that."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class Repository:
     """
 
     def __init__(self, connection: Connection, repo: str, kind: str = "dataset") -> None:
-        if not REPO.fullmatch(repo):
+        if not REPO.fullmatch(repo) or UNLIKED.search(repo):
             raise UsageError(
-                f"--repo {repo!r}: expected OWNER/NAME, of letters, digits, '-', '_' and '.'"
+                f"--repo {repo!r}: expected OWNER/NAME, of letters, digits, '-', '_' and '.', "
+                "without '--' or '..', not ending in '.git'"
             )
         self.repo, self.kind = repo, kind
         self._connection, self._api = connection, connection.api

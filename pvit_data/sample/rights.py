@@ -5,6 +5,7 @@ Three answers: yes, no, and unknown, which counts as no until somebody confirms 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -16,6 +17,18 @@ FORBIDS = "no redistribution"
 """What licences say, as converters put them, that forbid to pass the data on."""
 STRICT: tuple[Verdict, ...] = ("no", "unknown", "yes")
 """The strictest first."""
+_CREATIVE_COMMONS = re.compile(r"\bcc[ -]by((?:[ -](?:nc|sa|nd))*)\b")
+_IN_WORDS = {
+    "sa": re.compile(r"share.?alike", re.I),
+    "nc": re.compile(r"non.?commercial", re.I),
+    "nd": re.compile(r"no.?deriv", re.I),
+}
+_OF_ADAPTED = {
+    "sa": "under the same licence",
+    "nc": "for no commercial use",
+    "nd": "unchanged",
+}
+"""How Creative Commons licences let be passed on what is made from something."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,19 @@ def rights_of(spec: Declared, field: str) -> Rights:
     return Rights(spec.licence, "unknown", why)
 
 
+def unlicensed(licence: str, redistributable: bool) -> list[str]:
+    """A note on what may be passed on, and under no licence.
+
+    >>> unlicensed("CC0-1.0", True), len(unlicensed("", True))
+    ([], 1)
+    """
+    if licence or not redistributable:
+        return []
+    return [
+        "--redistributable without --licence: nobody will know what they may do with it; give one, e.g. CC-BY-4.0"
+    ]
+
+
 def says_derived(spec: Declared) -> bool:
     """Whether it says anything of annotations that are made from its pictures."""
     return spec.derived != "unknown" or bool(spec.derived_clause)
@@ -89,6 +115,39 @@ def derived_rights(base: Declared) -> Rights:
     return Rights(
         base.licence, "unknown", "its licence says nothing of annotations, as far as known"
     )
+
+
+def terms_of(licence: str) -> set[str]:
+    """The terms of licences in a text, as Creative Commons calls them: "by", "sa", "nc", "nd".
+
+    >>> sorted(terms_of("CC BY-SA 3.0")), terms_of("Ours (non-commercial)"), terms_of("MIT")
+    (['by', 'sa'], {'nc'}, set())
+    """
+    found = _CREATIVE_COMMONS.findall(licence.lower())
+    named = {term for terms in found for term in re.findall(r"[a-z]+", terms)}
+    told = {term for term, words in _IN_WORDS.items() if words.search(licence)}
+    return named | told | ({"by"} if found else set())
+
+
+def kept_terms(own: Rights, pictures: str, whose: str) -> Rights:
+    """Rights of what was made from pictures; unknown, if its own licence lacks what theirs asks of that.
+
+    Args:
+        own: rights.
+        pictures: licence of the pictures.
+        whose: they are, for the reason.
+
+    >>> kept_terms(Rights("MIT", "yes"), "CC-BY-SA-3.0", "clips").why
+    "made from the pictures of 'clips': CC-BY-SA-3.0 lets that be passed on only under the same licence, not MIT"
+    """
+    asked = terms_of(pictures) & _OF_ADAPTED.keys()
+    missing = (asked - terms_of(own.licence)) | (asked & {"nd"})
+    if own.public != "yes" or not missing:
+        return own
+    how = " and ".join(text for term, text in _OF_ADAPTED.items() if term in missing)
+    own_one = f", not {own.licence}" if own.licence and "nd" not in missing else ""
+    why = f"made from the pictures of '{whose}': {pictures} lets that be passed on only {how}{own_one}"
+    return replace(own, public="unknown", why=why)
 
 
 def strictest(own: Rights, other: Rights, whose: str) -> Rights:

@@ -18,7 +18,7 @@ from pvit_data.format.names import SPLITS
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.rights import says_derived, told_by_layer
+from pvit_data.sample.rights import says_derived, told_by_layer, unlicensed
 from pvit_data.splitting.division import Division
 from pvit_data.splitting.groups import folds, held_out, per_class
 from pvit_data.splitting.lists import read_classes
@@ -111,7 +111,8 @@ def plan_protocols(
         made = {"converter": "split", "converter_version": VERSION, "options": options}
         spec = _spec(name=own, base=over, spaces=spaces, role=role, **made, **said, **about)
         _require_splits(splits, division)
-        notes_here = (*notes, *told, *_torn(dataset, splits))
+        unsaid = unlicensed(spec.licence, spec.redistributable)
+        notes_here = (*notes, *told, *_torn(dataset, splits), *unsaid)
         found.append(
             Protocol(spec, dataset, base or url, splits, classes, bool(spaces), notes_here)
         )

@@ -274,10 +274,10 @@ def may_pass(error: Exception) -> bool:
     status = status_of(error)
     if status is not None:
         return status in PASSING
-    return isinstance(error, ConnectionError | TimeoutError) or _is_of_client(error)
+    return isinstance(error, ConnectionError | TimeoutError) or is_of_network(error)
 
 
-def _is_of_client(error: Exception) -> bool:
+def is_of_network(error: Exception) -> bool:
     """Whether an error without answer comes from the network: a lost connection, a cut body."""
     return type(error).__module__.partition(".")[0] in (
         "aiohttp",
@@ -312,4 +312,5 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = re.sub(r"\S+://\S+", "...", " ".join(str(error).split()))[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind = "the connection failed" if is_of_network(error) else type(error).__name__
+    return f"{kind}: {text}" if text else kind

@@ -19,7 +19,8 @@ from pvit_data.storage.values import parse_yaml
 from pvit_data.validate.problems import Problem
 from pvit_data.validate.shard import ShardFacts
 from pvit_data.validate.survey import Survey
-from pvit_data.writing.card import CARD_NAME, configured, features, is_table, shards_of
+from pvit_data.writing.card import CARD_NAME, configured, features, shards_of
+from pvit_data.writing.loading_lines import is_table
 
 # Notes of `energon prepare`.
 _ENERGON = re.compile(rf"[^/]+/(\.nv-meta/[^/]+|(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\.idx)\Z")

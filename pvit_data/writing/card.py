@@ -7,18 +7,25 @@ Videos are declared undecoded (decoding needs torchcodec); TIFF members are imag
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pvit_data.codecs.pictures import STILL
 from pvit_data.format.index import index_name
-from pvit_data.format.manifest import CONVENTIONS, LayerEntry, Manifest, SourceEntry
+from pvit_data.format.manifest import CONVENTIONS, LayerEntry, Manifest, SourceEntry, SourceSpec
 from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
-from pvit_data.format.names import PART_FOLDERS, PER_FOLDER, SPLITS
+from pvit_data.format.names import PART_FOLDERS, PER_FOLDER
 from pvit_data.format.record import LAYER_TYPES, TYPES
 from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
+from pvit_data.writing.loading_lines import (
+    Place,
+    is_table,
+    layer_lines,
+    recipes,
+    splits_of,
+)
 
 CARD_NAME = "README.md"
 MAX_LICENCE_NAME = 80
@@ -40,6 +47,7 @@ TASK_CATEGORIES = {
     "pose2d": "keypoint-detection",
 }
 """What the Hub calls what a field is for."""
+Said = Mapping[str, tuple[Collection[str], str]]
 _STEPS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 _SIZES = [
     (10 ** (number + 3), f"{_STEPS[number - 1]}<n<{step}" if number else f"n<{step}")
@@ -59,37 +67,24 @@ _ARRAYS = {
     "pose3d": ("float32", 4),
     "pose3d_valid": ("uint8", 3),
 }
-_RECIPES = """```python
-import pvit_data
-ds = pvit_data.open(URL, source="SOURCE", split="SPLIT")
-sample = ds[0]           # sample.rgb, sample.depth, ... are arrays, or None
-```
-```python
-from datasets import load_dataset
-ds = load_dataset(PATH, "SOURCE", split="SPLIT", streaming=True)
-```
-```python
-import webdataset as wds
-from pvit_data.decoders import decode
-ds = wds.WebDataset("SOURCE/SPLIT-00000.tar", shardshuffle=False).map(decode)
-```
-"""
 
 
-def write_card(manifest: Manifest, licences: Collection[str] | None = None) -> bytes:
+def write_card(manifest: Manifest, said: Said | None = None, repo: str = "") -> bytes:
     """The card of a dataset, as UTF-8 Markdown with a YAML head.
 
     Args:
         manifest: of the dataset.
-        licences: of all of it, for the head. Default: what sources and layers declare.
+        said: licences of each source and layer, and whether it may be passed on. Default: what they declare.
+        repo: owner/name of where it is published, for the lines that load it.
     """
     import yaml
 
     entries = {entry.spec.name: entry for entry in _entries(manifest)}
+    said = said or {name: _declared(entry.spec) for name, entry in entries.items()}
     fields = {field for entry in entries.values() for field in entry.fields}
     tasks = [task for field, task in TASK_CATEGORIES.items() if field in fields]
     head = {
-        **licence_head(licences or {entry.spec.licence for entry in entries.values()}),
+        **licence_head({licence for licences, _ in said.values() for licence in licences}),
         "pretty_name": ", ".join(entries),
         **({"task_categories": [*dict.fromkeys(tasks)]} if tasks else {}),
         "size_categories": [_size(manifest)],
@@ -97,7 +92,7 @@ def write_card(manifest: Manifest, licences: Collection[str] | None = None) -> b
         **_configs(configured(manifest)),
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
-    return utf8(f"---\n{front}---\n{_body(manifest)}")
+    return utf8(f"---\n{front}---\n{_body(manifest, said, Place(repo))}")
 
 
 def configured(manifest: Manifest) -> dict[str, SourceEntry]:
@@ -114,7 +109,7 @@ def _configs(entries: dict[str, SourceEntry]) -> dict[str, Any]:
     configs = [
         {
             "config_name": name,
-            "data_files": [{"split": s, "path": _files_of(entry, s)} for s in _splits(entry)],
+            "data_files": [{"split": s, "path": _files_of(entry, s)} for s in splits_of(entry)],
             **({} if number else {"default": True}),
         }
         for number, (name, entry) in enumerate(entries.items())
@@ -125,11 +120,6 @@ def _configs(entries: dict[str, SourceEntry]) -> dict[str, Any]:
         if not is_table(entry)
     ]
     return {"configs": configs, **({"dataset_info": declared} if declared else {})}
-
-
-def is_table(entry: SourceEntry) -> bool:
-    """Whether its rows are read in its index: those of a protocol, some of which are nowhere else."""
-    return isinstance(entry, LayerEntry) and entry.spec.kind == "protocol"
 
 
 def _files_of(entry: SourceEntry, split: str) -> str | list[str]:
@@ -214,10 +204,10 @@ def _size(manifest: Manifest) -> str:
     return below[0][1] if below else "n>1T"
 
 
-def _body(manifest: Manifest) -> str:
+def _body(manifest: Manifest, said: Said, place: Place) -> str:
     entries = _entries(manifest)
     first = next(iter(configured(manifest).values()))
-    rows = [_row(entry) for entry in entries]
+    rows = [_row(entry, *said[entry.spec.name]) for entry in entries]
     citations = [
         f"```bibtex\n{e.spec.citation.strip().replace('```', '')}\n```"
         for e in entries
@@ -231,10 +221,10 @@ def _body(manifest: Manifest) -> str:
         "| --- | --- | ---: | ---: | ---: | --- | --- | --- |",
         *(line for row in rows for line in row),
         "\n## Load\n",
-        _RECIPES.replace("SOURCE", first.spec.name).replace("SPLIT", _splits(first)[0]),
+        recipes(manifest, first, place),
         "## Conventions\n",
         *(f"- **{name}**: {text}" for name, text in CONVENTIONS.items()),
-        *_layers(manifest),
+        *layer_lines(manifest, place),
         *(["\n## Notes\n", *notes] if notes else []),
         *(["\n## Citation\n", *citations] if citations else []),
     ]
@@ -247,38 +237,14 @@ def _entries(manifest: Manifest) -> list[SourceEntry]:
     return [*(manifest.sources[name] for name in sorted(manifest.sources)), *layers]
 
 
-def _layers(manifest: Manifest) -> list[str]:
-    """What each layer is over, and how it is opened."""
-    if not manifest.layers:
-        return []
-    lines = ["\n## Layers\n"]
-    for name in sorted(manifest.layers):
-        spec = manifest.layers[name].spec
-        over = spec.base.source
-        how = (
-            f'`pvit_data.open(URL, source="{name}")`'
-            if is_table(manifest.layers[name])
-            else f'`pvit_data.open(URL, source="{over}", layers=["{name}"])`'
-        )
-        made = f", made by {spec.made_by}" if spec.made_by else ""
-        sure = f" {spec.confidence}" if spec.confidence else ""
-        table = _table(manifest.layers[name]) if is_table(manifest.layers[name]) else ""
-        lines.append(f"- **{name}**: {spec.kind} over {over}{made}; {how}{table}.{sure}")
-    return lines
+def _declared(spec: SourceSpec) -> tuple[tuple[str], str]:
+    return (spec.licence,), "yes" if spec.redistributable else "no"
 
 
-def _table(entry: LayerEntry) -> str:
-    """How the rows of a protocol are had as a table."""
-    files = {split: f"URL/{index_name(entry.spec.folder, split)}" for split in _splits(entry)}
-    return f'; its rows: `load_dataset("parquet", data_files={files})`'
-
-
-def _row(entry: SourceEntry) -> list[str]:
-    tail = (
-        f"{entry.spec.licence or 'not stated'} | {'yes' if entry.spec.redistributable else 'no'} |"
-    )
+def _row(entry: SourceEntry, licences: Collection[str], shared: str) -> list[str]:
+    tail = f"{'; '.join(licence or 'not stated' for licence in licences)} | {shared} |"
     rows = []
-    for name in _splits(entry):
+    for name in splits_of(entry):
         split = entry.splits[name]
         fields = ", ".join(f"{field} ({count})" for field, count in sorted(split.fields.items()))
         size = size_text(split.bytes)
@@ -286,7 +252,3 @@ def _row(entry: SourceEntry) -> list[str]:
             f"| {entry.spec.name} | {name} | {split.samples} | {split.frames} | {size} | {fields} | {tail}"
         )
     return rows
-
-
-def _splits(entry: SourceEntry) -> list[str]:
-    return sorted(entry.splits, key=SPLITS.index)

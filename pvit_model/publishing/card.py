@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pvit_data.publishing.card import FIRST, LAST, RIGHTS, own_words
+from pvit_data.publishing.card import FIRST, LAST, RIGHTS, own_words, sealed
 from pvit_data.storage.files import utf8
 from pvit_data.words import counted, shown
 from pvit_model.network.inference import Inference
@@ -83,7 +83,7 @@ def write_card(about: About, before: str = "") -> bytes:
             else []
         ),
     ]
-    return utf8("\n".join(parts).rstrip("\n") + "\n")
+    return utf8(sealed("\n".join(parts)))
 
 
 def _head(about: About) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pvit_data.publishing.card import MAX_CARD_BYTES
 from pvit_data.publishing.files import File
-from pvit_data.publishing.publish import Options, Plan, require_private
+from pvit_data.publishing.publish import Options, Plan, notes_on, require_private
 from pvit_data.publishing.repository import Repository
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
@@ -162,7 +162,8 @@ def plan_model(
     send = [file for file in files if there is None or not there.has(file, stage.storage)]
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send else there.commit)
-    return Plan("Publish a model", tuple(files), tuple(send), there)
+    notes = notes_on(card, send, there)
+    return Plan("Publish a model", tuple(files), tuple(send), there, notes=notes)
 
 
 def class_table(inference: Inference) -> bytes:

@@ -7,6 +7,7 @@ gives a `Hub`, which holds what was published and tells what was asked. What goe
 - `requests`: one request: its body in pieces, which fault hits it, who answers
 - `repositories`: the API: create, info, tree, preupload, commits, tags, pull requests, files
 - `store`: large files: batch, single and multipart uploads, verification, ranges
+- `xet`: the other way to send them: chunks, and what files they make
 """
 
 from tests.hub_server.requests import serve_hub

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.hub_server import xet
 from tests.hub_server.state import Repository, git_id, sha256
 from tests.hub_server.store import address, send_range
 
@@ -91,7 +92,9 @@ def in_repository(request: "Request", parts: list[str], body: bytes, is_known: b
             request.send_json(403, {"error": "You don't have the rights to write to this repository"})
         else:
             WRITES[action](request, repository, rest[0], commit, body)
-    elif action not in ("", "revision"):  # such as the tokens of another store
+    elif action == "xet-write-token" and request.hub.has_xet:
+        xet.token(request)
+    elif action not in ("", "revision"):  # such as the tokens of a store that it does not have
         request.send_json(404, {"error": "Sorry, we can't find the page you are looking for."})
     else:
         info = {"id": repository.id, "sha": commit, "private": repository.private, "tags": []}

@@ -10,7 +10,7 @@ from time import sleep
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from tests.hub_server import repositories, store
+from tests.hub_server import repositories, store, xet
 from tests.hub_server.state import Fault, Hub
 from tests.pvit_data.range_server import Server
 
@@ -82,6 +82,8 @@ class Request(BaseHTTPRequestHandler):
             self.send_json(int(fault.kind), {"error": "sorry"}, {"Retry-After": str(fault.wait)})
         elif self.parts[0] == "store":
             store.answer(self, body)
+        elif self.parts[0] in ("v1", "v2"):
+            xet.answer(self, body)
         elif self.parts[-1] == "batch":
             store.batch(self, body)
         else:
@@ -89,7 +91,7 @@ class Request(BaseHTTPRequestHandler):
 
     def body(self) -> bytes:
         """What came with the request; files count as they come."""
-        counts = self.command == "PUT"
+        counts = self.command == "PUT" or self.parts[:2] == ["v1", "xorbs"]
         taken = bytearray()
         for piece in self.pieces():
             taken += piece
@@ -139,7 +141,7 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.fault is not None and self.fault.kind == "flip":
+        if self.fault is not None and self.fault.kind == "flip" and self.command == "GET":
             data = flipped(data)
         if self.fault is not None and self.fault.kind == "cut":
             self.wfile.write(data[: self.fault.after])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-REPO, TOKEN = "me/mine", "hf_secret"
+REPO, TOKEN, XET_TOKEN = "me/mine", "hf_secret", "xet_f0r_chunks"
 LFS = (".tar", ".parquet", ".safetensors", ".png", ".mp4")
 """What a fresh repository's .gitattributes gives to the store whatever its size."""
 
@@ -83,6 +83,9 @@ class Hub:
     repositories: dict[tuple[str, str], Repository] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)  # the store, by sha256
     parts: dict[tuple[str, int], bytes] = field(default_factory=dict)  # of multipart uploads
+    has_xet: bool = False  # for uploads
+    xorbs: dict[str, list[bytes]] = field(default_factory=dict)  # chunks of each block
+    fresh: set[str] = field(default_factory=set)  # blocks that came since a file was last made of them
     tokens: set[str] = field(default_factory=lambda: {TOKEN})  # that are no older than they may be
     may_write: bool = True
     large: int = 10_000_000  # bytes from which on a file lies in the store, whatever it is called

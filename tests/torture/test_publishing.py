@@ -40,12 +40,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("xet", ["", "0"], ids=["lfs", "xet"])
 @pytest.mark.parametrize("seed", range(20))
-def test_twenty_killed_publications(hub: Hub, folders: list[Path], tmp_path: Path, seed: int) -> None:
-    """Whole files and files in parts, one at a time and four."""
+def test_twenty_killed_publications(hub: Hub, folders: list[Path], tmp_path: Path, seed: int, xet: str) -> None:
+    """Whole files and files in parts, one at a time and four; by Xet small ones of one call are in flight together."""
     rng = random.Random(100 + seed)
     hub.part_bytes = rng.choice([0, 20_000])
-    kill_and_repeat(hub, rng.choice(folders), tmp_path / "home", rng, jobs=rng.choice([1, 4]))
+    folder = rng.choice(folders)
+    together = 100 if xet and folder == folders[1] else 1
+    jobs = rng.choice([1, 4])
+    kill_and_repeat(hub, folder, tmp_path / "home", rng, jobs, together, xet)
 
 
 @pytest.mark.full

@@ -35,7 +35,8 @@ def _of_layer(converter: Converter[Any]) -> dict[str, Any]:
     if not isinstance(converter, LayerConverter):
         return {}
     info = converter.layer()
-    base = BaseRef.of(converter.base.rows.spec).model_dump(mode="json")
+    later = {*BaseRef.later}  # which older plans do not have
+    base = BaseRef.of(converter.base.rows.spec).model_dump(mode="json", exclude=later)
     folder = f"{LAYERS}/{info.name or converter.info.name}"
     return {"source": folder, "layer": {"kind": info.kind, "base": base}}
 

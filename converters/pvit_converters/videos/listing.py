@@ -18,6 +18,7 @@ from pvit_converters.videos.options import TABLES, VideosOptions
 from pvit_converters.videos.rows import Row, known_columns, read_rows
 from pvit_converters.videos.tables import read_table
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.sample.rights import unlicensed
 from pvit_data.words import counted, shown
 
 _ABSENT, _ELSEWHERE = "file not present", "path outside of ROOT and the folder of the table"
@@ -81,7 +82,7 @@ def find_videos(root: Path, options: VideosOptions) -> Videos:
     notes += told
     if classes is not None:
         notes += _told(clips, classes)
-    notes += _stills(clips)
+    notes += [*_stills(clips), *unlicensed(options.licence, options.redistributable)]
     listing = Listing(_items(clips, classes, options), dict(absent), notes)
     listing.classes = _classes_of_groups(listing.items)
     return Videos(listing, classes)

@@ -7,13 +7,14 @@ over its index, with a field for each of its fields and one, `record`, for what 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pvit_data.format.index import index_name
 from pvit_data.format.manifest import Manifest, SourceEntry
 from pvit_data.lineage.fields import FieldLineage, lineage_of
-from pvit_data.sample.rights import RECORD
+from pvit_data.sample.rights import RECORD, terms_of
 from pvit_data.storage.files import utf8
 from pvit_data.writing.card import shards_of
 
@@ -53,13 +54,15 @@ CONTEXT: dict[str, Any] = {
 """That of the specification, and the vocabularies of lineage."""
 
 
-def croissant(manifest: Manifest, repo: str, confirmed: Collection[str] = ()) -> bytes:
+def croissant(
+    manifest: Manifest, repo: str, confirmed: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """The description, as UTF-8 JSON-LD; the same for the same arguments.
 
     Args:
         manifest: of what is published.
         repo: owner/name.
-        confirmed: sources and layers that whoever publishes has the right to pass on.
+        confirmed: what whoever publishes confirmed, as the card says it, by name of source or layer.
     """
     entries = [*manifest.sources.values(), *manifest.layers.values()]
     entries.sort(key=lambda entry: (entry.spec.folder != entry.spec.name, entry.spec.name))
@@ -114,7 +117,7 @@ def _files(entry: SourceEntry) -> Iterator[dict[str, Any]]:
 
 
 def _records(
-    entry: SourceEntry, lineage: Sequence[FieldLineage], confirmed: Collection[str]
+    entry: SourceEntry, lineage: Sequence[FieldLineage], confirmed: Mapping[str, str]
 ) -> dict[str, Any]:
     name = entry.spec.name
     mine = [line for line in lineage if line.name == name]
@@ -124,11 +127,11 @@ def _records(
         "name": name,
         "description": f"The samples of {entry.spec.title or name}, by its index.",
         "key": {"@id": f"{name}/{RECORD}"},
-        "field": [_field(line, entry, name in confirmed) for line in mine],
+        "field": [_field(line, entry, confirmed.get(name, "")) for line in mine],
     }
 
 
-def _field(line: FieldLineage, entry: SourceEntry, is_confirmed: bool) -> dict[str, Any]:
+def _field(line: FieldLineage, entry: SourceEntry, confirmed: str) -> dict[str, Any]:
     """A field with its lineage; its value says whether a sample has it, `record` is the sample's key."""
     is_record = line.field == RECORD
     column = "key" if is_record else f"has_{line.field}"
@@ -144,7 +147,7 @@ def _field(line: FieldLineage, entry: SourceEntry, is_confirmed: bool) -> dict[s
             "extract": {"column": column},
         },
         **_provenance(line),
-        "usageInfo": _policy(line, is_confirmed),
+        "usageInfo": _policy(line, confirmed),
     }
 
 
@@ -173,16 +176,15 @@ def _provenance(line: FieldLineage) -> dict[str, Any]:
     return found
 
 
-def _policy(line: FieldLineage, is_confirmed: bool) -> dict[str, Any]:
+def _policy(line: FieldLineage, confirmed: str) -> dict[str, Any]:
     """Whether it may be passed on, and what for; what nobody knows may not, unless somebody confirmed it."""
     distribute = {"odrl:action": {"@id": "odrl:distribute"}}
-    reason = (
-        f"{line.why} Whoever published this confirmed the right to." if is_confirmed else line.why
-    )
+    is_confirmed = bool(confirmed) and line.public == "unknown"
+    reason = f"{line.why.removesuffix('.')}. {confirmed}" if is_confirmed else line.why
     rule: dict[str, Any] = {"odrl:prohibition": {"@type": "odrl:Prohibition", **distribute}}
-    if line.public == "yes" or (line.public == "unknown" and is_confirmed):
-        parts = line.licence.lower().split("-")
-        asked = [CREATIVE_COMMONS[part] for part in parts if part in CREATIVE_COMMONS]
+    if line.public == "yes" or is_confirmed:
+        parts = terms_of(line.licence)
+        asked = [action for part, action in CREATIVE_COMMONS.items() if part in parts]
         duties = [{"@type": "odrl:Duty", "odrl:action": {"@id": action}} for action in asked]
         permission = {"@type": "odrl:Permission", **distribute}
         rule = {"odrl:permission": permission | ({"odrl:duty": duties} if duties else {})}

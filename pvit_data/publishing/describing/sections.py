@@ -55,11 +55,8 @@ def provenance(lines: Sequence[FieldLineage]) -> list[str]:
     """Whose each field is, one row for fields of which the same is true."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for line in lines:
-        over = f", from the pictures of {line.base}" if line.base else ""
-        weights = f", weights {line.weights}" if line.weights else ""
         by = f"{line.converter} {line.converter_version}".strip()
-        made = (f"{line.origin}{over}{weights}", by)
-        same = (line.name, line.licence or "not stated", line.public, line.why, *made)
+        same = (line.name, line.licence or "not stated", line.public, line.why, line.made_from, by)
         alike.setdefault(same, []).append(line.field)
     titles = (
         "source or layer",

@@ -190,6 +190,13 @@ def test_the_shards_hold_what_the_clips_show(layout: Callable[..., Any], raw: Pa
     assert (spec.role, spec.converter, spec.licence, spec.redistributable) == ("downstream", "videos", "CC0-1.0", False)
 
 
+@pytest.mark.parametrize(("licence", "may", "told"), [("", True, 1), ("", False, 0), ("CC0-1.0", True, 0)])
+def test_what_may_be_passed_on_without_a_licence_is_told(raw: Path, licence: str, may: bool, told: int) -> None:
+    options = VideosOptions(name="mine", licence=licence, redistributable=may)
+    notes = VideosConverter(raw, options).list_items().notes
+    assert sum("--redistributable without --licence" in note for note in notes) == told
+
+
 def test_without_splits_every_class_is_held_out_from(raw: Path) -> None:
     listing = VideosConverter(raw, VideosOptions(name="mine")).list_items()
     assert {item.split for item in listing.items} == {""}

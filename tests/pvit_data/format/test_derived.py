@@ -8,8 +8,8 @@ import pytest
 from pvit_converters import ConverterOptions, registry
 from pvit_converters.engine.run import Job, convert
 from pvit_converters.simulate import simulate
-from pvit_data.errors import FormatError
-from pvit_data.format.manifest import SourceSpec, dump, parse
+from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.manifest import BaseRef, LayerSpec, SourceSpec, dump, parse
 from pvit_data.format.receipts import read_source, store_source
 from pvit_data.storage.storage import Storage
 
@@ -42,3 +42,15 @@ def test_a_conversion_says_it_and_continues_an_older_one(tmp_path: Path) -> None
     store_source(storage, spec)
     assert read_source(storage, "diving48").derived_clause == kind.info.derived_clause
     convert(job)
+
+
+def test_a_layer_begun_before_bases_told_their_licence_goes_on(tmp_path: Path) -> None:
+    """What the older declaration does not say is added; another converter of the base is still refused."""
+    storage, told = Storage(tmp_path), {"source": "clips", "converter": "mine", "converter_version": "1"}
+    store_source(storage, LayerSpec(name="later", base=BaseRef(**told)))
+    newer = LayerSpec(name="later", base=BaseRef(**told, licence="CC-BY-SA-3.0", redistributable=True))
+    store_source(storage, newer)
+    assert read_source(storage, newer.folder) == newer
+    for other in ({"converter_version": "2"}, {"licence": "CC0-1.0"}):
+        with pytest.raises(UsageError, match="has source 'later' with base = "):
+            store_source(storage, newer.model_copy(update={"base": newer.base.model_copy(update=other)}))

@@ -21,7 +21,9 @@ from pvit_data.format.manifest import (
     read_manifest,
 )
 from pvit_data.lineage.fields import FieldLineage, lineage_of, strictest_public
-from pvit_data.sample.rights import RECORD, Rights
+from pvit_data.publishing.card import published_card
+from pvit_data.publishing.guard import Consent, require_allowed
+from pvit_data.sample.rights import RECORD, Rights, told_by_layer
 from pvit_data.storage.storage import Storage
 
 NONE = FileInfo(bytes=0, sha256="")
@@ -60,7 +62,7 @@ def test_a_field_has_the_rights_of_its_source_or_its_own() -> None:
     ("base", "layer", "public"),
     [
         ({"redistributable": True, "licence": "CC0-1.0"}, {"redistributable": True}, "yes"),
-        ({"redistributable": True, "licence": "CC0-1.0"}, {}, "unknown"),  # nobody said it of the layer
+        ({"redistributable": True, "licence": "CC0-1.0"}, {"licence": "MIT"}, "unknown"),  # nobody said it of the layer
         ({"redistributable": True, "derived": "no", "derived_clause": "No."}, {"redistributable": True}, "no"),
         ({"licence": "X (no redistribution)", "derived": "yes"}, {"redistributable": True}, "yes"),
         ({"licence": "X (no redistribution)"}, {"redistributable": True}, "unknown"),
@@ -81,6 +83,72 @@ def test_a_layer_is_under_its_own_licence_and_under_what_its_base_says(
     assert line.weights == "w.st"
     if base.get("derived") == "no":
         assert line.why.startswith("made from 'clips': ")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "own", "public", "licence"),
+    [
+        ("CC BY-SA 3.0", "CC0-1.0", "unknown", "CC0-1.0"),
+        ("CC-BY-SA-3.0", "CC-BY-4.0", "unknown", "CC-BY-4.0"),
+        ("CC-BY-SA-3.0", "CC BY-SA 3.0", "yes", "CC BY-SA 3.0"),
+        ("CC-BY-SA-3.0", "", "yes", "CC-BY-SA-3.0"),
+        ("CC-BY-NC-4.0", "MIT", "unknown", "MIT"),
+        ("CC-BY-NC-4.0", "CC-BY-SA-4.0", "unknown", "CC-BY-SA-4.0"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-4.0", "yes", "CC-BY-NC-4.0"),
+        ("CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "unknown", "CC-BY-NC-4.0"),
+        ("CC-BY-NC-ND-4.0", "CC-BY-NC-ND-4.0", "unknown", "CC-BY-NC-ND-4.0"),
+        ("CC-BY-ND-4.0", "", "unknown", "CC-BY-ND-4.0"),
+        ("Ours (non-commercial)", "MIT", "unknown", "MIT"),
+        ("Creative Commons Attribution-ShareAlike 3.0", "CC-BY-SA-3.0", "yes", "CC-BY-SA-3.0"),
+        ("CC-BY-4.0", "MIT", "yes", "MIT"),
+        ("CC0-1.0", "", "yes", "CC0-1.0"),
+    ],
+)
+def test_a_layer_keeps_the_terms_of_its_pictures_or_somebody_confirms(
+    pictures: str, own: str, public: str, licence: str
+) -> None:
+    """With its base beside it, and alone; one that declares nothing is as the pictures are."""
+    clips = SourceSpec(name="clips", licence=pictures, redistributable=True)
+    spec = LayerSpec(
+        name="later", base=BaseRef.of(clips), licence=own, redistributable=bool(own), **told_by_layer(clips)
+    )
+    for found in (manifest(clips, spec, later=("depth",)), manifest(spec, later=("depth",))):
+        line = by_field(found)["later", "depth"]
+        assert (line.public, line.licence, line.base_licence) == (public, licence, pictures)
+        assert line.made_from == f"later, derived from the pictures of clips under {pictures}"
+        told = f"made from the pictures of 'clips': {pictures} lets that be passed on only "
+        assert line.why.startswith(told) == (public == "unknown")
+        card = published_card(found, "me/mine", []).decode()
+        assert f"derived from the pictures of clips under {pictures}" in card
+        assert f"| depth (0) | {licence} | {public} |" in card
+        confirmed = require_allowed(found, Consent(confirmed=("later",)))
+        assert bool(confirmed) == (public == "unknown")
+
+
+def test_what_declares_nothing_over_closed_pictures_is_not_for_all() -> None:
+    closed = SourceSpec(name="clips", licence="L (no redistribution)", derived="yes", derived_clause="Own ones may go.")
+    spec = LayerSpec(name="later", base=BaseRef.of(closed), **told_by_layer(closed))
+    (line,) = lineage_of(manifest(spec))
+    assert (line.public, line.why) == ("unknown", "nobody said that it may be passed on; licence: not stated")
+
+
+@pytest.mark.parametrize(
+    ("derived", "options", "public"),
+    [
+        ("yes", {"folds": 5}, "yes"),
+        ("unknown", {"per_class": 5}, "yes"),
+        ("no", {"folds": 5}, "no"),
+        ("yes", {"train": "sha256:0"}, "unknown"),  # somebody's lists
+    ],
+)
+def test_a_division_by_a_rule_is_its_makers_own(derived: str, options: dict[str, object], public: str) -> None:
+    """Keys and names of splits; labels that it repeats are not."""
+    base = SourceSpec(name="clips", licence="L (no redistribution)", derived=derived)
+    made = {"kind": "protocol", "converter": "split", "options": options}
+    spec = LayerSpec(name="few", base=BaseRef.of(base), **made, **told_by_layer(base))
+    lines = by_field(manifest(spec, few=("action",)))
+    assert lines["few", RECORD].public == public
+    assert lines["few", "action"].public in ("no", "unknown")
 
 
 def test_a_layer_alone_knows_what_it_was_told_of_its_base() -> None:
@@ -142,7 +210,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = {"made_by": "net 2", "weights": "net2.safetensors", "licence": "MIT", "redistributable": True}
     with pvit_data.ShardWriter(out, "later", base="clips", **made) as writer:
         writer.write(pvit_data.Sample(key="k1", depth=np.ones((1, 16, 16), np.float32)))
-    assert main(["split", str(out), "--name", "half", "--holdout", "50", "--redistributable"]) == 0
+    assert main(["split", str(out), "--name", "half", "--holdout", "50"]) == 0
     return out
 
 
@@ -166,7 +234,7 @@ def test_the_command_tells_it_of_all_and_of_one_sample(folder: Path, capsys: pyt
     assert lines["later", "depth"] | {"base": "clips", "weights": "net2.safetensors"} == lines["later", "depth"]
     assert main(["lineage", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "net 2, from the pictures of clips, weights net2.safetensors" in out
+    assert "net 2, derived from the pictures of clips under L (no redistribution), weights net2.safetensors" in out
     assert "clips, action: The labels are ours." in out
     assert 'clips: converter mine 3, options {"size": 2}' in out
 

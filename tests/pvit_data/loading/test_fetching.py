@@ -231,7 +231,8 @@ def _with_cause(args: tuple[str], cause: BaseException | None) -> StorageError:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("403", "403: is it private?"), ("500", "the server answers 500"), ("cut", "ClientPayloadError")]
+    ("kind", "text"),
+    [("403", "403: is it private?"), ("500", "the server answers 500"), ("cut", "the connection failed")],
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_server_that_fails_is_named_where_its_sample_is_read(

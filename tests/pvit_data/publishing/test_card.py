@@ -1,9 +1,11 @@
 """The published card: what `datasets` reads of it, what it shows, and that it shows nothing that is not published."""
 
 import io
+import re
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +13,16 @@ import yaml
 from PIL import Image
 
 import pvit_data
-from pvit_data.format.manifest import read_manifest
+from pvit_data.format.manifest import FileInfo, Manifest, SourceEntry, SourceSpec, SplitInfo, read_manifest
+from pvit_data.publishing.card import FIRST, LAST, lost_words, published_card
 from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.connection import connected
 from pvit_data.publishing.describing.preview import GALLERY, PICTURE, Wanted, look
-from pvit_data.publishing.publish import Options
+from pvit_data.publishing.publish import Options, plan_publication
+from pvit_data.publishing.repository import Repository
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import features
-from tests.hub_server import Hub
+from tests.hub_server import REPO, Hub
 from tests.pvit_data.publishing.test_publish import KEY, put
 
 
@@ -49,6 +54,88 @@ def test_datasets_reads_the_declared_features_and_every_sample(hub: Hub, dataset
                 rows = [*loaded[split]]
                 assert len(rows) == info.samples
                 assert all(row.keys() == declared.keys() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("choice", "layers"),
+    [(Choice(), 2), (Choice(layers=("later",)), 1), (Choice(layers_only=True), 2), (Choice(layers=("few",)), 1)],
+    ids=["all", "annotations", "layers", "protocol"],
+)
+def test_the_lines_that_load_it_run_as_they_stand(
+    hub: Hub, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: Choice, layers: int
+) -> None:
+    """Layers without their base are opened over the reader's own, here `data`."""
+    put(dataset, Options(choice))
+    copy = tmp_path / "copy"
+    for name, data in hub.repositories[KEY].files.items():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(data)
+    card = (copy / "README.md").read_text()
+    monkeypatch.chdir(copy)
+    (copy / "data").symlink_to(dataset)
+    warnings.simplefilter("ignore")  # of datasets' own dependencies
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == (2 if choice.layers == ("few",) else 3)
+    for block in blocks:
+        found: dict[str, Any] = {}
+        exec(block.replace('load_dataset("me/mine"', f'load_dataset("{copy}"'), found)
+        assert next(iter(found["ds"])) is not None
+    lines = re.findall(r"`(pvit_data\.open\(.*?\))`", card)
+    assert len(lines) == layers
+    for line in lines:
+        assert len(eval(line, {"pvit_data": pvit_data, "BASE": str(dataset)})) > 0
+    tables = re.findall(r"`(load_dataset\(.*?\}\))`", card)
+    assert len(tables) == (choice.layers != ("later",))
+    assert all("hf://datasets/me/mine/layers/few/index/" in line for line in tables)
+    assert ("`BASE` is your own folder or URL of shards with clips." in card) == (choice != Choice())
+
+
+OURS = "what the owner wrote"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stays", "is_told"),
+    [
+        (FIRST, f"{FIRST}\n{OURS}", True, False),
+        (LAST, f"{OURS}\n\n## Conventions\n\nMine.\n{LAST}", True, False),
+        (LAST, f"{LAST}\n{OURS}", False, True),
+        ("## Conventions", f"{OURS}\n## Conventions", False, True),
+        ("tags:", f"pretty: {OURS}\ntags:", False, True),
+        (LAST, OURS, False, True),
+        ("-->\n", f"-->\n{OURS}\n", False, True),  # at the end
+    ],
+)
+def test_own_words_stay_and_the_loss_of_others_is_told(old: str, new: str, stays: bool, is_told: bool) -> None:
+    """Whatever line ends the editor of the Hub gives them."""
+    spec = SourceSpec(name="clips", licence="CC0-1.0", redistributable=True)
+    info = SplitInfo(samples=0, frames=0, bytes=0, fields={}, members=[], index=FileInfo(bytes=1, sha256=""), shards=[])
+    found = Manifest(sources={"clips": SourceEntry(spec=spec, splits={"train": info})}, checksum="").sealed()
+    first = published_card(found, "me/mine", []).decode()
+    assert lost_words(first, "c0ffee") == ()
+    edited = new.join(first.rsplit(old, 1))
+    assert edited != first
+    for card in (edited, edited.replace("\n", "\r\n")):
+        again = published_card(found, "me/mine", [], card).decode()
+        assert (OURS in again) == stays
+        assert bool(lost_words(card, "c0ffee")) == is_told
+        assert again.count("## Conventions") == 1 + again.count("Mine.")
+        assert published_card(found, "me/mine", [], again).decode() == again
+        assert lost_words(again, "c0ffee") == ()
+    assert lost_words("# A card of somebody's\n", "c0ffee")
+
+
+def test_a_plan_tells_what_is_written_over(hub: Hub, dataset: Path) -> None:
+    put(dataset)
+    files = dict(hub.repositories[KEY].files)
+    files["README.md"] += b"More.\n"
+    commit = hub.push(files)
+    with connected() as connection:
+        plan = plan_publication(Storage(dataset), Repository(connection, REPO), Options())
+    assert [file.name for file in plan.send] == ["README.md"]
+    assert plan.notes == (
+        "README.md there has other words outside of the section for your own: it is written anew; "
+        f"what it was stays in commit {commit[:10]}",
+    )
 
 
 def test_the_head_says_what_it_is_for_and_how_large(hub: Hub, dataset: Path) -> None:

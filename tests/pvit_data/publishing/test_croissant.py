@@ -105,8 +105,11 @@ def paths(values: dict[str, Any], context: dict[str, Any]) -> Triples:
     return found
 
 
-@pytest.mark.parametrize("confirmed", [(), ("films",)])
-def test_its_triples_are_those_of_the_lineage(found: Manifest, confirmed: tuple[str, ...]) -> None:
+SENTENCE = "films: somebody confirmed it."
+
+
+@pytest.mark.parametrize("confirmed", [{}, {"films": SENTENCE}])
+def test_its_triples_are_those_of_the_lineage(found: Manifest, confirmed: dict[str, str]) -> None:
     values = json.loads(croissant(found, "me/films", confirmed))
     fields = {field["@id"]: field for record in values["recordSet"] for field in record["field"]}
     lineage = {f"{line.name}/{line.field}": line for line in lineage_of(found)}
@@ -117,6 +120,8 @@ def test_its_triples_are_those_of_the_lineage(found: Manifest, confirmed: tuple[
         assert told == expected(line, line.name in confirmed), name
         assert fields[name]["usageInfo"]["name"] == line.licence
         assert fields[name]["usageInfo"]["description"].startswith(line.why)
+        is_said = SENTENCE in fields[name]["usageInfo"]["description"]
+        assert is_said == (line.public == "unknown" and line.name in confirmed)
 
 
 def test_it_has_what_croissant_asks_for(dataset: Path) -> None:
@@ -156,7 +161,7 @@ def test_mlcroissant_takes_it(dataset: Path, found: Manifest, tmp_path: Path) ->
     )
     assert all(bool(row["clips/rgb"]) for row in rows)
     rdflib = pytest.importorskip("rdflib")
-    data = croissant(found, "me/films", ())
+    data = croissant(found, "me/films")
     graph = rdflib.Graph().parse(data=data, format="json-ld", publicID="http://here/")
     for line in lineage_of(found):
         node = rdflib.URIRef(f"http://here/{line.name}/{line.field}")

@@ -9,8 +9,8 @@ import pytest
 
 import pvit_data
 from pvit_cli.data import main
-from pvit_data.errors import LicenceError, UsageError
-from pvit_data.format.manifest import SourceSpec, read_manifest
+from pvit_data.errors import LicenceError, StorageError, UsageError
+from pvit_data.format.manifest import Manifest, SourceSpec, read_manifest
 from pvit_data.format.members import FIELDS
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.fields import only_fields
@@ -121,6 +121,18 @@ def test_fields_that_may_not_be_published_are_refused_before_anything_is_written
         Choice(fields=("boxs",)).of(read_manifest(Storage(films)))
 
 
+def test_a_full_folder_for_temporary_files_is_named(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Storage, wanted: Manifest, out: Storage, *__: object) -> None:
+        raise StorageError(f"{out.where('films/train-00000.tar')}: the disk is full")
+
+    monkeypatch.setattr("pvit_data.publishing.fields.write_fields", full)
+    with (
+        pytest.raises(StorageError, match=r"the disk is full\): set TMPDIR to a folder with more room"),
+        only_fields(Storage(films), Choice(fields=("boxes",)), Consent()),
+    ):
+        pass
+
+
 def test_the_command_publishes_them_and_nothing_else(hub: Hub, films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["publish", str(films), "--repo", "me/boxes", "--sources", "films"]
     assert main(argv) != 0
@@ -157,8 +169,9 @@ def test_what_nobody_knows_of_goes_with_a_word_and_without_what_is_forbidden(tmp
         False,
     )
     card = next(str(file.data, "utf-8") for file in files if file.name == "README.md" and file.data)
-    assert "- dives: whoever published this confirmed to have the right to pass it on (licence: unknown)." in card
+    said = "dives: whoever published this confirmed to have the right to pass it on (licence: unknown)."
+    assert f"- {said}" in card
     described = next(file.data for file in files if file.name == "croissant.json")
     assert described is not None
     policies = [f["usageInfo"] for r in json.loads(described)["recordSet"] for f in r["field"]]
-    assert all("odrl:permission" in policy and "confirmed" in policy["description"] for policy in policies)
+    assert all("odrl:permission" in policy and said in policy["description"] for policy in policies)

@@ -50,7 +50,7 @@ def refusal(found: Manifest, consent: Consent | None = None) -> str:
 
 
 def test_refusals_name_source_reason_and_ways_out() -> None:
-    assert require_allowed(manifest(OURS, LAYER), Consent()) == []
+    assert require_allowed(manifest(OURS, LAYER), Consent()) == {}
     assert refusal(manifest(OURS, CLOSED)) == (
         "cannot be published in public: source 'closed': its licence forbids it: Some research licence (no "
         "redistribution). What you can do: publish only the rest (--sources ours), or use a private repository for "
@@ -68,17 +68,17 @@ def test_refusals_name_source_reason_and_ways_out() -> None:
 def test_ways_out() -> None:
     mixed = manifest(OURS, CLOSED, UNSAID)
     private = Consent(private=True, accepted=True)
-    assert require_allowed(mixed, private) == []
+    assert require_allowed(mixed, private) == {}
     assert "(--i-accept)" in refusal(mixed, Consent(private=True))
     with pytest.raises(UsageError, match="--i-accept is for private repositories"):
         require_allowed(mixed, Consent(accepted=True))
-    assert require_allowed(Choice(sources=("ours",)).of(mixed), Consent()) == []
-    assert require_allowed(Choice(layers_only=True).of(manifest(CLOSED, LAYER)), Consent()) == []
+    assert require_allowed(Choice(sources=("ours",)).of(mixed), Consent()) == {}
+    assert require_allowed(Choice(layers_only=True).of(manifest(CLOSED, LAYER)), Consent()) == {}
 
 
 def test_a_confirmed_right_stands_in_the_card_and_a_forbidden_source_stays_out() -> None:
     found = manifest(OURS, UNSAID)
-    (sentence,) = require_allowed(found, Consent(confirmed=("unsaid",)))
+    (sentence,) = require_allowed(found, Consent(confirmed=("unsaid",))).values()
     said = "unsaid: whoever published this confirmed to have the right to pass it on (licence: unknown"
     assert sentence.startswith(said)
     card = published_card(found, "me/mine", [sentence]).decode()
@@ -110,10 +110,10 @@ def test_fields_that_are_refused_are_named_with_their_reasons() -> None:
     )
     text = refusal(manifest(MIXED, fields=("rgb", "boxes")))
     assert "(--sources films --fields boxes), or" in text
-    assert require_allowed(manifest(MIXED, fields=("boxes",)), Consent()) == []
+    assert require_allowed(manifest(MIXED, fields=("boxes",)), Consent()) == {}
     some = manifest(MIXED, fields=("boxes", "action"))
     assert "--rights-confirmed films" in refusal(some)
-    (sentence,) = require_allowed(some, Consent(confirmed=("films",)))
+    (sentence,) = require_allowed(some, Consent(confirmed=("films",))).values()
     assert sentence.endswith("(licence: unknown).")
 
 
@@ -127,7 +127,7 @@ def test_a_mixture_takes_the_strictest() -> None:
 
 N, Y, U = "no", "yes", "unknown"
 DECLARED = {
-    "hypersim": {"rgb": Y, "depth": Y, "normal": Y, "segm": Y, "boxes": Y, "camera": Y, "record": Y, "+": Y},
+    "hypersim": {"rgb": Y, "depth": Y, "normal": Y, "segm": Y, "boxes": Y, "camera": Y, "record": Y, "+": U},
     "surreact": {"rgb": N, "segm": N, "pose3d": N, "pose2d": N, "depth": N, "action": N, "record": N, "+": N},
     "ego4d": {"rgb": N, "action": N, "actions": N, "record": N, "+": N},
     "ssv2": {"rgb": N, "action": N, "record": N, "+": Y},
@@ -144,7 +144,7 @@ DECLARED = {
     "ehoi": {"rgb": U, "boxes": U, "segm": U, "depth": U, "record": U, "+": U},
     "videos": {"rgb": U, "action": U, "record": U, "+": U},
 }
-"""What may be published of each source, by field; "+": a layer over it whose makers let it go."""
+"""What may be published of each source, by field; "+": a layer over it that is under MIT."""
 
 
 def test_every_source_is_in_the_table() -> None:
@@ -161,7 +161,7 @@ def test_what_may_be_published_of_each_source(name: str, field: str) -> None:
     told = {key: getattr(info, key) for key in ("licence", "redistributable", "derived", "derived_clause", "rights")}
     spec = SourceSpec(name=name, **told)
     if field == "+":
-        layer = LayerSpec(name="later", base=BaseRef(source=name), licence="MIT", redistributable=True)
+        layer = LayerSpec(name="later", base=BaseRef.of(spec), licence="MIT", redistributable=True)
         layer = layer.model_copy(update=told_by_layer(spec))
         found, name, verdict = manifest(layer, fields=("depth",)), "later", DECLARED[name]["+"]
     else:
@@ -170,15 +170,15 @@ def test_what_may_be_published_of_each_source(name: str, field: str) -> None:
         alone = spec.model_copy(update={"rights": {**info.rights, **free}})
         found = manifest(alone, fields=() if field == "record" else (field,))
     if verdict == "yes":
-        assert require_allowed(found, Consent()) == []
+        assert require_allowed(found, Consent()) == {}
     elif verdict == "unknown":
         assert "--rights-confirmed" in refusal(found)
-        (sentence,) = require_allowed(found, Consent(confirmed=(name,)))
+        (sentence,) = require_allowed(found, Consent(confirmed=(name,))).values()
         assert sentence.startswith(f"{name}: whoever published this confirmed")
     else:
         assert "--rights-confirmed" not in refusal(found)
         assert refusal(found, Consent(confirmed=(name,))) == refusal(found)
-    assert require_allowed(found, Consent(private=True, accepted=True)) == []
+    assert require_allowed(found, Consent(private=True, accepted=True)) == {}
 
 
 def test_fields_of_surreact_are_refused_for_their_own_reasons() -> None:

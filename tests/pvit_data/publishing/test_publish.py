@@ -213,7 +213,10 @@ def test_what_goes_wrong_is_called_what_it_is(
     hub.may_write = False
     assert "the token may not do this" in said(lambda: put(dataset))
     hub.may_write = True
-    assert "expected OWNER/NAME" in said(lambda: put(dataset, repo="mine"))
+    for name in ("mine", "me/mi..ne", "me/--mine", "me/mine.git", "https://huggingface.co/datasets/me/mine"):
+        assert "expected OWNER/NAME" in said(lambda name=name: put(dataset, repo=name))
+    hub.faults = [Fault("POST /api/datasets", "cut", times=99)]
+    assert "the connection failed (" in said(lambda: put(dataset, Options(Choice(layers=("few",)))))
     hub.faults = [Fault("/commit/", "500", times=99)]
     assert said(lambda: put(dataset, Options(Choice(layers=("few",))))).startswith("me/mine: the server answers 500")
     hub.faults = [Fault("PUT /store", "403", times=99)]

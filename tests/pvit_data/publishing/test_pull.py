@@ -136,6 +136,7 @@ PARTS = [
     Part(Choice(sources=("clips",), splits=("val",)), ["clips/val"]),
     Part(Choice(layers=("later", "few")), ["layers/few/", "layers/later/"]),
     Part(Choice(sources=("clips",), layers=("later",), splits=("train",)), ["clips/train", "layers/later/train"]),
+    Part(Choice(having=("depth", "segm")), ["layers/later/"]),
 ]
 
 
@@ -224,6 +225,7 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
     assert not out.exists()
     assert "expected a number or FIRST-LAST" in refused(lambda: shard_numbers("a"))
     assert "--revision is for a repository" in refused(lambda: address("https://host/d", "v1"))
+    assert "expected OWNER/NAME, a URL or a folder" in refused(lambda: address("mine"))
     assert "there is no such dataset or revision" in refused(lambda: get(out, url=address("me/none")))
     assert "there is no such dataset or revision" in refused(lambda: get(out, url=address(REPO, "v9")))
     published.tokens.clear()

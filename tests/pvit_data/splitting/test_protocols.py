@@ -127,7 +127,10 @@ def test_holdout_is_that_of_a_conversion(base: Path, split: Split) -> None:
 
 
 def test_some_of_each_class(base: Path, split: Split) -> None:
-    (told,) = split("--name", "few", "--per-class", 4, "--of", "train,test", "--where", "split != 'val'")
+    (told,) = split(
+        "--name", "few", "--per-class", 4, "--of", "train,test", "--where", "split != 'val'", "--redistributable"
+    )
+    assert any("--redistributable without --licence" in note for note in told["notes"])
     dataset = pvit_data.open(base, source="few", split="train")
     counts = Counter(dataset.column("action").tolist())
     assert set(counts) == {0, 1, 2}
@@ -145,6 +148,7 @@ def test_lists_of_keys_and_of_original_ids(base: Path, split: Split, tmp_path: P
     (told,) = split("--name", "keys", "--train", tmp_path / "a.txt", "--test", tmp_path / "b.txt")
     assert opened(base, "keys") == {"train-03": "train", "val-01": "train", "test-02": "test"}
     assert any("58 samples: in no list" in note for note in told["notes"])
+    assert not any("without --licence" in note for note in told["notes"])
     with (tmp_path / "ids.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["name", "video"], ["x", "vval-01"], ["y", "vtrain-03"]])
     split("--name", "ids", "--train", tmp_path / "ids.csv", "--column", "video", "--match", "video")

@@ -70,7 +70,7 @@ def show_fields(fields: Iterable[Any]) -> None:
     """A table, one line for fields of which the same is true, then each reason once."""
     alike: dict[tuple[str, ...], list[Any]] = {}
     for field in fields:
-        same = (field.name, field.public, field.licence, _from(field), field.why)
+        same = (field.name, field.public, field.licence, field.made_from, field.why)
         alike.setdefault(same, []).append(field)
     titles = ("source or layer", "fields (samples)", "may be passed on", "licence", "from")
     table = new_table(*titles, left=titles)
@@ -84,12 +84,6 @@ def show_fields(fields: Iterable[Any]) -> None:
         say(f"{name}, {', '.join(field.field for field in group)}: {why}")
     for name, made in dict.fromkeys((f.name, _converter(f)) for g in alike.values() for f in g):
         say(f"{name}: {made}")
-
-
-def _from(field: Any) -> str:
-    over = f", from the pictures of {field.base}" if field.base else ""
-    weights = f", weights {field.weights}" if field.weights else ""
-    return f"{field.origin}{over}{weights}"
 
 
 def _converter(field: Any) -> str:

@@ -22,6 +22,7 @@ def _flags() -> list[Flag]:
         Flag("sources", names, (), "only these sources, e.g. a,b; layers then only with --layers", what),
         Flag("layers", names, (), "only these layers and protocols; sources then only with --sources", what),
         Flag("splits", names, (), "only these splits", what),
+        Flag("fields", names, (), "only sources and layers with one of these, e.g. depth; shards come whole", what),
         Flag("shards", names, (), "only shards of these numbers, e.g. 0-99,205", what),
     ]  # fmt: skip
 
@@ -57,7 +58,8 @@ def _pull(
     from pvit_data.publishing.pull import address, plan_pull, pull
 
     chosen = {name: values[name] for name in ("sources", "layers", "splits")}
-    choice = Choice(**chosen, shards=tuple(map(shard_numbers, values["shards"])))
+    shards = tuple(map(shard_numbers, values["shards"]))
+    choice = Choice(**chosen, shards=shards, having=values["fields"])
     url = address(repo, revision)
     stopped = f"{dest}: stopped; the same command continues it"
     with interruptible(stopped):
