@@ -82,4 +82,5 @@ def simulate(
     part = begin(out)
     tree = simulator.simulate(Job(part, samples, seed, preset, workers, progress, where), **options)
     finish(part, out)
-    return replace(tree, root=out)
+    steps = tuple(step.replace(str(part), str(out)) for step in tree.convert)
+    return replace(tree, root=out, convert=steps)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -226,3 +227,24 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     assert samples["outside"].actions is None
     assert any("1 window whose change lies outside" in note for note in report.notes)
     assert any("3 windows of which no true or false says whether a state changes" in note for note in report.notes)
+
+
+def test_what_happens_can_be_seen(tmp_path: Path) -> None:
+    """From the seventh pair on: a thing that changes its colour at the frame that the row names, or never."""
+    simulate("ego4d", tmp_path / "raw", samples=15, truth=tmp_path / "truth")
+    rows = json.loads((tmp_path / "truth/windows.json").read_text())["rows"]
+    acted = [(s, row) for s in ("train", "val") for row in rows[s] if row["video_uid"][-1] in "123"]
+    splits = {(row["video_uid"][-1], split) for split, row in acted if row["video_uid"].startswith("80b")}
+    assert splits == {("1", "train"), ("2", "train"), ("3", "val")}, "no video in both"
+    mine = [row for _, row in acted if row["video_uid"].endswith("3")]
+    assert [row["state_change"] for row in mine] == [True, False] * 3
+    path = tmp_path / "raw/v1/full_scale" / mine[0]["video_uid"]
+    with av.open(str(path)) as container:
+        pictures = [f.to_ndarray(format="rgb24").astype(int) for f in container.decode(video=0)]
+    for row in mine:
+        first, last = row["parent_start_frame"], row["parent_end_frame"]
+        warm = [bool((p[..., 0] - p[..., 2] > 100).any()) for p in pictures[first : last + 1]]
+        cold = [bool((p[..., 2] - p[..., 0] > 100).any()) for p in pictures[first : last + 1]]
+        assert [w != c for w, c in zip(warm, cold, strict=True)] == [True] * (last - first + 1)
+        turns = [first + n for n in range(1, len(warm)) if warm[n] != warm[n - 1]]
+        assert turns == ([row["parent_pnr_frame"]] if row["state_change"] else [])

@@ -25,6 +25,12 @@ def test_an_interrupted_simulation_leaves_nothing_under_the_name(tmp_path: Path)
     assert [p.name for p in tmp_path.iterdir()] == ["raw"]
 
 
+def test_what_comes_next_names_the_finished_folder(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    tree = simulate("something-else", raw, samples=14, preset="tiny")
+    assert tree.convert == (f"ssv2 {raw}/ssv2 OUT", f"something-else {raw} OUT --base OUT")
+
+
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     """A folder with the marker in it, a link with the name of the unfinished tree, and a full folder."""
     out = tmp_path / "raw"
