@@ -447,7 +447,7 @@ def predictions(folder: Path) -> list[bytes]:
         b"\1a,0902,0.1,0.1,0.5,0.5,1,0.5\n",
         b"\2a,0903\na,0902,0.1,0.1,0.5,0.5,1,7\n",
         b'\3[{"id": "1", "template": "Doing [x]"}]',
-        b"\4id,label\n1,3 4\n2,c001 1.0 2.0;c002 1.0 2.0\n",
+        b"\4id,label\n1,c003 c004\n2,c001 1.0 2.0;c002 1.0 2.0\n",
         b"\5" + clip + b'"parent_end_sec": 7.0, "state_change": true, "parent_pnr_frame": 9}]',
         b'\6item {\n  name: "a"\n  id: 1\n}\n',
         b'\7{"a": "0", "b": "1"}',

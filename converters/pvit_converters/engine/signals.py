@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from pvit_data.errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+PAUSE = 0.01  # seconds
 
 
 class _Stopped(BaseException):
@@ -25,20 +28,28 @@ def interruptible(message: str) -> Iterator[None]:
         yield
         return
     previous = {number: signal.getsignal(number) for number in STOPPING}
-    came = False
+    came = 0
 
-    def stop(_number: int, _frame: Any) -> None:
+    def stop(number: int, _frame: Any) -> None:
         nonlocal came
-        came = True
+        came = number
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
         raise _Stopped
 
-    try:
+    def begin() -> None:
         for number in previous:
             signal.signal(number, stop)
+
+    def again() -> int:
+        begin()
+        return came
+
+    try:
+        begin()
         try:
-            yield
+            with asked_again(_Stopped, again):
+                yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -47,6 +58,31 @@ def interruptible(message: str) -> Iterator[None]:
         if came:
             raise Interrupted(message) from error
         raise
+
+
+@contextmanager
+def asked_again(stop: type[BaseException], ready: Callable[[], int]) -> Iterator[None]:
+    """Sends a signal once more whose exception was lost: Python drops what is raised while an object is freed.
+
+    Args:
+        stop: what the signal's handler raises.
+        ready: lets the handler answer again, and gives the signal's number.
+    """
+    usual = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, stop):
+            usual(unraisable)
+            return
+        later = threading.Timer(PAUSE, os.kill, (os.getpid(), ready()))
+        later.daemon = True
+        later.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextmanager

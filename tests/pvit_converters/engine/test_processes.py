@@ -262,6 +262,23 @@ def test_a_signal_is_no_fault_of_what_is_read(number: signal.Signals, kind: type
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_an_object_is_freed_stops_all_the_same(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops what is raised there, after words of its own."""
+
+    class Freed:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match="stopped"), interruptible("stopped"):
+        Freed()
+        for _ in range(100):
+            time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_a_decoder_costs_no_sample(
     toy: Any, tmp_path: Path, number: signal.Signals, monkeypatch: Any
 ) -> None:

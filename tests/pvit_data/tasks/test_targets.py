@@ -169,7 +169,7 @@ def test_what_is_not_annotated_makes_no_target() -> None:
 
 
 def test_targets_have_the_shapes_of_the_task_table() -> None:
-    config = ClipConfig(num_frames=6, size=(40, 60), map_size=(40, 60), stride=2)
+    config = ClipConfig(num_frames=6, size=(40, 60), map_size=(40, 60), stride=2, label_classes={"actions": 3})
     sample = replace(synthetic("k"), action=1, actions=Actions(np.array([2], np.int32), [0.5], [0.5]), fps=10.0)
     for name in every_task():
         task = target_spec(name)
@@ -207,7 +207,7 @@ def test_packing_puts_the_entries_of_rows_one_after_the_other() -> None:
 
 
 def test_the_task_table_refuses_strangers() -> None:
-    with pytest.raises(UsageError, match=r"unknown task 'flow'\. Known: action, boxes"):
+    with pytest.raises(UsageError, match=r"unknown task 'flow'\. Known: action, actions, boxes"):
         target_specs(["depth", "flow"])
     for name in ("segm/hands", "action/hands"):
         with pytest.raises(UsageError, match=f"unknown task '{name}': there can be only one"):
@@ -219,7 +219,9 @@ def test_further_tasks_of_a_kind_differ_in_name_only() -> None:
 
 
 def test_tasks_have_one_order() -> None:
-    assert every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action", "pnr", "persons")
+    assert (
+        every_task() == ORDER == ("depth", "normal", "segm", "pose3d", "boxes", "action", "actions", "pnr", "persons")
+    )
     asked = ["zebra", "boxes/hands", "boxes", "depth", "boxes", "apple"]
     assert ordered(asked) == ("depth", "boxes", "apple", "boxes/hands", "zebra")
 

@@ -17,7 +17,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from pvit_converters.engine.signals import release_signals
+from pvit_converters.engine.signals import asked_again, release_signals
 from pvit_converters.engine.task import run_task
 
 GRACE = 5.0  # seconds for leaving; long calls into decoders hear of signals only when they return
@@ -41,17 +41,18 @@ def serve(tasks: Connection, words: Connection) -> None:
         words: takes pairs of a `Word` and its value.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    _leave_when_asked()
     release_signals()
     threading.Thread(target=_outlive_no_parent, daemon=True).start()
     try:
-        _tell(words, Word.READY, None)
-        while True:
-            try:
-                packed = tasks.recv_bytes()
-            except EOFError:
-                return
-            _work(packed, words)
+        with asked_again(SystemExit, _leave_when_asked):
+            _tell(words, Word.READY, None)
+            while True:
+                try:
+                    packed = tasks.recv_bytes()
+                except EOFError:
+                    return
+                _work(packed, words)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it leaves already, for whatever reason
 
@@ -91,6 +92,11 @@ def unpacked(packed: bytes, text: str) -> Exception:
     except Exception:
         return RuntimeError(text)
     return error
+
+
+def _leave_when_asked() -> int:
+    signal.signal(signal.SIGTERM, _leave)
+    return signal.SIGTERM
 
 
 def _leave(_number: int, _frame: Any) -> NoReturn:
