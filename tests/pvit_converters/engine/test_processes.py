@@ -271,10 +271,13 @@ def test_a_signal_while_an_object_is_freed_stops_all_the_same(
         def __del__(self) -> None:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(Interrupted, match="stopped"), interruptible("stopped"):
+    def work() -> None:
         Freed()
         for _ in range(100):
             time.sleep(0.1)
+
+    with pytest.raises(Interrupted, match="stopped"), interruptible("stopped"):
+        work()
     assert capfd.readouterr().err == ""
 
 
