@@ -2,7 +2,8 @@
 
 `path label score score ...`, separated by blanks, tabs or commas: one line per video; a path with blanks in it needs
 tabs or commas. `path [score, score, ...] label
-clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped.
+clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped; the files of several
+processes may be joined.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def read_score_list(path: Path) -> ClassScores:
     in_views = None
     for number, line in text_lines(path):
         match = _VIEW.fullmatch(line)
-        if not rows and match is None and _is_totals(line):
-            continue
+        if in_views is not False and match is None and _is_totals(line):
+            continue  # of each process, where its files were joined
         if in_views is None:
             in_views = match is not None
         if in_views != (match is not None):
