@@ -335,6 +335,7 @@ def _diagnose(
     given: ClassScores,
 ) -> list[Finding]:
     predicted, ids = best(scores), [truth.ids[row] for row in listed]
+    paths = [truth.paths[row] for row in listed] if truth.paths else []
     orders = dict(truth.orders)
     names = read_classes_of(how)
     if names and set(names) == set(truth.classes) and names != truth.classes:
@@ -350,7 +351,7 @@ def _diagnose(
     found = [
         # Classes that are only in another order swap sides, too, where the pairs are neighbours.
         other or mirrored(labels, predicted, pairs),
-        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean),
+        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths),
         *combined(logits, given.has_views, labels, scores),
     ]
     return [finding for finding in found if finding is not None]
