@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pvit_data.errors import UsageError
+from pvit_data.errors import PvitError, UsageError
+from pvit_data.scoring.doctor.lists import PATTERNS, ids_of
 from pvit_data.scoring.files.ava import excluded_beside
 from pvit_data.scoring.files.class_names import OFFICIAL, classes_beside
 from pvit_data.scoring.options import ScoreOptions
@@ -39,7 +40,23 @@ def require_outputs(
             raise UsageError(
                 f"{option} {out}: lies in {taken[folder]}, {folder}: name a file elsewhere"
             )
+        if how.truth is not None and _is_official(out, Path(how.truth), how):
+            raise UsageError(
+                f"{option} {out}: is an official list beside the truth, which would be overwritten: name another file"
+            )
         taken[real] = f"the file of {option}, too"
+
+
+def _is_official(out: Path, truth: Path, how: ScoreOptions) -> bool:
+    """Whether a file is one of the lists that are looked into beside the truth."""
+    protocol = "ava" if "ava" in how.protocol.metrics else how.protocol.name
+    is_beside = out.is_file() and _real(out.parent) == _real(truth.parent)
+    if not is_beside or not any(out.match(pattern) for pattern in PATTERNS.get(protocol, ())):
+        return False
+    try:
+        return bool(ids_of(out, protocol, how.protocol.clean))
+    except PvitError:  # a former result
+        return False
 
 
 def _inputs(predictions: Path, how: ScoreOptions) -> Iterator[tuple[str, Path]]:

@@ -58,6 +58,19 @@ def test_files_beside_the_truth_are_read_too(tmp_path: Path, capsys: pytest.Capt
     assert "is the list of excluded seconds, which would be overwritten" in error
 
 
+def test_official_lists_beside_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A former result of such a name may be overwritten."""
+    clips = made.clips(number=8)
+    made.diagnose_clips(tmp_path, clips, {row["unique_id"]: 3 for row in clips})
+    command = [str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "fho_oscc-pnr_val.json")]
+    out = tmp_path / "fho_oscc-pnr_train.json"
+    out.write_text(json.dumps(clips))
+    assert "is an official list beside the truth" in refused(capsys, *command, "--out", out)
+    assert json.loads(out.read_text()) == clips
+    for _ in range(2):
+        assert main(["score", *command, "--out", str(tmp_path / "fho_oscc-pnr_mine.json")]) == 0
+
+
 def test_both_outputs_need_a_file_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2), labels=[0, 1])
     command = (tmp_path / "p.npz", "--metric", "topk")
