@@ -64,7 +64,7 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
         variant="",
         values={},
         scored=_facts(how, truth, scored),
-        views=_views(scores, how),
+        views=views_of(scores, how),
         classes=_class_facts(truth, logits.shape[2]),
         files={"predictions": facts_of(path), "truth": _truth_facts(how)},
         model=_model(scores),
@@ -223,7 +223,8 @@ def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts
     return ListFacts.make(name, scored, len(truth.ids))
 
 
-def _views(scores: ClassScores, how: ScoreOptions) -> Views:
+def views_of(scores: ClassScores, how: ScoreOptions) -> Views:
+    """How often each video was seen, as far as the predictions and the options say."""
     told = {name: scores.about.get(name) for name in ("frames", "clips", "crops")}
     numbers = {
         name: value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -334,6 +335,7 @@ def _diagnose(
     given: ClassScores,
 ) -> list[Finding]:
     predicted, ids = best(scores), [truth.ids[row] for row in listed]
+    paths = [truth.paths[row] for row in listed] if truth.paths else []
     orders = dict(truth.orders)
     names = read_classes_of(how)
     if names and set(names) == set(truth.classes) and names != truth.classes:
@@ -349,7 +351,7 @@ def _diagnose(
     found = [
         # Classes that are only in another order swap sides, too, where the pairs are neighbours.
         other or mirrored(labels, predicted, pairs),
-        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean),
+        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths),
         *combined(logits, given.has_views, labels, scores),
     ]
     return [finding for finding in found if finding is not None]

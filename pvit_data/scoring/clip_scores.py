@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pvit_data.errors import UsageError
+from pvit_data.scoring.class_scores import views_of
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
@@ -58,7 +59,7 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         variant="",
         values={},
         scored=ListFacts.make(of, scored.ids, len(wanted)),
-        views=Views(how.frames or ego4d.BINS, 1, 1, 1),
+        views=Views(how.frames) if answers.scores is None else views_of(answers.scores, how),
         classes={"number": ego4d.BINS if metric == "pnr" else 2},
         files={"predictions": facts_of(path), "truth": facts_of(file)},
         diagnosed=how.diagnose,

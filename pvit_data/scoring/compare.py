@@ -10,7 +10,7 @@ from typing import Any
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.passport import VERSION
 from pvit_data.storage.values import read_json
-from pvit_data.words import short
+from pvit_data.words import short, shown
 
 MUST = {
     "metric": ("metric",),
@@ -51,12 +51,14 @@ class Comparison:
         differs: what must be equal and is not, with both values.
         unknown: what must be equal and neither result knows.
         other: what may differ and does.
+        findings: what the doctor found in each of them, in sentences; a number with a finding is doubtful.
     """
 
     numbers: dict[str, tuple[float | None, float | None]]
     differs: dict[str, tuple[Any, Any]]
     unknown: tuple[str, ...]
     other: dict[str, tuple[Any, Any]]
+    findings: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def comparable(self) -> bool:
@@ -71,6 +73,7 @@ class Comparison:
             "differs": {name: list(pair) for name, pair in self.differs.items()},
             "unknown": list(self.unknown),
             "other": {name: list(pair) for name, pair in self.other.items()},
+            "findings": [list(said) for said in self.findings],
         }
 
 
@@ -128,6 +131,17 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
             for name, place in MAY.items()
             if (pair := (_at(a, place), _at(b, place))) and pair[0] != pair[1]
         },
+        findings=(_findings(a), _findings(b)),
+    )
+
+
+def _findings(result: Mapping[str, Any]) -> tuple[str, ...]:
+    told = result.get("findings")
+    rows = [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    return tuple(
+        shown(f"{row.get('name')}: {row.get('seen')}")[:300]
+        for row in rows
+        if row.get("is_finding")
     )
 
 

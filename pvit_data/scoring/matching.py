@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxtyping import Int64
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files.scores import ClassScores, require_once, stem
 from pvit_data.words import short
+
+MOST_FOLDERS = 8  # of a path, by which videos are told apart
 
 
 def align(
@@ -70,8 +73,8 @@ def best_ids(
     where: str,
     keys: Sequence[str] = (),
 ) -> list[str]:
-    """The ids of predictions in the list's own spelling: their ids, or else their keys, or what both are without folder
-    and ending of a file, whichever it knows most of.
+    """The ids of predictions in the list's own spelling: their ids, paths or keys, or what paths are without ending and
+    with as few folders as tell the list's videos apart; whichever the list knows most of.
 
     Args:
         scores: the predictions.
@@ -86,14 +89,25 @@ def best_ids(
     listed = set(wanted)
     cleaned = [clean(name) for name in scores.ids]
     own = dict(zip(keys, wanted, strict=True)) if keys else {}
-    spelled = [scores.ids, scores.keys] if scores.keys else [scores.ids]
-    bare = {stem(name): name for name in wanted}
-    bare = bare if len(bare) == len(wanted) else {}
+    paths = scores.paths or scores.ids
+    spelled = [scores.ids, paths, scores.keys] if scores.keys else [scores.ids, paths]
     candidates = [
         cleaned,
         *([own.get(name, name) for name in names] for names in spelled),
-        [bare.get(stem(name), name) for name in scores.ids],
+        _by_ends(paths, wanted),
     ]
     best = max(candidates, key=lambda names: len(listed & set(names)))
     require_once(best, where)
     return best
+
+
+def _by_ends(paths: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Paths by the wanted names that end as they do, where one path and one name alone do so; else as they are."""
+    for folders in range(min(MOST_FOLDERS, max(name.count("/") for name in wanted)) + 1):
+        names = {stem(name, folders): name for name in wanted}
+        if len(names) == len(wanted):
+            ends = [stem(path, folders) for path in paths]
+            times = Counter(ends)
+            told = zip(paths, ends, strict=True)
+            return [names.get(end, path) if times[end] == 1 else path for path, end in told]
+    return list(paths)

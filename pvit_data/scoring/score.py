@@ -34,6 +34,21 @@ def score(predictions: str | Path, metric: str, how: ScoreOptions) -> Result:
         UsageError: if something has to be said by an option, or an option means nothing here.
         FormatError: if files are damaged, or do not belong together.
     """
+    path = Path(predictions)
+    require_sense(path, metric, how)
+    if metric == "ava":
+        return score_boxes(path, how)
+    if metric in ("pnr", "oscc"):
+        return score_clips(path, metric, how)
+    return score_classes(path, metric, how)
+
+
+def require_sense(predictions: Path, metric: str, how: ScoreOptions) -> None:
+    """Refuses options that mean nothing to a metric, and a folder as predictions.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
     for metrics, names in OF_METRICS.items():
         told = {name: getattr(how, name) for name in names}
         given = [name for name, value in told.items() if value is not None and value is not False]
@@ -41,13 +56,7 @@ def score(predictions: str | Path, metric: str, how: ScoreOptions) -> Result:
             raise UsageError(
                 f"--{given[0].replace('_', '-')} means nothing to --metric {metric}, only to {' and '.join(metrics)}"
             )
-    path = Path(predictions)
-    if path.is_dir():
+    if predictions.is_dir():
         raise UsageError(
             f"{plain_url(str(predictions))}: is a folder; name the file with the predictions"
         )
-    if metric == "ava":
-        return score_boxes(path, how)
-    if metric in ("pnr", "oscc"):
-        return score_clips(path, metric, how)
-    return score_classes(path, metric, how)

@@ -57,7 +57,8 @@ def ids_of(path: Path, protocol: str, clean: Callable[[str], str]) -> set[str]:
         return set(videos.numbers)
     if protocol == "ego4d":
         return set(read_annotations(path).ids)
-    return set(read_class_truth(path, protocol, clean).ids)
+    truth = read_class_truth(path, protocol, clean)
+    return {*truth.ids, *truth.paths}
 
 
 def another_list(
@@ -77,6 +78,7 @@ def leak(
     training: Path | None,
     protocol: str,
     clean: Callable[[str], str],
+    paths: Collection[str] = (),
 ) -> Finding | None:
     """Ids that are in the training list as well.
 
@@ -85,6 +87,7 @@ def leak(
         truth: the list's file, beside which official training lists are looked for; None: not a file.
         training: the training list, if it was given.
         protocol, clean: as in `ids_of`.
+        paths: of the videos as the list writes them, where ids are without folders; one per id.
 
     Raises:
         PvitError: if the given training list cannot be read.
@@ -97,7 +100,8 @@ def leak(
             pair for pair in lists_beside(truth, protocol, clean) if _is_training(pair[0], truth)
         )
     for name, listed in lists:
-        if both := sorted(listed & set(ids)):
+        named = zip(ids, paths or ids, strict=True)
+        if both := sorted(name for name, path in named if name in listed or path in listed):
             return Finding(
                 "leak",
                 f"{len(both):,} of the {len(ids):,} ids are in the training list {name} as well, first {both[0]}",

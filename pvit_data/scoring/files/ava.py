@@ -77,6 +77,7 @@ def read_excluded(path: Path, videos: Videos) -> Int64[np.ndarray, "n"]:
     Raises:
         FormatError: if it has lines of another form.
     """
+    _width(path, (2,), "2 columns: video,second without a header; --no-excluded excludes none")
     table = _read(path, videos)
     if len(table):
         raise FormatError(f"{path}: has lines of more than two columns; expected video,second")
@@ -266,7 +267,11 @@ def _is_number(text: str, *, whole: bool) -> bool:
     return True
 
 
-def _width(path: Path) -> int:
+def _width(
+    path: Path,
+    widths: tuple[int, ...] = (2, 7, 8),
+    form: str = "7 or 8 columns: video,second,x1,y1,x2,y2,action,score without a header",
+) -> int:
     """Columns of the widest of the first lines: lines of two may come first.
 
     Raises:
@@ -275,10 +280,9 @@ def _width(path: Path) -> int:
     head = head_of(path, 1 << 16)
     lines = head.split(b"\n")[: -1 if len(head) == 1 << 16 else None]
     width = max((line.count(b",") + 1 for line in lines if line.strip()), default=0)
-    if width not in (2, 7, 8):
-        raise FormatError(
-            f"{path}: {width} columns, expected 7 or 8: video,second,x1,y1,x2,y2,action,score without a header"
-        )
+    found = f"{width} columns" if head.strip() else "is empty"
+    if width not in widths:
+        raise FormatError(f"{path}: {found}, expected {form}")
     return width
 
 

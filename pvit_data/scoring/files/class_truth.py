@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
-from pvit_data.scoring.files.scores import is_video, require_once, stem
+from pvit_data.scoring.files.scores import bare_names, is_video
 from pvit_data.scoring.files.tables import read_cells, read_rows
 from pvit_data.words import short
 
@@ -41,6 +41,7 @@ class ClassTruth:
         pairs: of classes that a mirror exchanges, where the data set declares them.
         keys: of the samples in shards.
         complete: whether all classes are known, or only those that occur.
+        paths: of the videos as the list writes them, where the ids are these without folders and endings.
     """
 
     where: str
@@ -53,6 +54,7 @@ class ClassTruth:
     pairs: tuple[tuple[int, int], ...] = ()
     keys: list[str] = field(default_factory=list)
     complete: bool = True
+    paths: list[str] = field(default_factory=list)
 
     def among(self, names: tuple[str, ...]) -> ClassTruth:
         """The same with the ids that classes have in a complete list of names.
@@ -117,21 +119,25 @@ def read_class_truth(
         FormatError: if it is no such list.
         UsageError: if names of classes have no ids.
     """
-    rows = _rows(path, protocol)
+    rows, is_named = _rows(path)
     if not rows:
         raise FormatError(f"{path}: lists no videos")
-    ids = [clean(name) for name, _ in rows]
-    given = [label for _, label in rows]
+    written, given = [name for name, _ in rows], [label for _, label in rows]
+    names = written if is_named else bare_names(written)
+    ids = [clean(name) for name in names]
     found = classes_beside(protocol, path) or classes_file
     table = None if found is None else read_classes(found)
     if several:
         return _several(path, ids, given, table)
-    require_once(ids, str(path))
-    if many := [n for n, label in enumerate(given) if isinstance(label, list)]:
-        raise FormatError(
-            f"{path}: row {many[0] + 1} ({short(ids[many[0]], 60)}) has a list of classes, "
-            f"{short(given[many[0]], 60)}: --metric multilabel counts those"
-        )
+    _require_one_class(ids, written, given, table or {}, path)
+    truth = _single(path, ids, given, protocol, table)
+    return replace(truth, paths=written) if clean is str and names != written else truth
+
+
+def _single(
+    path: Path, ids: list[str], given: list[Any], protocol: str, table: dict[str, int] | None
+) -> ClassTruth:
+    """Of videos that have one class each."""
     if all(label is None for label in given):
         names = () if table is None else _order(protocol, table)
         return ClassTruth(str(path), ids, np.full(len(ids), -1, np.int64), names)
@@ -143,6 +149,38 @@ def read_class_truth(
     if table is None or not set(texts) <= {None, *table}:
         _require_one_kind(ids, given, path)
     return _named(path, ids, texts, protocol, table)
+
+
+def _require_one_class(
+    ids: list[str], written: list[str], given: list[Any], table: Mapping[str, int], path: Path
+) -> None:
+    """Refuses videos of several classes, in one cell or in several rows, and videos that are listed twice.
+
+    Raises:
+        FormatError: naming the first.
+    """
+    cells = [[c] if isinstance(c, str) and c in table else _parts(c) for c in given]
+    known = {*table, *(parts[0] for parts in cells if len(parts) == 1)}
+    rows: dict[str, int] = {}
+    for row, (name, label, parts) in enumerate(zip(ids, given, cells, strict=True)):
+        before = rows.setdefault(name, row)
+        where = f"{path}: row {row + 1} ({short(written[row], 60)})"
+        is_several = len(parts) > 1 and all(isinstance(p, int) or p in known for p in parts)
+        if before != row and written[before] != written[row]:
+            raise FormatError(
+                f"{where} is the same video as row {before + 1} ({short(written[before], 60)}) to this protocol, which "
+                f"calls both {short(name, 60)}; --protocol plain tells folders apart"
+            )
+        if isinstance(label, list) or is_several or given[before] != label:
+            told = label if before == row else [given[before], label]
+            raise FormatError(
+                f"{where} has several classes, {short(told, 60)}: --metric multilabel counts those; with --metric "
+                "topk a video has one class, and one row"
+            )
+        if before != row:
+            raise FormatError(
+                f"{where} is listed in row {before + 1} already: each video counts once, leave one of the rows"
+            )
 
 
 def _require_one_kind(ids: list[str], given: list[Any], path: Path) -> None:
@@ -266,11 +304,11 @@ def _require_ids(numbers: Int64[np.ndarray, "n"], path: Path) -> None:
         )
 
 
-def _rows(path: Path, protocol: str) -> list[tuple[str, Any]]:
-    """Id and label (an int, a name, or None) of each row."""
+def _rows(path: Path) -> tuple[list[tuple[str, Any]], bool]:
+    """Id and label (an int, a name, or None) of each row, and whether the columns have names."""
     rows = read_rows(path, (*IDS, *LABELS))
     if rows is None:
-        return [_of_cells(cells, path) for cells in read_cells(path)]
+        return [_of_cells(cells, path) for cells in read_cells(path)], False
     if rows and not isinstance(rows[0], dict):
         raise FormatError(f"{path}: expected rows with named columns")
     found = []
@@ -281,7 +319,7 @@ def _rows(path: Path, protocol: str) -> list[tuple[str, Any]]:
         if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
             name = f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
         found.append((str(name), _label(row, path)))
-    return found
+    return found, True
 
 
 def _second(text: Any, path: Path) -> int:
@@ -316,11 +354,11 @@ def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
     end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
     cells = [" ".join(cells[: end + 1]), *cells[end + 1 :]]  # a folder's name may have blanks
     if len(cells) == 1:
-        return stem(cells[0]), None
+        return cells[0], None
     names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]
     if len(names) > 1:
         raise FormatError(
             f"{path}: {short(cells[0], 60)} has {len(names)} classes ({short(', '.join(names), 80)}): a submission? "
             "Name the file with the annotations"
         )
-    return stem(cells[0]), _number_or_name(cells[1].strip()) if cells[1].strip() else None
+    return cells[0], _number_or_name(cells[1].strip()) if cells[1].strip() else None

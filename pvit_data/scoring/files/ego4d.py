@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files.kinds import kind_of
-from pvit_data.scoring.files.scores import require_once
+from pvit_data.scoring.files.scores import ClassScores, require_once
 from pvit_data.scoring.files.tables import read_values
 from pvit_data.scoring.metrics.ego4d import BINS, Windows
 from pvit_data.words import short
@@ -124,6 +124,7 @@ class ClipAnswers:
         bins: predicted bins, of 16.
         state: 1: the state changes, 0: it does not.
         labels: what the file itself says of the state, -1 where it doesn't; None: it never does.
+        scores: that the answers are from, where they are from scores; the challenge's JSON has none.
     """
 
     where: str
@@ -132,6 +133,7 @@ class ClipAnswers:
     bins: Int64[np.ndarray, "n"] | None = None
     state: Int64[np.ndarray, "n"] | None = None
     labels: Int64[np.ndarray, "n"] | None = None
+    scores: ClassScores | None = None
 
 
 def read_answers(path: Path, metric: str) -> ClipAnswers:
@@ -155,8 +157,8 @@ def read_answers(path: Path, metric: str) -> ClipAnswers:
         raise FormatError(f"{path}: logits hold NaN or infinity")
     answer = scores.logits[:, 0].argmax(axis=1).astype(np.int64)
     if metric == "pnr":
-        return ClipAnswers(str(path), scores.ids, bins=answer)
-    return ClipAnswers(str(path), scores.ids, state=answer, labels=scores.labels)
+        return ClipAnswers(str(path), scores.ids, bins=answer, scores=scores)
+    return ClipAnswers(str(path), scores.ids, state=answer, labels=scores.labels, scores=scores)
 
 
 def _from_json(path: Path, metric: str) -> ClipAnswers:

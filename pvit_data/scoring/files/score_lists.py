@@ -2,7 +2,8 @@
 
 `path label score score ...`, separated by blanks, tabs or commas: one line per video; a path with blanks in it needs
 tabs or commas. `path [score, score, ...] label
-clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped.
+clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped; the files of several
+processes may be joined.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from jaxtyping import Float
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files.scores import (
     ClassScores,
+    bare_names,
     by_video,
     require_finite_size,
     require_once,
-    stem,
 )
 from pvit_data.storage.files import open_regular
 from pvit_data.words import short, size_text
@@ -65,8 +66,8 @@ def read_score_list(path: Path) -> ClassScores:
     in_views = None
     for number, line in text_lines(path):
         match = _VIEW.fullmatch(line)
-        if not rows and match is None and _is_totals(line):
-            continue
+        if in_views is not False and match is None and _is_totals(line):
+            continue  # of each process, where its files were joined
         if in_views is None:
             in_views = match is not None
         if in_views != (match is not None):
@@ -86,9 +87,10 @@ def read_score_list(path: Path) -> ClassScores:
     array, classes = np.stack(rows), np.array(labels, np.int64)
     if not in_views:
         require_once(names, str(path))
-        return ClassScores(names, array[:, None, :], False, classes)
+        ids = bare_names(names)
+        return ClassScores(ids, array[:, None, :], False, classes, paths=names)
     order, listed = by_video(names, np.array(views, np.int64), str(path))
-    return ClassScores(listed, array[order], True, classes[order[:, 0]])
+    return ClassScores(bare_names(listed), array[order], True, classes[order[:, 0]], paths=listed)
 
 
 def _is_totals(line: str) -> bool:
@@ -104,11 +106,11 @@ def _parsed(
     try:
         if match is not None:
             values = np.array(match[2].split(","), np.float64)
-            return stem(match[1]), int(match[3]), values, int(match[4]) * 1000 + int(match[5])
+            return match[1], int(match[3]), values, int(match[4]) * 1000 + int(match[5])
         parts = _cells(line)
         if len(parts) < 4 or len(parts[1]) > 9:
             raise ValueError
-        return stem(parts[0]), int(parts[1]), np.array(parts[2:], np.float64), 0
+        return parts[0], int(parts[1]), np.array(parts[2:], np.float64), 0
     except ValueError:
         parts = line.split()
         has_blank = len(parts) > 4 and not _is_number(parts[1]) and _is_number(parts[-1])

@@ -26,6 +26,7 @@ class ClassScores:
         has_views: whether the file tells views; else its writer combined them, and V is 1.
         labels: class of each video, -1 where the file doesn't say.
         several: classes of each video, where the file says any number of them.
+        paths: of the videos as the file writes them, where the ids are these without folders and endings.
         keys: of the samples, where the file has them.
         classes: names of the columns; () where the file doesn't say.
         about: what the file says of itself: frames, clips, crops, source, split, model, ...
@@ -39,6 +40,7 @@ class ClassScores:
     classes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     several: Bool[np.ndarray, "n k"] | None = None
+    paths: list[str] = field(default_factory=list)
 
     @property
     def views(self) -> int:
@@ -51,14 +53,24 @@ def is_video(text: str) -> bool:
     return PurePosixPath(text).suffix.lower() in VIDEO
 
 
-def stem(text: str) -> str:
-    """A file's name without folders and ending; other texts as they are.
+def stem(text: str, folders: int = 0) -> str:
+    """A file's name without ending, and with so many of its folders only; other texts as they are.
 
-    >>> stem("videos/-x_00155.mp4"), stem("v1.5")
-    ('-x_00155', 'v1.5')
+    >>> stem("videos/-x_00155.mp4"), stem("v1.5"), stem("data/run/000.mp4", 1)
+    ('-x_00155', 'v1.5', 'run/000')
     """
-    name = text.rpartition("/")[2]
-    return PurePosixPath(name).stem if is_video(name) else name
+    name = "/".join(text.split("/")[-1 - folders :])
+    return name[: -len(PurePosixPath(name).suffix)] if is_video(name) else name
+
+
+def bare_names(paths: list[str]) -> list[str]:
+    """The names of files without folders and endings, where these alone tell the files apart; else as they are.
+
+    >>> bare_names(["run/000.mp4", "run/001.mp4"]), bare_names(["run/000.mp4", "walk/000.mp4"])
+    (['000', '001'], ['run/000.mp4', 'walk/000.mp4'])
+    """
+    names = {path: stem(path) for path in paths}
+    return [names[path] for path in paths] if len({*names.values()}) == len(names) else paths
 
 
 def require_once(ids: list[str], where: str) -> None:

@@ -123,6 +123,24 @@ def test_scores_do_not_change_the_identity_of_detections(tmp_path: Path) -> None
     assert identity([r for r in rows if r.box != rows[0].box]) != first
 
 
+def test_findings_go_with_the_numbers(result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They make a comparison doubtful; `--strict` exits with 1, as that of `pvit score`."""
+    said = {"name": "leak", "seen": "3 of the 60 ids are in the training list", "is_finding": True}
+    told = {"name": "logits averaged", "seen": "no difference", "is_finding": False}
+    doubtful = changed(result, "findings", value=[said, told])
+    code, document = compared(result, doubtful, tmp_path, capsys)
+    assert (code, document["comparable"]) == (0, True)
+    assert document["findings"] == [[], ["leak: 3 of the 60 ids are in the training list"]]
+    command = ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "comparable, but doubtful" in out
+    assert "FINDING in b.json: leak: 3 of the 60 ids are in the training list" in out
+    assert "logits averaged" not in out
+    assert main([*command, "--strict"]) == 1
+    assert main([*command[:2], command[1], "--strict"]) == 0
+
+
 def test_what_neither_knows_is_said(result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unknown = changed(result, "views", "frames", value=None)
     unknown["views"] |= {"clips": 1, "crops": 3}

@@ -93,6 +93,11 @@ def test_pnr_from_logits_equals_the_challenge_file(tmp_path: Path, capsys: pytes
     capsys.readouterr()
     again = scored(capsys, str(tmp_path / "s.json"), "--metric", "pnr", "--truth", truth)
     assert again["pnr_error_sec"] == pytest.approx(result["pnr_error_sec"], abs=1e-9)
+    nobody = dict.fromkeys(("frames", "clips", "crops", "number"))  # the challenge's file tells no views, an array does
+    assert again["views"] == nobody
+    told = scored(capsys, str(tmp_path / "s.json"), "--metric", "pnr", "--truth", truth, "--frames", "16")
+    assert told["views"] == nobody | {"frames": 16}
+    assert result["views"] == {"frames": None, "clips": 1, "crops": 1, "number": 1}
     assert again["details"]["pnr_error_sec_shown_frame"] == pytest.approx(
         result["details"]["pnr_error_sec_shown_frame"], abs=1e-9
     )

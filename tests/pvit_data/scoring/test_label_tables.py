@@ -53,7 +53,7 @@ def test_lists_of_classes(tmp_path: Path) -> None:
         truth = read_class_truth(path, "plain", str, several=True)
         assert truth.several is not None
         assert truth.several.tolist() == [[False, True, False, True], [False] * 4]
-        with pytest.raises(FormatError, match=r"row 1 \('a'\) has a list of classes, .*: --metric multilabel"):
+        with pytest.raises(FormatError, match=r"row 1 \('a'\) has several classes, .*: --metric multilabel"):
             read_class_truth(path, "plain", str)
 
 

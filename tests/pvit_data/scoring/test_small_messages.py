@@ -74,6 +74,19 @@ def test_truth_of_which_nothing_counts(tmp_path: Path, capsys: pytest.CaptureFix
         assert f"none of its {number} boxes counts" in error
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"), [("", "is empty"), ("m,0902,1\n", "3 columns"), ("m,902,0,0,1,1,1\n", "7 columns")]
+)
+def test_excluded_seconds_of_another_form(
+    text: str, seen: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.csv").write_text("m,0902,0.1,0.1,0.5,0.5,1,0.5\n")
+    (tmp_path / "t.csv").write_text("m,0902,0.1,0.1,0.5,0.5,1,0\n")
+    (tmp_path / "e.csv").write_text(text)
+    command = (tmp_path / "p.csv", "--metric", "ava", "--truth", tmp_path / "t.csv", "--excluded", tmp_path / "e.csv")
+    assert f"e.csv: {seen}, expected 2 columns: video,second without a header" in refused(capsys, *command)
+
+
 def test_scores_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=[[0, 1.0], [np.nan, 1]], labels=[0, 1])
     error = refused(capsys, tmp_path / "p.npz", "--metric", "topk")

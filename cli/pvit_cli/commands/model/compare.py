@@ -22,11 +22,15 @@ def compare(
         Path, typer.Argument(help="A result of `pvit score --json` or `pvit eval --json`.")
     ],
     b: Annotated[Path, typer.Argument(help="Another one.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where a result has a finding, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare two results, if they may be compared: same metric, variant, list, views, classes, detections.
 
-    Weights, software and hardware may differ and are listed. Exits with 1 where the numbers are not comparable.
+    Weights, software and hardware may differ and are listed, and what the doctor found in either. Exits with 1 where
+    the numbers are not comparable.
     """
     from pvit_data.scoring.compare import compare as compare_results
     from pvit_data.scoring.compare import read_result
@@ -36,7 +40,7 @@ def compare(
         print_json(found.to_json())
     else:
         _print(found, a.name, b.name)
-    if not found.comparable:
+    if not found.comparable or (strict and any(found.findings)):
         raise typer.Exit(EXIT_PROBLEM)
 
 
@@ -46,7 +50,11 @@ def _print(found: Any, a: str, b: str) -> None:
         both = first is not None and second is not None
         table.add_row(name, _text(first), _text(second), f"{second - first:+.5f}" if both else "")
     console().print(table)
-    say("comparable" if found.comparable else "NOT comparable")
+    doubt = ", but doubtful: the doctor found something" if any(found.findings) else ""
+    say(f"{'comparable' if found.comparable else 'NOT comparable'}{doubt}")
+    for name, said in zip((a, b), found.findings, strict=True):
+        for finding in said:
+            say(f"  FINDING in {name}: {finding}")
     for name, pair in found.differs.items():
         say(f"  differs: {name}: {_text(pair[0])} | {_text(pair[1])}")
     for name in found.unknown:

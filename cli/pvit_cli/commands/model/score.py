@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from pvit_cli.common import EXIT_PROBLEM
 from pvit_cli.options import Json
 from pvit_cli.output import print_json, say
+from pvit_data.errors import UsageError
 from pvit_data.storage.files import write_file
 
 SHARE = {
@@ -72,7 +74,7 @@ TrainList = Annotated[
 ]
 Submit = Annotated[
     Path | None,
-    typer.Option(help="Write the official submission to this file; labels are not needed."),
+    typer.Option(help="Write the official submission to this file, also of a list without labels."),
 ]
 Out = Annotated[
     Path | None, typer.Option(help="Also write the result with its passport (JSON) to this file.")
@@ -110,24 +112,32 @@ def score(
 
     No model is needed, and none is loaded. Every result names its list, views, variant and files (`pvit compare`).
     """
-    import json
-
     from pvit_data.scoring.options import ScoreOptions
+    from pvit_data.scoring.outputs import require_outputs
     from pvit_data.scoring.protocols import find_protocol
     from pvit_data.scoring.score import score as score_file
-    from pvit_data.scoring.submit import submit as write_submission
 
     how = ScoreOptions(
         protocol=find_protocol(metric, protocol), truth=truth, source=source, split=split, classes=classes,
         excluded=excluded, no_excluded=no_excluded, label_map=label_map, no_cap=no_cap, threshold=threshold,
         partial=partial, frames=frames, diagnose=diagnose or strict, train_list=train_list,
     )  # fmt: skip
-    if submit is not None:
-        number = write_submission(predictions, metric, how, submit)
-        say(f"wrote {number:,} rows to {submit}", stderr=True)
-        if truth is None or not _has_labels(how, metric):
-            return
+    require_outputs({"--submit": submit, "--out": out}, predictions, how)
+    submission = None if submit is None else _prepared(predictions, metric, how, submit)
+    if submission is not None and not submission.has_labels:
+        told = {
+            "--json": as_json,
+            "--out": out,
+            "--strict": strict,
+            "--diagnose": diagnose,
+            "--train-list": train_list,
+        }
+        _require_no_score(truth or str(predictions), told)
+        _write(submission, submit)
+        return
     result = score_file(predictions, metric, how)
+    if submission is not None:
+        _write(submission, submit)
     document = result.to_json()
     if out is not None:
         write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -136,10 +146,23 @@ def score(
         raise typer.Exit(EXIT_PROBLEM)
 
 
-def _has_labels(how: Any, metric: str) -> bool:
-    from pvit_data.scoring.submit import has_labels
+def _prepared(predictions: Path, metric: str, how: Any, out: Path) -> Any:
+    from pvit_data.scoring.submit import prepare, require_ending
 
-    return has_labels(how, metric)
+    require_ending(how.protocol.name, out)
+    return prepare(predictions, metric, how)
+
+
+def _require_no_score(where: str, told: dict[str, Any]) -> None:
+    if given := [option for option, value in told.items() if value]:
+        raise UsageError(
+            f"{where}: has no labels, so that there is nothing to score: {', '.join(given)} cannot be had with it; "
+            "leave it out, and --submit writes the predictions"
+        )
+
+
+def _write(submission: Any, out: Path | None) -> None:
+    say(f"wrote {submission.write(out):,} rows to {out}", stderr=True)
 
 
 def _baseline(result: Any, name: str, value: float) -> str:

@@ -1,0 +1,85 @@
+"""Files that are written must be none of those that are read: a slip of the pen would cost predictions, or a list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pvit_data.errors import PvitError, UsageError
+from pvit_data.scoring.doctor.lists import PATTERNS, ids_of
+from pvit_data.scoring.files.ava import excluded_beside
+from pvit_data.scoring.files.class_names import OFFICIAL, classes_beside
+from pvit_data.scoring.options import ScoreOptions
+
+
+def require_outputs(
+    outputs: Mapping[str, Path | None], predictions: Path, how: ScoreOptions
+) -> None:
+    """Refuses to write over what is read, over each other, and where no file can be; before any work.
+
+    Args:
+        outputs: files that will be written, by option.
+        predictions, how: what is read.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    taken = {_real(path): name for name, path in _inputs(predictions, how)}
+    for option, out in outputs.items():
+        if out is None:
+            continue
+        if out.is_dir() or not out.name:
+            raise UsageError(f"{option} {out}: is a folder; name a file")
+        real = _real(out)
+        if name := taken.get(real):
+            raise UsageError(
+                f"{option} {out}: is {name}, which would be overwritten: name another file"
+            )
+        if folder := next((f for f in real.parents if f in taken and f.is_dir()), None):
+            raise UsageError(
+                f"{option} {out}: lies in {taken[folder]}, {folder}: name a file elsewhere"
+            )
+        if how.truth is not None and _is_official(out, Path(how.truth), how):
+            raise UsageError(
+                f"{option} {out}: is an official list beside the truth, which would be overwritten: name another file"
+            )
+        taken[real] = f"the file of {option}, too"
+
+
+def _is_official(out: Path, truth: Path, how: ScoreOptions) -> bool:
+    """Whether a file is one of the lists that are looked into beside the truth."""
+    protocol = "ava" if "ava" in how.protocol.metrics else how.protocol.name
+    is_beside = out.is_file() and _real(out.parent) == _real(truth.parent)
+    if not is_beside or not any(out.match(pattern) for pattern in PATTERNS.get(protocol, ())):
+        return False
+    try:
+        return bool(ids_of(out, protocol, how.protocol.clean))
+    except PvitError:  # a former result
+        return False
+
+
+def _inputs(predictions: Path, how: ScoreOptions) -> Iterator[tuple[str, Path]]:
+    """What is read, with words for it; files that lie beside the truth are read by themselves."""
+    yield "the file of predictions", predictions
+    if how.truth is not None and "://" not in how.truth:
+        truth = Path(how.truth)
+        yield "the truth (--truth)", truth
+        yield "the label map", truth.with_name(OFFICIAL)
+        if excluded := excluded_beside(truth):
+            yield "the list of excluded seconds", excluded
+        if classes := classes_beside(how.protocol.name, truth):
+            yield "the file with the classes", classes
+    named = {
+        "classes": how.classes,
+        "excluded": how.excluded,
+        "label-map": how.label_map,
+        "train-list": how.train_list,
+    }
+    for option, path in named.items():
+        if path is not None:
+            yield f"the file of --{option}", Path(path)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
