@@ -27,6 +27,12 @@ def test_permuted_classes(top1: float, number: int, videos: int, tmp_path: Path)
         assert "(--classes FILE)" in result.wrong[0].remedy
 
 
+def test_permuted_classes_of_twenty_videos(tmp_path: Path) -> None:
+    labels = np.arange(20) % 2
+    logits = made.network(1 - labels, 2, 1.0, np.random.default_rng(0))
+    assert made.found(made.diagnose_classes(tmp_path, logits, labels, 2)) == {"permuted classes"}
+
+
 @pytest.mark.parametrize("top1", STRENGTHS)
 def test_known_orders_are_named(top1: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
