@@ -30,12 +30,26 @@ from pvit_data.scoring.files.predictions import read_class_scores
 from pvit_data.scoring.files.scores import ClassScores
 from pvit_data.scoring.files.shards import is_shards, read_shards
 from pvit_data.scoring.matching import align, best_ids
-from pvit_data.scoring.metrics.classes import best, class_accuracies, confusion, top_k
+from pvit_data.scoring.metrics.classes import (
+    best,
+    class_accuracies,
+    confusion,
+    ties,
+    top_k,
+    tops,
+)
 from pvit_data.scoring.metrics.multilabel import mean_average_precision, random_precision
-from pvit_data.scoring.metrics.views import summed
+from pvit_data.scoring.metrics.views import summed, whole_of
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
+
+TIED = 0.01  # of the videos, above which equal scores are said
+_PROBABILITIES = {
+    True: "numbers read as probabilities (each view adds up to {}), summed over views as they are",
+    False: "numbers read as probabilities (all are from 0 to {}), summed over views as they are",
+}
+"""By whether classes exclude each other."""
 
 
 def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
@@ -79,7 +93,10 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
     if how.truth is not None:
         result.findings += _own_labels(scores, rows, truth, listed, order)
     logits = logits[rows]
-    total = summed(logits, exclusive=metric != "multilabel", where=str(path), ids=scored)
+    exclusive = metric != "multilabel"
+    total = summed(logits, exclusive=exclusive, where=str(path), ids=scored)
+    if whole := whole_of(logits, exclusive=exclusive):
+        result.notes.append(_PROBABILITIES[exclusive].format(whole))
     if metric == "multilabel":
         _multilabel(result, total, truth, listed)
     else:
@@ -310,6 +327,7 @@ def _top_k(
     names = truth.classes or tuple(map(str, range(int(labels.max()) + 1)))
     ids = [truth.ids[row] for row in listed]
     result.truth = truth_sha256(ids, (names[label] for label in labels.tolist()))
+    result.notes += _ties(scores, labels)
     values = top_k(scores, labels)
     error = values.pop("majority_se")
     result.baselines = {"majority": values.pop("majority")}
@@ -322,6 +340,20 @@ def _top_k(
     }
     if how.diagnose:
         result.findings += _diagnose(logits, scores, labels, truth, listed, how, given)
+
+
+def _ties(scores: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, "n"]) -> list[str]:
+    """What equal scores leave open, where it is more than a few videos."""
+    notes = []
+    for k in tops(scores.shape[1]):
+        tied, low, high = ties(scores, labels, k) if k < scores.shape[1] else (0.0, 0.0, 0.0)
+        if tied > TIED:
+            notes.append(
+                f"{100 * tied:.1f} % of the videos have equal scores at place {k} and the next, where the class with "
+                f"the smaller number stands first: top-{k} is between {low:.4f} and {high:.4f}, by the order of equal "
+                "scores"
+            )
+    return notes
 
 
 def _diagnose(

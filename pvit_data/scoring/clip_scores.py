@@ -73,16 +73,9 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         files={"predictions": facts_of(path), "truth": facts_of(file)},
         diagnosed=how.diagnose,
     )
-    if unsaid := int((truth.state < 0).sum()):
-        result.notes.append(
-            f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
-        )
+    result.notes += _not_scored(metric, truth)
     other = None
     if metric == "pnr":
-        if unsaid := int(((truth.state == 1) & ~truth.positive).sum()):
-            result.notes.append(
-                f"{unsaid:,} clips whose state changes are not scored: they lack {KEY_FRAME}"
-            )
         found = _key_frames(result, answers, rows, scored)
     else:
         found = _changes(result, answers, rows, scored)
@@ -95,6 +88,18 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
     told = (other, found if how.diagnose else None, leaked)
     result.findings = [finding for finding in told if finding is not None]
     return result
+
+
+def _not_scored(metric: str, truth: StateChanges) -> list[str]:
+    """How many clips are left out since something is not known of them."""
+    notes = []
+    if unsaid := int((truth.state < 0).sum()):
+        notes.append(
+            f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
+        )
+    if metric == "pnr" and (unsaid := int(((truth.state == 1) & ~truth.positive).sum())):
+        notes.append(f"{unsaid:,} clips whose state changes are not scored: they lack {KEY_FRAME}")
+    return notes
 
 
 def _nothing_counts(metric: str, truth: StateChanges) -> str:
