@@ -17,6 +17,7 @@ from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
 from pvit_data.scoring.doctor.own_labels import own_flags, own_labels
 from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.doctor.permuted_columns import permuted_columns
 from pvit_data.scoring.doctor.views import combined
 from pvit_data.scoring.files.class_names import ordered, read_classes
 from pvit_data.scoring.files.class_truth import (
@@ -98,7 +99,7 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
     if whole := whole_of(logits, exclusive=exclusive):
         result.notes.append(_PROBABILITIES[exclusive].format(whole))
     if metric == "multilabel":
-        _multilabel(result, total, truth, listed)
+        _multilabel(result, total, truth, listed, how)
     else:
         _top_k(result, logits, total, truth, listed, how, scores)
     return result
@@ -283,6 +284,7 @@ def _multilabel(
     scores: Float[np.ndarray, "n k"],
     truth: ClassTruth,
     listed: Int64[np.ndarray, "n"],
+    how: ScoreOptions,
 ) -> None:
     result.variant = (
         "sigmoid, summed over views; average precision per class, mean over classes with a video"
@@ -293,13 +295,16 @@ def _multilabel(
     names = truth.classes or tuple(map(str, range(scores.shape[-1])))
     rows: list[list[bool]] = flags.tolist()
     several = (" ".join(itertools.compress(names, row)) for row in rows)
-    result.truth = truth_sha256([truth.ids[row] for row in listed], several)
+    ids = [truth.ids[row] for row in listed]
+    result.truth = truth_sha256(ids, several)
     if not flags.any():
         raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     result.baselines = {"random": random_precision(flags)}
     result.details = {"per_class": each.tolist()}
+    if how.diagnose and (other := permuted_columns(scores, flags, ids)):
+        result.findings.append(other)
 
 
 def _top_k(
