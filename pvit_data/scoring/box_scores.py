@@ -18,6 +18,7 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
+    EXCHANGED,
     Videos,
     excluded_beside,
     read_detections,
@@ -42,7 +43,7 @@ from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
 
-SPREAD = 1e-4  # of mAP over orders of equal scores, above which it is said
+SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
 
 
 def score_boxes(path: Path, how: ScoreOptions) -> Result:
@@ -81,7 +82,11 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
             "do, or of excluded seconds"
         )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
+    if excluded_file not in (None, listed):
+        result.notes += _of_no_movie(excluded, [videos.numbers[name] for name in movies])
     result.notes = [*notes, *result.notes]
+    if result.files["predictions"] == result.files["truth"]:
+        raise FormatError(f"{path}: is the ground truth itself, not predictions: {EXCHANGED}")
     if how.diagnose and (leaked := leak(scored, listed, how.train_list, "ava", str)):
         result.findings.append(leaked)
     return result
@@ -231,6 +236,7 @@ def _examine(
         "tied": precision.tied,
         "mAP_low": precision.low,
         "mAP_high": precision.high,
+        "mAP_ranked": precision.ranked,
     }
     result.findings = list(detector(persons, boxes, matched, best))
     if how.diagnose:
@@ -354,11 +360,25 @@ def _notes(precision: Precision, how: ScoreOptions, excluded: Path | None) -> li
     if precision.high - precision.low > SPREAD:
         notes.append(
             f"{100 * precision.tied:.1f} % of the detections have a score that another of their class has: mAP is "
-            f"between {precision.low:.5f} and {precision.high:.5f}, by the order of equal scores"
+            f"between {precision.low:.5f} and {precision.high:.5f}, by the order of equal scores, where the same "
+            "detections are right"
+        )
+    if abs(precision.ranked - precision.mean) > SPREAD:
+        notes.append(
+            "of several detections of a person this variant counts the first row of the file as right: with the rows "
+            f"in the order of their scores, best first, mAP is {precision.ranked:.5f}"
         )
     if how.threshold is None:
         notes.append("the threshold of the detector's scores is unknown (--threshold tells it)")
     return notes
+
+
+def _of_no_movie(excluded: Int64[np.ndarray, "m"], movies: list[int]) -> list[str]:
+    if np.isin(excluded // SECONDS, movies).any():
+        return []
+    return [
+        f"none of the {len(excluded):,} excluded seconds is of the truth's movies: is it the list of another split?"
+    ]
 
 
 def _boxes_sha256(boxes: Boxes, salt: str) -> str:

@@ -17,6 +17,7 @@ from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
 from pvit_data.scoring.doctor.own_labels import own_flags, own_labels
 from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.doctor.permuted_columns import permuted_columns
 from pvit_data.scoring.doctor.views import combined
 from pvit_data.scoring.files.class_names import ordered, read_classes
 from pvit_data.scoring.files.class_truth import (
@@ -30,12 +31,26 @@ from pvit_data.scoring.files.predictions import read_class_scores
 from pvit_data.scoring.files.scores import ClassScores
 from pvit_data.scoring.files.shards import is_shards, read_shards
 from pvit_data.scoring.matching import align, best_ids
-from pvit_data.scoring.metrics.classes import best, class_accuracies, confusion, top_k
+from pvit_data.scoring.metrics.classes import (
+    best,
+    class_accuracies,
+    confusion,
+    ties,
+    top_k,
+    tops,
+)
 from pvit_data.scoring.metrics.multilabel import mean_average_precision, random_precision
-from pvit_data.scoring.metrics.views import summed
+from pvit_data.scoring.metrics.views import summed, whole_of
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
+
+TIED = 0.01  # of the videos, above which equal scores are said
+_PROBABILITIES = {
+    True: "numbers read as probabilities (each view adds up to {}), summed over views as they are",
+    False: "numbers read as probabilities (all are from 0 to {}), summed over views as they are",
+}
+"""By whether classes exclude each other."""
 
 
 def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
@@ -79,9 +94,12 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
     if how.truth is not None:
         result.findings += _own_labels(scores, rows, truth, listed, order)
     logits = logits[rows]
-    total = summed(logits, exclusive=metric != "multilabel", where=str(path), ids=scored)
+    exclusive = metric != "multilabel"
+    total = summed(logits, exclusive=exclusive, where=str(path), ids=scored)
+    if whole := whole_of(logits, exclusive=exclusive):
+        result.notes.append(_PROBABILITIES[exclusive].format(whole))
     if metric == "multilabel":
-        _multilabel(result, total, truth, listed)
+        _multilabel(result, total, truth, listed, how)
     else:
         _top_k(result, logits, total, truth, listed, how, scores)
     return result
@@ -267,6 +285,7 @@ def _multilabel(
     scores: Float[np.ndarray, "n k"],
     truth: ClassTruth,
     listed: Int64[np.ndarray, "n"],
+    how: ScoreOptions,
 ) -> None:
     result.variant = (
         "sigmoid, summed over views; average precision per class, mean over classes with a video"
@@ -277,13 +296,16 @@ def _multilabel(
     names = truth.classes or tuple(map(str, range(scores.shape[-1])))
     rows: list[list[bool]] = flags.tolist()
     several = (" ".join(itertools.compress(names, row)) for row in rows)
-    result.truth = truth_sha256([truth.ids[row] for row in listed], several)
+    ids = [truth.ids[row] for row in listed]
+    result.truth = truth_sha256(ids, several)
     if not flags.any():
         raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     result.baselines = {"random": random_precision(flags)}
     result.details = {"per_class": each.tolist()}
+    if how.diagnose and (other := permuted_columns(scores, flags, ids)):
+        result.findings.append(other)
 
 
 def _top_k(
@@ -311,6 +333,7 @@ def _top_k(
     names = truth.classes or tuple(map(str, range(int(labels.max()) + 1)))
     ids = [truth.ids[row] for row in listed]
     result.truth = truth_sha256(ids, (names[label] for label in labels.tolist()))
+    result.notes += _ties(scores, labels)
     values = top_k(scores, labels)
     error = values.pop("majority_se")
     result.baselines = {"majority": values.pop("majority")}
@@ -323,6 +346,20 @@ def _top_k(
     }
     if how.diagnose:
         result.findings += _diagnose(logits, scores, labels, truth, listed, how, given)
+
+
+def _ties(scores: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, "n"]) -> list[str]:
+    """What equal scores leave open, where it is more than a few videos."""
+    notes = []
+    for k in tops(scores.shape[1]):
+        tied, low, high = ties(scores, labels, k) if k < scores.shape[1] else (0.0, 0.0, 0.0)
+        if tied > TIED:
+            notes.append(
+                f"{100 * tied:.1f} % of the videos have equal scores at place {k} and the next, where the class with "
+                f"the smaller number stands first: top-{k} is between {low:.4f} and {high:.4f}, by the order of equal "
+                "scores"
+            )
+    return notes
 
 
 def _diagnose(

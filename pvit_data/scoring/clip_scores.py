@@ -12,7 +12,15 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.own_labels import own_labels
-from pvit_data.scoring.files.ego4d import ClipAnswers, StateChanges, read_annotations, read_answers
+from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.files.ego4d import (
+    KEY_FRAME,
+    WANTED,
+    ClipAnswers,
+    StateChanges,
+    read_annotations,
+    read_answers,
+)
 from pvit_data.scoring.files.kinds import facts_of
 from pvit_data.scoring.files.shards import is_shards, read_state_changes
 from pvit_data.scoring.matching import align
@@ -20,6 +28,8 @@ from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.classes import majority
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
+
+_MEANING = "true, 1 and the second of two logits mean that the state changes"
 
 
 def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
@@ -64,23 +74,41 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         files={"predictions": facts_of(path), "truth": facts_of(file)},
         diagnosed=how.diagnose,
     )
-    if unsaid := int((truth.state < 0).sum()):
-        result.notes.append(
-            f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
-        )
-    found = _key_frames(result, answers, rows, scored) if metric == "pnr" else None
+    result.notes += _not_scored(metric, truth)
     other = None
-    if metric == "oscc":
-        _changes(result, answers, rows, scored)
+    if metric == "pnr":
+        found = _key_frames(result, answers, rows, scored)
+    else:
+        found = _changes(result, answers, rows, scored)
         if answers.labels is not None:
-            other = own_labels(answers.labels[rows], scored.state, scored.ids, 2, {})
+            way = (
+                f"they are the truth's with yes and no exchanged: {_MEANING}; are the answers too?"
+            )
+            other = own_labels(answers.labels[rows], scored.state, scored.ids, 2, {}, way)
     leaked = leak(scored.ids, file, how.train_list, "ego4d", str) if how.diagnose else None
     told = (other, found if how.diagnose else None, leaked)
     result.findings = [finding for finding in told if finding is not None]
     return result
 
 
+def _not_scored(metric: str, truth: StateChanges) -> list[str]:
+    """How many clips are left out since something is not known of them."""
+    notes = []
+    if unsaid := int((truth.state < 0).sum()):
+        notes.append(
+            f"{unsaid:,} clips of which nobody says whether the state changes are not scored"
+        )
+    if metric == "pnr" and (unsaid := int(((truth.state == 1) & ~truth.positive).sum())):
+        notes.append(f"{unsaid:,} clips whose state changes are not scored: they lack {KEY_FRAME}")
+    return notes
+
+
 def _nothing_counts(metric: str, truth: StateChanges) -> str:
+    if metric == "pnr" and (changed := int((truth.state == 1).sum())):
+        return (
+            f"none of its {changed:,} clips whose state changes says when: they lack {KEY_FRAME}, which "
+            f"{WANTED} has"
+        )
     if metric == "pnr" and (truth.state >= 0).any():
         return (
             f"the state changes in none of its {len(truth.ids):,} clips, so that there is no moment to find; --metric "
@@ -93,6 +121,10 @@ def _key_frames(
     result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges
 ) -> Finding | None:
     windows = truth.windows
+    moments = zip(
+        windows.start.tolist(), windows.end.tolist(), windows.change.tolist(), strict=True
+    )
+    result.truth = truth_sha256(truth.ids, moments)
     if answers.bins is not None:
         bins = answers.bins[rows]
         frames = ego4d.predicted_frame(bins, windows)
@@ -115,7 +147,9 @@ def _key_frames(
     return frame_units(frames, windows)
 
 
-def _changes(result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges) -> None:
+def _changes(
+    result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges
+) -> Finding | None:
     assert answers.state is not None
     given = answers.state[rows]
     result.truth = truth_sha256(truth.ids, truth.state.tolist())
@@ -125,3 +159,13 @@ def _changes(result: Result, answers: ClipAnswers, rows: np.ndarray, truth: Stat
     share, error = majority(np.bincount(truth.state, minlength=2).astype(np.float64))
     result.baselines = {"always_positive": positive, "majority": share}
     result.details = {"majority_se": error, "said_yes": float((given == 1).mean())}
+    if permuted(truth.state, given, truth.ids, 2, {}) is None:
+        return None
+    top1 = result.values["oscc_top1"]
+    return Finding(
+        "answers exchanged",
+        f"with yes and no exchanged, top-1 of the {len(given):,} clips is {1 - top1:.3f} instead of {top1:.3f} "
+        f"(majority {share:.3f})",
+        "likely",
+        f"exchange the answers: {_MEANING}",
+    )

@@ -13,6 +13,10 @@ from pvit_data.words import short
 
 FEW = 0.05  # of the labels, above which it is hardly another edition of the same labels
 FIRST = 3  # ids that are named
+RENAMED = (
+    "they are the truth's classes with other numbers: give the network's list of classes (--classes FILE), or the "
+    "truth that it was evaluated with"
+)
 
 
 def own_labels(
@@ -21,6 +25,7 @@ def own_labels(
     ids: Sequence[str],
     number: int,
     orders: Mapping[str, Int64[np.ndarray, "k"]],
+    renamed: str = RENAMED,
 ) -> Finding | None:
     """The finding, or None. Labels that are all 0 fill a column that nobody knew.
 
@@ -30,6 +35,7 @@ def own_labels(
         ids: of the videos.
         number: of classes.
         orders: other orders of the same classes, as of `permuted`.
+        renamed: what to do where they are the truth's under other numbers.
     """
     told = (given >= 0) & (labels >= 0)
     wrong = told & (given != labels)
@@ -38,8 +44,8 @@ def own_labels(
     first = [f"{given[row]} for {labels[row]}" for row in np.flatnonzero(wrong)[:FIRST]]
     inside = told & (given < number)
     known = [name for name, is_inside in zip(ids, inside, strict=True) if is_inside]
-    renamed = permuted(labels[inside], given[inside], known, number, orders)
-    return _finding(wrong, int(told.sum()), ids, first, is_renamed=renamed is not None)
+    other = permuted(labels[inside], given[inside], known, number, orders)
+    return _finding(wrong, int(told.sum()), ids, first, "" if other is None else renamed)
 
 
 def own_flags(
@@ -52,7 +58,7 @@ def own_flags(
     first = [
         f"{_some(given[row])} for {_some(flags[row])}" for row in np.flatnonzero(wrong)[:FIRST]
     ]
-    return _finding(wrong, len(wrong), ids, first, is_renamed=False)
+    return _finding(wrong, len(wrong), ids, first)
 
 
 def _some(flags: Bool[np.ndarray, "k"]) -> str:
@@ -64,19 +70,15 @@ def _finding(
     told: int,
     ids: Sequence[str],
     first: list[str],
-    *,
-    is_renamed: bool,
+    renamed: str = "",
 ) -> Finding:
     number = int(wrong.sum())
     rows = np.flatnonzero(wrong)[:FIRST].tolist()
     named = ", ".join(
         f"{short(ids[row], 40)} ({said})" for row, said in zip(rows, first, strict=True)
     )
-    if is_renamed:
-        way = (
-            "they are the truth's classes with other numbers: give the network's list of classes (--classes FILE), or "
-            "the truth that it was evaluated with"
-        )
+    if renamed:
+        way = renamed
     elif number > FEW * told:
         way = (
             "most likely these ids are not the videos of their rows (positions in another list?), or the labels are of "

@@ -17,6 +17,7 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.metrics.classes import confusion, majority
 
 FEW = 20  # classes
+LEAST = 20  # videos: of fewer, a random order may look like a found one
 _NAME = "permuted classes"
 
 
@@ -36,7 +37,7 @@ def permuted(
         orders: known orders: by name, the id there of each class of the truth.
     """
     videos = len(labels)
-    if videos < 2:
+    if videos < LEAST:
         return None
     half = halves(ids)
     first, second = (confusion(labels[part], predicted[part], number) for part in (half, ~half))

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 
 from pvit_data.scoring.doctor.finding import Finding, information
 from pvit_data.scoring.metrics.classes import ranks
+from pvit_data.scoring.metrics.views import whole_of
 
 _NAME = "logits averaged"
 
@@ -20,12 +21,15 @@ def combined(
     """What is known of the combination.
 
     Args:
-        logits: of each view.
+        logits: of each view, or probabilities.
         has_views: whether the file tells views apart.
         labels: class of each video.
         scores: sums of softmax, which are ranked.
     """  # fmt: skip
     if has_views and logits.shape[1] > 1:
+        if whole_of(logits) is not None:
+            seen = f"the numbers are probabilities, summed over {logits.shape[1]} views"
+            return [information(_NAME, f"{seen}; what averaged logits would give, nobody can see")]
         mean = np.zeros(scores.shape)
         with np.errstate(invalid="ignore"):
             for view in range(logits.shape[1]):

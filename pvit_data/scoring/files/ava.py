@@ -28,6 +28,7 @@ BLOCK = 1 << 22
 AVA_ACTIONS = 80
 _BOX = ("x1", "y1", "x2", "y2")
 _COLUMNS = ("video", "second", *_BOX, "action", "last")
+EXCHANGED = "are predictions and --truth exchanged?"
 FIRST, LAST = 902, 1798  # annotated seconds
 _WHOLE = {"second": "int32", "action": "int32"}
 
@@ -68,7 +69,14 @@ def read_detections(path: Path, videos: Videos) -> BoxTable:
         return _from_dump(path, videos)
     if kind != "text":
         raise FormatError(f"{path}: expected AVA's CSV or a dump of `pvit eval`, found {kind}")
-    return _read(path, videos, scored=True)
+    table = _read(path, videos, scored=True)
+    score = table.score
+    if (score >= 0).all() and score.max() > 1 and (score == np.rint(score)).all():
+        raise FormatError(
+            f"{path}: the last column has whole numbers only, up to {score.max():.0f}, as the persons of a ground "
+            f"truth have: {EXCHANGED} Scores that are whole numbers must be divided by the largest"
+        )
+    return table
 
 
 def read_excluded(path: Path, videos: Videos) -> Int64[np.ndarray, "n"]:
@@ -128,6 +136,8 @@ def _read(path: Path, videos: Videos, *, scored: bool = False) -> BoxTable:
             raise FormatError(
                 f"{lines.at(bad)}: action {action[bad][0]}, expected 1..{AVA_ACTIONS}: AVA's ids begin at 1"
             )
+        if width == 8 and not scored:
+            _require_persons(columns["last"], lines)
         score = _numbers(columns["last"], "score", lines) if scored else np.zeros(0)
         keep = action > 0
         parts.append((image[keep], xyxy[keep], action[keep], score))
@@ -138,6 +148,16 @@ def _read(path: Path, videos: Videos, *, scored: bool = False) -> BoxTable:
     ]
     image, xyxy, action, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     return BoxTable(image, xyxy, action, score, np.array(numbers, np.int64))
+
+
+def _require_persons(column: Any, lines: _Lines) -> None:
+    """Refuses a truth whose last column holds scores instead of numbers of persons."""
+    for text in column.unique().to_pylist():
+        if _is_number(text or "", whole=False) and float(text) % 1 > 0:
+            raise FormatError(
+                f"{lines.path}: the last column holds {short(text, 40)}, a score and not the number of a person: "
+                f"{EXCHANGED}"
+            )
 
 
 def _known(name: str, videos: Videos, path: Path) -> str:

@@ -23,6 +23,7 @@ from pvit_data.words import short
 
 WANTED = "fho_oscc-pnr_val.json"
 MAX_FRAMES = 1 << 40
+KEY_FRAME = "parent_pnr_frame"
 ENDS = ("parent_start_frame", "parent_end_frame", "parent_start_sec", "parent_end_sec")
 
 
@@ -98,8 +99,8 @@ def state_changes(rows: list[dict[str, Any]], path: str) -> StateChanges:
 
 def _window(row: dict[str, Any], path: str) -> tuple[float, ...]:
     numbers = [_number(row.get(name), name, row, path) for name in ENDS]
-    given = row.get("parent_pnr_frame")
-    change = -1.0 if given is None else _number(given, "parent_pnr_frame", row, path)
+    given = row.get(KEY_FRAME)
+    change = -1.0 if given is None else _number(given, KEY_FRAME, row, path)
     said = row.get("state_change")
     return (*numbers, change, int(said) if isinstance(said, bool) else -1)
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -87,7 +87,8 @@ class Precision:
     Args:
         mean: over classes that count.
         by_class: average precision by id; nan: left out.
-        low, high: the mean over all orders of equal scores.
+        low, high: the mean over all orders in which equal scores may rank, where the same detections are right.
+        ranked: the mean if the rows came by score, best first: of several detections of a person the first is right.
         tied: share of detections whose score another one of the class has.
         detections, truth: rows that counted.
         degenerate: detections without area, which were dropped.
@@ -97,6 +98,7 @@ class Precision:
     by_class: dict[int, float]
     low: float
     high: float
+    ranked: float
     tied: float
     detections: int
     truth: int
@@ -125,7 +127,7 @@ def mean_precision(
         truth, found: rows of the annotations and of the detections.
         variant: what counts.
         excluded: images that are left out; `activitynet` knows none.
-        ties: also measure what equal scores leave open.
+        ties: also measure what equal scores, and the order of the rows, leave open.
     """
     every, left_out = truth, np.zeros(0, np.int64) if excluded is None else excluded
     truth = truth.keep(np.isin(truth.class_id, variant.classes))
@@ -147,7 +149,15 @@ def mean_precision(
     full = (found.xyxy[:, 0] < found.xyxy[:, 2]) & (found.xyxy[:, 1] < found.xyxy[:, 3])
     degenerate = int((~full).sum())
     found = found.keep(full)
-    return _score(counted, found, matches(truth, found), variant, degenerate, ties)
+    rows, partner = _overlapping(truth, found)
+    right = _first(rows, partner, len(found))
+    precision = _score(counted, found, right, variant, degenerate, ties)
+    by_score = np.argsort(-found.score[rows], kind="stable")
+    best = _first(rows[by_score], partner[by_score], len(found))
+    if not ties or (best == right).all():
+        return precision
+    ranked = _score(counted, found, best, variant, degenerate, ties=False).mean
+    return replace(precision, ranked=ranked)
 
 
 def _best(found: BoxTable, cap: int) -> BoxTable:
@@ -158,14 +168,23 @@ def _best(found: BoxTable, cap: int) -> BoxTable:
     return found.keep(np.sort(order[place < cap]))
 
 
-def matches(truth: BoxTable, found: BoxTable) -> Bool[np.ndarray, "n"]:
-    """Which detections are right: the first one, in the given order, whose best box of the truth of image and class
-    overlaps by half. No second choice is tried."""
+def _overlapping(
+    truth: BoxTable, found: BoxTable
+) -> tuple[Int64[np.ndarray, "m"], Int64[np.ndarray, "m"]]:
+    """Detections whose best box of the truth of image and class overlaps by half, and that box. No second choice is
+    tried."""
     key = [table.image * _CLASSES + table.class_id for table in (found, truth)]
     partner, value = overlap.partners((key[0], found.xyxy), (key[1], truth.xyxy))
     rows = np.flatnonzero(value >= overlap.IOU)
-    _, first = np.unique(partner[rows], return_index=True)
-    right = np.zeros(len(found), bool)
+    return rows, partner[rows]
+
+
+def _first(
+    rows: Int64[np.ndarray, "m"], partner: Int64[np.ndarray, "m"], number: int
+) -> Bool[np.ndarray, "n"]:
+    """Which of so many detections are right: the first one, in the given order, of each box of the truth."""
+    _, first = np.unique(partner, return_index=True)
+    right = np.zeros(number, bool)
     right[rows[first]] = True
     return right
 
@@ -202,6 +221,7 @@ def _score(
         by_class=values["file"],
         low=_mean(values["low"].values()),
         high=_mean(values["high"].values()),
+        ranked=_mean(values["file"].values()),
         tied=tied / max(1, len(found)),
         detections=len(found),
         truth=len(truth),
@@ -216,7 +236,7 @@ def _mean(values: object) -> float:
 
 def oracle(truth: BoxTable, found: BoxTable) -> BoxTable:
     """The best that the boxes of detections allow: each scores its overlap (>= .5) for every class of its best box of
-    the truth."""
+    the truth, in the order of their overlaps."""
     box, _ = overlap.distinct(found.image, found.xyxy)
     image, xyxy = found.image[box], found.xyxy[box]
     person, number = overlap.distinct(truth.image, truth.xyxy)
@@ -227,4 +247,6 @@ def oracle(truth: BoxTable, found: BoxTable) -> BoxTable:
     ]
     rows = np.concatenate([part[0] for part in parts]) if parts else np.zeros(0, np.int64)
     classes = np.concatenate([part[1] for part in parts]) if parts else np.zeros(0, np.int64)
+    order = np.argsort(-value[rows], kind="stable")
+    rows, classes = rows[order], classes[order]
     return BoxTable(image[rows], xyxy[rows], classes, value[rows])

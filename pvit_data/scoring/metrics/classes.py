@@ -31,6 +31,31 @@ def ranks(scores: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n"]) -> Int
     return np.asarray(first.sum(axis=1), np.int64)
 
 
+def ties(
+    scores: Float[np.ndarray, "n k"], labels: Int[np.ndarray, "n"], k: int
+) -> tuple[float, float, float]:
+    """What equal scores leave open of the top-k accuracy.
+
+    Args:
+        scores: of each video, higher is better; of more than k classes.
+        labels: its class.
+        k: places that count.
+
+    Returns:
+        Share of the videos whose scores at the k-th place and the next are equal, and the lowest and the highest
+        accuracy over all orders of equal scores.
+
+    >>> ties(np.array([[0.5, 0.5, 0.1], [0.2, 0.7, 0.1]]), np.array([1, 1]), 1)
+    (0.5, 0.5, 1.0)
+    """
+    ordered = np.partition(scores, (-k - 1, -k), axis=1)
+    tied = ordered[:, -k - 1] == ordered[:, -k]
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    above, level = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
+    low, high = (above + level <= k).mean(), (above < k).mean()
+    return float(tied.mean()), float(low), float(high)
+
+
 def best(scores: Float[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
     """The class with the highest score of each video; among equal ones the smallest id."""
     found: Int64[np.ndarray, "n"] = scores.argmax(axis=1)

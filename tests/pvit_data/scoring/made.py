@@ -49,6 +49,15 @@ def diagnose_classes(
     )
 
 
+def diagnose_several(root: Path, logits: np.ndarray, flags: np.ndarray) -> Result:
+    """The same of videos with any number of classes, whose truth is in the npz."""
+    ids = [f"v{n:06d}" for n in range(len(flags))]
+    np.savez(root / "p.npz", ids=ids, logits=logits, labels=flags.astype(np.int64))
+    return score(
+        root / "p.npz", "multilabel", ScoreOptions(protocol=find_protocol("multilabel", "plain"), diagnose=True)
+    )
+
+
 def found(result: Result) -> set[str]:
     """Names of findings that are no information."""
     assert {f.name for f in result.findings if not f.is_finding} <= ALWAYS_SAID

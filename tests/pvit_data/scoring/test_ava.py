@@ -172,6 +172,60 @@ def test_ties_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert any("by the order of equal scores" in note for note in result["notes"])
 
 
+def test_order_of_rows_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two detections of a person the first row is right, though the second is surer; loops over sorted rows give the
+    other number. What the boxes allow does not depend on their order."""
+    truth, found, excluded = scene(1)
+    moved = [r._replace(box=(r.box[0] + 0.011, *r.box[1:]), score=0.9 * r.score) for r in found]
+    rows = [*moved, *found]
+    command = write(tmp_path, truth, rows, excluded)
+    result, ranked = scored(capsys, *command), sorted(rows, key=lambda r: -r.score)
+    expected = mean_precision(truth, ranked, "pyslowfast", excluded)[0]
+    assert abs(expected - result["mAP"]) > 1e-3
+    assert result["details"]["mAP_ranked"] == pytest.approx(expected, abs=1e-9)
+    assert any(f"best first, mAP is {expected:.5f}" in note for note in result["notes"])
+    other = scored(capsys, *command, "--protocol", "mmaction2")
+    assert other["details"]["mAP_ranked"] == other["mAP"]
+    again = scored(capsys, *write(tmp_path, truth, ranked, excluded))
+    assert again["mAP"] == again["details"]["mAP_ranked"] == pytest.approx(expected, abs=1e-9)
+    assert again["baselines"]["oracle"] == result["baselines"]["oracle"]
+    assert not any("best first" in note for note in again["notes"])
+
+
+def test_truth_and_predictions_that_are_exchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Persons have whole numbers, scores have not; truth as its own predictions would score 100 %."""
+    truth, found, excluded = scene(2)
+    command = write(tmp_path, truth, found, excluded)
+    one = lines(truth, False)
+    persons = "".join(f"{line.removesuffix('0')}{n}\n" for n, line in enumerate(one.split()))
+    (tmp_path / "one.csv").write_text(one)
+    (tmp_path / "persons.csv").write_text(persons)
+    for predictions, named, said in (
+        ("persons.csv", "found.csv", "a score and not the number of a person"),
+        ("persons.csv", "ava_val_v2.2.csv", "whole numbers only"),
+        ("one.csv", "one.csv", "is the ground truth itself"),
+    ):
+        paths = [str(tmp_path / name) for name in (predictions, named)]
+        assert main(["score", paths[0], "--metric", "ava", "--truth", paths[1], "--no-excluded"]) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert "are predictions and --truth exchanged?" in error
+    (tmp_path / "ava_val_v2.2.csv").write_text(persons)
+    numbered = scored(capsys, *command)
+    (tmp_path / "ava_val_v2.2.csv").write_text(one.replace(",0\n", ",nan\n"))
+    assert scored(capsys, *command)["mAP"] == numbered["mAP"]
+
+
+def test_excluded_seconds_of_other_movies_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found, excluded = scene(2)
+    command = write(tmp_path, truth, found, excluded)
+    assert not any("another split" in note for note in scored(capsys, *command)["notes"])
+    (tmp_path / "train.csv").write_text("other,0902\nother,0903\n")
+    notes = scored(capsys, *command, "--excluded", str(tmp_path / "train.csv"))["notes"]
+    said = "none of the 2 excluded seconds is of the truth's movies: is it the list of another split?"
+    assert said in notes
+
+
 def test_movies_that_are_missing_or_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, found, excluded = scene(2)
     some = [r for r in found if r.video == "ccccccccccc"]

@@ -157,3 +157,39 @@ def test_other_files(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "a.json").write_text(text)
     assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) in (1, 2)
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_logits_probabilities_and_percentages_give_one_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the doctor does not say what averaged logits would give, where there are none."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 20, 200)
+    logits = made.network(labels, 20, 0.4, rng)
+    logits[:, 0] *= 4  # one view is sure of itself
+    each = np.exp(logits - logits.max(axis=2, keepdims=True))
+    each /= each.sum(axis=2, keepdims=True)
+    plain = made.diagnose_classes(tmp_path, logits, labels, 20)
+    for numbers in (each, 100 * each):
+        other = made.diagnose_classes(tmp_path, numbers, labels, 20)
+        assert other.values == plain.values
+        assert any("numbers read as probabilities" in note for note in other.notes)
+        assert "would give top-1" not in str(other.findings)
+        code, document = compared(plain.to_json(), other.to_json(), tmp_path, capsys)
+        assert (code, document["differs"]) == (0, {})
+    assert not any("probabilities" in note for note in plain.notes)
+
+
+def test_equal_scores_are_said(tmp_path: Path) -> None:
+    """A class alone says nothing of the fifth place; zeros say nothing at all."""
+    labels = np.arange(40) % 20
+    one = made.diagnose_classes(tmp_path, np.eye(20)[labels], labels, 20)
+    assert one.values["top1"] == 1
+    (note,) = [note for note in one.notes if "equal scores" in note]
+    assert note.startswith("100.0 % of the videos have equal scores at place 5")
+    assert "top-5 is between 1.0000 and 1.0000" in note
+    zero = made.diagnose_classes(tmp_path, np.zeros((40, 20)), labels, 20)
+    said = [note.partition(": ")[2] for note in zero.notes if "equal scores" in note]
+    assert said == [f"top-{k} is between 0.0000 and 1.0000, by the order of equal scores" for k in (1, 5)]
+    sound = made.diagnose_classes(tmp_path, made.network(labels, 20, 0.5, np.random.default_rng(0)), labels, 20)
+    assert not any("equal scores" in note for note in sound.notes)

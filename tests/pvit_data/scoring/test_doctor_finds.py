@@ -27,6 +27,27 @@ def test_permuted_classes(top1: float, number: int, videos: int, tmp_path: Path)
         assert "(--classes FILE)" in result.wrong[0].remedy
 
 
+def test_permuted_classes_of_twenty_videos(tmp_path: Path) -> None:
+    labels = np.arange(20) % 2
+    logits = made.network(1 - labels, 2, 1.0, np.random.default_rng(0))
+    assert made.found(made.diagnose_classes(tmp_path, logits, labels, 2)) == {"permuted classes"}
+
+
+@pytest.mark.parametrize("strength", [1, 2, 4])
+def test_permuted_columns_of_several_classes(strength: float, tmp_path: Path) -> None:
+    """Logits of a class that a video has are higher by so many standard deviations."""
+    rng = np.random.default_rng(0)
+    flags = rng.random((400, 30)) < 0.08
+    logits = rng.normal(size=(400, 2, 30)) + strength * flags[:, None] - 2
+    later = made.diagnose_several(tmp_path, np.roll(logits, 1, axis=2), flags)
+    assert made.found(later) == {"permuted classes"}
+    assert "moved by +1: do the ids count from 1?" in later.wrong[0].remedy
+    mixed = made.diagnose_several(tmp_path, logits[:, :, rng.permutation(30)], flags)
+    assert made.found(mixed) == {"permuted classes"}
+    assert "(--classes FILE)" in mixed.wrong[0].remedy
+    assert made.found(made.diagnose_several(tmp_path, logits, flags)) == set()
+
+
 @pytest.mark.parametrize("top1", STRENGTHS)
 def test_known_orders_are_named(top1: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

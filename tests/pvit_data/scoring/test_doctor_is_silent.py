@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.doctor.permuted_columns import permuted_columns
 from tests.pvit_data.scoring import made
 
 K = 174
@@ -17,6 +19,25 @@ def test_untrained(seed: int, number: int, videos: int, tmp_path: Path) -> None:
     labels = rng.integers(0, number, videos)
     result = made.diagnose_classes(tmp_path, rng.normal(size=(videos, 3, number)), labels, number)
     assert made.found(result) == set()
+
+
+@pytest.mark.parametrize(("number", "videos"), [(2, 2), (2, 3), (2, 10), (3, 4), (2, 20), (3, 24)])
+def test_random_answers_of_a_few_videos(number: int, videos: int) -> None:
+    """Fewer than one of a thousand."""
+    rng = np.random.default_rng(videos)
+    ids = [str(n) for n in range(videos)]
+    tries = (rng.integers(0, number, (2, videos)) for _ in range(1000))
+    assert sum(permuted(labels, said, ids, number, {}) is not None for labels, said in tries) < 2
+
+
+@pytest.mark.parametrize(("number", "videos"), [(2, 8), (3, 30), (5, 60), (10, 150)])
+def test_columns_of_random_scores(number: int, videos: int) -> None:
+    rng = np.random.default_rng(number)
+    ids = [str(n) for n in range(videos)]
+    for _ in range(100):
+        flags = rng.random((videos, number)) < 0.2
+        assert permuted_columns(rng.normal(size=flags.shape), flags, ids) is None
+        assert permuted_columns(rng.normal(size=flags.shape) + flags, flags, ids) is None
 
 
 def skewed(rng: np.random.Generator, number: int, videos: int) -> np.ndarray:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
+from pvit_data.errors import UsageError
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.ego4d import Windows, sampled_frames
+from tests.pvit_data.scoring import made
 
 ROWS = [  # start, end, start_sec, end_sec, pnr, state
     (74, 314, 2.4877, 10.4877, 184, True),
@@ -164,3 +166,60 @@ def test_ids_must_be_the_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "2 of the 3 videos have no prediction, first 'clip-1'" in error([one])
     assert "1 ids stand twice, first 'clip-0'" in error([one, one])
     assert "the list does not have, first 'other'" in error([one, {"unique_id": "other", "pnr_frame": 1}], "--partial")
+
+
+def made_answers(right: float, number: int = 200) -> tuple[list[dict[str, Any]], dict[str, bool]]:
+    """Clips, and answers of which this share is right."""
+    rows = made.clips(number)
+    rng = np.random.default_rng(0)
+    return rows, {row["unique_id"]: row["state_change"] == (rng.random() < right) for row in rows}
+
+
+@pytest.mark.parametrize("right", [0.02, 0.15, 0.3, 0.5, 0.9])
+def test_exchanged_answers_are_found(right: float, tmp_path: Path) -> None:
+    result = made.diagnose_clips(tmp_path, *made_answers(right), "oscc")
+    assert made.found(result) == ({"answers exchanged"} if right < 0.5 else set())
+    if right < 0.5:
+        assert "the second of two logits mean that the state changes" in result.wrong[0].remedy
+
+
+def test_labels_of_answers_have_a_remedy_that_can_be_followed(tmp_path: Path) -> None:
+    rows = made.clips(60)
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    states = np.array([row["state_change"] for row in rows], int)
+    ids = [row["unique_id"] for row in rows]
+    np.savez(tmp_path / "p.npz", ids=ids, logits=np.eye(2)[states], labels=1 - states)
+    how = made.ScoreOptions(protocol=made.find_protocol("oscc", None), truth=str(tmp_path / "t.json"))
+    (finding,) = made.score(tmp_path / "p.npz", "oscc", how).wrong
+    assert "yes and no exchanged" in finding.remedy
+    assert "--classes" not in str(finding)
+
+
+def test_passports_know_the_key_frames(tmp_path: Path) -> None:
+    """Of the same ids with other moments, or other windows, the errors are of something else."""
+    rows = made.clips(8)
+    answers = made.in_frames(rows)
+
+    def truth(listed: list[dict[str, Any]]) -> str:
+        return made.diagnose_clips(tmp_path, listed, answers).truth
+
+    later = [{**row, "parent_pnr_frame": row.get("parent_pnr_frame", 0) + 1} for row in rows]
+    longer = [{**row, "parent_end_frame": row["parent_end_frame"] + 1} for row in rows]
+    assert len({truth(rows), truth(later), truth(longer)}) == 3
+    assert truth(rows[::-1]) == truth(rows) != ""
+
+
+def test_changes_without_a_key_frame_are_counted(tmp_path: Path) -> None:
+    rows = made.clips(8)
+    answers = made.in_frames(rows)
+    for row in rows[:4]:  # two of them change
+        row.pop("parent_pnr_frame", None)
+    result = made.diagnose_clips(tmp_path, rows, answers)
+    assert (result.scored.n, result.scored.of) == (2, 2)
+    assert "2 clips whose state changes are not scored: they lack parent_pnr_frame" in result.notes
+    for row in rows:
+        row.pop("parent_pnr_frame", None)
+    with pytest.raises(
+        UsageError, match="none of its 4 clips whose state changes says when: they lack parent_pnr_frame"
+    ):
+        made.diagnose_clips(tmp_path, rows, answers)

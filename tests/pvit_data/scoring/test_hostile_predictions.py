@@ -192,7 +192,7 @@ def well_formed(kind: str, root: Path) -> tuple[Path, Callable[[Path], object]]:
         path.write_text("a.mp4 1 0.5 0.5\nb.mp4 0 0.25 0.75\n")
         return path, read_class_scores
     if kind == "ava":
-        path.write_text("a,0902,0.1,0.1,0.5,0.5,1,0.5\nb,0903,0.1,0.1,0.5,0.5,80,0.25\n")
+        path.write_text("a,0902,0.1,0.1,0.5,0.5,1,1.0\nb,0903,0.1,0.1,0.5,0.5,80,0.0\n")
         return path, lambda p: (read_detections(p, Videos()), read_truth(p, Videos()))
     if kind == "ego4d":
         row = {"unique_id": "a", "parent_start_frame": 1, "parent_end_frame": 200, "parent_start_sec": 0.1}

@@ -48,6 +48,45 @@ def test_equal_scores_rank_by_id() -> None:
     assert classes.best(np.array([[0.5, 0.5]])).tolist() == [0]
 
 
+def test_ties_bound_top_k() -> None:
+    """All ways to break them, tried: added to the scores in every order of the classes."""
+    from itertools import permutations
+
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 3, (30, 5)) / 2, rng.integers(0, 5, 30)
+    for k in (1, 3):
+        share, low, high = classes.ties(scores, labels, k)
+        hits = [(classes.ranks(scores + np.array(order) * 1e-3, labels) < k) for order in permutations(range(5))]
+        assert low == pytest.approx(np.all(hits, axis=0).mean())
+        assert high == pytest.approx(np.any(hits, axis=0).mean())
+        ordered = [sorted(row, reverse=True) for row in scores.tolist()]
+        assert share == pytest.approx(sum(row[k - 1] == row[k] for row in ordered) / 30)
+
+
+@pytest.mark.parametrize("whole", [1, 100])
+def test_probabilities_are_added_up_as_they_are(whole: int) -> None:
+    """The logits' result, to rounding, also of numbers with four decimals; logits are not taken for probabilities."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(50, 3, 60)) * 4
+    assert views.whole_of(logits) is None
+    assert views.whole_of(np.abs(logits)) is None
+    each = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True) * whole
+    for numbers, tolerance in ((each, 1e-12), (each.astype(np.float32), 1e-6), (each.round(4), 2e-4)):
+        assert views.whole_of(numbers) == whole
+        np.testing.assert_allclose(views.summed(numbers), views.summed(logits), atol=tolerance)
+
+
+def test_sigmoids_are_added_up_as_they_are() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(40, 3, 20)) * 4
+    assert views.whole_of(logits, exclusive=False) is None
+    numbers = 1 / (1 + np.exp(-logits))
+    assert views.whole_of(numbers, exclusive=False) == 1
+    np.testing.assert_allclose(
+        views.summed(numbers, exclusive=False), views.summed(logits, exclusive=False), atol=1e-12
+    )
+
+
 def test_logarithms_of_zero_are_scores_and_nan_is_none() -> None:
     assert views.summed(np.array([[[0.0, -np.inf]]])).tolist() == [[1.0, 0.0]]
     for bad in (np.nan, np.inf):
