@@ -131,12 +131,13 @@ def take_care(context: Any) -> None:
         context.options = {**context.options, "err_detect": _CAREFUL[context.name]}
 
 
-def list_frames(container: Any, *, closed: bool = False) -> Listing:
+def list_frames(container: Any, *, closed: bool = False, kept: list[Any] | None = None) -> Listing:
     """Reads all packets, and decodes none.
 
     Args:
         container: just opened.
         closed: look into the packets, too.
+        kept: takes all packets that hold anything, for whoever decodes them.
 
     Raises:
         FormatError: if there are more than a clip may have.
@@ -146,7 +147,11 @@ def list_frames(container: Any, *, closed: bool = False) -> Listing:
     keys = KeyFrames(stream.codec_context)
     packets = []
     for packet in container.demux(stream):
-        if packet.size == 0 or packet.is_discard:
+        if packet.size == 0:
+            continue
+        if kept is not None:
+            kept.append(packet)
+        if packet.is_discard:
             continue
         if is_vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, section 9.1: show_frame
             continue

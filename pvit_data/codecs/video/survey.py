@@ -33,6 +33,7 @@ from pvit_data.sample.limits import MAX_FRAMES
 
 REMEMBERED = 1 << 17  # files whose verdicts are kept
 HELD = 7  # pictures
+KEPT = 8 << 20  # bytes of a file whose packets are kept between listing and decoding
 
 
 @dataclass(frozen=True)
@@ -179,12 +180,9 @@ class _Notes:
         return None
 
     def _lost_jump(self, container: Any) -> Problem | None:
-        """A key frame where no jump to it comes out at a key frame that is not behind it.
-
-        Not looked at is the first: everything was decoded after a jump to it.
-        """
+        """A key frame where no jump to it comes out at a key frame that is not behind it."""
         stream, pts = container.streams.video[0], self.listing.pts
-        for number in range(1, len(self.pts)):
+        for number in range(len(self.pts)):
             if not self.listing.is_key[number]:
                 continue
             container.seek(pts[number], stream=stream, backward=True)
@@ -230,8 +228,10 @@ def _runs(listing: Listing) -> list[range]:
 
 def _survey(data: bytes, container: Any) -> Survey:
     stream = container.streams.video[0]
-    notes = _Notes(list_frames(container, closed=True))
-    size, damage = _decode_all(_from_start(data, container, notes.listing), notes)
+    packets: list[Any] = []
+    listing = list_frames(container, closed=True, kept=packets if len(data) <= KEPT else None)
+    notes = _Notes(listing)
+    size, damage = _decode_all(_from_start(data, container, listing, packets), notes)
     damage = damage or cut_off(data)
     rate = float(stream.average_rate or 0)
     problem = _problem(container, notes, damage) if notes.pts else None
@@ -243,15 +243,27 @@ def _survey(data: bytes, container: Any) -> Survey:
     return Survey(VideoInfo(count, rate, *size), problem, stream.codec_context.name)
 
 
-def _from_start(data: bytes, container: Any, listing: Listing) -> Iterator[Any]:
-    """All pictures from a file's start: sought in the open container where that leads nowhere else."""
+def _from_start(data: bytes, container: Any, listing: Listing, packets: list[Any]) -> Iterator[Any]:
+    """All pictures from a file's start: of the open container, where a jump to its start leads nowhere else.
+
+    Args:
+        data: the file.
+        container: opened, and listed.
+        listing: of its frames.
+        packets: its packets, which need not be read once more then; empty where they were not kept.
+    """
     if not listing.is_simple:
-        return front_to_back(data, careful=True)
+        yield from front_to_back(data, careful=True)
+        return
     stream = container.streams.video[0]
     take_care(stream.codec_context)
+    if packets:
+        for packet in packets:
+            yield from packet.decode()
+        yield from stream.decode(None)
+        return
     container.seek(listing.pts[0], stream=stream, backward=True)
-    pictures: Iterator[Any] = container.decode(stream)
-    return pictures
+    yield from container.decode(stream)
 
 
 def _decode_all(pictures: Iterator[Any], notes: _Notes) -> tuple[tuple[int, int], str]:
