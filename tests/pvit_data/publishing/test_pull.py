@@ -242,6 +242,31 @@ def test_a_revision(published: Hub, dataset: Path, tmp_path: Path) -> None:
     assert "has no manifest.json" in refused(lambda: get(tmp_path / "none"))
 
 
+def test_two_states_of_a_source_are_not_mixed(published: Hub, dataset: Path, tmp_path: Path) -> None:
+    """What would stay of another state is refused before anything comes; what comes whole takes its place."""
+    published.repository.tags["v1"] = published.repository.heads["main"]
+    with pvit_data.ShardWriter(tmp_path / "new", "clips", licence="CC0-1.0") as writer:
+        writer.write(pvit_data.Sample(key="train-0", num_frames=1))
+    published.push(contents(tmp_path / "new"))
+    v1, v2 = address(REPO, "v1"), address(REPO)
+    whole, part, newer = tmp_path / "whole", tmp_path / "part", tmp_path / "newer"
+    get(whole, url=v1)
+    get(part, Choice(sources=("clips",), splits=("val",)), url=v1)
+    get(newer, Choice(sources=("clips",)), url=v2)
+    for out in (whole, part):
+        before = contents(out)
+        for choice in (Choice(), Choice(splits=("train",))):
+            told = refused(lambda out=out, choice=choice: get(out, choice, url=v2))
+            assert "is of another state of 'clips'" in told
+            assert f"remove {out / 'clips'}" in told
+        assert contents(out) == before
+    shutil.rmtree(part / "clips")
+    for out in (newer, part):
+        get(out, Choice(sources=("clips",)), url=v1)
+        assert validate(out).ok
+        assert len(pvit_data.open(out)) == len(pvit_data.open(dataset, source="clips"))
+
+
 def lying(hub: Hub, dataset: Path, index: int = 0, **claims: Any) -> None:
     """Publishes a manifest that says something else of the first shard, or of the size of an index."""
     files = contents(dataset)
