@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
@@ -91,7 +92,10 @@ def _publish(
             user = repository.require_token()
             plan = plan_publication(storage, repository, options)
             if dry_run:
-                print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
+                if as_json:
+                    print_json(_facts(plan, repo, user))
+                    return
+                _show(plan, repo, user, wanted.fields)
                 return
             done = carry_out(plan, storage, connection, repository, options)
     print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
@@ -115,9 +119,11 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
     }
 
 
-def _show(plan: Any, repo: str, user: str) -> None:
+def _show(plan: Any, repo: str, user: str, fields: Sequence[str]) -> None:
     """A plan, for people."""
     from pvit_data.lineage.fields import lineage_of
+    from pvit_data.publishing.fields import NEUTRAL
+    from pvit_data.sample.rights import RECORD
 
     show_files(plan, repo, user)
     if plan.left:
@@ -125,4 +131,9 @@ def _show(plan: Any, repo: str, user: str) -> None:
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
     say("")
     show_fields(lineage_of(plan.manifest))
+    if fields and RECORD not in fields:
+        say(
+            f"where a field is left out, of what records say in meta, only {', '.join(NEUTRAL)} stay "
+            f"(all of it with --fields {','.join([*fields, RECORD])})"
+        )
     show_card(plan)
