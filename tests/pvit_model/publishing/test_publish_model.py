@@ -113,6 +113,8 @@ def test_own_words_stay(hub: Hub, run_folder: Path) -> None:
     card = hub.repositories[KEY].files["README.md"].decode()
     assert "Trained in May.\n<!-- to here stays" in card
     assert "Its auxiliary heads were left out" in card
+    assert {each.metric_name.split()[0] for each in ModelCard(card).data.eval_results or []} == {"action"}
+    assert {row.split(" | ")[2] for row in card.splitlines() if row.startswith("| real | val | ")} == {"action"}
 
 
 def test_without_heads_actions_are_the_same(hub: Hub, run_folder: Path) -> None:
@@ -171,6 +173,17 @@ def test_runs_from_before_recorded_no_licences(hub: Hub, run_folder: Path, tmp_p
         put(run, confirmed=False)
     put(run)
     assert "| real | | unknown | action | unknown |" in hub.repositories[KEY].files["README.md"].decode()
+
+
+def test_tasks_that_no_sample_carried_were_not_trained_on(hub: Hub, run_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    record = json.loads((run / "data.json").read_text())
+    record["sources"]["people"]["without"] = ["boxes"]
+    (run / "data.json").write_text(json.dumps(record))
+    put(run)
+    rows = hub.repositories[KEY].files["README.md"].decode().splitlines()
+    assert next(row for row in rows if row.startswith("| people |")).split(" | ")[2] == "pose3d"
 
 
 FREE = {"licence": "CC0-1.0", "redistributable": True}
