@@ -30,7 +30,7 @@ from pvit_data.format.receipts import (
 )
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
-from pvit_data.publishing.connection import quieten, require_online
+from pvit_data.publishing.connection import quieten
 from pvit_data.publishing.fetching import Fetch, is_here
 from pvit_data.publishing.files import (
     File,
@@ -44,6 +44,7 @@ from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
 from pvit_data.storage.files import utf8
+from pvit_data.storage.hub import require_online
 from pvit_data.storage.remote import Missing
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
@@ -150,10 +151,9 @@ def plan_pull(
         raise UsageError(f"{target.root}: is a file; give a folder")
     try:
         listing = source.listing()
-    except Missing:
-        raise StorageError(
-            f"{source.url}: there is no such dataset or revision, or the token may not see it"
-        ) from None
+    except Missing as error:
+        known = str(error) if source.url.startswith("hf://") else f"{source.url}: no such dataset"
+        raise StorageError(known) from None
     if MANIFEST not in listing:
         raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
     whole = read_manifest(source)

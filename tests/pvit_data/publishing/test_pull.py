@@ -226,12 +226,16 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
     assert "expected a number or FIRST-LAST" in refused(lambda: shard_numbers("a"))
     assert "--revision is for a repository" in refused(lambda: address("https://host/d", "v1"))
     assert "expected OWNER/NAME, a URL or a folder" in refused(lambda: address("mine"))
-    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address("me/none")))
-    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address(REPO, "v9")))
+    for ask in (lambda url: get(out, url=url), pvit_data.open):
+        told = refused(lambda ask=ask: ask(address("me/none")))
+        assert "me/none: there is no such repository, or the token may not see it" in told
+        assert f"{REPO}@v9: there is no such revision" in refused(lambda ask=ask: ask(address(REPO, "v9")))
     published.tokens.clear()
     assert "the server answers 401: is a token needed, or outdated?" in refused(lambda: get(out))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(lambda: get(out))
+    for name in (REPO, "me/none"):
+        assert "HF_HUB_OFFLINE is set" in refused(lambda name=name: pvit_data.open(address(name)))
 
 
 def test_a_revision(published: Hub, dataset: Path, tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_there_and_back_again(hub: Hub, run_folder: Path) -> None:
     assert hub.leaks == []
 
 
+def test_a_revision_that_is_not_there_is_called_so(hub: Hub, run_folder: Path) -> None:
+    put(run_folder)
+    with pytest.raises(SourceError, match=f"{REPO}: there is no such revision"):
+        load_model(f"{REPO}@v9")
+    with pytest.raises(SourceError, match="me/none: there is no such repository"):
+        load_model("me/none")
+
+
 def test_the_card_tells_what_was_recorded(hub: Hub, run_folder: Path) -> None:
     put(run_folder)
     text = hub.repositories[KEY].files["README.md"].decode()
