@@ -7,13 +7,13 @@ published by a `Plan` of their own files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, LicenceError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import IN_SOURCE, split_folder
+from pvit_data.format.names import IN_SOURCE, SPLITS, split_folder
 from pvit_data.publishing.card import MAX_CARD_BYTES, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
@@ -214,7 +214,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     delete = options.delete_missing and bool(left)
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send or delete else there.commit)
-    notes = notes_on(card, send, there)
+    notes = (*notes_on(card, send, there), *_notes_on_parts(manifest, send, there, repository))
     title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
     return DatasetPlan(
         title, tuple(files), tuple(send), there, tuple(left), delete, notes, manifest=manifest
@@ -225,6 +225,40 @@ def notes_on(card: str, send: Sequence[File], there: There | None) -> tuple[str,
     """What is to be said of the card that is there, if another one is sent."""
     is_sent = there is not None and any(file.name == CARD_NAME for file in send)
     return lost_words(card, there.commit) if there is not None and is_sent else ()
+
+
+def _notes_on_parts(
+    manifest: Manifest, send: Sequence[File], there: There | None, repository: Repository
+) -> Iterator[str]:
+    """Which sources, layers and splits of the dataset that is there are not in the one that takes its place."""
+    is_sent = any(file.name == MANIFEST for file in send)
+    if there is None or MANIFEST not in there.files or not is_sent:
+        return
+    try:
+        before = read_manifest(repository.storage(there))
+    except FormatError:  # somebody else's: then nobody knows
+        return
+    for option, old, new in (
+        ("sources", before.sources, manifest.sources),
+        ("layers", before.layers, manifest.layers),
+    ):
+        if gone := sorted(old.keys() - new.keys()):
+            yield _gone(f"{option} {', '.join(gone)}", option, [*gone, *new])
+        for name in sorted(old.keys() & new.keys()):
+            if splits := [
+                split
+                for split in SPLITS
+                if split in old[name].splits.keys() - new[name].splits.keys()
+            ]:
+                what = f"{', '.join(splits)} of {name}"
+                yield _gone(what, "splits", [*splits, *new[name].splits])
+
+
+def _gone(what: str, option: str, both: Sequence[str]) -> str:
+    return (
+        f"published before, and no longer in the dataset after this: {what}; to publish both, "
+        f"if they are here: the same command with --{option} {','.join(sorted(both))}"
+    )
 
 
 def require_private(repository: Repository, there: There, options: Options) -> None:

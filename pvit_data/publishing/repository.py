@@ -132,9 +132,12 @@ class Repository:
         """
         if name not in there.files:
             return ""
+        return self.storage(there).read(name, limit).decode(errors="replace")
+
+    def storage(self, there: There) -> Storage:
+        """Its files at a commit."""
         kind = "" if self.kind == "model" else f"{self.kind}s/"
-        storage = Storage(f"hf://{kind}{self.repo}", commit=there.commit)
-        return storage.read(name, limit).decode(errors="replace")
+        return Storage(f"hf://{kind}{self.repo}", commit=there.commit)
 
     def create(self, private: bool) -> There:
         """Makes it, where it is not there.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
 from pvit_data.publishing.card import FIRST
 from pvit_data.publishing.choice import Choice
@@ -134,6 +135,27 @@ def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:
     assert len(pvit_data.open(f"{dataset}", source="few", base=base)) == 5
     for one, other in zip(joined, pvit_data.open(dataset, source="clips", layers=["later"]), strict=True):
         require_equal(one, other)
+
+
+def test_parts_that_leave_the_published_dataset_are_told_first(
+    hub: Hub, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["publish", str(dataset), "--repo", REPO]
+    told = "published before, and no longer in the dataset after this: {}"
+    assert main([*argv, "--sources", "clips", "--splits", "train"]) == 0
+    assert main([*argv, "--sources", "clips", "--splits", "val", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert told.format("train of clips") in out
+    assert "the same command with --splits train,val" in out
+    assert main([*argv, "--sources", "clips", "--splits", "train,val"]) == 0
+    assert "published before" not in "".join(capsys.readouterr())
+    assert main([*argv, "--layers", "later", "--delete-missing", "--dry-run"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert told.format("sources clips") in out
+    assert "will be removed clips/index/train.parquet clips/index/val.parquet" in out
+    assert "clips/train-00000.tar" in out
+    assert main([*argv, "--layers", "later"]) == 0
+    assert "sources clips" in capsys.readouterr().err
 
 
 FAULTS = [

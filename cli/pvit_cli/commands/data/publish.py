@@ -14,7 +14,15 @@ from pvit_cli.flags import Flag, with_flags
 from pvit_cli.options import Json
 from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
-from pvit_cli.sending import STOPPED, carry_out, done_lines, plan_facts, show_card, show_files
+from pvit_cli.sending import (
+    MOST_FILES,
+    STOPPED,
+    carry_out,
+    done_lines,
+    plan_facts,
+    show_card,
+    show_files,
+)
 from pvit_data.words import counted
 
 _CHOICE = ("sources", "layers", "layers_only", "splits", "fields")
@@ -129,6 +137,10 @@ def _show(plan: Any, repo: str, user: str, fields: Sequence[str]) -> None:
     if plan.left:
         fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
+        if plan.delete:
+            say(*(f"  {name}" for name in plan.left[:MOST_FILES]))
+            if (more := len(plan.left) - MOST_FILES) > 0:
+                say(f"  ... and {more:,} more (all of them with --json)")
     say("")
     show_fields(lineage_of(plan.manifest))
     if fields and RECORD not in fields:
