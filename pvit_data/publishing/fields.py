@@ -175,8 +175,8 @@ def _sample(
     """A sample with the bytes that it has of these fields."""
     record = replace(without(part.record(row), kept), licence=spec.licence)
     if meta is not None:
-        names = {*meta, spec.clips_within}
-        told = {key: value for key, value in json.loads(record.meta).items() if key in names}
+        staying = {*meta, spec.clips_within}
+        told = {key: value for key, value in json.loads(record.meta).items() if key in staying}
         record = replace(record, meta=json.dumps(told, sort_keys=True, ensure_ascii=False))
     names = [file for file in part.members(row) if field_of_file(file) in kept]
     files = {**(part.files(row, names) if names else {}), RECORD: write_record(record)}

@@ -103,18 +103,25 @@ PAGE = re.compile(r"https://huggingface\.co/datasets/([^/]+/[^/]+)/?")
 
 
 def address(name: str, revision: str = "") -> str:
-    """The URL of a repository OWNER/NAME, or of its page; other addresses stay as they are.
+    """The URL of a repository OWNER/NAME or OWNER/NAME@REVISION, or of its page; other addresses stay as they are.
 
     Raises:
-        UsageError: if it is neither, nor a folder; if a revision is given for something else than OWNER/NAME.
+        UsageError: if it is neither, nor a folder; if a revision is given for something else than OWNER/NAME, or two.
 
     >>> address("me/mine", "v1.0"), address("https://host/data")
     ('hf://datasets/me/mine@v1.0', 'https://host/data')
+    >>> address("me/mine@v1.0")
+    'hf://datasets/me/mine@v1.0'
     >>> address("https://huggingface.co/datasets/me/mine")
     'hf://datasets/me/mine'
     """
     page = PAGE.fullmatch(name)
     name = page[1] if page else name
+    repo, _, told = name.partition("@")
+    if told and REPO.fullmatch(repo) and not Path(name).exists():
+        if revision not in ("", told):
+            raise UsageError(f"{name!r} and --revision {revision}: give one revision")
+        name, revision = repo, told
     if "/" not in name and not Path(name).is_dir():
         raise UsageError(f"{name!r}: expected OWNER/NAME, a URL or a folder")
     if "://" in name or not REPO.fullmatch(name):

@@ -158,6 +158,25 @@ def test_parts_that_leave_the_published_dataset_are_told_first(
     assert "sources clips" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("tag", ["bad tag", "a..b", "-x", "x.lock", "a:b", "x/", "@"])
+def test_names_that_no_tag_can_have_are_refused_before_anything_is_sent(
+    hub: Hub, dataset: Path, tag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(dataset), "--repo", REPO, f"--tag={tag}"]) != 0
+    assert "is no name of a tag" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+def test_a_run_and_a_page_without_sources_are_told(
+    hub: Hub, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("name: pvit\n")
+    assert main(["publish", str(tmp_path), "--repo", REPO]) != 0
+    assert f"publish it with 'pvit publish {tmp_path}'" in " ".join(capsys.readouterr().err.split())
+    assert main(["publish", str(dataset), "--repo", REPO, "--layers-only", "--gallery", "3", "--dry-run"]) == 0
+    assert "--gallery: no page is made" in capsys.readouterr().out
+
+
 FAULTS = [
     Fault("PUT /store/whole", "cut", times=2, after=5000),
     Fault("PUT /store/whole", "503", times=2),

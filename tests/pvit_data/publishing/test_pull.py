@@ -241,6 +241,8 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
 def test_a_revision(published: Hub, dataset: Path, tmp_path: Path) -> None:
     published.repository.tags["v1"] = published.repository.heads["main"]
     published.push({"README.md": b"all is gone"})
+    assert address(f"{REPO}@v1") == address(REPO, "v1")
+    assert "give one revision" in refused(lambda: address(f"{REPO}@v1", "v2"))
     pull(plan_pull(address(REPO, "v1"), tmp_path / "out", Choice()))
     assert contents(tmp_path / "out") == contents(dataset)
     assert "has no manifest.json" in refused(lambda: get(tmp_path / "none"))

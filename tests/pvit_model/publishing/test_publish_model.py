@@ -220,8 +220,10 @@ def test_weights_of_open_data_need_no_word_and_starting_weights_count() -> None:
     assert require_allowed([free], private=False, confirmed=False) == []
     with pytest.raises(LicenceError, match=r"w\.pth: its licence is unknown"):
         require_allowed([free, Rights(name="w.pth", is_weights=True)], private=False, confirmed=False)
-    closed = Rights(name="b", licence="theirs", derived="no", derived_clause="section 3")
-    with pytest.raises(LicenceError, match="does not let be passed on what is made from it: theirs, section 3"):
+    closed = Rights(name="b", licence="theirs", derived="no", derived_clause="section 3.")
+    with pytest.raises(
+        LicenceError, match=r"does not let be passed on what is made from it: theirs, section 3\. What you"
+    ):
         require_allowed([closed], private=False, confirmed=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -88,12 +88,13 @@ def _publish(
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
     wanted, whole = Choice(**chosen), Storage(shards)
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
+    gallery = values["gallery"]
+    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, gallery)
     with (
         interruptible(f"{repo}: {STOPPED}"),
         only_fields(whole, wanted, consent, writing) as (storage, choice),
     ):
-        gallery = values["gallery"]
-        options = Options(choice, consent, tag, delete_missing, card_only, jobs, gallery)
+        options = replace(options, choice=choice)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
         with connected() as connection:
             repository = Repository(connection, repo)
