@@ -92,6 +92,7 @@ class Receipt(BaseModel):
         source, split, number: where it belongs.
         samples, bytes, sha256: of the shard.
         skipped: samples left out.
+        licences: what samples say that the source does not declare.
         extra: whatever the writer keeps here.
         rows: the file with its part of the index; None where the receipt holds it (`read_rows_of`).
     """
@@ -108,6 +109,7 @@ class Receipt(BaseModel):
     bytes: Count
     sha256: str
     skipped: list[Skip] = Field(default_factory=list)
+    licences: list[str] = Field(default_factory=list)
     extra: dict[str, Any] = Field(default_factory=dict)
     rows: RowsInfo | None = None
     _file: str = PrivateAttr("")

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
+from pvit_data.storage.hub import require_online
 from pvit_data.storage.remote import asked_to_wait, is_of_network, may_pass, status_of
 from pvit_data.words import plain_url, short, shown
 
@@ -114,20 +115,6 @@ def quieten(bars: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def require_online() -> None:
-    """Refuses to ask the Hub where the user's environment says so.
-
-    Raises:
-        UsageError: naming the variable.
-    """
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        raise UsageError(
-            "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it to publish or pull"
-        )
-
-
 def _patient(client: Any, connection: Connection) -> Any:
     """A client that ends what is silent, and is not tried again then."""
     client.timeout = SILENCE
@@ -180,6 +167,10 @@ def in_words(error: Exception, what: str) -> PvitError:
         return UsageError("no token: run 'hf auth login', or set HF_TOKEN to one that may write")
     of_xet = _status_of_xet(error)
     status = status_of(error) or of_xet
+    if kind == "RevisionNotFoundError":
+        return StorageError(
+            f"{what}: there is no such revision: give a branch, tag or commit of it"
+        )
     if status == 404 and "xet-write-token" in str(error):
         return StorageError(f"{what}: this Hub does not know Xet: set HF_HUB_DISABLE_XET=1")
     if status is not None and (is_of_store(error) or (of_xet and of_xet not in _STATUS)):

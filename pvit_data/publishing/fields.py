@@ -6,6 +6,7 @@ same bytes each time; so what was published of it before is not sent again.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,12 +23,21 @@ from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.reading.layers.fields import SPACES, field_of_file, said
 from pvit_data.reading.part import SplitPart
+from pvit_data.sample.rights import RECORD as WHOLE_RECORD
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.encode import Encoded
 from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.shard import ShardFile
 
 Progress = Callable[[int, int], None]
+ABOUT_FILES = ("split", "fps", "height", "width", "num_frames", "is_still", "reencoded")
+ABOUT_IDS = ("unique_id", "video_id", "vid_name", "youtube_id", "id")
+ABOUT_TIMES = (
+    *("start", "end", "unit", "time_start", "time_end", "second", "key_frame", "grid", "range"),
+    *(f"parent_{end}_{unit}" for end in ("start", "end") for unit in ("frame", "sec")),
+)
+NEUTRAL = (*ABOUT_FILES, *ABOUT_IDS, *ABOUT_TIMES)
+"""Entries of `meta` that repeat no label: where a field is left out, no others stay, unless `record` is wanted."""
 
 
 def _nothing(done: int, total: int) -> None:
@@ -64,7 +74,7 @@ def only_fields(
         out = Storage(Path(folder))
         try:
             with shown() as progress:
-                write_fields(storage, wanted, out, progress)
+                write_fields(storage, wanted, out, progress, WHOLE_RECORD in choice.fields)
         except StorageError as error:
             if folder not in str(error):
                 raise
@@ -75,7 +85,9 @@ def only_fields(
         yield out, Choice()
 
 
-def write_fields(storage: Storage, wanted: Manifest, out: Storage, progress: Progress) -> None:
+def write_fields(
+    storage: Storage, wanted: Manifest, out: Storage, progress: Progress, has_record: bool = False
+) -> None:
     """Writes a dataset that has only the fields that a manifest lists.
 
     Args:
@@ -83,6 +95,7 @@ def write_fields(storage: Storage, wanted: Manifest, out: Storage, progress: Pro
         wanted: its manifest, without what shall not be there.
         out: gets it; empty.
         progress: is told samples that are written, and all.
+        has_record: all of `meta` stays; else of samples that lose a field only `NEUTRAL`.
 
     Raises:
         CorruptShardError: if a sample is damaged.
@@ -91,12 +104,14 @@ def write_fields(storage: Storage, wanted: Manifest, out: Storage, progress: Pro
     whole = sum(info.samples for e in wanted.entries.values() for info in e.splits.values())
     done = 0
     lineage = lineage_of(wanted)
-    for entry in wanted.entries.values():
+    there = read_manifest(storage).entries
+    for folder, entry in wanted.entries.items():
         kept = fields_of(entry)
+        meta = None if has_record or there[folder].fields <= entry.fields else NEUTRAL
         spec = _narrowed(entry.spec, [line for line in lineage if line.name == entry.spec.name])
         store_source(out, spec)
         for part in _parts(storage, entry, wanted):
-            for shard in _shards(out, spec, part, kept):
+            for shard in _shards(out, spec, part, kept, meta):
                 done += shard.samples
                 progress(done, whole)
     write_manifest(out)
@@ -124,7 +139,11 @@ def _narrowed(spec: SourceSpec, lines: Sequence[FieldLineage]) -> SourceSpec:
 
 
 def _shards(
-    out: Storage, spec: SourceSpec, part: SplitPart, kept: Collection[str]
+    out: Storage,
+    spec: SourceSpec,
+    part: SplitPart,
+    kept: Collection[str],
+    meta: Collection[str] | None,
 ) -> Iterator[ShardFile]:
     """The shards of a split, each published before it is told."""
     shard: ShardFile | None = None
@@ -136,7 +155,8 @@ def _shards(
                     shard.publish([], {})
                     yield shard
                 shard = ShardFile(out, spec, part.split, number)
-            shard.append(_sample(part, row, spec, kept), max(int(part.value("boxes", row)), 0))
+            sample = _sample(part, row, spec, kept, meta)
+            shard.append(sample, max(int(part.value("boxes", row)), 0))
         if shard is not None:
             shard.publish([], {})
             yield shard
@@ -145,9 +165,19 @@ def _shards(
             shard.discard()
 
 
-def _sample(part: SplitPart, row: int, spec: SourceSpec, kept: Collection[str]) -> Encoded:
+def _sample(
+    part: SplitPart,
+    row: int,
+    spec: SourceSpec,
+    kept: Collection[str],
+    meta: Collection[str] | None,
+) -> Encoded:
     """A sample with the bytes that it has of these fields."""
     record = replace(without(part.record(row), kept), licence=spec.licence)
+    if meta is not None:
+        staying = {*meta, spec.clips_within}
+        told = {key: value for key, value in json.loads(record.meta).items() if key in staying}
+        record = replace(record, meta=json.dumps(told, sort_keys=True, ensure_ascii=False))
     names = [file for file in part.members(row) if field_of_file(file) in kept]
     files = {**(part.files(row, names) if names else {}), RECORD: write_record(record)}
     return Encoded(record, dict(sorted(files.items())))

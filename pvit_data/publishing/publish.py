@@ -7,13 +7,13 @@ published by a `Plan` of their own files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
+from pvit_data.errors import CorruptShardError, FormatError, LicenceError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import IN_SOURCE, split_folder
+from pvit_data.format.names import IN_SOURCE, SPLITS, split_folder
 from pvit_data.publishing.card import MAX_CARD_BYTES, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
@@ -24,11 +24,13 @@ from pvit_data.publishing.describing.preview import Shown, Wanted, look
 from pvit_data.publishing.describing.sections import LINES, shows
 from pvit_data.publishing.files import File, dataset_files
 from pvit_data.publishing.guard import Consent, require_allowed
-from pvit_data.publishing.repository import Repository, There
+from pvit_data.publishing.repository import Repository, There, require_tag_name
 from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.card import CARD_NAME
 
+OF_MODELS = ("config.yaml", "model.safetensors")
+"""Files of runs and models, which are taken for datasets."""
 NOTHING = There("", False, {})
 """A repository that is not there."""
 
@@ -45,6 +47,9 @@ class Options:
         card_only: nothing but the card is sent.
         jobs: files that are sent at once.
         gallery: samples of a page that is published with it; 0: none is made.
+
+    Raises:
+        UsageError: if the tag is no name of one.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -54,6 +59,10 @@ class Options:
     card_only: bool = False
     jobs: int = 4
     gallery: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tag:
+            require_tag_name(self.tag)
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,10 @@ def plan_files(
         )
     storage.require_folder()
     if not storage.exists(MANIFEST):
+        if any(storage.exists(name) for name in OF_MODELS):
+            raise UsageError(
+                f"{storage.url} is no dataset, but a run or a model: publish it with 'pvit publish {storage.url}'"
+            )
         raise UsageError(f"{storage.url} has no {MANIFEST}: run 'pvit-data finish' first")
     whole = read_manifest(storage)
     manifest = options.choice.of(whole)
@@ -214,7 +227,11 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     delete = options.delete_missing and bool(left)
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send or delete else there.commit)
-    notes = notes_on(card, send, there)
+    notes = (
+        *notes_on(card, send, there),
+        *_notes_on_parts(manifest, send, there, repository),
+        *_notes_on_gallery(manifest, options),
+    )
     title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
     return DatasetPlan(
         title, tuple(files), tuple(send), there, tuple(left), delete, notes, manifest=manifest
@@ -225,6 +242,45 @@ def notes_on(card: str, send: Sequence[File], there: There | None) -> tuple[str,
     """What is to be said of the card that is there, if another one is sent."""
     is_sent = there is not None and any(file.name == CARD_NAME for file in send)
     return lost_words(card, there.commit) if there is not None and is_sent else ()
+
+
+def _notes_on_parts(
+    manifest: Manifest, send: Sequence[File], there: There | None, repository: Repository
+) -> Iterator[str]:
+    """Which sources, layers and splits of the dataset that is there are not in the one that takes its place."""
+    is_sent = any(file.name == MANIFEST for file in send)
+    if there is None or MANIFEST not in there.files or not is_sent:
+        return
+    try:
+        before = read_manifest(repository.storage(there))
+    except FormatError:  # somebody else's: then nobody knows
+        return
+    for option, old, new in (
+        ("sources", before.sources, manifest.sources),
+        ("layers", before.layers, manifest.layers),
+    ):
+        if gone := sorted(old.keys() - new.keys()):
+            yield _gone(f"{option} {', '.join(gone)}", option, [*gone, *new])
+        for name in sorted(old.keys() & new.keys()):
+            if splits := [
+                split
+                for split in SPLITS
+                if split in old[name].splits.keys() - new[name].splits.keys()
+            ]:
+                what = f"{', '.join(splits)} of {name}"
+                yield _gone(what, "splits", [*splits, *new[name].splits])
+
+
+def _notes_on_gallery(manifest: Manifest, options: Options) -> Iterator[str]:
+    if options.gallery and not manifest.sources and not options.card_only:
+        yield "--gallery: no page is made, since it plays samples of sources, and none is published"
+
+
+def _gone(what: str, option: str, both: Sequence[str]) -> str:
+    return (
+        f"published before, and no longer in the dataset after this: {what}; to publish both, "
+        f"if they are here: the same command with --{option} {','.join(sorted(both))}"
+    )
 
 
 def require_private(repository: Repository, there: There, options: Options) -> None:

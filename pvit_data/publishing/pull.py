@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +20,17 @@ from pathlib import Path
 from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
 from pvit_data.format.manifest import FORMAT, MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import SHARD_NAME
-from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, parse_receipt
+from pvit_data.format.names import SHARD_NAME, split_folder
+from pvit_data.format.receipts import (
+    MAX_RECEIPT_BYTES,
+    Receipt,
+    parse_receipt,
+    read_receipt,
+    receipts_in,
+)
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
-from pvit_data.publishing.connection import quieten, require_online
+from pvit_data.publishing.connection import quieten
 from pvit_data.publishing.fetching import Fetch, is_here
 from pvit_data.publishing.files import (
     File,
@@ -38,6 +44,7 @@ from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
 from pvit_data.storage.files import utf8
+from pvit_data.storage.hub import require_online
 from pvit_data.storage.remote import Missing
 from pvit_data.storage.storage import Storage
 from pvit_data.words import size_text
@@ -96,18 +103,25 @@ PAGE = re.compile(r"https://huggingface\.co/datasets/([^/]+/[^/]+)/?")
 
 
 def address(name: str, revision: str = "") -> str:
-    """The URL of a repository OWNER/NAME, or of its page; other addresses stay as they are.
+    """The URL of a repository OWNER/NAME or OWNER/NAME@REVISION, or of its page; other addresses stay as they are.
 
     Raises:
-        UsageError: if it is neither, nor a folder; if a revision is given for something else than OWNER/NAME.
+        UsageError: if it is neither, nor a folder; if a revision is given for something else than OWNER/NAME, or two.
 
     >>> address("me/mine", "v1.0"), address("https://host/data")
     ('hf://datasets/me/mine@v1.0', 'https://host/data')
+    >>> address("me/mine@v1.0")
+    'hf://datasets/me/mine@v1.0'
     >>> address("https://huggingface.co/datasets/me/mine")
     'hf://datasets/me/mine'
     """
     page = PAGE.fullmatch(name)
     name = page[1] if page else name
+    repo, _, told = name.partition("@")
+    if told and REPO.fullmatch(repo) and not Path(name).exists():
+        if revision not in ("", told):
+            raise UsageError(f"{name!r} and --revision {revision}: give one revision")
+        name, revision = repo, told
     if "/" not in name and not Path(name).is_dir():
         raise UsageError(f"{name!r}: expected OWNER/NAME, a URL or a folder")
     if "://" in name or not REPO.fullmatch(name):
@@ -131,7 +145,7 @@ def plan_pull(
 
     Raises:
         UsageError: if there is no dataset, a name is not in it, it cannot be taken in parts, or the folder holds files
-            of somebody else's.
+            of somebody else's, or another state of a source that would not be replaced whole.
         StorageError: if the server does not answer, or the disk has too little room.
     """
     if url.startswith("hf://"):
@@ -144,10 +158,9 @@ def plan_pull(
         raise UsageError(f"{target.root}: is a file; give a folder")
     try:
         listing = source.listing()
-    except Missing:
-        raise StorageError(
-            f"{source.url}: there is no such dataset or revision, or the token may not see it"
-        ) from None
+    except Missing as error:
+        known = str(error) if source.url.startswith("hf://") else f"{source.url}: no such dataset"
+        raise StorageError(known) from None
     if MANIFEST not in listing:
         raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
     whole = read_manifest(source)
@@ -156,6 +169,8 @@ def plan_pull(
     files = list(_wanted(source, target, manifest, choice, listing, is_whole))
     if not any(SHARD_NAME.match(file.name) for file in files):
         raise UsageError(f"{source.url}: {_no_shards(source, manifest)}")
+    for folder in manifest.entries:
+        _require_same_state(source, target, folder, whole, {file.name for file in files})
     missing = []
     looked = ahead(lambda file: is_here(target, file), files, READERS)
     for number, (file, here) in enumerate(zip(files, looked, strict=True), 1):
@@ -193,6 +208,39 @@ def _require_own(target: Storage, files: Sequence[File]) -> None:
         raise UsageError(
             f"{target.root / name}: is there with other contents, in a folder without {MANIFEST}: choose another "
             "folder, or remove the file if it is not needed"
+        )
+
+
+def _require_same_state(
+    source: Storage, target: Storage, folder: str, whole: Manifest, wanted: Collection[str]
+) -> None:
+    """Refuses to mix two states of a source: what stays in the folder has to be as the whole dataset lists it.
+
+    Raises:
+        UsageError: naming the first file that is not.
+    """
+    assert target.root is not None
+    there = [
+        name
+        for name in (target.listing() if target.root.is_dir() else ())
+        if split_folder(name)[0] == folder and name not in wanted
+    ]
+    receipts = receipts_in(there)
+    shards = [name for name in there if SHARD_NAME.match(name)]
+    if not receipts and not shards:
+        return
+    splits = whole.entries[folder].splits.items()
+    listed = {s.name: s for split, info in splits for s in ShardList(source, folder, split, info)}
+    same = set()
+    for name in receipts:
+        with suppress(PvitError):
+            receipt = read_receipt(target, name)
+            if listed.get(receipt.name) == receipt.shard:
+                same |= {name, receipt.name}
+    if others := sorted({*receipts, *shards} - same):
+        raise UsageError(
+            f"{target.root / others[0]}: is of another state of '{folder}' than {source.url} has, or did not come to "
+            f"its end: pull into another folder, or remove {target.root / folder} if it is not needed, and pull again"
         )
 
 

@@ -30,6 +30,8 @@ REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 """What repositories are called: OWNER/NAME."""
 UNLIKED = re.compile(r"--|\.\.|\.git\Z")
 """What the Hub does not like in that."""
+NO_TAG = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/.]|/\.|[/.]\Z|\.lock(?:/|\Z)|\A@\Z")
+"""What no name of a tag has in it, as git has it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,21 @@ class There:
     def is_after(self, files: Sequence[File], gone: Sequence[str], storage: Storage) -> bool:
         """Whether a commit that adds these files and removes those was made."""
         return not set(gone) & self.files.keys() and all(self.has(f, storage) for f in files)
+
+
+def require_tag_name(name: str) -> None:
+    """Refuses what cannot be the name of a tag.
+
+    Raises:
+        UsageError: then.
+
+    >>> require_tag_name("v1.0")
+    """
+    if NO_TAG.search(name):
+        raise UsageError(
+            f"--tag {name!r}: is no name of a tag: no blanks, none of ~ ^ : ? * [ \\, no '..', and no '.', '/' or '-' "
+            "in front; give one such as v1.0"
+        )
 
 
 class Repository:
@@ -132,9 +149,12 @@ class Repository:
         """
         if name not in there.files:
             return ""
+        return self.storage(there).read(name, limit).decode(errors="replace")
+
+    def storage(self, there: There) -> Storage:
+        """Its files at a commit."""
         kind = "" if self.kind == "model" else f"{self.kind}s/"
-        storage = Storage(f"hf://{kind}{self.repo}", commit=there.commit)
-        return storage.read(name, limit).decode(errors="replace")
+        return Storage(f"hf://{kind}{self.repo}", commit=there.commit)
 
     def create(self, private: bool) -> There:
         """Makes it, where it is not there.

@@ -261,7 +261,7 @@ class Sample:
         actions: several labels, with times; see `Actions`.
         camera: see `Camera`.
         meta: whatever the converter wants to keep; must be JSON.
-        source, split, licence: filled by the reader.
+        source, split, licence: filled by the reader. A writer keeps `licence`, and its source is then under it, too.
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
 
     Example:

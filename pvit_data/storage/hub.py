@@ -12,11 +12,26 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pvit_data.errors import UsageError
 from pvit_data.storage.turns import Turns
 from pvit_data.storage.web import INWARD, PLAIN, TIMEOUT, Bounded, Refused, is_inside
 
 MAX_REDIRECTS = 5
 EXPIRED = frozenset({400, 401, 403, 404, 410})  # what stores answer to an outdated signature
+
+
+def require_online() -> None:
+    """Refuses to ask the Hub where the user's environment says so.
+
+    Raises:
+        UsageError: naming the variable.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise UsageError(
+            "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it to publish, pull or read from there"
+        )
 
 
 @dataclass
@@ -49,9 +64,14 @@ class HubCommit:
             fs: `huggingface_hub.HfFileSystem`.
             prefix: path in it: `datasets/owner/name@revision/folder`.
             commit: hash, if it is known already.
+
+        Raises:
+            UsageError: if the environment says that the Hub is not to be asked.
+            Exception: what the client raises.
         """
         from huggingface_hub import HfApi
 
+        require_online()
         for name in ("httpx", "httpx2"):  # which log signed addresses
             logging.getLogger(name).setLevel(logging.WARNING)
         found = fs.resolve_path(prefix)

@@ -299,11 +299,19 @@ def asked_to_wait(error: Exception) -> float:
     return min(float(value), MAX_WAIT) if value.isdecimal() else 0.0
 
 
+_NOT_THERE = {
+    "RevisionNotFoundError": "there is no such revision: give a branch, tag or commit of it",
+    "RepositoryNotFoundError": "there is no such repository, or the token may not see it",
+}
+"""What the Hub's client says of more than a file."""
+
+
 def _text(error: Exception) -> str:
     """The cause on one line, without addresses."""
     status = status_of(error)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return "no such file"
+        behind = {type(each).__name__ for each in (error, error.__cause__, error.__context__)}
+        return next((text for name, text in _NOT_THERE.items() if name in behind), "no such file")
     if status is not None:
         hint = {401: ": is a token needed, or outdated?", 403: ": is it private?"}.get(status, "")
         return f"the server answers {status}{hint}"

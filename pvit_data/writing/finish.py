@@ -42,6 +42,7 @@ from pvit_data.storage.storage import Storage
 from pvit_data.storage.writer import Writer
 from pvit_data.writing.card import CARD_NAME, write_card
 from pvit_data.writing.keys import Keys
+from pvit_data.writing.licences import under_licences
 from pvit_data.writing.room import published_alone
 from pvit_data.writing.shard import file_hash
 
@@ -118,7 +119,14 @@ def _entries(
     for receipt in receipts:
         splits.setdefault((receipt.source, receipt.split), []).append(receipt)
     _require_whole(storage, splits, listing)
-    specs = {source: read_source(storage, source) for source, _ in splits}
+    licences: dict[str, set[str]] = {}
+    for (source, _), mine in splits.items():
+        said = (licence for receipt in mine for licence in receipt.licences)
+        licences.setdefault(source, set()).update(said)
+    specs = {
+        source: under_licences(read_source(storage, source), found)
+        for source, found in licences.items()
+    }
     entries: Entries = {}
     keys = _Taken()
     with ExitStack() as files:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -84,6 +85,8 @@ class LayerShards:
                 f"sample '{sample.key}' is in {shard} already: a layer has one row for each"
             )
         row = self.base.find(sample.key)
+        if sample.licence == self.base.spec.licence:  # the pictures', not that of the annotations
+            sample = replace(sample, licence="")
         filled = row.fill(sample, self.spec.kind)
         encoded = encode_sample(filled, self._encodings[self._split_of(row)], row.crc32)
         files = tuple((name, len(data)) for name, data in encoded.files.items())

@@ -32,6 +32,7 @@ from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRow
 from pvit_data.writing.encode import Encoded, Encoding, encode_sample
+from pvit_data.writing.licences import other_licences
 
 
 def encoding_of(source: SourceSpec, split: str) -> Encoding:
@@ -101,6 +102,7 @@ class ShardFile:
         self._base = base
         self._rows = Rows()
         self._keys: set[str] = set()
+        self._licences: set[str] = set()
         self._sealed = False
         self._writer = storage.create(self.name)
 
@@ -168,6 +170,7 @@ class ShardFile:
             bytes=self._writer.size,
             sha256=self._writer.sha256,
             skipped=skipped,
+            licences=other_licences(self._licences, self.source.licence),
             extra=dict(extra),
         )
         remove_receipt(self.storage, receipt)
@@ -198,6 +201,7 @@ class ShardFile:
             position += BLOCK + padded(len(data))
         self._writer.write(b"".join(blocks))
         self._keys.add(key)
+        self._licences.add(encoded.record.licence)
         self._rows.add(index_row(self.name, encoded.record, num_boxes, places))
 
 

@@ -147,7 +147,7 @@ def _data(about: About) -> list[str]:
     tasks = config.clip.tasks if config is not None else {}
     for name, source in sources.items():
         clips = "unknown" if source.train is None else f"{source.train:,}"
-        told = ", ".join(tasks.get(name, ()))
+        told = ", ".join(task for task in tasks.get(name, ()) if task not in source.without)
         own = next((each for each in source.rights if each.name == name), None)
         licence = _line(own.licence) if own is not None else ""
         lines.append(f"| {_line(name)} | | {clips} | {told} | {licence or 'unknown'} |")

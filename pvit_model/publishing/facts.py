@@ -120,11 +120,13 @@ class Trained(BaseModel):
     Args:
         url: where it was read, without secrets.
         train: clips of it; None: not recorded.
+        without: tasks of the recipe that none of them carries.
         rights: its own, those of its layers, and of a protocol's base; empty: not recorded.
     """
 
     url: str = ""
     train: int | None = None
+    without: list[str] = []
     rights: list[Rights] = []
 
 

@@ -97,7 +97,7 @@ def refusal(each: Rights) -> str:
     keeps_form = NO_DERIVATIVES in each.licence.lower()
     if each.derived == "yes" or (each.redistributable and not keeps_form):
         return ""
-    clause = f", {each.derived_clause}" if each.derived_clause else ""
+    clause = f", {each.derived_clause.removesuffix('.')}" if each.derived_clause else ""
     if each.derived == "no" or keeps_form:
         return f"its licence does not let be passed on what is made from it: {each.licence}{clause}"
     return (

@@ -24,6 +24,7 @@ from pvit_data.publishing.publish import Options, Plan, notes_on, require_privat
 from pvit_data.publishing.repository import Repository
 from pvit_data.storage.files import utf8
 from pvit_data.storage.storage import Storage
+from pvit_data.tasks.names import kind_of
 from pvit_data.writing.card import CARD_NAME
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.save import CONFIG, WEIGHTS, read_config
@@ -93,8 +94,9 @@ def staged(
         results = [each for each in results if (each.source, each.target) not in better]
         folder = Path(temporary) / "model"
         export_model(str(source), folder, drop_heads=not heads)
-        has_heads = heads or not inference.tasks  # nothing is left out
-        yield Stage(folder, weights, facts, (*results, *certified), has_heads)
+        gone = {*inference.tasks} - {*Inference.load(folder).tasks}
+        told = [each for each in (*results, *certified) if kind_of(each.target) not in gone]
+        yield Stage(folder, weights, facts, tuple(told), not gone)
 
 
 def _with_averages(folder: Path, copy: Path) -> Path:

@@ -40,6 +40,7 @@ class SourcePlan:
         train: its training samples.
         val: its held-out samples, or None.
         held_out: their split.
+        without: tasks of it that no training sample carries.
         tasks: auxiliary tasks trained on it.
         targets: names of the targets that its clips carry.
         per_batch: clips of it in a global batch, on average.
@@ -54,6 +55,7 @@ class SourcePlan:
     targets: tuple[str, ...]
     per_batch: float
     held_out: str = "val"
+    without: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -253,9 +255,9 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
     name, train = entry.name, entry.ds
     assert isinstance(train, ShardDataset)
     tasks = mixture.tasks_of(name, train)
-    for task in target_specs(tasks):
-        if not train.column(f"has_{task.field}").any():
-            notes.append(f"no training sample of source '{name}' carries {task.name}")
+    specs = target_specs(tasks)
+    without = tuple(t.name for t in specs if not train.column(f"has_{t.field}").any())
+    notes += [f"no training sample of source '{name}' carries {task}" for task in without]
     spaces = train.spaces_of(name)
     named = (spec.target_name(spaces) for spec in target_specs(chosen.config.clip.tasks[name]))
     targets = tuple(target for target in named if target is not None)
@@ -269,7 +271,9 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
             f"source '{name}' has no held-out samples (split {split}): it is not validated{ways}"
         )
     per_batch = mixture.samples_per_batch(index)
-    return SourcePlan(name, found, entry.role, train, val, tasks, targets, per_batch, split)
+    return SourcePlan(
+        name, found, entry.role, train, val, tasks, targets, per_batch, split, without
+    )
 
 
 def _ways_to_hold_out(found: FoundSource, split: str) -> str:

@@ -160,6 +160,8 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
         "train": len(source.train),
         "rights": [_rights(spec) for spec in found.ds.declared_by(source.name)],
     }
+    if source.without:
+        record["without"] = list(source.without)
     if found.layers:
         record["layers"] = [plain_url(layer) for layer in found.layers]
     if found.over:

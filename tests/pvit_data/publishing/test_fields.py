@@ -50,7 +50,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         depth=np.full((2, 32, 32), 2.0, np.float32),
                         segm=np.full((2, 32, 32), i % 2, np.uint8),
                         boxes=pvit_data.Boxes(rng.uniform(0, 1, (2, 4)).cumsum(1) / 4, **ids) if i else None,
-                        meta={"film": f"X{i}"},
+                        meta={"film": f"a cube, X{i}", "video_id": f"X{i}"},
                     )
                 )
     return folder
@@ -69,9 +69,8 @@ def test_what_is_left_is_a_sound_dataset_with_the_same_annotations(films: Path, 
     whole, left = pvit_data.open(films, source="films"), pvit_data.open(annotations.url)
     assert len(whole) == len(left) > 0
     for one, other in zip(whole, left, strict=True):
-        assert (other.rgb, one.key, one.split, one.num_frames, one.meta) == (
-            None, other.key, other.split, other.num_frames, other.meta,
-        )  # fmt: skip
+        assert (other.rgb, one.key, one.split, one.num_frames) == (None, other.key, other.split, other.num_frames)
+        assert other.meta == {"video_id": one.meta["video_id"]}
         assert equal(one.boxes, other.boxes)
         assert [name for name in FIELDS if getattr(other, name) is not None] == ["boxes"] * (other.boxes is not None)
     entry = read_manifest(annotations).sources["films"]
@@ -94,6 +93,15 @@ def test_the_same_bytes_every_time(films: Path, annotations: Storage) -> None:
         assert again.root is not None
         assert contents(again.root) == first
     assert not again.root.exists()
+
+
+def test_entries_that_may_repeat_a_label_stay_where_records_are_wanted(films: Path) -> None:
+    with only_fields(Storage(films), Choice(fields=("boxes", "record")), Consent()) as (storage, _):
+        whole = pvit_data.open(films)
+        assert [sample.meta for sample in pvit_data.open(storage.url)] == [sample.meta for sample in whole]
+    every = tuple(read_manifest(Storage(films)).sources["films"].fields)
+    with only_fields(Storage(films), Choice(fields=every), Consent(private=True, accepted=True)) as (storage, _):
+        assert [sample.meta for sample in pvit_data.open(storage.url)] == [sample.meta for sample in whole]
 
 
 def test_layers_and_records_alone(dataset: Path) -> None:
@@ -137,6 +145,8 @@ def test_the_command_publishes_them_and_nothing_else(hub: Hub, films: Path, caps
     argv = ["publish", str(films), "--repo", "me/boxes", "--sources", "films"]
     assert main(argv) != 0
     assert "publish what of it may be passed on (--sources films --fields boxes)" in capsys.readouterr().err
+    assert main([*argv, "--fields", "boxes", "--dry-run"]) == 0
+    assert "of what records say in meta, only" in capsys.readouterr().out
     assert main([*argv, "--fields", "boxes"]) == 0
     found = hub.repositories["dataset", "me/boxes"].files
     assert any(name.endswith(".tar") for name in found)

@@ -1,9 +1,14 @@
 """What may be published: by what each source declares of itself, and what its owner says."""
 
+from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import pvit_data
+from pvit_data import Sample, ShardWriter
 from pvit_data.errors import LicenceError, UsageError
 from pvit_data.format.manifest import (
     BaseRef,
@@ -14,11 +19,14 @@ from pvit_data.format.manifest import (
     SourceEntry,
     SourceSpec,
     SplitInfo,
+    read_manifest,
 )
 from pvit_data.publishing.card import published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.sample.rights import Rights, told_by_layer
+from pvit_data.storage.storage import Storage
+from pvit_data.validate import validate
 
 NONE = FileInfo(bytes=0, sha256="")
 
@@ -189,3 +197,41 @@ def test_fields_of_surreact_are_refused_for_their_own_reasons() -> None:
     assert "record, rgb: its licence forbids it: SURREAL licence" in text
     assert "pose3d: It is read off the SMPL body model" in text
     assert "action: The labels are those of the recordings" in text
+
+
+@pytest.mark.parametrize("licence", ["Theirs (no redistribution)", "Theirs"])
+@pytest.mark.parametrize("declared", [{}, {"licence": "CC0-1.0", "redistributable": True}], ids=["unsaid", "free"])
+def test_copied_samples_take_their_licence_along(licence: str, declared: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever the source declares that they are written into, and however often they are copied."""
+    with ShardWriter(tmp_path / "theirs", "theirs", licence=licence) as writer:
+        writer.write(Sample(key="a", num_frames=1))
+    where = tmp_path / "theirs"
+    for name in ("once", "twice"):
+        with ShardWriter(tmp_path / name, "mine", **declared) as writer:
+            writer.write(Sample(key="own", num_frames=1))
+            for sample in pvit_data.open(where, split="train"):
+                writer.write(replace(sample, key=f"{name}-{sample.key}"))
+        where = tmp_path / name
+        found = read_manifest(Storage(where))
+        confirmed = Consent(confirmed=("mine",))
+        assert licence in refusal(found)
+        if "no redistribution" in licence:
+            assert licence in refusal(found, confirmed)
+        else:
+            assert licence in require_allowed(found, confirmed)["mine"]
+        assert validate(where).ok
+    with ShardWriter(where, "mine", "val", **declared) as writer:  # as before
+        writer.write(Sample(key="more", num_frames=1))
+    assert licence in refusal(read_manifest(Storage(where)))
+
+
+def test_own_samples_say_nothing_else(tmp_path: Path) -> None:
+    free = {"licence": "CC0-1.0", "redistributable": True}
+    for name in ("one", "other"):
+        with ShardWriter(tmp_path / name, "mine", **free) as writer:
+            there = pvit_data.open(tmp_path / "one") if name == "other" else [Sample(key="a", num_frames=1)]
+            for sample in there:
+                writer.write(sample)
+        found = read_manifest(Storage(tmp_path / name))
+        assert require_allowed(found, Consent()) == {}
+        assert found.sources["mine"].spec.notes == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_data.errors import CorruptShardError, LicenceError, StorageError, UsageError
 from pvit_data.publishing.card import FIRST
 from pvit_data.publishing.choice import Choice
@@ -134,6 +135,46 @@ def test_parts_of_a_dataset_are_datasets(hub: Hub, dataset: Path) -> None:
     assert len(pvit_data.open(f"{dataset}", source="few", base=base)) == 5
     for one, other in zip(joined, pvit_data.open(dataset, source="clips", layers=["later"]), strict=True):
         require_equal(one, other)
+
+
+def test_parts_that_leave_the_published_dataset_are_told_first(
+    hub: Hub, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["publish", str(dataset), "--repo", REPO]
+    told = "published before, and no longer in the dataset after this: {}"
+    assert main([*argv, "--sources", "clips", "--splits", "train"]) == 0
+    assert main([*argv, "--sources", "clips", "--splits", "val", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert told.format("train of clips") in out
+    assert "the same command with --splits train,val" in out
+    assert main([*argv, "--sources", "clips", "--splits", "train,val"]) == 0
+    assert "published before" not in "".join(capsys.readouterr())
+    assert main([*argv, "--layers", "later", "--delete-missing", "--dry-run"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert told.format("sources clips") in out
+    assert "will be removed clips/index/train.parquet clips/index/val.parquet" in out
+    assert "clips/train-00000.tar" in out
+    assert main([*argv, "--layers", "later"]) == 0
+    assert "sources clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tag", ["bad tag", "a..b", "-x", "x.lock", "a:b", "x/", "@"])
+def test_names_that_no_tag_can_have_are_refused_before_anything_is_sent(
+    hub: Hub, dataset: Path, tag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(dataset), "--repo", REPO, f"--tag={tag}"]) != 0
+    assert "is no name of a tag" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+def test_a_run_and_a_page_without_sources_are_told(
+    hub: Hub, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("name: pvit\n")
+    assert main(["publish", str(tmp_path), "--repo", REPO]) != 0
+    assert f"publish it with 'pvit publish {tmp_path}'" in " ".join(capsys.readouterr().err.split())
+    assert main(["publish", str(dataset), "--repo", REPO, "--layers-only", "--gallery", "3", "--dry-run"]) == 0
+    assert "--gallery: no page is made" in capsys.readouterr().out
 
 
 FAULTS = [

@@ -226,20 +226,51 @@ def test_what_cannot_be_pulled(published: Hub, tmp_path: Path, monkeypatch: pyte
     assert "expected a number or FIRST-LAST" in refused(lambda: shard_numbers("a"))
     assert "--revision is for a repository" in refused(lambda: address("https://host/d", "v1"))
     assert "expected OWNER/NAME, a URL or a folder" in refused(lambda: address("mine"))
-    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address("me/none")))
-    assert "there is no such dataset or revision" in refused(lambda: get(out, url=address(REPO, "v9")))
+    for ask in (lambda url: get(out, url=url), pvit_data.open):
+        told = refused(lambda ask=ask: ask(address("me/none")))
+        assert "me/none: there is no such repository, or the token may not see it" in told
+        assert f"{REPO}@v9: there is no such revision" in refused(lambda ask=ask: ask(address(REPO, "v9")))
     published.tokens.clear()
     assert "the server answers 401: is a token needed, or outdated?" in refused(lambda: get(out))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(lambda: get(out))
+    for name in (REPO, "me/none"):
+        assert "HF_HUB_OFFLINE is set" in refused(lambda name=name: pvit_data.open(address(name)))
 
 
 def test_a_revision(published: Hub, dataset: Path, tmp_path: Path) -> None:
     published.repository.tags["v1"] = published.repository.heads["main"]
     published.push({"README.md": b"all is gone"})
+    assert address(f"{REPO}@v1") == address(REPO, "v1")
+    assert "give one revision" in refused(lambda: address(f"{REPO}@v1", "v2"))
     pull(plan_pull(address(REPO, "v1"), tmp_path / "out", Choice()))
     assert contents(tmp_path / "out") == contents(dataset)
     assert "has no manifest.json" in refused(lambda: get(tmp_path / "none"))
+
+
+def test_two_states_of_a_source_are_not_mixed(published: Hub, dataset: Path, tmp_path: Path) -> None:
+    """What would stay of another state is refused before anything comes; what comes whole takes its place."""
+    published.repository.tags["v1"] = published.repository.heads["main"]
+    with pvit_data.ShardWriter(tmp_path / "new", "clips", licence="CC0-1.0") as writer:
+        writer.write(pvit_data.Sample(key="train-0", num_frames=1))
+    published.push(contents(tmp_path / "new"))
+    v1, v2 = address(REPO, "v1"), address(REPO)
+    whole, part, newer = tmp_path / "whole", tmp_path / "part", tmp_path / "newer"
+    get(whole, url=v1)
+    get(part, Choice(sources=("clips",), splits=("val",)), url=v1)
+    get(newer, Choice(sources=("clips",)), url=v2)
+    for out in (whole, part):
+        before = contents(out)
+        for choice in (Choice(), Choice(splits=("train",))):
+            told = refused(lambda out=out, choice=choice: get(out, choice, url=v2))
+            assert "is of another state of 'clips'" in told
+            assert f"remove {out / 'clips'}" in told
+        assert contents(out) == before
+    shutil.rmtree(part / "clips")
+    for out in (newer, part):
+        get(out, Choice(sources=("clips",)), url=v1)
+        assert validate(out).ok
+        assert len(pvit_data.open(out)) == len(pvit_data.open(dataset, source="clips"))
 
 
 def lying(hub: Hub, dataset: Path, index: int = 0, **claims: Any) -> None:

@@ -76,6 +76,14 @@ def test_there_and_back_again(hub: Hub, run_folder: Path) -> None:
     assert hub.leaks == []
 
 
+def test_a_revision_that_is_not_there_is_called_so(hub: Hub, run_folder: Path) -> None:
+    put(run_folder)
+    with pytest.raises(SourceError, match=f"{REPO}: there is no such revision"):
+        load_model(f"{REPO}@v9")
+    with pytest.raises(SourceError, match="me/none: there is no such repository"):
+        load_model("me/none")
+
+
 def test_the_card_tells_what_was_recorded(hub: Hub, run_folder: Path) -> None:
     put(run_folder)
     text = hub.repositories[KEY].files["README.md"].decode()
@@ -113,6 +121,8 @@ def test_own_words_stay(hub: Hub, run_folder: Path) -> None:
     card = hub.repositories[KEY].files["README.md"].decode()
     assert "Trained in May.\n<!-- to here stays" in card
     assert "Its auxiliary heads were left out" in card
+    assert {each.metric_name.split()[0] for each in ModelCard(card).data.eval_results or []} == {"action"}
+    assert {row.split(" | ")[2] for row in card.splitlines() if row.startswith("| real | val | ")} == {"action"}
 
 
 def test_without_heads_actions_are_the_same(hub: Hub, run_folder: Path) -> None:
@@ -173,6 +183,17 @@ def test_runs_from_before_recorded_no_licences(hub: Hub, run_folder: Path, tmp_p
     assert "| real | | unknown | action | unknown |" in hub.repositories[KEY].files["README.md"].decode()
 
 
+def test_tasks_that_no_sample_carried_were_not_trained_on(hub: Hub, run_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    record = json.loads((run / "data.json").read_text())
+    record["sources"]["people"]["without"] = ["boxes"]
+    (run / "data.json").write_text(json.dumps(record))
+    put(run)
+    rows = hub.repositories[KEY].files["README.md"].decode().splitlines()
+    assert next(row for row in rows if row.startswith("| people |")).split(" | ")[2] == "pose3d"
+
+
 FREE = {"licence": "CC0-1.0", "redistributable": True}
 
 
@@ -199,8 +220,10 @@ def test_weights_of_open_data_need_no_word_and_starting_weights_count() -> None:
     assert require_allowed([free], private=False, confirmed=False) == []
     with pytest.raises(LicenceError, match=r"w\.pth: its licence is unknown"):
         require_allowed([free, Rights(name="w.pth", is_weights=True)], private=False, confirmed=False)
-    closed = Rights(name="b", licence="theirs", derived="no", derived_clause="section 3")
-    with pytest.raises(LicenceError, match="does not let be passed on what is made from it: theirs, section 3"):
+    closed = Rights(name="b", licence="theirs", derived="no", derived_clause="section 3.")
+    with pytest.raises(
+        LicenceError, match=r"does not let be passed on what is made from it: theirs, section 3\. What you"
+    ):
         require_allowed([closed], private=False, confirmed=False)
 
 

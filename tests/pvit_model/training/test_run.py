@@ -289,6 +289,10 @@ def test_a_further_task_of_a_kind_is_configuration(shards: list[str], tiny_recip
     assert plan.tasks == ("depth", "normal", "segm", "pose3d", "boxes", "boxes/real")
     assert "no training sample of source 'real' carries boxes/real" in plan.notes
     result = run_plan(plan, tmp_path / "run", fast_dev_run=True)
+    told = json.loads((tmp_path / "run/data.json").read_text())["sources"]
+    assert {name: source.get("without") for name, source in told.items()} == {
+        "people": None, "real": ["boxes/real"], "scenes": None
+    }  # fmt: skip
     people = next(r for r in result.reports if r.source == "people")
     assert set(people.metrics) == {"pose3d", "boxes", "boxes/real"}
     first = losses(tmp_path / "run")[0][2]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,7 +14,15 @@ from pvit_cli.flags import Flag, with_flags
 from pvit_cli.options import Json
 from pvit_cli.output import print_json, say
 from pvit_cli.progress import progress
-from pvit_cli.sending import STOPPED, carry_out, done_lines, plan_facts, show_card, show_files
+from pvit_cli.sending import (
+    MOST_FILES,
+    STOPPED,
+    carry_out,
+    done_lines,
+    plan_facts,
+    show_card,
+    show_files,
+)
 from pvit_data.words import counted
 
 _CHOICE = ("sources", "layers", "layers_only", "splits", "fields")
@@ -79,19 +88,23 @@ def _publish(
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
     wanted, whole = Choice(**chosen), Storage(shards)
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
+    gallery = values["gallery"]
+    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, gallery)
     with (
         interruptible(f"{repo}: {STOPPED}"),
         only_fields(whole, wanted, consent, writing) as (storage, choice),
     ):
-        gallery = values["gallery"]
-        options = Options(choice, consent, tag, delete_missing, card_only, jobs, gallery)
+        options = replace(options, choice=choice)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
         with connected() as connection:
             repository = Repository(connection, repo)
             user = repository.require_token()
             plan = plan_publication(storage, repository, options)
             if dry_run:
-                print_json(_facts(plan, repo, user)) if as_json else _show(plan, repo, user)
+                if as_json:
+                    print_json(_facts(plan, repo, user))
+                    return
+                _show(plan, repo, user, wanted.fields)
                 return
             done = carry_out(plan, storage, connection, repository, options)
     print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
@@ -115,14 +128,25 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
     }
 
 
-def _show(plan: Any, repo: str, user: str) -> None:
+def _show(plan: Any, repo: str, user: str, fields: Sequence[str]) -> None:
     """A plan, for people."""
     from pvit_data.lineage.fields import lineage_of
+    from pvit_data.publishing.fields import NEUTRAL
+    from pvit_data.sample.rights import RECORD
 
     show_files(plan, repo, user)
     if plan.left:
         fate = "will be removed" if plan.delete else "stay (--delete-missing removes them)"
         say(f"{counted(len(plan.left), 'file')} of earlier times {fate}")
+        if plan.delete:
+            say(*(f"  {name}" for name in plan.left[:MOST_FILES]))
+            if (more := len(plan.left) - MOST_FILES) > 0:
+                say(f"  ... and {more:,} more (all of them with --json)")
     say("")
     show_fields(lineage_of(plan.manifest))
+    if fields and RECORD not in fields:
+        say(
+            f"where a field is left out, of what records say in meta, only {', '.join(NEUTRAL)} stay "
+            f"(all of it with --fields {','.join([*fields, RECORD])})"
+        )
     show_card(plan)
