@@ -38,6 +38,10 @@ WHOSE = ("slowfast", "baseline")
 """Rows whose settings published weights are evaluated with, the first that a data set has."""
 
 
+MOST_MISSING = 0.01
+"""Share of the backbone's numbers that a file may lack."""
+
+
 @dataclass(frozen=True)
 class PublishedNetwork:
     """A network of published weights.
@@ -112,6 +116,12 @@ def published_network(
         backbone = build_backbone(name, **options)
     translated = backbone.translate(state.tensors) or {}
     if "head.weight" not in translated:
+        if not backbone.state_dict().keys() & translated.keys():
+            listed = ", ".join(sorted(state.tensors)[:3])
+            raise ConfigError(
+                f"'{weights}' has no parameter of '{name}': its first names are {listed}; choose the backbone that the "
+                "file belongs to"
+            )
         raise ConfigError(
             f"'{weights}' has no head for classes: it is of a pre-training; train one first"
         )
@@ -180,6 +190,15 @@ def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT,
     report = load_backbone_checkpoint(network, state, head=next(iter(heads), None))
     if fresh_head := [text for text in report.fresh if text.startswith("head.")]:
         raise ConfigError(f"{state.where}: its head does not fit the network: {fresh_head[0]}")
+    sizes = {name: value.numel() for name, value in network.backbone.state_dict().items()}
+    lost = sum(sizes.get(text.partition(" ")[0], 0) for text in report.fresh)
+    share = lost / sum(sizes.values())
+    if share > MOST_MISSING:
+        raise ConfigError(
+            f"{state.where} lacks {len(report.fresh)} parameters of the backbone, {100 * share:.1f} % "
+            f"of its numbers ({', '.join(report.fresh[:3])} ...): they would be random; choose the backbone that the "
+            "file belongs to, or download it again"
+        )
     return network, report
 
 

@@ -1,7 +1,10 @@
 """Weights of other people: wrapped, beside other objects, damaged, with heads of other classes."""
 
 import argparse
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +146,19 @@ def test_a_flipped_bit_is_found(given: dict[str, torch.Tensor], tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(SourceError, match=r"a\.pth' is damaged \(Bad CRC-32 .*download it again"):
         load_backbone_checkpoint(small(174), path)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_plain_pickle_of_arrays_is_converted_by_the_command_that_is_told(
+    wrapped: bool, given: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in given.items()}
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "author": "me"} if wrapped else arrays))
+    with pytest.raises(SourceError, match="is a plain pickle") as refused:
+        load_backbone_checkpoint(small(174), path)
+    (code,) = re.findall(r'python -c "(.*)"$', str(refused.value))
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    model = small(174)
+    assert load_backbone_checkpoint(model, tmp_path / "plain.pth").fresh == []
+    assert torch.equal(model.state_dict()["head.weight"], given["head.weight"])

@@ -44,6 +44,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save({"model_state": state | head, "epoch": 7, "cfg": "text"}, root / name)
     torch.save({"model_state": state}, root / "headless.pyth")
     torch.save({"model_state": state | head, "classes": ["reddish", "greenish", "violet"]}, root / "named.pyth")
+    torch.save({"model_state": {f"{n}x": t for n, t in state.items()}}, root / "names.pyth")
+    without = {n: t for n, t in state.items() if not n.startswith("blocks.1.")}
+    torch.save({"model_state": without | head}, root / "blockless.pyth")
+    (root / "page.pyth").write_text("\n<!DOCTYPE html><html>404</html>")
+    (root / "folder.pyth").mkdir()
     state.pop("blocks.0.norm1.weight")
     torch.save({"model_state": state | head}, root / "short.pyth")
     return root
@@ -128,6 +133,10 @@ def test_kinetics_has_five_clips(place: Path, tmp_path: Path, capsys: pytest.Cap
     [
         ("headless.pyth", "has no head for classes"),
         ("named.pyth", "bluish"),
+        ("names.pyth", "has no parameter of 'mvitv2_xxs': its first names are blocks.0."),
+        ("blockless.pyth", "% of its numbers (blocks.1."),
+        ("page.pyth", "is a page of the web (HTML)"),
+        ("folder.pyth", "is a folder"),
         ("nothing.pyth", "does not exist"),
     ],
 )
@@ -140,7 +149,8 @@ def test_what_cannot_be_evaluated_is_refused(
 
 def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluated(place, "short.pyth", "ssv2", "--limit", "2") == 0
-    shown = capsys.readouterr().out
+    shown, told = capsys.readouterr()
+    assert told.startswith("warning: 1 parameters are not in ")
     assert "MISSING: 1 parameters are not in the file and stay random" in shown
     assert "blocks.0.norm1.weight" in shown
 

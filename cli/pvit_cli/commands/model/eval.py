@@ -226,6 +226,8 @@ def _given(
     found, made = load_published(str(weights), name, protocol, *data, device)
     clip, report = found.inference.clip, made.report
     height, width = clip.size
+    if report.fresh:
+        say(f"warning: {len(report.fresh)} parameters are not in {weights}: random", stderr=True)
     notes = [
         f"weights    {weights}: {report.line()}",
         f"protocol   {protocol}: {clip.num_frames} frames of {height}x{width}, {found.inference.clips} x "
