@@ -103,9 +103,9 @@ def _require_weights(path: Path) -> None:
     if head.startswith(b"\x80") and SAVED not in head[:16]:
         raise SourceError(
             f"checkpoint '{path}' is a plain pickle, not a file of torch.save; reading it would run code from it, "
-            'which is not done here. If you trust it and it holds arrays by name, save them as tensors: python -c "import '
-            f"pickle, torch; d = pickle.load(open('{path}', 'rb'), encoding='latin1'); d = next((d[k] for k in "
-            f"{CONTAINERS} if hasattr(d.get(k), 'items')), d); torch.save({{k: torch.as_tensor(v) for k, v in "
+            "which is not done here. If you trust it and it holds arrays by name, save them as tensors: python -c "
+            f"\"import pickle, torch; d = pickle.load(open('{path}', 'rb'), encoding='latin1'); d = next((d[k] for k "
+            f"in {CONTAINERS} if hasattr(d.get(k), 'items')), d); torch.save({{k: torch.as_tensor(v) for k, v in "
             "d.items() if hasattr(v, 'shape')}, 'plain.pth')\""
         )
 

@@ -107,9 +107,16 @@ def _text(name: str) -> str:
     if _is_file(name):
         return read_recipe_file(name)
     if name not in _names_in(""):
+        data = name.partition("/")[0]
+        if data in data_names():
+            raise ConfigError(
+                f"unknown recipe '{name}': '{data}' is a data set, and recipes on it are DATA/VARIANT, such as "
+                f"{data}/pvit; variants are {', '.join(variant_names())}"
+            )
         names = recipe_names()
         raise ConfigError(
-            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
+            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists them, with data sets and "
+            f"variants; `pvit recipes --table` lists the {len(row_names())} rows of published tables"
         )
     return _shipped("", name)
 

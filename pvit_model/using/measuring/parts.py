@@ -286,7 +286,7 @@ def facts_of(
     return {
         "weights": sha256_of(model.weights),
         "network": model.network.config.model_dump(mode="json"),
-        "recipe": digest([inference.model_dump_json()]),
+        "recipe": digest([inference.model_copy(update={"recipe": ""}).model_dump_json()]),
         "data": ds.digest_of(matched.name),
         "reference": "" if reference is None else reference.digest_of(matched.name),
         "samples": digest(ds.column("key").tolist()),

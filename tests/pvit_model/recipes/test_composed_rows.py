@@ -282,8 +282,16 @@ def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(recipe_names())
     assert main(["recipes"]) == 0
-    assert "57 DATA/VARIANT are rows" in capsys.readouterr().out
+    assert "56 DATA/VARIANT are rows" in capsys.readouterr().out
     assert main(["recipes", "pvit", "--table"]) == 2
+
+
+@pytest.mark.parametrize("name", ["ssv2", "ssv2/", "ssv2/nothing"])
+def test_a_data_set_alone_is_told_what_is_missing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", name]) != 0
+    told = capsys.readouterr().err
+    assert f"unknown recipe '{name}': 'ssv2' is a data set, and recipes on it are DATA/VARIANT" in told
+    assert all(load_recipe(f"ssv2/{v}") for v in told.rpartition("variants are ")[2].split(", ")[:2])
 
 
 @pytest.mark.full

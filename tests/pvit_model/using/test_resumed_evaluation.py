@@ -181,3 +181,16 @@ def test_a_batch_of_another_evaluation_is_none_of_this(tmp_path: Path) -> None:
     first.write(0, measured)
     other.write(0, measured)
     assert [part.clips.tolist() for part in first.finished()] == [[0, 1]]
+
+
+def test_only_what_differs_is_named(tried: Evaluations, broken: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a recipe, which a file of weights gives, makes no answer another."""
+    path = tried.model / "inference.json"
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | {"recipe": "another name"}))
+    try:
+        tried.finished("broken")
+    finally:
+        path.write_text(before)
+    assert broken == [2]
+    assert "holds answers of another evaluation" not in capsys.readouterr().err
