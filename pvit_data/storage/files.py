@@ -219,6 +219,46 @@ def replace(part: Path, path: Path) -> None:
     sync(path.parent)
 
 
+@contextmanager
+def held_alone(folder: Path) -> Iterator[bool]:
+    """Makes a folder and holds it while the block runs; gives False where another process holds it.
+
+    A process that ended holds nothing, however it ended. At the end the folder goes if it is empty. Where the file
+    system knows no locks, everyone holds it.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    descriptor = _held(folder)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            with suppress(OSError):
+                os.rmdir(folder)
+            os.close(descriptor)
+
+
+def _held(folder: Path) -> int | None:
+    """A descriptor that holds a folder; None: another process has one."""
+    import fcntl
+
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            return descriptor
+        with suppress(FileNotFoundError):  # its last holder may just have removed it
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        os.close(descriptor)
+
+
 def open_appended(path: str | Path) -> TextIO:
     """Opens a text file that exists, to write at its end; never through a link, nor into a pipe or device.
 

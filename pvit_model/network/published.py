@@ -70,6 +70,7 @@ def load_backbone_checkpoint(
     *,
     allow_partial: bool = False,
     classes: LabelSpace | None = None,
+    head: nn.Linear | None = None,
 ) -> LoadReport:
     """Fill a model's backbone with published weights, and its action head where its classes are known to be the same.
 
@@ -80,6 +81,7 @@ def load_backbone_checkpoint(
         classes: what the model's classes are. The file's head is then taken class by class, by the names that the file
             gives; of a file without names where they are classes of Kinetics-400 or SSv2 and it has as many as these;
             else it is left fresh. Default: a head of the same size is taken as it is.
+        head: the layer of the model that the file's head belongs to. Default: the one of actions.
 
     Returns:
         what was loaded, resized, left fresh, and left over; `print` shows it as a table.
@@ -98,7 +100,7 @@ def load_backbone_checkpoint(
         )
     own = dict(backbone.named_parameters())
     inside = own | {name: t for name, t in backbone.state_dict().items() if name not in own}
-    head = getattr(model, "head", None)
+    head = head if head is not None else getattr(model, "head", None)
     named = head.named_parameters() if isinstance(head, nn.Linear) else ()
     every = inside | {f"head.{name}": parameter for name, parameter in named}
     rows = _head_rows(file, translated, classes)

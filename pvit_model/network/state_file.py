@@ -59,6 +59,8 @@ def open_state(source: str | Path | Mapping[str, Any]) -> StateFile:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    if path.is_dir():
+        raise SourceError(f"checkpoint '{path}' is a folder; name the file of weights in it")
     if not path.is_file():
         raise SourceError(
             f"checkpoint '{path}' does not exist; give the path of a downloaded file",
@@ -69,7 +71,9 @@ def _read(path: Path) -> Mapping[str, Any]:
             return load_tensors(path)
         except FormatError as error:
             raise SourceError(f"checkpoint cannot be read as tensors: {error}") from None
+    _require_weights(path)
     check_size(path)
+    require_whole(path)
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -85,6 +89,29 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict"
         )
     return found
+
+
+def _require_weights(path: Path) -> None:
+    """Refuses pages of the web and pickles of something else, by their first bytes; nothing is unpickled."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise SourceError(
+            f"checkpoint '{path}' is a page of the web (HTML), not weights: its address gave a page, such as a "
+            "login or an error; download the file itself"
+        )
+    if head.startswith(b"\x80") and SAVED not in head[:16]:
+        raise SourceError(
+            f"checkpoint '{path}' is a plain pickle, not a file of torch.save; reading it would run code from it, "
+            "which is not done here. If you trust it and it holds arrays by name, save them as tensors: python -c "
+            f"\"import pickle, torch; d = pickle.load(open('{path}', 'rb'), encoding='latin1'); d = next((d[k] for k "
+            f"in {CONTAINERS} if hasattr(d.get(k), 'items')), d); torch.save({{k: torch.as_tensor(v) for k, v in "
+            "d.items() if hasattr(v, 'shape')}, 'plain.pth')\""
+        )
+
+
+SAVED = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""The number that files of torch.save begin with, in the form before 2020 (torch/serialization.py, MAGIC_NUMBER)."""
 
 
 def check_size(path: Path) -> None:
@@ -116,6 +143,27 @@ def check_size(path: Path) -> None:
         )
 
 
+def require_whole(path: Path) -> None:
+    """Compares the members of a file of `torch.save` with their CRC-32, which loading does not.
+
+    A file in the form before 2020, or one that was saved without them, has none.
+
+    Raises:
+        SourceError: naming the first member that differs.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    while member.CRC and stream.read(CHUNK):
+                        pass
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise SourceError(f"checkpoint '{path}' is damaged ({error}): download it again") from None
+
+
+CHUNK = 1 << 20  # bytes
 GROWING = b"bytearray"
 
 

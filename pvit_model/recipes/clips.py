@@ -33,7 +33,7 @@ def clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
     Raises:
         ConfigError: if one of the latter was chosen otherwise.
     """
-    clip = _sized_for(clip, network)
+    clip = sized_for(clip, network)
     options = {"clip": (clip.num_frames, *clip.size), **network.backbone_options}
     with torch.device("meta"):
         backbone = build_backbone(network.backbone, **options)
@@ -54,7 +54,7 @@ def clip_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
     return clip.model_copy(update=changed)
 
 
-def _sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
+def sized_for(clip: ClipConfig, network: PViTConfig) -> ClipConfig:
     """With the length, size and rate of the backbone's own clips, where they were not chosen."""
     with torch.device("meta"):
         nominal = build_backbone(network.backbone, **network.backbone_options)

@@ -252,9 +252,8 @@ class RunConfig(Strict):
     )
 
 
-OF_THE_BACKBONE = tuple(
-    f"clip.{name}" for name in ("num_frames", "size", "rate", "map_size", "stride", "mean", "std")
-)
+FIXED_BY_THE_BACKBONE = tuple(f"clip.{name}" for name in ("map_size", "stride", "mean", "std"))
+OF_THE_BACKBONE = ("clip.num_frames", "clip.size", "clip.rate", *FIXED_BY_THE_BACKBONE)
 """What of a clip a run takes from its backbone's definition."""
 
 

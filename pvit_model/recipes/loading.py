@@ -19,8 +19,10 @@ from pvit_data.errors import ConfigError
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
 from pvit_data.words import did_you_mean, short
+from pvit_model.config import make_config
+from pvit_model.recipes.clips import sized_for
 from pvit_model.recipes.config import (
-    OF_THE_BACKBONE,
+    FIXED_BY_THE_BACKBONE,
     LossConfig,
     TrainConfig,
     check_keys,
@@ -105,9 +107,16 @@ def _text(name: str) -> str:
     if _is_file(name):
         return read_recipe_file(name)
     if name not in _names_in(""):
+        data = name.partition("/")[0]
+        if data in data_names():
+            raise ConfigError(
+                f"unknown recipe '{name}': '{data}' is a data set, and recipes on it are DATA/VARIANT, such as "
+                f"{data}/pvit; variants are {', '.join(variant_names())}"
+            )
         names = recipe_names()
         raise ConfigError(
-            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists all {len(names)}"
+            f"unknown recipe '{name}'{did_you_mean(name, names, 0.0)} `pvit recipes` lists them, with data sets and "
+            f"variants; `pvit recipes --table` lists the {len(row_names())} rows of published tables"
         )
     return _shipped("", name)
 
@@ -256,21 +265,29 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
 def changes_of(config: TrainConfig) -> list[str]:
     """Keys in which the configuration of a run differs from the shipped recipe of its name; none for other names.
 
-    What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport.
+    What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport. A
+    run that began with random weights says so, where its recipe means published ones.
     """
     if not row_of(config.name):
         return []
-    own, recipe = (c.model_dump(mode="json") for c in (config, load_recipe(config.name)))
+    shipped = load_recipe(config.name)
+    network = make_config(
+        backbone=config.model.name, variant=config.model.variant, **config.model.options
+    )
+    shipped = shipped.model_copy(update={"clip": sized_for(shipped.clip, network)})
+    own, recipe = (c.model_dump(mode="json") for c in (config, shipped))
     own["losses"]["weights"] = {
         name: weight
         for name, weight in own["losses"]["weights"].items()
         if name in recipe["losses"]["weights"] or weight != LossConfig().weight_of(name)
     }
-    return [path for path in known_paths() if _differs(path, own, recipe)]
+    changed = [path for path in known_paths() if _differs(path, own, recipe)]
+    is_random = shipped.pretrained and not (config.model.checkpoint or config.model.init_from)
+    return changed + ["model.checkpoint (none: random weights)"] * bool(is_random)
 
 
 FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
-    "clip.samplers", "model.checkpoint", "model.init_from", *OF_THE_BACKBONE
+    "clip.samplers", "model.checkpoint", "model.init_from", *FIXED_BY_THE_BACKBONE
 }  # fmt: skip
 OUTSIDE = ("run", "data")
 

@@ -17,7 +17,7 @@ from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.sources import declared_sampler
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.tasks.table import target_spec
+from pvit_data.tasks.table import labels_among, target_spec
 from pvit_data.words import did_you_mean
 from pvit_model.backbones import build_backbone
 from pvit_model.backbones.base import Published
@@ -32,9 +32,14 @@ from pvit_model.recipes.clips import clip_for
 from pvit_model.recipes.config import TrainConfig, parse_setting
 from pvit_model.recipes.loading import load_recipe, row_names
 from pvit_model.tasks import ACTION
+from pvit_model.tasks.heads import ClassHead
 
 WHOSE = ("slowfast", "baseline")
 """Rows whose settings published weights are evaluated with, the first that a data set has."""
+
+
+MOST_MISSING = 0.01
+"""Share of the backbone's numbers that a file may lack."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,28 @@ def protocol_recipe(protocol: str) -> TrainConfig:
     """The recipe whose settings published weights are evaluated with.
 
     Raises:
-        UsageError: if there is no such data set.
+        UsageError: if there is no such data set, or it has several labels.
     """
-    rows = row_names()
-    known = sorted({row.partition("/")[0] for row in rows})
-    found = [f"{protocol}/{variant}" for variant in WHOSE if f"{protocol}/{variant}" in rows]
-    if not found:
-        hint = did_you_mean(protocol, known) or "."
-        raise UsageError(f"no protocol '{protocol}'{hint} Known: {', '.join(known)}.")
-    return load_recipe(found[0])
+    rows, names = row_names(), sorted({row.partition("/")[0] for row in row_names()})
+    found = {
+        name: load_recipe(next(f"{name}/{v}" for v in WHOSE if f"{name}/{v}" in rows))
+        for name in names
+    }
+    known = [name for name, recipe in found.items() if len(_labels(recipe)) == 1]
+    listed = f"Known: {', '.join(known)}."
+    if protocol in known:
+        return found[protocol]
+    if protocol in found:
+        raise UsageError(
+            f"no published weights are read for '{protocol}': its networks have a head for each of "
+            f"{' and '.join(_labels(found[protocol]))}, and files name one. {listed}"
+        )
+    raise UsageError(f"no protocol '{protocol}'{did_you_mean(protocol, known) or '.'} {listed}")
+
+
+def _labels(recipe: TrainConfig) -> tuple[str, ...]:
+    """What the downstream is evaluated on."""
+    return labels_among(recipe.clip.tasks.get(recipe.clip.downstream, ()))
 
 
 def published_network(
@@ -85,9 +103,10 @@ def published_network(
     Raises:
         UsageError: if backbone or protocol is unknown.
         SourceError: if the file cannot be read.
-        ConfigError: if it has no action head, or its weights or classes do not fit.
+        ConfigError: if it has no head, or its weights or classes do not fit.
     """
     recipe = protocol_recipe(protocol)
+    (label,) = _labels(recipe)
     with torch.device("meta"):
         nominal = build_backbone(name)
     entry = entry_of(Path(weights), nominal.published)
@@ -97,17 +116,26 @@ def published_network(
         backbone = build_backbone(name, **options)
     translated = backbone.translate(state.tensors) or {}
     if "head.weight" not in translated:
+        if not backbone.state_dict().keys() & translated.keys():
+            listed = ", ".join(sorted(state.tensors)[:3])
+            raise ConfigError(
+                f"'{weights}' has no parameter of '{name}': its first names are {listed}; choose the backbone that the "
+                "file belongs to"
+            )
         raise ConfigError(
-            f"'{weights}' has no head for actions: it is of a pre-training; train one first"
+            f"'{weights}' has no head for classes: it is of a pre-training; train one first"
         )
-    classes, notes = _classes(state, len(translated["head.weight"]), source)
-    clip = _clip(recipe, entry, source)
+    classes, notes = _classes(state, len(translated["head.weight"]), source, label)
+    clip = _clip(recipe, entry, source, _heads(label, classes))
     clip = clip_for(clip, make_config(backbone=name, variant="baseline", **options))
-    options |= {"clip": [clip.num_frames, *clip.size], "num_classes": classes.num_ids}
+    options |= {"clip": [clip.num_frames, *clip.size], **_heads(label, classes)}
     network, report = _filled(state, name, options)
+    is_action = label == ACTION
     inference = Inference(
         clip=clip,
-        action=classes,
+        action=classes if is_action else None,
+        labels=() if is_action else (label,),
+        label_spaces={} if is_action else {label: classes},
         clips=recipe.data.clips,
         crops=recipe.data.crops,
         recipe=f"published {Path(weights).name} ({name})",
@@ -128,12 +156,22 @@ def entry_of(weights: Path, published: tuple[Published, ...]) -> Published | Non
     return next(iter(same or [e for e in published if e.file.startswith(f"{stem}_")]), None)
 
 
-def _clip(recipe: TrainConfig, entry: Published | None, source: FoundSource) -> ClipConfig:
+def _heads(label: str, classes: LabelSpace) -> dict[str, Any]:
+    """What a configuration says of the head of a label."""
+    if label == ACTION:
+        return {"num_classes": classes.num_ids}
+    return {"num_classes": 1, "labels": [label], "label_classes": {label: len(classes.classes)}}
+
+
+def _clip(
+    recipe: TrainConfig, entry: Published | None, source: FoundSource, heads: dict[str, Any]
+) -> ClipConfig:
     """How clips of a source are made: as the recipe says, of the length, size and rate of the file's."""
     sampler = declared_sampler(source.ds, source.name)
     changed = {
         "downstream": source.name,
-        "tasks": {source.name: (ACTION,)},
+        "tasks": {source.name: tuple(heads.get("labels", (ACTION,)))},
+        "label_classes": heads.get("label_classes", {}),
         "samplers": {source.name: sampler} if sampler else {},
     }
     return recipe.clip.model_copy(update=changed | _clips_of(entry))
@@ -148,9 +186,19 @@ def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT,
     config = make_config(backbone=name, variant="baseline", **options)
     check_memory(shapes_of(lambda: PViT(config), state.where), state.where)
     network = PViT(config)
-    report = load_backbone_checkpoint(network, state)
+    heads = [head.linear for head in network.heads.values() if isinstance(head, ClassHead)]
+    report = load_backbone_checkpoint(network, state, head=next(iter(heads), None))
     if fresh_head := [text for text in report.fresh if text.startswith("head.")]:
         raise ConfigError(f"{state.where}: its head does not fit the network: {fresh_head[0]}")
+    sizes = {name: value.numel() for name, value in network.backbone.state_dict().items()}
+    lost = sum(sizes.get(text.partition(" ")[0], 0) for text in report.fresh)
+    share = lost / sum(sizes.values())
+    if share > MOST_MISSING:
+        raise ConfigError(
+            f"{state.where} lacks {len(report.fresh)} parameters of the backbone, {100 * share:.1f} % "
+            f"of its numbers ({', '.join(report.fresh[:3])} ...): they would be random; choose the backbone that the "
+            "file belongs to, or download it again"
+        )
     return network, report
 
 
@@ -178,25 +226,31 @@ def _target(entry: Published, recipe: TrainConfig) -> dict[str, float]:
 
 
 def _classes(
-    state: StateFile, number: int, source: FoundSource
+    state: StateFile, number: int, source: FoundSource, label: str
 ) -> tuple[LabelSpace, tuple[str, ...]]:
     """The classes of a head, and what to say of them.
 
     Raises:
         ConfigError: if the file does not name them and the source has another number.
     """
-    own = source.ds.spaces_of(source.name).get(target_spec(ACTION).field)
+    field = target_spec(label).by_class or target_spec(label).field
+    ds = source.ds  # whose layers may hide the labels of its own
+    own = {**ds.without_layers().spaces_of(source.name), **ds.spaces_of(source.name)}.get(field)
     if own is None:
-        raise UsageError(f"source '{source.name}' has no action classes; name another --source")
+        raise UsageError(
+            f"source '{source.name}' has no classes of {label}, which the protocol is about; name another --source"
+        )
+    own_number = own.num_ids if label == ACTION else len(own.classes)
     if len(state.classes) == number:
-        return LabelSpace(own.name, state.classes), ()
-    if known := published_classes(number, own.classes):
+        first = 0 if label == ACTION else own.first  # rows of further heads have no ids below it
+        return LabelSpace(own.name, state.classes, first), ()
+    if label == ACTION and (known := published_classes(number, own.classes)):
         said = f"the file names no classes: taken for the {number} of {known.name}, in their order"
         return known, (said,)
-    if own.num_ids != number:
+    if own_number != number:
         raise ConfigError(
             f"{state.where}: its head has {number} classes, which it does not name, and source '{source.name}' "
-            f"has {own.num_ids}; choose the protocol and the --source that the weights were trained on"
+            f"has {own_number}; choose the protocol and the --source that the weights were trained on"
         )
     said = f"the file names no classes: the order of source '{source.name}' is assumed"
     return own, (said,)

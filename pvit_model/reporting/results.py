@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.scoring.compare import read_result
 from pvit_data.words import short, shown
 from pvit_model.backbones import backbone_names, build_backbone
@@ -54,10 +54,12 @@ class Results:
     Args:
         recipes: rows of published tables.
         weights: files of published weights, by backbone and file.
+        left_out: files of the folder that are no result of a row, each with the reason, in sentences.
     """
 
     recipes: Mapping[str, Row]
     weights: Mapping[tuple[str, str], Row]
+    left_out: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -74,15 +76,18 @@ def collect(folder: Path | None) -> Results:
         folder: its `*.json` files are results; None: there are none.
 
     Raises:
-        UsageError: if a result belongs to no row, or a number of a row comes from two files.
-        FormatError: if a file is no result.
+        UsageError: if a number of a row comes from two files.
     """
     recipes = {name: Row(name, load_recipe(name).target) for name in row_names()}
     weights = {(b, f): Row(f"{f} ({b})", target) for b, f, target in _published()}
     found = Results(recipes, weights)
     for path in _files(folder):
-        passport = read_result(path)
-        row = _row(found, path, passport)
+        try:
+            passport = read_result(path)
+            row = _row(found, path, passport)
+        except PvitError as error:
+            found.left_out.append(str(error))
+            continue
         twice = [
             other
             for other, given in row.results.items()
@@ -129,9 +134,14 @@ def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
                 return row
     elif name in found.recipes and model.get("downstream") == name.partition("/")[0]:
         return found.recipes[name]
+    whose = (
+        f"of recipe {short(recipe) if recipe else '(none told)'} on {short(model.get('downstream') or '(none told)')}"
+        if not backbone
+        else f"of the weights {short(model.get('name', ''))} ({short(backbone)})"
+    )
     raise UsageError(
-        f"{path}: the result of recipe {short(recipe)} on {short(model.get('downstream'))} is no row of the page; "
-        "rows are what `pvit recipes --table` lists"
+        f"{path}: the result {whose} is no row of the page; rows are what `pvit recipes --table` lists, and published "
+        "weights with a stated accuracy"
     )
 
 

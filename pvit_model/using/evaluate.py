@@ -224,8 +224,23 @@ def evaluate(
     _require_one_to_dump(dump, chosen)
     score = partial(_evaluated, model, how=how, dump=dump, passports=passports, parts=parts)
     reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
-    _tell(note, chosen, split, reasons)
+    _tell(note, chosen, split, [*_unmeasured(reports, chosen, limit), *reasons])
     return reports
+
+
+def _unmeasured(
+    reports: Sequence[SourceReport], chosen: Sequence[tuple[Matched, ShardDataset]], limit: int
+) -> list[str]:
+    """Targets without a number, because no clip that was shown has one of them."""
+    more = "; give a larger --limit" if limit else ""
+    pairs = ((report, matched) for report, (matched, _) in zip(reports, chosen, strict=True))
+    return [
+        f"{target} of '{matched.name}': none of the {report.clips:,} clips that were shown has any, so that there is "
+        f"nothing to measure{more}"
+        for report, matched in pairs
+        for target in matched.targets
+        if target not in report.metrics
+    ]
 
 
 def _tell(

@@ -66,6 +66,19 @@ def run_of(where: str) -> Path | None:
     return None
 
 
+def files_of(where: str) -> list[Path]:
+    """The files of a network that lies here, and of its run; nothing for one on the Hub, and where there is none."""
+    if not where or not os.path.isdir(_path(where)):
+        return []
+    folders = [_path(where)]
+    with suppress(UsageError):
+        folders.append(find_model(where))
+    if run := run_of(where):
+        folders.append(run)
+    places = (folder / name for folder in folders for name in FILES)
+    return [path for path in dict.fromkeys(places) if path.is_file()]
+
+
 def unfinished(where: str) -> str:
     """That a run is not finished, in a sentence; "" for one that is, and for what is no run's folder."""
     path = _path(where)
@@ -80,6 +93,8 @@ def unfinished(where: str) -> str:
 
 
 CONFIG_OF_RUN = "config.yaml"
+FILES = (CONFIG, WEIGHTS, FILE, CONFIG_OF_RUN, "report.json", "environment.json", "data.json")
+"""What a network and its run are read from."""
 
 
 @dataclass(frozen=True)

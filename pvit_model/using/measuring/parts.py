@@ -1,8 +1,8 @@
 """`Parts`: what was measured of each batch, beside the result, so that an interrupted evaluation continues.
 
-A batch is a file, complete or not there, whose name ends with the CRC-32 of its bytes. Batches are numbered in the data
-set, whatever process measures them, and added up in their order: the result is that of an evaluation without a break,
-by any number of processes.
+A batch is a file, complete or not there, whose name ends with the CRC-32 of what makes the evaluation and of its bytes:
+one of another evaluation counts as damaged. Batches are numbered in the data set, whatever process measures them, and
+added up in their order: the result is that of an evaluation without a break, by any number of processes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ import torch
 from pvit_data.errors import PvitError, UsageError
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.scoring.files.kinds import sha256_of
-from pvit_data.storage.files import PART, is_litter, read_regular, require_unlinked, write_file
+from pvit_data.storage.files import (
+    PART,
+    held_alone,
+    is_litter,
+    read_regular,
+    require_unlinked,
+    write_file,
+)
 from pvit_data.storage.values import MAX_JSON_BYTES, parse_json
 from pvit_model.ranks import all_reduce, own_rank
 from pvit_model.using.constant import digest
@@ -73,14 +80,29 @@ class Parts:
 def resumable(folder: Path | None, say: Callable[[str], object]) -> Iterator[Parts | None]:
     """Parts that are removed when the block ends without an error, and what they lead to lies elsewhere.
 
+    Every rank must ask. Within it no other evaluation may use the folder; one that was killed does not hold it.
+
     Args:
         folder: None: nothing is kept.
         say: see `Parts`.
+
+    Raises:
+        UsageError: if another evaluation is using it.
     """
-    parts = None if folder is None else Parts(folder, say)
-    yield parts
-    if parts is not None and own_rank()[0] == 0:
-        parts.remove()
+    if folder is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        is_first = own_rank()[0] == 0
+        is_free = not is_first or stack.enter_context(held_alone(folder))
+        if float(all_reduce(torch.tensor(float(is_free)))) < own_rank()[1]:
+            raise UsageError(
+                f"{folder}: another evaluation is writing there; wait for its end, or give other files to write"
+            )
+        parts = Parts(folder, say)
+        yield parts
+        if is_first:
+            parts.remove()
 
 
 class SourceParts:
@@ -152,7 +174,7 @@ class SourceParts:
                 own = np.array(array, order="C")  # files hold no two names of one memory
                 tensors[SEPARATOR.join((*place, name))] = torch.from_numpy(own)
         data = save(tensors)
-        write_file(self.folder / f"{number:06d}-{zlib.crc32(data):08x}.safetensors", data)
+        write_file(self.folder / f"{number:06d}-{self._sum(data):08x}.safetensors", data)
 
     def finished(self) -> Iterator[Measured]:
         """On the first rank all batches in order, on others none. Every rank must ask.
@@ -165,7 +187,8 @@ class SourceParts:
             return
         places = self._places()
         for number in range(self._count):
-            part = _read(places[number]) if number in places else None
+            found = map(self._read, places.get(number, ()))
+            part = next((part for part in found if part is not None), None)
             if part is None:
                 raise PvitError(
                     f"{self.folder}: batch {number} is missing or damaged; run the same command again"
@@ -186,32 +209,38 @@ class SourceParts:
         except FileNotFoundError:
             return None
 
-    def _places(self) -> dict[int, Path]:
-        found = ((NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
-        return {int(match[1]): path for match, path in sorted(found, key=_by_path) if match}
+    def _places(self) -> dict[int, list[Path]]:
+        """The files of each batch: of one that nobody else wrote a single one."""
+        found: dict[int, list[Path]] = {}
+        for path in sorted(self.folder.iterdir()):
+            if match := NAME.fullmatch(path.name):
+                found.setdefault(int(match[1]), []).append(path)
+        return found
 
     def _parts(self) -> Iterator[tuple[int, Measured]]:
         """The batches that are whole, in order; others go."""
-        for number, path in sorted(self._places().items()):
-            part = _read(path)
-            if part is None:
-                path.unlink()
-            else:
-                yield number, part
+        for number, paths in sorted(self._places().items()):
+            for path in paths:
+                part = self._read(path)
+                if part is None:
+                    path.unlink()
+                else:
+                    yield number, part
+
+    def _sum(self, data: bytes) -> int:
+        return zlib.crc32(data, zlib.crc32(self._facts.encode()))
+
+    def _read(self, path: Path) -> Measured | None:
+        """A batch of this evaluation; None where the file is damaged, or another's."""
+        data = read_regular(path, MAX_BYTES)
+        return _measured(data) if path.stem.endswith(f"-{self._sum(data):08x}") else None
 
 
-def _by_path(found: tuple[re.Match[str] | None, Path]) -> Path:
-    return found[1]
-
-
-def _read(path: Path) -> Measured | None:
-    """A batch; None where the file is damaged."""
+def _measured(data: bytes) -> Measured | None:
+    """A batch; None where the bytes are none."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    data = read_regular(path, MAX_BYTES)
-    if not path.stem.endswith(f"-{zlib.crc32(data):08x}"):
-        return None
     try:
         tensors = load(data)
     except SafetensorError:
@@ -257,7 +286,7 @@ def facts_of(
     return {
         "weights": sha256_of(model.weights),
         "network": model.network.config.model_dump(mode="json"),
-        "recipe": digest([inference.model_dump_json()]),
+        "recipe": digest([inference.model_copy(update={"recipe": ""}).model_dump_json()]),
         "data": ds.digest_of(matched.name),
         "reference": "" if reference is None else reference.digest_of(matched.name),
         "samples": digest(ds.column("key").tolist()),

@@ -1,7 +1,10 @@
 """Weights of other people: wrapped, beside other objects, damaged, with heads of other classes."""
 
 import argparse
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +122,43 @@ def test_names_in_the_file_count(given: dict[str, torch.Tensor]) -> None:
     model = small(174)
     load_backbone_checkpoint(model, {"state_dict": given, "classes": theirs}, classes=mine)
     assert torch.equal(model.head.weight, given["head.weight"].flip(0))
+
+
+@pytest.mark.parametrize("old_form", [False, True])
+def test_what_torch_saves_without_checksums_is_read(
+    given: dict[str, torch.Tensor], old_form: bool, tmp_path: Path
+) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(given, tmp_path / "a.pth", _use_new_zipfile_serialization=not old_form)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_backbone_checkpoint(small(174), tmp_path / "a.pth").fresh == []
+
+
+def test_a_flipped_bit_is_found(given: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(given, path)
+    data = bytearray(path.read_bytes())
+    place = data.find(given["head.weight"].numpy().tobytes()[:64])
+    assert place > 0
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.pth' is damaged \(Bad CRC-32 .*download it again"):
+        load_backbone_checkpoint(small(174), path)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_plain_pickle_of_arrays_is_converted_by_the_command_that_is_told(
+    wrapped: bool, given: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    arrays = {name: tensor.numpy() for name, tensor in given.items()}
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "author": "me"} if wrapped else arrays))
+    with pytest.raises(SourceError, match="is a plain pickle") as refused:
+        load_backbone_checkpoint(small(174), path)
+    (code,) = re.findall(r'python -c "(.*)"$', str(refused.value))
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    model = small(174)
+    assert load_backbone_checkpoint(model, tmp_path / "plain.pth").fresh == []
+    assert torch.equal(model.state_dict()["head.weight"], given["head.weight"])

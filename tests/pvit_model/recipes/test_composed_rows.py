@@ -260,8 +260,14 @@ def test_what_a_run_changed_of_its_recipe_is_known(simulated: Path) -> None:
         shards = [str(simulated / name) for name in ("ssv2", "hypersim", "ehoi")]
         return changes_of(make_plan(load_recipe("mt", ["model.name=mvitv2_xxs", *settings]), shards).config)
 
-    assert changed("run.threads=1", "data.workers=0") == ["model.name"]
-    assert changed("optim.epochs=3", "losses.weights={depth: 2.0}") == ["model.name", "losses.weights", "optim.epochs"]
+    random = "model.checkpoint (none: random weights)"
+    assert changed("run.threads=1", "data.workers=0") == ["model.name", random]
+    assert changed("optim.epochs=3", "losses.weights={depth: 2.0}") == [
+        "model.name", "losses.weights", "optim.epochs", random,
+    ]  # fmt: skip
+    assert changed("clip.num_frames=4", "clip.size=[32,32]", "clip.rate=2") == [
+        "clip.num_frames", "clip.size", "clip.rate", "model.name", random,
+    ]  # fmt: skip
 
 
 def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,8 +282,16 @@ def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(recipe_names())
     assert main(["recipes"]) == 0
-    assert "57 DATA/VARIANT are rows" in capsys.readouterr().out
+    assert "56 DATA/VARIANT are rows" in capsys.readouterr().out
     assert main(["recipes", "pvit", "--table"]) == 2
+
+
+@pytest.mark.parametrize("name", ["ssv2", "ssv2/", "ssv2/nothing"])
+def test_a_data_set_alone_is_told_what_is_missing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", name]) != 0
+    told = capsys.readouterr().err
+    assert f"unknown recipe '{name}': 'ssv2' is a data set, and recipes on it are DATA/VARIANT" in told
+    assert all(load_recipe(f"ssv2/{v}") for v in told.rpartition("variants are ")[2].split(", ")[:2])
 
 
 @pytest.mark.full

@@ -36,11 +36,30 @@ def test_a_row_is_filled_by_its_passport_only(tmp_path: Path) -> None:
     assert sum(line.endswith("|  |  |  |") for line in lines) >= len(row_names()) - 1
 
 
-@pytest.mark.parametrize("model", [{"recipe": "mine", "downstream": "ssv2"}, {"recipe": "mt", "downstream": "other"}])
-def test_a_result_of_no_row_is_refused(model: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text(json.dumps(PASSPORT | {"model": model}))
-    with pytest.raises(UsageError, match="is no row of the page"):
-        collect(tmp_path)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PASSPORT | {"model": {"recipe": "mine", "downstream": "ssv2"}}, "of recipe 'mine' on 'ssv2' is no row"),
+        (PASSPORT | {"model": {"recipe": "mt", "downstream": "other"}}, "of recipe 'mt' on 'other' is no row"),
+        (PASSPORT | {"model": {}}, "(none told)"),
+        (PASSPORT | {"model": {"backbone": "mvitv2_s", "name": "x.pyth"}}, "of the weights 'x.pyth' ('mvitv2_s')"),
+        ({"name": "somebody's package"}, "is no result"),
+    ],
+)
+def test_files_that_are_no_result_of_a_row_are_left_out_and_named(
+    content: dict[str, object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    (tmp_path / "y.json").write_text("{")
+    (tmp_path / "z.json").write_text(json.dumps(PASSPORT))
+    assert main(["results", str(tmp_path)]) == 0
+    shown, told = capsys.readouterr()
+    assert "| [z.json](results/z.json) |" in shown
+    first, second = told.splitlines()
+    assert first.startswith(f"left out: {tmp_path}/x.json: ")
+    assert said in first
+    assert "None" not in first
+    assert second.startswith(f"left out: {tmp_path}/y.json")
 
 
 def test_two_results_of_a_row_are_refused(tmp_path: Path) -> None:

@@ -556,3 +556,15 @@ def test_predictions_have_the_boxes_of_samples(
 def test_a_video_brings_no_boxes(run: Path) -> None:
     with pytest.raises(UsageError, match="scores boxes that are given, which a video does not bring"):
         predict("video.mp4", str(run))
+
+
+def test_clips_without_people_are_told(folder: Path, run: Path) -> None:
+    counts = [len(s.boxes) for s in pvit_data.open(folder, source="ava", split="val") if s.boxes is not None]
+    assert counts[0] == 0
+    notes: list[str] = []
+    (report,) = evaluate(str(run), [str(folder)], "ava", limit=1, note=notes.append)
+    assert report.metrics == {}
+    assert (
+        "left out: persons of 'ava': none of the 1 clips that were shown has any, so that there is nothing to measure; "
+        "give a larger --limit"
+    ) in notes

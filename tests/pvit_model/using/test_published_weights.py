@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import pvit_data
 from pvit_cli.model import main
 from pvit_data import LabelSpace
 from pvit_data.clips.config import ClipConfig
@@ -16,7 +17,9 @@ from pvit_model.backbones.base import Published
 from pvit_model.backbones.mvit import PUBLISHED, MViT
 from pvit_model.recipes.published import entry_of, protocol_recipe
 from pvit_model.reporting.results import collect, page
+from pvit_model.using.loading import load_published
 from tests.pvit_model.conftest import COLOURS, write_actions
+from tests.pvit_model.tasks.test_persons import write as write_persons
 
 ENTRIES = (
     Published("tiny_ssv2_f1.pyth", "", "none", "SSv2 68.2", (4, 32, 32), 0),
@@ -41,6 +44,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save({"model_state": state | head, "epoch": 7, "cfg": "text"}, root / name)
     torch.save({"model_state": state}, root / "headless.pyth")
     torch.save({"model_state": state | head, "classes": ["reddish", "greenish", "violet"]}, root / "named.pyth")
+    torch.save({"model_state": {f"{n}x": t for n, t in state.items()}}, root / "names.pyth")
+    without = {n: t for n, t in state.items() if not n.startswith("blocks.1.")}
+    torch.save({"model_state": without | head}, root / "blockless.pyth")
+    (root / "page.pyth").write_text("\n<!DOCTYPE html><html>404</html>")
+    (root / "folder.pyth").mkdir()
     state.pop("blocks.0.norm1.weight")
     torch.save({"model_state": state | head}, root / "short.pyth")
     return root
@@ -123,8 +131,12 @@ def test_kinetics_has_five_clips(place: Path, tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("headless.pyth", "has no head for actions"),
+        ("headless.pyth", "has no head for classes"),
         ("named.pyth", "bluish"),
+        ("names.pyth", "has no parameter of 'mvitv2_xxs': its first names are blocks.0."),
+        ("blockless.pyth", "% of its numbers (blocks.1."),
+        ("page.pyth", "is a page of the web (HTML)"),
+        ("folder.pyth", "is a folder"),
         ("nothing.pyth", "does not exist"),
     ],
 )
@@ -137,7 +149,8 @@ def test_what_cannot_be_evaluated_is_refused(
 
 def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluated(place, "short.pyth", "ssv2", "--limit", "2") == 0
-    shown = capsys.readouterr().out
+    shown, told = capsys.readouterr()
+    assert told.startswith("warning: 1 parameters are not in ")
     assert "MISSING: 1 parameters are not in the file and stay random" in shown
     assert "blocks.0.norm1.weight" in shown
 
@@ -150,6 +163,7 @@ def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]
         (["--weights", "F", "--model-name", "mvitv2_s"], "--weights needs --model-name"),
         (["--model", "RUN", "--protocol", "ssv2"], "belong to --weights"),
         (["--weights", "F", "--model-name", "mvitv2_s", "--protocol", "sssv2"], "did you mean 'ssv2'"),
+        (["--weights", "F", "--model-name", "mvitv2_s", "--protocol", "ego4d"], "a head for each of action and pnr"),
     ],
 )
 def test_options_that_do_not_fit(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,3 +183,29 @@ def test_published_files_have_their_numbers() -> None:
     assert entry_of(Path("mine.pyth"), PUBLISHED["mvitv2_s"]) is None
     recipe = protocol_recipe("kinetics400")
     assert (recipe.data.clips, recipe.data.crops, recipe.clip.antialias) == (5, 1, False)
+
+
+def test_persons_are_scored_by_their_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """AVA: the file's only head, of 80 classes, reads boxes; on the detector's boxes, in whole frames."""
+    write_persons(tmp_path / "shards")
+    torch.manual_seed(1)
+    heads = {"num_classes": 1, "labels": ["persons"], "label_classes": {"persons": 80}}
+    model = create_model("mvitv2_xxs", variant="baseline", clip=[4, 32, 32], **heads)
+    own = {n: t for n, t in model.state_dict().items() if n != "prompts" and not n.startswith("head.")}
+    head = {n: n.replace("heads.persons.linear.", "head.projection.") for n in own}
+    torch.save({"model_state": {head[n].removeprefix("backbone."): t for n, t in own.items()}}, tmp_path / "a.pyth")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MViT, "published", (Published("a.pyth", "", "none", "AVA 26.8", (4, 32, 32), 1),))
+        loaded, _ = load_published(str(tmp_path / "a.pyth"), "mvitv2_xxs", "ava", [str(tmp_path / "shards")])
+        assert all(torch.equal(loaded.network.state_dict()[n], t) for n, t in own.items())
+        words = ["--shards", str(tmp_path / "shards"), "--layer", "ava=ava-detections", "--crops", "full", "--json"]
+        weights = ["--weights", str(tmp_path / "a.pyth"), "--model-name", "mvitv2_xxs", "--protocol", "ava"]
+        assert main(["eval", *weights, *words]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (report,) = document["reports"]
+    detections = pvit_data.open(tmp_path / "shards", source="ava", split="val", layers=["ava-detections"])
+    assert report["metrics"]["persons"]["boxes"] == sum(len(sample.boxes) for sample in detections)
+    assert 0 < report["metrics"]["persons"]["mAP"] < report["metrics"]["persons"]["oracle"]
+    assert document["parameters"]["fresh"] == []
+    assert "ava: whole frames were evaluated, their short side 32 pixels" in document["notes"]

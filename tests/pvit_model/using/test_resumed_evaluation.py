@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pvit_cli.model import main
+from pvit_data.errors import PvitError
 from pvit_model.using import predictions
-from pvit_model.using.measuring.parts import SourceParts
+from pvit_model.using.measuring.parts import SourceParts, resumable
+from pvit_model.using.measuring.source import Measured
 from tests.pvit_model.forked import one_thread, statuses
 
 ROWS = 9  # of a batch: three videos in three views
@@ -156,3 +159,38 @@ def test_files_of_others_stay(tried: Evaluations, broken: list[int], tmp_path: P
     assert [path for path in (tmp_path / "broken").rglob("*") if path.is_file()] == [
         tmp_path / "broken/p.parquet", tmp_path / "broken/r.json", mine,
     ]  # fmt: skip
+
+
+def test_one_evaluation_at_a_time(tried: Evaluations, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second one with the same files is refused before any work; what the first one keeps stays."""
+    with resumable(tmp_path / "twice" / "p.parquet.parts", print):
+        assert main(tried.command("twice")) == 2
+    assert "p.parquet.parts: another evaluation is writing there; wait for its end" in capsys.readouterr().err
+    assert list((tmp_path / "twice").iterdir()) == []
+    tried.finished("twice")
+
+
+def test_a_batch_of_another_evaluation_is_none_of_this(tmp_path: Path) -> None:
+    """Where the file system knows no locks: what somebody else wrote meanwhile is not taken."""
+    first, other = (SourceParts(tmp_path, {"weights": name}, print) for name in "ab")
+    measured = Measured(np.arange(2))
+    first.begin(1, 2)
+    other.write(0, measured)
+    with pytest.raises(PvitError, match="batch 0 is missing or damaged"):
+        [*first.finished()]
+    first.write(0, measured)
+    other.write(0, measured)
+    assert [part.clips.tolist() for part in first.finished()] == [[0, 1]]
+
+
+def test_only_what_differs_is_named(tried: Evaluations, broken: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a recipe, which a file of weights gives, makes no answer another."""
+    path = tried.model / "inference.json"
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | {"recipe": "another name"}))
+    try:
+        tried.finished("broken")
+    finally:
+        path.write_text(before)
+    assert broken == [2]
+    assert "holds answers of another evaluation" not in capsys.readouterr().err

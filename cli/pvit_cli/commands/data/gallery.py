@@ -9,6 +9,7 @@ import typer
 
 from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import print_json, say
+from pvit_cli.overwriting import refuse_overwriting
 from pvit_cli.progress import progress
 from pvit_data.errors import CorruptShardError, UsageError
 from pvit_data.words import size_text
@@ -43,6 +44,7 @@ def gallery(
     from pvit_data.looking.gallery import write_gallery
     from pvit_data.reading.layers.views import open_view
 
+    refuse_overwriting({"--out": page}, [("the data set", out), ("the base", base)])
     dataset = open_view(out, source, split, where, layer or (), base or "")
     if len(dataset) == 0:
         raise UsageError(f"{out}: no sample fulfils the filter")

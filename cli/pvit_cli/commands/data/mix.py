@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.output import console, new_table, print_json, say, styled
+from pvit_cli.overwriting import refuse_overwriting
 from pvit_data.storage.files import write_file
 
 BAR = 40  # characters of a full batch
@@ -59,6 +60,8 @@ def register(app: typer.Typer) -> None:
         from pvit_data.mixing.plan import survey
         from pvit_model.recipes.mixtures import recipe_mixture
 
+        read = [("the recipe", recipe), *(("the shards", folder) for folder in shards or ())]
+        refuse_overwriting({"--figure": figure}, read)
         changes = [f"clip.downstream={downstream}"] if downstream is not None else []
         changes = [*(settings or ()), *changes]
         mixture, notes = recipe_mixture(recipe, shards or (), changes, partial(say, stderr=True))

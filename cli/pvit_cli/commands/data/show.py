@@ -10,6 +10,7 @@ import typer
 
 from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import console, print_json, say, styled
+from pvit_cli.overwriting import refuse_overwriting
 from pvit_data.errors import UsageError
 from pvit_data.storage.files import write_file
 from pvit_data.words import did_you_mean
@@ -54,6 +55,7 @@ def show(
     """
     from pvit_data.reading.layers.views import open_view
 
+    refuse_overwriting({"--out": sheet}, [("the data set", out), ("the base", base)])
     dataset = open_view(out, source, split, where, layer or (), base or "")
     if len(dataset) == 0:
         raise UsageError(f"{out}: no sample fulfils the filter")

@@ -12,6 +12,7 @@ import typer
 
 from pvit_cli.options import Device, Json, MaybeModel, Shards, usable_device
 from pvit_cli.output import console, new_table, print_json, say
+from pvit_cli.overwriting import refuse_overwriting
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SOURCE_NAME
 from pvit_data.storage.files import write_file
@@ -135,6 +136,7 @@ def evaluate(
     from pvit_model.using.measuring.parts import resumable
 
     _check_model(model, weights, model_name, protocol)
+    _check_files({"--out": out, "--dump": dump}, model, weights, (*shards, *(layer or ())))
     join_ranks(timedelta(minutes=10))
     device = _own_device(usable_device(device))
     given, facts, notes = _given(model, weights, (model_name, protocol), (shards, source), device)
@@ -195,6 +197,19 @@ def _check_model(model: str, weights: Path | None, model_name: str, protocol: st
         raise UsageError("--model-name and --protocol belong to --weights; a run knows its own")
 
 
+def _check_files(
+    outputs: dict[str, Path | None], model: str, weights: Path | None, data: Sequence[str]
+) -> None:
+    """Refuses to write over weights, a run's files and shards."""
+    from pvit_model.using.loading import files_of
+
+    layers = (text.partition("=")[2].partition("#")[0] for text in data)
+    read: list[tuple[str, str | Path | None]] = [("the file of --weights", weights)]
+    read += [("a file of the model", path) for path in files_of(model)]
+    read += [("the shards", folder) for folder in data]
+    refuse_overwriting(outputs, [*read, *(("the layer", folder) for folder in layers)])
+
+
 def _given(
     model: str,
     weights: Path | None,
@@ -211,6 +226,8 @@ def _given(
     found, made = load_published(str(weights), name, protocol, *data, device)
     clip, report = found.inference.clip, made.report
     height, width = clip.size
+    if report.fresh:
+        say(f"warning: {len(report.fresh)} parameters are not in {weights}: random", stderr=True)
     notes = [
         f"weights    {weights}: {report.line()}",
         f"protocol   {protocol}: {clip.num_frames} frames of {height}x{width}, {found.inference.clips} x "

@@ -28,9 +28,11 @@ def results(
     """Print a page of results: every row of published tables, filled from passports only, and empty where none is.
 
     docs/results.md is `pvit results docs/results`. A result belongs to the row that its run's recipe names; what the
-    run had otherwise than that recipe is said beside it.
+    run had otherwise than that recipe is said beside it. Files that are no such result are left out, and named.
     """
     from pvit_model.reporting.results import collect, page
 
     found = collect(folder)
+    for reason in found.left_out:
+        say(f"left out: {reason}", stderr=True)
     print_json(found.to_json()) if as_json else say(*page(found).splitlines())
