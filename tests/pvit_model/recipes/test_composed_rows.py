@@ -282,7 +282,7 @@ def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) == set(recipe_names())
     assert main(["recipes"]) == 0
-    assert "56 DATA/VARIANT are rows" in capsys.readouterr().out
+    assert "57 DATA/VARIANT are rows" in capsys.readouterr().out
     assert main(["recipes", "pvit", "--table"]) == 2
 
 
