@@ -91,7 +91,7 @@ BELOW = {
     "pvit_data": {"errors", "words", "plugins"},
     "pvit_model": {"config", "plugins", "ranks"},
     "pvit_converters": {"base", "evenly", "layers"},
-    "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "overwriting", "progress", "sending"},
+    "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "progress", "sending"},
 }
 """Files at the top of a package that every room of it may import."""
 PIPES = {f"converters/pvit_converters/engine/executors/{name}.py" for name in ("processes", "worker")}

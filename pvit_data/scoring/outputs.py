@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pvit_data.errors import PvitError, UsageError
+from pvit_data.errors import PvitError
+from pvit_data.reading.overwriting import refuse_overwriting
 from pvit_data.scoring.doctor.lists import PATTERNS, ids_of
 from pvit_data.scoring.files.ava import excluded_beside
 from pvit_data.scoring.files.class_names import OFFICIAL, classes_beside
@@ -25,26 +26,12 @@ def require_outputs(
     Raises:
         UsageError: naming the option.
     """
-    taken = {_real(path): name for name, path in _inputs(predictions, how)}
-    for option, out in outputs.items():
-        if out is None:
-            continue
-        if out.is_dir() or not out.name:
-            raise UsageError(f"{option} {out}: is a folder; name a file")
-        real = _real(out)
-        if name := taken.get(real):
-            raise UsageError(
-                f"{option} {out}: is {name}, which would be overwritten: name another file"
-            )
-        if folder := next((f for f in real.parents if f in taken and f.is_dir()), None):
-            raise UsageError(
-                f"{option} {out}: lies in {taken[folder]}, {folder}: name a file elsewhere"
-            )
-        if how.truth is not None and _is_official(out, Path(how.truth), how):
-            raise UsageError(
-                f"{option} {out}: is an official list beside the truth, which would be overwritten: name another file"
-            )
-        taken[real] = f"the file of {option}, too"
+    official = [
+        ("an official list beside the truth", out)
+        for out in outputs.values()
+        if out is not None and how.truth is not None and _is_official(out, Path(how.truth), how)
+    ]
+    refuse_overwriting(outputs, [*_inputs(predictions, how), *official])
 
 
 def _is_official(out: Path, truth: Path, how: ScoreOptions) -> bool:

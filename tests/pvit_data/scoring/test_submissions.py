@@ -80,8 +80,8 @@ def test_both_outputs_need_a_file_of_their_own(tmp_path: Path, capsys: pytest.Ca
     for folder in (".", tmp_path):
         assert f"--out {folder}: is a folder; name a file" in refused(capsys, *command, "--out", folder)
     shards = ssv2_shards(tmp_path)
-    error = refused(capsys, *command, "--truth", shards, "--out", shards / "pvit.json")
-    assert "lies in the truth (--truth)" in error
+    error = refused(capsys, *command, "--truth", shards, "--out", shards / "manifest.json")
+    assert "is a file of the truth (--truth), which would be overwritten" in error
     assert not same.exists()
 
 

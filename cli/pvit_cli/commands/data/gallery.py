@@ -9,9 +9,9 @@ import typer
 
 from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import print_json, say
-from pvit_cli.overwriting import refuse_overwriting
 from pvit_cli.progress import progress
 from pvit_data.errors import CorruptShardError, UsageError
+from pvit_data.reading.overwriting import refuse_overwriting
 from pvit_data.words import size_text
 
 

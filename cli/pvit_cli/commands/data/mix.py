@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pvit_cli.output import console, new_table, print_json, say, styled
-from pvit_cli.overwriting import refuse_overwriting
+from pvit_data.reading.overwriting import refuse_overwriting
 from pvit_data.storage.files import write_file
 
 BAR = 40  # characters of a full batch

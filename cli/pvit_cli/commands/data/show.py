@@ -10,8 +10,8 @@ import typer
 
 from pvit_cli.options import Base, Dataset, Json, Layers, OnlySource, OnlySplit, Where
 from pvit_cli.output import console, print_json, say, styled
-from pvit_cli.overwriting import refuse_overwriting
 from pvit_data.errors import UsageError
+from pvit_data.reading.overwriting import refuse_overwriting
 from pvit_data.storage.files import write_file
 from pvit_data.words import did_you_mean
 

@@ -12,9 +12,9 @@ import typer
 
 from pvit_cli.options import Device, Json, MaybeModel, Shards, usable_device
 from pvit_cli.output import console, new_table, print_json, say
-from pvit_cli.overwriting import refuse_overwriting
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SOURCE_NAME
+from pvit_data.reading.overwriting import refuse_overwriting
 from pvit_data.storage.files import write_file
 from pvit_data.words import shown
 

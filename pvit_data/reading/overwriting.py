@@ -38,7 +38,7 @@ def refuse_overwriting(
         if found := [taken[path] for path in (real, *mine) if path in taken]:
             what = f"a file of {found[0]}" if mine else found[0]
             raise UsageError(
-                f"{option} {out}: is {what}, which would be overwritten; name another file"
+                f"{option} {out}: is {what}, which would be overwritten: name another file"
             )
         taken[real] = f"the file of {option}, too"
 
