@@ -106,6 +106,6 @@ def test_torchvisions_mvit_v1_b() -> None:
     torch.testing.assert_close(model(video).logits, theirs(video), atol=1e-4, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_parity_at_full_size(tmp_path: Path) -> None:
     compare((16, 224, 224), 1, ("slowfast.pyth",), tmp_path)

@@ -110,7 +110,7 @@ def test_mvitv1_b(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.slow
+@pytest.mark.full
 def test_mvitv2_b(tmp_path: Path) -> None:
     model = loaded("mvitv2_b", published.mvitv2_b(), tmp_path)
     check(model(published.clip(32, 224, 224)).logits, V2_B)
@@ -124,7 +124,8 @@ def test_timesformer(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("values", ["original", pytest.param("projected", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("values", ["original", "projected"])
 def test_motionformer(values: str, tmp_path: Path) -> None:
     """An image's patch embedding, which clips do not pass, is the only part of the file that is not used."""
     unused = ("patch_embed.proj.bias", "patch_embed.proj.weight")

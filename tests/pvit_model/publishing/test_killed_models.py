@@ -13,7 +13,7 @@ from tests.hub_server.state import sha256
 from tests.pvit_cli.test_publish_commands import done, hub, require_no_token, start
 
 __all__ = ["hub"]
-TIMES = [pytest.param(seed, marks=[] if seed in (0, 5) else [pytest.mark.full]) for seed in range(15)]
+TIMES = [pytest.param(seed, marks=[] if seed in (0,) else [pytest.mark.full]) for seed in range(15)]
 
 
 @pytest.mark.parametrize("seed", TIMES)
