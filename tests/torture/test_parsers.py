@@ -1,6 +1,6 @@
 """R7: whatever bytes are given to a codec or to the reader, only our own errors come out, on one line.
 
-Each example goes to every parser, so that each gets 500 of them in `make test` and 100,000 in `make torture`.
+Each example goes to every parser, so that each gets 1,000 of them in `make test` and 100,000 in `make torture`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pvit_data.codecs.still import decode_still, encode_still, probe_still
 from pvit_data.codecs.video import decode_video, encode_video, probe_video
 from tests.torture.fuzz import PARSERS, one, seeds
 
-EXAMPLES = 100_000 if os.environ.get("PVIT_TORTURE") else 500
+EXAMPLES = 100_000 if os.environ.get("PVIT_TORTURE") else 1_000
 many = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 HEADS = (b"", b"II*\x00\x08\x00\x00\x00", b"\x93NUMPY\x01\x00", b"\xff\xd8\xff\xe0", b"{", b"PAR1")
 CLIPS = (b"", b"\x00\x00\x00\x18ftypmp42", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x10\x00\x00AVI ")
