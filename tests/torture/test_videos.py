@@ -12,7 +12,7 @@ from pvit_data.sample.sample import EncodedMedia
 from tests.pvit_data import odd_videos as odd
 
 CONTAINERS = ("avi", "mp4", "matroska", "webm")
-QUIET = "log-level=0:pools=1:frame-threads=1"
+QUIET = "log-level=0:pools=none:frame-threads=1:wpp=0"
 VPX = {"crf": "4", "b": "9M", "cpu-used": "8"}
 ALT_REF = {**VPX, "auto-alt-ref": "1", "lag-in-frames": "16", "g": "20"}  # with frames that are never shown
 ENCODERS = {
