@@ -1,5 +1,6 @@
 """Settings for every test, and the small converted dataset that several of them look at."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,16 @@ LONG = (
 """Files that take longest come first, so that no process is left with one of them at the end."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """What is marked `full` is of `make torture` alone, whatever is selected: it has no small size."""
+    full = [item for item in items if item.get_closest_marker("full")]
+    for item in full:
+        item.add_marker("torture")
+    if full and not os.environ.get("PVIT_TORTURE"):
+        items[:] = [item for item in items if item not in full]
+        config.hook.pytest_deselected(items=full)
+    yield
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 

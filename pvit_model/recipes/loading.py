@@ -20,7 +20,6 @@ from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
 from pvit_data.words import did_you_mean, short
 from pvit_model.config import make_config
-from pvit_model.recipes.clips import sized_for
 from pvit_model.recipes.config import (
     FIXED_BY_THE_BACKBONE,
     LossConfig,
@@ -268,6 +267,8 @@ def changes_of(config: TrainConfig) -> list[str]:
     What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport. A
     run that began with random weights says so, where its recipe means published ones.
     """
+    from pvit_model.recipes.clips import sized_for  # needs torch
+
     if not row_of(config.name):
         return []
     shipped = load_recipe(config.name)

@@ -10,19 +10,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pvit_data.codecs.video import VideoInfo
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import FormatError
 from pvit_data.loading.batch import Targets
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.scoring.metrics.multilabel import mean_average_precision, random_precision
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.tasks.actions import NAME
 from pvit_model.ranks import all_gather_rows, own_rank
-from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, masked_sum
+from pvit_model.tasks.base import HeadPlan, LossSum, Shown, Task, TaskOptions, binary_sum
 from pvit_model.tasks.heads import ClassHead
 from pvit_model.tasks.meter import Arrays, Meter, ratio
 
@@ -45,21 +44,13 @@ class ActionsTask(Task[TaskOptions]):
         Raises:
             UsageError: if nobody says how many classes there are.
         """
-        classes = plan.config.label_classes.get(NAME)
-        if classes is None:
-            raise UsageError(
-                f"{NAME}: the network needs the number of classes, label_classes={{'{NAME}': 157}}"
-            )
-        return ClassHead(plan.width, classes, plan.config.dropout)
+        return ClassHead(plan.width, plan.classes(NAME, 157), plan.config.dropout)
 
     def loss(
         self, prediction: Float[Tensor, "r k"], targets: Targets, options: TaskOptions
     ) -> LossSum:
         """The mean over classes of each labelled clip."""
-        loss = F.binary_cross_entropy_with_logits(
-            prediction.float(), targets.value.float(), reduction="none"
-        )
-        return masked_sum(loss.mean(1), targets.valid)
+        return binary_sum(prediction, targets.value, targets.valid)
 
     def meter(self, num_ids: int, views: int = 1) -> Meter:
         """Mean average precision over videos."""

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Real, Shaped, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Targets
 from pvit_data.looking import pictures
 from pvit_data.sample.labels import LabelSpace
@@ -57,6 +58,22 @@ def masked_sum(value: Float[Tensor, "*n"], valid: Bool[Tensor, "*n"]) -> LossSum
     return LossSum(known.where(valid, known.new_zeros(())).sum(), valid.sum())
 
 
+def binary_sum(
+    logits: Float[Tensor, "r k"], shown: Real[Tensor, "r k"], valid: Bool[Tensor, "r"]
+) -> LossSum:
+    """Binary cross-entropy of labels of which any number hold: the mean over the classes of each valid row.
+
+    Args:
+        logits: of each class by itself.
+        shown: 1 where a class holds, else 0.
+        valid: rows that are labelled.
+    """
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    loss = binary_cross_entropy_with_logits(logits.float(), shown.float(), reduction="none")
+    return masked_sum(loss.mean(1), valid)
+
+
 class TaskOptions(BaseModel):
     """Options of a task's loss. Subclasses add their own; tasks may share a name, as they share `literal`.
 
@@ -91,6 +108,23 @@ class HeadPlan:
     hidden: int
     frames: int
     clip_frames: int
+
+    def classes(self, name: str, usual: int) -> int:
+        """How many classes a label has.
+
+        Args:
+            name: of the label.
+            usual: how many its best-known data set has, for the message.
+
+        Raises:
+            UsageError: if nobody says.
+        """
+        classes = self.config.label_classes.get(name)
+        if classes is None:
+            raise UsageError(
+                f"{name}: the network needs the number of classes, label_classes={{'{name}': {usual}}}"
+            )
+        return classes
 
 
 @dataclass(frozen=True)

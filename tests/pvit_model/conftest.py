@@ -1,5 +1,6 @@
 """Tiny shards for training tests: a downstream source with actions, two auxiliary ones with different annotations."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -133,4 +134,16 @@ def run_folder(shards: list[str], tiny_recipe: str, tmp_path_factory: pytest.Tem
 
     out = tmp_path_factory.mktemp("runs") / "run"
     run_plan(make_plan(load_recipe(tiny_recipe), shards), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def three_views(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny run's network, evaluated on three crops."""
+    from pvit_cli.model import main
+
+    out = tmp_path_factory.mktemp("model") / "three"
+    assert main(["export", str(out), "--model", str(run_folder)]) == 0
+    values = json.loads((out / "inference.json").read_text())
+    (out / "inference.json").write_text(json.dumps(values | {"crops": 3}))
     return out

@@ -17,10 +17,8 @@ from pvit_data.scoring.doctor.permuted import halves
 from pvit_data.scoring.metrics.multilabel import mean_average_precision
 
 GAIN = 0.10  # of mean average precision
-POSITIVE, CLASSES = (
-    5,
-    3,
-)  # least videos of a class in each half, and such classes: of fewer chance gains as much
+POSITIVE = 5  # least videos of a class in each half
+CLASSES = 3  # least number of such classes: of fewer, chance gains as much
 
 
 def permuted_columns(

@@ -10,11 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pvit_data.errors import UsageError
 from pvit_data.loading.batch import Targets
 from pvit_data.tasks.persons import CORNERS, NAME
 from pvit_model.tasks.base import (
@@ -24,7 +22,7 @@ from pvit_model.tasks.base import (
     Shown,
     Task,
     TaskOptions,
-    masked_sum,
+    binary_sum,
 )
 from pvit_model.tasks.meter import Meter
 from pvit_model.tasks.persons.head import RoiHead
@@ -47,12 +45,7 @@ class PersonsTask(Task[TaskOptions]):
         Raises:
             UsageError: if nobody says how many actions there are.
         """
-        classes = plan.config.label_classes.get(NAME)
-        if classes is None:
-            raise UsageError(
-                f"{NAME}: the network needs the number of classes, label_classes={{'{NAME}': 80}}"
-            )
-        return RoiHead(plan.width, classes, plan.config.dropout)
+        return RoiHead(plan.width, plan.classes(NAME, 80), plan.config.dropout)
 
     def rois(self, targets: Targets) -> Float[Tensor, "r 5"]:
         """The corners, behind the number of the clip."""
@@ -63,10 +56,7 @@ class PersonsTask(Task[TaskOptions]):
         self, prediction: Float[Tensor, "r k"], targets: Targets, options: TaskOptions
     ) -> LossSum:
         """The mean over actions of each person, over labelled persons."""
-        loss = F.binary_cross_entropy_with_logits(
-            prediction.float(), targets.value[:, CORNERS:].float(), reduction="none"
-        )
-        return masked_sum(loss.mean(1), targets.valid)
+        return binary_sum(prediction, targets.value[:, CORNERS:], targets.valid)
 
     def meter(self, num_ids: int, views: int = 1) -> Meter:
         """The loss alone: precision needs to know the samples, see `meter_of`."""

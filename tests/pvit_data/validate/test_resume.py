@@ -363,7 +363,7 @@ def test_behind_a_url(data: Path, tmp_path: Path, checked: list[str]) -> None:
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pvit_data.storage import storage
 from pvit_data.validate import units
 storage.SETTLED_NS = -1
@@ -373,6 +373,7 @@ def slow(*arguments):
     return real(*arguments)
 units.check_file = slow
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in a background it is ignored
     from pvit_cli.data import main
     sys.exit(main(sys.argv[1:]))
 """

@@ -19,16 +19,6 @@ from pvit_model.using.diagnose import changes, diagnose_pixels
 RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pvit_cli.model"]
 
 
-@pytest.fixture(scope="module")
-def three_views(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run's network, evaluated on three crops."""
-    out = tmp_path_factory.mktemp("model") / "three"
-    assert main(["export", str(out), "--model", str(run_folder)]) == 0
-    values = json.loads((out / "inference.json").read_text())
-    (out / "inference.json").write_text(json.dumps(values | {"crops": 3}))
-    return out
-
-
 def evaluated(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
     capsys.readouterr()
     assert main([*map(str, arguments), "--json"]) == 0

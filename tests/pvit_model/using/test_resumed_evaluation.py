@@ -21,16 +21,6 @@ ROWS = 9  # of a batch: three videos in three views
 Result = tuple[bytes, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def three_views(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run's network, evaluated on three crops."""
-    out = tmp_path_factory.mktemp("model") / "three"
-    assert main(["export", str(out), "--model", str(run_folder)]) == 0
-    values = json.loads((out / "inference.json").read_text())
-    (out / "inference.json").write_text(json.dumps(values | {"crops": 3}))
-    return out
-
-
 def run_until(after: int, command: list[str]) -> None:
     """Evaluates, and dies when so many batches are written, at the latest with the dump."""
     write, write_dump = SourceParts.write, predictions.write_dump
