@@ -12,7 +12,7 @@ from pvit_converters.diving48.info import INFO
 from pvit_converters.diving48.layout import find_clips
 from pvit_converters.diving48.listing import MIN_FRAMES, list_dives
 from pvit_converters.diving48.options import Diving48Options
-from pvit_converters.raw.frame_folders import GAPS, numbered_files, read_frames
+from pvit_converters.raw.frame_folders import GAPS, has_gaps, numbered_files, read_frames
 from pvit_converters.raw.video import Clip, read_clip
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
@@ -76,7 +76,7 @@ class Diving48Converter(Converter[Diving48Options]):
             return read_clip(path, copy_video=options.copy_video, rescue=options.verify)
         files = numbered_files(path, _FRAME, "image_000001.jpg or img_00001.jpg")
         numbers = list(files)
-        if numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers):
+        if has_gaps(numbers):
             raise SourceError(
                 f"{path}: holds {len(numbers)} frames of those from 1 to {numbers[-1]}, so that the frames of its dive "
                 "cannot be counted; use the videos",

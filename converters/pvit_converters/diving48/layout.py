@@ -38,7 +38,7 @@ class Clips:
 
 
 def find_clips(root: Path) -> Clips:
-    """The videos; where there is none, the folders of frames.
+    """The videos of all folders, those of the first where two have one; where there is none, the folders of frames.
 
     Raises:
         SourceError: if there is neither.
@@ -46,10 +46,11 @@ def find_clips(root: Path) -> Clips:
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder; give the one that holds rgb/ and the labels")
     for names, are_frames in ((VIDEO_FOLDERS, False), (FRAME_FOLDERS, True)):
-        for name in names:
-            found = _clips(root, name, are_frames) if (root / name).is_dir() else {}
-            if found:
-                return Clips(found, are_frames)
+        found: dict[str, tuple[str, int]] = {}
+        for name in names:  # unpacking that was interrupted leaves some in each
+            found = (_clips(root, name, are_frames) if (root / name).is_dir() else {}) | found
+        if found:
+            return Clips(found, are_frames)
     raise SourceError(
         f"{root}: not a tree of Diving48: no video such as rgb/-mmq0PT-u8k_00155.mp4{leftovers(root)}. {INFO.obtain}"
     )

@@ -16,16 +16,18 @@ SPLITS = ("train", "val", "test")
 ID = r"[A-Za-z0-9_-]{11}"
 """Of a video at YouTube; `-` and `_` may stand anywhere in it."""
 VIDEO = re.compile(
-    rf"({ID})(?:_(\d{{6}})_(\d{{6}}))?\.(?:mp4|webm|mkv|avi)\Z", re.IGNORECASE | re.ASCII
+    rf"({ID})(?:_(\d{{1,6}})_(\d{{1,6}}))?\.(?:mp4|webm|mkv|avi)\Z", re.IGNORECASE | re.ASCII
 )
-"""Name of a video's file: id, and from which to which second of the original it goes."""
+"""Name of a video's file: id, and from which to which second of the original it goes, with six digits or fewer."""
 
 _WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validate": "val",
           "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
 _SPLIT_FOLDER = re.compile(
     r"(?:(?:videos|k400|kinetics400|kinetics)[_-])?([a-z]+)(?:[_-](?:\d+|videos))?\Z", re.IGNORECASE
 )
-_BASES = ("", "k400", "kinetics400", "videos", "k400/videos")
+DOWNLOADS = ("k400", "kinetics400", "kinetics-400", "kinetics_400", "kinetics")
+"""What the folder above those of the splits and `annotations` is called, where it is not the root."""
+_BASES = ("", *DOWNLOADS, "videos", *(f"{name}/videos" for name in DOWNLOADS))
 _REPLACEMENTS = "replacement"
 _ARCHIVE = re.compile(r".*\.(?:tar\.gz|tgz|tar|zip)\Z", re.IGNORECASE)
 
@@ -60,25 +62,32 @@ class Tree:
     Args:
         videos: by split ("": below no folder of a split) and id.
         replacements: for corrupted ones, by id.
-        twice: how many further files of the same split and id there are, which are not used.
+        further: more files of the same split and id, as copies of another Kinetics bring: other seconds of a video.
+        twice: how many of them there are, which are not used.
     """
 
     videos: dict[str, dict[str, Video]] = field(default_factory=dict)
     replacements: dict[str, Video] = field(default_factory=dict)
+    further: dict[tuple[str, str], list[Video]] = field(default_factory=dict)
     twice: int = 0
 
-    def find(self, video: str, split: str, anywhere: bool) -> Video | None:
+    def find(
+        self, video: str, split: str, anywhere: bool, times: tuple[float, float] | None = None
+    ) -> Video | None:
         """The file of a video, or what replaces it.
 
         Args:
             video: its id.
             split: which folder it should lie in.
             anywhere: any other folder does as well.
+            times: of several files of a video the one of these seconds is meant.
         """
         places = [split, "", *(SPLITS if anywhere else ())]
-        there = (self.videos.get(place, {}).get(video) for place in places)
-        found = next((v for v in there if v is not None), None)
-        return self.replacements.get(video, found)
+        place = next((p for p in places if video in self.videos.get(p, {})), None)
+        if video in self.replacements or place is None:
+            return self.replacements.get(video)
+        there = [self.videos[place][video], *self.further.get((place, video), ())]
+        return next((v for v in there if v.times == times), there[0])
 
 
 def split_of(name: str) -> str | None:
@@ -103,10 +112,10 @@ def find_tree(root: Path) -> Tree:
     tree = Tree()
     for name in list_folders(root / base):
         if split := split_of(name):
-            _add(tree, tree.videos.setdefault(split, {}), root, f"{base}/{name}".lstrip("/"))
+            _add(tree, split, root, f"{base}/{name}".lstrip("/"))
     if not tree.videos:
-        _add(tree, tree.videos.setdefault("", {}), root, "")
-    for above in ("", "k400", "kinetics400"):
+        _add(tree, "", root, "")
+    for above in ("", *DOWNLOADS):
         place = f"{above}/{_REPLACEMENTS}".lstrip("/")
         if (root / place).is_dir():
             for video, found in _videos(root, place):
@@ -128,10 +137,12 @@ def _base(root: Path) -> str:
     return ""
 
 
-def _add(tree: Tree, videos: dict[str, Video], root: Path, place: str) -> None:
+def _add(tree: Tree, split: str, root: Path, place: str) -> None:
+    videos = tree.videos.setdefault(split, {})
     for video, found in _videos(root, place):
         if video in videos:
             tree.twice += 1
+            tree.further.setdefault((split, video), []).append(found)
         else:
             videos[video] = found
 

@@ -82,17 +82,18 @@ def _lists(root: Path, tree: Tree, options: Kinetics400Options) -> dict[str, lis
     found = {}
     for split in SPLITS:
         path = getattr(options, f"{split}_list") or find_list(root, split)
-        folders = {video: v.folder for video, v in tree.videos.get(split, {}).items()}
+        videos = tree.videos.get(split, {})
+        folders = {video: v.folder for video, v in videos.items() if v.folder}
         if path is not None:
             found[split] = read_list(path, split, order)
-        elif folders and all(folders.values()):
+        elif 2 * len(folders) > len(videos):
             found[split] = list(rows_of_folders(folders))
     return found
 
 
 def _add(found: _Found, tree: Tree, row: Row, split: str) -> None:
     """Adds the clip of a row, if its file is there and no other row has it."""
-    video = tree.find(row.video, split, row.has_path)
+    video = tree.find(row.video, split, row.has_path, row.times)
     before = found.clips.get(row.video)
     if before is not None and (video is None or before[1].file == video.file):
         if before[2] == split and before[0].action != row.action:
@@ -163,7 +164,7 @@ def _told(found: _Found, tree: Tree, split: str, has_list: bool) -> list[str]:
     here, listed, strays = found.here[split], found.listed[split], found.strays[split]
     note = f"{split}: {here:,} of {listed:,} listed videos are here"
     if strays:
-        note += f"; {counted(strays, 'further video')} there that the list does not name: left out"
+        note += f"; {counted(strays, 'further video')} there that no list or class folder names: left out"
     if again := found.again[split]:
         note += f"; {counted(again, 'row')} repeat a video that is listed already"
     notes = [note]

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.kinetics400 import classes
-from pvit_converters.kinetics400.layout import VIDEO, split_of
+from pvit_converters.kinetics400.layout import DOWNLOADS, VIDEO, split_of
 from pvit_converters.raw.files import read_utf8
 from pvit_data.errors import SourceError
 from pvit_data.words import short, shown
 
 MAX_BYTES = 1 << 27
-_FOLDERS = ("annotations", "", "labels", "k400/annotations", "kinetics400/annotations")
+_FOLDERS = ("annotations", "", "labels", *(f"{name}/annotations" for name in DOWNLOADS))
 _NAMES = ("{}.csv", "kinetics-400_{}.csv", "kinetics_{}.csv", "kinetics400_{}.csv", "k400_{}.csv",
           "kinetics400_{}_list_videos.txt", "{}.txt")  # fmt: skip
 _WORDS = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,15 @@ def numbered_files(folder: Path, name: re.Pattern[str], examples: str) -> dict[i
     return dict(sorted(found.items()))
 
 
+def has_gaps(numbers: Sequence[int]) -> bool:
+    """Whether frames are missing, also at the beginning: they count from 0 or 1.
+
+    Args:
+        numbers: ascending, one or more.
+    """
+    return numbers[0] > 1 or numbers[-1] - numbers[0] + 1 != len(numbers)
+
+
 def read_frames(files: Mapping[int, Path], rate: float) -> Clip:
     """The frames of numbered files, in their order.
 
@@ -59,6 +68,5 @@ def read_frames(files: Mapping[int, Path], rate: float) -> Clip:
                 reason="size-mismatch",
             )
         frames[i] = image
-    has_gaps = numbers[-1] - numbers[0] + 1 != len(numbers)
-    warnings = (GAPS,) if has_gaps else ()
+    warnings = (GAPS,) if has_gaps(numbers) else ()
     return Clip(frames, len(frames), rate, frames.shape[1], frames.shape[2], warnings)

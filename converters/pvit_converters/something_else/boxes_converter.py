@@ -9,6 +9,7 @@ import numpy as np
 
 from pvit_converters.base import Item, Listing, SourceInfo, Unwanted
 from pvit_converters.layers import Base, LayerConverter, LayerInfo
+from pvit_converters.raw.frame_folders import GAPS
 from pvit_converters.raw.reencoding import REENCODED
 from pvit_converters.something_else.box_files import Place, find_boxes, read_records
 from pvit_converters.something_else.boxes import SPACE, Film, see
@@ -97,6 +98,12 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
                 f"{item.key}: the base tells no frame rate or size ({sample.fps:g} fps, {height} x {width}), "
                 "to which boxes could belong",
                 reason="no-frame-rate",
+            )
+        if GAPS in sample.meta.get("warnings", ()):
+            raise SourceError(
+                f"{item.key}: its base was converted from a folder in which frames are missing: nobody knows to which "
+                "frame a box belongs; convert the base from the videos",
+                reason=GAPS,
             )
         video = video_of(item.key.removeprefix(f"{BASE}-"))
         return Film(video, sample.num_frames, sample.fps, height, width)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pvit_converters.raw.listing import list_entries, list_files
 from pvit_converters.ssv2.info import INFO
 from pvit_data.errors import SourceError
 
-VIDEO_FOLDERS = ("20bn-something-something-v2", "videos", "frames")
+FRAMES = "frames"
+VIDEO_FOLDERS = ("20bn-something-something-v2", "videos", FRAMES)
 _PACKAGE = "20bn-something-something-download-package-labels"
 LABEL_FOLDERS = ("labels", "annotations", "", _PACKAGE, f"{_PACKAGE}/labels")
 _PREFIXES = ("", "something-something-v2-")
@@ -23,8 +25,8 @@ _FRAMES_BYTES = 200_000
 """Of a clip made from frames; its 40 to 200 files are not listed before the conversion."""
 
 
-def find_videos(root: Path) -> Path:
-    """The folder that holds the videos, or folders of frames.
+def find_videos(root: Path) -> list[Path]:
+    """The folders that hold the videos, both where unpacking left some in each; else that with folders of frames.
 
     Raises:
         SourceError: if there is none; the message names what was looked for.
@@ -35,9 +37,10 @@ def find_videos(root: Path) -> Path:
         )
     there = [root / name for name in VIDEO_FOLDERS if (root / name).is_dir()]
     if there:
-        return next((folder for folder in there if _holds_clips(folder)), there[0])
+        holding = [folder for folder in there if _holds_clips(folder)]
+        return [f for f in holding if f.name != FRAMES] or holding or there[:1]
     if any(map(_VIDEO.match, list_files(root))):
-        return root
+        return [root]
     folders = " or ".join(f"{name}/" for name in VIDEO_FOLDERS[:2])
     raise SourceError(
         f"{root}: not an SSv2 tree: no folder {folders} with videos such as 1.webm{leftovers(root)}. {INFO.obtain}"
@@ -48,16 +51,20 @@ def _holds_clips(folder: Path) -> bool:
     return any(_VIDEO.match(entry.name) or entry.name.isdecimal() for entry in list_entries(folder))
 
 
-def present_videos(root: Path, folder: Path) -> dict[str, tuple[str, int]]:
-    """File name (relative to the root) and bytes by video id."""
-    found = {}
-    for entry in list_entries(folder):
+def present_videos(root: Path, folders: Iterable[Path]) -> dict[str, tuple[str, int]]:
+    """File name (relative to the root) and bytes by video id. Empty files are taken where there is nothing else."""
+    videos: dict[str, tuple[str, int]] = {}
+    frames: dict[str, tuple[str, int]] = {}
+    for entry in (e for folder in folders for e in reversed(list_entries(folder))):
         name = os.path.relpath(entry.path, root)
         if match := _VIDEO.match(entry.name):
-            found[str(int(match[1]))] = (name, entry.stat().st_size)
+            video, size = str(int(match[1])), entry.stat().st_size
+            if size > videos.get(video, ("", -1))[1] <= 0:
+                videos[video] = (name, size)
         elif entry.name.isdecimal() and entry.is_dir():
-            found.setdefault(str(int(entry.name)), (name, _FRAMES_BYTES))
-    return found
+            frames.setdefault(str(int(entry.name)), (name, _FRAMES_BYTES))
+    whole = {video: file for video, file in videos.items() if file[1]}
+    return videos | frames | whole
 
 
 def label_file(root: Path, name: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pvit_converters.ssv2.labels import Labels, read_table
 from pvit_converters.ssv2.layout import FILES, label_file, leftovers, no_labels, present_videos
 from pvit_converters.ssv2.options import SSv2Options
 from pvit_data.errors import SourceError, UsageError
+from pvit_data.words import counted, short
 
 _SPLITS = {"trainval": ("train", "val"), "all": ("train", "val", "test")}
 _ABSENT = "video not present"
@@ -18,37 +20,65 @@ _EXCLUDED = "on the list of videos without boxes (--val-list no-empty-boxes)"
 _RECORD_BYTES = 2048
 
 
-def list_videos(root: Path, videos: Path, options: SSv2Options, labels: Labels) -> Listing:
+def list_videos(
+    root: Path, folders: Sequence[Path], options: SSv2Options, labels: Labels
+) -> Listing:
     """The listed videos that are there.
 
     Args:
         root: of the tree.
-        videos: folder of the videos.
+        folders: of the videos.
         options: of the converter.
         labels: of the tree.
 
     Raises:
-        SourceError: if label files or all videos are missing.
+        SourceError: if label files or all videos are missing, or a video is listed twice with other labels.
         UsageError: if an option needs another one.
     """
-    present = present_videos(root, videos)
+    present = present_videos(root, folders)
     excluded = _excluded(options)
     items, absent = [], Counter[str]()
-    for split in _splits(root, options.split):
-        for row in labels.rows(split):
-            video = str(int(row["id"]))
-            if video in excluded:
-                absent[_EXCLUDED] += 1
-            elif video not in present:
-                absent[_ABSENT] += 1
-            else:
-                items.append(_item(row, video, split, labels, *present[video]))
-    hint = leftovers(root, videos)
+    listed, again = _once(labels, _splits(root, options.split))
+    for split, row in listed:
+        video = str(int(row["id"]))
+        if video in excluded:
+            absent[_EXCLUDED] += 1
+        elif video not in present:
+            absent[_ABSENT] += 1
+        else:
+            items.append(_item(row, video, split, labels, *present[video]))
+    hint = leftovers(root, *folders)
     if not items:
-        raise SourceError(f"{videos}: none of the {absent.total()} listed videos is here{hint}")
+        places = " and ".join(map(str, folders))
+        raise SourceError(f"{places}: none of the {absent.total()} listed videos is here{hint}")
     notes = [f"{absent[_ABSENT]} listed videos are absent{hint}"] if hint else []
+    if again:
+        notes.append(
+            f"{counted(again, 'row')} repeat a video and are left out; what is tested on is not trained on"
+        )
     missing = _missing_lists(root, options.split)
     return Listing(items, dict(absent), [*notes, *missing, _which_list(items, options)])
+
+
+def _once(labels: Labels, splits: Sequence[str]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Each listed video once, with its split; and how many rows were left out."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    number = 0
+    for split in splits:
+        for row in labels.rows(split):
+            number += 1
+            video = str(int(row["id"]))
+            before, other = found.get(video, (split, row))
+            if before == split and row.get("template") != other.get("template"):
+                raise SourceError(
+                    f"{FILES[split]}.json: video {video} is listed twice, as {short(other.get('template'))} and as "
+                    f"{short(row.get('template'))}",
+                    reason="bad-json",
+                )
+            if before != split:
+                del found[video]
+            found.setdefault(video, (split, row))
+    return list(found.values()), number - len(found)
 
 
 def _splits(root: Path, choice: str) -> list[str]:

@@ -243,6 +243,17 @@ def test_what_is_tested_on_is_not_trained_on(tmp_path: Path) -> None:
     assert "1 row repeat a dive and are left out; test counts first" in found.notes
 
 
+def test_videos_of_both_folders(tmp_path: Path) -> None:
+    """Unpacking that was interrupted leaves a part in either folder."""
+    other = {**ROW, "vid_name": "-mmq0PT-u8k_00156"}
+    root = write_labels(tmp_path, [ROW, other])
+    (root / "videos").mkdir()
+    for row in (ROW, other):
+        (root / f"videos/{row['vid_name']}.mp4").write_bytes(b"xx")
+    found = [item.ref["file"] for item in listing(root).items]
+    assert found == ["rgb/-mmq0PT-u8k_00155.mp4", "videos/-mmq0PT-u8k_00156.mp4"]
+
+
 def test_the_vocabulary_of_the_tree_counts(tmp_path: Path) -> None:
     root = write_labels(tmp_path, [ROW])
     assert listing(root).items[0].ref["label"] == NAMES[0]

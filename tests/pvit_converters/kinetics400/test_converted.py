@@ -250,6 +250,34 @@ def test_a_class_folder_of_another_kinetics_is_refused(tmp_path: Path) -> None:
         items(tmp_path)
 
 
+def test_of_two_clips_of_a_video_the_listed_seconds_count(tmp_path: Path) -> None:
+    """A copy of another Kinetics beside it has other ten seconds of the same video."""
+    root = tree(tmp_path, HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n", video="train/0wR5jVB-WPk_000030_000040.mp4")
+    (root / "train" / VIDEO).write_bytes(b"x")
+    (item,) = items(root)
+    assert (item.ref["file"], item.ref["warnings"]) == (f"train/{VIDEO}", [])
+    assert "1 further file of videos that are there twice is not used" in notes(root)
+
+
+def test_seconds_may_have_few_digits(tmp_path: Path) -> None:
+    (item,) = items(tree(tmp_path, HEADER + "zumba,0wR5jVB-WPk,7,17,train,0\n", video="train/0wR5jVB-WPk_7_17.mp4"))
+    assert item.ref["warnings"] == []
+
+
+def test_a_video_beside_the_class_folders_costs_itself_alone(tmp_path: Path) -> None:
+    for place in (f"zumba/{VIDEO}", f"tai chi/A{VIDEO[1:]}", f"B{VIDEO[1:]}"):
+        (tmp_path / "train" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / place).write_bytes(b"x")
+    assert sorted(item.ref["label"] for item in items(tmp_path)) == ["tai chi", "zumba"]
+    assert "2 of 2 listed videos are here; 1 further video there that no list or class folder names" in notes(tmp_path)
+
+
+def test_a_download_below_its_usual_name(tmp_path: Path) -> None:
+    row = HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n"
+    tree(tmp_path, row, "kinetics-400/annotations/train.csv", f"kinetics-400/train/{VIDEO}")
+    assert len(items(tmp_path)) == 1
+
+
 def test_nothing_but_archives(tmp_path: Path) -> None:
     for place in ("k400_targz/train/part_0.tar.gz", "k400_targz/replacement/replacement_for_corrupted_k400.tgz"):
         (tmp_path / place).parent.mkdir(parents=True)

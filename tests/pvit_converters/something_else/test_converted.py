@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pvit_data
 from pvit_cli.data import main
@@ -43,9 +44,9 @@ class World(NamedTuple):
 
 def run(name: str, root: Path, out: Path, base: Path | str = "", **options: Any) -> Any:
     settings = options.pop("settings", Settings())
-    overwrite = options.pop("overwrite", False)
+    engine = {name: options.pop(name) for name in ("overwrite", "max_failed") if name in options}
     kind = registry.load(name)
-    job = Job(kind, root, str(out), kind.Options(**options), settings, workers=1, base=str(base), overwrite=overwrite)
+    job = Job(kind, root, str(out), kind.Options(**options), settings, workers=1, base=str(base), **engine)
     return convert(job)
 
 
@@ -305,6 +306,20 @@ def test_a_base_that_was_made_smaller_and_slower(world: World, tmp_path: Path) -
             expected = in_order(world.boxes[video(sample.key)][str(2 * frame + 1)])
             found = sorted(rows_of(sample, frame))
             assert np.allclose([b for _, b in found], [b for _, b in expected], atol=1e-3)
+
+
+def test_frames_that_are_missing_have_no_boxes(world: World, tmp_path: Path) -> None:
+    """Where a folder's first frames were not copied, nobody knows which frame a box belongs to."""
+    raw = tmp_path / "raw"
+    shutil.copytree(world.raw / "ssv2/labels", raw / "labels")
+    first, second = sorted(v for v in world.boxes if len(world.boxes[v]) == 8)[:2]
+    for name, numbers in ((first, range(1, 9)), (second, range(3, 9))):
+        (raw / "frames" / name).mkdir(parents=True)
+        for number in numbers:
+            Image.fromarray(np.full((HEIGHT, WIDTH, 3), number, np.uint8)).save(raw / f"frames/{name}/{number:04d}.jpg")
+    run("ssv2", raw, tmp_path / "out")
+    report = run("something-else-boxes", world.raw, tmp_path / "out", tmp_path / "out", max_failed=1.0)
+    assert (report.converted, report.failed) == (1, {"frame-numbers-have-gaps": 1})
 
 
 def test_both_names_of_the_ten_shot_file(world: World, tmp_path: Path) -> None:

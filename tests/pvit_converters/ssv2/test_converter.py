@@ -78,6 +78,30 @@ def load_all(root: Path, **options: Any) -> dict[str, Sample]:
     return {item.key: converter.load(item) for item in converter.list_items().items}
 
 
+def test_videos_of_both_folders_and_rows_that_come_again(make_tree: Callable[..., Path]) -> None:
+    """Unpacking that was interrupted leaves a part in either folder; an empty file never hides a good one."""
+    root = make_tree()
+    videos = root / "20bn-something-something-v2"
+    (root / "videos").mkdir()
+    (videos / "42.webm").rename(root / "videos/42.webm")
+    make_video(videos / "7.mp4", "mp4", "mpeg4")
+    (videos / "7.webm").write_bytes(b"")
+    (root / "videos/8.webm").write_bytes(b"")
+    rows = ROWS["train"]
+    (root / "labels/train.json").write_text(json.dumps([*rows, rows[0], ROWS["validation"][0]]))
+    listing = SSv2Converter(root, SSv2Options()).list_items()
+    assert [(i.split, i.ref["file"]) for i in listing.items] == [
+        ("train", "20bn-something-something-v2/7.mp4"),
+        ("train", "videos/42.webm"),
+        ("val", "20bn-something-something-v2/8.webm"),
+    ]
+    assert listing.absent == {"video not present": 1}
+    assert "2 rows repeat a video and are left out; what is tested on is not trained on" in listing.notes
+    (root / "labels/train.json").write_text(json.dumps([*rows, row("7", "Poking a hole into [some substance]", "x")]))
+    with pytest.raises(SourceError, match=r"train.json: video 7 is listed twice, as .*Pulling.* and as .*Poking"):
+        SSv2Converter(root, SSv2Options()).list_items()
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_both_layouts(make_tree: Callable[..., Path], old: bool) -> None:
     root = make_tree(old)
