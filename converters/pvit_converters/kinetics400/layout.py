@@ -86,8 +86,9 @@ class Tree:
         place = next((p for p in places if video in self.videos.get(p, {})), None)
         if video in self.replacements or place is None:
             return self.replacements.get(video)
-        there = [self.videos[place][video], *self.further.get((place, video), ())]
-        return next((v for v in there if v.times == times), there[0])
+        there: list[Video] = [self.videos[place][video], *self.further.get((place, video), ())]
+        meant = [video for video in there if video.times == times]
+        return (meant or there)[0]
 
 
 def split_of(name: str) -> str | None:
