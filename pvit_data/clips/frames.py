@@ -15,6 +15,8 @@ from pvit_data.clips.about import About
 from pvit_data.errors import ConfigError
 
 Sampler = Literal["segment", "dense", "fit", "whole", "keyframe", "ego4d-grid"]
+NUMBERED = frozenset({"keyframe", "ego4d-grid"})
+"""Samplers that go by numbers of frames in a sample's record."""
 WindowStart = Literal["intended", "published"]
 
 BY_SOURCE: dict[str, Sampler] = {

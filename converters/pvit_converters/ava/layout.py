@@ -79,6 +79,12 @@ def find_file(root: Path, *names: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def listing_name(split: str) -> str:
+    """The file that names the movies of a split; no truth of test was published."""
+    kind = "_excluded_timestamps" if split == "test" else ""
+    return f"ava_{split}{kind}_{VERSION}.csv"
+
+
 def truth_file(root: Path, split: str) -> Path | None:
     """The boxes and actions of a split.
 

@@ -19,6 +19,7 @@ from pvit_converters.ava.layout import (
     detection_file,
     excluded_file,
     find_movies,
+    listing_name,
     truth_file,
 )
 from pvit_converters.ava.options import AvaOptions
@@ -44,13 +45,15 @@ def list_seconds(root: Path, options: AvaOptions) -> Listing:
         split: _Split(root, split, options)
         for split in _WANTED.get(options.split, (options.split,))
     }
+    unlisted = [split for split, found in tables.items() if not found.listed]
     tables = {split: found for split, found in tables.items() if found.listed}
     if not tables:
         raise SourceError(
             f"{root}: no ava_train_v2.2.csv and no ava_val_v2.2.csv in annotations/ or the folder itself. {INFO.obtain}"
         )
     names = movie_names(dict.fromkeys(m for found in tables.values() for m in found.listed))
-    items, absent, notes = [], Counter[str](), []
+    items, absent = [], Counter[str]()
+    notes = [f"no {listing_name(split)}: no seconds of {split}" for split in unlisted]
     for split, found in tables.items():
         present = [movie for movie in found.listed if movie in movies]
         for movie in found.listed:

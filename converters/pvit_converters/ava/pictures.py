@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FRAME = re.compile(r"(?:.*_)?(\d{4,6})\.jpe?g\Z", re.IGNORECASE)
 _FASTEST = 31.0  # frames per second: above it the published preparation itself lags
+CUT = 901  # seconds of a movie that published commands cut, from 900 s on
+_ABOUT_A_CUT = 10  # seconds by which cuts differ at most
 _CLAMPED = 1  # second that may be missing at the end: its last frame stands for it, as published loaders do
 LAGS, DAMAGED = "rate-above-30-published-frames-lag", "window-ends-at-damage"
 
@@ -49,18 +51,20 @@ def read_movie(path: Path, second: int, context: int, *, is_cut: bool, short_sid
     """From a whole movie, or from one that was cut at 900 s.
 
     Raises:
-        SourceError: if it cannot be read, or ends before that second (`"too-short"`).
+        SourceError: if it cannot be read, ends before that second (`"too-short"`), or is no cut (`"not-a-cut"`).
     """
     from pvit_data.codecs.video.long import encode_window
 
     with opened_video(path) as (file, table):
+        if is_cut:
+            _require_cut(path, float(table.times[-1]), "s long")
         first = first_frame(table.pts, table.unit, 0 if is_cut else START)
         places = places_around(second, context)
         if first >= len(table):
-            raise _too_short(path, second, f"{table.times[-1]:.0f} s long")
+            raise _too_short(path, second, float(table.times[-1]), is_cut)
         picked = frames_at(table.pts, table.unit, first, places)
         if table.times[-1] - table.times[first] < second - START - _CLAMPED:
-            raise _too_short(path, second, f"{table.times[-1]:.0f} s long")
+            raise _too_short(path, second, float(table.times[-1]), is_cut)
         frames, grid = np.unique(picked, return_inverse=True)
         rate = min(table.rate, RATE) if table.rate > _FASTEST else table.rate
         cut = encode_window(file, replace(table, rate=rate), frames.tolist(), short_side=short_side)
@@ -83,16 +87,19 @@ def read_folder(folder: Path, second: int, context: int, *, short_side: int) -> 
     from pvit_data.codecs.video.encode import encode_pictures, usual_gop
     from pvit_data.codecs.video.part import shrunk
 
-    names = {int(m[1]) - 1: n for n in list_files(folder) if (m := _FRAME.match(n))}
-    if not names:
+    numbered = {int(m[1]): n for n in list_files(folder) if (m := _FRAME.match(n))}
+    if not numbered:
         raise SourceError(f"{folder}: no frame such as ID_000001.jpg in it", reason="empty-folder")
+    start = min(1, *numbered)  # some programs count from 0
+    names = {number - start: name for number, name in numbered.items()}
+    _require_cut(folder, max(names) / RATE, f"s long ({max(names) + 1} frames)")
     places = np.minimum(places_around(second, context), max(names))
     if max(names) < (second - START - _CLAMPED) * RATE:
-        raise _too_short(folder, second, f"of {max(names) + 1} frames")
+        raise _too_short(folder, second, max(names) / RATE, is_cut=True)
     frames, grid = np.unique(places, return_inverse=True)
     if missing := [number for number in frames.tolist() if number not in names]:
         raise SourceError(
-            f"{folder}: frame {missing[0] + 1} is missing among its neighbours",
+            f"{folder}: frame {missing[0] + start} is missing among its neighbours",
             reason="missing-file",
         )
     first = _rgb(folder / names[int(frames[0])])
@@ -120,8 +127,22 @@ def _rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(colour)
 
 
-def _too_short(path: Path, second: int, length: str) -> SourceError:
+def _require_cut(path: Path, seconds: float, long: str) -> None:
+    if seconds > CUT + _ABOUT_A_CUT:
+        raise SourceError(
+            f"{path}: is {seconds:.0f} {long}, and a cut of AVA has {CUT} s from second {START} on; whole movies "
+            "belong into videos/",
+            reason="not-a-cut",
+        )
+
+
+def _too_short(path: Path, second: int, seconds: float, is_cut: bool) -> SourceError:
+    like_cut = not is_cut and abs(seconds - CUT) <= _ABOUT_A_CUT
+    remedy = (
+        f"one of {CUT} s is a cut from second {START} on, and belongs into videos_15min/"
+        if like_cut
+        else "get it again"
+    )
     return SourceError(
-        f"{path}: is {length}, and has no second {second}; get it again, or check that it is the whole movie",
-        reason="too-short",
+        f"{path}: is {seconds:.0f} s long, and has no second {second}; {remedy}", reason="too-short"
     )

@@ -158,7 +158,7 @@ def boxes_of(rows: list[Any], frame: int, *, scored: bool, labelled: bool) -> tu
 
 def _rows(path: Path, widths: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:
     with io.TextIOWrapper(
-        open(open_file(path), "rb"), encoding="utf-8", errors="replace", newline=""
+        open(open_file(path), "rb"), encoding="utf-8-sig", errors="replace", newline=""
     ) as file:
         lines = iter(lambda: file.readline(_LINE), "")
         for number, row in enumerate(csv.reader(lines), 1):

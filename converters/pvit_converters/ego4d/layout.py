@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _files(root: Path, folder: Path) -> list[tuple[str, str]]:
     return [
         (name, os.path.relpath(entry.path, root).replace(os.sep, "/"))
         for entry in entries
-        if (name := entry.name.removesuffix(".mp4")) and "." not in name
+        if (name := re.sub(r"\.mp4\Z", "", entry.name, flags=re.IGNORECASE)) and "." not in name
     ]
 
 

@@ -56,6 +56,7 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         for split in wanted
         if annotation_file(root, split) is None
     ]
+    rows, again = _once(rows)
     items, absent = [], Counter[str]()
     for split, row in rows:
         place = _place(row, videos, clips)
@@ -67,7 +68,20 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         raise SourceError(
             f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
         )
-    return Listing(items, dict(absent), [*missing, *_notes(rows, absent)])
+    repeated = [
+        f"{counted(again, 'row')} repeat a window and are left out; what is tested on is not trained on"
+    ]
+    return Listing(items, dict(absent), [*missing, *repeated * bool(again), *_notes(rows, absent)])
+
+
+def _once(rows: list[tuple[str, Row]]) -> tuple[list[tuple[str, Row]], int]:
+    """Each window once, that of the last split that lists it; and how many rows were left out."""
+    found: dict[str, tuple[str, Row]] = {}
+    for split, row in rows:
+        if row.unique_id in found and found[row.unique_id][0] != split:
+            del found[row.unique_id]
+        found.setdefault(row.unique_id, (split, row))
+    return list(found.values()), len(rows) - len(found)
 
 
 def key_of(unique_id: str) -> str:

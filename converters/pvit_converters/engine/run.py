@@ -60,6 +60,7 @@ from pvit_converters.engine.signals import interruptible
 from pvit_converters.engine.task import Task
 from pvit_converters.layers import LayerConverter
 from pvit_converters.raw.places import reading_within
+from pvit_data.clips.frames import NUMBERED
 from pvit_data.errors import PvitError, SourceError, UsageError
 from pvit_data.format.manifest import SourceSpec
 from pvit_data.format.names import LAYERS, part_of, receipt_name
@@ -147,10 +148,10 @@ def require_reencoding(job: Job, converter: Converter[Any]) -> None:
     if job.settings.reencoding is not None:
         info = converter.source()
         job.settings.reencoding.require_fit(info.name, info.produces)
-        if info.clips_within and job.settings.reencoding.fps:
+        if job.settings.reencoding.fps and (info.clips_within or info.sampler in NUMBERED):
             raise UsageError(
-                f"--reencode {job.settings.reencoding}: {info.name} tells between which frames clips lie, which would "
-                "not fit another rate; short-side=N and gop=N are possible here"
+                f"--reencode {job.settings.reencoding}: {info.name} tells by numbers of frames where clips lie, which "
+                "would not fit another rate; short-side=N and gop=N are possible here"
             )
 
 

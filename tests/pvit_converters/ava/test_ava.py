@@ -173,6 +173,11 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
     centre = 2 * 30 + 1  # files count from 1
     assert [shown[n] for n in sample.meta["grid"]] == list(range(centre - 32, centre + 32))
     assert (sample.height, sample.width) == (32, 32)
+    shutil.copyfile(path, path.with_name(path.name.replace("97", "00")))  # its files count from 0
+    counted = converter.load(items[f"{key}-0902"])
+    assert isinstance(counted.rgb, pvit_data.EncodedMedia)
+    shown = [number_of(picture) for picture in decode_video(counted.rgb.data)]
+    assert [shown[n] for n in counted.meta["grid"]] == list(range(centre - 33, centre + 31))
     with pytest.raises(SourceError, match="has no second 1798") as error:
         converter.load(items[f"{key}-1798"])
     assert error.value.reason == "too-short"
@@ -264,6 +269,12 @@ def test_cut_movies_of_other_rates_and_lengths(tmp_path: Path) -> None:
     assert end.frames[end.grid].tolist() == [min(k, 69) for k in range(28, 92)], (
         "its last frame stands for what is gone"
     )
+    write_long_video(path, 950, Fraction(1), [range(950)])
+    with pytest.raises(SourceError, match=r"is 949 s long, and a cut of AVA has 901 s.*movies belong into videos/"):
+        read_movie(path, 902, 64, is_cut=True, short_side=0)
+    write_long_video(path, 902, Fraction(1), [range(902)])
+    with pytest.raises(SourceError, match=r"has no second 1000; one of 901 s is a cut.*belongs into videos_15min/"):
+        read_movie(path, 1000, 64, is_cut=False, short_side=0)
     write_long_video(path, 25, Fraction(30), [range(25)])
     with pytest.raises(SourceError, match="has no second 902"):
         read_movie(path, 902, 64, is_cut=True, short_side=0)
@@ -285,3 +296,14 @@ def test_simulated_persons_show_what_the_rows_say() -> None:
             {**ava_acts.POSES, **ava_acts.MARKS}[act] for act in people[int(person)].acts
         }
     assert len({row[-1] for row in rows}) == len(people)
+
+
+def test_tables_that_a_spreadsheet_saved_and_lists_that_are_missing(tmp_path: Path) -> None:
+    """A byte-order mark is no part of the first movie's name, and what has no list is told."""
+    (tmp_path / "frames/a").mkdir(parents=True)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/ava_val_v2.2.csv").write_bytes(b"\xef\xbb\xbfa,0902,0,0,1,1,12,0\r\n")
+    listed = AvaConverter(tmp_path, AvaOptions()).list_items()
+    assert {item.ref["movie"] for item in listed.items} == {"a"}
+    assert listed.absent == {}
+    assert "no ava_train_v2.2.csv: no seconds of train" in listed.notes

@@ -279,5 +279,5 @@ def test_frames_with_gaps_are_refused(tmp_path: Path) -> None:
 def test_another_rate_would_move_the_range(videos: Converted, tmp_path: Path) -> None:
     settings = Settings(reencoding=Reencoding.parse("fps=15"))
     job = Job(Diving48Converter, videos.raw, str(tmp_path / "out"), Diving48Options(), settings, workers=1)
-    with pytest.raises(UsageError, match="tells between which frames clips lie"):
+    with pytest.raises(UsageError, match="tells by numbers of frames where clips lie"):
         convert(job)

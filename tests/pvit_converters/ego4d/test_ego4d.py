@@ -15,12 +15,13 @@ from pvit_converters.ego4d import Ego4dConverter, Ego4dOptions
 from pvit_converters.ego4d.listing import key_of
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.raw.reencoding import Reencoding
 from pvit_converters.simulate import simulate
 from pvit_converters.simulate.long_video import number_of, write_long_video
 from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import ego4d_grid
 from pvit_data.codecs.video.long import table
-from pvit_data.errors import SourceError
+from pvit_data.errors import SourceError, UsageError
 from pvit_data.loading.clip_reader import ClipReader
 
 
@@ -227,6 +228,23 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     assert samples["outside"].actions is None
     assert any("1 window whose change lies outside" in note for note in report.notes)
     assert any("3 windows of which no true or false says whether a state changes" in note for note in report.notes)
+
+
+def test_rows_that_come_again_and_capital_endings(tmp_path: Path) -> None:
+    row = {**ROW, "unique_id": "w"}
+    (tmp_path / "full_scale").mkdir()
+    (tmp_path / "full_scale/v.MP4").write_bytes(b"x")
+    (tmp_path / "train.json").write_text(json.dumps([row, row]))
+    (tmp_path / "val.json").write_text(json.dumps([row]))
+    found = Ego4dConverter(tmp_path, Ego4dOptions()).list_items()
+    assert [item.split for item in found.items] == ["val"]
+    assert "2 rows repeat a window and are left out; what is tested on is not trained on" in found.notes
+
+
+def test_another_rate_would_move_the_grid(tree: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    settings = Settings(reencoding=Reencoding.parse("fps=15"))
+    with pytest.raises(UsageError, match="tells by numbers of frames where clips lie"):
+        convert(Job(Ego4dConverter, tree[0], str(tmp_path / "out"), Ego4dOptions(), settings))
 
 
 def test_what_happens_can_be_seen(tmp_path: Path) -> None:

@@ -15,7 +15,18 @@ from pvit_data.codecs.video.file import MAX_PIECE
 from pvit_data.codecs.video.long import VideoFile, copy_window, encode_window, frame_table, pictures_at, table
 from pvit_data.errors import FormatError
 from pvit_data.storage.files import open_regular
-from tests.pvit_data.odd_videos import B_FRAMES, COUNT, SHARP, encode, frames, number, numbers, odd_videos, packets
+from tests.pvit_data.odd_videos import (
+    B_FRAMES,
+    COUNT,
+    SHARP,
+    encode,
+    frames,
+    number,
+    numbers,
+    odd_videos,
+    packets,
+    remuxed,
+)
 
 OPEN = {**SHARP, "bf": "3", "x264-params": "open-gop=1:b-adapt=0:scenecut=0:keyint=10"}
 VP9 = {"g": "10", "lag-in-frames": "12", "auto-alt-ref": "1", "crf": "10", "b": "0"}
@@ -112,6 +123,17 @@ def test_odd_videos_are_read_right_or_refused(name: str, tmp_path: Path) -> None
         for wanted in (range(14, 19), range(3, 22), range(8)):
             cut = encode_window(file, found, wanted)
             assert numbers(decode_video(cut.data)) == truth[wanted.start : wanted.stop]
+
+
+def test_a_file_that_begins_in_the_middle_of_a_group(tmp_path: Path) -> None:
+    """Frames count from the first one that decodes, as for whoever decodes the file from its start."""
+    data = encode("mp4", "libx264", OPEN, frames(), 25)
+    cut = remuxed(data, "matroska", skip=[p.is_keyframe for p in packets(data)].index(True, 1))
+    truth = numbers(decode_video(cut))
+    assert len(truth) < sum(1 for _ in packets(cut)), "its first frames need some that are gone"
+    with put(tmp_path, cut) as file:
+        window = encode_window(file, frame_table(file), range(len(truth)))
+    assert numbers(decode_video(window.data)) == truth
 
 
 def test_windows_are_the_bytes_that_short_videos_give(tmp_path: Path) -> None:

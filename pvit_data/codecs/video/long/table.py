@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -85,8 +85,7 @@ def frame_table(file: VideoFile) -> FrameTable:
     if (known := known_table(file)) is not None:
         return known
     with reported("read"):
-        table = _read(file)
-    _require_order(file, table)
+        table = _from_first_picture(file, _read(file))
     remember(file, table)
     return table
 
@@ -123,16 +122,22 @@ def _read(file: VideoFile) -> FrameTable:
         return FrameTable(*found, unit, rate, int(context.height), int(context.width))
 
 
-def _require_order(file: VideoFile, table: FrameTable) -> None:
-    """Files whose times were made up show it in their first frames."""
+def _from_first_picture(file: VideoFile, table: FrameTable) -> FrameTable:
+    """The table without what does not decode at the start of a file that begins in the middle of a group.
+
+    Raises:
+        FormatError: if its times were made up, which its first frames show.
+    """
     came: list[int] = []
     with reported("read"), open_video(file) as container, suppress(av.error.FFmpegError):
         pictures = islice(container.decode(container.streams.video[0]), _ORDER_SHOWS)
         came.extend(
             picture.pts for picture in pictures
         )  # up to damage, which is for whoever meets it
-    if came != table.pts[: len(came)].tolist():
+    first = table.number_of(came[0]) if came else 0
+    if first is None or came != table.pts[first : first + len(came)].tolist():
         raise FormatError("the video's frames do not come in the order of their times")
+    return replace(table, pts=table.pts[first:], is_key=table.is_key[first:])
 
 
 _Listed = tuple[Int64[np.ndarray, "n"], Bool[np.ndarray, "n"]]
