@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.ava.info import INFO
-from pvit_converters.raw.listing import list_entries, list_files
+from pvit_converters.raw.listing import is_empty, list_entries, list_files
 from pvit_data.errors import SourceError
 
 VERSION = "v2.2"
@@ -34,7 +34,7 @@ class Movie:
 
 
 def find_movies(root: Path) -> dict[str, Movie]:
-    """Movies by id. Whole ones come before cut ones, and these before frames.
+    """Movies by id. Whole ones come before cut ones, and these before frames; what is empty comes last.
 
     Raises:
         SourceError: if there is none.
@@ -53,7 +53,8 @@ def find_movies(root: Path) -> dict[str, Movie]:
                 name = match[1]
             else:
                 continue
-            found.setdefault(name, Movie(form, f"{folder}/{entry.name}" if folder else entry.name))
+            if name not in found or is_empty(root / found[name].file):
+                found[name] = Movie(form, f"{folder}/{entry.name}")
     if not found:
         raise SourceError(
             f"{root}: not an AVA tree: no movie in videos/, trainval/, videos_15min/, frames/ or rawframes/. "
@@ -109,14 +110,19 @@ def excluded_file(root: Path, split: str) -> Path | None:
     return find_file(root, f"ava_{split}_excluded_timestamps_{VERSION}.csv")
 
 
+def detection_csv(root: Path, split: str) -> Path | None:
+    """The boxes of a person detector, if they are there as CSV."""
+    name = {"train": _TRAIN_BOXES}.get(split, f"{split}_boxes_and_labels")
+    return find_file(root, f"ava_detection_{name}.csv", f"ava_{split}_predicted_boxes.csv")
+
+
 def detection_file(root: Path, split: str) -> Path | None:
     """The boxes of a person detector.
 
     Raises:
         SourceError: if only a pickle of them is there.
     """
-    name = {"train": _TRAIN_BOXES}.get(split, f"{split}_boxes_and_labels")
-    if found := find_file(root, f"ava_detection_{name}.csv", f"ava_{split}_predicted_boxes.csv"):
+    if found := detection_csv(root, split):
         return found
     for folder in annotation_folders(root):
         pickles = [n for n in list_files(folder, ".pkl") if f"_{split}." in n or f"_{split}_" in n]

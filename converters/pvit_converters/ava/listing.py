@@ -16,6 +16,7 @@ from pvit_converters.ava.keys import key_of, movie_names
 from pvit_converters.ava.layout import (
     SPLITS,
     Movie,
+    detection_csv,
     detection_file,
     excluded_file,
     find_movies,
@@ -103,7 +104,9 @@ class _Split:
         truth = set() if self._truth is None else set(self._truth.movies)
         is_part = split == "test" or bool(truth)
         marked = {movie for movie, _ in self._excluded} if is_part else set()
-        self.listed = sorted(truth | marked)
+        boxes = detection_csv(root, split) if split == "test" else None
+        searched = set() if boxes is None else set(read_detections(boxes, options.threshold).movies)
+        self.listed = sorted(truth | marked | searched)
 
     def seconds(self, movie: str) -> Iterator[int]:
         """The seconds of a movie that are samples."""

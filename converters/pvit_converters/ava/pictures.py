@@ -26,6 +26,7 @@ CUT = 901  # seconds of a movie that published commands cut, from 900 s on
 _ABOUT_A_CUT = 10  # seconds by which cuts differ at most
 _CLAMPED = 1  # second that may be missing at the end: its last frame stands for it, as published loaders do
 LAGS, DAMAGED = "rate-above-30-published-frames-lag", "window-ends-at-damage"
+KEY_AFTER_END, ENDS_EARLY = "video-ends-before-key-frame", "video-ends-before-window"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def read_movie(path: Path, second: int, context: int, *, is_cut: bool, short_sid
         frames, grid = np.unique(picked, return_inverse=True)
         rate = min(table.rate, RATE) if table.rate > _FASTEST else table.rate
         cut = encode_window(file, replace(table, rate=rate), frames.tolist(), short_side=short_side)
+    end = (float(table.times[-1] - table.times[first]) + 0.5 / max(table.rate, 1)) * RATE
     warnings = ((LAGS,) if table.rate > _FASTEST else ()) + ((DAMAGED,) if cut.damage else ())
+    warnings += _ends(places, end)
     if cut.info.num_frames <= grid[context // 2]:
         raise SourceError(
             f"{path}: second {second} is damaged ({cut.damage})", reason="corrupt-video"
@@ -93,7 +96,8 @@ def read_folder(folder: Path, second: int, context: int, *, short_side: int) -> 
     start = min(1, *numbered)  # some programs count from 0
     names = {number - start: name for number, name in numbered.items()}
     _require_cut(folder, max(names) / RATE, f"s long ({max(names) + 1} frames)")
-    places = np.minimum(places_around(second, context), max(names))
+    around = places_around(second, context)
+    places = np.minimum(around, max(names))
     if max(names) < (second - START - _CLAMPED) * RATE:
         raise _too_short(folder, second, max(names) / RATE, is_cut=True)
     frames, grid = np.unique(places, return_inverse=True)
@@ -116,7 +120,15 @@ def read_folder(folder: Path, second: int, context: int, *, short_side: int) -> 
 
     height, width = shrunk(first, short_side).shape[:2]
     data = encode_pictures(pictures(), (height, width), float(RATE), usual_gop(len(frames)))
-    return Window(data, VideoInfo(len(frames), float(RATE), height, width), grid, frames)
+    info = VideoInfo(len(frames), float(RATE), height, width)
+    return Window(data, info, grid, frames, _ends(around, max(names)))
+
+
+def _ends(places: Int64[np.ndarray, "p"], end: float) -> tuple[str, ...]:
+    """A warning if the last frame stands for some of the places, or for the second itself."""
+    if places[len(places) // 2] > end:
+        return (KEY_AFTER_END,)
+    return (ENDS_EARLY,) if places[-1] > end else ()
 
 
 def _rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:

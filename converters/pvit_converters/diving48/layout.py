@@ -47,8 +47,9 @@ def find_clips(root: Path) -> Clips:
         raise SourceError(f"{root}: no such folder; give the one that holds rgb/ and the labels")
     for names, are_frames in ((VIDEO_FOLDERS, False), (FRAME_FOLDERS, True)):
         found: dict[str, tuple[str, int]] = {}
-        for name in names:  # unpacking that was interrupted leaves some in each
-            found = (_clips(root, name, are_frames) if (root / name).is_dir() else {}) | found
+        for name in names:  # unpacking that was interrupted leaves some in each, and empty ones
+            there = _clips(root, name, are_frames) if (root / name).is_dir() else {}
+            found = there | {clip: f for clip, f in found.items() if f[1] or clip not in there}
         if found:
             return Clips(found, are_frames)
     raise SourceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,10 @@ from pvit_data.sample.sample import Actions, EncodedMedia, Sample
 
 RATE = 30.0  # of all canonical videos
 CHANGE = 1
+_TOLERANCE = 0.03  # of a window's frames: rows are rounded, rates are averages
 ENDS_EARLY, DAMAGED = "video-ends-before-window", "window-ends-at-damage"
+NO_CHANGE = "change-is-not-in-the-stored-frames-no-label"
+OTHER_RATE = "rate-differs-from-the-seconds-of-the-row"
 
 
 class Ego4dConverter(Converter[Ego4dOptions]):
@@ -59,11 +63,15 @@ class Ego4dConverter(Converter[Ego4dOptions]):
         info = cut.info
         warnings = [ENDS_EARLY] if stop < first + count else []
         warnings += [DAMAGED] if cut.damage else []
+        warnings += [OTHER_RATE] if _contradicts(ref["meta"], table.rate) else []
+        is_stored = (ref.get("change") or 0) < info.num_frames
+        warnings += [] if is_stored else [NO_CHANGE]
         sample = Sample(
             key=item.key, group=item.group, rgb=EncodedMedia(cut.data, "mp4"), fps=info.fps
         )
         sample.num_frames, sample.height, sample.width = info.num_frames, info.height, info.width
-        _label(sample, ref)
+        if is_stored:
+            _label(sample, ref)
         sample.meta = {
             **ref["meta"],
             "stored_frames": info.num_frames,
@@ -71,6 +79,16 @@ class Ego4dConverter(Converter[Ego4dOptions]):
             "warnings": warnings,
         }
         return sample
+
+
+def _contradicts(row: Mapping[str, Any], rate: float) -> bool:
+    """Whether the frames of a window take other seconds at a video's rate than its row says."""
+    frames = row["parent_end_frame"] - row["parent_start_frame"]
+    told = [row.get(f"parent_{side}_sec") for side in ("start", "end")]
+    seconds = [float(value) for value in told if isinstance(value, int | float)]
+    if rate <= 0 or len(seconds) != 2:
+        return False
+    return abs(rate * (seconds[1] - seconds[0]) - frames) > 1 + _TOLERANCE * frames
 
 
 def _label(sample: Sample, ref: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pvit_converters.ego4d.info import INFO
 from pvit_converters.raw.files import read_utf8
-from pvit_converters.raw.listing import list_entries, list_files
+from pvit_converters.raw.listing import is_empty, list_entries, list_files
 from pvit_data.errors import SourceError
 
 SPLITS = ("train", "val", "test")
@@ -45,7 +45,8 @@ def no_annotations(root: Path, wanted: Sequence[str]) -> SourceError:
 
 
 def find_videos(root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Files of full videos, and of canonical clips, by uid; paths below the root. Full scale comes before smaller ones.
+    """Files of full videos, and of canonical clips, by uid; paths below the root. Full scale comes before smaller ones,
+    and empty files last.
 
     Raises:
         SourceError: if there is no folder of either.
@@ -61,7 +62,8 @@ def find_videos(root: Path) -> tuple[dict[str, str], dict[str, str]]:
             if folder.is_dir():
                 found = True
                 for uid, file in _files(root, folder):
-                    files.setdefault(uid, file)
+                    if uid not in files or is_empty(root / files[uid]):
+                        files[uid] = file
     if not found:
         raise SourceError(
             f"{root}: not an Ego4D download: no full_scale/, video_540ss/ or clips/ in it, v1/ or v2/. {INFO.obtain}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.scoring.files.class_names import ordered, read_classes
 from pvit_data.words import did_you_mean, shown
 
 _OTHER = re.compile(r"[^a-z0-9]")
@@ -49,6 +51,31 @@ def require_class(name: str, where: str) -> int:
             reason="unknown-class",
         )
     return found
+
+
+def read_order(path: Path) -> tuple[str, ...]:
+    """The names of a user's file, in the order in which his lists number them; there may be fewer than 400.
+
+    Raises:
+        SourceError: naming the entry that is no class, or one that comes again.
+    """
+    order = ordered(read_classes(path))
+    places: dict[int, int] = {}
+    for place, name in enumerate(order, 1):
+        where = f"{path}, name {place} of {len(order)}: {shown(name)!r}"
+        number = class_of(name)
+        if number is None:
+            raise SourceError(
+                f"{where} is none of the 400 classes of Kinetics-400{did_you_mean(name, names())}; expected nothing but "
+                "names, one per line, in the order in which the lists number them: no header, no numbers",
+                reason="unknown-class",
+            )
+        if number in places:
+            raise SourceError(
+                f"{where} is the same class as name {places[number]}", reason="unknown-class"
+            )
+        places[number] = place
+    return order
 
 
 def _plain(name: str) -> str:

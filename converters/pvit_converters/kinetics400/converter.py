@@ -12,7 +12,6 @@ from pvit_converters.kinetics400.options import Kinetics400Options
 from pvit_converters.raw.video import read_clip
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
-from pvit_data.scoring.files.class_names import ordered, read_classes
 
 _TOLD = ("youtube_id", "label", "time_start", "time_end", "is_cc", "replaced")
 
@@ -27,7 +26,7 @@ class Kinetics400Converter(Converter[Kinetics400Options]):
     def identity(self) -> dict[str, Any]:
         """The order in which lists number the classes, where it is not the alphabet's."""
         path = self.options.classes
-        return {} if path is None else {"classes": list(ordered(read_classes(path)))}
+        return {} if path is None else {"classes": list(classes.read_order(path))}
 
     def spaces(self) -> dict[str, LabelSpace]:
         """All 400 classes, whichever are there."""

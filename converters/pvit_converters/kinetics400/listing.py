@@ -20,7 +20,6 @@ from pvit_converters.kinetics400.lists import Row, find_list, read_list, rows_of
 from pvit_converters.kinetics400.options import Kinetics400Options
 from pvit_converters.raw.keys import keys_of
 from pvit_data.errors import SourceError
-from pvit_data.scoring.files.class_names import ordered, read_classes
 from pvit_data.words import counted
 
 ABSENT = "video not present"
@@ -48,7 +47,8 @@ def list_videos(root: Path, options: Kinetics400Options) -> Listing:
         SourceError: if there are no videos, or nothing says what they show.
     """
     tree = find_tree(root)
-    lists = _lists(root, tree, options)
+    order = classes.names() if options.classes is None else classes.read_order(options.classes)
+    lists = _lists(root, tree, options, order)
     wanted = _CHOICES.get(options.split, (options.split,))
     if not any(split in lists for split in wanted):
         raise SourceError(_no_lists(root, wanted))
@@ -69,16 +69,20 @@ def list_videos(root: Path, options: Kinetics400Options) -> Listing:
     total = sum(absent.values())
     notes = [note for split in wanted for note in _told(found, tree, split, split in lists)]
     notes += _notes(found, tree, items)
+    if len(order) < len(classes.names()):
+        notes.append(
+            f"{options.classes}: names {len(order)} of the {len(classes.names())} classes; if one is missing by "
+            "mistake, all numbers behind it mean other classes"
+        )
     if hint and total:
         notes.append(f"{counted(total, 'listed video')} not present{hint}")
     return Listing(items, {ABSENT: total} if total else {}, notes)
 
 
-def _lists(root: Path, tree: Tree, options: Kinetics400Options) -> dict[str, list[Row]]:
+def _lists(
+    root: Path, tree: Tree, options: Kinetics400Options, order: Sequence[str]
+) -> dict[str, list[Row]]:
     """The rows of each split that has a list or class folders."""
-    order = classes.names()
-    if options.classes is not None:
-        order = ordered(read_classes(options.classes))
     found = {}
     for split in SPLITS:
         path = getattr(options, f"{split}_list") or find_list(root, split)

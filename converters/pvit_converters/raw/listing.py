@@ -56,6 +56,15 @@ def list_files(folder: Path | str, ending: str = "") -> list[str]:
     return [e.name for e in list_entries(folder) if e.is_file() and e.name.endswith(ending)]
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a file has no byte, or a folder nothing that may be somebody's data."""
+    if not path.is_dir():
+        return path.stat().st_size == 0
+    permitted(path)
+    with os.scandir(path) as found:
+        return not any(is_data(entry.name) for entry in found)
+
+
 def list_folders(folder: Path | str) -> list[str]:
     """Names of the folders in a folder, sorted."""
     return [entry.name for entry in list_entries(folder) if entry.is_dir()]

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ import pvit_data
 from pvit_converters.ava import AvaConverter, AvaDetections, AvaOptions, AvaTrain
 from pvit_converters.ava.clock import first_frame, frames_at
 from pvit_converters.ava.keys import movie_names
+from pvit_converters.ava.layout import find_movies
 from pvit_converters.ava.options import AvaLayerOptions
 from pvit_converters.ava.pictures import read_movie
 from pvit_converters.ava.rows import merged, read_detections, read_truth
@@ -269,6 +272,12 @@ def test_cut_movies_of_other_rates_and_lengths(tmp_path: Path) -> None:
     assert end.frames[end.grid].tolist() == [min(k, 69) for k in range(28, 92)], (
         "its last frame stands for what is gone"
     )
+    assert end.warnings == ("video-ends-before-window",)
+    for frames, warned in ((61, "video-ends-before-window"), (60, "video-ends-before-key-frame")):
+        write_long_video(path, frames, Fraction(30), [range(frames)])
+        ended = read_movie(path, 902, 64, is_cut=True, short_side=0)
+        assert ended.warnings == (warned,), "frame 60 is that of the second"
+        assert ended.frames[ended.grid[32]] == min(60, frames - 1)
     write_long_video(path, 950, Fraction(1), [range(950)])
     with pytest.raises(SourceError, match=r"is 949 s long, and a cut of AVA has 901 s.*movies belong into videos/"):
         read_movie(path, 902, 64, is_cut=True, short_side=0)
@@ -307,3 +316,39 @@ def test_tables_that_a_spreadsheet_saved_and_lists_that_are_missing(tmp_path: Pa
     assert {item.ref["movie"] for item in listed.items} == {"a"}
     assert listed.absent == {}
     assert "no ava_train_v2.2.csv: no seconds of train" in listed.notes
+
+
+def test_an_empty_copy_hides_none_that_is_whole(tmp_path: Path) -> None:
+    for place in ("frames/a", "rawframes/a", "frames/b", "videos"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "rawframes/a/img_00001.jpg").write_bytes(b"x")
+    (tmp_path / "frames/b/b_000001.jpg").write_bytes(b"x")
+    (tmp_path / "videos/b.mp4").write_bytes(b"")
+    (tmp_path / "videos/c.mp4").write_bytes(b"")
+    assert {name: movie.file for name, movie in find_movies(tmp_path).items()} == {
+        "a": "rawframes/a",
+        "b": "frames/b",
+        "c": "videos/c.mp4",
+    }
+
+
+def test_movies_of_test_are_those_of_either_list(tmp_path: Path) -> None:
+    """Nobody has its truth; a movie in which no second is excluded is named by the detections alone."""
+    (tmp_path / "frames/a").mkdir(parents=True)
+    (tmp_path / "frames/b").mkdir(parents=True)
+    (tmp_path / "ava_test_excluded_timestamps_v2.2.csv").write_text("a,0903\n")
+    (tmp_path / "ava_test_predicted_boxes.csv").write_text("b,0902,0.1,0.1,0.5,0.5,,0.3\n")
+    found = AvaConverter(tmp_path, AvaOptions(split="test")).list_items()
+    assert Counter(item.group for item in found.items) == {"a": 897, "b": 897}
+    assert "test: 2 of 2 movies present" in found.notes
+
+
+def test_an_avi_is_told_from_a_damaged_movie(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avi"), "w") as out:
+        stream: Any = out.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        for number in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
+        out.mux(stream.encode(None))
+    with pytest.raises(SourceError, match="as AVI does not keep them; make another file of it: ffmpeg"):
+        read_movie(tmp_path / "a.avi", 902, 64, is_cut=True, short_side=0)

@@ -12,6 +12,7 @@ import pytest
 
 import pvit_data
 from pvit_converters.ego4d import Ego4dConverter, Ego4dOptions
+from pvit_converters.ego4d.layout import find_videos
 from pvit_converters.ego4d.listing import key_of
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
@@ -228,6 +229,30 @@ def test_a_bare_list_of_videos_at_another_rate(tmp_path: Path) -> None:
     assert samples["outside"].actions is None
     assert any("1 window whose change lies outside" in note for note in report.notes)
     assert any("3 windows of which no true or false says whether a state changes" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("rate", "warned"), [(30, set()), (25, {"rate-differs-from-the-seconds-of-the-row"})])
+def test_a_change_that_is_not_stored_is_no_label(rate: int, warned: set[str], tmp_path: Path) -> None:
+    """The video has frames 0 to 24, the window goes from 10 to 30, which its row calls 20/30 s."""
+    write_long_video(tmp_path / "full_scale/v.mp4", 25, Fraction(rate), [range(25)])
+    told = {"parent_start_sec": 10 / 30, "parent_end_sec": 30 / 30, "state_change": True}
+    rows = [{**ROW, **told, "unique_id": str(frame), "parent_pnr_frame": frame} for frame in (24, 25)]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    converter = Ego4dConverter(tmp_path, Ego4dOptions(short_side=0))
+    seen, unseen = (converter.load(item) for item in converter.list_items().items)
+    assert seen.actions is not None
+    assert (seen.action, seen.actions.start.tolist()) == (1, [np.float32(14 / 30)])
+    assert set(seen.meta["warnings"]) == {"video-ends-before-window"} | warned
+    assert (unseen.action, unseen.actions) == (None, None)
+    late = "change-is-not-in-the-stored-frames-no-label"
+    assert set(unseen.meta["warnings"]) == {"video-ends-before-window", late} | warned
+
+
+def test_an_empty_video_hides_no_smaller_copy(tmp_path: Path) -> None:
+    for folder, data in (("full_scale", b""), ("video_540ss", b"x")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "v.mp4").write_bytes(data)
+    assert find_videos(tmp_path)[0] == {"v": "video_540ss/v.mp4"}
 
 
 def test_rows_that_come_again_and_capital_endings(tmp_path: Path) -> None:

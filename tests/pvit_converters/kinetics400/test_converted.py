@@ -230,6 +230,29 @@ def test_lists_in_an_order_of_their_own(tmp_path: Path) -> None:
     assert names[item.ref["action"]] == item.ref["label"] == "weaving basket"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("label\nabseiling\nzumba\n", "name 1 of 3: 'label' is none of the 400"),
+        ("0 abseiling\n1 zumba\n", "name 1 of 2: '0 abseiling' is none of the 400 .* no header, no numbers"),
+        ("tai chi\nzumba\ntai_chi\n", "name 3 of 3: 'tai_chi' is the same class as name 1"),
+    ],
+)
+def test_names_of_classes_are_compared_with_the_400(text: str, said: str, tmp_path: Path) -> None:
+    """Before a number is read by them: a line too many would move every label."""
+    (tmp_path / "order.txt").write_text(text)
+    root = tree(tmp_path / "raw", f"train/{VIDEO} 2\n")
+    with pytest.raises(SourceError, match=f"order.txt, {said}"):
+        items(root, classes=tmp_path / "order.txt")
+
+
+def test_fewer_than_400_names_are_told(tmp_path: Path) -> None:
+    root = tree(tmp_path / "raw", f"train/{VIDEO} 1\n")
+    (tmp_path / "order.txt").write_text("abseiling\nzumba\n")
+    assert "order.txt: names 2 of the 400 classes" in notes(root, classes=tmp_path / "order.txt")
+    assert "of the 400 classes" not in notes(root)
+
+
 def test_what_lists_and_files_say_differently_is_told(tmp_path: Path) -> None:
     rows = HEADER + "zumba,0wR5jVB-WPk,418,428,train,0\n"
     root = tree(tmp_path, rows, video=f"train/tai chi/{VIDEO}")

@@ -28,6 +28,10 @@ from pvit_data.sample.limits import MAX_FRAMES
 KEPT = 16  # tables; that of two hours takes 2 MB
 _COMPARED = 64  # packets at each of three places
 _ORDER_SHOWS = 32  # frames: no encoder holds more back
+_AVI = (
+    ", as AVI does not keep them; make another file of it: ffmpeg -i FILE -c copy FILE.mkv, or without -c copy where "
+    "that fails"
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ def _read(file: VideoFile) -> FrameTable:
         if found is None:
             listing = list_frames(container)
             if not listing.exact:
-                raise FormatError("not every frame of the video has a time of its own")
+                hint = _AVI if container_format(file) == "avi" else ""
+                raise FormatError(f"not every frame of the video has a time of its own{hint}")
             found = np.array(listing.pts, np.int64), np.array(listing.is_key, bool)
         stream = container.streams.video[0]
         context = stream.codec_context
