@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvit_converters.raw.files import open_file, parse_json
-from pvit_converters.raw.listing import list_entries, list_files
+from pvit_converters.raw.listing import list_entries, list_files, list_folders
 from pvit_converters.something_else.info import BOXES
 from pvit_converters.something_else.keys import is_video, video_of
 from pvit_data.errors import SourceError
@@ -77,8 +77,10 @@ def find_boxes(root: Path) -> BoxFiles:
         if (root / folder).is_dir():
             _add_folder(root, folder, found)
     if not found.places:
-        zips = [*list_files(root, ".zip"), *list_files(root, ".tar.gz")]
-        hint = f"; unpack {zips[0]} first" if zips else ""
+        zips = [*list_files(root, ".zip"), *list_files(root, ".gz")]
+        below = [name for name in list_folders(root) if (root / name / PARTS[0]).is_file()]
+        hint = f"; {below[0]}/ has them: give {root / below[0]}" if below else ""
+        hint = f"; unpack {zips[0]} first" if zips else hint
         raise SourceError(
             f"{root}: no boxes of SomethingElse: no bounding_box_smthsmth_part1.json ... part4.json, "
             f"and no bbox_jsons/1.json ...{hint}. {BOXES.obtain}"
@@ -86,19 +88,13 @@ def find_boxes(root: Path) -> BoxFiles:
     return found
 
 
-def require_parts(root: Path) -> None:
-    """Refuses some of the released parts without the others.
-
-    Raises:
-        SourceError: naming the part that is not there.
-    """
+def missing_part(root: Path) -> str:
+    """The sentence on a released part that is not there, where others are; "" if there is none."""
     for folder in _FOLDERS:
         there = [(root / folder / name).is_file() for name in PARTS]
         if any(there) and not all(there):
-            raise SourceError(
-                f"{root / folder}: {PARTS[there.index(True)]} is there, {PARTS[there.index(False)]} is not: a video "
-                f"of a part that is missing would count as one without boxes. {BOXES.obtain}"
-            )
+            return f"{root / folder}: {PARTS[there.index(True)]} is there, {PARTS[there.index(False)]} is not"
+    return ""
 
 
 def _add_folder(root: Path, folder: str, found: BoxFiles) -> None:

@@ -11,7 +11,7 @@ from pvit_converters.base import Item, Listing, SourceInfo, Unwanted
 from pvit_converters.layers import Base, LayerConverter, LayerInfo
 from pvit_converters.raw.frame_folders import GAPS
 from pvit_converters.raw.reencoding import REENCODED
-from pvit_converters.something_else.box_files import Place, find_boxes, read_records
+from pvit_converters.something_else.box_files import Place, find_boxes, missing_part, read_records
 from pvit_converters.something_else.boxes import SPACE, Film, see
 from pvit_converters.something_else.info import BOXES
 from pvit_converters.something_else.keys import BASE, key_of, video_of
@@ -65,6 +65,8 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
             )
         missing = len(found.places) - len(items)
         notes = [f"boxes of {len(found.places):,} videos in {found.files:,} files"]
+        if part := missing_part(self.root):
+            notes.append(f"{part}: its videos get no boxes")
         if found.repeated:
             notes.append(f"{found.repeated} videos come again; their first boxes count")
         if bare := len(places) - len(items):

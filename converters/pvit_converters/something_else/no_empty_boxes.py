@@ -12,8 +12,8 @@ from typing import ClassVar
 from pvit_converters.base import Item, Listing, SourceInfo
 from pvit_converters.layers import LayerConverter, LayerInfo
 from pvit_converters.raw.files import read_json
-from pvit_converters.something_else.box_files import find_boxes, require_parts
-from pvit_converters.something_else.info import NO_EMPTY_BOXES
+from pvit_converters.something_else.box_files import find_boxes, missing_part
+from pvit_converters.something_else.info import BOXES, NO_EMPTY_BOXES
 from pvit_converters.something_else.keys import BASE, is_video, key_of, video_of
 from pvit_converters.something_else.options import NoEmptyBoxesOptions
 from pvit_data.errors import SourceError
@@ -56,7 +56,8 @@ class NoEmptyBoxesConverter(LayerConverter[NoEmptyBoxesOptions]):
                 items.append(Item(key, "", split, {}, RECORD_BYTES))
         if not items:
             raise SourceError(f"{self.root}: no video of the base has boxes there")
-        return Listing(items, {EMPTY: absent.total()}, _lists(items, absent))
+        left_out = {EMPTY: absent.total()} if absent else {}
+        return Listing(items, left_out, _lists(items, absent))
 
     def load(self, item: Item) -> Sample:
         """One row."""
@@ -70,7 +71,10 @@ class NoEmptyBoxesConverter(LayerConverter[NoEmptyBoxesOptions]):
             raise SourceError(f"{self.root}: {paths[0].name} is there, {other} is not; give both")
         if paths:
             return {key_of(video) for path in paths for video in _read_list(path)}
-        require_parts(self.root)
+        if missing := missing_part(self.root):
+            raise SourceError(
+                f"{missing}: its videos would count as videos without boxes. {BOXES.obtain}"
+            )
         return set(self.base.rows.places) - {key_of(v) for v in find_boxes(self.root).places}
 
 
@@ -85,6 +89,10 @@ def _lists(items: list[Item], absent: Counter[str]) -> list[str]:
     """Which lists these are; results on another one do not compare."""
     told = []
     left_out, all_of_them = absent.total(), len(items) + absent.total()
+    if not left_out:
+        told.append(
+            "no video of the base is left out: are these the lists, or box files, of its videos?"
+        )
     if left_out > MOST_LEFT_OUT * all_of_them:
         told.append(
             f"{left_out:,} of {all_of_them:,} videos are left out, 13,641 of 193,690 in the release: are these all "

@@ -231,6 +231,9 @@ def test_one_command_makes_the_source_and_the_list(
     assert "or with the box files of SomethingElse" in capsys.readouterr().err
     assert main([*command, "--empty-boxes", str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
+    assert main([*command, "--empty-boxes", str(world.raw), "--limit", "1", "--dry-run"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"note: then ssv2-no-empty-boxes is made over it, from {world.raw}" in told
     assert main([*command, "--empty-boxes", str(world.raw), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [layer["source"] for layer in report["layers"]] == ["layers/ssv2-no-empty-boxes"]
@@ -272,6 +275,14 @@ def test_a_part_of_the_box_files_is_no_list(world: World, tmp_path: Path) -> Non
         shutil.copy(next(world.raw.rglob(name)), tmp_path / name)
     with pytest.raises(SourceError, match=r"part1\.json is there, bounding_box_smthsmth_part2\.json is not"):
         run("ssv2-no-empty-boxes", tmp_path, tmp_path / "out", world.shards)
+    report = run("something-else-boxes", tmp_path, tmp_path / "out", world.shards)
+    assert "part2.json is not: its videos get no boxes" in " ".join(report.notes)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("train", "val"):
+        (lists / f"empty_bbox_{name}.json").write_text("[999999]")
+    told = run("ssv2-no-empty-boxes", lists, tmp_path / "lists_out", world.shards).notes
+    assert "no video of the base is left out" in " ".join(told)
 
 
 def test_protocols_alone_are_valid(world: World, tmp_path: Path) -> None:

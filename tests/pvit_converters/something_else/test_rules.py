@@ -215,6 +215,13 @@ def test_no_box_files(tmp_path: Path) -> None:
     (tmp_path / "boxes.zip").write_bytes(b"PK")
     with pytest.raises(SourceError, match=r"no bounding_box_smthsmth_part1\.json .*unpack boxes\.zip first"):
         find_boxes(tmp_path)
+    (tmp_path / "boxes.zip").rename(tmp_path / "bounding_box_smthsmth_part1.json.gz")
+    with pytest.raises(SourceError, match=r"unpack bounding_box_smthsmth_part1\.json\.gz first"):
+        find_boxes(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "bounding_box_smthsmth_part1.json.gz").rename(tmp_path / "mine/bounding_box_smthsmth_part1.json")
+    with pytest.raises(SourceError, match=r"mine/ has them: give .*/mine"):
+        find_boxes(tmp_path)
     with pytest.raises(SourceError, match="no such folder"):
         find_boxes(tmp_path / "nowhere")
 

@@ -217,7 +217,8 @@ def _start(converter: Any, root: Path | str, out: str, values: dict[str, Any]) -
         **{name: values[name] for name in passed_on.split()},
     )
     job, layers = apart(job)
-    return _preview(job, values["json"]) if values["dry_run"] else _run(job, layers, values["json"])
+    run = _preview if values["dry_run"] else _run
+    return run(job, layers, values["json"])
 
 
 def _scheduler(values: dict[str, Any]) -> Any:
@@ -240,10 +241,11 @@ def _options(converter: Any, values: dict[str, Any]) -> Any:
         raise UsageError(f"options of {converter.info.name}: {first_problem(error)}") from error
 
 
-def _preview(job: Any, as_json: bool) -> int:
+def _preview(job: Any, layers: list[Any], as_json: bool) -> int:
     from pvit_converters.engine.preview import as_text, preview
 
     found = preview(job)
+    found.notes += [f"then {layer.name} is made over it, from {layer.root}" for layer in layers]
     print_json(found.model_dump(mode="json")) if as_json else say(*as_text(found).splitlines())
     return EXIT_OK
 
