@@ -164,6 +164,8 @@ def _rows(path: Path, widths: tuple[int, ...]) -> Iterator[tuple[str, list[str]]
         for number, row in enumerate(csv.reader(lines), 1):
             if not row:
                 continue
+            if number == 1 and row[1:] and row[1].strip().isidentifier():
+                raise _bad(f"{path}, line 1", "a header, which AVA's files do not have; delete it")
             if len(row) not in widths:
                 raise _bad(f"{path}, line {number}", f"{len(row)} columns, expected {widths[0]}")
             yield f"{path}, line {number}", row

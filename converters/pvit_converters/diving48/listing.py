@@ -108,7 +108,9 @@ def _notes(root: Path, items: list[Item], clips: Clips, listed: set[str], again:
         "the licence of the videos is unknown, wherever a copy comes from: do not publish them"
     )
     if late := sum(item.ref["start_frame"] > 0 for item in items):
-        notes.append(f"{counted(late, 'dive')} begin after the first frame of the video")
+        notes.append(
+            f"{counted(late, 'dive')} from a later frame of the video on than its first one"
+        )
     if again:
         notes.append(f"{counted(again, 'row')} repeat a dive and are left out; test counts first")
     if strays := len(clips.files.keys() - listed):

@@ -27,5 +27,7 @@ class Diving48Options(ConverterOptions):
     )
     copy_video: bool = Field(False, description="copy every video as it is, whatever its codec")
     verify: bool = Field(
-        True, description="keep what a damaged video holds before its damage; else leave it out"
+        True,
+        description="keep the frames of a damaged video before its damage; off: leave out the whole video (each is "
+        "decoded either way, nothing is faster)",
     )

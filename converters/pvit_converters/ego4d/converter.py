@@ -83,7 +83,7 @@ class Ego4dConverter(Converter[Ego4dOptions]):
 
 def _contradicts(row: Mapping[str, Any], rate: float) -> bool:
     """Whether the frames of a window take other seconds at a video's rate than its row says."""
-    frames = row["parent_end_frame"] - row["parent_start_frame"]
+    frames = int(row["parent_end_frame"]) - int(row["parent_start_frame"])
     told = [row.get(f"parent_{side}_sec") for side in ("start", "end")]
     seconds = [float(value) for value in told if isinstance(value, int | float)]
     if rate <= 0 or len(seconds) != 2:

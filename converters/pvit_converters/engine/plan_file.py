@@ -141,9 +141,11 @@ def find_unlisted(shards: Iterable[PlannedShard], listing: Listing, where: str) 
                     f"{where}: names {shown(outside)}, which is not in the raw data; "
                     "--overwrite converts the source again"
                 )
+            new = sorted(_texts(ref) - _texts(item.ref))
             out[item.key] = (
-                f"{shown(item.key)}: {where} names {shown(odd[0])}, which is not what lies in the raw data now; "
-                "--overwrite converts the source again"
+                f"{shown(item.key)}: {where} names {shown(max(odd, key=len))}, the raw data now give "
+                f"{shown(max(new, key=len)) if new else 'something else'}: bring them back as they were (if both are "
+                "there, take the new one away until this is finished), or --overwrite converts the source again"
             )
     return out
 

@@ -117,7 +117,8 @@ def as_text(found: Preview) -> str:
     ]
     lines += [f"  not present: {n:,} x {reason}" for reason, n in found.absent.items()]
     lines.append(
-        f"  tried {found.tried} samples, {found.measured} succeeded; the size follows from them"
+        f"  tried {found.tried} samples, {found.measured} succeeded"
+        + ("; the size follows from them" if found.measured else "; the size is a guess")
     )
     lines += [f"  failed: {message}" for message in found.failures]
     if found.tried and len(found.failures) > found.max_failed * found.tried:

@@ -146,11 +146,23 @@ def as_text(report: Report) -> str:
     ):
         lines += [f"  {title}: {n:,} x {reason}" for reason, n in counts.items()]
     lines += _saved(report.reencoded)
-    lines += [f"  {f.reason}: {f.key}: {f.message}" for f in report.failures[:MAX_EXAMPLES]]
+    lines += [f"  {f.reason}: {f.key}: {f.message}" for f in _examples(report.failures)]
     if (more := len(report.failures) - MAX_EXAMPLES) > 0:
         lines.append(f"  ... and {more} more in {report_name(report.source)}")
     lines += [f"  note: {note}" for note in report.notes]
     return "\n".join(lines)
+
+
+def _examples(failures: Iterable[Failure]) -> list[Failure]:
+    """The few that are shown: one of each reason, then of each file, before a second one of either."""
+    of_reason, of_file = Counter[str](), Counter[tuple[str, str]]()
+    ranked = []
+    for failure in failures:
+        file = failure.reason, failure.message.partition(": ")[0]
+        ranked.append((of_file[file], of_reason[failure.reason], failure))
+        of_file[file] += 1
+        of_reason[failure.reason] += 1
+    return [failure for *_, failure in sorted(ranked, key=lambda rank: rank[:2])[:MAX_EXAMPLES]]
 
 
 def _saved(counts: dict[str, int]) -> list[str]:

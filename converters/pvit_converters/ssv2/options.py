@@ -37,5 +37,7 @@ class SSv2Options(ConverterOptions):
         description="of extracted frames; 0: 12 for 0001.jpg and img_00001.jpg, 30 for 1_000001.jpg",
     )
     verify: bool = Field(
-        True, description="keep what a damaged video holds before its damage; else leave it out"
+        True,
+        description="keep the frames of a damaged video before its damage; off: leave out the whole video (each is "
+        "decoded either way, nothing is faster)",
     )

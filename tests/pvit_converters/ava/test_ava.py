@@ -193,6 +193,7 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
         ("ava_val_v2.2.csv", "a,0902,0,0,1,1,0,0", r"action 0, expected 1 to 80: AVA's ids begin at 1"),
         ("ava_val_v2.2.csv", "a,0902,0,0,1,nan,1,0", r"nan, expected a number"),
         ("ava_val_v2.2.csv", "a,0902", r"2 columns, expected 8"),
+        ("ava_val_v2.2.csv", "video_id,middle_frame_timestamp", r"line 1: a header, .*; delete it"),
         (
             "ava_val_v2.1.csv",
             "a,0902,0,0,1,1,1,0",

@@ -86,7 +86,7 @@ def test_what_is_broken_absent_or_in_no_list_is_counted(layout: Converted) -> No
     assert sum(report.failed.values()) == 1
     assert "1 video that no label file names left out" in layout.notes
     late = sum(dive["fate"] == "late" for dive in layout.truth)
-    assert f"{late} dives begin after the first frame" in layout.notes
+    assert f"{late} dives from a later frame of the video on" in layout.notes
     assert "licence of the videos is unknown" in layout.notes
     assert ("packed frames are known to be incomplete" in layout.notes) == ("frames" in str(layout.raw.parent.name))
 

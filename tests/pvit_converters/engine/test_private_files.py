@@ -211,7 +211,8 @@ def test_a_plan_reads_nothing_that_is_not_listed(converted: Path) -> None:
     changed_plan(converted / "out", set_file(".cache/1.webm"))
     report = run("ssv2", converted / "raw", converted / "out")
     assert report.failed == {"not-listed": 1}
-    assert "names .cache/1.webm, which is not what lies in the raw data now; --overwrite" in report.failures[0].message
+    assert "names .cache/1.webm, the raw data now give " in report.failures[0].message
+    assert ".webm: bring them back as they were" in report.failures[0].message
 
 
 def test_a_file_that_went_between_two_runs_costs_its_sample(converted: Path) -> None:

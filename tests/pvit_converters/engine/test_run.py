@@ -14,7 +14,7 @@ import pvit_data
 from pvit_converters.engine.finishing import finish_dataset
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.preview import preview
-from pvit_converters.engine.report import Report, as_text
+from pvit_converters.engine.report import MAX_EXAMPLES, Failure, Report, _examples, as_text
 from pvit_converters.engine.run import Job, convert, require_success
 from pvit_data.errors import Interrupted, SourceError, StorageError, UsageError
 
@@ -65,6 +65,17 @@ def test_failures_are_counted_listed_and_bounded(toy: Any, tmp_path: Path) -> No
     assert "15 samples converted" in text
     assert "failed: 1 x corrupt-png" in text
     assert "toy-1-1.png: damaged" in text
+
+
+def test_a_file_that_fails_often_hides_no_other() -> None:
+    failures = [
+        Failure(key=f"{name}-{n:03d}", reason=reason, message=f"{name}.mkv: says {n}")
+        for name, reason, count in (("a", "too-short", 40), ("b", "too-short", 3), ("c", "corrupt-video", 40))
+        for n in range(count)
+    ]
+    shown = [failure.key for failure in _examples(failures)]
+    assert shown[:3] == ["a-000", "c-000", "b-000"]
+    assert len(shown) == len(set(shown)) == MAX_EXAMPLES
 
 
 def test_too_many_failures_end_early_and_keep_shards(toy: Any, tmp_path: Path) -> None:
