@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from pvit_model.backbones.base import Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
+from pvit_model.backbones.options import Count, Depth, Rate, Ratio, check_heads, with_options
 from pvit_model.backbones.video_vit import VideoViT
-from pvit_model.backbones.vit_parts import Attention, check_sizes
+from pvit_model.backbones.vit_parts import Attention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +39,17 @@ class TimeSformerConfig:
         drop_path: rate of the last block; linear from 0.
     """
 
-    clip: tuple[int, int, int] = (8, 224, 224)
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    head_width: int = 64
-    mlp_ratio: float = 4.0
+    clip: tuple[Count, Count, Count] = (8, 224, 224)
+    patch: Count = 16
+    width: Count = 768
+    depth: Depth = 12
+    head_width: Count = 64
+    mlp_ratio: Ratio = 4.0
     attention: Literal["divided", "joint"] = "divided"
-    drop_path: float = 0.1
+    drop_path: Rate = 0.1
 
     def __post_init__(self) -> None:
-        check_sizes(self.depth, self.width, self.head_width)
-        if self.attention not in ("divided", "joint"):
-            raise ValueError(f"attention '{self.attention}': expected 'divided' or 'joint'")
+        check_heads(self.width, self.head_width)
 
 
 class Block(nn.Module):
@@ -164,7 +163,7 @@ def _own_name(name: str) -> str:
 
 def timesformer_b(**options: Any) -> TimeSformer:
     """TimeSformer-B 8x32 with divided attention: 121.6 M parameters, 196 GFLOPs."""
-    model = TimeSformer(replace(TimeSformerConfig(), **options), "timesformer_b")
+    model = TimeSformer(with_options(TimeSformerConfig(), options), "timesformer_b")
     model.published = PUBLISHED
     return model
 

@@ -165,6 +165,7 @@ def fitted_to(
     own: Shaped[Tensor, "..."],
     backbone: Backbone | None = None,
     rows: RowNames | None = None,
+    source: Backbone | None = None,
 ) -> Shaped[Tensor, "..."] | None:
     """Given weights in the shape of a parameter; None where they cannot be had.
 
@@ -174,14 +175,17 @@ def fitted_to(
         own: the parameter.
         backbone: whose parameter it is, which may resize it; None: of no backbone.
         rows: classes of the given rows and of its own, where rows are classes.
+        source: the backbone that the weights come from, where it is known.
     """
     if given is None:
         return None
     if rows is not None:
         return rows_by_name(own, given, rows)
-    if given.shape == own.shape:
-        return given
-    return None if backbone is None else backbone.resize(name, given, own.shape)
+    if backbone is None:
+        return given if given.shape == own.shape else None
+    fitted = backbone.resize(name, given, own.shape, source)
+    is_same = given.shape == own.shape and (fitted is None or torch.equal(fitted, given.float()))
+    return given if is_same else fitted
 
 
 def fill(

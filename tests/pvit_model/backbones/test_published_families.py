@@ -207,6 +207,38 @@ def test_other_clips_resize_positions_as_the_originals_do() -> None:
         torch.testing.assert_close(large(video).logits, small(video).logits, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["timesformer_b", "motionformer_b"])
+def test_a_square_table_for_an_oblong_clip_with_as_many_places(name: str) -> None:
+    """4x4 places are not 2x8: the clip gives the same at loading and in `forward`; a run's own oblong table stays."""
+    square, oblong = model_of(name), model_of(name, clip=(4, 32, 128))
+    for model in (square, oblong):
+        report = load_backbone_checkpoint(model, state_of(name))
+        assert report.resized == (["pos_embed"] if model is oblong else [])
+    video = torch.randn(1, 3, 4, 32, 128)
+    torch.testing.assert_close(oblong(video).logits, square(video).logits, atol=1e-5, rtol=0)
+    mode = "nearest" if name == "timesformer_b" else "bicubic"
+    table = oblong.backbone.state_dict()["pos_embed"]
+    image = table[:, 1:].unflatten(1, (2, 8)).permute(0, 3, 1, 2)
+    expected = F.interpolate(image, (4, 4), mode=mode).flatten(2).transpose(1, 2)
+    found = square.backbone.resize("pos_embed", table, table.shape, oblong.backbone)
+    assert found is not None
+    torch.testing.assert_close(found[:, 1:], expected)
+    assert oblong.backbone.resize("pos_embed", table, table.shape, oblong.backbone) is table
+
+
+def test_a_swin_table_whose_length_has_two_readings() -> None:
+    """15 x 15 x 15 entries are no 135 x 5 x 5: without its window it is left, with it it is interpolated in space."""
+    small, large = model_of("swin3d_t", window=(8, 3, 3)).backbone, model_of("swin3d_t", window=(8, 8, 8)).backbone
+    name = "blocks.0.block.attn.relative_position_bias_table"
+    rows = torch.linspace(-1, 1, 15)[None, :, None, None].expand(15, 15, 15, 2).reshape(-1, 2)
+    shape = small.state_dict()[name].shape
+    assert small.resize(name, rows, shape) is None
+    found = small.resize(name, rows, shape, large)
+    assert found is not None
+    image = rows.unflatten(0, (15, 15, 15)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, F.interpolate(image, (5, 5), mode="bicubic").permute(0, 2, 3, 1).flatten(0, 2))
+
+
 def test_a_table_of_another_window_is_interpolated_in_time() -> None:
     state = published.fill(published.video_swin(16, (2, 2), (4, 3, 3), CLASSES, 8))
     model = model_of("swin3d_t", window=(8, 3, 3))
