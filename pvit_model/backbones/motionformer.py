@@ -20,10 +20,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pvit_data.errors import ConfigError
 from pvit_model.backbones.base import Backbone, Costs, Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.options import Count, Depth, Rate, Ratio, check_heads, with_options
+from pvit_model.backbones.transformers_names import from_transformers
 from pvit_model.backbones.video_vit import VideoViT
 from pvit_model.backbones.vit_parts import (
     Attention,
@@ -240,10 +242,15 @@ class Motionformer(VideoViT):
 
         A published file holds an image's patch embedding, too, which videos do not pass.
         """
-        is_image = not any(name.startswith("patch_embed_3d.") for name in state)
+        if any(name.startswith("patch_embed_3d.") for name in state):
+            return dict(state)
+        found = from_transformers(state)
+        if "time_embed" in found:
+            raise ConfigError(
+                "the file holds weights of TimeSformer; choose the backbone timesformer_b"
+            )
         return {
-            name.replace("patch_embed.", "patch_embed_3d.") if is_image else name: value
-            for name, value in state.items()
+            name.replace("patch_embed.", "patch_embed_3d."): value for name, value in found.items()
         }
 
     def resize(

@@ -306,8 +306,8 @@ class MViT(Backbone):
         source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
         """Position tables interpolated along their length; kernels repeated in time."""
-        if value.shape[-1] != shape[-1]:
-            return None
+        if value.shape == shape or value.shape[-1] != shape[-1]:
+            return value if value.shape == shape else None
         value = value.float()
         if "rel_pos_" in name and value.ndim == 2:
             return F.interpolate(value.t()[None], size=shape[0], mode="linear")[0].t()

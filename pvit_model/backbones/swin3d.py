@@ -236,9 +236,15 @@ class Swin(Backbone):
         return BackboneOutput(x.mean(1), self.norm(tokens), x, features)
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's names, Video Swin's own, or those of an image Swin, detected."""
+        """torchvision's names, Video Swin's own, or those of an image Swin (timm's, torchvision's), detected."""
         first = [sum(self.config.depths[:n]) for n in range(len(self.config.depths))]
-        return {_own_name(name, first): value for name, value in state.items()}
+        last = f"layers.{len(first) - 1}.downsample."
+        starts = any(name.startswith(last) for name in state)
+        image = "features.0.0.weight" in state
+        return {
+            _own_name(_as_video(name) if image else name, first, starts): value
+            for name, value in state.items()
+        }
 
     def resize(
         self,
@@ -293,8 +299,23 @@ def _odd_side(places: int) -> int:
     return side if side**2 == places and side % 2 else 0
 
 
-def _own_name(name: str, first: list[int]) -> str:
-    """A published name as ours; `first` holds the number of each stage's first block."""
+def _as_video(name: str) -> str:
+    """The name in torchvision's video Swin of what its image Swin calls so."""
+    if match := re.match(r"features\.0\.(0|2)\.", name):
+        return name.replace(
+            match[0], "patch_embed.proj." if match[1] == "0" else "patch_embed.norm."
+        )
+    match = re.match(r"features\.(\d+)\.", name)
+    return name.replace(match[0], f"features.{int(match[1]) - 1}.") if match else name
+
+
+def _own_name(name: str, first: list[int], starts: bool) -> str:
+    """A published name as ours.
+
+    Args:
+        first: number of each stage's first block.
+        starts: patches are merged where a stage starts, as timm names it; else behind the stage before.
+    """
     name = re.sub(r"^cls_head\.fc_cls\.", "head.", name)
     stage, rest = -1, ""
     if match := re.match(
@@ -306,10 +327,9 @@ def _own_name(name: str, first: list[int]) -> str:
         stage, rest = int(match[1]), match[2]
     if not 0 <= stage < len(first):
         return name
-    if match := re.match(
-        r"downsample\.(.+)", rest
-    ):  # behind its stage there, before the next one here
-        return f"blocks.{first[stage + 1]}.merge.{match[1]}" if stage + 1 < len(first) else name
+    if match := re.match(r"downsample\.(.+)", rest):
+        into = stage if starts else stage + 1
+        return f"blocks.{first[into]}.merge.{match[1]}" if into < len(first) else name
     if match := re.match(r"blocks\.(\d+)\.(.+)", rest):
         inner = match[2].replace("mlp.fc1.", "mlp.0.").replace("mlp.fc2.", "mlp.3.")
         return f"blocks.{first[stage] + int(match[1])}.block.{inner}"

@@ -326,6 +326,19 @@ def test_both_forms_of_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_the_slope_of_a_bias_is_summed_in_single_precision() -> None:
+    """Windows alike have slopes alike: a sum of a thousand of them in bf16 would stop growing."""
+    torch.manual_seed(0)
+    qkv = torch.randn(1, 1, 4, 3 * 2 * 4).expand(1, 1024, -1, -1)
+    slopes = []
+    for dtype in (torch.float32, torch.bfloat16):
+        bias = torch.zeros(2, 4, 4, dtype=dtype, requires_grad=True)
+        out = windows.attend(qkv.to(dtype), 2, bias, None)
+        (slope,) = torch.autograd.grad(out.float().square().sum(), bias)
+        slopes.append(slope.float())
+    assert float(slopes[1].norm() / slopes[0].norm()) == pytest.approx(1, abs=0.02)
+
+
 def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
     for name, size, said in (
         (
