@@ -177,12 +177,24 @@ class Backbone(nn.Module, ABC):
         return dict(state)
 
     def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+        self,
+        name: str,
+        value: Shaped[Tensor, "..."],
+        shape: torch.Size,
+        source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
-        """A published parameter in another shape; None if it cannot be had. By default kernels are repeated in time.
+        """A given parameter as it is here; None if it cannot be had. By default kernels are repeated in time.
 
         Repeated, not divided: as SlowFast inflates image models.
+
+        Args:
+            name: its own.
+            value: what was given.
+            shape: of the parameter; the value may have it, and mean another grid all the same.
+            source: the backbone that the value comes from, without its weights; None: of a file, which does not say.
         """
+        if value.shape == shape:
+            return value
         if value.ndim == 4 and len(shape) == 5 and value.shape == shape[:2] + shape[3:]:
             return value.float()[:, :, None].expand(shape)
         return None

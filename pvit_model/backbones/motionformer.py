@@ -13,21 +13,23 @@ values. Nothing of the size queries x keys is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from pvit_model.backbones.base import Costs, Published
+from pvit_data.errors import ConfigError
+from pvit_model.backbones.base import Backbone, Costs, Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
+from pvit_model.backbones.options import Count, Depth, Rate, Ratio, check_heads, with_options
+from pvit_model.backbones.transformers_names import from_transformers
 from pvit_model.backbones.video_vit import VideoViT
 from pvit_model.backbones.vit_parts import (
     Attention,
     attended,
-    check_sizes,
     merged,
     start_small,
 )
@@ -51,25 +53,23 @@ class MotionformerConfig:
         drop_path: rate of the last block; linear from 0.
     """
 
-    clip: tuple[int, int, int] = (16, 224, 224)
-    patch: tuple[int, int, int] = (2, 16, 16)
-    width: int = 768
-    depth: int = 12
-    head_width: int = 64
-    mlp_ratio: float = 4.0
+    clip: tuple[Count, Count, Count] = (16, 224, 224)
+    patch: tuple[Count, Count, Count] = (2, 16, 16)
+    width: Count = 768
+    depth: Depth = 12
+    head_width: Count = 64
+    mlp_ratio: Ratio = 4.0
     attention: Literal["trajectory", "joint", "divided"] = "trajectory"
     values: Literal["original", "projected"] = "original"
     prompt_keys: bool = False
-    drop_path: float = 0.2
+    drop_path: Rate = 0.2
 
     def __post_init__(self) -> None:
-        check_sizes(self.depth, self.width, self.head_width)
-        for name, known in (
-            ("attention", ("trajectory", "joint", "divided")),
-            ("values", ("original", "projected")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} '{getattr(self, name)}': expected {' or '.join(known)}")
+        check_heads(self.width, self.head_width)
+        if self.attention != "trajectory" and (self.values != "original" or self.prompt_keys):
+            raise ValueError(
+                f"values and prompt_keys are of trajectory attention; this one is '{self.attention}'"
+            )
 
 
 class TrajectoryAttention(Attention):
@@ -242,18 +242,27 @@ class Motionformer(VideoViT):
 
         A published file holds an image's patch embedding, too, which videos do not pass.
         """
-        is_image = not any(name.startswith("patch_embed_3d.") for name in state)
+        if any(name.startswith("patch_embed_3d.") for name in state):
+            return dict(state)
+        found = from_transformers(state)
+        if "time_embed" in found:
+            raise ConfigError(
+                "the file holds weights of TimeSformer; choose the backbone timesformer_b"
+            )
         return {
-            name.replace("patch_embed.", "patch_embed_3d.") if is_image else name: value
-            for name, value in state.items()
+            name.replace("patch_embed.", "patch_embed_3d."): value for name, value in found.items()
         }
 
     def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+        self,
+        name: str,
+        value: Shaped[Tensor, "..."],
+        shape: torch.Size,
+        source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
         """An image's patches are shared out over the frames of a video's, as published; the rest as usual."""
-        fitted = super().resize(name, value, shape)
-        if name == "patch_embed_3d.proj.weight" and fitted is not None:
+        fitted = super().resize(name, value, shape, source)
+        if name == "patch_embed_3d.proj.weight" and fitted is not None and value.shape != shape:
             return fitted / shape[2]
         return fitted
 
@@ -270,7 +279,7 @@ NOTE = (
 
 def motionformer_b(**options: Any) -> Motionformer:
     """Motionformer-B 16x4: 108.5 M parameters, 369.5 GFLOPs."""
-    model = Motionformer(replace(MotionformerConfig(), **options), "motionformer_b")
+    model = Motionformer(with_options(MotionformerConfig(), options), "motionformer_b")
     model.published = PUBLISHED
     return model
 

@@ -24,6 +24,7 @@ from pvit_model.backbones.base import Backbone, BackboneOutput, Costs, Published
 from pvit_model.backbones.drop_path import DropPath
 from pvit_model.backbones.mlp import Mlp
 from pvit_model.backbones.mvit_plan import BlockPlan, MViTConfig, patch_grid, plan_blocks, strided
+from pvit_model.backbones.options import with_options
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 from pvit_model.backbones.torchvision_names import from_torchvision
 
@@ -298,11 +299,15 @@ class MViT(Backbone):
         return {name.replace("head.projection.", "head."): value for name, value in state.items()}
 
     def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+        self,
+        name: str,
+        value: Shaped[Tensor, "..."],
+        shape: torch.Size,
+        source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
         """Position tables interpolated along their length; kernels repeated in time."""
-        if value.shape[-1] != shape[-1]:
-            return None
+        if value.shape == shape or value.shape[-1] != shape[-1]:
+            return value if value.shape == shape else None
         value = value.float()
         if "rel_pos_" in name and value.ndim == 2:
             return F.interpolate(value.t()[None], size=shape[0], mode="linear")[0].t()
@@ -311,7 +316,7 @@ class MViT(Backbone):
             return F.interpolate(time, size=shape[1], mode="linear").transpose(1, 2)
         if name == "pos_embed_spatial":
             return _resized_square(value, shape[1])
-        return super().resize(name, value, shape)
+        return super().resize(name, value, shape, source)
 
     def remark(self, costs: Costs) -> str:
         """What the paper's table 4a says of its backbone, and why it differs; "" of others."""
@@ -336,7 +341,7 @@ def _resized_square(table: Float[Tensor, "1 n c"], length: int) -> Tensor | None
 
 
 def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:
-    return MViT(replace(base, **options))
+    return MViT(with_options(base, options))
 
 
 def mvitv2_s(**options: Any) -> MViT:

@@ -8,8 +8,7 @@ from typing import Literal
 from pvit_model.backbones.attention import Form
 from pvit_model.backbones.base import Grid
 from pvit_model.backbones.drop_path import drop_rates
-
-MAX_DEPTH = 512
+from pvit_model.backbones.options import Count, Depth, Factor, Layer, Rate, Ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,35 +38,31 @@ class MViTConfig:
         attention: form of the attention, see `pvit_model.backbones.attention`.
     """
 
-    clip: tuple[int, int, int] = (16, 224, 224)
-    embed_dim: int = 96
-    heads: int = 1
-    depth: int = 16
-    stages: tuple[int, ...] = (1, 3, 14)
-    kv_stride: int = 8
-    mlp_ratio: float = 4.0
+    clip: tuple[Count, Count, Count] = (16, 224, 224)
+    embed_dim: Count = 96
+    heads: Count = 1
+    depth: Depth = 16
+    stages: tuple[Layer, ...] = (1, 3, 14)
+    kv_stride: Count = 8
+    mlp_ratio: Ratio = 4.0
     widen: Literal["attention", "mlp"] = "attention"
     relative: bool = True
     absolute: bool = False
     pool_all_queries: bool = True
     residual_pooling: bool = True
-    drop_path: float = 0.2
-    dense_layers: tuple[int, ...] = (2, 12, 15)
-    dense_width: int = 64
-    init_std: float | None = 0.02
+    drop_path: Rate = 0.2
+    dense_layers: tuple[Layer, ...] = (2, 12, 15)
+    dense_width: Count = 64
+    init_std: Factor | None = 0.02
     stem: Literal["patch", "conv"] = "patch"
     readout: Literal["cls", "mean"] = "cls"
-    value_scale: float = 1.0
+    value_scale: Factor = 1.0
     extra_pool: Literal["skip", "svit"] = "skip"
     attention: Form = "auto"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.depth <= MAX_DEPTH or len(self.stages) > self.depth:
-            raise ValueError(
-                f"depth {self.depth}: expected 1 to {MAX_DEPTH} blocks, and at most as many stages"
-            )
-        if min(*self.clip, self.embed_dim, self.heads, self.kv_stride, self.dense_width) < 1:
-            raise ValueError("clip, embed_dim, heads, kv_stride and dense_width must be at least 1")
+        if len(self.stages) > self.depth:
+            raise ValueError(f"depth {self.depth}: expected as many blocks as stages, or more")
         if self.stem == "conv" and self.embed_dim % 4:
             raise ValueError(f"embed_dim {self.embed_dim}: a conv stem takes multiples of 4")
 

@@ -8,9 +8,10 @@ an extra token is merged as four equal patches would be.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,10 +24,17 @@ from pvit_data.errors import UsageError
 from pvit_model.backbones.base import Backbone, BackboneOutput, Grid, Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import run_mlp
+from pvit_model.backbones.options import (
+    MAX_DEPTH,
+    Count,
+    Depth,
+    Rate,
+    Ratio,
+    check_heads,
+    with_options,
+)
 from pvit_model.backbones.vit_parts import resized_places, resized_times
 from pvit_model.backbones.windows import attend
-
-MAX_DEPTH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +52,19 @@ class SwinConfig:
         drop_path: rate of the last block; linear from 0.
     """
 
-    clip: tuple[int, int, int] = (32, 224, 224)
-    patch: tuple[int, int, int] = (2, 4, 4)
-    width: int = 96
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    head_width: int = 32
-    window: tuple[int, int, int] = (8, 7, 7)
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.1
+    clip: tuple[Count, Count, Count] = (32, 224, 224)
+    patch: tuple[Count, Count, Count] = (2, 4, 4)
+    width: Count = 96
+    depths: tuple[Depth, ...] = (2, 2, 6, 2)
+    head_width: Count = 32
+    window: tuple[Count, Count, Count] = (8, 7, 7)
+    mlp_ratio: Ratio = 4.0
+    drop_path: Rate = 0.1
 
     def __post_init__(self) -> None:
-        if not self.depths or min(self.depths) < 1 or not 1 < sum(self.depths) <= MAX_DEPTH:
+        if not 1 < sum(self.depths) <= MAX_DEPTH:
             raise ValueError(f"depths {self.depths}: expected 2 to {MAX_DEPTH} blocks in all")
-        if self.head_width < 1 or self.width < 1 or self.width % self.head_width:
-            raise ValueError(f"width {self.width}: expected a multiple of {self.head_width}")
-        for name in ("clip", "patch", "window"):
-            sizes = getattr(self, name)
-            if not isinstance(sizes, list | tuple) or len(sizes) != 3 or min(sizes) < 1:
-                raise ValueError(f"{name} {sizes}: expected [t, h, w], each at least 1")
+        check_heads(self.width, self.head_width)
 
 
 class Layer(nn.Module):
@@ -233,39 +236,59 @@ class Swin(Backbone):
         return BackboneOutput(x.mean(1), self.norm(tokens), x, features)
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's names, Video Swin's own, or those of an image Swin, detected."""
+        """torchvision's names, Video Swin's own, or those of an image Swin (timm's, torchvision's), detected."""
         first = [sum(self.config.depths[:n]) for n in range(len(self.config.depths))]
-        return {_own_name(name, first): value for name, value in state.items()}
+        last = f"layers.{len(first) - 1}.downsample."
+        starts = any(name.startswith(last) for name in state)
+        image = "features.0.0.weight" in state
+        return {
+            _own_name(_as_video(name) if image else name, first, starts): value
+            for name, value in state.items()
+        }
 
     def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+        self,
+        name: str,
+        value: Shaped[Tensor, "..."],
+        shape: torch.Size,
+        source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
         """Tables of another window are interpolated, bicubically in space and linearly in time.
 
         An image's are repeated in time and its patches shared out over it, as Video Swin inflates image models.
         """
         if name.endswith("relative_position_bias_table"):
-            same_heads = value.ndim == 2 and value.shape[1] == shape[1]
-            return _resized_table(value.float(), self.config.window) if same_heads else None
-        inflated = super().resize(name, value, shape)
-        return None if inflated is None else inflated / shape[2]
+            if value.ndim != 2 or value.shape[1] != shape[1]:
+                return None
+            old = source.config.window if isinstance(source, Swin) else None
+            return _resized_table(value.float(), self.config.window, old)
+        inflated = super().resize(name, value, shape, source)
+        return inflated if inflated is None or value.shape == shape else inflated / shape[2]
 
 
-def _resized_table(table: Float[Tensor, "n y"], window: Grid) -> Tensor | None:
+def _resized_table(
+    table: Float[Tensor, "n y"], window: Grid, source: Grid | None = None
+) -> Tensor | None:
     """A table of relative positions for another window; None where its own cannot be told from its length.
 
-    It is taken to differ in time only; else to be an image's (no time at all) or as long in time, and square in space.
+    Args:
+        table: of one window.
+        window: of ours.
+        source: the table's own window; None: unknown. Then it differs in time only, or it is square in space and an
+            image's (no time at all) or as long in time; where two of these are possible, nobody can tell.
     """
     t, h, w = (2 * n - 1 for n in window)
-    length = len(table)
-    if length % (h * w) == 0 and (length // (h * w)) % 2:
-        old = (length // (h * w), h, w)
+    if source is not None:
+        found = {(2 * source[0] - 1, 2 * source[1] - 1, 2 * source[2] - 1)}
     else:
-        frames = t if length % t == 0 and _odd_side(length // t) else 1
-        side = _odd_side(length // frames)
-        if not side:
-            return None
-        old = (frames, side, side)
+        found = {(len(table) // (h * w), h, w)}
+        found |= {(n, side, side) for n in (1, t) if (side := _odd_side(len(table) // n))}
+    fitting = [old for old in found if math.prod(old) == len(table) and old[0] % 2]
+    if len(fitting) != 1:
+        return None
+    (old,) = fitting
+    if old == (t, h, w):
+        return table
     by_frame = torch.unflatten(table, 0, (old[0], -1))
     by_place = resized_places(by_frame, old[1:], (h, w), "bicubic").transpose(0, 1)
     return resized_times(by_place, t, "linear").transpose(0, 1).flatten(0, 1)
@@ -276,8 +299,23 @@ def _odd_side(places: int) -> int:
     return side if side**2 == places and side % 2 else 0
 
 
-def _own_name(name: str, first: list[int]) -> str:
-    """A published name as ours; `first` holds the number of each stage's first block."""
+def _as_video(name: str) -> str:
+    """The name in torchvision's video Swin of what its image Swin calls so."""
+    if match := re.match(r"features\.0\.(0|2)\.", name):
+        return name.replace(
+            match[0], "patch_embed.proj." if match[1] == "0" else "patch_embed.norm."
+        )
+    match = re.match(r"features\.(\d+)\.", name)
+    return name.replace(match[0], f"features.{int(match[1]) - 1}.") if match else name
+
+
+def _own_name(name: str, first: list[int], starts: bool) -> str:
+    """A published name as ours.
+
+    Args:
+        first: number of each stage's first block.
+        starts: patches are merged where a stage starts, as timm names it; else behind the stage before.
+    """
     name = re.sub(r"^cls_head\.fc_cls\.", "head.", name)
     stage, rest = -1, ""
     if match := re.match(
@@ -289,10 +327,9 @@ def _own_name(name: str, first: list[int]) -> str:
         stage, rest = int(match[1]), match[2]
     if not 0 <= stage < len(first):
         return name
-    if match := re.match(
-        r"downsample\.(.+)", rest
-    ):  # behind its stage there, before the next one here
-        return f"blocks.{first[stage + 1]}.merge.{match[1]}" if stage + 1 < len(first) else name
+    if match := re.match(r"downsample\.(.+)", rest):
+        into = stage if starts else stage + 1
+        return f"blocks.{first[into]}.merge.{match[1]}" if into < len(first) else name
     if match := re.match(r"blocks\.(\d+)\.(.+)", rest):
         inner = match[2].replace("mlp.fc1.", "mlp.0.").replace("mlp.fc2.", "mlp.3.")
         return f"blocks.{first[stage] + int(match[1])}.block.{inner}"
@@ -300,7 +337,7 @@ def _own_name(name: str, first: list[int]) -> str:
 
 
 def _build(name: str, base: SwinConfig, options: Mapping[str, Any]) -> Swin:
-    model = Swin(replace(base, **options), name)
+    model = Swin(with_options(base, options), name)
     model.published = PUBLISHED[name]
     return model
 

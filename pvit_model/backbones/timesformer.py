@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pvit_data.errors import ConfigError
 from pvit_model.backbones.base import Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import Mlp
+from pvit_model.backbones.options import Count, Depth, Rate, Ratio, check_heads, with_options
+from pvit_model.backbones.transformers_names import from_transformers
 from pvit_model.backbones.video_vit import VideoViT
-from pvit_model.backbones.vit_parts import Attention, check_sizes
+from pvit_model.backbones.vit_parts import Attention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +41,17 @@ class TimeSformerConfig:
         drop_path: rate of the last block; linear from 0.
     """
 
-    clip: tuple[int, int, int] = (8, 224, 224)
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    head_width: int = 64
-    mlp_ratio: float = 4.0
+    clip: tuple[Count, Count, Count] = (8, 224, 224)
+    patch: Count = 16
+    width: Count = 768
+    depth: Depth = 12
+    head_width: Count = 64
+    mlp_ratio: Ratio = 4.0
     attention: Literal["divided", "joint"] = "divided"
-    drop_path: float = 0.1
+    drop_path: Rate = 0.1
 
     def __post_init__(self) -> None:
-        check_sizes(self.depth, self.width, self.head_width)
-        if self.attention not in ("divided", "joint"):
-            raise ValueError(f"attention '{self.attention}': expected 'divided' or 'joint'")
+        check_heads(self.width, self.head_width)
 
 
 class Block(nn.Module):
@@ -124,7 +125,11 @@ class TimeSformer(VideoViT):
 
         Attention over time starts as a copy of an image's attention, as published.
         """
-        found = {_own_name(name): value for name, value in state.items()}
+        if any(name.startswith("patch_embed_3d.") for name in state):
+            raise ConfigError(
+                "the file holds weights of Motionformer; choose the backbone motionformer_b"
+            )
+        found = from_transformers(state)
         is_image = not any("temporal" in name for name in found)
         if is_image and self.config.attention == "divided":
             for name, value in list(found.items()):
@@ -133,38 +138,9 @@ class TimeSformer(VideoViT):
         return found
 
 
-_RENAME = (
-    (r"^timesformer\.", ""),
-    (r"^embeddings\.(cls_token)$", r"\1"),
-    (r"^embeddings\.position_embeddings$", "pos_embed"),
-    (r"^embeddings\.time_embeddings$", "time_embed"),
-    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
-    (r"^encoder\.layer\.", "blocks."),
-    (r"\.temporal_layernorm\.", ".temporal_norm1."),
-    (r"\.temporal_attention\.attention\.qkv\.", ".temporal_attn.qkv."),
-    (r"\.temporal_attention\.output\.dense\.", ".temporal_attn.proj."),
-    (r"\.temporal_dense\.", ".temporal_fc."),
-    (r"\.layernorm_before\.", ".norm1."),
-    (r"\.layernorm_after\.", ".norm2."),
-    (r"\.attention\.attention\.qkv\.", ".attn.qkv."),
-    (r"\.attention\.output\.dense\.", ".attn.proj."),
-    (r"\.intermediate\.dense\.", ".mlp.fc1."),
-    (r"(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
-    (r"^layernorm\.", "norm."),
-    (r"^classifier\.", "head."),
-)
-"""From the names of `transformers`, in this order."""
-
-
-def _own_name(name: str) -> str:
-    for pattern, replacement in _RENAME:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
 def timesformer_b(**options: Any) -> TimeSformer:
     """TimeSformer-B 8x32 with divided attention: 121.6 M parameters, 196 GFLOPs."""
-    model = TimeSformer(replace(TimeSformerConfig(), **options), "timesformer_b")
+    model = TimeSformer(with_options(TimeSformerConfig(), options), "timesformer_b")
     model.published = PUBLISHED
     return model
 

@@ -121,18 +121,30 @@ class VideoViT(Backbone):
         return torch.cat([cls.expand(len(x), -1, -1), x], dim=1)
 
     def resize(
-        self, name: str, value: Shaped[Tensor, "..."], shape: torch.Size
+        self,
+        name: str,
+        value: Shaped[Tensor, "..."],
+        shape: torch.Size,
+        source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
-        """Positions of another crop (a square one) or number of frames."""
+        """Positions of another crop (of a file's: a square one) or number of frames."""
         if name not in ("pos_embed", self.time_table):
-            return super().resize(name, value, shape)
+            return super().resize(name, value, shape, source)
         if value.ndim != 3 or value.shape[-1] != shape[-1] or not value.shape[1]:
             return None
         if name == self.time_table:
             return resized_times(value.float(), shape[1], self.times_by)
-        side = square_side(value.shape[1] - 1)
-        if not side:
-            return None
+        new, old = self._grid(*self.clip)[1:], self._places(value, source)
+        if old == new or old is None:
+            return value if value.shape == shape else None
         cls, places = value[:, :1].float(), value[:, 1:].float()
-        new = self._grid(*self.clip)[1:]
-        return torch.cat([cls, resized_places(places, (side, side), new, self.places_by)], dim=1)
+        return torch.cat([cls, resized_places(places, old, new, self.places_by)], dim=1)
+
+    def _places(self, table: Tensor, source: Backbone | None) -> tuple[int, int] | None:
+        """Rows and columns of a given table; None where nobody knows."""
+        number = table.shape[1] - 1
+        if isinstance(source, VideoViT):
+            rows, columns = source._grid(*source.clip)[1:]
+            return (rows, columns) if rows * columns == number else None
+        side = square_side(number)
+        return (side, side) if side else None

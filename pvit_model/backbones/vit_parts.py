@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from pvit_data.errors import UsageError
 from pvit_model.backbones.base import Grid
 
-MAX_DEPTH = 512
-
 
 class Attention(nn.Module):
     """The projections of multi-head attention, before (`qkv`) and after it (`proj`).
@@ -132,18 +130,6 @@ def square_side(places: int) -> int | None:
 def tapped(depth: int) -> tuple[int, ...]:
     """Layers that dense heads read: 2, 8, 11 of 12, and at the same shares of other depths."""
     return tuple(sorted({max(depth // 4 - 1, 0), max(3 * depth // 4 - 1, 0), depth - 1}))
-
-
-def check_sizes(depth: int, width: int, head_width: int) -> None:
-    """Refuses networks that cannot be made.
-
-    Raises:
-        ValueError: saying what was expected.
-    """
-    if not 1 <= depth <= MAX_DEPTH:
-        raise ValueError(f"depth {depth}: expected 1 to {MAX_DEPTH} blocks")
-    if head_width < 1 or width < 1 or width % head_width:
-        raise ValueError(f"width {width}: expected a multiple of head_width, {head_width}")
 
 
 def start_small(module: nn.Module) -> None:

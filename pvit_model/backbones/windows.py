@@ -101,7 +101,9 @@ class _Blocked(torch.autograd.Function):
         qkv, bias = ctx.saved_tensors
         heads, masks, grad = ctx.heads, ctx.masks, grads[0]
         windows, number, _ = qkv.shape
-        out, dbias = torch.empty_like(qkv), torch.zeros_like(bias)
+        out = torch.empty_like(qkv)
+        # A sum over all windows, which bf16 would stop at: each term is smaller than its last digit after some hundred.
+        dbias = torch.zeros_like(bias, dtype=torch.promote_types(bias.dtype, torch.float32))
         group = _group(heads, number)
         buffers = [qkv.new_empty(group, number, number) for _ in range(3)]
         for i in range(windows):
@@ -120,7 +122,7 @@ class _Blocked(torch.autograd.Function):
                 dq.copy_(torch.bmm(ds, k)).mul_(scale)
                 dk.copy_(torch.bmm(ds.transpose(1, 2), q)).mul_(scale)
                 dv.copy_(torch.bmm(p.transpose(1, 2), g))
-        return out, None, dbias, None
+        return out, None, dbias.to(bias.dtype), None
 
 
 def _group(heads: int, number: int) -> int:

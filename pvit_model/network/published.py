@@ -20,6 +20,8 @@ from pvit_model.backbones.base import Backbone
 from pvit_model.network.class_rows import RowNames, published_classes, rows_by_name
 from pvit_model.network.state_file import StateFile, open_state
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 @dataclass
 class LoadReport:
@@ -87,22 +89,18 @@ def load_backbone_checkpoint(
         what was loaded, resized, left fresh, and left over; `print` shows it as a table.
 
     Raises:
-        SourceError: if the file is missing, holds no state dict, or a weight that is no finite number.
+        SourceError: if the file is missing, holds no state dict, or a weight that is no finite number of 16 bits or more.
         ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
     """
     file = source if isinstance(source, StateFile) else open_state(source)
     backbone = cast(Backbone, getattr(model, "backbone", model))
-    translated = backbone.translate(file.tensors)
-    if translated is None:
-        raise ConfigError(
-            f"{file.where}: {type(backbone).__name__} knows no published weights; "
-            "start from a run's with model.init_from"
-        )
+    translated = _translated(file, backbone)
     own = dict(backbone.named_parameters())
     inside = own | {name: t for name, t in backbone.state_dict().items() if name not in own}
     head = head if head is not None else getattr(model, "head", None)
     named = head.named_parameters() if isinstance(head, nn.Linear) else ()
     every = inside | {f"head.{name}": parameter for name, parameter in named}
+    _require_floats(file.where, every, translated)
     rows = _head_rows(file, translated, classes)
     fitted = {
         name: fitted_to(
@@ -123,7 +121,30 @@ def load_backbone_checkpoint(
         )
     if not allow_partial:
         check_share(file.where, own, filled)
-    return fill(file.where, every, translated, fitted)
+    report = fill(file.where, every, translated, fitted)
+    names = {id(value): name for name, value in file.tensors.items()}
+    report.unused = sorted(names.get(id(translated[name]), name) for name in report.unused)
+    return report
+
+
+def _translated(file: StateFile, backbone: Backbone) -> dict[str, Tensor]:
+    found = backbone.translate(file.tensors)
+    if found is None:
+        raise ConfigError(
+            f"{file.where}: {type(backbone).__name__} knows no published weights; "
+            "start from a run's with model.init_from"
+        )
+    return found
+
+
+def _require_floats(where: str, every: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    for name in every.keys() & given.keys():
+        dtype = given[name].dtype
+        if every[name].is_floating_point() and dtype not in FLOATS:
+            raise SourceError(
+                f"{where}: tensor '{name}' holds {str(dtype).removeprefix('torch.')}, expected weights of 16, 32 or 64 "
+                "bits; quantised ones have to be converted first"
+            )
 
 
 def _head_rows(
@@ -165,6 +186,7 @@ def fitted_to(
     own: Shaped[Tensor, "..."],
     backbone: Backbone | None = None,
     rows: RowNames | None = None,
+    source: Backbone | None = None,
 ) -> Shaped[Tensor, "..."] | None:
     """Given weights in the shape of a parameter; None where they cannot be had.
 
@@ -174,14 +196,17 @@ def fitted_to(
         own: the parameter.
         backbone: whose parameter it is, which may resize it; None: of no backbone.
         rows: classes of the given rows and of its own, where rows are classes.
+        source: the backbone that the weights come from, where it is known.
     """
     if given is None:
         return None
     if rows is not None:
         return rows_by_name(own, given, rows)
-    if given.shape == own.shape:
-        return given
-    return None if backbone is None else backbone.resize(name, given, own.shape)
+    if backbone is None:
+        return given if given.shape == own.shape else None
+    fitted = backbone.resize(name, given, own.shape, source)
+    is_same = given.shape == own.shape and (fitted is None or torch.equal(fitted, given.float()))
+    return given if is_same else fitted
 
 
 def fill(

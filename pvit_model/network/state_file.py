@@ -51,7 +51,15 @@ def open_state(source: str | Path | Mapping[str, Any]) -> StateFile:
     given = isinstance(source, Mapping)
     where = "the given state dict" if given else f"'{source}'"
     content: Mapping[str, Any] = source if isinstance(source, Mapping) else _read(Path(source))
-    state = {_plain(name): value for name, value in _tensors(content, where).items()}
+    tensors = _tensors(content, where)
+    names = {_plain(name): name for name in tensors}
+    for name, value in tensors.items():
+        kept = names[_plain(name)]
+        if kept != name and not torch.equal(tensors[kept], value):
+            raise SourceError(
+                f"{where} holds two weights '{_plain(name)}': '{name}' and '{kept}'; save those alone that are meant"
+            )
+    state = {plain: tensors[name] for plain, name in names.items()}
     for name, value in state.items():
         if value.ndim == 0 and name.endswith((".weight", ".bias")):
             raise SourceError(f"{where}: tensor '{name}' is a single number, expected weights")
@@ -199,16 +207,29 @@ def _tensors(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
         content = content[inner[0]]
     state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     for name, value in state.items():
-        held = value.untyped_storage().nbytes() if value.layout == torch.strided else 0
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            kind = "without values (on meta)" if value.is_meta else "sparse or quantised"
+            raise SourceError(f"{where}: tensor {name!r} is {kind}; expected plain weights")
+        held = value.untyped_storage().nbytes()
         if value.numel() * value.element_size() > held:
             raise SourceError(
                 f"{where}: tensor {name!r} claims shape {tuple(value.shape)}, of which only {held:,} bytes are there"
             )
     if not state:
+        keys = [str(k) for k, v in content.items() if isinstance(v, Mapping) and _holds_tensors(v)]
+        inside = (
+            f"; those under {', '.join(map(repr, keys[:4]))} may be meant: save them alone"
+            if keys
+            else ""
+        )
         raise SourceError(
-            f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}"
+            f"{where} holds no tensors; expected a state dict, or one under {', '.join(CONTAINERS)}{inside}"
         )
     return state
+
+
+def _holds_tensors(content: Mapping[Any, Any]) -> bool:
+    return any(isinstance(value, Tensor) for value in content.values())
 
 
 def _classes(content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.words import short
+from pvit_model.backbones import build_backbone
+from pvit_model.backbones.base import Backbone
 from pvit_model.config import PViTConfig
 from pvit_model.network.claims import check_memory, shapes_of
 from pvit_model.network.class_rows import RowNames
@@ -79,6 +82,7 @@ def _start_from(network: PViT, plan: Plan) -> str:
     given = load_tensors(folder / WEIGHTS)
     own = network.state_dict()
     rows = _rows(network, plan, folder)
+    source = _backbone_of(read_config(folder))
     fitted = {
         name: fitted_to(
             name.removeprefix(BACKBONE),
@@ -86,6 +90,7 @@ def _start_from(network: PViT, plan: Plan) -> str:
             value,
             network.backbone if name.startswith(BACKBONE) else None,
             rows.get(name),
+            source,
         )
         for name, value in own.items()
     }
@@ -96,6 +101,12 @@ def _start_from(network: PViT, plan: Plan) -> str:
         backbone = {name: value for name, value in own.items() if name.startswith(BACKBONE)}
         check_share(where, backbone, [name for name in filled if name in backbone])
     return f"weights    {config.init_from}: {fill(where, own, given, fitted).line()}"
+
+
+def _backbone_of(config: PViTConfig) -> Backbone:
+    """The backbone of another network, without weights."""
+    with torch.device("meta"):
+        return build_backbone(config.backbone, **config.backbone_options)
 
 
 def _rows(network: PViT, plan: Plan, folder: Path) -> dict[str, RowNames]:

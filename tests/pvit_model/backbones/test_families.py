@@ -326,6 +326,19 @@ def test_both_forms_of_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_the_slope_of_a_bias_is_summed_in_single_precision() -> None:
+    """Windows alike have slopes alike: a sum of a thousand of them in bf16 would stop growing."""
+    torch.manual_seed(0)
+    qkv = torch.randn(1, 1, 4, 3 * 2 * 4).expand(1, 1024, -1, -1)
+    slopes = []
+    for dtype in (torch.float32, torch.bfloat16):
+        bias = torch.zeros(2, 4, 4, dtype=dtype, requires_grad=True)
+        out = windows.attend(qkv.to(dtype), 2, bias, None)
+        (slope,) = torch.autograd.grad(out.float().square().sum(), bias)
+        slopes.append(slope.float())
+    assert float(slopes[1].norm() / slopes[0].norm()) == pytest.approx(1, abs=0.02)
+
+
 def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
     for name, size, said in (
         (
@@ -344,13 +357,23 @@ def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
     ("name", "options", "said"),
     [
         ("timesformer_b", {"width": 30}, "multiple of head_width, 64"),
-        ("timesformer_b", {"attention": "all"}, "expected 'divided' or 'joint'"),
-        ("motionformer_b", {"depth": 10**9}, "expected 1 to 512 blocks"),
-        ("motionformer_b", {"values": "mine"}, "expected original or projected"),
-        ("swin3d_t", {"depths": [0]}, "expected 2 to 512 blocks"),
-        ("swin3d_t", {"window": [0, 7, 7]}, r"window .*: expected \[t, h, w\], each at least 1"),
-        ("swin3d_t", {"patch": 7}, r"patch 7: expected \[t, h, w\]"),
+        ("timesformer_b", {"attention": "all"}, "should be 'divided' or 'joint'"),
+        ("timesformer_b", {"mlp_ratio": 0}, "'mlp_ratio' = 0: input should be greater than"),
+        ("timesformer_b", {"patch": -16}, "'patch' = -16: input should be greater than"),
+        ("timesformer_b", {"values": "projected"}, "there is no option 'values'; there are clip, patch"),
+        ("motionformer_b", {"depth": 10**9}, "'depth' = 1000000000: input should be less than or equal to 512"),
+        ("motionformer_b", {"depth": True}, "'depth' = True: input should be a valid integer"),
+        ("motionformer_b", {"patch": [2, 16]}, "'patch.2': field required"),
+        ("motionformer_b", {"prompt_keys": "off"}, "'prompt_keys' = 'off': input should be a valid boolean"),
+        ("motionformer_b", {"attention": "joint", "prompt_keys": True}, "prompt_keys are of trajectory attention"),
+        ("motionformer_b", {"drop_path": float("nan")}, "'drop_path' = nan: input should be"),
+        ("motionformer_b", {"values": "mine"}, "should be 'original' or 'projected'"),
+        ("swin3d_t", {"depths": [1]}, "expected 2 to 512 blocks"),
+        ("swin3d_t", {"window": [0, 7, 7]}, "'window.0' = 0: input should be greater than or equal to 1"),
+        ("swin3d_t", {"patch": 7}, "'patch' = 7: input should be a valid tuple"),
+        ("swin3d_t", {"drop_path": 1}, "'drop_path' = 1: input should be less than 1"),
         ("swin3d_t", {"heads_of_mine": 3}, "does not take the options heads_of_mine=3"),
+        ("mvitv2_s", {"deph": 3}, "there is no option 'deph'; did you mean 'depth'?"),
     ],
 )
 def test_options_that_make_no_network_are_refused(name: str, options: dict[str, object], said: str) -> None:

@@ -5,12 +5,15 @@ biases, which start at 0, does not pass.
 """
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
+from torchvision.models.swin_transformer import SwinTransformer as ImageSwin
 from torchvision.models.video.swin_transformer import SwinTransformer3d, swin3d_t
 
 from pvit_data.errors import PvitError
@@ -192,6 +195,53 @@ def test_an_images_swin_is_inflated() -> None:
         torch.testing.assert_close(part, state["backbone.layers.0.blocks.0.attn.relative_position_bias_table"])
 
 
+def named_by_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An image ViT's weights under the names of the files of `transformers` (vit-base-patch16-224)."""
+    names = {
+        "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
+        "patch_embed.proj": "embeddings.patch_embeddings.projection", "blocks": "encoder.layer",
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after", "attn.proj": "attention.output.dense", "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense", "norm": "layernorm", "head": "classifier",
+    }  # fmt: skip
+    found = {}
+    for name, value in state.items():
+        for ours in sorted(names, key=len, reverse=True):
+            name = re.sub(rf"(^|\.){re.escape(ours)}(\.|$)", rf"\g<1>{names[ours]}\g<2>", name, count=1)
+        parts = value.chunk(3) if ".attn.qkv." in name else ()
+        for part, rows in zip(("query", "key", "value"), parts, strict=False):
+            found[f"vit.{name.replace('.attn.qkv.', f'.attention.attention.{part}.')}"] = rows
+        if not parts:
+            found[name if name.startswith("classifier") else f"vit.{name}"] = value
+    return found
+
+
+@pytest.mark.parametrize("name", ["timesformer_b", "motionformer_b"])
+def test_an_images_vit_of_transformers_is_that_of_timm(name: str) -> None:
+    state = published.fill(published.image_vit(DIM, DEPTH, 16, 16))
+    one, other = model_of(name), model_of(name)
+    report = load_backbone_checkpoint(one, state)
+    again = load_backbone_checkpoint(other, named_by_transformers(state))
+    assert (again.fresh, again.unused) == (report.fresh, [])
+    for key, value in one.backbone.state_dict().items():
+        assert torch.equal(other.backbone.state_dict()[key], value), key
+
+
+def test_images_swins_of_timm_and_torchvision_are_whole() -> None:
+    """timm merges patches where a stage starts; torchvision's image model counts its embedding as the first part."""
+    sizes = {"embed_dim": 16, "num_classes": CLASSES}
+    theirs = SwinTransformer(img_size=24, window_size=3, depths=(2, 2), num_heads=(2, 4), **sizes)
+    image = ImageSwin(patch_size=[4, 4], window_size=[3, 3], depths=[2, 2], num_heads=[2, 4], **sizes)
+    for network, merging in ((theirs, "layers.1.downsample"), (image, "features.2")):
+        state = published.fill({name: tuple(value.shape) for name, value in network.named_parameters()})
+        model = model_of("swin3d_t")
+        report = load_backbone_checkpoint(model, state)
+        assert [line for line in report.fresh if not line.startswith("head.")] == []
+        assert all(name.startswith("head.") for name in report.unused)
+        found = model.backbone.state_dict()["blocks.2.merge.reduction.weight"]
+        assert torch.equal(found, state[f"{merging}.reduction.weight"])
+
+
 def test_other_clips_resize_positions_as_the_originals_do() -> None:
     """By hand: TimeSformer takes the nearest, Motionformer interpolates; once, whether at loading or in `forward`."""
     for name, mode, table in (("timesformer_b", "nearest", "time_embed"), ("motionformer_b", "bicubic", "temp_embed")):
@@ -205,6 +255,38 @@ def test_other_clips_resize_positions_as_the_originals_do() -> None:
         torch.testing.assert_close(large.backbone.state_dict()["pos_embed"][:, 1:], wide)
         video = torch.randn(1, 3, 8, 96, 128)
         torch.testing.assert_close(large(video).logits, small(video).logits, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["timesformer_b", "motionformer_b"])
+def test_a_square_table_for_an_oblong_clip_with_as_many_places(name: str) -> None:
+    """4x4 places are not 2x8: the clip gives the same at loading and in `forward`; a run's own oblong table stays."""
+    square, oblong = model_of(name), model_of(name, clip=(4, 32, 128))
+    for model in (square, oblong):
+        report = load_backbone_checkpoint(model, state_of(name))
+        assert report.resized == (["pos_embed"] if model is oblong else [])
+    video = torch.randn(1, 3, 4, 32, 128)
+    torch.testing.assert_close(oblong(video).logits, square(video).logits, atol=1e-5, rtol=0)
+    mode = "nearest" if name == "timesformer_b" else "bicubic"
+    table = oblong.backbone.state_dict()["pos_embed"]
+    image = table[:, 1:].unflatten(1, (2, 8)).permute(0, 3, 1, 2)
+    expected = F.interpolate(image, (4, 4), mode=mode).flatten(2).transpose(1, 2)
+    found = square.backbone.resize("pos_embed", table, table.shape, oblong.backbone)
+    assert found is not None
+    torch.testing.assert_close(found[:, 1:], expected)
+    assert oblong.backbone.resize("pos_embed", table, table.shape, oblong.backbone) is table
+
+
+def test_a_swin_table_whose_length_has_two_readings() -> None:
+    """15 x 15 x 15 entries are no 135 x 5 x 5: without its window it is left, with it it is interpolated in space."""
+    small, large = model_of("swin3d_t", window=(8, 3, 3)).backbone, model_of("swin3d_t", window=(8, 8, 8)).backbone
+    name = "blocks.0.block.attn.relative_position_bias_table"
+    rows = torch.linspace(-1, 1, 15)[None, :, None, None].expand(15, 15, 15, 2).reshape(-1, 2)
+    shape = small.state_dict()[name].shape
+    assert small.resize(name, rows, shape) is None
+    found = small.resize(name, rows, shape, large)
+    assert found is not None
+    image = rows.unflatten(0, (15, 15, 15)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, F.interpolate(image, (5, 5), mode="bicubic").permute(0, 2, 3, 1).flatten(0, 2))
 
 
 def test_a_table_of_another_window_is_interpolated_in_time() -> None:
@@ -248,9 +330,9 @@ def test_tables_that_cannot_be_resized_are_left_fresh(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_file_of_another_family_is_refused(name: str) -> None:
     for other in set(FAMILIES) - {name}:
-        if "swin3d_t" in (name, other):
-            with pytest.raises(PvitError, match=r"no parameter of this backbone|less than half"):
-                load_backbone_checkpoint(model_of(name), state_of(other))
+        said = r"no parameter of this backbone|less than half|weights of (Motion|TimeS)former; choose the backbone"
+        with pytest.raises(PvitError, match=said):
+            load_backbone_checkpoint(model_of(name), state_of(other))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

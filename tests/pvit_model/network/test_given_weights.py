@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,34 @@ def test_damaged_tensors_are_named(given: dict[str, torch.Tensor]) -> None:
         load_backbone_checkpoint(model, given | {name: bad})
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert load_backbone_checkpoint(model, given | {"logit_scale": torch.tensor(1.0)}).unused == ["logit_scale"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.to(torch.int8), "holds int8, expected weights of 16, 32 or 64 bits"),
+        (lambda w: w.to(torch.complex64), "holds complex64, expected weights"),
+        (lambda w: w.to(torch.float8_e4m3fn), "holds float8_e4m3fn, expected weights"),
+        (lambda w: w.to("meta"), "is without values"),
+        (lambda w: w.to_sparse(), "is sparse or quantised; expected plain weights"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(
+    change: Callable[[torch.Tensor], torch.Tensor], said: str, given: dict[str, torch.Tensor]
+) -> None:
+    name = next(n for n in given if n.endswith("mlp.fc1.weight"))
+    with pytest.raises(SourceError, match=rf"tensor '{name}' {said}"):
+        load_backbone_checkpoint(small(174), given | {name: change(given[name])})
+
+
+def test_two_weights_of_one_name_and_unknown_containers_are_told(given: dict[str, torch.Tensor]) -> None:
+    both = given | {f"module.{name}": value for name, value in given.items()}
+    assert load_backbone_checkpoint(small(174), both).fresh == []
+    name = next(n for n in given if n.endswith("mlp.fc1.weight"))
+    with pytest.raises(SourceError, match=f"holds two weights '{name}': '{name}' and 'module.{name}'"):
+        load_backbone_checkpoint(small(174), both | {f"module.{name}": given[name] + 1})
+    with pytest.raises(SourceError, match=r"no tensors; .*; those under 'teacher', 'student' may be meant"):
+        load_backbone_checkpoint(small(174), {"teacher": given, "student": given, "epoch": 3})
 
 
 def test_tables_are_the_published_ones() -> None:
