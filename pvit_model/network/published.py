@@ -89,7 +89,7 @@ def load_backbone_checkpoint(
         what was loaded, resized, left fresh, and left over; `print` shows it as a table.
 
     Raises:
-        SourceError: if the file is missing, holds no state dict, or a weight that is no finite number of 16 bits or more.
+        SourceError: if the file is missing, holds no state dict, or a weight that is no finite floating-point number.
         ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
     """
     file = source if isinstance(source, StateFile) else open_state(source)
