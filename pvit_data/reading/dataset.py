@@ -9,7 +9,7 @@ import bisect
 import hashlib
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -103,13 +103,24 @@ class ShardDataset(Sequence[Sample]):
         own = next((part for part in plain if isinstance(part, ProtocolPart)), None)
         return source if own is None else own.bases[0].spec.name
 
-    def declared_by(self, source: str) -> list[SourceSpec]:
-        """What declares a source's samples: itself, the base of a protocol, layers that give fields; each once."""
+    def declared_by(self, source: str) -> list[tuple[SourceSpec, Set[str] | None]]:
+        """What declares a source's samples, with the fields that it gives; None: all that nobody else does.
+
+        The source, or of a protocol its base, then a protocol's own labels and layers; of every split, so that a
+        declaration may come more than once.
+        """
+        found: list[tuple[SourceSpec, Set[str] | None]] = []
         mine = [part for part in self._parts if part.spec.name == source]
-        plain = (part.base if isinstance(part, RenumberedPart) else part for part in mine)
-        bases = [part.bases[0].spec for part in plain if isinstance(part, ProtocolPart)]
-        specs = [*(part.spec for part in mine), *bases, *self.layers_of(source).values()]
-        return [*{spec.name: spec for spec in specs}.values()]
+        for part in (part.base if isinstance(part, RenumberedPart) else part for part in mine):
+            labels: frozenset[str] = frozenset()
+            shown: Sequence[DatasetPart] = [part]
+            if isinstance(part, ProtocolPart):
+                labels, shown = part.labels, part.bases
+                found.append((part.own.spec, labels))
+            found += [(each.spec, None) for each in shown]
+            layers = [given for each in shown for given in each.layers.items()]
+            found += [(layer, {field}) for field, layer in layers if field not in labels]
+        return found
 
     @property
     def notes(self) -> list[str]:

@@ -16,6 +16,7 @@ from pvit_model.network.inference import Inference
 from pvit_model.publishing.facts import RunFacts
 from pvit_model.publishing.licences import strictest
 from pvit_model.publishing.results import Measured
+from pvit_model.runs.learned import Rights
 from pvit_model.tasks import ACTION, get_task
 
 HUB = "hf://datasets/"
@@ -90,7 +91,7 @@ def _head(about: About) -> str:
     """The YAML head, which the Hub's client writes and reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    urls = [source.url for source in about.facts.sources.values() if source.url.startswith(HUB)]
+    urls = [source.url for source in about.facts.learned.all_sources if source.url.startswith(HUB)]
     results = [
         EvalResult(
             task_type=get_task(each.target).on_hub,
@@ -105,7 +106,7 @@ def _head(about: About) -> str:
         for each in about.results
     ]
     head: dict[str, Any] = {
-        **strictest(about.facts.rights),
+        **strictest(about.facts.learned.rights),
         "library_name": "pvit-toolkit",
         "tags": ["video", "pvit", about.backbone],
     }
@@ -115,7 +116,7 @@ def _head(about: About) -> str:
         head["datasets"] = sorted({"/".join(url.removeprefix(HUB).split("/")[:2]) for url in urls})
     if results:
         head |= {"model_name": about.repo.partition("/")[2], "eval_results": results}
-    if not about.facts.rights:
+    if not about.facts.learned.rights:
         head |= {"license": "other", "license_name": "unknown", "license_link": "README.md"}
     return str(ModelCardData(**head).to_yaml()) + "\n"
 
@@ -139,20 +140,22 @@ def _outputs(about: About) -> str:
 
 def _data(about: About) -> list[str]:
     lines = ["\n## Trained on\n"]
-    sources = about.facts.sources
-    if not sources:
+    learned = about.facts.learned
+    if not learned.sources:
         return [*lines, "Unknown: the model's folder does not say."]
     lines += ["| source | layer | clips | tasks | licence |", "| --- | --- | ---: | --- | --- |"]
     config = about.facts.config
     tasks = config.clip.tasks if config is not None else {}
-    for name, source in sources.items():
+    for number, source in enumerate(learned.all_sources):
+        name = source.name
+        shown_name = _line(name) + ("" if number < len(learned.sources) else " (earlier data)")
         clips = "unknown" if source.train is None else f"{source.train:,}"
         told = ", ".join(task for task in tasks.get(name, ()) if task not in source.without)
-        own = next((each for each in source.rights if each.name == name), None)
-        licence = _line(own.licence) if own is not None else ""
-        lines.append(f"| {_line(name)} | | {clips} | {told} | {licence or 'unknown'} |")
+        own = [each.licence for each in source.rights or [Rights(name=name)] if each.name == name]
+        licence = _line("; ".join(text or "unknown" for text in own))  # of a protocol its labels'
+        lines.append(f"| {shown_name} | | {clips} | {told} | {licence} |")
         lines += [
-            f"| {_line(name)} | {_line(each.name)} | | | {_line(each.licence) or 'unknown'} |"
+            f"| {shown_name} | {_line(each.name)} | | | {_line(each.licence) or 'unknown'} |"
             for each in source.rights
             if each.name != name
         ]
@@ -166,7 +169,7 @@ def _recipe(about: About) -> list[str]:
     optim = config.optim
     starts = [
         f"{_line(each.name)} ({_line(', '.join(filter(None, [each.title, each.licence])) or 'licence unknown')})"
-        for each in about.facts.starts
+        for each in about.facts.learned.starts
     ]
     commit = f", commit {_line(code['commit'])}" if code.get("commit") else ""
     lines = [
@@ -197,7 +200,7 @@ def _results(about: About) -> list[str]:
 
 
 def _licence(about: About) -> list[str]:
-    rights = about.facts.rights
+    rights = about.facts.learned.rights
     if not rights:
         return ["\n## Licence\n", "Unknown: nothing tells what these weights were made from."]
     code = "The strictest of the code's (Apache-2.0) and of what the weights were made from:\n"

@@ -10,16 +10,17 @@ import re
 from collections.abc import Sequence
 
 from pvit_data.errors import LicenceError
+from pvit_data.sample.rights import terms_of
 from pvit_data.writing.card import licence_head, other_licence
-from pvit_model.publishing.facts import Rights
+from pvit_model.runs.learned import Rights
 
 CODE = "apache-2.0"
 """Of this toolkit, which defines the network."""
 STRICTNESS = ("cc0", "mit", "apache", "cc-by", "cc-by-sa", "cc-by-nc", "cc-by-nc-sa", "cc-by-nc-nd")
 """Licences that can be ordered, the strictest last; versions are left out."""
 _KNOWN = re.compile(rf"({'|'.join(STRICTNESS)})-?[\d.]*")
-NO_DERIVATIVES = "-nd"
-"""In the names of licences that let be passed on only what was not changed: weights are made from it."""
+NO_DERIVATIVES = "nd"
+"""The term of licences that let be passed on only what was not changed: weights are made from it."""
 
 
 def strictest(rights: Sequence[Rights]) -> dict[str, str | list[str]]:
@@ -71,19 +72,17 @@ def require_allowed(rights: Sequence[Rights], private: bool, confirmed: bool) ->
     Raises:
         LicenceError: naming each source, with the reason, and the ways out.
     """
-    open_ones = {each.name: reason for each in rights if (reason := refusal(each))}
-    if not rights:
-        open_ones = {
-            "its training": "nothing tells what it was trained on, and under which licence"
-        }
+    found = [(each.name, reason) for each in rights if (reason := refusal(each))]
+    unknown = ("its training", "nothing tells what it was trained on, and under which licence")
+    open_ones = dict.fromkeys(found if rights else [unknown])
     if private or not open_ones:
         return []
     if confirmed:
-        named = ", ".join(open_ones)
+        named = ", ".join(dict.fromkeys(name for name, _ in open_ones))
         return [
             f"Whoever published this confirmed to have the right to pass on weights made from: {named}."
         ]
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in open_ones.items())
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in open_ones)
     raise LicenceError(
         f"cannot be published in public: {reasons}. What you can do: confirm that you may pass such weights on "
         "(--rights-confirmed), or use a private repository (--private)"
@@ -94,12 +93,12 @@ def refusal(each: Rights) -> str:
     """Why weights that were made from something are not simply for all; "": they may be."""
     if not each.licence:
         return "its licence is unknown"
-    keeps_form = NO_DERIVATIVES in each.licence.lower()
-    if each.derived == "yes" or (each.redistributable and not keeps_form):
-        return ""
+    keeps_form = NO_DERIVATIVES in terms_of(each.licence) and each.derived != "yes"
     clause = f", {each.derived_clause.removesuffix('.')}" if each.derived_clause else ""
     if each.derived == "no" or keeps_form:
         return f"its licence does not let be passed on what is made from it: {each.licence}{clause}"
+    if each.derived == "yes" or each.redistributable:
+        return ""
     return (
         f"nobody said that what is made from it may be passed on; licence: {each.licence}{clause}"
     )

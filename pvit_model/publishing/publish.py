@@ -124,7 +124,7 @@ def model_files(
     Raises:
         LicenceError: if it may not be published so.
     """
-    sentences = require_allowed(stage.facts.rights, options.consent.private, confirmed)
+    sentences = require_allowed(stage.facts.learned.rights, options.consent.private, confirmed)
     inference = Inference.load(stage.folder)
     about = About(
         repo=repo,

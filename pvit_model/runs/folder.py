@@ -3,7 +3,7 @@
 RUN/
     config.yaml        the resolved configuration
     plan.txt           the plan as it was printed
-    data.json          where each source is, and the sha256 of its index, shards and label spaces
+    data.json          what it learned from: see `learned`
     environment.json   code version, libraries, machine
     metrics.jsonl, tensorboard/
     checkpoints/step-*/
@@ -29,18 +29,18 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from pvit_data.errors import FormatError, StorageError, UsageError
-from pvit_data.format.manifest import SourceSpec
 from pvit_data.loading.batch import Batch
 from pvit_data.storage.files import require_unlinked, write_file
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import read_json
-from pvit_data.words import first_problem, plain_url
+from pvit_data.words import first_problem
 from pvit_model.network.pvit import PViT
 from pvit_model.network.tensor_file import save_tensors
 from pvit_model.recipes.config import LossConfig, TrainConfig
-from pvit_model.recipes.plan import Plan, SourcePlan
+from pvit_model.recipes.plan import Plan
 from pvit_model.runs.checkpoint import checkpoints, write_json
 from pvit_model.runs.environment import environment
+from pvit_model.runs.learned import data_record, read_learned
 
 FOLDERS = ("checkpoints", "model", "tensorboard", "debug")
 """What a run writes into, below its own folder, which alone may be a link."""
@@ -138,41 +138,17 @@ def reopen(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def describe(out: Path, plan: Plan, lines: list[str]) -> None:
-    """Writes what the run is made of."""
+def describe(out: Path, plan: Plan, lines: list[str], goes_on: bool = False) -> None:
+    """Writes what the run is made of.
+
+    Args:
+        goes_on: from a checkpoint, which was learned from what is recorded.
+    """
+    learned = read_learned(out, plan.config) if goes_on else None
     write_file(out / "config.yaml", plan.config.to_yaml())
     write_file(out / "plan.txt", "\n".join(lines) + "\n")
-    write_json(out / "data.json", data_record(plan))
+    write_json(out / "data.json", data_record(plan, learned))
     write_json(out / "environment.json", environment())
-
-
-def data_record(plan: Plan) -> dict[str, Any]:
-    """What `data.json` says of each source: address (without its secrets), hash, size and licence."""
-    hashes = plan.data_hashes()
-    return {"sources": {s.name: _source_record(s, hashes[s.name]) for s in plan.sources}}
-
-
-def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
-    found = source.found
-    record: dict[str, Any] = {
-        "url": plain_url(found.url),
-        "sha256": sha256,
-        "train": len(source.train),
-        "rights": [_rights(spec) for spec in found.ds.declared_by(source.name)],
-    }
-    if source.without:
-        record["without"] = list(source.without)
-    if found.layers:
-        record["layers"] = [plain_url(layer) for layer in found.layers]
-    if found.over:
-        record["base"] = plain_url(found.pictures)
-    return record
-
-
-def _rights(spec: SourceSpec) -> dict[str, Any]:
-    """Under which licence something is, as its manifest says."""
-    names = ("name", "title", "licence", "redistributable", "derived", "derived_clause")
-    return {name: getattr(spec, name) for name in names}
 
 
 def changed_data(out: Path, plan: Plan) -> tuple[list[Change], list[str]]:

@@ -79,6 +79,7 @@ class Trainer:
         start = start_of(plan, out, resume, allow_changed_data)
         self.changes, self.remarks = start.changes, start.remarks
         plan, found = start.plan, start.checkpoint
+        self.goes_on = found is not None
         self.plan, self.out, self.config, self.console = plan, out, plan.config, console
         run = self.config.run
         if run.threads:
@@ -87,7 +88,7 @@ class Trainer:
         self.num_steps = min(plan.num_steps, 2) if fast_dev_run else plan.num_steps
         seed_all(step_seed(run.seed, -1, 0))  # the same initial weights on every rank
         self.started_from: list[str] = []
-        self.network = build_network(plan, self.started_from.append, started=found is not None)
+        self.network = build_network(plan, self.started_from.append, started=self.goes_on)
         self.shards = self._sharded()
         self.balance = self._balance()
         learned = (
@@ -199,7 +200,7 @@ class Trainer:
         if self.is_main:
             ranks = self.accelerator.num_processes
             lines = announcement(self.network, self.plan, self.out, self.started_from, ranks)
-            folder.describe(self.out, self.plan, lines)
+            folder.describe(self.out, self.plan, lines, self.goes_on)
         for line in lines:
             view.note(line)
         if self.progress.step:

@@ -21,6 +21,7 @@ from pvit_model.network.save import CONFIG, WEIGHTS, download
 from pvit_model.recipes.loading import changes_of, load_recipe
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
+from pvit_model.runs.learned import run_of
 
 
 def _path(where: str) -> Path:
@@ -55,15 +56,6 @@ def find_model(where: str) -> Path:
             "or a Hub id 'owner/name'"
         )
     return download(where, (CONFIG, WEIGHTS, FILE))
-
-
-def run_of(where: str) -> Path | None:
-    """The folder of the run whose network this is; None for one that was exported or comes from the Hub."""
-    path = _path(where)
-    for folder in (path, *path.absolute().parents[:2]):
-        if (folder / "checkpoints").is_dir():
-            return folder
-    return None
 
 
 def files_of(where: str) -> list[Path]:

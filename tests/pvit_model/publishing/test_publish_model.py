@@ -22,9 +22,9 @@ from pvit_data.publishing.publish import Options, Published, publish
 from pvit_data.publishing.repository import Repository
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS
-from pvit_model.publishing.facts import Rights
 from pvit_model.publishing.licences import require_allowed, strictest
 from pvit_model.publishing.publish import plan_model, staged
+from pvit_model.runs.learned import Rights
 from pvit_model.using.loading import load_model
 from tests.hub_server import REPO, TOKEN, Fault, Hub
 from tests.hub_server.state import sha256
@@ -188,10 +188,13 @@ def test_tasks_that_no_sample_carried_were_not_trained_on(hub: Hub, run_folder: 
     shutil.copytree(run_folder, run)
     record = json.loads((run / "data.json").read_text())
     record["sources"]["people"]["without"] = ["boxes"]
+    record["before"] = [{"name": "people", "rights": [{"name": "people", "licence": "MIT"}]}]
     (run / "data.json").write_text(json.dumps(record))
     put(run)
     rows = hub.repositories[KEY].files["README.md"].decode().splitlines()
     assert next(row for row in rows if row.startswith("| people |")).split(" | ")[2] == "pose3d"
+    assert "| people (earlier data) | | unknown | pose3d, boxes | MIT |" in rows
+    assert {"- people: CC0-1.0", "- people: MIT"} <= {*rows}
 
 
 FREE = {"licence": "CC0-1.0", "redistributable": True}

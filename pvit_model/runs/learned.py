@@ -1,0 +1,291 @@
+"""`data.json`: what a run learned from, and under which rights: recorded when it happens, and only added to.
+
+Nothing of it is looked up later, when something else may lie there. What nobody recorded is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pvit_data.errors import FormatError, PvitError
+from pvit_data.format.manifest import LayerSpec, SourceSpec
+from pvit_data.sample.rights import rights_of
+from pvit_data.storage.values import read_json
+from pvit_data.tasks.table import target_specs
+from pvit_data.words import first_problem, plain_url
+from pvit_model.network.save import WEIGHTS
+from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.recipes.plan import Plan, SourcePlan
+from pvit_model.runs.checkpoint import FOLDER
+
+NAME, CONFIG = "data.json", "config.yaml"
+CHECKPOINTS, PICTURES = "checkpoints", "rgb"
+
+
+class Rights(BaseModel):
+    """Under which licence something is that weights were made from.
+
+    Args:
+        name: of a source, a layer, a field, or a file of weights.
+        title: its full name.
+        licence: as it says itself; "": it says none.
+        redistributable: whether it may be passed on.
+        derived: whether its licence lets be passed on what was made from it: `"yes"`, `"no"` or `"unknown"`.
+        derived_clause: what the licence says of that.
+        is_weights: it is weights, which training began with.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str = ""
+    licence: str = ""
+    redistributable: bool = False
+    derived: Literal["yes", "no", "unknown"] = "unknown"
+    derived_clause: str = ""
+    is_weights: bool = False
+
+
+class Trained(BaseModel):
+    """A source that a run learned from.
+
+    Args:
+        name: the source's.
+        url: where it was read, without secrets.
+        sha256: of its index, shards and label spaces; "": not recorded.
+        train: clips of it; None: not recorded.
+        without: tasks of the recipe that none of them carries.
+        rights: of all that was read of it: its own, those of its layers, and of a protocol's base; empty: not recorded.
+    """
+
+    name: str
+    url: str = ""
+    sha256: str = ""
+    train: int | None = None
+    without: list[str] = []
+    rights: list[Rights] = []
+
+
+class Learned(BaseModel):
+    """All that a run learned from.
+
+    Args:
+        sources: that it is trained on, by name.
+        before: what it was trained on before it went on with other data.
+        starts: of weights that it began with, all that these were made from.
+    """
+
+    sources: dict[str, Trained] = {}
+    before: list[Trained] = []
+    starts: list[Rights] = []
+
+    @property
+    def all_sources(self) -> list[Trained]:
+        """Those that it is trained on, then those of before."""
+        return [*self.sources.values(), *self.before]
+
+    @property
+    def rights(self) -> list[Rights]:
+        """All that the weights were made from, each once; a source that recorded nothing has no licence."""
+        found = [each for s in self.all_sources for each in s.rights or [Rights(name=s.name)]]
+        return [*dict.fromkeys([*found, *self.starts])]
+
+
+def run_of(where: str) -> Path | None:
+    """The folder of the run whose network this is; None for one that was exported or comes from the Hub.
+
+    Of what lies in a run's folder, its checkpoints and its `model` alone are the run's own.
+    """
+    path = Path(os.path.expanduser(where))
+    if not (path / WEIGHTS).is_file():
+        return path if (path / CHECKPOINTS).is_dir() else None
+    real = Path(os.path.realpath(path))
+    if FOLDER.fullmatch(real.name) and real.parent.name == CHECKPOINTS:
+        return real.parents[1]
+    is_best = real.name == "model" and (real.parent / CHECKPOINTS).is_dir()
+    return real.parent if is_best else None
+
+
+def config_of(run: Path) -> TrainConfig | None:
+    """The configuration that a run recorded; None: none.
+
+    Raises:
+        FormatError, ConfigError: if it cannot be read.
+    """
+    return load_recipe(str(run / CONFIG)) if (run / CONFIG).is_file() else None
+
+
+def read_learned(run: Path, config: TrainConfig | None) -> Learned:
+    """What a run recorded; of what earlier versions did not record, the names alone are known.
+
+    Args:
+        config: the run's, as `config_of` gives it.
+
+    Raises:
+        FormatError: if it cannot be read.
+    """
+    path = run / NAME
+    values = read_json(path) if path.is_file() else {}
+    record = values if isinstance(values, dict) and "sources" in values else {"sources": {}}
+    found = _parsed(record, path)
+    if "starts" in record:
+        return found
+    if not found.sources and config is not None:
+        found.sources = {name: Trained(name=name) for name in config.clip.tasks}
+    if found.sources:
+        found.starts = _unrecorded_starts(config)
+    for name, source in found.sources.items():
+        source.rights = [_said_of_itself(each, name) for each in source.rights]
+        if source.rights and record["sources"][name].get("base"):  # of a protocol
+            source.rights.append(Rights(name=f"labels of {name}"))
+    return found
+
+
+def _parsed(record: dict[str, Any], path: Path) -> Learned:
+    try:
+        sources = {n: {**entry, "name": n} for n, entry in dict(record["sources"]).items()}
+        return Learned.model_validate({**record, "sources": sources})
+    except ValidationError as error:
+        raise FormatError(f"{path}: {first_problem(error)}") from None
+    except (TypeError, ValueError):
+        raise FormatError(f"{path}: does not say which data the run was trained on") from None
+
+
+def _said_of_itself(each: Rights, source: str) -> Rights:
+    """What earlier versions recorded of a layer: its base's word on what is made from pictures, not its own."""
+    is_allowed = each.derived == "yes" and each.name != source
+    return each.model_copy(update={"derived": "unknown"}) if is_allowed else each
+
+
+def data_record(plan: Plan, before: Learned | None = None) -> dict[str, Any]:
+    """What `data.json` says.
+
+    Args:
+        before: what a run that goes on learned from until now; None: it begins.
+    """
+    hashes = plan.data_hashes()
+    records = {s.name: _source_record(s, hashes[s.name]) for s in plan.sources}
+    now = {name: Trained.model_validate({**each, "name": name}) for name, each in records.items()}
+    starts = starts_of(plan.config) if before is None else before.starts
+    earlier = [] if before is None else [*before.before]
+    for old in [] if before is None else before.sources.values():
+        new = now.get(old.name)
+        is_same = new is not None and (new.sha256, new.rights) == (old.sha256, old.rights)
+        if not is_same and old not in earlier:
+            earlier.append(old)
+    return {
+        "sources": records,
+        "before": [each.model_dump(exclude_defaults=True) for each in earlier],
+        "starts": [each.model_dump(exclude_defaults=True) for each in starts],
+    }
+
+
+def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
+    """Of a source its address (without its secrets), hash, size and rights."""
+    found = source.found
+    record: dict[str, Any] = {
+        "url": plain_url(found.url),
+        "sha256": sha256,
+        "train": len(source.train),
+        "rights": [each.model_dump(exclude={"is_weights"}) for each in _rights(source)],
+    }
+    if source.without:
+        record["without"] = list(source.without)
+    if found.layers:
+        record["layers"] = [plain_url(layer) for layer in found.layers]
+    if found.over:
+        record["base"] = plain_url(found.pictures)
+    return record
+
+
+def _rights(source: SourcePlan) -> list[Rights]:
+    """Of all that is read of a source, each once."""
+    specs = target_specs(dict.fromkeys((*source.tasks, *source.labels)))
+    read = {PICTURES, *(field for spec in specs for field in spec.reads)}
+    found: list[Rights] = []
+    for spec, fields in source.found.ds.declared_by(source.name):
+        mine = sorted(read if fields is None else read & fields)
+        found += _of_layer(spec, mine) if isinstance(spec, LayerSpec) else _of_source(spec, mine)
+    return [*dict.fromkeys(found)]
+
+
+def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
+    """A source's own, and those of fields that are under a stricter licence."""
+    yield Rights(
+        name=spec.name,
+        title=spec.title,
+        licence=spec.licence,
+        redistributable=spec.redistributable,
+        derived=spec.derived,
+        derived_clause=spec.derived_clause,
+    )
+    for field in fields:
+        own = spec.rights.get(field)
+        if own is None or own.public == "yes" or (field == PICTURES and spec.derived == "yes"):
+            continue
+        yield Rights(name=f"{field} of {spec.name}", title=own.origin, licence=own.licence)
+
+
+def _of_layer(spec: LayerSpec, fields: list[str]) -> Iterator[Rights]:
+    """A layer's own: that something may be made from its base's pictures says nothing of what the layer adds."""
+    forbids = spec.derived == "no"
+    for field in fields:
+        own = rights_of(spec, field)
+        yield Rights(
+            name=spec.name,
+            title=spec.title,
+            licence=own.licence,
+            redistributable=own.public == "yes",
+            derived="no" if forbids else "unknown",
+            derived_clause=spec.derived_clause if forbids else "",
+        )
+
+
+def starts_of(config: TrainConfig) -> list[Rights]:
+    """What the weights are made from that training begins with: published ones, or those of another run."""
+    if config.model.init_from:
+        return _of_weights(config.model.init_from)
+    return [_of_published(config)] if config.model.checkpoint else []
+
+
+def _unrecorded_starts(config: TrainConfig | None) -> list[Rights]:
+    """The same of a run that recorded none of it: what lay there then is not known."""
+    if config is None:
+        return [Rights(name="starting weights", is_weights=True)]
+    other = config.model.init_from
+    return [Rights(name=Path(other).name, is_weights=True)] if other else starts_of(config)
+
+
+def _of_weights(where: str) -> list[Rights]:
+    """What a network was made from; where its run does not say, or there is none, it has no licence."""
+    found: list[Rights] = []
+    if (run := run_of(where)) is not None:
+        with suppress(PvitError, OSError):
+            found = read_learned(run, config_of(run)).rights
+    unknown = Rights(name=Path(where).name)
+    return [each.model_copy(update={"is_weights": True}) for each in found or [unknown]]
+
+
+def _of_published(config: TrainConfig) -> Rights:
+    """A file of published weights, whose licence its backbone tells."""
+    import torch
+
+    from pvit_model.backbones import build_backbone
+
+    name = Path(config.model.checkpoint).name
+    with torch.device("meta"):
+        backbone = build_backbone(config.model.name)
+    known = next((file for file in backbone.published if file.file == name), None)
+    if known is None:
+        return Rights(name=name, is_weights=True)
+    free: Literal["yes", "unknown"] = "yes" if known.licence else "unknown"
+    return Rights(
+        name=name, title=known.trained_on, licence=known.licence, derived=free, is_weights=True
+    )
