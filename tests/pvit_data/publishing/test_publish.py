@@ -14,6 +14,7 @@ from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import connected
 from pvit_data.publishing.guard import Consent
 from pvit_data.publishing.publish import Options, Published, plan_publication, publish
+from pvit_data.publishing.pulling.target import NOTE
 from pvit_data.publishing.repository import Repository
 from pvit_data.storage.storage import Storage
 from tests.hub_server import REPO, Fault, Hub
@@ -36,7 +37,9 @@ def put(folder: Path, options: Options | None = None, repo: str = REPO) -> Publi
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """All files, but for the note of what was pulled."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != NOTE]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def large(files: dict[str, bytes]) -> list[str]:

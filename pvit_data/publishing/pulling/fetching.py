@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 
 from pvit_data.errors import CorruptShardError, StorageError
@@ -56,7 +58,7 @@ class Fetch:
 
         Raises:
             CorruptShardError: if other bytes come, again and again.
-            StorageError: if the server does not answer, or the disk is full.
+            StorageError: if the server does not answer, the disk is full, or another process fetches the same file.
             UsageError: if a folder on its way is a link.
         """
         where = str(self._path)
@@ -64,47 +66,84 @@ class Fetch:
         with reported(where):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(TRIES):
-                if self._continue(came) == self.file.sha256:
-                    replace(self._part, self._path)
-                    self._forget_others()
-                    return
-                came(-self.there)
-                self._part.unlink()
+                with self._alone() as file:
+                    if self._continue(file, came) == self.file.sha256:
+                        replace(self._part, self._path)
+                        self._forget_others()
+                        return
+                    came(-self.there)
+                    self._part.unlink()
         raise CorruptShardError(
             f"{self._source.where(self.file.name)}: other bytes came than its manifest says, {TRIES} times: "
             "whoever published it should check it with 'pvit-data validate'"
         )
 
-    def _continue(self, came: Callable[[int], None]) -> str:
+    @contextmanager
+    def _alone(self) -> Iterator[BufferedRandom]:
+        """What has come so far, to append to; no other process does meanwhile.
+
+        Raises:
+            StorageError: if another one does.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            with os.fdopen(os.open(self._part, flags, 0o666), "r+b") as file:
+                if _is_taken(file):
+                    raise StorageError(
+                        f"{self._path}: another pull fetches it: wait until that has ended, and run the same command "
+                        "again"
+                    )
+                if self._is_part(file):  # else the other one has just given it its name
+                    yield file
+                    return
+
+    def _is_part(self, file: BufferedRandom) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.stat(self._part))
+        except FileNotFoundError:
+            return False
+
+    def _continue(self, file: BufferedRandom, came: Callable[[int], None]) -> str:
         """Appends what is missing; gives the sha256 of all."""
         digest = hashlib.sha256()
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self._part, flags, 0o666), "r+b") as file:
-            start = 0
-            while block := file.read(min(BLOCK, self.file.size - start)):
-                digest.update(block)
-                start += len(block)
-            if os.fstat(file.fileno()).st_size > self.file.size:
-                file.truncate(self.file.size)
-            while start < self.file.size:
-                wanted = min(BLOCK, self.file.size - start)
-                block = self._source.read_range(self.file.name, start, wanted)
-                if not block:
-                    raise StorageError(
-                        f"{self._source.where(self.file.name)}: ends after {start} bytes, expected {self.file.size}"
-                    )
-                file.write(block)
-                file.flush()
-                digest.update(block)
-                start += len(block)
-                came(len(block))
-            os.fsync(file.fileno())
+        start = 0
+        while block := file.read(min(BLOCK, self.file.size - start)):
+            digest.update(block)
+            start += len(block)
+        if os.fstat(file.fileno()).st_size > self.file.size:
+            file.truncate(self.file.size)
+        while start < self.file.size:
+            wanted = min(BLOCK, self.file.size - start)
+            block = self._source.read_range(self.file.name, start, wanted)
+            if not block:
+                raise StorageError(
+                    f"{self._source.where(self.file.name)}: ends after {start} bytes, expected {self.file.size}"
+                )
+            file.write(block)
+            file.flush()
+            digest.update(block)
+            start += len(block)
+            came(len(block))
+        os.fsync(file.fileno())
         return digest.hexdigest()
 
     def _forget_others(self) -> None:
         """Removes what came of other versions."""
         for path in self._path.parent.glob(f".{self._path.name}{PART}*"):
             path.unlink(missing_ok=True)
+
+
+def _is_taken(file: BufferedRandom) -> bool:
+    """Whether another process holds a file; else this one does until it is closed."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some network file systems know no locks
+        pass
+    return False
 
 
 def part_of(path: Path, sha256: str) -> Path:
