@@ -30,6 +30,8 @@ REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 """What repositories are called: OWNER/NAME."""
 UNLIKED = re.compile(r"--|\.\.|\.git\Z")
 """What the Hub does not like in that."""
+BRANCHES = ("main", "HEAD")
+"""What git and the Hub call something else than a tag."""
 NO_TAG = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/.]|/\.|[/.]\Z|\.lock(?:/|\Z)|\A@\Z")
 """What no name of a tag has in it, as git has it."""
 
@@ -75,6 +77,10 @@ def require_tag_name(name: str) -> None:
         raise UsageError(
             f"--tag {name!r}: is no name of a tag: no blanks, none of ~ ^ : ? * [ \\, no '..', and no '.', '/' or '-' "
             "in front; give one such as v1.0"
+        )
+    if name in BRANCHES:
+        raise UsageError(
+            f"--tag {name}: is what is published last, under any tag: give a name such as v1.0"
         )
 
 

@@ -80,6 +80,7 @@ def _publish(
     from pvit_data.publishing.connection import connected
     from pvit_data.publishing.fields import only_fields
     from pvit_data.publishing.guard import Consent
+    from pvit_data.publishing.notes import what_is_public_is_told
     from pvit_data.publishing.publish import Options, plan_files, plan_publication
     from pvit_data.publishing.repository import Repository
     from pvit_data.storage.storage import Storage
@@ -88,9 +89,9 @@ def _publish(
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
     wanted, whole = Choice(**chosen), Storage(shards)
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
-    gallery = values["gallery"]
-    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, gallery)
+    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, values["gallery"])
     with (
+        what_is_public_is_told(whole, wanted, repo, consent.private),
         interruptible(f"{repo}: {STOPPED}"),
         only_fields(whole, wanted, consent, writing) as (storage, choice),
     ):
@@ -101,10 +102,7 @@ def _publish(
             user = repository.require_token()
             plan = plan_publication(storage, repository, options)
             if dry_run:
-                if as_json:
-                    print_json(_facts(plan, repo, user))
-                    return
-                _show(plan, repo, user, wanted.fields)
+                _show(plan, repo, user, wanted.fields, as_json)
                 return
             done = carry_out(plan, storage, connection, repository, options)
     print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
@@ -122,14 +120,17 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
 
     entries = plan.manifest.entries.values()
     return plan_facts(plan, repo, user) | {
-        "delete": list(plan.left) if plan.delete else [],
+        "delete": list(plan.gone),
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
         "fields": [asdict(line) for line in lineage_of(plan.manifest)],
     }
 
 
-def _show(plan: Any, repo: str, user: str, fields: Sequence[str]) -> None:
-    """A plan, for people."""
+def _show(plan: Any, repo: str, user: str, fields: Sequence[str], as_json: bool) -> None:
+    """A plan, for people or programs."""
+    if as_json:
+        print_json(_facts(plan, repo, user))
+        return
     from pvit_data.lineage.fields import lineage_of
     from pvit_data.publishing.fields import NEUTRAL
     from pvit_data.sample.rights import RECORD
