@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pvit_data.errors import CorruptShardError, FormatError, LicenceError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import IN_SOURCE, split_folder
+from pvit_data.format.names import CROISSANT, IN_SOURCE, split_folder
 from pvit_data.format.receipts import read_source
 from pvit_data.publishing.card import FIRST, MAX_CARD_BYTES, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
-from pvit_data.publishing.describing.croissant import NAME as CROISSANT
 from pvit_data.publishing.describing.croissant import croissant
 from pvit_data.publishing.describing.preview import Shown, Wanted, look
 from pvit_data.publishing.describing.sections import LINES, shows
@@ -87,6 +86,7 @@ class Plan:
         delete: whether they go.
         notes: what is to be said before it is done.
         stale: pictures of what was published before, which go.
+        pictures: files there that the card shows, and that stay as they are.
     """
 
     title: str
@@ -97,6 +97,12 @@ class Plan:
     delete: bool = False
     notes: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    pictures: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many files the repository has already."""
+        return len(self.files) - len(self.send) + self.pictures
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -243,9 +249,10 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     before, unread = manifest_there(repository, there) if is_sent else (manifest, ())
     left: list[str] = []
     stale: list[str] = []
+    pictures = 0
     if there is not None and not options.card_only:
         left = _left(repository, there, files, before)
-        stale = _stale(there, card, files)
+        stale, pictures = _stale(there, card, files)
     delete = options.delete_missing and bool(left)
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send or delete else there.commit)
@@ -266,7 +273,8 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
         tuple(left),
         delete,
         notes,
-        stale=tuple(stale),
+        tuple(stale),
+        pictures,
         manifest=manifest,
     )
 
@@ -306,13 +314,13 @@ def _left(
     return [name for name in found if split_folder(name)[0] in ours]
 
 
-def _stale(there: There, card: str, files: Sequence[File]) -> list[str]:
-    """Pictures that the card there shows, and the new one does not."""
+def _stale(there: There, card: str, files: Sequence[File]) -> tuple[list[str], int]:
+    """Pictures that the card there shows and the new one does not, and how many stay that this one shows."""
     made = {file.name: file for file in files}
-    readme = made[CARD_NAME].data or b""
-    now = readme.decode()
-    names = (there.files.keys() & LINES.keys()) - made.keys()
-    return sorted(name for name in names if shows(card, name) and not shows(now, name))
+    readme = (made[CARD_NAME].data or b"").decode()
+    names = sorted((there.files.keys() & LINES.keys()) - made.keys())
+    staying = [name for name in names if shows(readme, name)]
+    return [n for n in names if n not in staying and shows(card, n)], len(staying)
 
 
 def publish(
@@ -349,26 +357,35 @@ def publish(
         except CorruptShardError as error:
             made = "" if plan.there else f"; {repository.repo} was made for it, and is empty"
             raise CorruptShardError(f"{error}{made}") from None
-        commits = Commits(storage, repository, plan.title, additions)
+        commits = Commits(storage, repository, plan.title, additions, options.consent.private)
         commit = commits.make(plan.send, plan.gone, there)
-        _require_arrived(storage, repository, plan, commit)
+        _require_arrived(storage, repository, plan, commit, options)
     if options.tag:
         repository.tag(options.tag, commit)
-    kept = len(plan.files) - len(plan.send)
     url = repository.url
     left = 0 if plan.delete else len(plan.left)
-    return Published(url, commit, len(plan.send), plan.size, kept, len(plan.gone), left, is_new)
+    return Published(
+        url, commit, len(plan.send), plan.size, plan.kept, len(plan.gone), left, is_new
+    )
 
 
-def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:
+def _require_arrived(
+    storage: Storage, repository: Repository, plan: Plan, commit: str, options: Options
+) -> None:
     """Compares all checksums once more, as the Hub tells them.
 
     Raises:
         CorruptShardError: naming the first file that is another one.
+        LicenceError: if what is private can be seen by everybody now.
     """
     there = repository.look(commit)
     if there is None:
         raise StorageError(f"{repository.repo}: is gone")
+    if options.consent.private and not there.private:
+        raise LicenceError(
+            f"{repository.repo} was made public meanwhile, so that everybody sees what was published: make it private "
+            f"at once, or delete it: {repository.url}/settings"
+        )
     wrong = [file.name for file in plan.files if not there.has(file, storage)]
     if wrong:
         raise CorruptShardError(

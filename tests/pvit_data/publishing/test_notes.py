@@ -105,6 +105,20 @@ def test_rows_without_their_samples_are_told(hub: Hub, tmp_path: Path, capsys: p
         assert "rows of" not in told(capsys)
 
 
+def test_layers_without_the_chosen_fields_are_told(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "d", "a", "b")
+    for name in ("one", "two"):
+        with pvit_data.ShardWriter(folder, name, kind="protocol", base="clips", **FREE) as writer:
+            writer.write(pvit_data.Sample(key="a"))
+    command = ["publish", str(folder), "--repo", REPO, "--dry-run", "--fields"]
+    assert main([*command, "boxes"]) == 0
+    assert "not published, since without these fields: layer 'one', layer 'two' (--fields boxes,record" in told(capsys)
+    assert main([*command, "boxes,record"]) == 0
+    assert "not published" not in told(capsys)
+
+
 def test_a_refusal_says_what_is_public_already(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(write(tmp_path / "d", "a"), "b", source="other")
     put(folder, Options(Choice(sources=("clips",))))

@@ -97,6 +97,7 @@ def _publish(
     ):
         options = replace(options, choice=choice)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+        _tell_left_out(wanted, whole)
         with connected() as connection:
             repository = Repository(connection, repo)
             user = repository.require_token()
@@ -106,6 +107,19 @@ def _publish(
                 return
             done = carry_out(plan, storage, connection, repository, options)
     print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
+
+
+def _tell_left_out(choice: Any, storage: Any) -> None:
+    """What is not published since it has none of the chosen fields."""
+    from pvit_data.format.manifest import read_manifest
+
+    if names := choice.left_out(read_manifest(storage)):
+        more = ",".join([*choice.fields, "record"])
+        say(
+            f"warning: not published, since without these fields: {', '.join(names)} "
+            f"(--fields {more} takes their keys and splits)",
+            stderr=True,
+        )
 
 
 def _report(done: Any, tag: str, repo: str) -> list[str]:
