@@ -1,13 +1,14 @@
 """One file from a URL into a folder: continued where another process stopped, complete under its name or not there.
 
 What has come so far lies beside the file, in one whose name holds the sha256 of the whole, so that two versions are
-never mixed.
+never mixed. Of several processes that want the same file one fetches it, and the others wait for it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
@@ -21,6 +22,8 @@ from pvit_data.storage.storage import Storage
 
 BLOCK = 8 << 20
 """Bytes that are asked for at a time."""
+PAUSE = 0.1
+"""Seconds between looks whether another process is done with a file."""
 TRIES = 3
 """For a file of which other bytes come than its sha256 says."""
 
@@ -37,7 +40,7 @@ class Fetch:
     def __init__(self, source: Storage, target: Storage, file: File) -> None:
         assert target.root is not None  # pulled into a folder
         self.file = file
-        self._source = source
+        self._source, self._target = source, target
         self._root = target.root
         self._path = target.root / file.name
         self._part = part_of(self._path, file.sha256)
@@ -58,7 +61,7 @@ class Fetch:
 
         Raises:
             CorruptShardError: if other bytes come, again and again.
-            StorageError: if the server does not answer, the disk is full, or another process fetches the same file.
+            StorageError: if the server does not answer, or the disk is full.
             UsageError: if a folder on its way is a link.
         """
         where = str(self._path)
@@ -66,7 +69,10 @@ class Fetch:
         with reported(where):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(TRIES):
-                with self._alone() as file:
+                with self._alone(came) as file:
+                    if is_here(self._target, self.file):  # by another process, meanwhile
+                        self._part.unlink()
+                        return
                     if self._continue(file, came) == self.file.sha256:
                         replace(self._part, self._path)
                         self._forget_others()
@@ -79,25 +85,19 @@ class Fetch:
         )
 
     @contextmanager
-    def _alone(self) -> Iterator[BufferedRandom]:
-        """What has come so far, to append to; no other process does meanwhile.
-
-        Raises:
-            StorageError: if another one does.
-        """
+    def _alone(self, came: Callable[[int], None]) -> Iterator[BufferedRandom]:
+        """What has come so far, to append to, once no other process does."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             with os.fdopen(os.open(self._part, flags, 0o666), "r+b") as file:
-                if _is_taken(file):
-                    raise StorageError(
-                        f"{self._path}: another pull fetches it: wait until that has ended, and run the same command "
-                        "again"
-                    )
-                if self._is_part(file):  # else the other one has just given it its name
+                if not _is_taken(file) and self._is_part(file):
                     yield file
                     return
+            came(0)  # which ends what was stopped
+            time.sleep(PAUSE)
 
     def _is_part(self, file: BufferedRandom) -> bool:
+        """Whether a file is still what lies there, and not given its name by another process meanwhile."""
         try:
             return os.path.samestat(os.fstat(file.fileno()), os.stat(self._part))
         except FileNotFoundError:

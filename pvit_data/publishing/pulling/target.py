@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pvit_data.errors import FormatError, PvitError, UsageError
+from pvit_data.errors import FormatError, PvitError, StorageError, UsageError
 from pvit_data.format.manifest import (
     FORMAT,
     MAX_MANIFEST_BYTES,
@@ -28,6 +28,7 @@ from pvit_data.format.receipts import read_receipt, receipts_in
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.files import File
+from pvit_data.publishing.pulling.fetching import is_here
 from pvit_data.reading.open import split_parts
 from pvit_data.reading.part import SplitPart
 from pvit_data.storage.files import utf8
@@ -87,8 +88,8 @@ def require_own(target: Storage, there: Manifest | None, files: Sequence[File]) 
     assert target.root is not None
     if there is not None:
         return
-    taken = (file.name for file in files if os.path.lexists(target.root / file.name))
-    name = next(taken, "")
+    taken = (file for file in files if os.path.lexists(target.root / file.name))
+    name = next((file.name for file in taken if not is_here(target, file)), "")
     if not name and target.exists(CARD_NAME):
         name = "" if utf8(FORMAT) in target.read(CARD_NAME, MAX_MANIFEST_BYTES) else CARD_NAME
     if name:
@@ -162,20 +163,18 @@ def _shards(storage: Storage, manifest: Manifest, folder: str) -> dict[str, Shar
 
 
 def note(target: Storage, manifest: Manifest, folders: Iterable[str]) -> None:
-    """Notes which shards a pull left.
+    """Notes which shards a pull left, where the folder can be written to; else they count as their owner's.
 
     Args:
         target: the folder.
         manifest: that lies in it now.
         folders: of the sources and layers that were pulled.
-
-    Raises:
-        StorageError: if it cannot be written.
     """
     before = _noted(target)
     now = before | {folder: _hash(_shards(target, manifest, folder)) for folder in folders}
     if now != before:
-        target.write(NOTE, utf8(json.dumps(now, indent=2, sort_keys=True) + "\n"))
+        with suppress(StorageError):
+            target.write(NOTE, utf8(json.dumps(now, indent=2, sort_keys=True) + "\n"))
 
 
 def _noted(target: Storage) -> dict[str, Any]:

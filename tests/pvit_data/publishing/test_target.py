@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,23 @@ def test_a_damaged_manifest_is_made_again_and_a_foreign_one_stays(theirs: Path, 
         assert (foreign / "manifest.json").read_text() == others
 
 
-def test_two_pulls_of_one_file_do_not_meet(theirs: Path, tmp_path: Path) -> None:
+def test_one_of_two_pulls_fetches_a_file_and_the_other_waits(theirs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     name = "clips/train-00000.tar"
-    part = part_of(out / name, sha256((theirs / name).read_bytes()))
+    data = (theirs / name).read_bytes()
+    part = part_of(out / name, sha256(data))
+    plan = plan_pull(str(theirs), out, Choice())
+    (theirs / name).rename(tmp_path / "away.tar")  # it cannot be fetched twice
     part.parent.mkdir(parents=True)
     with part.open("wb") as other:  # of another process
         fcntl.flock(other, fcntl.LOCK_EX)
-        assert f"{out / name}: another pull fetches it" in refused(lambda: get(theirs, out))
-        assert part.exists()
-    get(theirs, out)
+        thread = threading.Thread(target=pull, args=(plan,))
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        other.write(data)
+        other.flush()
+        part.replace(out / name)
+    thread.join()
+    (tmp_path / "away.tar").rename(theirs / name)
     assert contents(out) == contents(theirs)
