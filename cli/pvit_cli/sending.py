@@ -34,7 +34,7 @@ def plan_facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
         "exists": plan.there is not None,
         "send": [{"name": file.name, "bytes": file.size} for file in plan.send],
         "bytes": plan.size,
-        "keep": len(plan.files) - len(plan.send),
+        "keep": plan.kept,
         "notes": list(plan.notes),
         "card": plan.card,
     }
@@ -53,8 +53,9 @@ def show_files(plan: Any, repo: str, user: str) -> None:
         say(f"... and {len(plan.send) - MOST_FILES:,} more (all of them with --json)")
     for note in plan.notes:
         say(f"warning: {note}")
-    kept = len(plan.files) - len(plan.send)
-    say(f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {kept:,} are there")
+    say(
+        f"{counted(len(plan.send), 'file')} to send, {size_text(plan.size)}; {plan.kept:,} are there"
+    )
 
 
 def show_card(plan: Any) -> None:

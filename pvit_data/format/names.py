@@ -33,6 +33,9 @@ SHARD_NAME = re.compile(rf"{_FOLDER}/(?:{PART_FOLDER}/)?{SHARD_FILE}\.tar\Z")
 MAX_NUMBER = 10**9 - 1
 """Of a shard: what nine digits can say."""
 
+CROISSANT, PICTURE, GALLERY = "croissant.json", "preview.jpg", "gallery.html"
+"""What lies beside manifest and card where a dataset was published."""
+
 RESERVED = re.compile(rf"(?:{PART_FOLDER}|receipts|index|plan)\Z")
 """Folders in a source, which may be called as the folder of layers: so no layer is called like them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pvit_data.errors import UsageError
@@ -87,6 +87,15 @@ class Choice:
             if splits:
                 found[name] = entry.model_copy(update={"splits": splits})
         return found
+
+    def left_out(self, manifest: Manifest) -> list[str]:
+        """What is out since it has none of the chosen fields, for people."""
+        every, mine = replace(self, fields=()).of(manifest), self.of(manifest)
+        return [
+            f"{'layer' if name in every.layers else 'source'} '{name}'"
+            for entries, kept in ((every.sources, mine.sources), (every.layers, mine.layers))
+            for name in sorted(entries.keys() - kept.keys())
+        ]
 
     def _with_fields(self, info: SplitInfo) -> SplitInfo:
         if not self.fields:

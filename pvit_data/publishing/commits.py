@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pvit_data.errors import LicenceError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.publishing.files import File
 from pvit_data.publishing.repository import Repository, There
@@ -28,15 +29,22 @@ class Commits:
         repository: where it goes.
         title: of the commits.
         additions: the files as parts of a commit, by name; all of them were sent.
+        private: they are for a private repository only.
     """
 
     def __init__(
-        self, storage: Storage, repository: Repository, title: str, additions: dict[str, Any]
+        self,
+        storage: Storage,
+        repository: Repository,
+        title: str,
+        additions: dict[str, Any],
+        private: bool = False,
     ) -> None:
         self._storage = storage
         self._repository = repository
         self._title = title[:200]
         self._additions = additions
+        self._private = private
 
     def make(self, files: Sequence[File], gone: Sequence[str], there: There) -> str:
         """Makes them.
@@ -50,21 +58,35 @@ class Commits:
             The commit on main that shows everything.
 
         Raises:
+            LicenceError: if the repository was made public while files were sent.
             StorageError: if the Hub refuses.
         """
         steps = list(_steps(files, gone))
         commit, branch, number = there.commit, "main", 0
         if len(steps) > 1 and MANIFEST in there.files:
+            self._require_private()
             operations = self._operations(*steps[0])
             commit, branch, number = self._repository.request(operations, self._title, commit)
             steps = steps[1:]
         for step, (added, removed) in enumerate(steps, 1):
             part = f" (part {step} of {len(steps)})" if len(steps) > 1 else ""
             operations = self._operations(added, removed)
+            self._require_private()
             commit = self._repository.commit(
                 operations, f"{self._title}{part}", commit, added, self._storage, removed, branch
             )
-        return self._repository.merge(number) if number else commit
+        if not number:
+            return commit
+        self._require_private()
+        return self._repository.merge(number)
+
+    def _require_private(self) -> None:
+        """Sending may take hours, in which somebody may show the repository to all."""
+        if self._private and not self._repository.is_private():
+            raise LicenceError(
+                f"{self._repository.repo} was made public meanwhile: nothing more was committed; make it private on "
+                "its page and run the same command again"
+            )
 
     def _operations(self, added: Sequence[File], removed: Sequence[str]) -> list[Any]:
         from huggingface_hub import CommitOperationDelete

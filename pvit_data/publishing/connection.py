@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -30,12 +30,16 @@ class Connection:
 
     Attributes:
         api: `huggingface_hub.HfApi`, with the user's own endpoint and token.
+
+    Args:
+        waits: seconds before each further try.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Sequence[float] = WAITS) -> None:
         from huggingface_hub import HfApi
 
         self.api = HfApi()
+        self._waits = waits
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -67,7 +71,7 @@ class Connection:
         Raises:
             PvitError: in words, when it is not worth another try.
         """
-        for wait in (*WAITS, None):
+        for wait in (*self._waits, None):
             try:
                 return action()
             except Exception as error:  # the client's classes are many
@@ -79,8 +83,11 @@ class Connection:
 
 
 @contextmanager
-def connected() -> Iterator[Connection]:
+def connected(patient: bool = True) -> Iterator[Connection]:
     """The client as it is used here, within the block.
+
+    Args:
+        patient: what fails is tried again.
 
     Raises:
         UsageError: if the environment says that the Hub is not to be asked.
@@ -90,7 +97,7 @@ def connected() -> Iterator[Connection]:
     from huggingface_hub.utils import _http
 
     quieten()
-    connection = Connection()
+    connection = Connection(WAITS if patient else ())
     before = _http._GLOBAL_CLIENT_FACTORY  # somebody's own, with proxies or certificates
     set_client_factory(lambda: _patient(before(), connection))
     try:

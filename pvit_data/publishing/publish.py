@@ -7,23 +7,31 @@ published by a `Plan` of their own files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pvit_data.errors import CorruptShardError, FormatError, LicenceError, StorageError, UsageError
 from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import IN_SOURCE, SPLITS, split_folder
-from pvit_data.publishing.card import MAX_CARD_BYTES, lost_words, published_card
+from pvit_data.format.names import CROISSANT, IN_SOURCE, split_folder
+from pvit_data.format.receipts import read_source
+from pvit_data.publishing.card import FIRST, MAX_CARD_BYTES, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
-from pvit_data.publishing.describing.croissant import NAME as CROISSANT
 from pvit_data.publishing.describing.croissant import croissant
 from pvit_data.publishing.describing.preview import Shown, Wanted, look
 from pvit_data.publishing.describing.sections import LINES, shows
-from pvit_data.publishing.files import File, dataset_files
+from pvit_data.publishing.files import File, dataset_files, spec_name
 from pvit_data.publishing.guard import Consent, require_allowed
+from pvit_data.publishing.notes import (
+    manifest_there,
+    notes_on_pages,
+    notes_on_parts,
+    notes_on_rows,
+    notes_on_stale,
+)
 from pvit_data.publishing.repository import Repository, There, require_tag_name
 from pvit_data.publishing.sending import Progress, send_files
 from pvit_data.storage.storage import Storage
@@ -43,7 +51,7 @@ class Options:
         choice: what of it.
         consent: what its owner has said about rights.
         tag: name for the commit; "": none.
-        delete_missing: shards, indices and receipts that are there and not here any more are removed.
+        delete_missing: shards, indices and receipts of ours that are there and not here any more are removed.
         card_only: nothing but the card is sent.
         jobs: files that are sent at once.
         gallery: samples of a page that is published with it; 0: none is made.
@@ -77,6 +85,8 @@ class Plan:
         left: files of earlier times that belong to nothing that is published now.
         delete: whether they go.
         notes: what is to be said before it is done.
+        stale: pictures of what was published before, which go.
+        pictures: files there that the card shows, and that stay as they are.
     """
 
     title: str
@@ -86,6 +96,18 @@ class Plan:
     left: tuple[str, ...] = ()
     delete: bool = False
     notes: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    pictures: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many files the repository has already."""
+        return len(self.files) - len(self.send) + self.pictures
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Names that are removed."""
+        return (*self.stale, *(self.left if self.delete else ()))
 
     @property
     def size(self) -> int:
@@ -118,7 +140,7 @@ class Published:
         commit: that shows it.
         sent, sent_bytes: files that the repository did not have, or had otherwise.
         kept: files that it had.
-        deleted: files of earlier times that went.
+        deleted: files of earlier times that went, and pictures of what was published then.
         left: those that are still there.
         is_new: whether there is a new commit.
     """
@@ -177,7 +199,7 @@ def plan_files(
         kept = [
             name
             for name in there.files.keys() & LINES.keys()
-            if options.card_only or (is_same and shows(card, name))
+            if (is_same and shows(card, name)) or (options.card_only and FIRST not in card)
         ]
         wanted = Wanted(False, 0) if options.card_only else Wanted(True, options.gallery)
         shown = look(storage, manifest, kept, wanted)
@@ -223,18 +245,37 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
             f"{repository.repo} has no dataset yet, which the card would be of: publish it first"
         )
     send = [file for file in files if there is None or not there.has(file, storage)]
-    left = [] if there is None or options.card_only else _left(files, there)
+    is_sent = any(file.name == MANIFEST for file in send)
+    before, unread = manifest_there(repository, there) if is_sent else (manifest, ())
+    left: list[str] = []
+    stale: list[str] = []
+    pictures = 0
+    if there is not None and not options.card_only:
+        left = _left(repository, there, files, before)
+        stale, pictures = _stale(there, card, files)
     delete = options.delete_missing and bool(left)
     if there is not None and options.tag:
         repository.require_tag(options.tag, None if send or delete else there.commit)
     notes = (
         *notes_on(card, send, there),
-        *_notes_on_parts(manifest, send, there, repository),
-        *_notes_on_gallery(manifest, options),
+        *unread,
+        *(notes_on_parts(before, manifest) if is_sent else ()),
+        *(notes_on_rows(storage, manifest) if is_sent else ()),
+        *notes_on_pages(options.gallery, options.card_only, bool(manifest.sources)),
+        *notes_on_stale(stale),
     )
     title = f"Publish {', '.join(entry.spec.name for entry in manifest.entries.values())}"
     return DatasetPlan(
-        title, tuple(files), tuple(send), there, tuple(left), delete, notes, manifest=manifest
+        title,
+        tuple(files),
+        tuple(send),
+        there,
+        tuple(left),
+        delete,
+        notes,
+        tuple(stale),
+        pictures,
+        manifest=manifest,
     )
 
 
@@ -242,45 +283,6 @@ def notes_on(card: str, send: Sequence[File], there: There | None) -> tuple[str,
     """What is to be said of the card that is there, if another one is sent."""
     is_sent = there is not None and any(file.name == CARD_NAME for file in send)
     return lost_words(card, there.commit) if there is not None and is_sent else ()
-
-
-def _notes_on_parts(
-    manifest: Manifest, send: Sequence[File], there: There | None, repository: Repository
-) -> Iterator[str]:
-    """Which sources, layers and splits of the dataset that is there are not in the one that takes its place."""
-    is_sent = any(file.name == MANIFEST for file in send)
-    if there is None or MANIFEST not in there.files or not is_sent:
-        return
-    try:
-        before = read_manifest(repository.storage(there))
-    except FormatError:  # somebody else's: then nobody knows
-        return
-    for option, old, new in (
-        ("sources", before.sources, manifest.sources),
-        ("layers", before.layers, manifest.layers),
-    ):
-        if gone := sorted(old.keys() - new.keys()):
-            yield _gone(f"{option} {', '.join(gone)}", option, [*gone, *new])
-        for name in sorted(old.keys() & new.keys()):
-            if splits := [
-                split
-                for split in SPLITS
-                if split in old[name].splits.keys() - new[name].splits.keys()
-            ]:
-                what = f"{', '.join(splits)} of {name}"
-                yield _gone(what, "splits", [*splits, *new[name].splits])
-
-
-def _notes_on_gallery(manifest: Manifest, options: Options) -> Iterator[str]:
-    if options.gallery and not manifest.sources and not options.card_only:
-        yield "--gallery: no page is made, since it plays samples of sources, and none is published"
-
-
-def _gone(what: str, option: str, both: Sequence[str]) -> str:
-    return (
-        f"published before, and no longer in the dataset after this: {what}; to publish both, "
-        f"if they are here: the same command with --{option} {','.join(sorted(both))}"
-    )
 
 
 def require_private(repository: Repository, there: There, options: Options) -> None:
@@ -295,16 +297,30 @@ def require_private(repository: Repository, there: There, options: Options) -> N
         )
 
 
-def _left(files: Sequence[File], there: There) -> list[str]:
-    """What lies there as files of a dataset do, and is not among ours; a picture that the card shows stays."""
-    ours = {file.name for file in files}
-    cards = [str(file.data, "utf-8") for file in files if file.name == CARD_NAME and file.data]
-    return [
-        name
-        for name in sorted(there.files.keys() - ours)
-        if IN_SOURCE.fullmatch(split_folder(name)[1])
-        or (name in LINES and not any(shows(card, name) for card in cards))
-    ]
+def _left(
+    repository: Repository, there: There, files: Sequence[File], before: Manifest | None
+) -> list[str]:
+    """What lies there in a folder of ours, as files of a dataset do, and is not among those that are published.
+
+    A folder is ours if the manifest that is there lists it, or if it has its declaration.
+    """
+    names = there.files.keys() - {file.name for file in files}
+    found = [name for name in sorted(names) if IN_SOURCE.fullmatch(split_folder(name)[1])]
+    ours = {*before.entries} if before is not None else set()
+    for folder in {split_folder(name)[0] for name in found} - ours:
+        if spec_name(folder) in there.files:
+            with suppress(FormatError):
+                ours.add(read_source(repository.storage(there), folder).folder)
+    return [name for name in found if split_folder(name)[0] in ours]
+
+
+def _stale(there: There, card: str, files: Sequence[File]) -> tuple[list[str], int]:
+    """Pictures that the card there shows and the new one does not, and how many stay that this one shows."""
+    made = {file.name: file for file in files}
+    readme = (made[CARD_NAME].data or b"").decode()
+    names = sorted((there.files.keys() & LINES.keys()) - made.keys())
+    staying = [name for name in names if shows(readme, name)]
+    return [n for n in names if n not in staying and shows(card, n)], len(staying)
 
 
 def publish(
@@ -332,7 +348,7 @@ def publish(
     there = plan.there or repository.create(options.consent.private)
     require_private(repository, there, options)
     commit = there.commit
-    is_new = bool(plan.send) or plan.delete
+    is_new = bool(plan.send or plan.gone)
     if is_new:
         try:
             additions = send_files(
@@ -341,28 +357,35 @@ def publish(
         except CorruptShardError as error:
             made = "" if plan.there else f"; {repository.repo} was made for it, and is empty"
             raise CorruptShardError(f"{error}{made}") from None
-        commits = Commits(storage, repository, plan.title, additions)
-        commit = commits.make(plan.send, plan.left if plan.delete else (), there)
-        _require_arrived(storage, repository, plan, commit)
+        commits = Commits(storage, repository, plan.title, additions, options.consent.private)
+        commit = commits.make(plan.send, plan.gone, there)
+        _require_arrived(storage, repository, plan, commit, options)
     if options.tag:
         repository.tag(options.tag, commit)
-    kept = len(plan.files) - len(plan.send)
     url = repository.url
-    gone = len(plan.left) if plan.delete else 0
+    left = 0 if plan.delete else len(plan.left)
     return Published(
-        url, commit, len(plan.send), plan.size, kept, gone, len(plan.left) - gone, is_new
+        url, commit, len(plan.send), plan.size, plan.kept, len(plan.gone), left, is_new
     )
 
 
-def _require_arrived(storage: Storage, repository: Repository, plan: Plan, commit: str) -> None:
+def _require_arrived(
+    storage: Storage, repository: Repository, plan: Plan, commit: str, options: Options
+) -> None:
     """Compares all checksums once more, as the Hub tells them.
 
     Raises:
         CorruptShardError: naming the first file that is another one.
+        LicenceError: if what is private can be seen by everybody now.
     """
     there = repository.look(commit)
     if there is None:
         raise StorageError(f"{repository.repo}: is gone")
+    if options.consent.private and not there.private:
+        raise LicenceError(
+            f"{repository.repo} was made public meanwhile, so that everybody sees what was published: make it private "
+            f"at once, or delete it: {repository.url}/settings"
+        )
     wrong = [file.name for file in plan.files if not there.has(file, storage)]
     if wrong:
         raise CorruptShardError(

@@ -30,6 +30,8 @@ REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 """What repositories are called: OWNER/NAME."""
 UNLIKED = re.compile(r"--|\.\.|\.git\Z")
 """What the Hub does not like in that."""
+BRANCHES = ("main", "HEAD")
+"""What git and the Hub call something else than a tag."""
 NO_TAG = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\A[-/.]|/\.|[/.]\Z|\.lock(?:/|\Z)|\A@\Z")
 """What no name of a tag has in it, as git has it."""
 
@@ -75,6 +77,10 @@ def require_tag_name(name: str) -> None:
         raise UsageError(
             f"--tag {name!r}: is no name of a tag: no blanks, none of ~ ^ : ? * [ \\, no '..', and no '.', '/' or '-' "
             "in front; give one such as v1.0"
+        )
+    if name in BRANCHES:
+        raise UsageError(
+            f"--tag {name}: is what is published last, under any tag: give a name such as v1.0"
         )
 
 
@@ -139,6 +145,17 @@ class Repository:
             return There(info.sha, bool(info.private), files)
 
         return self._connection.tried(ask, self.repo)
+
+    def is_private(self) -> bool:
+        """Whether not everybody sees it, at this moment.
+
+        Raises:
+            StorageError: if the Hub does not answer.
+        """
+        info: Any = self._connection.tried(
+            lambda: self._api.repo_info(self.repo, repo_type=self.kind), self.repo
+        )
+        return bool(info.private)
 
     def read(self, there: There, name: str, limit: int) -> str:
         """A small text file at a commit; "" where it is not there.
@@ -245,7 +262,8 @@ class Repository:
                 if there is not None and there.is_after(files, gone, storage):
                     return there.commit
                 if wait is None or not passes(cause):
-                    raise in_words(cause, self.repo) from None
+                    told = in_words if branch == "main" else self._of_request
+                    raise told(cause, self.repo) from None
                 time.sleep(max(wait, asked_to_wait(cause)))
         raise AssertionError  # the last turn returns or raises
 
@@ -273,7 +291,7 @@ class Repository:
                 create_pr=True,
             )
         except Exception as error:  # the client's classes are many
-            raise in_words(reason(error), f"{self.repo}, pull request") from None
+            raise self._of_request(error, f"{self.repo}, pull request") from None
         return str(made.oid), str(made.pr_revision), int(made.pr_num or 0)
 
     def merge(self, number: int) -> str:
@@ -288,11 +306,19 @@ class Repository:
         try:
             self._api.merge_pull_request(self.repo, number, repo_type=self.kind)
         except Exception as error:  # the client's classes are many
-            raise in_words(reason(error), f"{self.url}/discussions/{number}") from None
+            raise self._of_request(error, f"{self.url}/discussions/{number}") from None
         there = self.look()
         if there is None:
             raise StorageError(f"{self.repo}: is gone")
         return there.commit
+
+    def _of_request(self, error: Exception, what: str) -> PvitError:
+        """What went wrong with a pull request, which may be open now, and what to do."""
+        told = in_words(reason(error), what)
+        return type(told)(
+            f"{told}; the same command, run again, makes a pull request of its own: close this one if it is still "
+            f"open, {self.url}/discussions"
+        )
 
     def require_tag(self, name: str, commit: str | None) -> None:
         """Refuses a name that another commit has, before anything is sent.

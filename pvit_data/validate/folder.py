@@ -12,7 +12,16 @@ import numpy as np
 from pvit_data.errors import ConfigError, FormatError, PvitError
 from pvit_data.format import manifest as manifests
 from pvit_data.format.manifest import LayerSpec, Manifest, SourceSpec
-from pvit_data.format.names import IN_SOURCE, PART_FOLDER, SHARD_FILE, SHARD_NAME, split_folder
+from pvit_data.format.names import (
+    CROISSANT,
+    GALLERY,
+    IN_SOURCE,
+    PART_FOLDER,
+    PICTURE,
+    SHARD_FILE,
+    SHARD_NAME,
+    split_folder,
+)
 from pvit_data.storage.files import PART, is_litter
 from pvit_data.storage.storage import Storage
 from pvit_data.storage.values import parse_yaml
@@ -149,7 +158,7 @@ def _files(found: Survey) -> Iterator[Problem]:
             yield Problem("partial-file", name, "", "a temporary file")
         elif (
             name in shards
-            or name in (manifests.NAME, CARD_NAME)
+            or name in (manifests.NAME, CARD_NAME, CROISSANT, PICTURE, GALLERY)
             or base.endswith(".in-work")
             or _ENERGON.match(name)
         ):

@@ -18,7 +18,6 @@ from pvit_data.sample.rights import RECORD, terms_of
 from pvit_data.storage.files import utf8
 from pvit_data.writing.card import shards_of
 
-NAME = "croissant.json"
 HUB = "https://huggingface.co/datasets"
 VERSION = "http://mlcommons.org/croissant/1.1"
 CREATIVE_COMMONS = {

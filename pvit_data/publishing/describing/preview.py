@@ -13,6 +13,7 @@ import numpy as np
 
 from pvit_data.errors import PvitError
 from pvit_data.format.manifest import Manifest
+from pvit_data.format.names import GALLERY, PICTURE
 from pvit_data.looking.gallery import write_gallery
 from pvit_data.looking.sheet import samples_sheet
 from pvit_data.looking.stats import Stats, collect, spread_rows
@@ -20,7 +21,6 @@ from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
 from pvit_data.reading.part import SplitPart
 from pvit_data.storage.storage import Storage
 
-PICTURE, GALLERY = "preview.jpg", "gallery.html"
 PER_SOURCE, MOST = 3, 12  # samples in the picture
 QUALITY = 85
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pvit_data.format.names import GALLERY, PICTURE
 from pvit_data.lineage.fields import FieldLineage
 from pvit_data.looking.stats import Stats
-from pvit_data.publishing.describing.preview import GALLERY, PICTURE, Shown
+from pvit_data.publishing.describing.preview import Shown
 
 MOST_CLASSES, MOST_SIZES = 20, 4
 LINES = {

@@ -126,8 +126,8 @@ def misfits(base: Values, layer: Values, fields: Collection[str]) -> Iterator[Mi
 
 
 def other_pictures(base: Values, layer: Values) -> Bool[np.ndarray, "k"]:
-    """Which rows have pictures of other bytes than those that the layer was made from."""
-    return np.asarray(base("rgb_crc32") != layer("base_crc32"), bool)
+    """Which rows have pictures of other bytes than those that the layer was made from; without pictures none has."""
+    return np.asarray(base("has_rgb") & (base("rgb_crc32") != layer("base_crc32")), bool)
 
 
 def require_fit(

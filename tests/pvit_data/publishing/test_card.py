@@ -14,10 +14,11 @@ from PIL import Image
 
 import pvit_data
 from pvit_data.format.manifest import FileInfo, Manifest, SourceEntry, SourceSpec, SplitInfo, read_manifest
+from pvit_data.format.names import GALLERY, PICTURE
 from pvit_data.publishing.card import FIRST, LAST, lost_words, published_card
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import connected
-from pvit_data.publishing.describing.preview import GALLERY, PICTURE, Wanted, look
+from pvit_data.publishing.describing.preview import Wanted, look
 from pvit_data.publishing.publish import Options, plan_publication
 from pvit_data.publishing.repository import Repository
 from pvit_data.storage.storage import Storage

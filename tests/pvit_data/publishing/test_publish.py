@@ -14,6 +14,7 @@ from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import connected
 from pvit_data.publishing.guard import Consent
 from pvit_data.publishing.publish import Options, Published, plan_publication, publish
+from pvit_data.publishing.pulling.target import NOTE
 from pvit_data.publishing.repository import Repository
 from pvit_data.storage.storage import Storage
 from tests.hub_server import REPO, Fault, Hub
@@ -36,7 +37,9 @@ def put(folder: Path, options: Options | None = None, repo: str = REPO) -> Publi
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """All files, but for the note of what was pulled."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != NOTE]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def large(files: dict[str, bytes]) -> list[str]:
@@ -79,9 +82,9 @@ def test_all_of_it_arrives_in_one_commit_and_an_unchanged_one_sends_nothing(hub:
     assert (again.commit, again.sent, again.kept, again.is_new) == (
         done.commit,
         0,
-        len(sent) - 1,
+        len(sent),  # the picture is not made again, and there
         False,
-    )  # the picture is not made again
+    )
     assert len(history(hub)) == 2
     assert hub.received == 0
     assert not [line for line in hub.asked if "commit" in line or "preupload" in line]
@@ -361,7 +364,9 @@ def test_many_changes_come_at_once_by_a_pull_request(
     assert b"CC-BY-4.0" in found.files["manifest.json"]
     write_base(tmp_path / "e", licence="MIT", redistributable=True)
     hub.faults = [Fault("/merge", "409")]
-    assert f"{hub.url}/datasets/me/mine/discussions/2: the server answers 409" in said(lambda: put(tmp_path / "e"))
+    told = said(lambda: put(tmp_path / "e"))
+    assert f"{hub.url}/datasets/me/mine/discussions/2: the server answers 409" in told
+    assert f"run again, makes a pull request of its own: close this one if it is still open, {hub.url}/" in told
     assert len(main) == 2
     assert put(tmp_path / "e").is_new
     assert len(main) == 3
@@ -373,6 +378,24 @@ def test_a_public_repository_is_not_taken_for_a_private_one(hub: Hub, dataset: P
     assert "me/mine is public, not private" in said(lambda: put(dataset, private))
     put(dataset, private, "me/closed")
     assert hub.repositories["dataset", "me/closed"].private
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"), [("PUT /store", ": nothing more was committed"), ("/commit/", ", so that everybody sees")]
+)
+def test_a_private_repository_that_is_made_public_meanwhile(
+    hub: Hub, dataset: Path, monkeypatch: pytest.MonkeyPatch, moment: str, told: str
+) -> None:
+    """While files are sent: nothing is committed; later: it is said at once."""
+
+    def fault_of(request: str) -> None:
+        if moment in request:
+            hub.repositories[KEY].private = False
+
+    monkeypatch.setattr(hub, "fault_of", fault_of)
+    private = Options(consent=Consent(private=True, accepted=True))
+    assert f"me/mine was made public meanwhile{told}" in said(lambda: put(dataset, private))
+    assert ("manifest.json" in hub.repositories[KEY].files) == (moment == "/commit/")
 
 
 def test_own_words_survive_and_the_card_alone(hub: Hub, dataset: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 import pvit_data
 from pvit_data.errors import CorruptShardError, PvitError, StorageError
 from pvit_data.publishing.choice import Choice, shard_numbers
-from pvit_data.publishing.fetching import part_of
-from pvit_data.publishing.pull import Pulled, address, plan_pull, pull
+from pvit_data.publishing.pulling.fetching import part_of
+from pvit_data.publishing.pulling.pull import Pulled, address, plan_pull, pull
 from pvit_data.validate import validate
 from tests.hub_server import REPO, Fault, Hub
 from tests.hub_server.state import sha256
@@ -75,7 +75,7 @@ def test_a_pull_continues_in_another_process(
 ) -> None:
     """What has come is not asked for again, a block at most."""
     block = 3000
-    monkeypatch.setattr("pvit_data.publishing.fetching.BLOCK", block)
+    monkeypatch.setattr("pvit_data.publishing.pulling.fetching.BLOCK", block)
     monkeypatch.setattr("pvit_data.storage.remote.WAITS", ())
     out = tmp_path / "out"
     total = large(contents(dataset))

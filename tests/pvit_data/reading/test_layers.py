@@ -14,9 +14,13 @@ import pytest
 import pvit_data
 from pvit_data import Boxes, LabelSpace, Sample, ShardWriter
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.format.manifest import read_manifest
+from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.fields import write_fields
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.foreign.index import index_foreign
 from pvit_data.reading.layers.places import find_sources
+from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
 
 ACTION = LabelSpace("verbs", ("push", "pull"))
@@ -285,6 +289,17 @@ def test_other_bytes_are_told_and_refused_where_wished(tmp_path: Path, folder: P
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert attach(folder, folder).notes == []
+
+
+def test_bases_without_pictures_have_no_other_bytes(tmp_path: Path, folder: Path) -> None:
+    """Such as are published without them."""
+    wanted = Choice(fields=("action", "depth", "boxes")).of(read_manifest(Storage(folder)))
+    write_fields(Storage(folder), wanted, Storage(tmp_path), lambda done, total: None)
+    assert "base-bytes" not in validate(tmp_path).counts
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = attach(tmp_path, tmp_path, strict_layers=True)
+    assert [sample.has("depth") for sample in dataset] == [sample.key in annotated() for sample in dataset]
 
 
 def test_layers_over_something_else_are_refused(tmp_path: Path, folder: Path) -> None:

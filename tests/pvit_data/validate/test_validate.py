@@ -224,8 +224,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], set[tuple[str, str, str]]]] = {
         {("stray-file", "mine/cache.pkl", "")},
     ),
     "notes": (lambda d: (d / "notes.txt").write_text("x"), {("unknown-file", "notes.txt", "")}),
+    "published": (
+        lambda d: [(d / name).write_bytes(b"x") for name in ("croissant.json", "preview.jpg", "gallery.html")],
+        set(),
+    ),
 }  # fmt: skip
-WARNINGS = {"no receipts", "notes"}
+WARNINGS = {"no receipts", "notes", "published"}
 
 
 @pytest.mark.parametrize("name", DAMAGE)

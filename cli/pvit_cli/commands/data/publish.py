@@ -80,6 +80,7 @@ def _publish(
     from pvit_data.publishing.connection import connected
     from pvit_data.publishing.fields import only_fields
     from pvit_data.publishing.guard import Consent
+    from pvit_data.publishing.notes import what_is_public_is_told
     from pvit_data.publishing.publish import Options, plan_files, plan_publication
     from pvit_data.publishing.repository import Repository
     from pvit_data.storage.storage import Storage
@@ -88,26 +89,37 @@ def _publish(
     consent = Consent(values["private"], values["i_accept"], values["rights_confirmed"])
     wanted, whole = Choice(**chosen), Storage(shards)
     writing = partial(progress, f"write {', '.join(wanted.fields)}")
-    gallery = values["gallery"]
-    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, gallery)
+    options = Options(wanted, consent, tag, delete_missing, card_only, jobs, values["gallery"])
     with (
+        what_is_public_is_told(whole, wanted, repo, consent.private),
         interruptible(f"{repo}: {STOPPED}"),
         only_fields(whole, wanted, consent, writing) as (storage, choice),
     ):
         options = replace(options, choice=choice)
         plan_files(storage, repo, options)  # what is wrong here is said before the Hub is asked
+        _tell_left_out(wanted, whole)
         with connected() as connection:
             repository = Repository(connection, repo)
             user = repository.require_token()
             plan = plan_publication(storage, repository, options)
             if dry_run:
-                if as_json:
-                    print_json(_facts(plan, repo, user))
-                    return
-                _show(plan, repo, user, wanted.fields)
+                _show(plan, repo, user, wanted.fields, as_json)
                 return
             done = carry_out(plan, storage, connection, repository, options)
     print_json(vars(done)) if as_json else say(*_report(done, tag, repo))
+
+
+def _tell_left_out(choice: Any, storage: Any) -> None:
+    """What is not published since it has none of the chosen fields."""
+    from pvit_data.format.manifest import read_manifest
+
+    if names := choice.left_out(read_manifest(storage)):
+        more = ",".join([*choice.fields, "record"])
+        say(
+            f"warning: not published, since without these fields: {', '.join(names)} "
+            f"(--fields {more} takes their keys and splits)",
+            stderr=True,
+        )
 
 
 def _report(done: Any, tag: str, repo: str) -> list[str]:
@@ -122,14 +134,17 @@ def _facts(plan: Any, repo: str, user: str) -> dict[str, Any]:
 
     entries = plan.manifest.entries.values()
     return plan_facts(plan, repo, user) | {
-        "delete": list(plan.left) if plan.delete else [],
+        "delete": list(plan.gone),
         "licences": {entry.spec.name: entry.spec.licence for entry in entries},
         "fields": [asdict(line) for line in lineage_of(plan.manifest)],
     }
 
 
-def _show(plan: Any, repo: str, user: str, fields: Sequence[str]) -> None:
-    """A plan, for people."""
+def _show(plan: Any, repo: str, user: str, fields: Sequence[str], as_json: bool) -> None:
+    """A plan, for people or programs."""
+    if as_json:
+        print_json(_facts(plan, repo, user))
+        return
     from pvit_data.lineage.fields import lineage_of
     from pvit_data.publishing.fields import NEUTRAL
     from pvit_data.sample.rights import RECORD

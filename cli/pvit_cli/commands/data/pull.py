@@ -55,7 +55,7 @@ def _pull(
     """
     from pvit_converters.engine.signals import interruptible
     from pvit_data.publishing.choice import Choice, shard_numbers
-    from pvit_data.publishing.pull import address, plan_pull, pull
+    from pvit_data.publishing.pulling.pull import address, plan_pull, pull
 
     chosen = {name: values[name] for name in ("sources", "layers", "splits")}
     shards = tuple(map(shard_numbers, values["shards"]))

@@ -6,11 +6,10 @@ the same folder add to it.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,20 +17,17 @@ from functools import partial
 from pathlib import Path
 
 from pvit_data.errors import Interrupted, PvitError, StorageError, UsageError
-from pvit_data.format.manifest import FORMAT, MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
+from pvit_data.format.manifest import MAX_MANIFEST_BYTES, Manifest, ShardInfo, read_manifest
 from pvit_data.format.manifest import NAME as MANIFEST
-from pvit_data.format.names import SHARD_NAME, split_folder
+from pvit_data.format.names import SHARD_NAME
 from pvit_data.format.receipts import (
     MAX_RECEIPT_BYTES,
     Receipt,
     parse_receipt,
-    read_receipt,
-    receipts_in,
 )
 from pvit_data.format.shard_list import ShardList
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import quieten
-from pvit_data.publishing.fetching import Fetch, is_here
 from pvit_data.publishing.files import (
     File,
     indices,
@@ -40,10 +36,18 @@ from pvit_data.publishing.files import (
     require_same,
     spec_name,
 )
+from pvit_data.publishing.pulling.fetching import Fetch, is_here
+from pvit_data.publishing.pulling.target import (
+    fits,
+    manifest_in,
+    note,
+    require_other_keys,
+    require_own,
+    require_state,
+)
 from pvit_data.publishing.repository import REPO
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
-from pvit_data.storage.files import utf8
 from pvit_data.storage.hub import require_online
 from pvit_data.storage.remote import Missing
 from pvit_data.storage.storage import Storage
@@ -65,6 +69,7 @@ class Pull:
     Args:
         source: where from, at one commit.
         target: the local folder.
+        folders: of its sources and layers.
         files: all that belongs to the choice, without manifest and card.
         missing: those that are not in the folder, or are other ones there.
         last: manifest and card, where they are taken over as they are; else they are made from the receipts.
@@ -72,6 +77,7 @@ class Pull:
 
     source: Storage
     target: Storage
+    folders: tuple[str, ...]
     files: tuple[File, ...]
     missing: tuple[Fetch, ...]
     last: tuple[File, ...]
@@ -145,7 +151,8 @@ def plan_pull(
 
     Raises:
         UsageError: if there is no dataset, a name is not in it, it cannot be taken in parts, or the folder holds files
-            of somebody else's, or another state of a source that would not be replaced whole.
+            of somebody else's, another state of a source that would not be replaced whole or that no pull brought,
+            or samples of the same keys.
         StorageError: if the server does not answer, or the disk has too little room.
     """
     if url.startswith("hf://"):
@@ -165,83 +172,25 @@ def plan_pull(
         raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
     whole = read_manifest(source)
     manifest = choice.of(whole)
-    is_whole = choice.is_all and _fits(target, whole)
+    there = manifest_in(target)
+    is_whole = choice.is_all and fits(target, there, whole)
     files = list(_wanted(source, target, manifest, choice, listing, is_whole))
     if not any(SHARD_NAME.match(file.name) for file in files):
         raise UsageError(f"{source.url}: {_no_shards(source, manifest)}")
     for folder in manifest.entries:
-        _require_same_state(source, target, folder, whole, {file.name for file in files})
+        require_state(source, target, folder, (whole, there), {file.name for file in files})
+    require_other_keys(source, target, (manifest, there), choice)
     missing = []
     looked = ahead(lambda file: is_here(target, file), files, READERS)
     for number, (file, here) in enumerate(zip(files, looked, strict=True), 1):
         if not here:
             missing.append(Fetch(source, target, file))
         progress(number, len(files))
-    _require_own(target, [fetch.file for fetch in missing])
+    require_own(target, there, [fetch.file for fetch in missing])
     last = _last(source, listing) if is_whole else ()
-    pull = Pull(source, target, tuple(files), tuple(missing), last)
+    pull = Pull(source, target, (*manifest.entries,), tuple(files), tuple(missing), last)
     _require_space(target.root, pull.size)
     return pull
-
-
-def _fits(target: Storage, manifest: Manifest) -> bool:
-    """Whether a folder holds nothing else than a dataset does, so that its manifest may lie there."""
-    if not target.exists(MANIFEST):
-        return True
-    return read_manifest(target).entries.keys() <= manifest.entries.keys()
-
-
-def _require_own(target: Storage, files: Sequence[File]) -> None:
-    """Refuses to write over files of a folder that is no dataset: what a stopped pull left there is whole.
-
-    Raises:
-        UsageError: naming the first one.
-    """
-    assert target.root is not None
-    if target.exists(MANIFEST):
-        return
-    there = (file.name for file in files if os.path.lexists(target.root / file.name))
-    name = next(there, "")
-    if not name and target.exists(CARD_NAME):
-        name = "" if utf8(FORMAT) in target.read(CARD_NAME, MAX_MANIFEST_BYTES) else CARD_NAME
-    if name:
-        raise UsageError(
-            f"{target.root / name}: is there with other contents, in a folder without {MANIFEST}: choose another "
-            "folder, or remove the file if it is not needed"
-        )
-
-
-def _require_same_state(
-    source: Storage, target: Storage, folder: str, whole: Manifest, wanted: Collection[str]
-) -> None:
-    """Refuses to mix two states of a source: what stays in the folder has to be as the whole dataset lists it.
-
-    Raises:
-        UsageError: naming the first file that is not.
-    """
-    assert target.root is not None
-    there = [
-        name
-        for name in (target.listing() if target.root.is_dir() else ())
-        if split_folder(name)[0] == folder and name not in wanted
-    ]
-    receipts = receipts_in(there)
-    shards = [name for name in there if SHARD_NAME.match(name)]
-    if not receipts and not shards:
-        return
-    splits = whole.entries[folder].splits.items()
-    listed = {s.name: s for split, info in splits for s in ShardList(source, folder, split, info)}
-    same = set()
-    for name in receipts:
-        with suppress(PvitError):
-            receipt = read_receipt(target, name)
-            if listed.get(receipt.name) == receipt.shard:
-                same |= {name, receipt.name}
-    if others := sorted({*receipts, *shards} - same):
-        raise UsageError(
-            f"{target.root / others[0]}: is of another state of '{folder}' than {source.url} has, or did not come to "
-            f"its end: pull into another folder, or remove {target.root / folder} if it is not needed, and pull again"
-        )
 
 
 def _no_shards(source: Storage, manifest: Manifest) -> str:
@@ -352,6 +301,7 @@ def pull(plan: Pull, jobs: int = 4, progress: Progress = lambda done, total: Non
         if not is_here(plan.target, file):
             plan.target.write(file.name, file.data)
     manifest = read_manifest(plan.target) if plan.last else write_manifest(plan.target)
+    note(plan.target, manifest, plan.folders)
     kept = len(plan.files) - len(plan.missing)
     return Pulled(len(plan.missing), total, kept, manifest)
 

@@ -1,0 +1,1 @@
+"""Fetching a dataset: what of it, into which folder, file by file."""
