@@ -128,7 +128,7 @@ def train(name: str, out: Path, scale: float) -> tuple[str, float, dict[str, Any
         changes += [f"model.init_from={out / 'runs' / row.start}"] if row.start else []
         others = [out / "shards" / other for other in SAMPLES if other != "something-else"]
         typed = run(
-            *("pvit", "train", "--recipe", f"{row.on}/{row.variant}+demo", "--downstream", row.on),
+            *("pvit", "train", "--recipe", f"{row.on}/{row.variant}+demo"),
             *(*shards, *(word for place in others for word in ("--shards", place))),
             *("--out", where, *(word for change in changes for word in ("--set", change))),
         )

@@ -38,8 +38,8 @@ class DataConfig(Strict):
     )
     layers: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="annotation layers by source, in order: names, folders or URL#NAME; "
-        "default: all that lie in the shards",
+        description="annotation layers by source, in order: names, folders or URL#NAME; NAME?: where it lies in the "
+        "shards; default: all that lie there",
     )
     protocols: tuple[str, ...] = Field(
         default=(),
@@ -270,10 +270,10 @@ class TrainConfig(Strict):
         description="published numbers to aim at: accuracies and mAP in per cent, times in seconds",
     )
     paper: tuple[str, ...] = Field(
-        default=(), description="what of it the paper states; added to what its base says"
+        default=(), description="what of it the paper states; not taken over by what starts from it"
     )
     ours: tuple[str, ...] = Field(
-        default=(), description="what the paper leaves open and was decided here; added likewise"
+        default=(), description="what the paper leaves open and was decided here; likewise"
     )
     clip: ClipConfig = ClipConfig()
     data: DataConfig = DataConfig()

@@ -2,8 +2,8 @@
 
 The paper's are composed: `ssv2/mt` is `data/ssv2.yaml`, onto it `variant/mt.yaml` (see `_composed`); `mt` alone is
 that of SSv2. A small recipe may name another as its `base:` and state only what differs. `A+B` is recipe A with what B
-states itself (not its base) laid onto it: `mt+timesformer`, as `base:` too. A path to a YAML file works wherever a name
-does, so a user's own recipe needs no registration.
+states itself (not its base) laid onto it, but for the data set that A names: `mt+timesformer`, as `base:` too. A path
+to a YAML file works wherever a name does, so a user's own recipe needs no registration.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATA, VARIANT = "data", "variant"
 USUAL_DATA = "ssv2"
 """The data set of a variant that is named alone."""
 ADDED = ("paper", "ours")
-"""Lists to which a recipe adds; every other value it replaces."""
+"""Lists to which the parts of a composed recipe add; every other value they replace."""
 
 Values = dict[str, Any]
 
@@ -145,8 +145,17 @@ def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:
 
 
 def _of_another(values: Mapping[str, Any]) -> Values:
-    """The values of a recipe for one that starts from it, whose published numbers are others."""
-    return {key: value for key, value in values.items() if key != "target"}
+    """The values of a recipe for one that starts from it, of which what is said and published of it is not true."""
+    return {key: value for key, value in values.items() if key not in ("target", *ADDED)}
+
+
+def _on_named_data(named: str, values: Mapping[str, Any], over: Values) -> Values:
+    """What is laid onto the values of a recipe, which keeps the data set that it names; a variant alone names none."""
+    is_named = "/" in named or _pair(named) is None
+    if is_named and "downstream" in values.get("clip", {}) and "downstream" in over.get("clip", {}):
+        clip = {key: value for key, value in over["clip"].items() if key != "downstream"}
+        return {**over, "clip": clip}
+    return over
 
 
 def _mapping(name: str, depth: int = 0) -> Values:
@@ -166,7 +175,8 @@ def _mapping(name: str, depth: int = 0) -> Values:
         pair = _pair(other)
         stated = _composed(*pair, alone=False) if pair else _stated(other)[1]
         abouts = [str(about) for v in (values, stated) if (about := v.get("about"))]
-        values = _laid(_of_another(values), _of_another(stated)) | {"about": " ".join(abouts)}
+        over = _on_named_data(first, values, _of_another(stated))
+        values = _laid(_of_another(values), over) | {"about": " ".join(abouts)}
     return values
 
 

@@ -270,6 +270,12 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
         notes.append(
             f"source '{name}' has no held-out samples (split {split}): it is not validated{ways}"
         )
+    labels = target_specs(targets) if is_downstream else ()
+    if any(s.by_box and s.field not in found.ds.layers_of(name) for s in labels):
+        notes.append(
+            f"source '{name}': its own boxes are trained and validated on, not a detector's; layers of others are "
+            f"attached with --set 'data.layers={{{name}: [{name}-train, {name}-detections]}}'"
+        )
     per_batch = mixture.samples_per_batch(index)
     return SourcePlan(
         name, found, entry.role, train, val, tasks, targets, per_batch, split, without

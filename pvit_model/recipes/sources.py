@@ -14,12 +14,13 @@ from pvit_data.mixing.config import build_mixture
 from pvit_data.mixing.mixture import Mixture
 from pvit_data.mixing.sources import declared_sampler, trained_tasks
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.layers.places import FoundSource, find_sources
+from pvit_data.reading.layers.places import WHERE_IT_LIES, FoundSource, find_sources
 from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import every_task, target_spec, target_specs
 from pvit_data.words import did_you_mean
 from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.loading import data_names
 from pvit_model.recipes.overlap import require_apart
 
 
@@ -103,6 +104,12 @@ def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Cho
         for name in names
         if name not in used
     ]
+    notes += [
+        f"source '{name}': {', '.join(left)} of its layers are not trained, since the recipe says what is; "
+        f"--set 'clip.tasks.{name}=[{', '.join([*tasks[name], *left])}]' trains them"
+        for name in used
+        if (left := _left_of_layers(found[name].ds, name, config, tasks[name]))
+    ]
     if not used:
         raise ConfigError(
             f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
@@ -153,18 +160,23 @@ def _check_names(config: TrainConfig, found: Mapping[str, FoundSource]) -> None:
             f"downstream source '{downstream}' is not in the shards, which hold {listed}; "
             "add its folder with --shards, or name another with --downstream"
         )
+    layered = {
+        name
+        for name, layers in config.data.layers.items()
+        if not all(layer.endswith(WHERE_IT_LIES) for layer in layers)
+    }
     mentioned = {
         *config.mixture.weights,
         *config.data.where,
-        *config.clip.tasks,
+        *(config.clip.tasks.keys() - data_names()),
         *config.clip.samplers,
         *config.clip.per_source,
-        *config.data.layers,
+        *layered,
     }
     bases = {source.over for source in found.values()}
     for name in sorted(mentioned - set(found) - bases):
         # A recipe may mention sources that this user does not have, but not misspell one that is there.
-        if (hint := did_you_mean(name, found)) or name in config.data.layers:
+        if (hint := did_you_mean(name, found)) or name in layered:
             raise UsageError(f"source '{name}' is not in the shards, which hold {listed}{hint}")
 
 
@@ -178,6 +190,19 @@ def _of_layers(ds: ShardDataset, name: str) -> tuple[str, ...]:
         and (not layer.tasks or task in layer.tasks)
     ]
     return tuple(task for task in found if not target_spec(task).downstream_only)
+
+
+def _left_of_layers(
+    ds: ShardDataset, name: str, config: TrainConfig, tasks: Iterable[str]
+) -> list[str]:
+    """The recipe's tasks that layers of a source give, and that its list for the source leaves out."""
+    wanted = every_task() if config.model.tasks is None else config.model.tasks
+    trained = {kind_of(task) for task in tasks}
+    return [
+        task
+        for task in _of_layers(ds, name)
+        if task in wanted and task not in trained and not config.losses.is_off(task)
+    ]
 
 
 def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS, read_config
 from pvit_model.network.tensor_file import load_tensors
 from pvit_model.recipes.announcement import plan_lines
-from pvit_model.recipes.plan import Plan
+from pvit_model.recipes.plan import Plan, label_spaces
 from pvit_model.training.engine import known_faults
 from pvit_model.training.memory import memory_line
 from pvit_model.training.optim import BACKBONE
@@ -113,6 +114,11 @@ def _rows(network: PViT, plan: Plan, folder: Path) -> dict[str, RowNames]:
     """What the rows of parameters stand for, in the given network and in this one: classes, or tasks."""
     theirs, config = Inference.load(folder), read_config(folder)
     found = dict.fromkeys(("head.weight", "head.bias"), (theirs.action, plan.action))
+    classes = label_spaces(plan.sources)
+    for label in set(classes) & set(theirs.label_spaces):
+        for name in network.heads[label].state_dict():
+            given, own = theirs.label_spaces[label], classes[label]
+            found[f"heads.{label}.{name}"] = replace(given, first=0), replace(own, first=0)
     heads = tuple(f"heads.{task}." for task in network.by_space)
     for name in network.state_dict():
         for space in plan.spaces:

@@ -357,7 +357,7 @@ class Trainer:
                 self.network
             )  # ranks have unequal parts: nothing to synchronise
         found = flatten(self.reports)
-        for line in report_lines(self.reports):
+        for line in report_lines(self.reports, self.plan):
             view.note(f"step {self.progress.step}  {line}")
         if log is not None:
             log.write("eval", self.progress.step, found)

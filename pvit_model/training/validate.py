@@ -85,13 +85,17 @@ def flatten(reports: Sequence[SourceReport]) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def report_lines(reports: Sequence[SourceReport]) -> list[str]:
-    """One line per source and target: its main metric, and how it compares."""
-    return [
-        f"{report.source} ({report.clips} clips)  {target}: {report.summary(target)}"
-        for report in reports
-        for target in report.metrics
-    ]
+def report_lines(reports: Sequence[SourceReport], plan: Plan) -> list[str]:
+    """One line per source and target: its main metric, and how it compares; or that no clip has any."""
+    lines = []
+    for report in reports:
+        (source,) = (source for source in plan.sources if source.name == report.source)
+        wanted = [target for target in source.targets if target in plan.targets]
+        for target in dict.fromkeys((*report.metrics, *wanted)):
+            measured = target in report.metrics
+            told = report.summary(target) if measured else "none of these clips has any to measure"
+            lines.append(f"{report.source} ({report.clips} clips)  {target}: {told}")
+    return lines
 
 
 def best_metric(

@@ -27,6 +27,9 @@ from pvit_data.reading.part import DatasetPart
 from pvit_data.storage.storage import Storage
 from pvit_data.words import counted, plain_url
 
+WHERE_IT_LIES = "?"
+"""At the end of a layer's name: attached only where it lies in the folders that are given."""
+
 
 @dataclass(frozen=True)
 class FoundSource:
@@ -140,11 +143,11 @@ class _There:
             return self._defaults(source)
         found: list[tuple[str, Layer]] = []
         for text in named:
-            if (here := self._called(text, source)) is not None:
+            if (here := self._called(text.removesuffix(WHERE_IT_LIES), source)) is not None:
                 found.append(here)
-                continue
-            own = find_layers([text], source, self.storages[source], None)
-            found += [(layer.url, layer) for layer in own]
+            elif not text.endswith(WHERE_IT_LIES):
+                own = find_layers([text], source, self.storages[source], None)
+                found += [(layer.url, layer) for layer in own]
         return found
 
     def _called(self, name: str, source: str) -> tuple[str, Layer] | None:
@@ -225,8 +228,8 @@ def find_sources(
 
     Args:
         urls: folders and URLs.
-        layers: by source, the layers to attach, in order. Default: all annotation layers over it that are there,
-            but those that are for asking only.
+        layers: by source, the layers to attach, in order; `"NAME?"`: where it is there. Default: all annotation layers
+            over it that are there, but those that are for asking only.
         named: sources that the user names: of protocols only these are used, in place of their bases.
         strict: other bytes of the pictures than a layer was made from are an error.
 

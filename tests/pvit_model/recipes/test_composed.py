@@ -17,6 +17,8 @@ OWN = {
     "motionformer": ("motionformer_b", (16, 224, 224), 4, (0.5, 0.5), 2),
     "swin3d": ("swin3d_t", (32, 224, 224), 2, (0.485, 0.229), 2),
 }
+BATCH = {"timesformer": 0, "motionformer": 128, "swin3d": 64}
+"""Clips that the rates belong to: NUM_SHARDS times BATCH_SIZE of SlowFast's kind, 8 GPUs of 8; 0: any number."""
 VARIANTS = {"baseline": 0, "mt": 0, "pvit": 5}
 
 
@@ -47,7 +49,7 @@ def test_each_backbone_composes_with_the_variants(
     assert config.model.name == name
     assert config.model.variant == alone.model.variant
     assert config.mixture == alone.mixture
-    assert config.optim.lr_batch == alone.optim.lr_batch
+    assert config.optim.lr_batch == BATCH[family]
     assert config.optim.lr != alone.optim.lr
     shards = [folder for folder in folders if folder.endswith((downstream, "aux"))]
     plan = make_plan(config, shards)
@@ -68,6 +70,25 @@ def test_a_family_alone_is_the_papers_pvit_on_it() -> None:
         assert alone.model_copy(update={"name": "", "about": ""}) == composed.model_copy(
             update={"name": "", "about": ""}
         )
+
+
+def test_what_is_laid_onto_a_recipe_keeps_the_data_set_that_it_names(tmp_path: Path) -> None:
+    """`demo` and `small` have their own, which a variant alone, that of SSv2, takes over."""
+    (tmp_path / "mine.yaml").write_text("clip: {downstream: pots}\n")
+    own = {
+        "diving48/baseline+demo": "diving48", "something-else-compositional/pvit+small": "something-else-compositional",
+        "ssv2/pretrain+demo": "", "mt+small": "mine", f"{tmp_path}/mine.yaml+demo": "pots", "small+demo": "mine",
+    }  # fmt: skip
+    assert {name: load_recipe(name).clip.downstream for name in own} == own
+    assert load_recipe("diving48/baseline+demo").clip.num_frames == 8
+    assert load_recipe("diving48/baseline+demo", ["clip.downstream=ssv2"]).clip.downstream == "ssv2"
+
+
+def test_what_is_said_of_a_recipe_is_said_of_it_alone() -> None:
+    """Other optimisers and batches than the paper's are not called the paper's."""
+    for name in ("timesformer", "mt+swin3d", "ava/pvit+demo"):
+        config = load_recipe(name)
+        assert (config.paper, config.ours, config.target) == ((), (), {})
 
 
 def test_what_a_recipe_states_is_kept(shards: list[str]) -> None:

@@ -4,6 +4,7 @@ Names of before build what they built; targets are those of the published tables
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from accelerate import Accelerator
 from pvit_cli.data import main as data
 from pvit_cli.model import main
 from pvit_converters.simulate import simulate
-from pvit_data.errors import ConfigError
+from pvit_data.errors import ConfigError, UsageError
 from pvit_data.loading.loader import loader
+from pvit_data.mixing.config import MixtureConfig
 from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import every_task
 from pvit_model.recipes.config import TrainConfig
@@ -29,6 +31,7 @@ from pvit_model.recipes.loading import (
     variant_names,
 )
 from pvit_model.recipes.plan import Plan, make_plan
+from pvit_model.recipes.sources import choose_sources, sources_of
 from pvit_model.training.build import build_network
 from pvit_model.training.engine import make_accelerator, release
 from pvit_model.training.mixup import mixer_of
@@ -180,6 +183,48 @@ def test_rows_train_what_the_tables_say(simulated: Path) -> None:
     assert tasks("pretrain") == {name: found for name, found in everything.items() if name != on}
 
 
+@pytest.mark.parametrize("on", ["ssv2", "diving48"])
+def test_real_boxes_of_ssv2_are_no_task_of_other_rows(on: str, simulated: Path) -> None:
+    """Whichever data set is trained where SSv2 lies with them."""
+    shards = [str(simulated / name) for name in {"ssv2", "layers", "ehoi", on}]
+    plan = make_plan(load_recipe(f"{on}/pvit", SMALL), shards)
+    assert {s.name: s.tasks for s in plan.sources} == {on: (), "ehoi": ("boxes", "segm")}
+    said = "boxes of its layers are not trained, since the recipe says what is; --set 'clip.tasks.ssv2=[action, boxes]'"
+    assert any(said in note for note in plan.notes) == (on == "ssv2")
+    asked = make_plan(load_recipe(f"{on}/pvit", [*SMALL, "clip.tasks.ssv2=[action, boxes]"]), shards)
+    assert {s.name: s.tasks for s in asked.sources}["ssv2"] == ("boxes",)
+
+
+def test_variants_on_few_shots(simulated: Path) -> None:
+    """Pretraining is on the auxiliary sources, real boxes on the shots."""
+    first = planned("something-else-5shot/pretrain", simulated)
+    assert {s.name for s in first.sources} == set(AUXILIARY)
+    (source,) = planned("something-else-5shot/real-boxes", simulated).sources
+    assert (source.labels, source.tasks) == (("action",), ("boxes/real",))
+
+
+def test_people_are_those_of_the_layers_where_they_lie(simulated: Path, tmp_path: Path) -> None:
+    """One command is the row; without the layers the plan says whose boxes are taken."""
+    said = "source 'ava': its own boxes are trained and validated on, not a detector's"
+    with_layer = planned("ava/baseline", simulated)
+    assert with_layer.sources[0].found.layers == (f"{simulated}/ava#ava-train",)
+    assert not [note for note in with_layer.notes if note.startswith(said)]
+    alone = planned("ava/baseline", simulated, "data.layers={ava: []}")
+    assert alone.sources[0].found.layers == ()
+    assert [note for note in alone.notes if note.startswith(said)]
+    with pytest.raises(UsageError, match="has no layer 'ava-detections'"):
+        planned("ava/baseline", simulated, "data.layers={ava: [ava-train, ava-detections]}")
+
+
+def test_a_source_that_is_called_almost_like_a_data_set(shards: list[str]) -> None:
+    """The recipe's own mention of SSv2 is no misspelling of it."""
+    config = load_recipe("baseline", [*SMALL, "clip.downstream=real"])
+    found = {name.replace("scenes", "ssv3"): source for name, source in sources_of(config, shards).items()}
+    assert list(choose_sources(config, found).found) == ["real"]
+    with pytest.raises(UsageError, match=r"source 'ssv2' is not in the shards, .* did you mean 'ssv3'"):
+        choose_sources(config.model_copy(update={"mixture": MixtureConfig(weights={"ssv2": 2})}), found)
+
+
 def test_a_few_shots_from_the_base_classes(simulated: Path, tmp_path: Path) -> None:
     """Both stages: a fresh head of the new classes; then all of it is trained, or the head alone."""
     run_plan(planned("something-else-base/baseline", simulated), tmp_path / "base", fast_dev_run=True)
@@ -239,6 +284,11 @@ def test_a_row_says_what_is_the_papers_and_what_is_ours(row: str) -> None:
         assert (config.data.clips, config.data.crops) == (protocol.clips, protocol.crops)
     alone = config.mixture.portion == 0
     assert config.optim.lr_batch == config.mixture.batch_size
+    real = [int(n) for text in config.paper for n in re.findall(r"(\d+) real clips", text)]
+    assert not real or real == [16 if on == "ava" else 64]
+    named = {name for text in config.paper for name in ("Adam", "SGD") if re.search(rf"\b{name}\b", text)}
+    assert len(named) <= 1
+    assert named <= {{"adam": "Adam", "sgd": "SGD"}.get(config.optim.name)}
     if config.pretrained and not row.endswith(("slowfast", "pretrain")):
         whole = 32 if on == "ava" else 128
         assert config.mixture.batch_size == (whole // 2 if alone else whole)
@@ -249,7 +299,7 @@ def test_every_data_set_and_task_has_its_name() -> None:
         "ava", "diving48", "ego4d", "kinetics400", "something-else-10shot", "something-else-5shot",
         "something-else-base", "something-else-compositional", "ssv2",
     ]  # fmt: skip
-    assert load_recipe("ava/pvit").clip.tasks == {"ava": ("persons",)}
+    assert load_recipe("ava/pvit").clip.tasks == {"ava": ("persons",), "ssv2": ("action",)}
     assert {task for row in row_names() for tasks in load_recipe(row).clip.tasks.values() for task in tasks} <= {
         *every_task(), "boxes/real",
     }  # fmt: skip

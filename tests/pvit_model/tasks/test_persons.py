@@ -29,10 +29,13 @@ from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import make_plan
 from pvit_model.tasks import LossOptions, get_task, rois_of
 from pvit_model.tasks.persons.head import pooled_boxes
+from pvit_model.training.build import build_network
 from pvit_model.training.step import split_batch
+from pvit_model.training.validate import report_lines
 from pvit_model.using.answers import overlay_frames
 from pvit_model.using.loading import load_model
 from pvit_model.using.predict import predict_many
+from pvit_model.using.source_report import SourceReport
 
 AVA = LabelSpace("ava80", tuple(f"action {n}" for n in range(1, 81)), first=1)
 KEY, FRAMES, HEIGHT, WIDTH = 8, 16, 32, 48
@@ -270,6 +273,29 @@ def test_a_run_trains_and_picks_its_best_checkpoint_by_map(folder: Path, run: Pa
     assert inference.targets_of("ava") == ("persons",)
     assert inference.label_spaces["persons"] == AVA
     assert model.heads["persons"].linear.out_features == 80
+
+
+def test_a_head_goes_on_by_the_names_of_its_actions(run: Path, tiny_recipe: str, tmp_path: Path) -> None:
+    """Another list of another length, from another first number: what both have is taken, row by row."""
+    space = LabelSpace("few", ("action 12", "waving", "action 1"), first=3)
+    rng = np.random.default_rng(0)
+    rgb, truth, _, meta = second(rng, "ccccccccccc", 902)
+    while not len(truth):
+        rgb, truth, _, meta = second(rng, "ccccccccccc", 902)
+    labels = np.array([[n, 3] for n in range(len(truth))])
+    with ShardWriter(tmp_path, "ava", "train", spaces={"boxes": space}, role="downstream", tasks=()) as writer:
+        writer.write(Sample(key="a", rgb=rgb, fps=30.0, boxes=replace(truth, labels=labels), meta=meta))
+    own = build_network(planned(tmp_path, tiny_recipe, f"model.init_from={run}", "mixture.batch_size=1"))
+    given = load_model(str(run))[0].heads["persons"].state_dict()
+    for name, value in own.heads["persons"].state_dict().items():
+        assert torch.equal(value[[0, 2]], given[name][[11, 0]])
+        assert value.shape == (3, *given[name].shape[1:])
+        assert not torch.equal(value[1], given[name][1])
+
+
+def test_a_validation_without_persons_says_so(folder: Path, tiny_recipe: str) -> None:
+    (line,) = report_lines([SourceReport("ava", "val", 3, {})], planned(folder, tiny_recipe))
+    assert line == "ava (3 clips)  persons: none of these clips has any to measure"
 
 
 def test_recipes_that_boxes_would_not_follow(folder: Path, tiny_recipe: str) -> None:
