@@ -208,12 +208,14 @@ def _left_of_layers(
 def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's list for it, else those it declares; cut to the model's tasks.
 
-    A downstream source that the recipe has no list for trains its actions only.
+    Of the list, `depth?` is meant where the source declares it or a layer gives it. A downstream source that the recipe has no list for trains its actions only.
     """
     is_downstream = name == config.clip.downstream
-    target_specs(config.clip.tasks.get(name, ()))  # refuses what the recipe misspells
     declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))
-    named = dict.fromkeys(config.clip.tasks.get(name, declared))
+    listed = config.clip.tasks.get(name, declared)
+    target_specs([task.removesuffix("?") for task in listed])  # refuses what the recipe misspells
+    carried = [task for task in listed if not task.endswith("?") or task[:-1] in declared]
+    named = dict.fromkeys(task.removesuffix("?") for task in carried)
     allowed = config.model.tasks
     if allowed is None:  # a source may declare tasks that no installed model knows
         allowed = tuple(task for task in named if kind_of(task) in TASKS)
