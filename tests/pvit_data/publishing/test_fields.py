@@ -10,8 +10,9 @@ import pytest
 import pvit_data
 from pvit_cli.data import main
 from pvit_data.errors import LicenceError, StorageError, UsageError
-from pvit_data.format.manifest import Manifest, SourceSpec, read_manifest
+from pvit_data.format.manifest import BaseRef, Manifest, SourceSpec, read_manifest
 from pvit_data.format.members import FIELDS
+from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.fields import only_fields
 from pvit_data.publishing.guard import Consent
@@ -83,6 +84,15 @@ def test_what_is_left_is_a_sound_dataset_with_the_same_annotations(films: Path, 
     assert [shard.number for shard in entry.splits["train"].shards] == [
         shard.number for shard in read_manifest(Storage(films)).sources["films"].splits["train"].shards
     ]
+
+
+def test_layers_over_what_is_left_are_under_the_pictures_that_are_gone(annotations: Storage, tmp_path: Path) -> None:
+    spec = read_manifest(annotations).sources["films"].spec
+    assert spec.rights["rgb"].public == "no"
+    assert BaseRef.of(spec) == BaseRef(source="films", licence="films of others (no redistribution)")
+    with pvit_data.ShardWriter(tmp_path, "depths", base=f"{annotations.url}#films") as writer:
+        writer.write(pvit_data.Sample(key="k1", depth=np.ones((2, 32, 32), np.float32)))
+    assert {line.public for line in lineage_of(read_manifest(Storage(tmp_path)))} == {"unknown"}
 
 
 def test_the_same_bytes_every_time(films: Path, annotations: Storage) -> None:
