@@ -20,6 +20,7 @@ from pvit_data.sample.rights import (
     STRICT,
     Declared,
     Rights,
+    Verdict,
     derived_rights,
     kept_terms,
     rights_of,
@@ -62,7 +63,7 @@ class FieldLineage:
     options: Mapping[str, Any]
     weights: str
     licence: str
-    public: str
+    public: Verdict
     why: str
 
     @property
@@ -141,6 +142,24 @@ class _Own:
             return own
         why = f"as the pictures that it was made from; licence: {pictures.licence or NOT_STATED}"
         return replace(own, licence=pictures.licence, public="yes", why=why)
+
+
+def told_alone(layer: LayerSpec, manifest: Manifest) -> LayerSpec:
+    """The declaration of a layer that is to go without its base: with what that says now, where it is stricter."""
+    nothing = manifest.model_copy(update={"sources": {}, "layers": {}})
+    changed: dict[str, Any] = {}
+    own, both = (min(_of_base(layer, m), key=_strict)[1] for m in (nothing, manifest))
+    if _strictness(both.public) < _strictness(own.public):
+        changed |= {"derived": both.public, "derived_clause": both.why}
+    own, both = (_pictures_of_base(layer, m) for m in (nothing, manifest))
+    if (both.licence, both.public) != (own.licence, own.public):
+        pictures = {"licence": both.licence, "redistributable": both.public == "yes"}
+        changed["base"] = layer.base.model_copy(update=pictures)
+    return layer.model_copy(update=changed) if changed else layer
+
+
+def _strict(said: tuple[str, Rights]) -> int:
+    return _strictness(said[1].public)
 
 
 def _is_division(spec: LayerSpec) -> bool:

@@ -1,6 +1,7 @@
 """Which sources, layers, splits and shards of a dataset are wanted: as a manifest that lists no others.
 
-What the manifest declares of a source is under the licences of all its samples; of some of its splits under theirs.
+What the manifest declares of a source is under the licences of all its samples; of some of its splits under theirs. A
+layer that is chosen without its base declares itself what that says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TypeVar
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import Manifest, SourceEntry, SourceSpec, SplitInfo, read_manifest
 from pvit_data.format.receipts import read_receipts, read_source
+from pvit_data.lineage.fields import told_alone
 from pvit_data.publishing.files import spec_name
 from pvit_data.sample.rights import RECORD
 from pvit_data.storage.storage import Storage
@@ -118,6 +120,9 @@ def chosen(storage: Storage, choice: Choice) -> Manifest:
     found = choice.of(whole)
     sources = {n: _declared_anew(storage, e, whole.sources[n]) for n, e in found.sources.items()}
     layers = {n: _declared_anew(storage, e, whole.layers[n]) for n, e in found.layers.items()}
+    for name, entry in layers.items():
+        if entry.spec.base.source not in sources:
+            layers[name] = entry.model_copy(update={"spec": told_alone(entry.spec, whole)})
     return found.model_copy(update={"sources": sources, "layers": layers}).sealed()
 
 

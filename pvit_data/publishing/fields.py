@@ -30,7 +30,7 @@ from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.reading.layers.fields import SPACES, field_of_file, said
 from pvit_data.reading.part import SplitPart
 from pvit_data.sample.rights import RECORD as WHOLE_RECORD
-from pvit_data.sample.rights import Rights, rights_of
+from pvit_data.sample.rights import Rights, rights_of, together
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.encode import Encoded
 from pvit_data.writing.finish import write_manifest
@@ -136,14 +136,21 @@ def _narrowed(spec: SourceSpec, lines: Sequence[FieldLineage]) -> SourceSpec:
     spaces = {SPACES[name] for name in kept if name in SPACES}
     gone = FIELDS.keys() - set(kept)
     changed = {
-        "licence": "; ".join(dict.fromkeys(line.licence for line in lines)),
+        "licence": together(filter(None, (line.licence for line in lines))),
         "redistributable": all(line.public == "yes" for line in lines),
         "spaces": {name: space for name, space in spec.spaces.items() if name in spaces},
         "encodings": {name: text for name, text in spec.encodings.items() if name not in gone},
         "rights": {name: rights for name, rights in spec.rights.items() if name not in gone},
         "tasks": tuple(task for task in spec.tasks if task not in gone),
     }
-    return spec.model_copy(update=changed)
+    narrowed = spec.model_copy(update=changed)
+    rights = {line.field: rights_of(narrowed, line.field) for line in lines}
+    others = {
+        line.field: Rights(line.licence, line.public, line.why, rights[line.field].origin)
+        for line in lines
+        if (line.licence, line.public) != (rights[line.field].licence, rights[line.field].public)
+    }
+    return narrowed.model_copy(update={"rights": {**narrowed.rights, **others}})
 
 
 def _with_pictures(spec: SourceSpec, rights: Rights) -> SourceSpec:

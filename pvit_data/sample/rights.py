@@ -166,8 +166,8 @@ def kept_terms(own: Rights, pictures: str, whose: str) -> Rights:
     >>> kept_terms(Rights("MIT", "yes"), "CC-BY-SA-3.0", "clips").why
     "made from the pictures of 'clips': CC-BY-SA-3.0 lets that be passed on only under the same licence, not MIT"
     """
-    asked = terms_of(pictures) & _OF_ADAPTED.keys()
-    missing = (asked - terms_of(own.licence)) | (asked & {"nd"})
+    asked, has = (terms_of(text) & _OF_ADAPTED.keys() for text in (pictures, own.licence))
+    missing = (asked - has) | (asked & ({"nd"} if has == asked else {"nd", "sa"}))
     if own.public != "yes" or not missing:
         return own
     how = " and ".join(text for term, text in _OF_ADAPTED.items() if term in missing)

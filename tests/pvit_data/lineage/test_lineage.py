@@ -91,6 +91,7 @@ def test_a_layer_is_under_its_own_licence_and_under_what_its_base_says(
         ("CC BY-SA 3.0", "CC0-1.0", "unknown", "CC0-1.0"),
         ("CC-BY-SA-3.0", "CC-BY-4.0", "unknown", "CC-BY-4.0"),
         ("CC-BY-SA-3.0", "CC BY-SA 3.0", "yes", "CC BY-SA 3.0"),
+        ("CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "unknown", "CC-BY-NC-SA-4.0"),  # the same, not a narrower one
         ("CC-BY-SA-3.0", "", "yes", "CC-BY-SA-3.0"),
         ("CC-BY-NC-4.0", "MIT", "unknown", "MIT"),
         ("CC-BY-NC-4.0", "CC-BY-SA-4.0", "unknown", "CC-BY-SA-4.0"),

@@ -1,5 +1,6 @@
 """What may be published: by what each source declares of itself, and what its owner says."""
 
+import json
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,6 +31,7 @@ from pvit_data.publishing.publish import Options, plan_files
 from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
+from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.licences import under_licences
 
 NONE = FileInfo(bytes=0, sha256="")
@@ -86,6 +88,14 @@ def test_ways_out() -> None:
         require_allowed(mixed, Consent(accepted=True))
     assert require_allowed(Choice(sources=("ours",)).of(mixed), Consent()) == {}
     assert require_allowed(Choice(layers_only=True).of(manifest(CLOSED, LAYER)), Consent()) == {}
+
+
+def test_ways_out_leave_out_what_stays_forbidden() -> None:
+    found = manifest(OURS, CLOSED, UNSAID, LAYER, BOXES)
+    way = "confirm that you may pass it on, without closed (--sources ours,unsaid --layers boxes,splits --rights-"
+    assert f"{way}confirmed boxes --rights-confirmed unsaid)" in refusal(found)
+    rest = Choice(sources=("ours", "unsaid"), layers=("boxes", "splits")).of(found)
+    assert require_allowed(rest, Consent(confirmed=("boxes", "unsaid"))).keys() == {"boxes", "unsaid"}
 
 
 def test_a_confirmed_right_stands_in_the_card_and_a_forbidden_source_stays_out() -> None:
@@ -387,3 +397,50 @@ def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) 
     for receipt in (clips / "clips/receipts").glob("*-00000.json"):
         receipt.unlink()
     assert chosen(Storage(clips), Choice(splits=("train",))).sources["clips"].spec == whole  # nobody knows better
+
+
+@pytest.mark.parametrize("own", [FREE, {}], ids=["free", "as the pictures"])
+def test_a_layer_that_goes_without_its_base_is_under_what_that_says_now(
+    clips: Path, tmp_path: Path, own: dict[str, Any]
+) -> None:
+    with ShardWriter(clips, "boxes", base="clips", **own) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
+    alone = Choice(layers_only=True)
+    _, before = plan_files(Storage(clips), "me/clips", Options(alone))
+    again = [file.data for file in before if file.name == "layers/boxes/receipts/source.json"]
+    assert again == [(clips / "layers/boxes/receipts/source.json").read_bytes()]
+    with ShardWriter(clips, "clips", spaces=VERBS, **FREE) as writer:
+        writer.write(Sample(key="d", num_frames=2, licence=THEIRS))
+    with pytest.raises(LicenceError, match=r"layer 'boxes': .*--rights-confirmed boxes"):
+        plan_files(Storage(clips), "me/clips", Options(alone))
+    sure = Consent(confirmed=("boxes",))
+    found, files = plan_files(Storage(clips), "me/clips", Options(alone, sure))
+    for file in files:
+        path = tmp_path / "there" / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((clips / file.name).read_bytes() if file.data is None else file.data)
+    for _ in range(2):
+        there = read_manifest(Storage(tmp_path / "there"))
+        assert there.layers == found.layers
+        assert verdicts(tmp_path / "there") == {"boxes": {"unknown"}}
+        write_manifest(tmp_path / "there")  # from receipts and declarations
+    stricter = {"derived": "no", "derived_clause": "Nothing of it."}
+    declared = clips / "clips/receipts/source.json"
+    declared.write_text(json.dumps(json.loads(declared.read_text()) | stricter))
+    write_manifest(clips)
+    for choice in (alone, Choice(layers=("boxes",)), Choice(fields=("boxes",), layers_only=True)):
+        with pytest.raises(LicenceError, match="made from 'clips': Nothing of it"):
+            plan_files(Storage(clips), "me/clips", Options(choice, sure))
+
+
+def test_what_is_added_to_a_layer_names_its_base_if_that_is_under_other_licences(clips: Path) -> None:
+    made = {"base": "clips", "licence": "MIT", "redistributable": True}
+    with ShardWriter(clips, "boxes", **made) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
+    with ShardWriter(clips, "clips", spaces=VERBS, **FREE) as writer:
+        writer.write(Sample(key="d", num_frames=2, licence=THEIRS))
+    with (
+        pytest.raises(UsageError, match="so its base, 'clips', was when the layer was made"),
+        ShardWriter(clips, "boxes", **made) as writer,
+    ):
+        writer.write(Sample(key="d", boxes=BOX))
