@@ -31,8 +31,10 @@ from pvit_data.publishing.publish import Options, plan_files
 from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
+from pvit_data.writing.base_rows import BaseRow
 from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.licences import under_licences
+from pvit_data.writing.shard import encode_for, encoding_of
 
 NONE = FileInfo(bytes=0, sha256="")
 
@@ -337,6 +339,16 @@ def test_what_is_read_from_a_source_that_says_nothing_is_nobody_elses_to_give(tm
         text = refusal(copy(dataset, tmp_path / f"copy-{len(layers)}"))
         assert "licence: CC0-1.0; not stated" in text
         assert "--rights-confirmed copy" in text
+
+
+@pytest.mark.parametrize("pictures", ["", "CC0-1.0"])
+def test_annotations_that_come_with_their_pictures_words_are_their_makers_own(pictures: str) -> None:
+    """Of annotators that give back the sample that they were given, without its pictures."""
+    spec = LayerSpec(name="later", base=BaseRef(source="clips", licence=pictures), licence="MIT")
+    row = BaseRow("train", 0, 0, "a", 1, 0.0, 4, 4, "")
+    for licence, told in ((pictures, "MIT"), (THEIRS, THEIRS)):
+        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX)
+        assert encode_for(spec, sample, encoding_of(spec, "train"), {"a": row}).record.licence == told
 
 
 @pytest.mark.parametrize("other", ["CC-BY-4.0", THEIRS])
