@@ -365,7 +365,7 @@ def _kinds(name: str) -> set[type]:
 def store_source(storage: Storage, source: SourceSpec) -> None:
     """Writes `source.json`, or checks that the one there says the same (but for notes, which the last one wins).
 
-    A key that an older `source.json` lacks counts as equal.
+    A key that an older `source.json` lacks counts as equal, if a converter of ours answers for it.
 
     Raises:
         UsageError: if the dataset has this source with other options; the message shows the first difference.
@@ -377,15 +377,25 @@ def store_source(storage: Storage, source: SourceSpec) -> None:
             return
         stored = read_source(storage, source.folder)
         wanted = parse(type(source), source.model_dump(mode="json"), name)
+        told = stored.model_fields_set | (set() if stored.converter else {*stored.later})
         for field in type(source).model_fields:
             old = getattr(stored, field)
             new = getattr(wanted, field)
-            if field in stored.model_fields_set - {"notes"} and not _is_same(old, new):
+            if field in told - {"notes"} and not _is_same(old, new):
                 raise UsageError(
                     f"{storage.url} has source '{source.name}' with {field} = {short(old)}, not {short(new)}: "
-                    "use the same options, another folder, or overwrite it"
+                    f"{_remedy(source, field)}"
                 )
     storage.write(name, data)
+
+
+def _remedy(source: SourceSpec, field: str) -> str:
+    if isinstance(source, LayerSpec) and field in ("base", "derived", "derived_clause"):
+        return (
+            f"so its base, '{source.base.source}', was when the layer was made, and now it is under other licences, or "
+            "made otherwise: make all of the layer again, here (overwrite it) or in another folder"
+        )
+    return "use the same options, another folder, or overwrite it"
 
 
 def _is_same(old: Any, new: Any) -> bool:

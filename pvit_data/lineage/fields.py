@@ -15,15 +15,18 @@ from pvit_data.format.members import FIELDS
 from pvit_data.format.names import SPLITS
 from pvit_data.lineage.declared import declared_by
 from pvit_data.sample.rights import (
+    NOT_STATED,
     RECORD,
     STRICT,
     Declared,
     Rights,
+    Verdict,
     derived_rights,
     kept_terms,
     rights_of,
     says_derived,
     strictest,
+    together,
 )
 
 DIVISION = "it holds keys and names of splits alone, by a rule of its maker's"
@@ -60,7 +63,7 @@ class FieldLineage:
     options: Mapping[str, Any]
     weights: str
     licence: str
-    public: str
+    public: Verdict
     why: str
 
     @property
@@ -80,6 +83,11 @@ def lineage_of(manifest: Manifest) -> list[FieldLineage]:
             own = _Own(entry.spec, manifest)
             found += [_lineage(entry, field, own) for field in fields_of(entry)]
     return found
+
+
+def pictures_of(spec: SourceSpec, manifest: Manifest) -> Rights:
+    """What holds of a source's pictures, which annotations may be made from."""
+    return _Own(spec, manifest).rights("rgb")
 
 
 def fields_of(entry: SourceEntry) -> list[str]:
@@ -132,8 +140,26 @@ class _Own:
         pictures = self.pictures
         if pictures.public != "yes":
             return own
-        why = f"as the pictures that it was made from; licence: {pictures.licence or 'not stated'}"
+        why = f"as the pictures that it was made from; licence: {pictures.licence or NOT_STATED}"
         return replace(own, licence=pictures.licence, public="yes", why=why)
+
+
+def told_alone(layer: LayerSpec, manifest: Manifest) -> LayerSpec:
+    """The declaration of a layer that is to go without its base: with what that says now, where it is stricter."""
+    nothing = manifest.model_copy(update={"sources": {}, "layers": {}})
+    changed: dict[str, Any] = {}
+    own, both = (min(_of_base(layer, m), key=_strict)[1] for m in (nothing, manifest))
+    if _strictness(both.public) < _strictness(own.public):
+        changed |= {"derived": both.public, "derived_clause": both.why}
+    own, both = (_pictures_of_base(layer, m) for m in (nothing, manifest))
+    if (both.licence, both.public) != (own.licence, own.public):
+        pictures = {"licence": both.licence, "redistributable": both.public == "yes"}
+        changed["base"] = layer.base.model_copy(update=pictures)
+    return layer.model_copy(update=changed) if changed else layer
+
+
+def _strict(said: tuple[str, Rights]) -> int:
+    return _strictness(said[1].public)
 
 
 def _is_division(spec: LayerSpec) -> bool:
@@ -148,30 +174,40 @@ def _under(own: Rights, others: Iterable[tuple[str, Rights]]) -> Rights:
 
 
 def _pictures_of_base(spec: SourceSpec, manifest: Manifest) -> Rights:
-    """Of the pictures that annotations were made from; nothing of others."""
+    """Of the pictures that annotations were made from; nothing of others.
+
+    A source of the base's name may be another one: what the layer was told when it was made holds as well.
+    """
     if not isinstance(spec, LayerSpec) or spec.kind != "annotation":
         return Rights()
     told = spec.base
-    if told.source in manifest.sources:
-        return rights_of(manifest.sources[told.source].spec, "rgb")
     declared = None if told.licence else declared_by(told.converter)
-    if declared is not None:
-        return rights_of(declared, "rgb")
-    return Rights(told.licence, "yes" if told.redistributable else "unknown")
+    own = Rights(told.licence, "yes" if told.redistributable else "unknown")
+    own = own if declared is None else rights_of(declared, "rgb")
+    if told.source not in manifest.sources:
+        return own
+    there = rights_of(manifest.sources[told.source].spec, "rgb")
+    licence = together(filter(None, [own.licence, there.licence]))
+    return replace(strictest(own, there, told.source), licence=licence)
 
 
 def _of_base(layer: LayerSpec, manifest: Manifest) -> list[tuple[str, Rights]]:
-    """What is said of annotations from the base's pictures: by the layer, and by the base where that is there."""
-    name = layer.base.source
+    """What is said of annotations from the base's pictures: by the layer, and by a source of its base's name."""
+    told = layer.base
     said: list[Declared] = [layer] if says_derived(layer) else []
-    if name in manifest.sources:
-        said.append(_with_derived(manifest.sources[name].spec))
-    for converter in (layer.converter, layer.base.converter):
+    for converter in (layer.converter, told.converter):
         declared = None if said else declared_by(converter)
         if declared is not None and says_derived(declared):
             said.append(declared)
-    unsaid = Rights(why="nobody said what its licence allows of annotations")
-    return [(name, derived_rights(each)) for each in said] or [(name, unsaid)]
+    is_unsaid = not said and bool(told.licence) and not told.redistributable
+    if told.source in manifest.sources:  # perhaps another one than it was made over
+        said.append(_with_derived(manifest.sources[told.source].spec))
+    found = [(told.source, derived_rights(each)) for each in said]
+    if is_unsaid or not found:
+        found.append(
+            (told.source, Rights(why="nobody said what its licence allows of annotations"))
+        )
+    return found
 
 
 def _with_derived(spec: SourceSpec) -> Declared:

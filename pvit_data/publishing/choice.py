@@ -1,16 +1,26 @@
-"""Which sources, layers, splits and shards of a dataset are wanted: as a manifest that lists no others."""
+"""Which sources, layers, splits and shards of a dataset are wanted: as a manifest that lists no others.
+
+What the manifest declares of a source is under the licences of all its samples; of some of its splits under theirs. A
+layer that is chosen without its base declares itself what that says.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pvit_data.errors import UsageError
-from pvit_data.format.manifest import Manifest, SourceEntry, SplitInfo
+from pvit_data.format.manifest import Manifest, SourceEntry, SourceSpec, SplitInfo, read_manifest
+from pvit_data.format.receipts import read_receipts, read_source
+from pvit_data.lineage.fields import told_alone
+from pvit_data.publishing.files import spec_name
 from pvit_data.sample.rights import RECORD
+from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean
+from pvit_data.writing.licences import under_licences
 
 Entry = TypeVar("Entry", bound=SourceEntry)
 
@@ -102,6 +112,49 @@ class Choice:
             return info
         kept = {name: number for name, number in info.fields.items() if name in self.fields}
         return info.model_copy(update={"fields": kept})
+
+
+def chosen(storage: Storage, choice: Choice) -> Manifest:
+    """The manifest of what is chosen of a local dataset, sealed.
+
+    Args:
+        storage: the dataset.
+        choice: of it.
+
+    Raises:
+        UsageError: if a name is not there, or nothing is left.
+        FormatError: if manifest or receipts are damaged.
+    """
+    whole = read_manifest(storage)
+    found = choice.of(whole)
+    sources = {n: _declared_anew(storage, e, whole.sources[n]) for n, e in found.sources.items()}
+    layers = {n: _declared_anew(storage, e, whole.layers[n]) for n, e in found.layers.items()}
+    for name, entry in layers.items():
+        if entry.spec.base.source not in sources:
+            layers[name] = entry.model_copy(update={"spec": told_alone(entry.spec, whole)})
+    return found.model_copy(update={"sources": sources, "layers": layers}).sealed()
+
+
+def _declared_anew(storage: Storage, entry: Entry, whole: SourceEntry) -> Entry:
+    """Some splits of a source, under the licences of their own samples where the receipts tell these."""
+    folder = entry.spec.folder
+    if entry.splits.keys() == whole.splits.keys() or not storage.exists(spec_name(folder)):
+        return entry
+    declared, receipts = read_source(storage, folder), [*read_receipts(storage, folder)]
+
+    def under(splits: Collection[str]) -> SourceSpec:
+        mine = (receipt.licences for receipt in receipts if receipt.split in splits)
+        return under_licences(declared, {text for licences in mine for text in licences})
+
+    listed = Counter({split: _shards(info) for split, info in whole.splits.items()})
+    is_known = Counter(receipt.split for receipt in receipts) == listed
+    if not is_known or under(whole.splits) != whole.spec:
+        return entry
+    return entry.model_copy(update={"spec": under(entry.splits)})
+
+
+def _shards(info: SplitInfo) -> int:
+    return info.shard_list.count if info.shard_list is not None else len(info.shards)
 
 
 def shard_numbers(text: str) -> tuple[int, int]:

@@ -14,16 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from pvit_data.errors import StorageError
-from pvit_data.format.manifest import Manifest, SourceEntry, SourceSpec, read_manifest
+from pvit_data.format.manifest import (
+    LayerSpec,
+    Manifest,
+    SourceEntry,
+    SourceSpec,
+    read_manifest,
+)
 from pvit_data.format.members import FIELDS, RECORD
 from pvit_data.format.receipts import store_source
 from pvit_data.format.record import LAYER_TYPES, Record, write_record
-from pvit_data.lineage.fields import FieldLineage, fields_of, lineage_of
-from pvit_data.publishing.choice import Choice
+from pvit_data.lineage.fields import FieldLineage, fields_of, lineage_of, pictures_of
+from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.reading.layers.fields import SPACES, field_of_file, said
 from pvit_data.reading.part import SplitPart
 from pvit_data.sample.rights import RECORD as WHOLE_RECORD
+from pvit_data.sample.rights import Rights, rights_of, together
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.encode import Encoded
 from pvit_data.writing.finish import write_manifest
@@ -68,7 +75,7 @@ def only_fields(
     if not choice.fields:
         yield storage, choice
         return
-    wanted = choice.of(read_manifest(storage))
+    wanted = chosen(storage, choice)
     require_allowed(wanted, consent)
     with tempfile.TemporaryDirectory(prefix="pvit-fields-") as folder:
         out = Storage(Path(folder))
@@ -109,6 +116,7 @@ def write_fields(
         kept = fields_of(entry)
         meta = None if has_record or there[folder].fields <= entry.fields else NEUTRAL
         spec = _narrowed(entry.spec, [line for line in lineage if line.name == entry.spec.name])
+        spec = _with_pictures(spec, pictures_of(entry.spec, wanted))
         store_source(out, spec)
         for part in _parts(storage, entry, wanted):
             for shard in _shards(out, spec, part, kept, meta):
@@ -128,14 +136,28 @@ def _narrowed(spec: SourceSpec, lines: Sequence[FieldLineage]) -> SourceSpec:
     spaces = {SPACES[name] for name in kept if name in SPACES}
     gone = FIELDS.keys() - set(kept)
     changed = {
-        "licence": "; ".join(dict.fromkeys(line.licence for line in lines)),
+        "licence": together(filter(None, (line.licence for line in lines))),
         "redistributable": all(line.public == "yes" for line in lines),
         "spaces": {name: space for name, space in spec.spaces.items() if name in spaces},
         "encodings": {name: text for name, text in spec.encodings.items() if name not in gone},
         "rights": {name: rights for name, rights in spec.rights.items() if name not in gone},
         "tasks": tuple(task for task in spec.tasks if task not in gone),
     }
-    return spec.model_copy(update=changed)
+    narrowed = spec.model_copy(update=changed)
+    rights = {line.field: rights_of(narrowed, line.field) for line in lines}
+    others = {
+        line.field: Rights(line.licence, line.public, line.why, rights[line.field].origin)
+        for line in lines
+        if (line.licence, line.public) != (rights[line.field].licence, rights[line.field].public)
+    }
+    return narrowed.model_copy(update={"rights": {**narrowed.rights, **others}})
+
+
+def _with_pictures(spec: SourceSpec, rights: Rights) -> SourceSpec:
+    """A declaration of a source that says what holds of its pictures, gone or not: layers are made from them."""
+    if isinstance(spec, LayerSpec) or rights_of(spec, "rgb") == rights:
+        return spec
+    return spec.model_copy(update={"rights": {**spec.rights, "rgb": rights}})
 
 
 def _shards(

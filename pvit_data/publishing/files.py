@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 
 from pvit_data.errors import FormatError
 from pvit_data.format.index import index_name
-from pvit_data.format.manifest import Manifest, ShardInfo, SourceEntry
+from pvit_data.format.manifest import (
+    LayerSpec,
+    Manifest,
+    ShardInfo,
+    SourceEntry,
+    SourceSpec,
+    dump,
+)
 from pvit_data.format.names import place_of, receipt_name, rows_name
-from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, read_receipts
+from pvit_data.format.receipts import MAX_RECEIPT_BYTES, Receipt, read_receipts, read_source
 from pvit_data.format.shard_list import ShardList, list_name
 from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.storage import Storage
@@ -58,12 +65,23 @@ def dataset_files(storage: Storage, manifest: Manifest) -> Iterator[File]:
             shards |= {shard.name: shard for shard in ShardList(storage, folder, split, info)}
         yield from (File(shard.name, shard.bytes, shard.sha256) for shard in shards.values())
         if spec_name(folder) in listing:
-            yield File.of(spec_name(folder), storage.read(spec_name(folder), MAX_JSON_BYTES))
+            yield File.of(spec_name(folder), _declaration(storage, entry.spec))
         for receipt in read_receipts(storage, folder, listing):
             if receipt.split in entry.splits:
                 require_same(receipt, shards)
                 data = storage.read(receipt.file, MAX_RECEIPT_BYTES)
                 yield from receipt_files(receipt, data)
+
+
+def _declaration(storage: Storage, spec: SourceSpec) -> bytes:
+    """`source.json`, with what a manifest says that a layer was told of its base."""
+    data = storage.read(spec_name(spec.folder), MAX_JSON_BYTES)
+    if not isinstance(spec, LayerSpec):
+        return data
+    own = read_source(storage, spec.folder)
+    told = {name: getattr(spec, name) for name in ("base", "derived", "derived_clause")}
+    changed = own.model_copy(update=told)
+    return data if changed == own else dump(changed)
 
 
 def indices(folder: str, entry: SourceEntry) -> Iterator[File]:

@@ -90,7 +90,10 @@ def _refusal(
     forbidden = {field.name for field in refused if field.public == "no"}
     if open_ones := sorted(names - forbidden):
         words = " ".join(f"--rights-confirmed {name}" for name in open_ones)
-        ways.append(f"confirm that you may pass it on ({words})")
+        if forbidden:
+            words = f"{_others(fields, forbidden)} {words}"
+        without = f", without {', '.join(sorted(forbidden))}" if forbidden else ""
+        ways.append(f"confirm that you may pass it on{without} ({words})")
     private = "--i-accept" if consent.private else "--private --i-accept"
     ways.append(f"use a private repository for those who may have it ({private})")
     where = "" if consent.private else " in public"

@@ -17,7 +17,7 @@ from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.names import CROISSANT, IN_SOURCE, split_folder
 from pvit_data.format.receipts import read_source
 from pvit_data.publishing.card import FIRST, MAX_CARD_BYTES, lost_words, published_card
-from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.commits import Commits
 from pvit_data.publishing.connection import Connection
 from pvit_data.publishing.describing.croissant import croissant
@@ -184,7 +184,7 @@ def plan_files(
             )
         raise UsageError(f"{storage.url} has no {MANIFEST}: run 'pvit-data finish' first")
     whole = read_manifest(storage)
-    manifest = options.choice.of(whole)
+    manifest = chosen(storage, options.choice)
     confirmed = require_allowed(manifest, options.consent)
     data = manifest.to_bytes()
     if manifest.entries == whole.entries:  # with what a later minor version may have added

@@ -6,7 +6,7 @@ Three answers: yes, no, and unknown, which counts as no until somebody confirms 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -15,6 +15,10 @@ RECORD = "record"
 """Called like a field: keys, splits, sizes and `meta`, which every sample has."""
 FORBIDS = "no redistribution"
 """What licences say, as converters put them, that forbid to pass the data on."""
+NOT_STATED = "not stated"
+"""In place of a licence: of samples, where they were read from a source that says none."""
+SEVERAL = "; "
+"""Stands between the licences of what is under several."""
 STRICT: tuple[Verdict, ...] = ("no", "unknown", "yes")
 """The strictest first."""
 _CREATIVE_COMMONS = re.compile(r"\bcc[ -]by((?:[ -](?:nc|sa|nd))*)\b")
@@ -76,13 +80,34 @@ def rights_of(spec: Declared, field: str) -> Rights:
     """Of a field, or of `RECORD`: its own, or those of the whole source."""
     if field in spec.rights:
         return spec.rights[field]
-    licence = spec.licence or "not stated"
+    licence = spec.licence or NOT_STATED
     if spec.redistributable:
         return Rights(spec.licence, "yes", f"it may be passed on; licence: {licence}")
     if FORBIDS in spec.licence.lower():
         return Rights(spec.licence, "no", f"its licence forbids it: {licence}")
-    why = f"nobody said that it may be passed on; licence: {licence}"
+    what = "all of it" if SEVERAL in licence else "it"
+    why = f"nobody said that {what} may be passed on; licence: {licence}"
     return Rights(spec.licence, "unknown", why)
+
+
+def is_named(licence: str, declared: str) -> bool:
+    """Whether a declaration names a licence, or all of several.
+
+    >>> is_named("MIT; CC0-1.0", "CC0-1.0; Ours; MIT"), is_named("MIT", "CC0-1.0")
+    (True, False)
+    """
+    return {*licence.split(SEVERAL)} <= {*declared.split(SEVERAL)}
+
+
+def together(licences: Iterable[str]) -> str:
+    """The licence of what is under several, each named once; "": nothing of it says one.
+
+    >>> together(["CC0-1.0", "MIT", "CC0-1.0; MIT"]), together(["", "MIT"]), together(["", ""])
+    ('CC0-1.0; MIT', 'not stated; MIT', '')
+    """
+    texts = [*licences]
+    named = (part for text in texts for part in (text or NOT_STATED).split(SEVERAL))
+    return SEVERAL.join(dict.fromkeys(named)) if any(texts) else ""
 
 
 def unlicensed(licence: str, redistributable: bool) -> list[str]:
@@ -110,8 +135,9 @@ def derived_rights(base: Declared) -> Rights:
     """
     if says_derived(base):
         return Rights(base.licence, base.derived, base.derived_clause)
-    if base.redistributable:
-        return Rights(base.licence, "yes", f"its pictures may be passed on: {base.licence}")
+    pictures = rights_of(base, "rgb")
+    if pictures.public == "yes":
+        return Rights(base.licence, "yes", f"its pictures may be passed on: {pictures.licence}")
     return Rights(
         base.licence, "unknown", "its licence says nothing of annotations, as far as known"
     )
@@ -140,8 +166,8 @@ def kept_terms(own: Rights, pictures: str, whose: str) -> Rights:
     >>> kept_terms(Rights("MIT", "yes"), "CC-BY-SA-3.0", "clips").why
     "made from the pictures of 'clips': CC-BY-SA-3.0 lets that be passed on only under the same licence, not MIT"
     """
-    asked = terms_of(pictures) & _OF_ADAPTED.keys()
-    missing = (asked - terms_of(own.licence)) | (asked & {"nd"})
+    asked, has = (terms_of(text) & _OF_ADAPTED.keys() for text in (pictures, own.licence))
+    missing = (asked - has) | (asked & ({"nd"} if has == asked else {"nd", "sa"}))
     if own.public != "yes" or not missing:
         return own
     how = " and ".join(text for term, text in _OF_ADAPTED.items() if term in missing)

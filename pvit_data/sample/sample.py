@@ -261,7 +261,8 @@ class Sample:
         actions: several labels, with times; see `Actions`.
         camera: see `Camera`.
         meta: whatever the converter wants to keep; must be JSON.
-        source, split, licence: filled by the reader. A writer keeps `licence`, and its source is then under it, too.
+        source, split, licence: filled by the reader. A writer keeps `licence`, and its source is then under it, too;
+            what was read from a source without one is `"not stated"` in a source that has one.
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
 
     Example:

@@ -18,7 +18,7 @@ from pvit_data.format.names import SPLITS
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.open import open_dataset, sources_in
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.rights import says_derived, told_by_layer, unlicensed
+from pvit_data.sample.rights import Rights, rights_of, says_derived, told_by_layer, unlicensed
 from pvit_data.splitting.division import Division
 from pvit_data.splitting.groups import folds, held_out, per_class
 from pvit_data.splitting.lists import read_classes
@@ -98,18 +98,21 @@ def plan_protocols(
     """
     division.require_one()
     whole = open_dataset(url, source=source or None, base=base)
-    over, said, declared = _base_of(url, source, whole)
+    over, said, declared, labels = _base_of(url, source, whole)
     dataset = whole.where(division.where) if division.where else whole
     if not len(dataset):
         raise UsageError(f"--where {division.where!r}: no sample passes it")
     spaces, classes, notes = _labels(dataset, declared, division, name)
+    rights = {"action": labels} if spaces else {}
     role = next(iter(whole.sources.values())).role
     found = []
     for number, (splits, told) in enumerate(_divided(dataset, classes, division)):
         own = f"{name}-{number}" if division.folds else name
         options = division.options() | ({"fold": number} if division.folds else {})
         made = {"converter": "split", "converter_version": VERSION, "options": options}
-        spec = _spec(name=own, base=over, spaces=spaces, role=role, **made, **said, **about)
+        spec = _spec(
+            name=own, base=over, spaces=spaces, rights=rights, role=role, **made, **said, **about
+        )
         _require_splits(splits, division)
         unsaid = unlicensed(spec.licence, spec.redistributable)
         notes_here = (*notes, *told, *_torn(dataset, splits), *unsaid)
@@ -121,8 +124,11 @@ def plan_protocols(
 
 def _base_of(
     url: str, source: str, dataset: ShardDataset
-) -> tuple[BaseRef, dict[str, str], Mapping[str, LabelSpace]]:
-    """What a protocol of these samples names as its base and tells of it, and labels that it must copy, by field."""
+) -> tuple[BaseRef, dict[str, str], Mapping[str, LabelSpace], Rights]:
+    """What a protocol of these samples names as its base and tells of it, and labels that it must copy, by field.
+
+    The rights are those of the labels that the samples have, whoever renames them.
+    """
     if len(dataset.sources) > 1:
         listed = ", ".join(dataset.sources)
         raise UsageError(f"{url} has several sources, {listed}: give --source")
@@ -132,7 +138,7 @@ def _base_of(
     (spec,) = dataset.sources.values()
     layer = read_manifest(storage).layers.get(source) if storage.exists(NAME) else None
     if layer is None:
-        return BaseRef.of(spec), told_by_layer(spec), {}
+        return BaseRef.of(spec), told_by_layer(spec), {}, rights_of(spec, "action")
     fields = {name for info in layer.splits.values() for name in info.fields} & LABELS
     if fields - {"action"}:
         raise UsageError(
@@ -140,7 +146,8 @@ def _base_of(
             f"divide its base, '{layer.spec.base.source}'"
         )
     said = told_by_layer(layer.spec) if says_derived(layer.spec) else {}
-    return layer.spec.base, said, dict(layer.spec.spaces) if fields else {}
+    spaces = dict(layer.spec.spaces) if fields else {}
+    return layer.spec.base, said, spaces, rights_of(layer.spec if fields else spec, "action")
 
 
 def _spec(**values: Any) -> LayerSpec:

@@ -16,6 +16,7 @@ from pvit_data.format.record import LayerRecord, Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
+from pvit_data.sample.rights import NOT_STATED
 from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
 from pvit_data.storage.files import utf8
 from pvit_data.words import brief
@@ -116,7 +117,7 @@ def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:
         "group": utf8(sample.group).decode(),  # Parquet takes no bytes of file names
         "source": encoding.source,
         "split": encoding.split,
-        "licence": sample.licence or encoding.licence,
+        "licence": _licence(sample, encoding),
         "fields": sorted(name for name in FIELDS if sample.has(name)),
         "frames": clip.num_frames,
         "height": clip.height,
@@ -126,6 +127,13 @@ def _head(sample: Sample, clip: _Clip, encoding: Encoding) -> dict[str, Any]:
         "rgb_encoding": "" if clip.rgb is None else clip.rgb.extension,
         "meta": _meta(sample),
     }
+
+
+def _licence(sample: Sample, encoding: Encoding) -> str:
+    """Its own; of one that was made here the source's, and of one that was read from a source without one, none."""
+    if sample.licence or not (sample.source and encoding.licence):
+        return sample.licence or encoding.licence
+    return NOT_STATED
 
 
 def _clip(sample: Sample) -> _Clip:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.index import Index, index_name, open_index
 from pvit_data.format.manifest import NAME, LayerSpec, SplitInfo, read_manifest
-from pvit_data.format.members import RECORD
+from pvit_data.format.members import LABELS, RECORD
 from pvit_data.format.names import IN_SOURCE, SPLITS, place_of, split_folder
 from pvit_data.format.receipts import receipts_in, store_source
 from pvit_data.format.record import read_record
@@ -85,8 +85,8 @@ class LayerShards:
                 f"sample '{sample.key}' is in {shard} already: a layer has one row for each"
             )
         row = self.base.find(sample.key)
-        if sample.licence == self.base.spec.licence:  # the pictures', not that of the annotations
-            sample = replace(sample, licence="")
+        if sample.licence == self.base.spec.licence and not self._repeats(sample, row):
+            sample = replace(sample, licence="", source="")  # those of the pictures
         filled = row.fill(sample, self.spec.kind)
         encoded = encode_sample(filled, self._encodings[self._split_of(row)], row.crc32)
         files = tuple((name, len(data)) for name, data in encoded.files.items())
@@ -97,6 +97,11 @@ class LayerShards:
         self._waiting.append(_Waiting(order, self._size, files, boxes))
         self._size += sum(size for _, size in files)
         self._keys.add(sample.key, f"{self.spec.folder}/{self._split_of(row)}")
+
+    def _repeats(self, sample: Sample, row: BaseRow) -> bool:
+        """Whether a sample of a protocol, if it was read from the base, has its labels from there."""
+        is_labelled = self.spec.kind == "protocol" and any(map(sample.has, LABELS))
+        return is_labelled and self.base.has_labels(row)
 
     def _split_of(self, row: BaseRow) -> str:
         return self.split if self.spec.kind == "protocol" else row.split

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def encode_for(
         raise FormatError(
             f"sample '{sample.key}' is none of the samples of '{source.base.source}' that the shard is over"
         )
+    if source.kind == "annotation" and sample.licence == source.base.licence:
+        sample = replace(sample, licence="", source="")  # those of the pictures
     return encode_sample(row.fill(sample, source.kind), encoding, row.crc32)
 
 

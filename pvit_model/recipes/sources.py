@@ -208,7 +208,8 @@ def _left_of_layers(
 def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
     """Tasks trained on a source: the recipe's list for it, else those it declares; cut to the model's tasks.
 
-    Of the list, `depth?` is meant where the source declares it or a layer gives it. A downstream source that the recipe has no list for trains its actions only.
+    Of the list, `depth?` is meant where the source declares it or a layer gives it. A downstream source that the recipe
+    has no list for trains its actions only.
     """
     is_downstream = name == config.clip.downstream
     declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))

@@ -31,6 +31,7 @@ from pvit_data.reading.layers.joining import NONE, Joined
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.part_view import PartView
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import is_named, together
 from pvit_data.sample.sample import Sample
 
 
@@ -196,15 +197,18 @@ class AnnotatedPart(PartView):
         }
         fields = set(record.fields) - self.provider.keys()
         changed: dict[str, Any] = {**lost}
+        licences = []
         for layer, part, own in self._places(row):
             theirs = part.record(own)
             given = {field for field in theirs.fields if self.provider.get(field) is layer}
             changed |= {key: value for field in given for key, value in said(theirs, field).items()}
             fields |= given
+            licences += [self._licence(layer, theirs.licence)] if given else []
         for name, told_by in SHARED.items():
             if self.provider.keys() & set(told_by) and fields & set(told_by):
                 changed[name] = self.value(name, row)
-        return replace(record, **changed, fields=sorted(fields))
+        licence = together([record.licence, *filter(None, licences)])
+        return replace(record, **changed, fields=sorted(fields), licence=licence)
 
     def request(self, row: int, fields: Collection[str] | None) -> Request:
         """See `DatasetPart`: a layer is asked only where one of its fields is wanted."""
@@ -231,6 +235,7 @@ class AnnotatedPart(PartView):
         sample = self.base.decode(fetched.own, self._own(wanted), asked)
         changed: dict[str, Any] = {}
         numbers, notes = dict(sample.frames), dict(sample.meta.get("layers") or {})
+        licences = []
         for number, part, data in fetched.given:
             layer = self._attached[number]
             if not (names := self._of(layer, wanted)):
@@ -239,8 +244,16 @@ class AnnotatedPart(PartView):
             changed |= {a: getattr(given, a) for name in names for a in attributes(name)}
             numbers |= given.frames
             notes |= {layer.name: given.meta} if given.meta else {}
-        meta = {**sample.meta, "layers": notes} if notes else sample.meta
-        return replace(sample, **changed, frames=numbers, meta=meta, spaces=dict(self.spec.spaces))
+            if given.meta or any(map(given.has, names)):
+                licences.append(self._licence(layer, given.licence))
+        changed["meta"] = {**sample.meta, "layers": notes} if notes else sample.meta
+        changed["licence"] = together([sample.licence, *filter(None, licences)])
+        return replace(sample, **changed, frames=numbers, spaces=dict(self.spec.spaces))
+
+    def _licence(self, layer: Attached, own: str) -> str:
+        """Of what a layer gives: if it says none, that of the pictures that it was made from; "": as this base."""
+        pictures = layer.spec.base.licence
+        return own or ("" if is_named(pictures, self.base.spec.licence) else pictures)
 
     def _own(self, wanted: Sequence[str]) -> list[str]:
         return [name for name in wanted if name not in self.provider]

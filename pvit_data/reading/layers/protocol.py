@@ -19,6 +19,7 @@ from pvit_data.reading.layers.fields import LABEL_OF, SPACES, fields_of_column, 
 from pvit_data.reading.layers.joining import NONE
 from pvit_data.reading.part import DatasetPart, Fetched, Request, SplitPart
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import together
 from pvit_data.sample.sample import Sample
 
 
@@ -150,7 +151,13 @@ class ProtocolPart:
         labels = {key: value for field in self.labels for key, value in said(mine, field).items()}
         fields = (set(record.fields) - self.labels) | (set(mine.fields) & self.labels)
         own: dict[str, Any] = {"source": self.spec.name, "split": self.split}
+        if set(mine.fields) & self.labels:
+            own["licence"] = self._licence(record.licence)
         return replace(record, **labels, **own, fields=sorted(fields))
+
+    def _licence(self, base: str) -> str:
+        """Of a sample that has something of the protocol's own."""
+        return together([base, *filter(None, [self.own.spec.licence])])
 
     def request(self, row: int, fields: Collection[str] | None) -> Request:
         """See `DatasetPart`: a protocol's own record is fetched only for what its index does not have."""
@@ -193,6 +200,9 @@ class ProtocolPart:
                 in_index = LABEL_OF.get(field)
                 value = in_index(self.own, fetched.row) if in_index else getattr(told, field, None)
             changed[field] = value
+        given = [changed[field] for field in self.labels if changed[field] is not None]
+        if given or (told is not None and told.meta):
+            changed["licence"] = self._licence(sample.licence)
         return replace(sample, **changed)
 
     def _spaces_of(self, sample: Sample) -> dict[str, LabelSpace]:

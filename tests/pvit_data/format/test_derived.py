@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from pvit_converters.simulate import simulate
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.manifest import BaseRef, LayerSpec, SourceSpec, dump, parse
 from pvit_data.format.receipts import read_source, store_source
+from pvit_data.sample.rights import Rights
 from pvit_data.storage.storage import Storage
 
 
@@ -54,3 +56,18 @@ def test_a_layer_begun_before_bases_told_their_licence_goes_on(tmp_path: Path) -
     for other in ({"converter_version": "2"}, {"licence": "CC0-1.0"}):
         with pytest.raises(UsageError, match="has source 'later' with base = "):
             store_source(storage, newer.model_copy(update={"base": newer.base.model_copy(update=other)}))
+
+
+@pytest.mark.parametrize("more", [{"derived": "yes"}, {"rights": {"rgb": Rights("CC0-1.0", "yes")}}])
+def test_what_is_written_by_hand_is_not_declared_anew_by_who_adds_to_it(more: dict[str, Any], tmp_path: Path) -> None:
+    """What a declaration leaves out is the default there; of what a converter made, an older one may lack it."""
+    storage, (key,) = Storage(tmp_path), more
+    spec = SourceSpec(name="clips", licence="Theirs (no redistribution)")
+    store_source(storage, spec)
+    with pytest.raises(UsageError, match=f"with {key} = "):
+        store_source(storage, spec.model_copy(update=more))
+    assert read_source(storage, "clips") == spec
+    made = SourceSpec(name="made", converter="mine")
+    store_source(storage, made)
+    store_source(storage, made.model_copy(update=more))
+    assert read_source(storage, "made") == made.model_copy(update=more)

@@ -91,6 +91,7 @@ def test_a_layer_is_under_its_own_licence_and_under_what_its_base_says(
         ("CC BY-SA 3.0", "CC0-1.0", "unknown", "CC0-1.0"),
         ("CC-BY-SA-3.0", "CC-BY-4.0", "unknown", "CC-BY-4.0"),
         ("CC-BY-SA-3.0", "CC BY-SA 3.0", "yes", "CC BY-SA 3.0"),
+        ("CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "unknown", "CC-BY-NC-SA-4.0"),  # the same, not a narrower one
         ("CC-BY-SA-3.0", "", "yes", "CC-BY-SA-3.0"),
         ("CC-BY-NC-4.0", "MIT", "unknown", "MIT"),
         ("CC-BY-NC-4.0", "CC-BY-SA-4.0", "unknown", "CC-BY-SA-4.0"),
@@ -130,6 +131,31 @@ def test_what_declares_nothing_over_closed_pictures_is_not_for_all() -> None:
     spec = LayerSpec(name="later", base=BaseRef.of(closed), **told_by_layer(closed))
     (line,) = lineage_of(manifest(spec))
     assert (line.public, line.why) == ("unknown", "nobody said that it may be passed on; licence: not stated")
+
+
+FREE = SourceSpec(name="clips", licence="CC0-1.0", redistributable=True)
+
+
+@pytest.mark.parametrize(
+    ("made_over", "own"),
+    [
+        (SourceSpec(name="clips", licence="CC-BY-NC-4.0"), {}),
+        (SourceSpec(name="clips", licence="CC-BY-NC-4.0"), {"licence": "MIT", "redistributable": True}),
+        (SourceSpec(name="clips"), {}),  # somebody's own, of which nothing was said
+        (
+            SourceSpec(name="clips", licence="CC-BY-SA-3.0", redistributable=True),
+            {"licence": "MIT", "redistributable": True},
+        ),
+    ],
+)
+def test_another_source_of_the_bases_name_opens_nothing(made_over: SourceSpec, own: dict[str, object]) -> None:
+    """Whoever copies a layer beside it: what the layer was told holds as well, and what this one says, too."""
+    spec = LayerSpec(name="later", base=BaseRef.of(made_over), **told_by_layer(made_over), **own)
+    for beside in ([], [made_over], [FREE]):
+        assert by_field(manifest(*beside, spec, later=("boxes",)))["later", "boxes"].public == "unknown"
+    spec = LayerSpec(name="later", base=BaseRef.of(FREE), **told_by_layer(FREE), **own)
+    found = [by_field(manifest(*b, spec, later=("boxes",)))["later", "boxes"] for b in ([], [FREE], [made_over])]
+    assert [line.public for line in found] == ["yes", "yes", "unknown"]
 
 
 @pytest.mark.parametrize(

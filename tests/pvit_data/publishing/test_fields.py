@@ -1,6 +1,7 @@
 """Publishing some fields: shards without the others, sound, equal in what is left, and the same every time."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 import pvit_data
 from pvit_cli.data import main
 from pvit_data.errors import LicenceError, StorageError, UsageError
-from pvit_data.format.manifest import Manifest, SourceSpec, read_manifest
+from pvit_data.format.manifest import BaseRef, Manifest, SourceSpec, read_manifest
 from pvit_data.format.members import FIELDS
+from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.fields import only_fields
 from pvit_data.publishing.guard import Consent
@@ -83,6 +85,47 @@ def test_what_is_left_is_a_sound_dataset_with_the_same_annotations(films: Path, 
     assert [shard.number for shard in entry.splits["train"].shards] == [
         shard.number for shard in read_manifest(Storage(films)).sources["films"].splits["train"].shards
     ]
+
+
+def test_layers_over_what_is_left_are_under_the_pictures_that_are_gone(annotations: Storage, tmp_path: Path) -> None:
+    spec = read_manifest(annotations).sources["films"].spec
+    assert spec.rights["rgb"].public == "no"
+    assert BaseRef.of(spec) == BaseRef(source="films", licence="films of others (no redistribution)")
+    with pvit_data.ShardWriter(tmp_path, "depths", base=f"{annotations.url}#films") as writer:
+        writer.write(pvit_data.Sample(key="k1", depth=np.ones((2, 32, 32), np.float32)))
+    assert {line.public for line in lineage_of(read_manifest(Storage(tmp_path)))} == {"unknown"}
+
+
+def test_what_was_confirmed_is_to_be_confirmed_again_by_who_has_the_rest(films: Path, tmp_path: Path) -> None:
+    """A layer without a licence is not as pictures that nobody may pass on, with or without them beside it."""
+    shutil.copytree(films, tmp_path / "films")
+    with pvit_data.ShardWriter(tmp_path / "films", "later", base="films") as writer:
+        for i in range(7):
+            writer.write(pvit_data.Sample(key=f"k{i}", normal=np.zeros((2, 32, 32, 3), np.float32)))
+    chosen, sure = Choice(fields=("boxes", "normal")), Consent(confirmed=("later",))
+    with only_fields(Storage(tmp_path / "films"), chosen, sure) as (storage, choice):
+        with pytest.raises(LicenceError, match="--rights-confirmed later"):
+            plan_files(storage, "me/films", Options(choice))
+        _, files = plan_files(storage, "me/films", Options(choice, sure))
+    card = next(str(file.data, "utf-8") for file in files if file.name == "README.md" and file.data)
+    assert "- later: whoever published this confirmed" in card
+    assert "| later | record, normal | not stated | unknown |" in card
+
+
+def test_fields_keep_their_own_licences(tmp_path: Path) -> None:
+    rights = {"rgb": Rights("Q", "no", "Never."), "depth": Rights("R", "unknown", "Who knows?")}
+    spec = SourceSpec(name="part", licence="P", redistributable=True, rights=rights)
+    with pvit_data.ShardWriter(tmp_path, spec) as writer:
+        rgb, depth = np.zeros((1, 16, 16, 3), np.uint8), np.ones((1, 16, 16), np.float32)
+        writer.write(pvit_data.Sample(key="a", rgb=rgb, depth=depth))
+    sure = Consent(confirmed=("part",))
+    with only_fields(Storage(tmp_path), Choice(fields=("depth",)), sure) as (storage, _):
+        found = {line.field: line for line in lineage_of(read_manifest(storage))}
+        assert read_manifest(storage).sources["part"].spec.licence == "P; R"
+    assert {name: (line.licence, line.public) for name, line in found.items()} == {
+        "record": ("P", "yes"),
+        "depth": ("R", "unknown"),
+    }
 
 
 def test_the_same_bytes_every_time(films: Path, annotations: Storage) -> None:

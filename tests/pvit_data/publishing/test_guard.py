@@ -1,5 +1,6 @@
 """What may be published: by what each source declares of itself, and what its owner says."""
 
+import json
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 import pvit_data
+from pvit_cli.data import main
 from pvit_data import Sample, ShardWriter
 from pvit_data.errors import LicenceError, UsageError
 from pvit_data.format.manifest import (
@@ -21,12 +23,18 @@ from pvit_data.format.manifest import (
     SplitInfo,
     read_manifest,
 )
+from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.card import published_card
-from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.guard import Consent, require_allowed
-from pvit_data.sample.rights import Rights, told_by_layer
+from pvit_data.publishing.publish import Options, plan_files
+from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
+from pvit_data.writing.base_rows import BaseRow
+from pvit_data.writing.finish import write_manifest
+from pvit_data.writing.licences import under_licences
+from pvit_data.writing.shard import encode_for, encoding_of
 
 NONE = FileInfo(bytes=0, sha256="")
 
@@ -82,6 +90,14 @@ def test_ways_out() -> None:
         require_allowed(mixed, Consent(accepted=True))
     assert require_allowed(Choice(sources=("ours",)).of(mixed), Consent()) == {}
     assert require_allowed(Choice(layers_only=True).of(manifest(CLOSED, LAYER)), Consent()) == {}
+
+
+def test_ways_out_leave_out_what_stays_forbidden() -> None:
+    found = manifest(OURS, CLOSED, UNSAID, LAYER, BOXES)
+    way = "confirm that you may pass it on, without closed (--sources ours,unsaid --layers boxes,splits --rights-"
+    assert f"{way}confirmed boxes --rights-confirmed unsaid)" in refusal(found)
+    rest = Choice(sources=("ours", "unsaid"), layers=("boxes", "splits")).of(found)
+    assert require_allowed(rest, Consent(confirmed=("boxes", "unsaid"))).keys() == {"boxes", "unsaid"}
 
 
 def test_a_confirmed_right_stands_in_the_card_and_a_forbidden_source_stays_out() -> None:
@@ -235,3 +251,208 @@ def test_own_samples_say_nothing_else(tmp_path: Path) -> None:
         found = read_manifest(Storage(tmp_path / name))
         assert require_allowed(found, Consent()) == {}
         assert found.sources["mine"].spec.notes == []
+
+
+FREE: dict[str, Any] = {"licence": "CC0-1.0", "redistributable": True}
+THEIRS = "Theirs (no redistribution)"
+VERBS = {"action": pvit_data.LabelSpace("verbs", ("open", "shut"))}
+BOX = pvit_data.Boxes([[0.1, 0.1, 0.5, 0.5]])
+
+
+def verdicts(folder: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for line in lineage_of(read_manifest(Storage(folder))):
+        found.setdefault(line.name, set()).add(line.public)
+    return found
+
+
+def copy(dataset: pvit_data.ShardDataset, out: Path) -> Manifest:
+    """Into a source that says that all may be passed on."""
+    with ShardWriter(out, "copy", spaces=dict(VERBS), **FREE) as writer:
+        for sample in dataset:
+            writer.write(sample)
+    return read_manifest(Storage(out))
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A free source of three samples, the last one without a label."""
+    with ShardWriter(tmp_path / "clips", "clips", spaces=VERBS, **FREE) as writer:
+        for i, key in enumerate("abc"):
+            writer.write(Sample(key=key, num_frames=2, action=i if i < 2 else None))
+    return tmp_path / "clips"
+
+
+def test_samples_are_under_the_licences_of_the_layers_that_they_carry(clips: Path, tmp_path: Path) -> None:
+    with ShardWriter(clips, "theirs", base="clips", licence=THEIRS) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
+        writer.write(Sample(key="b", num_frames=2))  # a row that gives nothing
+    with ShardWriter(clips, "named", base="clips", kind="protocol", spaces=VERBS, licence="MIT") as writer:
+        for key in "abc":
+            writer.write(Sample(key=key, action=1 if key != "c" else None))
+    both = f"CC0-1.0; {THEIRS}"
+    attached = pvit_data.open(clips, source="clips", layers=["theirs"])
+    assert {s.key: s.licence for s in attached} == {"a": both, "b": "CC0-1.0", "c": "CC0-1.0"}
+    rows = {str(key): row for row, key in enumerate(attached.keys())}
+    assert attached.record(rows["a"]).licence == both
+    assert attached.record(rows["b"]).licence == "CC0-1.0"
+    plain = pvit_data.open(clips, source="clips", layers=["theirs"], fields=["action"])
+    assert {s.licence for s in plain} == {"CC0-1.0"}
+    by_name = pvit_data.open(clips, source="named")
+    assert {s.key: s.licence for s in by_name} == {"a": "CC0-1.0; MIT", "b": "CC0-1.0; MIT", "c": "CC0-1.0"}
+    assert by_name.record(0).licence == "CC0-1.0; MIT"
+    assert THEIRS in refusal(copy(attached, tmp_path / "b"), Consent(confirmed=("copy",)))
+    assert "all of it may be passed on; licence: CC0-1.0; MIT" in refusal(copy(by_name, tmp_path / "c"))
+    told = SourceSpec(name="told", licence="MIT; CC0-1.0", redistributable=True, spaces=VERBS)
+    with ShardWriter(tmp_path / "d", told) as writer:  # names both, in another order
+        for sample in by_name:
+            writer.write(sample)
+    assert require_allowed(read_manifest(Storage(tmp_path / "d")), Consent()) == {}
+
+
+def test_a_layer_without_a_licence_is_under_that_of_its_own_base_beside_another(clips: Path, tmp_path: Path) -> None:
+    for folder, own in (("nc", {"licence": "CC-BY-NC-4.0"}), ("free", FREE)):
+        with ShardWriter(tmp_path / folder, "clips", spaces=VERBS, **own) as writer:
+            writer.write(Sample(key="a", num_frames=2))
+        with ShardWriter(tmp_path / folder, "boxes", base="clips") as writer:
+            writer.write(Sample(key="a", boxes=BOX))
+        found = pvit_data.open(clips, source="clips", layers=[f"{tmp_path / folder}#boxes"])
+        told = {sample.key: sample.licence for sample in found}
+        assert told["a"] == ("CC0-1.0" if folder == "free" else "CC0-1.0; CC-BY-NC-4.0")
+
+
+def test_what_is_read_from_a_source_that_says_nothing_is_nobody_elses_to_give(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "mine", "mine") as writer:
+        writer.write(Sample(key="a", num_frames=1))
+    with ShardWriter(tmp_path / "mine", "boxes", base="mine", **FREE) as writer:
+        for sample in pvit_data.open(tmp_path / "mine"):
+            writer.write(replace(sample, boxes=BOX))  # the boxes are this writer's own
+    with ShardWriter(tmp_path / "again", "again") as writer:
+        for sample in pvit_data.open(tmp_path / "mine", source="mine"):
+            writer.write(sample)
+    assert read_manifest(Storage(tmp_path / "mine")).layers["boxes"].spec.licence == "CC0-1.0"
+    (first,) = pvit_data.open(tmp_path / "again")
+    assert first.licence == ""
+    for layers, licence in (([], ""), (["boxes"], "not stated; CC0-1.0")):
+        dataset = pvit_data.open(tmp_path / "mine", source="mine", layers=layers)
+        assert dataset[0].licence == licence
+        text = refusal(copy(dataset, tmp_path / f"copy-{len(layers)}"))
+        assert "licence: CC0-1.0; not stated" in text
+        assert "--rights-confirmed copy" in text
+
+
+@pytest.mark.parametrize("pictures", ["", "CC0-1.0"])
+def test_annotations_that_come_with_their_pictures_words_are_their_makers_own(pictures: str) -> None:
+    """Of annotators that give back the sample that they were given, without its pictures."""
+    spec = LayerSpec(name="later", base=BaseRef(source="clips", licence=pictures), licence="MIT")
+    row = BaseRow("train", 0, 0, "a", 1, 0.0, 4, 4, "")
+    for licence, told in ((pictures, "MIT"), (THEIRS, THEIRS)):
+        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX)
+        assert encode_for(spec, sample, encoding_of(spec, "train"), {"a": row}).record.licence == told
+
+
+@pytest.mark.parametrize("other", ["CC-BY-4.0", THEIRS])
+def test_what_a_licence_forbids_of_annotations_stays_forbidden_beside_others(other: str, tmp_path: Path) -> None:
+    told = {"derived": "no", "derived_clause": "They forbid it."}
+    spec = SourceSpec(name="clips", licence="Ours (no redistribution)", **told)
+    for keys, licence in (("ab", ""), ("c", other)):
+        with ShardWriter(tmp_path / "base", spec) as writer:
+            for key in keys:
+                writer.write(Sample(key=key, num_frames=1, licence=licence))
+    mine = {"base": f"{tmp_path / 'base'}#clips", "licence": "MIT", "redistributable": True}
+    for folder, licence in (("one", ""), ("two", other)):
+        with ShardWriter(tmp_path / folder, "boxes", **mine) as writer:
+            writer.write(Sample(key="a", boxes=BOX, licence=licence))
+        text = refusal(read_manifest(Storage(tmp_path / folder)), Consent(confirmed=("boxes",)))
+        assert "They forbid it" in text or THEIRS in text
+    yes = SourceSpec(name="x", licence="A", derived="yes", converter="kinetics400")
+    under = under_licences(yes, [other])
+    assert derived_rights(under).public == "unknown"  # and the converter is not asked instead
+    assert other in derived_rights(under).why
+
+
+def test_a_protocol_that_copies_labels_is_under_their_rights(tmp_path: Path) -> None:
+    own = Rights("Labels (no redistribution)", "no", "The labels are theirs.")
+    spec = SourceSpec(name="clips", licence=THEIRS, derived="yes", rights={"action": own}, spaces=VERBS)
+    with ShardWriter(tmp_path / "a", spec) as writer:
+        for i, key in enumerate("abcd"):
+            writer.write(Sample(key=key, num_frames=1, action=i % 2))
+    (tmp_path / "classes.txt").write_text("shut\nopen\n")
+    argv = ["split", str(tmp_path / "a"), "--name", "halves", "--holdout", "50", "--of", "train"]
+    assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
+    argv[3], argv[1:1] = "named", ["--classes", str(tmp_path / "classes.txt")]
+    assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
+    made = {"base": "clips", "kind": "protocol", "spaces": VERBS, "licence": "MIT", "redistributable": True}
+    for name in ("copied", "own"):
+        with ShardWriter(tmp_path / "a", name, **made) as writer:
+            for sample in pvit_data.open(tmp_path / "a", source="clips"):
+                writer.write(sample if name == "copied" else Sample(key=sample.key, action=0))
+    found = verdicts(tmp_path / "a")
+    assert (found["halves"], found["own"], found["copied"]) == ({"yes"}, {"yes"}, {"no"})
+    assert found["named"] == {"yes", "no"}
+    text = refusal(Choice(layers=("named",)).of(read_manifest(Storage(tmp_path / "a"))))
+    assert "layer 'named', action: The labels are theirs" in text
+
+
+def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) -> None:
+    with ShardWriter(clips, "clips", "test", spaces=VERBS, **FREE) as writer:
+        writer.write(Sample(key="d", num_frames=1, licence=THEIRS))
+    whole = read_manifest(Storage(clips)).sources["clips"].spec
+    assert THEIRS in whole.licence
+    manifest, files = plan_files(Storage(clips), "me/clips", Options(Choice(splits=("train",))))
+    spec = manifest.sources["clips"].spec
+    assert (spec.licence, spec.redistributable, spec.notes) == ("CC0-1.0", True, [])
+    assert not [file.name for file in files if "test" in file.name]
+    for choice in (Choice(splits=("test",)), Choice(splits=("train", "test")), Choice()):
+        with pytest.raises(LicenceError, match="no redistribution"):
+            plan_files(Storage(clips), "me/clips", Options(choice))
+    for receipt in (clips / "clips/receipts").glob("*-00000.json"):
+        receipt.unlink()
+    assert chosen(Storage(clips), Choice(splits=("train",))).sources["clips"].spec == whole  # nobody knows better
+
+
+@pytest.mark.parametrize("own", [FREE, {}], ids=["free", "as the pictures"])
+def test_a_layer_that_goes_without_its_base_is_under_what_that_says_now(
+    clips: Path, tmp_path: Path, own: dict[str, Any]
+) -> None:
+    with ShardWriter(clips, "boxes", base="clips", **own) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
+    alone = Choice(layers_only=True)
+    _, before = plan_files(Storage(clips), "me/clips", Options(alone))
+    again = [file.data for file in before if file.name == "layers/boxes/receipts/source.json"]
+    assert again == [(clips / "layers/boxes/receipts/source.json").read_bytes()]
+    with ShardWriter(clips, "clips", spaces=VERBS, **FREE) as writer:
+        writer.write(Sample(key="d", num_frames=2, licence=THEIRS))
+    with pytest.raises(LicenceError, match=r"layer 'boxes': .*--rights-confirmed boxes"):
+        plan_files(Storage(clips), "me/clips", Options(alone))
+    sure = Consent(confirmed=("boxes",))
+    found, files = plan_files(Storage(clips), "me/clips", Options(alone, sure))
+    for file in files:
+        path = tmp_path / "there" / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((clips / file.name).read_bytes() if file.data is None else file.data)
+    for _ in range(2):
+        there = read_manifest(Storage(tmp_path / "there"))
+        assert there.layers == found.layers
+        assert verdicts(tmp_path / "there") == {"boxes": {"unknown"}}
+        write_manifest(tmp_path / "there")  # from receipts and declarations
+    stricter = {"derived": "no", "derived_clause": "Nothing of it."}
+    declared = clips / "clips/receipts/source.json"
+    declared.write_text(json.dumps(json.loads(declared.read_text()) | stricter))
+    write_manifest(clips)
+    for choice in (alone, Choice(layers=("boxes",)), Choice(fields=("boxes",), layers_only=True)):
+        with pytest.raises(LicenceError, match="made from 'clips': Nothing of it"):
+            plan_files(Storage(clips), "me/clips", Options(choice, sure))
+
+
+def test_what_is_added_to_a_layer_names_its_base_if_that_is_under_other_licences(clips: Path) -> None:
+    made = {"base": "clips", "licence": "MIT", "redistributable": True}
+    with ShardWriter(clips, "boxes", **made) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
+    with ShardWriter(clips, "clips", spaces=VERBS, **FREE) as writer:
+        writer.write(Sample(key="d", num_frames=2, licence=THEIRS))
+    with (
+        pytest.raises(UsageError, match="so its base, 'clips', was when the layer was made"),
+        ShardWriter(clips, "boxes", **made) as writer,
+    ):
+        writer.write(Sample(key="d", boxes=BOX))
