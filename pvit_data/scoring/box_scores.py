@@ -19,6 +19,8 @@ from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     EXCHANGED,
+    FIRST,
+    LAST,
     Videos,
     excluded_beside,
     read_detections,
@@ -40,7 +42,7 @@ from pvit_data.scoring.metrics.ava import (
     oracle,
 )
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
+from pvit_data.scoring.passport import ListFacts, Result, Views, list_sha256, truth_sha256
 from pvit_data.words import short
 
 SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
@@ -82,6 +84,8 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
             "do, or of excluded seconds"
         )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
+    if in_shards is None:
+        result.notes += _outside(truth)
     if excluded_file not in (None, listed):
         result.notes += _of_no_movie(excluded, [videos.numbers[name] for name in movies])
     result.notes = [*notes, *result.notes]
@@ -128,7 +132,7 @@ def _scored(
     """The result on detections and truth; `facts` are the list, and further ones of the classes."""
     _require_once(found, videos)
     precision = mean_precision(told.truth, found, variant, told.excluded)
-    files = None if excluded is None else _excluded_facts(excluded, told.excluded, videos)
+    files = None if excluded is None else _excluded_facts(excluded, told, videos)
     classes = variant.classes
     result = Result(
         metric="ava",
@@ -187,17 +191,13 @@ def _require_once(found: BoxTable, videos: Videos) -> None:
     )
 
 
-def _excluded_facts(
-    path: Path, excluded: Int64[np.ndarray, "m"], videos: Videos
-) -> dict[str, object]:
-    """Facts of the file that lists the excluded seconds; of shards the identity of such a list."""
-    facts = facts_of(path)
-    if "sha256" in facts:
-        return facts
-    names = videos.names()
-    seconds = sorted((names[number // SECONDS], number % SECONDS) for number in excluded.tolist())
-    text = "".join(f"{movie},{second:04d}\n" for movie, second in seconds)
-    return {**facts, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+def _excluded_facts(path: Path, told: Seconds, videos: Videos) -> dict[str, object]:
+    """Facts of the file that lists the excluded seconds, and the identity of those of the truth's movies."""
+    movies, seconds = np.divmod(told.excluded, SECONDS)
+    known, names = {videos.numbers[name] for name in told.movies}, videos.names()
+    pairs = zip(movies.tolist(), seconds.tolist(), strict=True)
+    lines = (f"{names[movie]},{second:04d}" for movie, second in pairs if movie in known)
+    return {**facts_of(path), "seconds": list_sha256(lines)}
 
 
 def _examine(
@@ -219,7 +219,7 @@ def _examine(
     best = mean_precision(truth, oracle(truth, found), variant, excluded, ties=False).mean
     result.baselines = {"oracle": best}
     result.detections = {
-        "sha256": _boxes_sha256(boxes, result.scored.sha256),
+        "sha256": _boxes_sha256(boxes, videos.names(), result.scored.sha256),
         "threshold": how.threshold,
         "boxes": len(boxes.image),
     }
@@ -381,12 +381,32 @@ def _of_no_movie(excluded: Int64[np.ndarray, "m"], movies: list[int]) -> list[st
     ]
 
 
-def _boxes_sha256(boxes: Boxes, salt: str) -> str:
-    """Identity of the detections: their boxes with 3 decimals, in order of seconds, for a list of movies."""
+def _outside(truth: BoxTable) -> list[str]:
+    """Rows of AVA's file that its converted shards lack."""
+    second, (x1, y1, x2, y2) = truth.image % SECONDS, truth.xyxy.T
+    kinds = {
+        f"of seconds outside {FIRST}..{LAST}": (second < FIRST) | (second > LAST),
+        "of boxes without area": (x1 >= x2) | (y1 >= y2),
+    }
+    return [
+        f"{int(rows.sum()):,} rows of the truth are {what}; they count here, and converted shards leave them out"
+        for what, rows in kinds.items()
+        if rows.any()
+    ]
+
+
+def _boxes_sha256(boxes: Boxes, names: Sequence[str], salt: str) -> str:
+    """Identity of the detections: their boxes with 3 decimals, in order of movies and seconds, for a list of movies."""
+    given, movie = np.unique(boxes.image // SECONDS, return_inverse=True)
+    order = sorted(range(len(given)), key=lambda place: names[given[place]])
+    place = np.argsort(
+        np.array(order, np.int64)
+    )  # of each movie by its name: numbers follow the files
+    image = place[movie] * SECONDS + boxes.image % SECONDS
     rounded = np.rint(boxes.xyxy * 1000).astype(np.int64)
-    order = np.lexsort((*rounded.T, boxes.image))
-    digest = hashlib.sha256(salt.encode())
-    digest.update(np.column_stack([boxes.image[order], rounded[order]]).astype("<i8").tobytes())
+    rows = np.lexsort((*rounded.T, image))
+    digest = hashlib.sha256((salt + "\n".join(names[given[n]] for n in order)).encode())
+    digest.update(np.column_stack([image[rows], rounded[rows]]).astype("<i8").tobytes())
     return digest.hexdigest()
 
 

@@ -227,7 +227,7 @@ def passport(
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (BASELINE, ERROR, *COUNTS)},
         scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        truth=truth_sha256(ids, (names[label] for label in truth.values())),
+        truth=truth_sha256(ids, truth.values()),
         views=views,
         baselines={BASELINE: metrics[BASELINE]},
         details={ERROR: metrics[ERROR]},

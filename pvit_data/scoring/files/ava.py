@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.dump import Dump, box_columns
 from pvit_data.scoring.files.kinds import head_of, kind_of
+from pvit_data.scoring.files.scores import is_video
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.storage.files import open_regular
@@ -35,12 +36,14 @@ _WHOLE = {"second": "int32", "action": "int32"}
 
 @dataclass
 class Videos:
-    """Numbers of videos by name, the same for all files that are compared."""
+    """Numbers of videos by name without ending, the same for all files that are compared."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """The number of a video, a new one where it has none yet."""
+        if is_video(name):
+            name = name[: -len(PurePosixPath(name).suffix)]
         return self.numbers.setdefault(name, len(self.numbers))
 
     def names(self) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files import ava
 from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+from tests.pvit_data.scoring import made
 
 LINES = [f"film{n % 7},{902 + n},0.{n:03d},0.1,0.9,0.8,{1 + n % 80},0.{n:04d}5" for n in range(200)]
 
@@ -86,3 +87,18 @@ def test_truth_with_lines_of_two_columns(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "t.csv").write_text("m,0901\nm,0902,0.1,0.2,0.3,0.4,81,0\n")
     with pytest.raises(FormatError, match=r"t\.csv, line 2: action 81, expected 1\.\.80"):
         read_truth(tmp_path / "t.csv", Videos())
+
+
+def test_movies_may_be_files_and_rows_of_the_truth_that_shards_lack_are_told(tmp_path: Path) -> None:
+    """Names without endings, as the official files have them, are the same movies."""
+    truth = made.movies(seconds=4)
+    found = made.detections(truth)
+    plain = made.diagnose_boxes(tmp_path, truth, found)
+    named = made.diagnose_boxes(tmp_path, truth, [row._replace(video=f"{row.video}.mkv") for row in found])
+    assert (named.values, named.detections) == (plain.values, plain.detections)
+    assert not any("converted shards" in note for note in plain.notes)
+    odd = [truth[0]._replace(second=901), truth[0]._replace(box=(0.5, 0.1, 0.5, 0.9)), truth[1]._replace(second=1799)]
+    told = [note for note in made.diagnose_boxes(tmp_path, truth + odd, found).notes if "converted shards" in note]
+    assert [note.partition(";")[0] for note in told] == [
+        "2 rows of the truth are of seconds outside 902..1798", "1 rows of the truth are of boxes without area",
+    ]  # fmt: skip
