@@ -243,7 +243,7 @@ def _own_labels(
 def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
     where = truth.where.rstrip("/").rpartition("/")[2]
     split = f" {how.split}" if how.truth is not None and is_shards(how.truth) else ""
-    name = how.protocol.list_name(len(truth.ids)) or f"{where}{split}"
+    name = how.protocol.list_name(f"{where}{split}", len(truth.ids))
     return ListFacts.make(name, scored, len(truth.ids))
 
 

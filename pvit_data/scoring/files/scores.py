@@ -58,9 +58,10 @@ def is_video(text: str) -> bool:
 def stem(text: str, folders: int = 0) -> str:
     """A file's name without ending, and with so many of its folders only; other texts as they are.
 
-    >>> stem("videos/-x_00155.mp4"), stem("v1.5"), stem("data/run/000.mp4", 1)
-    ('-x_00155', 'v1.5', 'run/000')
+    >>> stem("videos/-x_00155.mp4"), stem("v1.5"), stem("data/run/000.mp4", 1), stem("C:\\\\run\\\\000.mp4")
+    ('-x_00155', 'v1.5', 'run/000', '000')
     """
+    text = text.replace("\\", "/") if is_video(text) else text  # of Windows
     name = "/".join(text.split("/")[-1 - folders :])
     return name[: -len(PurePosixPath(name).suffix)] if is_video(name) else name
 

@@ -73,10 +73,12 @@ def require_clear(
     """
     if logits.shape[1] < 2 or whole_of(logits, exclusive=exclusive) is not None:
         return
+    said = _probable(logits, exclusive, ids)
+    if not said:
+        return
     axis = 1 if exclusive else 0  # classes of a video are ranked, or videos of a class
-    if (said := _probable(logits, exclusive, ids)) and not np.array_equal(
-        *(_added(logits, exclusive, whole).argsort(axis=axis, kind="stable") for whole in (None, 1))
-    ):
+    ranks = [_added(logits, exclusive, w).argsort(axis=axis, kind="stable") for w in (None, 1)]
+    if not np.array_equal(ranks[0], ranks[1]):
         raise FormatError(
             f"{where}: {said}; read as logits they rank otherwise. Write probabilities of each view that "
             f"{_RIGHT[exclusive]}, and leave out videos that have none (--partial)"
