@@ -19,6 +19,8 @@ from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     EXCHANGED,
+    FIRST,
+    LAST,
     Videos,
     excluded_beside,
     read_detections,
@@ -40,9 +42,10 @@ from pvit_data.scoring.metrics.ava import (
     oracle,
 )
 from pvit_data.scoring.options import ScoreOptions
-from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
+from pvit_data.scoring.passport import ListFacts, Result, Views, list_sha256, truth_sha256
 from pvit_data.words import short
 
+_WAY = "score all, write a line `MOVIE,SECOND` where nobody was found, or say --partial"
 SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
 
 
@@ -72,7 +75,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
     cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
     variant = Variant(how.protocol.name, classes, cap)
-    name = how.protocol.list_name(len(movies)) or listed.name
+    name = how.protocol.list_name(listed.name, len(movies))
     facts = ListFacts.make(name, scored, len(movies))
     told = Seconds(movies, truth, excluded)
     result = _scored(told, found, videos, (facts, map_facts), variant, how, excluded_file)
@@ -82,6 +85,10 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
             "do, or of excluded seconds"
         )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
+    if in_shards is None:
+        result.notes += _outside(truth)
+    if len(found.listed):
+        result.notes.append(f"{len(found.listed):,} seconds are listed in which nobody was found")
     if excluded_file not in (None, listed):
         result.notes += _of_no_movie(excluded, [videos.numbers[name] for name in movies])
     result.notes = [*notes, *result.notes]
@@ -126,9 +133,9 @@ def _scored(
     excluded: Path | None,
 ) -> Result:
     """The result on detections and truth; `facts` are the list, and further ones of the classes."""
-    _require_once(found, videos)
+    twice = _twice(found, videos)
     precision = mean_precision(told.truth, found, variant, told.excluded)
-    files = None if excluded is None else _excluded_facts(excluded, told.excluded, videos)
+    files = None if excluded is None else _excluded_facts(excluded, told, videos)
     classes = variant.classes
     result = Result(
         metric="ava",
@@ -141,7 +148,7 @@ def _scored(
         classes={"number": len(classes), "sha256": _sha256(classes), **facts[1]},
         thresholds={"iou": overlap.IOU},
         files={"excluded": files},
-        notes=_notes(precision, how, excluded),
+        notes=[*twice, *_notes(precision, how, excluded)],
         diagnosed=how.diagnose,
     )
     _examine(result, told.truth, found, variant, told.excluded, precision, how, videos)
@@ -158,46 +165,43 @@ def _truth(truth: BoxTable, videos: Videos) -> str:
     return truth_sha256(images, labels)
 
 
-def _require_once(found: BoxTable, videos: Videos) -> None:
-    """Refuses detections that stand twice: each would count as a false positive.
+def _twice(found: BoxTable, videos: Videos) -> list[str]:
+    """What is said of boxes that have an action twice, of which at most one can be right.
 
     Raises:
-        FormatError: with how many there are, and the first.
+        FormatError: if they have one score, too, with how many there are, and the first.
     """
-    numbers = (*found.xyxy.T.copy(), found.score)
-    columns = [found.image, found.class_id, *(c.view(np.int64) for c in numbers)]
-    mixed = np.zeros(
-        len(found), np.uint64
-    )  # one number for a row: millions are sorted in little memory
-    for column in columns:
+    columns = [found.image, found.class_id, *(c.view(np.int64) for c in found.xyxy.T.copy())]
+    mixed = np.zeros(len(found), np.uint64)
+    for column in columns:  # one number for a row: millions are sorted in little memory
         mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
-    order = np.argsort(mixed, kind="stable")
+    order = np.lexsort((found.score, mixed))
     first, following = order[:-1], order[1:]
     alike = np.flatnonzero(mixed[first] == mixed[following])
     same = np.logical_and.reduce([c[first[alike]] == c[following[alike]] for c in columns])
-    again = following[alike[same]]
-    if not again.size:
-        return
-    row = int(again.min())
+    first, following = first[alike[same]], following[alike[same]]
+    if not following.size:
+        return []
+    again = following[found.score[first] == found.score[following]]
+    row = int((again if again.size else following).min())
     movie, second = divmod(int(found.image[row]), SECONDS)
-    raise FormatError(
-        f"{again.size:,} detections stand twice, the first in {videos.names()[movie]}, second {second}, action "
-        f"{found.class_id[row]}: padding of the last batch, or the files of several processes with the same boxes"
-    )
+    where = f"the first in {videos.names()[movie]}, second {second}, action {found.class_id[row]}"
+    why = "padding of the last batch, or the files of several processes with the same boxes"
+    if again.size:
+        raise FormatError(f"{again.size:,} detections stand twice, {where}: {why}")
+    return [
+        f"{following.size:,} detections stand twice with different scores, {where}; one of both counts as wrong: {why}?"
+    ]
 
 
-def _excluded_facts(
-    path: Path, excluded: Int64[np.ndarray, "m"], videos: Videos
-) -> dict[str, object]:
-    """Facts of the file that lists the excluded seconds; of shards the identity of such a list."""
-    facts = facts_of(path)
-    if "sha256" in facts:
-        return facts
-    names = videos.names()
-    seconds = sorted((names[number // SECONDS], number % SECONDS) for number in excluded.tolist())
-    text = "".join(f"{movie},{second:04d}\n" for movie, second in seconds)
-    return {**facts, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+def _excluded_facts(path: Path, told: Seconds, videos: Videos) -> dict[str, object]:
+    """Facts of the file that lists the excluded seconds, and the identity of those of the truth's movies."""
+    movies, seconds = np.divmod(told.excluded, SECONDS)
+    known, names = {videos.numbers[name] for name in told.movies}, videos.names()
+    pairs = zip(movies.tolist(), seconds.tolist(), strict=True)
+    lines = (f"{names[movie]},{second:04d}" for movie, second in pairs if movie in known)
+    return {**facts_of(path), "seconds": list_sha256(lines)}
 
 
 def _examine(
@@ -219,7 +223,7 @@ def _examine(
     best = mean_precision(truth, oracle(truth, found), variant, excluded, ties=False).mean
     result.baselines = {"oracle": best}
     result.detections = {
-        "sha256": _boxes_sha256(boxes, result.scored.sha256),
+        "sha256": _boxes_sha256(boxes, videos.names(), result.scored.sha256),
         "threshold": how.threshold,
         "boxes": len(boxes.image),
     }
@@ -319,7 +323,7 @@ def _movies(
 ) -> list[str]:
     """Movies that are scored."""
     names = videos.names()
-    numbers = set(np.unique(found.image // SECONDS).tolist())
+    numbers = set(np.unique(np.concatenate([found.image, found.listed]) // SECONDS).tolist())
     unknown = sorted(names[number] for number in numbers if number >= known)
     given = {names[number] for number in numbers}
     missing = [name for name in movies if name not in given]
@@ -336,7 +340,7 @@ def _movies(
             if missing
             else ""
         )
-        way = "give the truth of these detections" if unknown else "score all, or say --partial"
+        way = "give the truth of these detections" if unknown else _WAY
         raise FormatError(f"{path}: {' and '.join(t for t in (said, lack) if t)}{hint}: {way}")
     return [name for name in movies if name in given]
 
@@ -381,12 +385,32 @@ def _of_no_movie(excluded: Int64[np.ndarray, "m"], movies: list[int]) -> list[st
     ]
 
 
-def _boxes_sha256(boxes: Boxes, salt: str) -> str:
-    """Identity of the detections: their boxes with 3 decimals, in order of seconds, for a list of movies."""
+def _outside(truth: BoxTable) -> list[str]:
+    """Rows of AVA's file that its converted shards lack."""
+    second, (x1, y1, x2, y2) = truth.image % SECONDS, truth.xyxy.T
+    kinds = {
+        f"of seconds outside {FIRST}..{LAST}": (second < FIRST) | (second > LAST),
+        "of boxes without area": (x1 >= x2) | (y1 >= y2),
+    }
+    return [
+        f"{int(rows.sum()):,} rows of the truth are {what}; they count here, and converted shards leave them out"
+        for what, rows in kinds.items()
+        if rows.any()
+    ]
+
+
+def _boxes_sha256(boxes: Boxes, names: Sequence[str], salt: str) -> str:
+    """Identity of the detections: their boxes with 3 decimals, in order of movies and seconds, for a list of movies."""
+    numbers, movie = np.unique(boxes.image // SECONDS, return_inverse=True)
+    movies = [names[number] for number in numbers.tolist()]
+    # Its number follows from the order of the files, its place among the names does not.
+    place = {name: rank for rank, name in enumerate(sorted(movies))}
+    ranks = np.array([place[name] for name in movies], np.int64)
+    image = ranks[movie] * SECONDS + boxes.image % SECONDS
     rounded = np.rint(boxes.xyxy * 1000).astype(np.int64)
-    order = np.lexsort((*rounded.T, boxes.image))
-    digest = hashlib.sha256(salt.encode())
-    digest.update(np.column_stack([boxes.image[order], rounded[order]]).astype("<i8").tobytes())
+    rows = np.lexsort((*rounded.T, image))
+    digest = hashlib.sha256((salt + "\n".join(place)).encode())
+    digest.update(np.column_stack([image[rows], rounded[rows]]).astype("<i8").tobytes())
     return digest.hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,14 +146,19 @@ def require_views(scores: ClassScores, how: ScoreOptions, where: str) -> None:
     Raises:
         FormatError: if the videos have other than the published views.
     """
-    wanted = how.protocol.views
-    if scores.has_views and wanted and scores.views != wanted:
-        clips, crops = how.protocol.clips, how.protocol.crops
-        raise FormatError(
-            f"{where}: {scores.views} views of each video, protocol {how.protocol.name} has {wanted} ({clips} clips x "
-            f"{crops} crops): numbers of other views compare with nothing published; predict all views, or score with "
-            "--protocol plain"
-        )
+    wanted, told = how.protocol, views_of(scores, how)
+    if not wanted.views:
+        return
+    way = (
+        f"protocol {wanted.name} has {wanted.views} ({wanted.clips} clips x {wanted.crops} crops): numbers of other "
+        "views compare with nothing published; predict all views, or score with --protocol plain"
+    )
+    if scores.has_views and scores.views != wanted.views:
+        raise FormatError(f"{where}: {scores.views} views of each video, {way}")
+    pairs = ((told.clips, wanted.clips), (told.crops, wanted.crops))
+    if any(own not in (None, right) for own, right in pairs):
+        known = ["?" if own is None else own for own, _ in pairs]
+        raise FormatError(f"{where}: {known[0]} clips x {known[1]} crops of each video, {way}")
 
 
 def _another(ids: list[str], how: ScoreOptions) -> Callable[[], str]:
@@ -181,8 +185,9 @@ def _order(
     if names and truth.classes and names != truth.classes:
         place = {name: column for column, name in enumerate(names)}
         if unknown := [name for name in truth.classes if name not in place]:
+            by = f" (named by {truth.named_by})" if truth.named_by else ""
             raise FormatError(
-                f"{where}: class {short(unknown[0], 60)} of the truth is none of the predictions' {number} classes"
+                f"{where}: class {short(unknown[0], 60)} of the truth{by} is none of the predictions' {number} classes"
             )
         order = [place[name] for name in truth.classes]
         if len(order) != number:
@@ -200,11 +205,12 @@ def _order(
             f"{where}: {number} columns of scores, but the truth has class {highest}: the predictions are of another "
             "set of classes"
         )
-    if truth.classes and truth.several is None and len(truth.classes) != number:
+    if truth.classes and len(truth.classes) != number:
         few = "" if truth.complete else " that occur"
+        by = f", which {truth.named_by} names" if truth.named_by else ""
         raise FormatError(
-            f"{where}: {number} columns of scores for {len(truth.classes)} classes{few} in the truth: give the file "
-            "with all classes, in the order of the columns (--classes FILE)"
+            f"{where}: {number} columns of scores for {len(truth.classes)} classes{few} in the truth{by}: give the "
+            "file with all classes, in the order of the columns (--classes FILE)"
         )
     return None, []
 
@@ -237,7 +243,7 @@ def _own_labels(
 def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
     where = truth.where.rstrip("/").rpartition("/")[2]
     split = f" {how.split}" if how.truth is not None and is_shards(how.truth) else ""
-    name = how.protocol.list_name(len(truth.ids)) or f"{where}{split}"
+    name = how.protocol.list_name(f"{where}{split}", len(truth.ids))
     return ListFacts.make(name, scored, len(truth.ids))
 
 
@@ -293,13 +299,14 @@ def _multilabel(
     flags = np.zeros(scores.shape, bool)
     assert truth.several is not None
     flags[:, : truth.several.shape[1]] = truth.several[listed]
-    names = truth.classes or tuple(map(str, range(scores.shape[-1])))
-    rows: list[list[bool]] = flags.tolist()
-    several = (" ".join(itertools.compress(names, row)) for row in rows)
+    several = (" ".join(map(str, np.flatnonzero(row))) for row in flags)
     ids = [truth.ids[row] for row in listed]
     result.truth = truth_sha256(ids, several)
     if not flags.any():
-        raise UsageError(f"{truth.where}: no video has a class, so that there is nothing to find")
+        raise UsageError(
+            f"{truth.where}: no video has a class (those of a video stand in one column {', '.join(LABELS[:-1])} or "
+            f"{LABELS[-1]}, as `3 7`), so that there is nothing to find"
+        )
     mean, each = mean_average_precision(scores, flags)
     result.values = {"mAP": mean}
     result.baselines = {"random": random_precision(flags)}
@@ -330,9 +337,8 @@ def _top_k(
         labels, listed = labels[known], listed[known]
         result.scored = _facts(how, truth, [truth.ids[row] for row in listed])
     result.variant = "softmax, summed over views"
-    names = truth.classes or tuple(map(str, range(int(labels.max()) + 1)))
     ids = [truth.ids[row] for row in listed]
-    result.truth = truth_sha256(ids, (names[label] for label in labels.tolist()))
+    result.truth = truth_sha256(ids, labels.tolist())
     result.notes += _ties(scores, labels)
     values = top_k(scores, labels)
     error = values.pop("majority_se")
@@ -353,7 +359,7 @@ def _ties(scores: Float[np.ndarray, "n k"], labels: Int64[np.ndarray, "n"]) -> l
     notes = []
     for k in tops(scores.shape[1]):
         tied, low, high = ties(scores, labels, k) if k < scores.shape[1] else (0.0, 0.0, 0.0)
-        if tied > TIED:
+        if tied > TIED and f"{low:.4f}" != f"{high:.4f}":
             notes.append(
                 f"{100 * tied:.1f} % of the videos have equal scores at place {k} and the next, where the class with "
                 f"the smaller number stands first: top-{k} is between {low:.4f} and {high:.4f}, by the order of equal "

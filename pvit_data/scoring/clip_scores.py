@@ -100,6 +100,13 @@ def _not_scored(metric: str, truth: StateChanges) -> list[str]:
         )
     if metric == "pnr" and (unsaid := int(((truth.state == 1) & ~truth.positive).sum())):
         notes.append(f"{unsaid:,} clips whose state changes are not scored: they lack {KEY_FRAME}")
+    windows = truth.windows
+    outside = (windows.change < windows.start) | (windows.change > windows.end)
+    if metric == "pnr" and (number := int((truth.positive & outside).sum())):
+        notes.append(
+            f"{number:,} clips have a {KEY_FRAME} outside of parent_start_frame..parent_end_frame, which counts as the "
+            "official formula has it: are these numbers of another video?"
+        )
     return notes
 
 

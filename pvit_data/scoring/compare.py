@@ -31,7 +31,7 @@ MUST = {
 OF_BOXES = {
     "detections": ("detections", "sha256"),
     "threshold of the detections": ("detections", "threshold"),
-    "excluded seconds": ("files", "excluded", "sha256"),
+    "excluded seconds": ("files", "excluded", "seconds"),
 }
 MAY = {
     "predictions": ("files", "predictions", "sha256"),
@@ -49,7 +49,7 @@ class Comparison:
     Args:
         numbers: both values by name.
         differs: what must be equal and is not, with both values.
-        unknown: what must be equal and neither result knows.
+        unknown: what must be equal and neither result knows, or, of names of classes, one of them.
         other: what may differ and does.
         findings: what the doctor found in each of them, in sentences; a number with a finding is doubtful.
     """
@@ -122,10 +122,15 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     if None in pairs["truth"] or len({*pairs["list"]}) > 1:  # older results; of other videos
         del pairs["truth"]
     optional = {"classes", "excluded seconds", "whole frames"}  # may be absent on both sides
+    unknown = [n for n, pair in pairs.items() if pair == (None, None) and n not in optional]
+    if None in pairs["classes"] and pairs["classes"] != (None, None):
+        # A list of numbers knows no names; that its labels are the same the truth says.
+        unknown.append("classes")
+        del pairs["classes"]
     return Comparison(
         numbers={n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b},
         differs={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
-        unknown=tuple(n for n, pair in pairs.items() if pair == (None, None) and n not in optional),
+        unknown=tuple(unknown),
         other={
             name: pair
             for name, place in MAY.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -103,11 +104,17 @@ def best_ids(
 
 def _by_ends(paths: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Paths by the wanted names that end as they do, where one path and one name alone do so; else as they are."""
-    for folders in range(min(MOST_FOLDERS, max(name.count("/") for name in wanted)) + 1):
-        names = {stem(name, folders): name for name in wanted}
+    depth = max(name.count("/") + name.count("\\") for name in wanted)
+    for folders in range(min(MOST_FOLDERS, depth) + 1):
+        names = {_plain(stem(name, folders)): name for name in wanted}
         if len(names) == len(wanted):
-            ends = [stem(path, folders) for path in paths]
+            ends = [_plain(stem(path, folders)) for path in paths]
             times = Counter(ends)
             told = zip(paths, ends, strict=True)
             return [names.get(end, path) if times[end] == 1 else path for path, end in told]
     return list(paths)
+
+
+def _plain(name: str) -> str:
+    """A name with composed letters; macOS writes those of files decomposed."""
+    return unicodedata.normalize("NFC", name)

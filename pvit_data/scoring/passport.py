@@ -28,9 +28,10 @@ def list_sha256(ids: Iterable[str]) -> str:
 
 
 def truth_sha256(ids: Iterable[str], labels: Iterable[object]) -> str:
-    """Identity of labels, whatever file says them: `list_sha256` of lines of an id, a tab and its label's name.
+    """Identity of labels, whatever file says them: `list_sha256` of lines of an id, a tab and its label's number, since
+    not every file knows names; which classes the numbers are stands beside it.
 
-    >>> truth_sha256(["1"], ["run"]) == list_sha256(["1\\trun"])
+    >>> truth_sha256(["1"], [7]) == list_sha256(["1\\t7"])
     True
     """
     return list_sha256(f"{name}\t{label}" for name, label in zip(ids, labels, strict=True))

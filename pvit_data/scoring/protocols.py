@@ -19,7 +19,7 @@ class Protocol:
         name: of the protocol.
         metrics: that it knows, the first by default.
         clips, crops: views of each video that were published; 0: any.
-        lists: known lists by their number of videos.
+        lists: published lists by their number of videos.
         clean: the original id as the data set writes it, from what people write.
     """
 
@@ -35,9 +35,10 @@ class Protocol:
         """Views of each video; 0: any number."""
         return self.clips * self.crops
 
-    def list_name(self, number: int) -> str:
-        """A known list of so many videos, or ""."""
-        return self.lists.get(number, "")
+    def list_name(self, name: str, number: int) -> str:
+        """What a list is called, with the published list of as many videos: which these are its sha256 says."""
+        known = self.lists.get(number)
+        return f"{name} (as many as {known})" if known else name
 
 
 def _number(text: str) -> str:

@@ -18,6 +18,7 @@ from pvit_data.words import plain_url
 OF_METRICS = {
     ("ava",): ("excluded", "no_excluded", "label_map", "no_cap", "threshold"),
     ("topk", "multilabel"): ("classes",),
+    ("topk", "ava", "pnr", "oscc"): ("train_list",),
 }
 """Options that only some metrics know."""
 
@@ -56,6 +57,10 @@ def require_sense(predictions: Path, metric: str, how: ScoreOptions) -> None:
             raise UsageError(
                 f"--{given[0].replace('_', '-')} means nothing to --metric {metric}, only to {' and '.join(metrics)}"
             )
+    if how.train_list is not None and not how.diagnose:
+        raise UsageError(
+            "--train-list is only looked into for what training saw too: say --diagnose (or --strict)"
+        )
     if predictions.is_dir():
         raise UsageError(
             f"{plain_url(str(predictions))}: is a folder; name the file with the predictions"

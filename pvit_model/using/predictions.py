@@ -220,14 +220,15 @@ def passport(
     )
     names, ids = class_names(inference), list(truth)
     text = "".join(f"{each}\n" for each in names)
-    told = protocol.list_name(len(ids)) if protocol is not None else ""
+    told = " ".join(name)
+    told = told if protocol is None else protocol.list_name(told, len(ids))
     result = Result(
         metric="topk",
         protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (BASELINE, ERROR, *COUNTS)},
-        scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        truth=truth_sha256(ids, (names[label] for label in truth.values())),
+        scored=ListFacts.make(told, ids, len(ids)),
+        truth=truth_sha256(ids, truth.values()),
         views=views,
         baselines={BASELINE: metrics[BASELINE]},
         details={ERROR: metrics[ERROR]},
@@ -277,7 +278,8 @@ def passport_of_boxes(
         else [f"{m},{s:04d}" for m, s in map(partial(moment_in, ds), range(len(ds)))]
     )
     protocol = find_protocol("ava", None)
-    known = protocol.list_name(len(ids)) if is_all else ""
+    told_name = f"{report.source} {report.split}"
+    told_name = protocol.list_name(told_name, len(ids)) if is_all else told_name
     how = ScoreOptions(
         protocol=protocol,
         threshold=matched.inference.clip.person_score,
@@ -285,7 +287,7 @@ def passport_of_boxes(
         whole=views.whole,
     )
     counted, facts = counted_classes(space), facts_of_classes(space)
-    of = (known or f"{report.source} {report.split}", ids)
+    of = (told_name, ids)
     result = score_seconds(
         told, table_of(kept.found, ds, videos), videos, of, (counted, facts), how
     )

@@ -1,7 +1,7 @@
 """AVA's CSV files: ground truth, detections, excluded seconds; streamed, whatever their size.
 
 Ground truth `video,second,x1,y1,x2,y2,action,person`, detections the same with a score at the end, seconds without
-persons `video,second`; no header. Boxes are shares of width and height.
+persons, or in which nobody was found, `video,second`; no header. Boxes are shares of width and height.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.dump import Dump, box_columns
 from pvit_data.scoring.files.kinds import head_of, kind_of
+from pvit_data.scoring.files.scores import is_video
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.storage.files import open_regular
@@ -35,12 +36,14 @@ _WHOLE = {"second": "int32", "action": "int32"}
 
 @dataclass
 class Videos:
-    """Numbers of videos by name, the same for all files that are compared."""
+    """Numbers of videos by name without ending, the same for all files that are compared."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """The number of a video, a new one where it has none yet."""
+        if is_video(name):
+            name = name[: -len(PurePosixPath(name).suffix)]
         return self.numbers.setdefault(name, len(self.numbers))
 
     def names(self) -> list[str]:
@@ -70,7 +73,16 @@ def read_detections(path: Path, videos: Videos) -> BoxTable:
     if kind != "text":
         raise FormatError(f"{path}: expected AVA's CSV or a dump of `pvit eval`, found {kind}")
     table = _read(path, videos, scored=True)
+    both = table.listed[np.isin(table.listed, table.image)] if len(table.listed) else table.listed
+    if both.size:
+        movie, second = divmod(int(both[0]), SECONDS)
+        raise FormatError(
+            f"{path}: {videos.names()[movie]}, second {second} stands there without a box, and with one: is the file "
+            "cut?"
+        )
     score = table.score
+    if not len(score):
+        raise FormatError(f"{path}: holds no detections")
     if (score >= 0).all() and score.max() > 1 and (score == np.rint(score)).all():
         raise FormatError(
             f"{path}: the last column has whole numbers only, up to {score.max():.0f}, as the persons of a ground "
@@ -222,7 +234,7 @@ def _columns(
 
     def shorter(row: Any) -> str:
         video, second = _second_alone(row.text)
-        if scored or second is None or len(listed) >= 100 * MAX_VIDEOS:
+        if second is None or len(listed) >= 100 * MAX_VIDEOS:
             return "error"
         listed.append((video, second))
         return "skip"
@@ -261,7 +273,7 @@ def _damage(lines: _Lines, types: dict[str, str], scored: bool, said: str) -> st
     """The first line that is none of AVA's, and why; what pyarrow said where none is found."""
     for number, line in enumerate(lines.text.decode("utf-8").split("\n"), lines.first):
         at, cells = f"{lines.path}, line {number}", line.strip().split(",")
-        is_second = not scored and len(cells) == 2 and _second_alone(line)[1] is not None
+        is_second = len(cells) == 2 and _second_alone(line)[1] is not None
         if not line.strip() or is_second:
             continue
         if len(cells) != len(types):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.kinds import kind_of
-from pvit_data.scoring.files.tables import read_values, whole_text
+from pvit_data.scoring.files.scores import whole_number
+from pvit_data.scoring.files.tables import read_rows, read_values, whole_text
 from pvit_data.scoring.metrics.ava import ALL, EVALUATED
 
 BESIDE = {
@@ -24,6 +25,9 @@ NAMED = {"ava60": EVALUATED, "ava80": ALL}
 """Label maps that need no file."""
 OFFICIAL = "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
 MAX_CLASSES = 1000
+_FORMS = '{"name": "id", ...}, {"id": "name", ...} or a list of names of classes'
+_CODE = re.compile(r"c\d{3}\s+\S")
+_BEFORE = re.compile(r"(\d{1,6})[\s,;]+(\S.*)")
 _NAME = re.compile(r"  name: *\"(.*)\"")
 _ID = re.compile(r"  (?:id|label_id): *(\d{1,6})\s*")
 
@@ -32,39 +36,76 @@ def read_classes(path: Path) -> dict[str, int]:
     """Ids by name.
 
     Args:
-        path: JSON `{"name": "id"}` or a list (of names, or of lists of parts of a name), or text with one name per
-            line, its number counting from 0.
+        path: JSON `{"name": "id"}` or `{"id": "name"}`, or a list (of names, or of lists of parts of a name); a CSV
+            with the columns `id,name`; or text with one name per line, its number counting from 0 or standing before
+            it. Of lines `c000 words` (Charades) the code is the name.
 
     Raises:
         FormatError: if it is something else, or ids are not 0, 1, 2, ...
     """
-    if kind_of(path) == "json":
-        values = read_values(path)
-        names = _of_json(values, path)
-    else:
-        lines = [line.strip() for line in whole_text(path).splitlines()]
-        names = {name: number for number, name in enumerate(filter(None, lines))}
-        if len(names) != len([line for line in lines if line]):
-            raise FormatError(f"{path}: a class stands twice")
-    if not names or len(names) > MAX_IDS or sorted(names.values()) != list(range(len(names))):
+    is_json = kind_of(path) == "json"
+    pairs = _of_json(read_values(path), path) if is_json else _of_text(path)
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise FormatError(f"{path}: a class stands twice")
+    if not names or len(names) > MAX_IDS or not _is_numbered(pairs):
         raise FormatError(
             f"{path}: its {len(names)} ids are not 0..{max(0, len(names) - 1)}, each once"
         )
     return names
 
 
-def _of_json(values: Any, path: Path) -> dict[str, int]:
-    try:
-        if isinstance(values, dict):
-            return {str(name): int(number) for name, number in values.items()}
+def _is_numbered(pairs: list[tuple[str, int]]) -> bool:
+    return sorted(number for _, number in pairs) == list(range(len(pairs)))
+
+
+def _of_json(values: Any, path: Path) -> list[tuple[str, int]]:
+    if isinstance(values, list) and all(isinstance(v, str | int | list) for v in values):
         names = ["+".join(map(str, v)) if isinstance(v, list) else str(v) for v in values]
-    except (TypeError, ValueError):
+        return [(name, number) for number, name in enumerate(names)]
+    if not isinstance(values, dict):
+        raise FormatError(f"{path}: expected {_FORMS}")
+    readings = [_numbered(values.items()), _numbered((v, k) for k, v in values.items())]
+    good = [pairs for pairs in readings if pairs is not None and _is_numbered(pairs)]
+    if len(good) > 1 and sorted(good[0]) != sorted(good[1]):
         raise FormatError(
-            f'{path}: expected {{"name": "id", ...}} or a list of names of classes'
-        ) from None
-    if len(set(names)) != len(names):
-        raise FormatError(f"{path}: a class stands twice")
-    return {name: number for number, name in enumerate(names)}
+            f"{path}: its names are numbers, as the ids are: which are which? Write a list of the names instead"
+        )
+    found = next((pairs for pairs in (*good, *readings) if pairs is not None), None)
+    if found is None:
+        raise FormatError(f"{path}: expected {_FORMS}")
+    return found
+
+
+def _numbered(pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, int]] | None:
+    """Names with their ids; None where those are no whole numbers. Names may stand in quotes of their own."""
+    found = []
+    for name, text in pairs:
+        number = whole_number(str(text))
+        if number is None or not isinstance(name, str | int):
+            return None
+        name = str(name)
+        found.append((name[1:-1] if len(name) > 2 and name[0] + name[-1] == '""' else name, number))
+    return found
+
+
+def _of_text(path: Path) -> list[tuple[str, int]]:
+    lines = [line for line in map(str.strip, whole_text(path).splitlines()) if line]
+    header = {name.strip().lower() for name in re.split("[,;\t]", lines[0])} if lines else set()
+    if header == {"id", "name"}:
+        rows = read_rows(path, ("id", "name")) or []
+        if (pairs := _numbered((row["name"], row["id"]) for row in rows)) is None:
+            raise FormatError(f"{path}: column 'id' holds something else than whole numbers")
+        return pairs
+    if lines and all(_CODE.match(line) for line in lines):
+        lines = [line.split()[0] for line in lines]
+    before = [match for line in lines if (match := _BEFORE.fullmatch(line))]
+    pairs = [(match[2], int(match[1])) for match in before]
+    first = min((number for _, number in pairs), default=0)
+    ids = sorted(number - first for _, number in pairs)
+    if len(pairs) == len(lines) > 1 and first in (0, 1) and ids == list(range(len(lines))):
+        return pairs  # of ids from 1 on it is said that they do not begin at 0
+    return [(name, number) for number, name in enumerate(lines)]
 
 
 def ordered(classes: Mapping[str, int]) -> tuple[str, ...]:

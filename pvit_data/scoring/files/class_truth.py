@@ -14,16 +14,19 @@ from jaxtyping import Bool, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
-from pvit_data.scoring.files.scores import bare_names, is_video
+from pvit_data.scoring.files.scores import bare_names, is_video, whole_number
 from pvit_data.scoring.files.tables import read_cells, read_rows
 from pvit_data.words import short
 
-IDS = ("id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video")
+IDS = (
+    "id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video", "video_path", "file_name",
+)  # fmt: skip
 LABELS = ("label", "labels", "template", "class", "actions")
 FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 _TIMES = ("time_start", "time_end")
 _NUMBER = re.compile(r"[-+.0-9eE]*")
-_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
+_BRACKETS = ("[]", "()", "{}")
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class ClassTruth:
         keys: of the samples in shards.
         complete: whether all classes are known, or only those that occur.
         paths: of the videos as the list writes them, where the ids are these without folders and endings.
+        named_by: the file that names the classes; "" where it is the list itself, or nothing.
     """
 
     where: str
@@ -55,6 +59,7 @@ class ClassTruth:
     keys: list[str] = field(default_factory=list)
     complete: bool = True
     paths: list[str] = field(default_factory=list)
+    named_by: str = ""
 
     def among(self, names: tuple[str, ...]) -> ClassTruth:
         """The same with the ids that classes have in a complete list of names.
@@ -69,7 +74,13 @@ class ClassTruth:
             )
         own = np.array([place[name] for name in self.classes], np.int64)
         labels = np.where(self.labels >= 0, own[self.labels], -1) if len(own) else self.labels
-        return replace(self, labels=labels, classes=names, orders={}, notes=(), complete=True)
+        several = self.several
+        if several is not None:
+            several = np.zeros((len(labels), len(names)), bool)
+            several[:, own] = self.several
+        return replace(
+            self, labels=labels, classes=names, several=several, orders={}, notes=(), complete=True
+        )
 
 
 def is_first_edition(name: str) -> bool:
@@ -112,7 +123,7 @@ def read_class_truth(
         path: of the file.
         protocol: its name decides how names of classes become ids.
         clean: makes the data set's id of what the file writes.
-        classes_file: names of the classes, where no file of the data set lies beside the list.
+        classes_file: names of the classes, where no file of the data set that knows them lies beside the list.
         several: a video may have any number of classes.
 
     Raises:
@@ -125,13 +136,46 @@ def read_class_truth(
     written, given = [name for name, _ in rows], [label for _, label in rows]
     names = written if is_named else bare_names(written)
     ids = [clean(name) for name in names]
-    found = classes_beside(protocol, path) or classes_file
-    table = None if found is None else read_classes(found)
+    table, named_by = _table(path, protocol, given, classes_file)
     if several:
-        return _several(path, ids, given, table)
+        return replace(_several(path, ids, given, table), named_by=named_by)
     _require_one_class(ids, written, given, table or {}, path)
-    truth = _single(path, ids, given, protocol, table)
+    truth = replace(_single(path, ids, given, protocol, table), named_by=named_by)
     return replace(truth, paths=written) if clean is str and names != written else truth
+
+
+def _table(
+    path: Path, protocol: str, given: list[Any], classes_file: Path | None
+) -> tuple[dict[str, int] | None, str]:
+    """Ids by name of the file with the classes, and its name: that beside the list, if it knows the list's classes.
+
+    Raises:
+        UsageError: if no file knows a class of the list.
+    """
+    beside = classes_beside(protocol, path)
+    files = [file for file in (beside, classes_file) if file is not None]
+    unknown = ""
+    for file in files:
+        table = read_classes(file)
+        strange = [part for label in given for part in _unknown(label, table)]
+        if not strange:
+            return table, file.name
+        unknown = unknown or (
+            f"{path}: class {short(strange[0], 60)} is none of the {len(table)} of {file}, the file with the classes, "
+            f"which begin with {short(ordered(table)[0], 60)}; the files don't belong together"
+        )
+    if unknown:
+        way = ": move that file away, or name the right one with --classes"
+        raise UsageError(unknown + (way if beside and classes_file is None else ""))
+    return None, ""
+
+
+def _unknown(label: Any, table: Mapping[str, int]) -> list[Any]:
+    """The classes of a cell that a file with classes does not have."""
+    if isinstance(label, str) and label in table:
+        return []
+    parts = [table.get(str(part), part) for part in _parts(label)]
+    return [part for part in parts if not isinstance(part, int) or part >= len(table)]
 
 
 def _single(
@@ -209,22 +253,9 @@ def _order(protocol: str, table: dict[str, int]) -> tuple[str, ...]:
 def _named(
     path: Path, ids: list[str], given: list[str | None], protocol: str, table: dict[str, int] | None
 ) -> ClassTruth:
-    notes: tuple[str, ...] = ()
-    occurring = sorted({label for label in given if label is not None})
-    if table is None:
-        names = tuple(occurring)
-        notes = (
-            f"no file with the classes was found beside {path.name}: the {len(names)} that occur were numbered in "
-            "the order of the alphabet (--classes FILE names them all)",
-        )
-    else:
-        names = _order(protocol, table)
+    occurring = tuple(sorted({label for label in given if label is not None}))
+    names = occurring if table is None else _order(protocol, table)
     number = {name: place for place, name in enumerate(names)}
-    if unknown := [label for label in occurring if label not in number]:
-        raise UsageError(
-            f"{path}: class {short(unknown[0], 60)} is none of the {len(names)} of the file with the classes; the "
-            "files don't belong together"
-        )
     labels = np.array([-1 if label is None else number[label] for label in given], np.int64)
     orders = {}
     if table is not None:
@@ -233,8 +264,16 @@ def _named(
     orders["the order of the alphabet"] = np.array([place[name] for name in names], np.int64)
     plain = np.arange(len(names))
     orders = {name: order for name, order in orders.items() if not np.array_equal(order, plain)}
+    notes = _numbered(path, names) if table is None else ()
     return ClassTruth(
         str(path), ids, labels, names, orders, notes=notes, complete=table is not None
+    )
+
+
+def _numbered(path: Path, names: tuple[str, ...]) -> tuple[str]:
+    return (
+        f"no file with the classes was found beside {path.name}: the {len(names)} that occur were numbered in the "
+        "order of the alphabet (--classes FILE names them all)",
     )
 
 
@@ -248,11 +287,8 @@ def _several(
     if table is None:
         _require_one_kind([name for name, _ in told], [part for _, part in told], path)
     cells = [(place[name], part) for name, part in told]
+    about: dict[str, Any] = {}
     if table is not None:
-        if unknown := [p for _, p in cells if not isinstance(p, int) and p not in table]:
-            raise UsageError(
-                f"{path}: class {short(unknown[0], 60)} is none of the file with the classes"
-            )
         numbers = [p if isinstance(p, int) else table[p] for _, p in cells]
         names = ordered(table)
     elif all(isinstance(part, int) for _, part in cells):
@@ -261,6 +297,7 @@ def _several(
         names = tuple(sorted({str(part) for _, part in cells}))
         known = {name: number for number, name in enumerate(names)}
         numbers = [known[str(part)] for _, part in cells]
+        about = {"notes": _numbered(path, names), "complete": False}
     _require_ids(np.array(numbers, np.int64), path)
     width = max([len(names), *(number + 1 for number in numbers)])
     if width * len(listed) > 1 << 28:
@@ -269,7 +306,8 @@ def _several(
         )
     flags = np.zeros((len(listed), width), bool)
     flags[[row for row, _ in cells], numbers] = True
-    return ClassTruth(str(path), listed, np.full(len(listed), -1, np.int64), names, several=flags)
+    unknown = np.full(len(listed), -1, np.int64)
+    return ClassTruth(str(path), listed, unknown, names, several=flags, **about)
 
 
 def _parts(label: Any) -> list[Any]:
@@ -339,26 +377,51 @@ def _label(row: dict[str, Any], path: Path) -> Any:
     is_whole = isinstance(value, float) and value.is_integer()
     if isinstance(value, bool) or not (is_whole or isinstance(value, str | int)):
         raise FormatError(f"{path}: label {value!r:.40} is neither a number nor a name")
-    return _number_or_name(str(value))
+    return _class_or_list(str(value))
 
 
 def _number_or_name(text: str) -> Any:
-    """`3.0` is 3: a column of whole numbers with a gap becomes one of floats in some programs."""
-    match = _WHOLE.fullmatch(text.strip())
-    return int(match[1]) if match else text
+    number = whole_number(text)
+    return text if number is None else number
+
+
+def _class_or_list(text: str) -> Any:
+    """A number, a name, or a list as programs print one: `[3, 7]`, `3,7`, `['run', 'jump']`."""
+    inner = text.strip()
+    is_list = inner[:1] + inner[-1:] in _BRACKETS
+    inner = inner[1:-1].strip() if is_list else inner
+    if is_list and not inner:
+        return []
+    numbers = [whole_number(word) for word in inner.replace(",", " ").split()]
+    if (is_list or "," in inner) and None not in numbers:
+        return numbers
+    if is_list and not _QUOTED.sub("", inner).strip(", "):
+        return [a or b for a, b in _QUOTED.findall(inner)]
+    return _number_or_name(text)
 
 
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
-    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells, which are numbers, are not
-    read."""
+    """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists).
+
+    Raises:
+        FormatError: if there are further columns: lists of frame folders have the number of frames before the class,
+            other lists have more classes.
+    """
     end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
-    cells = [" ".join(cells[: end + 1]), *cells[end + 1 :]]  # a folder's name may have blanks
-    if len(cells) == 1:
-        return cells[0], None
-    names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]
-    if len(names) > 1:
+    name = " ".join(cells[: end + 1])  # a folder's name may have blanks
+    told = [cell.strip() for cell in cells[end + 1 :]]
+    while told and not told[-1]:
+        told.pop()
+    if len(told) < 2:
+        return name, _class_or_list(told[0]) if told else None
+    names = [cell for cell in told if not _NUMBER.fullmatch(cell)]
+    if len(names) == len(told):
         raise FormatError(
-            f"{path}: {short(cells[0], 60)} has {len(names)} classes ({short(', '.join(names), 80)}): a submission? "
-            "Name the file with the annotations"
+            f"{path}: {short(name, 60)} has {len(names)} classes ({short(', '.join(names), 80)}): a submission? Name "
+            "the file with the annotations"
         )
-    return cells[0], _number_or_name(cells[1].strip()) if cells[1].strip() else None
+    raise FormatError(
+        f"{path}: {short(name, 60)} is followed by {len(told)} columns ({short(', '.join(told), 60)}); nothing says "
+        "which is the class: a number of frames, a start, further classes? Name the columns in a first line, such as "
+        "`path frames label`; several classes of a video stand in one column of a CSV: `id,label`, then `a.mp4,3 7`"
+    )

@@ -127,8 +127,9 @@ class Dump:
 
         types = pa.types
         kinds = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
-        column = self._of(name, "texts or numbers", *kinds, types.is_null, types.is_list)
-        if types.is_list(column.type):
+        lists = (types.is_list, types.is_large_list)
+        column = self._of(name, "texts or numbers", *kinds, types.is_null, *lists)
+        if any(is_kind(column.type) for is_kind in lists):
             parts = column.flatten()
             if not any(is_kind(parts.type) for is_kind in kinds) or len(parts) > MAX_PARTS:
                 raise FormatError(
@@ -173,12 +174,14 @@ class Dump:
         """The scores of each row, as they are stored."""
         import pyarrow as pa
 
-        kinds = (pa.types.is_list, pa.types.is_fixed_size_list)
-        column = self._whole(self._of("logits", "lists of floats", *kinds), "logits")
+        types = pa.types
+        kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+        column = self._whole(self._of("logits", "lists of numbers", *kinds), "logits")
         values = column.flatten()
-        if not pa.types.is_floating(values.type) or values.null_count:
+        is_number = types.is_floating(values.type) or types.is_integer(values.type)
+        if not is_number or values.null_count:
             raise FormatError(
-                f"{self.where}: column 'logits' holds {values.type}, expected floats without gaps"
+                f"{self.where}: column 'logits' holds {values.type}, expected numbers without gaps"
             )
         if not len(column) or len(values) % len(column) or not len(values):
             raise FormatError(f"{self.where}: rows of logits are of different lengths")

@@ -101,8 +101,17 @@ def _window(row: dict[str, Any], path: str) -> tuple[float, ...]:
     numbers = [_number(row.get(name), name, row, path) for name in ENDS]
     given = row.get(KEY_FRAME)
     change = -1.0 if given is None else _number(given, KEY_FRAME, row, path)
-    said = row.get("state_change")
-    return (*numbers, change, int(said) if isinstance(said, bool) else -1)
+    if not change.is_integer():
+        raise FormatError(
+            f"{path}: clip {short(row.get('unique_id'), 80)} has {KEY_FRAME} = {change}, expected a whole number"
+        )
+    said = row.get("state_change")  # 1.0 and 0.0 are what a table with gaps makes of it
+    if said is not None and said not in (True, False):
+        raise FormatError(
+            f"{path}: clip {short(row.get('unique_id'), 80)} has state_change = {short(said, 40)}, expected true or "
+            "false, or null"
+        )
+    return (*numbers, change, -1 if said is None else int(said))
 
 
 def _number(value: Any, name: str, row: dict[str, Any], path: Path | str) -> float:

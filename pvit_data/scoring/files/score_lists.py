@@ -1,9 +1,8 @@
 """Texts of scores, one video or view per line, streamed.
 
 `path label score score ...`, separated by blanks, tabs or commas: one line per video; a path with blanks in it needs
-tabs or commas. `path [score, score, ...] label
-clip crop` (VideoMAE and its heirs): one line per view, after a line of totals that is skipped; the files of several
-processes may be joined.
+tabs or commas. `path [score, score, ...] label clip crop` (VideoMAE and its heirs): one line per view, after a line of
+totals that is skipped; the files of several processes may be joined.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files.scores import (
@@ -22,12 +21,14 @@ from pvit_data.scoring.files.scores import (
     by_video,
     require_finite_size,
     require_once,
+    whole_number,
 )
 from pvit_data.storage.files import open_regular
 from pvit_data.words import short, size_text
 
 MAX_LINE = 1 << 20
 MAX_BYTES = 1 << 30  # of scores in memory
+_CLIP = 10**9  # more crops than any clip has; a view is clip x _CLIP + crop
 _VIEW = re.compile(r"(\S(?:.*\S)?)\s+\[([^][]*)\]\s+(-?\d{1,9})\s+(\d{1,9})\s+(\d{1,9})")
 
 
@@ -89,8 +90,22 @@ def read_score_list(path: Path) -> ClassScores:
         require_once(names, str(path))
         ids = bare_names(names)
         return ClassScores(ids, array[:, None, :], False, classes, paths=names)
-    order, listed = by_video(names, np.array(views, np.int64), str(path))
-    return ClassScores(bare_names(listed), array[order], True, classes[order[:, 0]], paths=listed)
+    numbers = np.array(views, np.int64)
+    order, listed = by_video(names, numbers, str(path))
+    told = zip(("clips", "crops"), np.divmod(numbers[order], _CLIP), strict=True)
+    return ClassScores(
+        ids=bare_names(listed),
+        logits=array[order],
+        has_views=True,
+        labels=classes[order[:, 0]],
+        paths=listed,
+        about={name: _most(of_videos) for name, of_videos in told},
+    )
+
+
+def _most(numbers: Int64[np.ndarray, "n v"]) -> int:
+    """How many different numbers a row has, the most that one has."""
+    return int((np.diff(np.sort(numbers, axis=1), axis=1) > 0).sum(axis=1).max()) + 1
 
 
 def _is_totals(line: str) -> bool:
@@ -106,11 +121,12 @@ def _parsed(
     try:
         if match is not None:
             values = np.array(match[2].split(","), np.float64)
-            return match[1], int(match[3]), values, int(match[4]) * 1000 + int(match[5])
+            return match[1], int(match[3]), values, int(match[4]) * _CLIP + int(match[5])
         parts = _cells(line)
-        if len(parts) < 4 or len(parts[1]) > 9:
+        label = whole_number(parts[1]) if len(parts) > 3 else None
+        if label is None or label < -1:
             raise ValueError
-        return parts[0], int(parts[1]), np.array(parts[2:], np.float64), 0
+        return parts[0], label, np.array(parts[2:], np.float64), 0
     except ValueError:
         parts = line.split()
         has_blank = len(parts) > 4 and not _is_number(parts[1]) and _is_number(parts[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from pvit_data.errors import FormatError
 from pvit_data.words import short
 
+_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 VIDEO = {".webm", ".mp4", ".mkv", ".avi", ".mov", ".m4v", ".jpg", ".png"}
 
 
@@ -56,9 +58,10 @@ def is_video(text: str) -> bool:
 def stem(text: str, folders: int = 0) -> str:
     """A file's name without ending, and with so many of its folders only; other texts as they are.
 
-    >>> stem("videos/-x_00155.mp4"), stem("v1.5"), stem("data/run/000.mp4", 1)
-    ('-x_00155', 'v1.5', 'run/000')
+    >>> stem("videos/-x_00155.mp4"), stem("v1.5"), stem("data/run/000.mp4", 1), stem("C:\\\\run\\\\000.mp4")
+    ('-x_00155', 'v1.5', 'run/000', '000')
     """
+    text = text.replace("\\", "/") if is_video(text) else text  # of Windows
     name = "/".join(text.split("/")[-1 - folders :])
     return name[: -len(PurePosixPath(name).suffix)] if is_video(name) else name
 
@@ -71,6 +74,18 @@ def bare_names(paths: list[str]) -> list[str]:
     """
     names = {path: stem(path) for path in paths}
     return [names[path] for path in paths] if len({*names.values()}) == len(names) else paths
+
+
+def whole_number(text: str) -> int | None:
+    """The class that a text says by its number, of at most nine digits; None: it says something else.
+
+    `3.0` is 3: a column of whole numbers with a gap becomes one of floats in some programs.
+
+    >>> whole_number(" 3.0"), whole_number("3.5"), whole_number("run")
+    (3, None, None)
+    """
+    match = _WHOLE.fullmatch(text.strip())
+    return int(match[1]) if match else None
 
 
 def require_once(ids: list[str], where: str) -> None:

@@ -23,7 +23,7 @@ MAX_BRACKETS, MAX_COMMAS = 2_000_000, 8_000_000  # of JSON; that list has 340,00
 
 
 def read_values(path: Path) -> Any:
-    """The values of a JSON file.
+    """The values of a JSON file; of lines of JSON objects their list.
 
     Raises:
         FormatError: if it is damaged or too large.
@@ -31,7 +31,10 @@ def read_values(path: Path) -> Any:
     data = read_small(path)
     if data.count(b"{") + data.count(b"[") > MAX_BRACKETS or data.count(b",") > MAX_COMMAS:
         raise FormatError(f"{path}: more values than any list of videos has; is it the right file?")
-    return parse_json(data, str(path), MAX_BYTES)
+    lines = [line.strip() for line in data.split(b"\n") if line.strip()]
+    if len(lines) > 1 and all(line[:1] + line[-1:] == b"{}" for line in lines):
+        data = b"[" + b",\n".join(lines) + b"]"
+    return parse_json(data, str(path), MAX_BYTES + len(lines) + 2)
 
 
 def read_small(path: Path) -> bytes:
@@ -101,6 +104,11 @@ class _Lines:
             yield line
 
 
+def _require_once(header: list[str], columns: tuple[str, ...], path: Path) -> None:
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise FormatError(f"{path}: column '{twice[0]}' stands twice; which one counts?")
+
+
 def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | None:
     """The rows of a table that names its columns.
 
@@ -117,7 +125,9 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     kind = kind_of(path)
     if kind == "parquet":
         dump = Dump(path)
-        found = {name: dump.cells(name) for name in columns if name in dump.names}
+        names = {name.lower(): name for name in sorted(dump.names)}
+        _require_once([name.lower() for name in dump.names], columns, path)
+        found = {name: dump.cells(names[name]) for name in columns if name in names}
         if not found:
             raise FormatError(
                 f"{path}: no column {' or '.join(columns[:2])}, it has {short(sorted(dump.names), 200)}"
@@ -129,15 +139,16 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
             values = values.get("clips")
         if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
             raise FormatError(f'{path}: expected a list of objects, [{{"id": ...}}, ...]')
-        return values
+        for row in values:
+            _require_once([name.lower() for name in row], columns, path)
+        return [{name.lower(): value for name, value in row.items()} for row in values]
     if kind != "text":
         raise FormatError(f"{path}: is no table of text, JSON or Parquet")
     cells = read_cells(path)
     header = [name.strip().lower() for name in cells[0]] if cells else []
     if not set(header) & set(columns):
         return None
-    if twice := [name for name in columns if header.count(name) > 1]:
-        raise FormatError(f"{path}: column '{twice[0]}' stands twice; which one counts?")
+    _require_once(header, columns, path)
     wrong = next((row for row in cells if len(row) != len(header)), None)
     if wrong is not None:
         raise FormatError(

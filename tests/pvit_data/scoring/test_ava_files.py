@@ -9,6 +9,10 @@ import pytest
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files import ava
 from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.protocols import find_protocol
+from pvit_data.scoring.score import score
+from tests.pvit_data.scoring import made
 
 LINES = [f"film{n % 7},{902 + n},0.{n:03d},0.1,0.9,0.8,{1 + n % 80},0.{n:04d}5" for n in range(200)]
 
@@ -52,7 +56,7 @@ def test_blocks_of_any_size(
         (b"film1,,0.1,0.1,0.5,0.5,1,0.5", "no video or no second"),
         (b"film1,9.5,0.1,0.1,0.5,0.5,1,0.5", "second is '9.5', expected a whole number"),
         (b"film1,0902,0.1,0.1,0.5", "5 columns, expected 8: 'film1,0902,0.1,0.1,0.5'"),
-        (b"film1,0902", "2 columns, expected 8: 'film1,0902'"),
+        (b"film1,0902,0.1", "3 columns, expected 8: 'film1,0902,0.1'"),
         (b"film\xff,0902,0.1,0.1,0.5,0.5,1,0.5", "is no UTF-8"),
     ],
 )
@@ -86,3 +90,50 @@ def test_truth_with_lines_of_two_columns(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "t.csv").write_text("m,0901\nm,0902,0.1,0.2,0.3,0.4,81,0\n")
     with pytest.raises(FormatError, match=r"t\.csv, line 2: action 81, expected 1\.\.80"):
         read_truth(tmp_path / "t.csv", Videos())
+
+
+def test_movies_may_be_files_and_rows_of_the_truth_that_shards_lack_are_told(tmp_path: Path) -> None:
+    """Names without endings, as the official files have them, are the same movies."""
+    truth = made.movies(seconds=4)
+    found = made.detections(truth)
+    plain = made.diagnose_boxes(tmp_path, truth, found)
+    named = made.diagnose_boxes(tmp_path, truth, [row._replace(video=f"{row.video}.mkv") for row in found])
+    assert (named.values, named.detections) == (plain.values, plain.detections)
+    assert not any("converted shards" in note for note in plain.notes)
+    odd = [truth[0]._replace(second=901), truth[0]._replace(box=(0.5, 0.1, 0.5, 0.9)), truth[1]._replace(second=1799)]
+    told = [note for note in made.diagnose_boxes(tmp_path, truth + odd, found).notes if "converted shards" in note]
+    assert [note.partition(";")[0] for note in told] == [
+        "2 rows of the truth are of seconds outside 902..1798", "1 rows of the truth are of boxes without area",
+    ]  # fmt: skip
+
+
+def test_a_movie_in_which_nobody_was_found(tmp_path: Path) -> None:
+    """Its people are missed; a line of two columns says that it was looked at."""
+    truth = made.movies(seconds=4)
+    found = [row for row in made.detections(truth) if row.video == "aaaaaaaaaaa"]
+    with pytest.raises(FormatError, match=r"1 of 2 movies without detections.* write a line `MOVIE,SECOND`"):
+        made.diagnose_boxes(tmp_path, truth, found)
+    text = (tmp_path / "found.csv").read_text()
+    how = ScoreOptions(protocol=find_protocol("ava", None), truth=str(tmp_path / "ava_val_v2.2.csv"), no_excluded=True)
+    movie, second = found[0].video, found[0].second
+    (tmp_path / "found.csv").write_text(f"{text}{movie},{second}\n")  # as a file ends whose writer was killed
+    with pytest.raises(FormatError, match=f"{movie}, second {second} stands there without a box, and with one"):
+        score(tmp_path / "found.csv", "ava", how)
+    (tmp_path / "found.csv").write_text(f"{text}bbbbbbbbbbb,0902\n")
+    result = score(tmp_path / "found.csv", "ava", how)
+    far = [row for row in truth if row.video == "bbbbbbbbbbb"]
+    moved = [row._replace(score=0.0, box=(0.0, 0.0, 0.001, 0.001)) for row in far[:1]]
+    assert result.values["mAP"] == pytest.approx(made.diagnose_boxes(tmp_path, truth, found + moved).values["mAP"])
+    assert (result.scored.n, result.details["images_matched"] < 1) == (2, True)
+    assert "1 seconds are listed in which nobody was found" in result.notes
+
+
+def test_a_box_with_an_action_twice(tmp_path: Path) -> None:
+    truth = made.movies(seconds=4)
+    found = made.detections(truth)
+    again = [row._replace(score=row.score - 1e-5) for row in found[:7]]
+    notes = made.diagnose_boxes(tmp_path, truth, found + again).notes
+    assert any(note.startswith("7 detections stand twice with different scores, the first in aaa") for note in notes)
+    assert not any("twice" in note for note in made.diagnose_boxes(tmp_path, truth, found).notes)
+    with pytest.raises(FormatError, match=r"^2 detections stand twice, the first in aaa"):
+        made.diagnose_boxes(tmp_path, truth, found[:9] + again + found[:2] + found[9:])

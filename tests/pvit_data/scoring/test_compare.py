@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
+from pvit_data.errors import FormatError
+from pvit_data.scoring.metrics.views import summed
 from tests.pvit_data.scoring import made
 
 
@@ -123,6 +125,42 @@ def test_scores_do_not_change_the_identity_of_detections(tmp_path: Path) -> None
     assert identity([r for r in rows if r.box != rows[0].box]) != first
 
 
+def test_the_order_of_lines_changes_no_boxes_and_no_excluded_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, results = made.movies(), []
+    found = made.detections(truth)
+    excluded = ["aaaaaaaaaaa,0903", "bbbbbbbbbbb,0905", "ccccccccccc,0902"]  # of the last nothing is scored
+    for number, (rows, lines) in enumerate(
+        [(truth, excluded), (truth[::-1], excluded[::-1]), (truth[::-1], excluded[:2]), (truth, excluded[1:])]
+    ):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / "excluded.csv").write_text(("\n" if number % 2 else "\r\n").join(lines))
+        how = {"threshold": 0.8, "frames": 8, "no_excluded": False, "excluded": tmp_path / "excluded.csv"}
+        results.append(made.diagnose_boxes(tmp_path / str(number), rows, found, **how).to_json())
+    for other in results[1:3]:
+        assert compared(results[0], other, tmp_path, capsys)[0] == 0
+    code, document = compared(results[0], results[3], tmp_path, capsys)
+    assert (code, list(document["differs"])) == (1, ["excluded seconds"])
+    moved = made.diagnose_boxes(tmp_path, truth, [r._replace(video=r.video.translate({97: 98, 98: 97})) for r in found])
+    assert moved.detections["sha256"] != results[0]["detections"]["sha256"]
+
+
+def test_a_list_of_numbers_knows_no_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is no difference; other numbers are one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 8, 60)
+    logits = made.network(labels, 8, 0.5, rng)
+    named = made.diagnose_classes(tmp_path, logits, labels, 8, frames=16).to_json()
+    plain = made.diagnose_classes(tmp_path, logits, labels, 8, frames=16, classes=None).to_json()
+    assert "sha256" not in plain["classes"]
+    code, document = compared(named, plain, tmp_path, capsys)
+    assert (code, document["differs"]) == (0, {})
+    assert "classes" in document["unknown"]
+    other = made.diagnose_classes(tmp_path, logits, np.roll(labels, 1), 8, frames=16, classes=None).to_json()
+    assert list(compared(named, other, tmp_path, capsys)[1]["differs"]) == ["truth"]
+
+
 def test_findings_go_with_the_numbers(result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They make a comparison doubtful; `--strict` exits with 1, as that of `pvit score`."""
     said = {"name": "leak", "seen": "3 of the 60 ids are in the training list", "is_finding": True}
@@ -149,7 +187,7 @@ def test_what_neither_knows_is_said(result: dict, tmp_path: Path, capsys: pytest
     assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
     out = capsys.readouterr().out
     assert "comparable" in out
-    assert "neither says: frames" in out
+    assert "not known of both: frames" in out
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"passport": 2, "metric": "topk"}', '{"reports": []}', "nothing"])
@@ -180,14 +218,52 @@ def test_logits_probabilities_and_percentages_give_one_result(
     assert not any("probabilities" in note for note in plain.notes)
 
 
+@pytest.mark.parametrize(
+    "kind", ["a video without scores", "filled", "rounded", "percentages", "sums", "several", "tiny", "logits"]
+)
+def test_probabilities_with_a_flaw_are_not_taken_for_logits(kind: str, tmp_path: Path) -> None:
+    """That would change ranks silently."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 20, 60)
+    logits = 2 * rng.normal(size=(60, 3, 20)) + 2 * np.eye(20)[labels][:, None]
+    each = np.exp(logits - logits.max(axis=2, keepdims=True))
+    each /= each.sum(axis=2, keepdims=True)
+    sound = made.diagnose_classes(tmp_path, each, labels, 20).values
+    assert sound["top1"] == (each.sum(axis=1).argmax(axis=1) == labels).mean()
+    if kind == "tiny":  # what float32 does
+        each[7, 1, 0] = -1e-9
+        assert made.diagnose_classes(tmp_path, each, labels, 20).values == sound
+        each[8, 1, 0] = 1.0000002
+        assert summed(each, exclusive=False)[8, 0] == each[8, :, 0].sum()
+        return
+    if kind == "logits":  # that are not negative, or the same for all
+        for sane in (logits - logits.min(), np.tile([4.0] + [0.0] * 19, (60, 3, 1))):
+            both = np.exp(sane - sane.max(axis=2, keepdims=True))
+            both = (both / both.sum(axis=2, keepdims=True)).sum(axis=1)
+            result = made.diagnose_classes(tmp_path, sane, labels, 20)
+            assert result.values["top1"] == (both.argmax(axis=1) == labels).mean()
+        return
+    each = {"rounded": np.round(each, 2), "sums": 3 * each, "percentages": 100 * each}.get(kind, each)
+    if kind not in ("rounded", "sums"):
+        each[7, 1] = -1 if kind in ("filled", "several") else 0
+    is_several = kind == "several"
+    with pytest.raises(FormatError, match="of 180 views look like probabilities") as error:
+        summed(each, exclusive=not is_several, ids=[f"v{n:06d}" for n in range(60)])
+    if kind not in ("rounded", "sums"):
+        assert "but 1 do not quite, first view 1 of 'v000007'" in str(error.value)
+    summed(each[:, :1], exclusive=not is_several)  # one view ranks alike both ways
+
+
 def test_equal_scores_are_said(tmp_path: Path) -> None:
-    """A class alone says nothing of the fifth place; zeros say nothing at all."""
+    """Zeros say nothing at all; a class alone says nothing of the fifth place, nothing is open where it is right."""
     labels = np.arange(40) % 20
     one = made.diagnose_classes(tmp_path, np.eye(20)[labels], labels, 20)
-    assert one.values["top1"] == 1
-    (note,) = [note for note in one.notes if "equal scores" in note]
+    assert one.values["top1"] == one.values["top5"] == 1
+    assert not any("equal scores" in note for note in one.notes)
+    wrong = made.diagnose_classes(tmp_path, np.eye(20)[(labels + labels % 2) % 20], labels, 20)
+    (note,) = [note for note in wrong.notes if "equal scores" in note]
     assert note.startswith("100.0 % of the videos have equal scores at place 5")
-    assert "top-5 is between 1.0000 and 1.0000" in note
+    assert "top-5 is between 0.5000 and 1.0000" in note
     zero = made.diagnose_classes(tmp_path, np.zeros((40, 20)), labels, 20)
     said = [note.partition(": ")[2] for note in zero.notes if "equal scores" in note]
     assert said == [f"top-{k} is between 0.0000 and 1.0000, by the order of equal scores" for k in (1, 5)]

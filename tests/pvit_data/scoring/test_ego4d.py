@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
-from pvit_data.errors import UsageError
+from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.ego4d import Windows, sampled_frames
 from tests.pvit_data.scoring import made
@@ -223,3 +223,25 @@ def test_changes_without_a_key_frame_are_counted(tmp_path: Path) -> None:
         UsageError, match="none of its 4 clips whose state changes says when: they lack parent_pnr_frame"
     ):
         made.diagnose_clips(tmp_path, rows, answers)
+
+
+def test_truth_that_went_through_a_table(tmp_path: Path) -> None:
+    """pandas makes 1.0, 0.0 and null of a column with a gap; texts and parts of frames say nothing."""
+    rows = made.clips(20)
+    answers = {row["unique_id"]: row["state_change"] for row in rows}
+    for number, values in enumerate(((True, False), (1, 0), (1.0, 0.0))):
+        told = [{**row, "state_change": values[not row["state_change"]]} for row in rows]
+        told[number] = {**told[number], "state_change": None}
+        assert made.diagnose_clips(tmp_path, told, answers, "oscc", partial=True).scored.n == 19
+    for name, value in (("state_change", "True"), ("state_change", 2), ("parent_pnr_frame", 300.5)):
+        with pytest.raises(FormatError, match=f"clip 'c0' has {name} = .*expected"):
+            made.diagnose_clips(tmp_path, [{**rows[0], name: value}, *rows[1:]], answers, "oscc")
+
+
+def test_frames_outside_of_their_clips_are_told(tmp_path: Path) -> None:
+    rows = made.clips(20)
+    frames = made.in_frames(rows)
+    assert not made.diagnose_clips(tmp_path, rows, frames).notes
+    moved = [{**r, "parent_pnr_frame": r["parent_pnr_frame"] + 5000} if r["state_change"] else r for r in rows]
+    (note,) = made.diagnose_clips(tmp_path, moved, frames).notes
+    assert note.startswith("10 clips have a parent_pnr_frame outside of parent_start_frame..parent_end_frame")

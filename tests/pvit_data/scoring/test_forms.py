@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,17 @@ def test_other_views_than_published_are_refused(views: int, tmp_path: Path, caps
     scored(capsys, path, "--truth", tmp_path / "validation.json", "--classes", tmp_path / "labels.json")
 
 
+def test_clips_are_no_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three views either way; a list of views and a dump tell them apart."""
+    how = ("--protocol", "ssv2", "--truth", ssv2_tree(tmp_path))
+    text = view_list(tmp_path / "p.txt").read_text()
+    (tmp_path / "q.txt").write_text(re.sub(r" 0 (\d)$", r" \1 0", text, flags=re.MULTILINE))
+    for path in (tmp_path / "q.txt", dump(tmp_path / "p.parquet", clips=3, crops=1)):
+        assert "3 clips x 1 crops of each video, protocol ssv2 has 3 (1 clips x 3 crops)" in refused(capsys, path, *how)
+        assert scored(capsys, path)["views"] | {"frames": 0} == {"frames": 0, "clips": 3, "crops": 1, "number": 3}
+    assert scored(capsys, tmp_path / "p.txt")["views"]["crops"] == 3
+
+
 def test_a_lost_view_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pq.read_table(dump(tmp_path / "p.parquet"))
     pq.write_table(table.slice(0, N * V - 1), tmp_path / "p.parquet")
@@ -312,6 +324,24 @@ def test_several_classes_per_video(tmp_path: Path, capsys: pytest.CaptureFixture
             assert "the list does not have" in out.err  # a video without a class has no row there
             continue
         assert json.loads(out.out)["mAP"] == pytest.approx(expected, abs=1e-9), name
+
+
+def test_several_classes_by_name_where_one_has_no_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The names that occur are not all: numbered by themselves they would be other columns."""
+    scores = np.array([[0.9, 0.1, 0.2], [0.2, 0.8, 0.7], [0.8, 0.3, 0.1], [0.1, 0.2, 0.6]])
+    ids, path = list("wxyz"), tmp_path / "p.npz"
+    np.savez(path, ids=ids, logits=np.log(scores / (1 - scores)))
+    (tmp_path / "t.csv").write_text("id,label\nw,run\nx,walk\ny,run\nz,\n")
+    (tmp_path / "classes.txt").write_text("run\nsit\nwalk\n")
+    command = ["score", str(path), "--metric", "multilabel", "--truth", str(tmp_path / "t.csv")]
+    assert main(command) == 1
+    assert "3 columns of scores for 2 classes that occur in the truth: give the file" in capsys.readouterr().err
+    assert main([*command, "--classes", str(tmp_path / "classes.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mAP"] == 1.0
+    about = {"classes": ["walk", "sit", "run"]}  # a dump names its columns
+    write_dump(tmp_path / "p.parquet", ids, ids, np.zeros(4, int), np.full(4, -1), scores[:, ::-1], about)
+    assert main([*command[:1], str(tmp_path / "p.parquet"), *command[2:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mAP"] == 1.0
 
 
 def test_shards_are_a_truth(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,18 @@ def test_folders_tell_videos_apart(form: str, tmp_path: Path, capsys: pytest.Cap
     assert (result["top1"], result["list"]["n"]) == (4 / 6, 6)
 
 
+def test_names_of_windows_and_of_macos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Backslashes between folders, letters whose accents stand beside them."""
+    videos = [video.replace("run", "caf\u00e9") for video in VIDEOS]
+    truth = listed(tmp_path / "val.txt", videos)
+    names = ["C:\\data\\" + video.replace("/", "\\").replace("\u00e9", "e\u0301") for video in videos]
+    np.savez(tmp_path / "p.npz", ids=names, logits=np.eye(2)[ANSWERS])
+    assert scored(capsys, tmp_path / "p.npz", "--truth", truth)["top1"] == 4 / 6
+    windows = listed(tmp_path / "windows.txt", names)
+    np.savez(tmp_path / "p.npz", ids=videos, logits=np.eye(2)[ANSWERS])
+    assert scored(capsys, tmp_path / "p.npz", "--truth", windows)["top1"] == 4 / 6
+
+
 def test_a_part_of_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One folder, whose names alone are told apart within the predictions, not within the list."""
     truth = listed(tmp_path / "val.txt")

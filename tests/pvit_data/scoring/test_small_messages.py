@@ -231,5 +231,8 @@ def test_options_that_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     error = refused(capsys, *command[:2], "pnr", "--truth", "t.json", "--classes", "c.txt", code=2)
     assert "--classes means nothing to --metric pnr, only to topk and multilabel" in error
     assert "--threshold" in refused(capsys, *command, "--threshold", "7", code=2)
+    assert "say --diagnose" in refused(capsys, *command, "--train-list", "t.csv", code=2)
+    error = refused(capsys, *command[:2], "multilabel", "--train-list", "t.csv", "--diagnose", code=2)
+    assert "--train-list means nothing to --metric multilabel" in error
     result = made.diagnose_boxes(tmp_path, made.movies(seconds=4), made.detections(made.movies(seconds=4)), no_cap=True)
     assert "--no-cap is not used by this variant, which has no cap to lift" in result.notes

@@ -58,7 +58,8 @@ def _print(found: Any, a: str, b: str) -> None:
     for name, pair in found.differs.items():
         say(f"  differs: {name}: {_text(pair[0])} | {_text(pair[1])}")
     for name in found.unknown:
-        say(f"  neither says: {name}")
+        way = " (pvit score --classes FILE names them)" if name == "classes" else ""
+        say(f"  not known of both: {name}{way}")
     for name, pair in found.other.items():
         say(f"  may differ: {name}: {_text(pair[0])} | {_text(pair[1])}")
 
