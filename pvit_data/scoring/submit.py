@@ -175,7 +175,7 @@ def _classes(predictions: Path, metric: str, how: ScoreOptions) -> Submission:
 
 def _text(lines: Iterable[str], number: int) -> Callable[[Path], int]:
     def write(out: Path) -> int:
-        write_file(out, "".join(f"{line}\n" for line in lines))
+        write_file(out, "".join(f"{line}\n" for line in lines), follow=True)
         return number
 
     return write

@@ -364,7 +364,7 @@ def write_csv(path: str | os.PathLike[str], table: BoxTable, videos: Videos) -> 
     from pvit_data.storage.files import replacing
 
     names = videos.names()
-    with replacing(str(path)) as part, part.open("w", encoding="utf-8") as file:
+    with replacing(path, follow=True) as part, part.open("w", encoding="utf-8") as file:
         rows = zip(
             table.image.tolist(), table.xyxy.tolist(), table.class_id.tolist(), table.score.tolist(),
             strict=True,

@@ -140,7 +140,7 @@ def score(
         _write(submission, submit)
     document = result.to_json()
     if out is not None:
-        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n", follow=True)
     print_json(document) if as_json else _print(result)
     if strict and result.wrong:
         raise typer.Exit(EXIT_PROBLEM)
