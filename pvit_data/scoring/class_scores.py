@@ -304,8 +304,16 @@ def _multilabel(
     result.values = {"mAP": mean}
     result.baselines = {"random": random_precision(flags)}
     result.details = {"per_class": each.tolist()}
-    if how.diagnose and (other := permuted_columns(scores, flags, ids)):
-        result.findings.append(other)
+    if how.diagnose:
+        told = (permuted_columns(scores, flags, ids), _leak(truth, listed, how))
+        result.findings += [finding for finding in told if finding is not None]
+
+
+def _leak(truth: ClassTruth, listed: Int64[np.ndarray, "n"], how: ScoreOptions) -> Finding | None:
+    ids = [truth.ids[row] for row in listed]
+    paths = [truth.paths[row] for row in listed] if truth.paths else []
+    file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
+    return leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths)
 
 
 def _top_k(
@@ -372,7 +380,6 @@ def _diagnose(
     given: ClassScores,
 ) -> list[Finding]:
     predicted, ids = best(scores), [truth.ids[row] for row in listed]
-    paths = [truth.paths[row] for row in listed] if truth.paths else []
     orders = dict(truth.orders)
     names = read_classes_of(how)
     if names and set(names) == set(truth.classes) and names != truth.classes:
@@ -383,12 +390,11 @@ def _diagnose(
         )
     pairs = truth.pairs or mirrored_pairs(truth.classes)
     number = scores.shape[1]
-    file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
     other = permuted(labels, predicted, ids, number, orders)
     found = [
         # Classes that are only in another order swap sides, too, where the pairs are neighbours.
         other or mirrored(labels, predicted, pairs),
-        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths),
+        _leak(truth, listed, how),
         *combined(logits, given.has_views, labels, scores),
     ]
     return [finding for finding in found if finding is not None]

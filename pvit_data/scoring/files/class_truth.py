@@ -128,10 +128,14 @@ def read_class_truth(
     found = classes_beside(protocol, path) or classes_file
     table = None if found is None else read_classes(found)
     if several:
-        return _several(path, ids, given, table)
-    _require_one_class(ids, written, given, table or {}, path)
-    truth = _single(path, ids, given, protocol, table)
-    return replace(truth, paths=written) if clean is str and names != written else truth
+        truth = _several(path, ids, given, table)
+    else:
+        _require_one_class(ids, written, given, table or {}, path)
+        truth = _single(path, ids, given, protocol, table)
+    if clean is not str or names == written:
+        return truth
+    paths = dict(zip(ids, written, strict=True))
+    return replace(truth, paths=[paths[name] for name in truth.ids])
 
 
 def _single(
@@ -311,15 +315,30 @@ def _rows(path: Path) -> tuple[list[tuple[str, Any]], bool]:
         return [_of_cells(cells, path) for cells in read_cells(path)], False
     if rows and not isinstance(rows[0], dict):
         raise FormatError(f"{path}: expected rows with named columns")
-    found = []
-    for row in rows:
-        name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
-        if not isinstance(name, str | int) or isinstance(name, bool):
-            raise FormatError(f"{path}: a row has no id (one of {', '.join(IDS)}): {row!r:.80}")
-        if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
-            name = f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
-        found.append((str(name), _label(row, path)))
-    return found, True
+    return [(_name(row, path), _label(row, path)) for row in rows], True
+
+
+def read_names(path: Path) -> list[str]:
+    """What a list calls its videos, row by row; what it says of their classes is not read.
+
+    Raises:
+        FormatError: if it is no such list.
+    """
+    rows = read_rows(path, (*IDS, *LABELS))
+    if rows is None:
+        return [_path_first(cells)[0] for cells in read_cells(path)]
+    if rows and not isinstance(rows[0], dict):
+        raise FormatError(f"{path}: expected rows with named columns")
+    return [_name(row, path) for row in rows]
+
+
+def _name(row: dict[str, Any], path: Path) -> str:
+    name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise FormatError(f"{path}: a row has no id (one of {', '.join(IDS)}): {row!r:.80}")
+    if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
+        return f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
+    return str(name)
 
 
 def _second(text: Any, path: Path) -> int:
@@ -351,8 +370,7 @@ def _number_or_name(text: str) -> Any:
 def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
     """`id`, `id;class` (SSv2's answers), or `path label` (SlowFast's lists); further cells, which are numbers, are not
     read."""
-    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
-    cells = [" ".join(cells[: end + 1]), *cells[end + 1 :]]  # a folder's name may have blanks
+    cells = _path_first(cells)
     if len(cells) == 1:
         return cells[0], None
     names = [cell for cell in cells[1:] if not _NUMBER.fullmatch(cell.strip())]
@@ -362,3 +380,9 @@ def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
             "Name the file with the annotations"
         )
     return cells[0], _number_or_name(cells[1].strip()) if cells[1].strip() else None
+
+
+def _path_first(cells: list[str]) -> list[str]:
+    """The cells of a line, of which the first is its path: a folder's name may have blanks."""
+    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
+    return [" ".join(cells[: end + 1]), *cells[end + 1 :]]
