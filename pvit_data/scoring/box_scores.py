@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.doctor.boxes import Boxes, exchanged, misread, shifted, unmatched
+from pvit_data.scoring.doctor.boxes import Boxes, doubled, exchanged, misread, shifted, unmatched
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
@@ -43,6 +43,7 @@ from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
 
+_NOBODY = "of a movie in which nobody was found a line MOVIE,SECOND says so, and its persons count as missed"
 SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
 
 
@@ -67,7 +68,10 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     known = len(videos.names())
     found = read_detections(path, videos)
     scored = _movies(path, how, videos, known, movies, found, truth)
-    if len(scored) < len(movies):
+    if lacking := len(movies) - len(scored):
+        notes.append(
+            f"{lacking} movies without detections are left out with their persons; {_NOBODY}"
+        )
         numbers = np.array([videos.numbers[name] for name in scored], np.int64)
         truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
     cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
@@ -126,7 +130,7 @@ def _scored(
     excluded: Path | None,
 ) -> Result:
     """The result on detections and truth; `facts` are the list, and further ones of the classes."""
-    _require_once(found, videos)
+    twice = _require_once(found, videos)
     precision = mean_precision(told.truth, found, variant, told.excluded)
     files = None if excluded is None else _excluded_facts(excluded, told.excluded, videos)
     classes = variant.classes
@@ -145,6 +149,7 @@ def _scored(
         diagnosed=how.diagnose,
     )
     _examine(result, told.truth, found, variant, told.excluded, precision, how, videos)
+    result.findings += twice
     return result
 
 
@@ -158,33 +163,24 @@ def _truth(truth: BoxTable, videos: Videos) -> str:
     return truth_sha256(images, labels)
 
 
-def _require_once(found: BoxTable, videos: Videos) -> None:
-    """Refuses detections that stand twice: each would count as a false positive.
+def _require_once(found: BoxTable, videos: Videos) -> list[Finding]:
+    """Refuses detections that stand twice, each of which would count as a false positive; the same boxes with other
+    scores are told where they are many.
 
     Raises:
         FormatError: with how many there are, and the first.
     """
-    numbers = (*found.xyxy.T.copy(), found.score)
-    columns = [found.image, found.class_id, *(c.view(np.int64) for c in numbers)]
-    mixed = np.zeros(
-        len(found), np.uint64
-    )  # one number for a row: millions are sorted in little memory
-    for column in columns:
-        mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    order = np.argsort(mixed, kind="stable")
-    first, following = order[:-1], order[1:]
-    alike = np.flatnonzero(mixed[first] == mixed[following])
-    same = np.logical_and.reduce([c[first[alike]] == c[following[alike]] for c in columns])
-    again = following[alike[same]]
-    if not again.size:
-        return
-    row = int(again.min())
-    movie, second = divmod(int(found.image[row]), SECONDS)
-    raise FormatError(
-        f"{again.size:,} detections stand twice, the first in {videos.names()[movie]}, second {second}, action "
-        f"{found.class_id[row]}: padding of the last batch, or the files of several processes with the same boxes"
-    )
+    columns = [found.image, found.class_id, *found.xyxy.T.copy()]
+    pairs = overlap.repeated(columns)
+    again = pairs[found.score[pairs[:, 0]] == found.score[pairs[:, 1]], 1]
+    if again.size:
+        row = int(again.min())
+        movie, second = divmod(int(found.image[row]), SECONDS)
+        raise FormatError(
+            f"{again.size:,} detections stand twice, the first in {videos.names()[movie]}, second {second}, action "
+            f"{found.class_id[row]}: padding of the last batch, or the files of several processes with the same boxes"
+        )
+    return [told] if (told := doubled(found, pairs[:, 1])) else []
 
 
 def _excluded_facts(
@@ -319,7 +315,7 @@ def _movies(
 ) -> list[str]:
     """Movies that are scored."""
     names = videos.names()
-    numbers = set(np.unique(found.image // SECONDS).tolist())
+    numbers = set(np.unique(np.concatenate([found.image, found.listed]) // SECONDS).tolist())
     unknown = sorted(names[number] for number in numbers if number >= known)
     given = {names[number] for number in numbers}
     missing = [name for name in movies if name not in given]
@@ -336,7 +332,11 @@ def _movies(
             if missing
             else ""
         )
-        way = "give the truth of these detections" if unknown else "score all, or say --partial"
+        way = (
+            "give the truth of these detections"
+            if unknown
+            else f"{_NOBODY}; else predict the rest, or say --partial, which leaves these movies out"
+        )
         raise FormatError(f"{path}: {' and '.join(t for t in (said, lack) if t)}{hint}: {way}")
     return [name for name in movies if name in given]
 

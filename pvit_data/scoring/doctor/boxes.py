@@ -24,6 +24,7 @@ LARGE, LARGE_SHARE = 2.0, 0.01
 MOVIE_GAIN = 0.20
 FEW, TRIES = 100, 5  # persons; orders of the seconds
 LOW, CHANCE = 0.50, 0.05  # recall, and how far it is above that of boxes of other seconds
+TWICE = 0.10  # of the detections
 _ORDERS = {
     "y1,x1,y2,x2": "exchange x and y",
     "x,y,width,height": "add width and height to the corner",
@@ -173,4 +174,25 @@ def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
         f"{plain - chance:+.3f} against chance, sound boxes are {margin:.3f} above it and more",
         "look at one second: are these boxes of that second, of that movie, and shares of the whole picture (not of a "
         "crop, nor of a padded one)?",
+    )
+
+
+def doubled(found: BoxTable, again: Int64[np.ndarray, "m"]) -> Finding | None:
+    """Detections that were made twice, with scores that differ a little. Few may be honest: boxes that were clipped.
+
+    Args:
+        found: detections.
+        again: rows whose box has had their action before.
+    """
+    low, high = found.xyxy[again, :2], found.xyxy[again, 2:]
+    number = int((low < high).all(axis=1).sum())  # others do not count
+    if number <= TWICE * len(found):
+        return None
+    return Finding(
+        "boxes twice",
+        f"{number:,} of the {len(found):,} detections are of a box that has had their action before, with another "
+        "score",
+        "each counts as wrong",
+        "write each box once: several processes with the same boxes, padding of batches, and several clips of a second "
+        "do that",
     )

@@ -1,7 +1,7 @@
 """AVA's CSV files: ground truth, detections, excluded seconds; streamed, whatever their size.
 
-Ground truth `video,second,x1,y1,x2,y2,action,person`, detections the same with a score at the end, seconds without
-persons `video,second`; no header. Boxes are shares of width and height.
+Ground truth `video,second,x1,y1,x2,y2,action,person`, detections the same with a score at the end, in both seconds
+without persons `video,second`; no header. Boxes are shares of width and height.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ BLOCK = 1 << 22
 AVA_ACTIONS = 80
 _BOX = ("x1", "y1", "x2", "y2")
 _COLUMNS = ("video", "second", *_BOX, "action", "last")
+EMPTY = "empty"
+"""Of a dump's metadata: a second of each movie in which nobody was found."""
 EXCHANGED = "are predictions and --truth exchanged?"
 FIRST, LAST = 902, 1798  # annotated seconds
 _WHOLE = {"second": "int32", "action": "int32"}
@@ -222,7 +224,7 @@ def _columns(
 
     def shorter(row: Any) -> str:
         video, second = _second_alone(row.text)
-        if scored or second is None or len(listed) >= 100 * MAX_VIDEOS:
+        if second is None or len(listed) >= 100 * MAX_VIDEOS:
             return "error"
         listed.append((video, second))
         return "skip"
@@ -243,7 +245,7 @@ def _columns(
         number = lines.first + lines.text.count(b"\n", 0, error.start)
         raise FormatError(f"{lines.path}, line {number}: is no UTF-8") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FormatError(_damage(lines, types, scored, shown(str(error))[:200])) from None
+        raise FormatError(_damage(lines, types, shown(str(error))[:200])) from None
     columns = {name: table.column(name).combine_chunks() for name in names}
     columns["video"] = columns["video"].dictionary_encode()
     return {"last": pa.array(np.ones(len(table))), **columns}
@@ -257,11 +259,11 @@ def _second_alone(text: str) -> tuple[str, int | None]:
     return video, int(number) if is_second else None
 
 
-def _damage(lines: _Lines, types: dict[str, str], scored: bool, said: str) -> str:
+def _damage(lines: _Lines, types: dict[str, str], said: str) -> str:
     """The first line that is none of AVA's, and why; what pyarrow said where none is found."""
     for number, line in enumerate(lines.text.decode("utf-8").split("\n"), lines.first):
         at, cells = f"{lines.path}, line {number}", line.strip().split(",")
-        is_second = not scored and len(cells) == 2 and _second_alone(line)[1] is not None
+        is_second = len(cells) == 2 and _second_alone(line)[1] is not None
         if not line.strip() or is_second:
             continue
         if len(cells) != len(types):
@@ -324,6 +326,19 @@ def _from_dump(path: Path, videos: Videos) -> BoxTable:
         np.repeat(boxes, classes, axis=0),
         np.tile(np.arange(1, classes + 1, dtype=np.int64), count),
         sigmoid(logits).reshape(-1),
+        _empty(dump, videos),
+    )
+
+
+def _empty(dump: Dump, videos: Videos) -> Int64[np.ndarray, "m"]:
+    """Seconds of movies in which nobody was found, as `pvit eval` writes them beside its boxes."""
+    told = dump.about.get(EMPTY, [])
+    if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
+        raise FormatError(f"{dump.where}: its metadata '{EMPTY}' are no list of MOVIE,SECOND")
+    moments = [_split(name) for name in told]
+    return np.array(
+        [videos.number(_known(v, videos, Path(dump.where))) * SECONDS + s for v, s in moments],
+        np.int64,
     )
 
 
@@ -365,6 +380,10 @@ def write_csv(path: str | os.PathLike[str], table: BoxTable, videos: Videos) -> 
 
     names = videos.names()
     with replacing(path, follow=True) as part, part.open("w", encoding="utf-8") as file:
+        for video, second in zip(
+            *(x.tolist() for x in np.divmod(table.listed, SECONDS)), strict=True
+        ):
+            file.write(f"{names[video]},{second:04d}\n")
         rows = zip(
             table.image.tolist(), table.xyxy.tolist(), table.class_id.tolist(), table.score.tolist(),
             strict=True,

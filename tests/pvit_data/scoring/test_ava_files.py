@@ -8,7 +8,8 @@ import pytest
 
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files import ava
-from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+from pvit_data.scoring.files.ava import Videos, read_detections, read_truth, write_csv
+from pvit_data.scoring.files.dump import write_dump
 
 LINES = [f"film{n % 7},{902 + n},0.{n:03d},0.1,0.9,0.8,{1 + n % 80},0.{n:04d}5" for n in range(200)]
 
@@ -52,7 +53,7 @@ def test_blocks_of_any_size(
         (b"film1,,0.1,0.1,0.5,0.5,1,0.5", "no video or no second"),
         (b"film1,9.5,0.1,0.1,0.5,0.5,1,0.5", "second is '9.5', expected a whole number"),
         (b"film1,0902,0.1,0.1,0.5", "5 columns, expected 8: 'film1,0902,0.1,0.1,0.5'"),
-        (b"film1,0902", "2 columns, expected 8: 'film1,0902'"),
+        (b"film1,0902,0.1", "3 columns, expected 8: 'film1,0902,0.1'"),
         (b"film\xff,0902,0.1,0.1,0.5,0.5,1,0.5", "is no UTF-8"),
     ],
 )
@@ -86,3 +87,18 @@ def test_truth_with_lines_of_two_columns(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "t.csv").write_text("m,0901\nm,0902,0.1,0.2,0.3,0.4,81,0\n")
     with pytest.raises(FormatError, match=r"t\.csv, line 2: action 81, expected 1\.\.80"):
         read_truth(tmp_path / "t.csv", Videos())
+
+
+def test_movies_in_which_nobody_was_found(tmp_path: Path) -> None:
+    """A dump names a second of each, CSV has a line for it; one becomes the other."""
+    boxes = np.array([[0.1, 0.2, 0.3, 0.4]])
+    about = {ava.EMPTY: ["film2,0902"]}
+    number = np.zeros(1, np.int64)
+    write_dump(tmp_path / "p.parquet", ["a"], ["film1,0905"], number, number, np.zeros((1, 2)), about, boxes)
+    for path in (tmp_path / "p.parquet", tmp_path / "p.csv"):
+        videos = Videos()
+        table = read_detections(path, videos)
+        assert sorted(videos.numbers) == ["film1", "film2"]
+        assert (table.listed % ava.SECONDS, table.listed // ava.SECONDS) == (902, videos.numbers["film2"])
+        assert (table.image // ava.SECONDS).tolist() == [videos.numbers["film1"]] * 2
+        write_csv(tmp_path / "p.csv", table, videos)
