@@ -33,6 +33,20 @@ def test_permuted_classes_of_twenty_videos(tmp_path: Path) -> None:
     assert made.found(made.diagnose_classes(tmp_path, logits, labels, 2)) == {"permuted classes"}
 
 
+@pytest.mark.parametrize("top1", [0.65, 0.75, 0.95])
+def test_yes_and_no_exchanged(top1: float, tmp_path: Path) -> None:
+    """Published networks are right in 64 % to 75 % of the clips."""
+    rng = np.random.default_rng(1)
+    rows = made.clips(number=1000)
+    right = rng.random(1000) < top1
+    answers = {
+        row["unique_id"]: bool(row["state_change"] != is_right) for row, is_right in zip(rows, right, strict=True)
+    }
+    assert made.found(made.diagnose_clips(tmp_path, rows, answers, "oscc")) == {"answers exchanged"}
+    weak = {row["unique_id"]: bool(row["state_change"] == (rng.random() < 0.47)) for row in rows}
+    assert made.found(made.diagnose_clips(tmp_path, rows, weak, "oscc")) == set()
+
+
 @pytest.mark.parametrize("strength", [1, 2, 4])
 def test_permuted_columns_of_several_classes(strength: float, tmp_path: Path) -> None:
     """Logits of a class that a video has are higher by so many standard deviations."""
