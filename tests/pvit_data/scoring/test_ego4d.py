@@ -223,3 +223,41 @@ def test_changes_without_a_key_frame_are_counted(tmp_path: Path) -> None:
         UsageError, match="none of its 4 clips whose state changes says when: they lack parent_pnr_frame"
     ):
         made.diagnose_clips(tmp_path, rows, answers)
+
+
+def test_truth_that_went_through_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which makes 1.0 of true and 184.0 of 184, but no other text or fraction."""
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": f"clip-{n}", "state_change": True} for n in range(4)]))
+    command = ["score", str(tmp_path / "p.json"), "--metric", "oscc", "--truth", str(tmp_path / "t.json"), "--json"]
+    tables = [[(*row[:4], row[4] and float(row[4]), row[5] and float(row[5])) for row in ROWS], ROWS]
+    values = []
+    for rows in tables:
+        annotations(tmp_path / "t.json", rows)
+        assert main(command) == 0
+        values.append(json.loads(capsys.readouterr().out)["oscc_top1"])
+    assert values == [0.75, 0.75]
+    for change, said in ((("True",), "state_change = 'True', expected true or false"), ((184.5, True), "= 184.5, exp")):
+        annotations(tmp_path / "t.json", [(*ROWS[0][: 6 - len(change)], *change), *ROWS[1:]])
+        assert main(command) == 1
+        assert f"clip 'clip-0' has {'parent_pnr_frame ' * (len(change) - 1)}{said}" in capsys.readouterr().err
+
+
+def test_key_frames_of_another_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations(tmp_path / "t.json", [(*ROWS[0][:4], 314 + 5000, True), *ROWS[1:]])
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": f"clip-{n}", "pnr_frame": 3} for n in range(3)]))
+    assert main(["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "t.json")]) == 0
+    said = "1 of the 3 clips have a parent_pnr_frame outside of their own frames, first 'clip-0'"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unit", [1 / 16, 1 / 30])
+def test_units_are_seen_beside_a_short_clip(unit: float, tmp_path: Path) -> None:
+    """The middles of bins; seconds."""
+    rows = made.clips()
+    rows[0]["parent_end_frame"], rows[0]["parent_pnr_frame"] = (rows[0]["parent_start_frame"] + n for n in (40, 20))
+    answers = made.in_frames(rows)
+    for row in rows:
+        steps = row["parent_end_frame"] - row["parent_start_frame"]
+        bins = round(answers[row["unique_id"]] / steps * 16)
+        answers[row["unique_id"]] = bins + 0.5 if unit == 1 / 16 else bins * steps / 16 * unit
+    assert made.found(made.diagnose_clips(tmp_path, rows, answers)) == {"PNR units"}
