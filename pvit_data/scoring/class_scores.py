@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.sample.labels import mirrored_pairs
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.lists import another_list, leak
-from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
+from pvit_data.scoring.doctor.mirrored import mirrored
 from pvit_data.scoring.doctor.own_labels import own_flags, own_labels
 from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.scoring.doctor.permuted_columns import permuted_columns
@@ -133,7 +134,11 @@ def read_truth(
     names = tuple(read_classes_of(how)) or scores.classes
     ids = [how.protocol.clean(name) for name in scores.ids]
     flags = scores.several if several else None
-    return ClassTruth(where, ids, scores.labels, names, several=flags, pairs=mirrored_pairs(names))
+    return ClassTruth(where, ids, scores.labels, names, several=flags, pairs=_pairs(names))
+
+
+def _pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    return mirrored_pairs({name: number for number, name in enumerate(names)})
 
 
 def read_classes_of(how: ScoreOptions) -> tuple[str, ...]:
@@ -388,7 +393,7 @@ def _diagnose(
         orders["the truth's order already, without --classes"] = np.array(
             [place[name] for name in names], np.int64
         )
-    pairs = truth.pairs or mirrored_pairs(truth.classes)
+    pairs = truth.pairs or _pairs(truth.classes)
     number = scores.shape[1]
     other = permuted(labels, predicted, ids, number, orders)
     found = [
