@@ -154,16 +154,14 @@ def _hits(
 
 
 def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
-    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it."""
+    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it. Where people
+    stay where they are, before a fixed camera, those find as many."""
     plain, number = truth.recall(found), len(truth.image)
     if number < FEW or not plain < LOW:
         return None
-    images, place = np.unique(found.image, return_inverse=True)
-    rng = np.random.default_rng(0)
-    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
-    chance = float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
+    chance = _chance(truth, found)
     margin = max(CHANCE, 3 * math.sqrt(chance * (1 - chance) / number))
-    if plain > chance + margin:
+    if plain > chance + margin or (plain > CHANCE and _chance(truth, truth) > LOW):
         return None
     matched = float(np.isin(np.unique(truth.image), found.image).mean())
     return Finding(
@@ -175,6 +173,14 @@ def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
         "look at one second: are these boxes of that second, of that movie, and shares of the whole picture (not of a "
         "crop, nor of a padded one)?",
     )
+
+
+def _chance(truth: Boxes, found: Boxes) -> float:
+    """Recall of boxes of other seconds."""
+    images, place = np.unique(found.image, return_inverse=True)
+    rng = np.random.default_rng(0)
+    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
+    return float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
 
 
 def doubled(found: BoxTable, again: Int64[np.ndarray, "m"]) -> Finding | None:
