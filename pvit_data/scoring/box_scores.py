@@ -60,7 +60,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     own = {key: value for key, value in told_by(path).items() if getattr(how, key) is None}
     how = replace(how, **own)
     videos, listed = Videos(), Path(where)
-    in_shards = read_seconds(where, how.source, how.split, videos) if is_shards(where) else None
+    in_shards = read_seconds(where, how.source, how.part, videos) if is_shards(where) else None
     truth = read_truth(listed, videos) if in_shards is None else in_shards.truth
     movies = videos.names()
     classes, notes, map_facts = _label_map(how, listed)
@@ -76,7 +76,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
     cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
     variant = Variant(how.protocol.name, classes, cap)
-    name = how.protocol.list_name(len(movies)) or listed.name
+    name = how.protocol.name_of(listed.name, len(movies))
     facts = ListFacts.make(name, scored, len(movies))
     told = Seconds(movies, truth, excluded)
     result = _scored(told, found, videos, (facts, map_facts), variant, how, excluded_file)

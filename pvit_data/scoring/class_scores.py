@@ -115,7 +115,7 @@ def read_truth(
         UsageError: if neither says anything.
     """
     if how.truth is not None and is_shards(how.truth):
-        return read_shards(how.truth, how.source, how.split, several=several)
+        return read_shards(how.truth, how.source, how.part, several=several)
     if how.truth is not None:
         if Path(how.truth).is_dir():
             raise UsageError(
@@ -240,9 +240,11 @@ def _own_labels(
 
 
 def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
-    where = truth.where.rstrip("/").rpartition("/")[2]
-    split = f" {how.split}" if how.truth is not None and is_shards(how.truth) else ""
-    name = how.protocol.list_name(len(truth.ids)) or f"{where}{split}"
+    where, number = truth.where.rstrip("/").rpartition("/")[2], len(truth.ids)
+    if how.truth is not None and is_shards(how.truth):
+        name = how.protocol.list_name(number) or f"{where} {how.part}"
+    else:
+        name = how.protocol.name_of(where, number)
     return ListFacts.make(name, scored, len(truth.ids))
 
 
@@ -277,7 +279,7 @@ def _truth_facts(how: ScoreOptions) -> dict[str, Any]:
     if how.truth is None:
         return {"name": "the labels in the predictions"}
     facts = facts_of(Path(how.truth))
-    return {**facts, "split": how.split} if is_shards(how.truth) else facts
+    return {**facts, "split": how.part} if is_shards(how.truth) else facts
 
 
 def _model(scores: ClassScores) -> dict[str, Any]:

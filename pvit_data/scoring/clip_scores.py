@@ -45,8 +45,8 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
     file, answers = Path(how.truth), read_answers(path, metric)
     if is_shards(how.truth):
         truth, name = (
-            read_state_changes(how.truth, how.source, how.split),
-            f"{file.name} {how.split}",
+            read_state_changes(how.truth, how.source, how.part),
+            f"{file.name} {how.part}",
         )
     else:
         truth, name = read_annotations(file), file.name

@@ -21,6 +21,7 @@ class Protocol:
         clips, crops: views of each video that were published; 0: any.
         lists: known lists by their number of videos.
         clean: the original id as the data set writes it, from what people write.
+        split: of converted shards, that publications score.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Protocol:
     crops: int = 0
     lists: Mapping[int, str] = field(default_factory=dict)
     clean: Callable[[str], str] = str
+    split: str = "val"
 
     @property
     def views(self) -> int:
@@ -38,6 +40,15 @@ class Protocol:
     def list_name(self, number: int) -> str:
         """A known list of so many videos, or ""."""
         return self.lists.get(number, "")
+
+    def name_of(self, file: str, number: int) -> str:
+        """A list of so many videos in a file: their number alone does not make it a known list.
+
+        >>> PROTOCOLS["ssv2"].name_of("mine.csv", 24777)
+        'mine.csv (as many as validation)'
+        """
+        known = self.list_name(number)
+        return f"{file} (as many as {known})" if known else file
 
 
 def _number(text: str) -> str:
@@ -71,7 +82,7 @@ PROTOCOLS = {
             "kinetics400", ("topk",), 5, 1, clean=_youtube,
             lists=dict.fromkeys((19761, 19796, 19881, 19906), "validation"),
         ),
-        Protocol("diving48", ("topk",), 1, 3, clean=stem, lists={1970: "V2 test", 15027: "V2 train"}),
+        Protocol("diving48", ("topk",), 1, 3, clean=stem, split="test", lists={1970: "V2 test", 15027: "V2 train"}),
         Protocol("ego4d", ("pnr", "oscc"), 1, 1),
         Protocol("pyslowfast", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),
         Protocol("activitynet", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),

@@ -56,6 +56,13 @@ def require_sense(predictions: Path, metric: str, how: ScoreOptions) -> None:
             raise UsageError(
                 f"--{given[0].replace('_', '-')} means nothing to --metric {metric}, only to {' and '.join(metrics)}"
             )
+    for option in ("source", "split"):
+        is_file = how.truth is None or ("://" not in how.truth and Path(how.truth).is_file())
+        if getattr(how, option) is not None and is_file:
+            where = (
+                "without --truth there are none" if how.truth is None else f"{how.truth} is a file"
+            )
+            raise UsageError(f"--{option} is of converted shards, and {where}: leave it out")
     if predictions.is_dir():
         raise UsageError(
             f"{plain_url(str(predictions))}: is a folder; name the file with the predictions"

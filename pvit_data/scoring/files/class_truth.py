@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,7 @@ def read_class_truth(
         path: of the file.
         protocol: its name decides how names of classes become ids.
         clean: makes the data set's id of what the file writes.
-        classes_file: names of the classes, where no file of the data set lies beside the list.
+        classes_file: names of the classes, where no file of the data set that fits lies beside the list.
         several: a video may have any number of classes.
 
     Raises:
@@ -125,8 +127,7 @@ def read_class_truth(
     written, given = [name for name, _ in rows], [label for _, label in rows]
     names = written if is_named else bare_names(written)
     ids = [clean(name) for name in names]
-    found = classes_beside(protocol, path) or classes_file
-    table = None if found is None else read_classes(found)
+    table = _classes(path, protocol, classes_file, given)
     if several:
         truth = _several(path, ids, given, table)
     else:
@@ -136,6 +137,40 @@ def read_class_truth(
         return truth
     paths = dict(zip(ids, written, strict=True))
     return replace(truth, paths=[paths[name] for name in truth.ids])
+
+
+def _classes(
+    path: Path, protocol: str, named: Path | None, given: list[Any]
+) -> dict[str, int] | None:
+    """The classes of a list: those of the file beside it, or, where there is none or it is of other classes, of the one
+    that was named.
+
+    Raises:
+        FormatError: if the file beside it is of fewer classes, and none was named.
+    """
+    beside = classes_beside(protocol, path)
+    if beside is None:
+        return None if named is None else read_classes(named)
+    if named is not None:
+        with suppress(FormatError):
+            if _fits(table := read_classes(beside), given):
+                return table
+        return read_classes(named)
+    table = read_classes(beside)
+    highest = max((label for label in given if isinstance(label, int)), default=0)
+    if highest >= len(table):
+        raise FormatError(
+            f"{path}: has class {highest}, and {beside}, which belongs to it by its name, {len(table):,} classes: "
+            "--classes FILE names the right ones"
+        )
+    return table
+
+
+def _fits(table: Mapping[str, int], given: list[Any]) -> bool:
+    """Whether all classes of a list are in a table."""
+    cells = ([c] if isinstance(c, str) and c in table else _parts(c) for c in given)
+    parts = itertools.chain.from_iterable(cells)
+    return all(p < len(table) if isinstance(p, int) else p in table for p in parts)
 
 
 def _single(

@@ -41,7 +41,10 @@ Truth = Annotated[
     ),
 ]
 Source = Annotated[str | None, typer.Option(help="Of the shards, where they hold several.")]
-Split = Annotated[str, typer.Option(help="Of the shards.")]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Of the shards. Default: the one that publications score, val or test."),
+]
 Classes = Annotated[
     Path | None,
     typer.Option(help="File with the classes of the predictions' columns, in their order."),
@@ -92,7 +95,7 @@ def score(
     protocol: ProtocolName = None,
     truth: Truth = None,
     source: Source = None,
-    split: Split = "val",
+    split: Split = None,
     classes: Classes = None,
     excluded: Excluded = None,
     no_excluded: NoExcluded = False,
