@@ -15,7 +15,7 @@ from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.doctor.boxes import Boxes, doubled, exchanged, misread, shifted, unmatched
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
-from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
+from pvit_data.scoring.doctor.label_ids import other_ids, renumbered, reordered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     EXCHANGED,
@@ -255,7 +255,7 @@ def _diagnose(
     by_name = how.label_map in NAMED and how.label_map != "ava60"
     told = [
         None if by_name else other_ids(variant.classes, np.unique(truth.class_id).tolist()),
-        renumbered(found, truth, score),
+        renumbered(found, truth, score) or reordered(found, truth),
     ]
     reasons = [shifted(persons, boxes), misread(persons, boxes)]
     if not any(reasons):

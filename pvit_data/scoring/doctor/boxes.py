@@ -29,6 +29,9 @@ _ORDERS = {
     "y1,x1,y2,x2": "exchange x and y",
     "x,y,width,height": "add width and height to the corner",
     "centre x,centre y,width,height": "write the corners, half of width and height to each side of the centre",
+    "x1,x2,y1,y2": "exchange the second and third number",
+    "mirrored": "write 1 - x2 for x1 and 1 - x1 for x2, or look for the flip",
+    "upside down": "write 1 - y2 for y1 and 1 - y1 for y2",
 }
 
 
@@ -93,6 +96,9 @@ def misread(truth: Boxes, found: Boxes) -> Finding | None:
         "centre x,centre y,width,height": np.column_stack(
             [x1 - x2 / 2, y1 - y2 / 2, x1 + x2 / 2, y1 + y2 / 2]
         ),
+        "x1,x2,y1,y2": np.column_stack([x1, x2, y1, y2]),
+        "mirrored": np.column_stack([1 - x2, y1, 1 - x1, y2]),
+        "upside down": np.column_stack([x1, 1 - y2, x2, 1 - y1]),
     }
     values = {name: truth.recall(Boxes(found.image, xyxy)) for name, xyxy in forms.items()}
     best = max(values, key=values.__getitem__)

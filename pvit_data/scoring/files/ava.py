@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.dump import Dump, box_columns
 from pvit_data.scoring.files.kinds import head_of, kind_of
+from pvit_data.scoring.files.scores import stem
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.storage.files import open_regular
@@ -37,13 +38,13 @@ _WHOLE = {"second": "int32", "action": "int32"}
 
 @dataclass
 class Videos:
-    """Numbers of videos by name, the same for all files that are compared."""
+    """Numbers of videos by name, the same for all files that are compared, and with or without a file's ending."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """The number of a video, a new one where it has none yet."""
-        return self.numbers.setdefault(name, len(self.numbers))
+        return self.numbers.setdefault(stem(name, name.count("/")), len(self.numbers))
 
     def names(self) -> list[str]:
         """Names by number."""

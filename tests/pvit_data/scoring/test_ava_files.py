@@ -102,3 +102,14 @@ def test_movies_in_which_nobody_was_found(tmp_path: Path) -> None:
         assert (table.listed % ava.SECONDS, table.listed // ava.SECONDS) == (902, videos.numbers["film2"])
         assert (table.image // ava.SECONDS).tolist() == [videos.numbers["film1"]] * 2
         write_csv(tmp_path / "p.csv", table, videos)
+
+
+def test_names_of_files_are_movies(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("m1,0902,0.1,0.1,0.5,0.5,12,0\nc/m1,0902,0.1,0.1,0.5,0.5,12,0\nv1.5,0903\n")
+    (tmp_path / "p.csv").write_text(
+        "c/m1.mkv,0902,0.1,0.1,0.5,0.5,12,0.7\nm1.mp4,0902,0.1,0.1,0.5,0.5,12,0.7\nv1.5,0903\n"
+    )
+    videos = Videos()
+    truth, found = read_truth(tmp_path / "t.csv", videos), read_detections(tmp_path / "p.csv", videos)
+    assert videos.names() == ["m1", "c/m1", "v1.5"]
+    assert (truth.image.tolist(), truth.listed.tolist()) == (found.image.tolist()[::-1], found.listed.tolist())
