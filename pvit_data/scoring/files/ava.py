@@ -380,7 +380,7 @@ def write_csv(path: str | os.PathLike[str], table: BoxTable, videos: Videos) -> 
     from pvit_data.storage.files import replacing
 
     names = videos.names()
-    with replacing(path, follow=True) as part, part.open("w", encoding="utf-8") as file:
+    with replacing(Path(path), follow=True) as part, part.open("w", encoding="utf-8") as file:
         for video, second in zip(
             *(x.tolist() for x in np.divmod(table.listed, SECONDS)), strict=True
         ):
