@@ -15,7 +15,7 @@ OF_SOURCES = ("plan.json", "report.json")
 def refuse_overwriting(
     outputs: Mapping[str, Path | None], inputs: Iterable[tuple[str, str | Path | None]]
 ) -> None:
-    """Refuses files to write that are inputs, files of a data set that is read, the same as others, or folders.
+    """Refuses files to write that are inputs, files of a data set that is read, the same as others, or no files at all.
 
     Args:
         outputs: files that will be written, by option.
@@ -33,6 +33,8 @@ def refuse_overwriting(
             continue
         if out.is_dir() or not out.name:
             raise UsageError(f"{option} {out}: is a folder; name a file")
+        if out.exists() and not out.is_file():
+            raise UsageError(f"{option} {out}: is a pipe or a device; name a file")
         real = _real(out)
         mine = [folder for folder in real.parents if folder in taken and _is_data(real, folder)]
         if found := [taken[path] for path in (real, *mine) if path in taken]:

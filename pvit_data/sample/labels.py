@@ -6,6 +6,8 @@ Spaces are never merged by number: two sources share ids only when they name the
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +18,13 @@ from pvit_data.sample.limits import MAX_IDS
 
 IGNORE_8 = 255
 IGNORE_16 = 65535
+_SIDE = re.compile(  # words, leftwards, and parts of swipe_left, SwipeLeft and SWIPE_LEFT; neither bright nor leftover
+    r"(?<![A-Za-z])(?:left|right)(?=(?:wards?)?(?![a-z]))"
+    r"|(?:Left|Right)(?=(?:[Ww]ards?)?(?![a-z]))"
+    r"|(?<![A-Za-z])(?:LEFT|RIGHT)(?=(?:WARDS?)?(?![A-Za-z]))"
+)
+_SIDES = ("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")
+_OTHER = {a: b for pair in _SIDES for a, b in (pair, pair[::-1])}
 
 
 @dataclass(frozen=True)
@@ -97,3 +106,22 @@ def renumbering(given: LabelSpace, wanted: LabelSpace) -> Int64[np.ndarray, "k"]
 def is_same(given: LabelSpace, wanted: LabelSpace) -> bool:
     """Whether every id means the same class in both."""
     return (given.first, tuple(given.classes)) == (wanted.first, tuple(wanted.classes))
+
+
+def mirrored_pairs(classes: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
+    """Pairs of ids of classes that a mirror exchanges: their names differ by left and right, as the two directions of
+    pushing do.
+
+    Args:
+        classes: ids by name.
+
+    Example:
+        >>> mirrored_pairs({"turn left": 0, "stop": 1, "turn right": 2, "SwipeLeft": 3, "SwipeRight": 4})
+        ((0, 2), (3, 4))
+    """
+    others = ((index, classes.get(_mirrored(name), index)) for name, index in classes.items())
+    return tuple(sorted((a, b) for a, b in others if a < b))
+
+
+def _mirrored(name: str) -> str:
+    return _SIDE.sub(lambda match: _OTHER[match[0]], name)

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.doctor.boxes import Boxes, exchanged, misread, shifted, unmatched
+from pvit_data.scoring.doctor.boxes import Boxes, doubled, exchanged, misread, shifted, unmatched
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
-from pvit_data.scoring.doctor.label_ids import other_ids, renumbered
+from pvit_data.scoring.doctor.label_ids import other_ids, renumbered, reordered
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.files.ava import (
     EXCHANGED,
@@ -45,7 +45,7 @@ from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, list_sha256, truth_sha256
 from pvit_data.words import short
 
-_WAY = "score all, write a line `MOVIE,SECOND` where nobody was found, or say --partial"
+_NOBODY = "of a movie in which nobody was found a line MOVIE,SECOND says so, and its persons count as missed"
 SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
 
 
@@ -62,7 +62,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     own = {key: value for key, value in told_by(path).items() if getattr(how, key) is None}
     how = replace(how, **own)
     videos, listed = Videos(), Path(where)
-    in_shards = read_seconds(where, how.source, how.split, videos) if is_shards(where) else None
+    in_shards = read_seconds(where, how.source, how.part, videos) if is_shards(where) else None
     truth = read_truth(listed, videos) if in_shards is None else in_shards.truth
     movies = videos.names()
     classes, notes, map_facts = _label_map(how, listed)
@@ -70,7 +70,10 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
     known = len(videos.names())
     found = read_detections(path, videos)
     scored = _movies(path, how, videos, known, movies, found, truth)
-    if len(scored) < len(movies):
+    if lacking := len(movies) - len(scored):
+        notes.append(
+            f"{lacking} movies without detections are left out with their persons; {_NOBODY}"
+        )
         numbers = np.array([videos.numbers[name] for name in scored], np.int64)
         truth = truth.keep(np.isin(truth.image // SECONDS, numbers))
     cap = CAP if how.protocol.name == "activitynet" and not how.no_cap else 0
@@ -133,7 +136,7 @@ def _scored(
     excluded: Path | None,
 ) -> Result:
     """The result on detections and truth; `facts` are the list, and further ones of the classes."""
-    twice = _twice(found, videos)
+    twice = _require_once(found, videos)
     precision = mean_precision(told.truth, found, variant, told.excluded)
     files = None if excluded is None else _excluded_facts(excluded, told, videos)
     classes = variant.classes
@@ -148,10 +151,11 @@ def _scored(
         classes={"number": len(classes), "sha256": _sha256(classes), **facts[1]},
         thresholds={"iou": overlap.IOU},
         files={"excluded": files},
-        notes=[*twice, *_notes(precision, how, excluded)],
+        notes=_notes(precision, how, excluded),
         diagnosed=how.diagnose,
     )
     _examine(result, told.truth, found, variant, told.excluded, precision, how, videos)
+    result.findings += twice
     return result
 
 
@@ -165,34 +169,24 @@ def _truth(truth: BoxTable, videos: Videos) -> str:
     return truth_sha256(images, labels)
 
 
-def _twice(found: BoxTable, videos: Videos) -> list[str]:
-    """What is said of boxes that have an action twice, of which at most one can be right.
+def _require_once(found: BoxTable, videos: Videos) -> list[Finding]:
+    """Refuses detections that stand twice, each of which would count as a false positive; the same boxes with other
+    scores are told where they are many.
 
     Raises:
         FormatError: if they have one score, too, with how many there are, and the first.
     """
-    columns = [found.image, found.class_id, *(c.view(np.int64) for c in found.xyxy.T.copy())]
-    mixed = np.zeros(len(found), np.uint64)
-    for column in columns:  # one number for a row: millions are sorted in little memory
-        mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    order = np.lexsort((found.score, mixed))
-    first, following = order[:-1], order[1:]
-    alike = np.flatnonzero(mixed[first] == mixed[following])
-    same = np.logical_and.reduce([c[first[alike]] == c[following[alike]] for c in columns])
-    first, following = first[alike[same]], following[alike[same]]
-    if not following.size:
-        return []
-    again = following[found.score[first] == found.score[following]]
-    row = int((again if again.size else following).min())
-    movie, second = divmod(int(found.image[row]), SECONDS)
-    where = f"the first in {videos.names()[movie]}, second {second}, action {found.class_id[row]}"
-    why = "padding of the last batch, or the files of several processes with the same boxes"
+    columns = [found.image, found.class_id, *found.xyxy.T.copy()]
+    pairs = overlap.repeated(columns)
+    again = pairs[found.score[pairs[:, 0]] == found.score[pairs[:, 1]], 1]
     if again.size:
-        raise FormatError(f"{again.size:,} detections stand twice, {where}: {why}")
-    return [
-        f"{following.size:,} detections stand twice with different scores, {where}; one of both counts as wrong: {why}?"
-    ]
+        row = int(again.min())
+        movie, second = divmod(int(found.image[row]), SECONDS)
+        raise FormatError(
+            f"{again.size:,} detections stand twice, the first in {videos.names()[movie]}, second {second}, action "
+            f"{found.class_id[row]}: padding of the last batch, or the files of several processes with the same boxes"
+        )
+    return [told] if (told := doubled(found, pairs[:, 1])) else []
 
 
 def _excluded_facts(path: Path, told: Seconds, videos: Videos) -> dict[str, object]:
@@ -263,7 +257,7 @@ def _diagnose(
     by_name = how.label_map in NAMED and how.label_map != "ava60"
     told = [
         None if by_name else other_ids(variant.classes, np.unique(truth.class_id).tolist()),
-        renumbered(found, truth, score),
+        renumbered(found, truth, score) or reordered(found, truth),
     ]
     reasons = [shifted(persons, boxes), misread(persons, boxes)]
     if not any(reasons):
@@ -340,7 +334,11 @@ def _movies(
             if missing
             else ""
         )
-        way = "give the truth of these detections" if unknown else _WAY
+        way = (
+            "give the truth of these detections"
+            if unknown
+            else f"{_NOBODY}; else predict the rest, or say --partial, which leaves these movies out"
+        )
         raise FormatError(f"{path}: {' and '.join(t for t in (said, lack) if t)}{hint}: {way}")
     return [name for name in movies if name in given]
 

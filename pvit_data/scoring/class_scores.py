@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from pvit_data.errors import FormatError, UsageError
+from pvit_data.sample.labels import mirrored_pairs
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.lists import another_list, leak
-from pvit_data.scoring.doctor.mirrored import mirrored, mirrored_pairs
+from pvit_data.scoring.doctor.mirrored import mirrored
 from pvit_data.scoring.doctor.own_labels import own_flags, own_labels
 from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.scoring.doctor.permuted_columns import permuted_columns
@@ -113,7 +114,7 @@ def read_truth(
         UsageError: if neither says anything.
     """
     if how.truth is not None and is_shards(how.truth):
-        return read_shards(how.truth, how.source, how.split, several=several)
+        return read_shards(how.truth, how.source, how.part, several=several)
     if how.truth is not None:
         if Path(how.truth).is_dir():
             raise UsageError(
@@ -132,7 +133,11 @@ def read_truth(
     names = tuple(read_classes_of(how)) or scores.classes
     ids = [how.protocol.clean(name) for name in scores.ids]
     flags = scores.several if several else None
-    return ClassTruth(where, ids, scores.labels, names, several=flags, pairs=mirrored_pairs(names))
+    return ClassTruth(where, ids, scores.labels, names, several=flags, pairs=_pairs(names))
+
+
+def _pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    return mirrored_pairs({name: number for number, name in enumerate(names)})
 
 
 def read_classes_of(how: ScoreOptions) -> tuple[str, ...]:
@@ -242,7 +247,7 @@ def _own_labels(
 
 def _facts(how: ScoreOptions, truth: ClassTruth, scored: list[str]) -> ListFacts:
     where = truth.where.rstrip("/").rpartition("/")[2]
-    split = f" {how.split}" if how.truth is not None and is_shards(how.truth) else ""
+    split = f" {how.part}" if how.truth is not None and is_shards(how.truth) else ""
     name = how.protocol.list_name(f"{where}{split}", len(truth.ids))
     return ListFacts.make(name, scored, len(truth.ids))
 
@@ -278,7 +283,7 @@ def _truth_facts(how: ScoreOptions) -> dict[str, Any]:
     if how.truth is None:
         return {"name": "the labels in the predictions"}
     facts = facts_of(Path(how.truth))
-    return {**facts, "split": how.split} if is_shards(how.truth) else facts
+    return {**facts, "split": how.part} if is_shards(how.truth) else facts
 
 
 def _model(scores: ClassScores) -> dict[str, Any]:
@@ -311,8 +316,16 @@ def _multilabel(
     result.values = {"mAP": mean}
     result.baselines = {"random": random_precision(flags)}
     result.details = {"per_class": each.tolist()}
-    if how.diagnose and (other := permuted_columns(scores, flags, ids)):
-        result.findings.append(other)
+    if how.diagnose:
+        told = (permuted_columns(scores, flags, ids), _leak(truth, listed, how))
+        result.findings += [finding for finding in told if finding is not None]
+
+
+def _leak(truth: ClassTruth, listed: Int64[np.ndarray, "n"], how: ScoreOptions) -> Finding | None:
+    ids = [truth.ids[row] for row in listed]
+    paths = [truth.paths[row] for row in listed] if truth.paths else []
+    file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
+    return leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths)
 
 
 def _top_k(
@@ -378,7 +391,6 @@ def _diagnose(
     given: ClassScores,
 ) -> list[Finding]:
     predicted, ids = best(scores), [truth.ids[row] for row in listed]
-    paths = [truth.paths[row] for row in listed] if truth.paths else []
     orders = dict(truth.orders)
     names = read_classes_of(how)
     if names and set(names) == set(truth.classes) and names != truth.classes:
@@ -387,14 +399,13 @@ def _diagnose(
         orders["the truth's order already, without --classes"] = np.array(
             [place[name] for name in names], np.int64
         )
-    pairs = truth.pairs or mirrored_pairs(truth.classes)
+    pairs = truth.pairs or _pairs(truth.classes)
     number = scores.shape[1]
-    file = None if how.truth is None or is_shards(how.truth) else Path(how.truth)
     other = permuted(labels, predicted, ids, number, orders)
     found = [
         # Classes that are only in another order swap sides, too, where the pairs are neighbours.
         other or mirrored(labels, predicted, pairs),
-        leak(ids, file, how.train_list, how.protocol.name, how.protocol.clean, paths),
+        _leak(truth, listed, how),
         *combined(logits, given.has_views, labels, scores),
     ]
     return [finding for finding in found if finding is not None]

@@ -28,6 +28,7 @@ from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.classes import majority
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
+from pvit_data.words import short
 
 _MEANING = "true, 1 and the second of two logits mean that the state changes"
 
@@ -44,8 +45,8 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
     file, answers = Path(how.truth), read_answers(path, metric)
     if is_shards(how.truth):
         truth, name = (
-            read_state_changes(how.truth, how.source, how.split),
-            f"{file.name} {how.split}",
+            read_state_changes(how.truth, how.source, how.part),
+            f"{file.name} {how.part}",
         )
     else:
         truth, name = read_annotations(file), file.name
@@ -100,12 +101,12 @@ def _not_scored(metric: str, truth: StateChanges) -> list[str]:
         )
     if metric == "pnr" and (unsaid := int(((truth.state == 1) & ~truth.positive).sum())):
         notes.append(f"{unsaid:,} clips whose state changes are not scored: they lack {KEY_FRAME}")
-    windows = truth.windows
-    outside = (windows.change < windows.start) | (windows.change > windows.end)
-    if metric == "pnr" and (number := int((truth.positive & outside).sum())):
+    windows, positive = truth.windows, truth.positive
+    outside = positive & ((windows.change < windows.start) | (windows.change > windows.end))
+    if metric == "pnr" and (number := int(outside.sum())):
         notes.append(
-            f"{number:,} clips have a {KEY_FRAME} outside of parent_start_frame..parent_end_frame, which counts as the "
-            "official formula has it: are these numbers of another video?"
+            f"{number:,} of the {int(positive.sum()):,} clips have a {KEY_FRAME} outside of their own frames, first "
+            f"{short(truth.ids[int(np.argmax(outside))], 60)}: were frames of clip and parent mixed?"
         )
     return notes
 

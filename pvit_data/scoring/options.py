@@ -15,7 +15,7 @@ class ScoreOptions:
     Args:
         protocol: what a data set's publications count.
         truth: file, folder of shards or URL; None: the labels that the predictions carry.
-        source, split: of the shards.
+        source, split: of the shards; see `part`.
         classes: file with the classes of the predictions' columns.
         excluded: AVA's excluded seconds.
         no_excluded: no second is excluded.
@@ -32,7 +32,7 @@ class ScoreOptions:
     protocol: Protocol
     truth: str | None = None
     source: str | None = None
-    split: str = "val"
+    split: str | None = None
     classes: Path | None = None
     excluded: Path | None = None
     no_excluded: bool = False
@@ -44,3 +44,8 @@ class ScoreOptions:
     whole: bool | None = None
     diagnose: bool = False
     train_list: Path | None = None
+
+    @property
+    def part(self) -> str:
+        """The split of the shards: by default the one that publications score."""
+        return self.split or self.protocol.split

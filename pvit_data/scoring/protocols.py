@@ -21,6 +21,7 @@ class Protocol:
         clips, crops: views of each video that were published; 0: any.
         lists: published lists by their number of videos.
         clean: the original id as the data set writes it, from what people write.
+        split: of converted shards, that publications score.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Protocol:
     crops: int = 0
     lists: Mapping[int, str] = field(default_factory=dict)
     clean: Callable[[str], str] = str
+    split: str = "val"
 
     @property
     def views(self) -> int:
@@ -36,7 +38,11 @@ class Protocol:
         return self.clips * self.crops
 
     def list_name(self, name: str, number: int) -> str:
-        """What a list is called, with the published list of as many videos: which these are its sha256 says."""
+        """What a list of so many videos is called, with the known list of as many: which these are its sha256 says.
+
+        >>> PROTOCOLS["ssv2"].list_name("mine.csv", 24777)
+        'mine.csv (as many as validation)'
+        """
         known = self.lists.get(number)
         return f"{name} (as many as {known})" if known else name
 
@@ -72,7 +78,7 @@ PROTOCOLS = {
             "kinetics400", ("topk",), 5, 1, clean=_youtube,
             lists=dict.fromkeys((19761, 19796, 19881, 19906), "validation"),
         ),
-        Protocol("diving48", ("topk",), 1, 3, clean=stem, lists={1970: "V2 test", 15027: "V2 train"}),
+        Protocol("diving48", ("topk",), 1, 3, clean=stem, split="test", lists={1970: "V2 test", 15027: "V2 train"}),
         Protocol("ego4d", ("pnr", "oscc"), 1, 1),
         Protocol("pyslowfast", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),
         Protocol("activitynet", ("ava",), 1, 1, lists={64: "validation", 235: "train", 131: "test"}),

@@ -18,7 +18,6 @@ from pvit_data.words import plain_url
 OF_METRICS = {
     ("ava",): ("excluded", "no_excluded", "label_map", "no_cap", "threshold"),
     ("topk", "multilabel"): ("classes",),
-    ("topk", "ava", "pnr", "oscc"): ("train_list",),
 }
 """Options that only some metrics know."""
 
@@ -61,6 +60,13 @@ def require_sense(predictions: Path, metric: str, how: ScoreOptions) -> None:
         raise UsageError(
             "--train-list is only looked into for what training saw too: say --diagnose (or --strict)"
         )
+    for option in ("source", "split"):
+        is_file = how.truth is None or ("://" not in how.truth and Path(how.truth).is_file())
+        if getattr(how, option) is not None and is_file:
+            where = (
+                "without --truth there are none" if how.truth is None else f"{how.truth} is a file"
+            )
+            raise UsageError(f"--{option} is of converted shards, and {where}: leave it out")
     if predictions.is_dir():
         raise UsageError(
             f"{plain_url(str(predictions))}: is a folder; name the file with the predictions"

@@ -100,7 +100,7 @@ def _answers(predictions: Path, metric: str, how: ScoreOptions) -> Submission:
             f"--submit of {metric} needs --truth, the list of clips (fho_oscc-pnr_test_unannotated.json, or shards)"
         )
     truth = (
-        read_state_changes(how.truth, how.source, how.split)
+        read_state_changes(how.truth, how.source, how.part)
         if is_shards(how.truth)
         else read_annotations(Path(how.truth))
     )
@@ -175,7 +175,7 @@ def _classes(predictions: Path, metric: str, how: ScoreOptions) -> Submission:
 
 def _text(lines: Iterable[str], number: int) -> Callable[[Path], int]:
     def write(out: Path) -> int:
-        write_file(out, "".join(f"{line}\n" for line in lines))
+        write_file(out, "".join(f"{line}\n" for line in lines), follow=True)
         return number
 
     return write

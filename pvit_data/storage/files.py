@@ -184,16 +184,38 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}{PART}{uuid.uuid4().hex}")
 
 
+def require_replaceable(path: str | Path) -> None:
+    """Refuses to put a file in the place of a pipe, a device or a socket, or of a link to one such as /dev/stdout.
+
+    Raises:
+        OSError: naming it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # nothing is there, or a link that leads nowhere
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(
+            errno.EINVAL, "is a pipe or a device, where no file can be put: name a file", str(path)
+        )
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, follow: bool = False) -> Iterator[Path]:
     """Gives a temporary name to write to; afterwards that file is flushed to disk and takes the place of `path`.
 
     If the block fails, the temporary file is removed and `path` stays as it was. Folders are made as needed.
 
+    Args:
+        path: what is no regular file is never replaced.
+        follow: where `path` is a link, the file that it leads to is replaced, as is right for one that the user named;
+            else the link, as is right in folders whose links are somebody else's.
+
     Raises:
         OSError: if the file cannot be written.
     """
-    path = Path(path)
+    require_replaceable(path)
+    path = Path(os.path.realpath(path) if follow else path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path)
     try:
@@ -215,6 +237,7 @@ def replace(part: Path, path: Path) -> None:
     Raises:
         OSError: if it cannot be renamed.
     """
+    require_replaceable(path)
     os.replace(part, path)
     sync(path.parent)
 
@@ -275,13 +298,13 @@ def open_appended(path: str | Path) -> TextIO:
         raise
 
 
-def write_file(path: str | Path, data: bytes | str) -> None:
-    """Writes a whole file atomically; text as `utf8` encodes it.
+def write_file(path: str | Path, data: bytes | str, *, follow: bool = False) -> None:
+    """Writes a whole file atomically; text as `utf8` encodes it. `follow`: see `replacing`.
 
     Raises:
         OSError: if it cannot be written; `path` stays as it was.
     """
-    with replacing(path) as part:
+    with replacing(path, follow=follow) as part:
         part.write_bytes(utf8(data) if isinstance(data, str) else data)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from pvit_data.loading.batch import Targets
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.scoring.box_scores import score_seconds
-from pvit_data.scoring.files.ava import Videos
+from pvit_data.scoring.files.ava import EMPTY, Videos
 from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
 from pvit_data.scoring.files.shards import original_ids
@@ -155,7 +155,14 @@ class BoxPredictions:
         found, rows = self.found, self.found.row.tolist()
         moments = {row: "{},{:04d}".format(*moment_in(self.ds, row)) for row in set(rows)}
         number = np.zeros(len(rows), np.int64)
-        about = {**about, "classes": self._names, "threshold": self._scores.least}
+        scored = {moment.rpartition(",")[0] for moment in moments.values()}
+        firsts = dict(map(partial(moment_in, self.ds), reversed(range(len(self.ds)))))
+        empty = [
+            f"{movie},{second:04d}"
+            for movie, second in sorted(firsts.items())
+            if movie not in scored
+        ]
+        about = {**about, "classes": self._names, "threshold": self._scores.least, EMPTY: empty}
         write_dump(
             path,
             self.ds.column("key")[found.row].tolist(),

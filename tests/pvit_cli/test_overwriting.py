@@ -1,5 +1,6 @@
 """What a command reads is never written over: weights, runs, shards, recipes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     (tmp_path / "link.json").symlink_to("w.pyth")
+    os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,6 +43,7 @@ RUN = "eval --model run --shards data --layer ssv2=lay#x"
         (f"{RUN} --out run/model/model.safetensors", "is a file of the model"),
         (f"{RUN} --out run/config.yaml", "is a file of the model"),
         (f"{RUN} --out run", "--out run: is a folder"),
+        (f"{RUN} --out pipe", "--out pipe: is a pipe or a device"),
         ("mix recipe.yaml --shards data --figure recipe.yaml", "--figure recipe.yaml: is the recipe"),
         ("show data --out data/ssv2/plan.json", "is a file of the data set"),
         ("gallery data --out data/README.md", "is a file of the data set"),

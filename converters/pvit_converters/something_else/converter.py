@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.base import Item, Listing, SourceInfo
 from pvit_converters.layers import Base, LayerConverter, LayerInfo
 from pvit_converters.something_else.info import INFO
@@ -16,7 +15,7 @@ from pvit_converters.something_else.options import SomethingElseOptions
 from pvit_converters.something_else.settings import SETTINGS, find_files
 from pvit_converters.something_else.splits import Row, read_classes, read_rows
 from pvit_data.errors import SourceError
-from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace, mirrored_pairs
 from pvit_data.sample.sample import Sample
 from pvit_data.scoring.passport import list_sha256
 from pvit_data.words import counted
@@ -61,7 +60,7 @@ class SomethingElseConverter(LayerConverter[SomethingElseOptions]):
         if of_base is not None and of_base.classes == self.classes:
             return {"action": of_base}
         numbers = {name: number for number, name in enumerate(self.classes)}
-        space = LabelSpace(self.setting.space, self.classes, pairs=mirrored_classes(numbers))
+        space = LabelSpace(self.setting.space, self.classes, pairs=mirrored_pairs(numbers))
         return {"action": space}
 
     def list_items(self) -> Listing:

@@ -12,11 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.raw.files import read_json, read_utf8
 from pvit_converters.ssv2.layout import FILES, LABEL_FOLDERS, label_file, no_labels
 from pvit_data.errors import SourceError
-from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace, mirrored_pairs
 from pvit_data.words import short
 
 
@@ -57,7 +56,7 @@ class Labels:
     def space(self) -> LabelSpace:
         """The classes in order; pairs are those that differ by left and right."""
         names = sorted(self.classes, key=self.classes.__getitem__)
-        return LabelSpace("ssv2", tuple(names), pairs=mirrored_classes(self.classes))
+        return LabelSpace("ssv2", tuple(names), pairs=mirrored_pairs(self.classes))
 
     def action(self, template: str, split: str) -> int:
         """The class of a template.

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.raw.files import parse_json, read_utf8
 from pvit_converters.videos.files import given_by_option
 from pvit_converters.videos.options import VideosOptions
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.labels import LabelSpace, mirrored_pairs
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.words import counted, did_you_mean, short
 
@@ -64,7 +63,7 @@ class Classes:
             UsageError: if there are more than a space may have.
         """
         try:
-            return LabelSpace(name, self.names, pairs=mirrored_classes(_numbered(self.names)))
+            return LabelSpace(name, self.names, pairs=mirrored_pairs(_numbered(self.names)))
         except FormatError as error:
             raise UsageError(f"{counted(len(self.names), 'class', 'classes')}: {error}") from error
 

@@ -89,7 +89,7 @@ def write_gallery(
         "conventions": CONVENTIONS,
     }
     text = utf8(make_page(title, data, figures(stats)))
-    write_file(path, text)
+    write_file(path, text, follow=True)
     return GalleryReport(len(entries), len(text), skipped)
 
 

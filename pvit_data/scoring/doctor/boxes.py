@@ -24,10 +24,14 @@ LARGE, LARGE_SHARE = 2.0, 0.01
 MOVIE_GAIN = 0.20
 FEW, TRIES = 100, 5  # persons; orders of the seconds
 LOW, CHANCE = 0.50, 0.05  # recall, and how far it is above that of boxes of other seconds
+TWICE = 0.10  # of the detections
 _ORDERS = {
     "y1,x1,y2,x2": "exchange x and y",
     "x,y,width,height": "add width and height to the corner",
     "centre x,centre y,width,height": "write the corners, half of width and height to each side of the centre",
+    "x1,x2,y1,y2": "exchange the second and third number",
+    "mirrored": "write 1 - x2 for x1 and 1 - x1 for x2, or look for the flip",
+    "upside down": "write 1 - y2 for y1 and 1 - y1 for y2",
 }
 
 
@@ -92,6 +96,9 @@ def misread(truth: Boxes, found: Boxes) -> Finding | None:
         "centre x,centre y,width,height": np.column_stack(
             [x1 - x2 / 2, y1 - y2 / 2, x1 + x2 / 2, y1 + y2 / 2]
         ),
+        "x1,x2,y1,y2": np.column_stack([x1, x2, y1, y2]),
+        "mirrored": np.column_stack([1 - x2, y1, 1 - x1, y2]),
+        "upside down": np.column_stack([x1, 1 - y2, x2, 1 - y1]),
     }
     values = {name: truth.recall(Boxes(found.image, xyxy)) for name, xyxy in forms.items()}
     best = max(values, key=values.__getitem__)
@@ -153,16 +160,14 @@ def _hits(
 
 
 def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
-    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it."""
+    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it. Where people
+    stay where they are, before a fixed camera, those find as many."""
     plain, number = truth.recall(found), len(truth.image)
     if number < FEW or not plain < LOW:
         return None
-    images, place = np.unique(found.image, return_inverse=True)
-    rng = np.random.default_rng(0)
-    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
-    chance = float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
+    chance = _chance(truth, found)
     margin = max(CHANCE, 3 * math.sqrt(chance * (1 - chance) / number))
-    if plain > chance + margin:
+    if plain > chance + margin or (plain > CHANCE and _chance(truth, truth) > LOW):
         return None
     matched = float(np.isin(np.unique(truth.image), found.image).mean())
     return Finding(
@@ -173,4 +178,33 @@ def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
         f"{plain - chance:+.3f} against chance, sound boxes are {margin:.3f} above it and more",
         "look at one second: are these boxes of that second, of that movie, and shares of the whole picture (not of a "
         "crop, nor of a padded one)?",
+    )
+
+
+def _chance(truth: Boxes, found: Boxes) -> float:
+    """Recall of boxes of other seconds."""
+    images, place = np.unique(found.image, return_inverse=True)
+    rng = np.random.default_rng(0)
+    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
+    return float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
+
+
+def doubled(found: BoxTable, again: Int64[np.ndarray, "m"]) -> Finding | None:
+    """Detections that were made twice, with scores that differ a little. Few may be honest: boxes that were clipped.
+
+    Args:
+        found: detections.
+        again: rows whose box has had their action before.
+    """
+    low, high = found.xyxy[again, :2], found.xyxy[again, 2:]
+    number = int((low < high).all(axis=1).sum())  # others do not count
+    if number <= TWICE * len(found):
+        return None
+    return Finding(
+        "boxes twice",
+        f"{number:,} of the {len(found):,} detections are of a box that has had their action before, with another "
+        "score",
+        "each counts as wrong",
+        "write each box once: several processes with the same boxes, padding of batches, and several clips of a second "
+        "do that",
     )

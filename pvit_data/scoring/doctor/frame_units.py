@@ -12,7 +12,7 @@ from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.metrics.ego4d import BINS, Windows, errors
 
 LEAST, VALUES = 20, 4
-SECONDS, LONG = 8.5, 120
+SECONDS, LONG = 8.5, 120  # the longest clip; frames of most
 BEYOND, BEYOND_SHARE = 1.1, 0.01
 INSIDE = 0.99  # of the predictions, within the seconds of their clips
 
@@ -27,10 +27,10 @@ def frame_units(frames: Float[np.ndarray, "n"], windows: Windows) -> Finding | N
     if len(frames) < LEAST or len(np.unique(frames)) < VALUES:
         return None
     length = windows.length
-    if (frames == np.rint(frames)).all() and frames.max() < BINS and frames.min() >= 0:
-        seen = f"all predictions are whole numbers up to {frames.max():.0f}"
-    elif frames.max() <= SECONDS and (length >= LONG).all():
-        seen = f"all predictions are at most {frames.max():.2f}, of clips of {length.min()} frames and more"
+    if (2 * frames == np.rint(2 * frames)).all() and 0 <= frames.min() <= frames.max() < BINS:
+        seen = f"all predictions are whole numbers, or halves, up to {frames.max():g}"
+    elif frames.max() <= SECONDS and np.median(length) >= LONG:
+        seen = f"all predictions are at most {frames.max():.2f}, of clips of mostly {np.median(length):.0f} frames"
     elif float(_is_inside(frames, windows).mean()) >= INSIDE:
         seen = "the predictions lie between the seconds at which their clips begin and end in the video"
     elif (beyond := float(_is_outside(frames, length).mean())) > BEYOND_SHARE:

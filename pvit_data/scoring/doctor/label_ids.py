@@ -1,16 +1,20 @@
-"""80 for 60: AVA's label map or truth with other classes than the 60 that count; and actions that were renumbered."""
+"""80 for 60: AVA's label map or truth with other classes than the 60 that count; actions renumbered, or reordered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import numpy as np
 
 from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.doctor.permuted_columns import permuted_columns
 from pvit_data.scoring.files.class_names import differs
-from pvit_data.scoring.metrics.ava import ALL, EVALUATED, BoxTable
+from pvit_data.scoring.metrics import overlap
+from pvit_data.scoring.metrics.ava import ALL, EVALUATED, SECONDS, BoxTable
 
 _NAME = "80 for 60"
+MOVIES, MOST = 4, 20_000  # least number of movies; boxes that are looked at
 BEYOND = 0.05  # of the truth's actions, above 60
 
 
@@ -76,4 +80,38 @@ def renumbered(
         "likely",
         "write AVA's ids, which go up to 80: the n-th class of ava_action_list_v2.2_for_activitynet_2019.pbtxt has the "
         "id that stands there",
+    )
+
+
+def reordered(found: BoxTable, truth: BoxTable) -> Finding | None:
+    """Actions in another order than the truth's, told by the boxes that find a person, as `permuted_columns` does. Half
+    of the movies say which order, the other half whether it holds.
+
+    Args:
+        found, truth: detections and ground truth.
+    """
+    boxes, box = overlap.distinct(found.image, found.xyxy)
+    persons, person = overlap.distinct(truth.image, truth.xyxy)
+    partner, value = overlap.partners(
+        (found.image[boxes], found.xyxy[boxes]), (truth.image[persons], truth.xyxy[persons])
+    )
+    rows = np.flatnonzero(value >= overlap.IOU)
+    rows = rows[:: max(1, -(-len(rows) // MOST))]
+    movies = (found.image[boxes[rows]] // SECONDS).tolist()
+    if len(set(movies)) < MOVIES:
+        return None
+    width = 1 + int(max(found.class_id.max(), truth.class_id.max()))
+    place = np.full(len(boxes), -1)
+    place[rows] = np.arange(len(rows))
+    kept = place[box] >= 0
+    scores = np.full((len(rows), width), found.score.min())
+    scores[place[box[kept]], found.class_id[kept]] = found.score[kept]
+    flags = np.zeros((len(persons), width), bool)
+    flags[person, truth.class_id] = True
+    other = permuted_columns(scores, flags[partner[rows]], list(map(str, movies)))
+    return other and replace(
+        other,
+        name="actions reordered",
+        remedy="write the id that AVA gives each output of the network: ids count from 1, and 80 outputs are all ids "
+        "in order, 60 those of ava_action_list_v2.2_for_activitynet_2019.pbtxt",
     )

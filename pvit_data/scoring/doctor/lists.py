@@ -5,14 +5,16 @@ Other lists are the official files beside the truth; they are read only when the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from pvit_data.errors import PvitError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.files.ava import Videos, read_truth
-from pvit_data.scoring.files.class_truth import is_first_edition, read_class_truth
+from pvit_data.scoring.files.class_truth import is_first_edition, read_names
 from pvit_data.scoring.files.ego4d import read_annotations
+from pvit_data.scoring.files.scores import stem
 
 PATTERNS = {
     "ssv2": (
@@ -46,7 +48,7 @@ def lists_beside(
 
 
 def ids_of(path: Path, protocol: str, clean: Callable[[str], str]) -> set[str]:
-    """The ids in a list; of AVA the movies.
+    """The ids in a list, with folders and endings where it writes them; of AVA the movies.
 
     Raises:
         PvitError: if it is no list.
@@ -57,8 +59,7 @@ def ids_of(path: Path, protocol: str, clean: Callable[[str], str]) -> set[str]:
         return set(videos.numbers)
     if protocol == "ego4d":
         return set(read_annotations(path).ids)
-    truth = read_class_truth(path, protocol, clean)
-    return {*truth.ids, *truth.paths}
+    return set(map(clean, read_names(path)))
 
 
 def another_list(
@@ -100,15 +101,52 @@ def leak(
             pair for pair in lists_beside(truth, protocol, clean) if _is_training(pair[0], truth)
         )
     for name, listed in lists:
-        named = zip(ids, paths or ids, strict=True)
-        if both := sorted(name for name, path in named if name in listed or path in listed):
+        seen, sure = seen_in(paths or ids, listed)
+        if both := sorted(id for id, is_seen in zip(ids, seen, strict=True) if is_seen):
             return Finding(
                 "leak",
                 f"{len(both):,} of the {len(ids):,} ids are in the training list {name} as well, first {both[0]}",
-                "certain",
+                sure,
                 "score a list that training has not seen, or take these ids out of training",
             )
     return None
+
+
+def seen_in(paths: Collection[str], listed: Collection[str]) -> tuple[list[bool], str]:
+    """Whether each video is in another list, too, and how sure that is.
+
+    Paths are the same if they end alike, by as many folders as both have. Where all that one list has is names without
+    folders, these count where they tell the other's videos apart.
+
+    >>> seen_in(["val/run/1.mp4", "run/2.mp4"], ["train/run/1.mp4", "/data/run/2.mp4"])[0]
+    [False, True]
+    >>> seen_in(["run/1.mp4", "run/2.mp4", "walk/2.mp4"], ["1", "2"])[0]
+    [True, False, False]
+    """
+    mine, theirs = [_parts(path) for path in paths], {_parts(path) for path in listed}
+    if not (_has_folders(mine) and _has_folders(theirs)):
+        times = [Counter(parts[-1] for parts in side) for side in (set(mine), theirs)]
+        seen = [times[0][parts[-1]] == times[1][parts[-1]] == 1 for parts in mine]
+        is_bare = not (_has_folders(mine) or _has_folders(theirs))
+        return seen, "certain" if is_bare else "by their names without folders"
+    lengths = {len(parts) for parts in theirs} - {1}
+    ends = {parts[-n:] for n in {len(parts) for parts in mine} - {1} for parts in theirs}
+    seen = [
+        parts in theirs or parts in ends or any(parts[-n:] in theirs for n in lengths)
+        for parts in mine
+    ]
+    is_whole = all(parts in theirs for parts, found in zip(mine, seen, strict=True) if found)
+    return seen, "certain" if is_whole else "by as many folders as both lists have"
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Folders and name, without what ends a video's name."""
+    parts = [part for part in path.split("/") if part not in ("", ".")] or [path]
+    return (*parts[:-1], stem(parts[-1]))
+
+
+def _has_folders(videos: Iterable[tuple[str, ...]]) -> bool:
+    return any(len(parts) > 1 for parts in videos)
 
 
 def _is_training(name: str, truth: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,22 +11,6 @@ from pvit_data.scoring.doctor.finding import Finding
 
 LEAST = 20  # videos
 SURE = 1e-4
-
-
-def mirrored_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of classes whose names differ by left and right, such as the two directions of pushing.
-
-    >>> mirrored_pairs(["from left to right", "from right to left", "pulling it right out"])
-    ((0, 1),)
-    """
-    swap = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
-    place = {name: number for number, name in enumerate(names)}
-    found = []
-    for name, number in place.items():
-        other = place.get(re.sub(r"\b([Ll]eft|[Rr]ight)\b", lambda m: swap[m[1]], name), number)
-        if number < other:
-            found.append((number, other))
-    return tuple(found)
 
 
 def mirrored(

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from pvit_data.scoring.doctor.finding import Finding
+from pvit_data.scoring.doctor.finding import Finding, information
 from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.words import short
 
+_NAME = "labels beside predictions"
 FEW = 0.05  # of the labels, above which it is hardly another edition of the same labels
 FIRST = 3  # ids that are named
 RENAMED = (
@@ -27,7 +28,7 @@ def own_labels(
     orders: Mapping[str, Int64[np.ndarray, "k"]],
     renamed: str = RENAMED,
 ) -> Finding | None:
-    """The finding, or None. Labels that are all 0 fill a column that nobody knew.
+    """The finding, or None. Labels that are all 0, or all the same, fill a column that nobody knew.
 
     Args:
         given: the class of each video in the predictions; -1: not said.
@@ -41,6 +42,10 @@ def own_labels(
     wrong = told & (given != labels)
     if not wrong.any() or not given[told].any():
         return None
+    if len(set(given[told].tolist())) == 1 < len(set(labels[told].tolist())):
+        return information(
+            _NAME, f"all {int(told.sum()):,} are {given[told][0]}, which looks like a placeholder"
+        )
     first = [f"{given[row]} for {labels[row]}" for row in np.flatnonzero(wrong)[:FIRST]]
     inside = told & (given < number)
     known = [name for name, is_inside in zip(ids, inside, strict=True) if is_inside]
@@ -87,7 +92,7 @@ def _finding(
     else:
         way = "another edition of the labels? find out which are right: the score counts those of --truth"
     return Finding(
-        "labels beside predictions",
+        _NAME,
         f"{number:,} of the {told:,} labels in the predictions are others than the truth's, first {named}",
         "certain",
         way,

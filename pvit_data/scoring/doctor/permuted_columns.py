@@ -27,9 +27,9 @@ def permuted_columns(
     """The finding, or None.
 
     Args:
-        scores: of the classes of each video.
+        scores: of the classes of each video (of AVA: of each box).
         flags: its classes.
-        ids: of the videos; they say which half a video is in.
+        ids: of the videos; they say which half a row is in.
     """
     half = halves(ids)
     each = [_scored(scores, flags, here, ~here) for here in (half, ~half)]
@@ -44,7 +44,7 @@ def permuted_columns(
     return Finding(
         "permuted classes",
         f"with the columns renamed, mAP is {after:.3f} instead of {before:.3f}; the renaming was found on one half of "
-        f"the {len(scores):,} videos and scored on the other",
+        f"the {len(set(ids)):,} videos and scored on the other",
         f"{(after - before) / error:.0f} standard errors" if error else "certain",
         _remedy(_renaming(scores, flags)),
     )

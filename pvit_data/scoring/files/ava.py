@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.dump import Dump, box_columns
 from pvit_data.scoring.files.kinds import head_of, kind_of
-from pvit_data.scoring.files.scores import is_video
+from pvit_data.scoring.files.scores import stem
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
 from pvit_data.scoring.metrics.views import sigmoid
 from pvit_data.storage.files import open_regular
@@ -29,6 +29,8 @@ BLOCK = 1 << 22
 AVA_ACTIONS = 80
 _BOX = ("x1", "y1", "x2", "y2")
 _COLUMNS = ("video", "second", *_BOX, "action", "last")
+EMPTY = "empty"
+"""Of a dump's metadata: a second of each movie in which nobody was found."""
 EXCHANGED = "are predictions and --truth exchanged?"
 FIRST, LAST = 902, 1798  # annotated seconds
 _WHOLE = {"second": "int32", "action": "int32"}
@@ -36,15 +38,13 @@ _WHOLE = {"second": "int32", "action": "int32"}
 
 @dataclass
 class Videos:
-    """Numbers of videos by name without ending, the same for all files that are compared."""
+    """Numbers of videos by name, the same for all files that are compared, and with or without a file's ending."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """The number of a video, a new one where it has none yet."""
-        if is_video(name):
-            name = name[: -len(PurePosixPath(name).suffix)]
-        return self.numbers.setdefault(name, len(self.numbers))
+        return self.numbers.setdefault(stem(name, name.count("/")), len(self.numbers))
 
     def names(self) -> list[str]:
         """Names by number."""
@@ -255,7 +255,7 @@ def _columns(
         number = lines.first + lines.text.count(b"\n", 0, error.start)
         raise FormatError(f"{lines.path}, line {number}: is no UTF-8") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FormatError(_damage(lines, types, scored, shown(str(error))[:200])) from None
+        raise FormatError(_damage(lines, types, shown(str(error))[:200])) from None
     columns = {name: table.column(name).combine_chunks() for name in names}
     columns["video"] = columns["video"].dictionary_encode()
     return {"last": pa.array(np.ones(len(table))), **columns}
@@ -269,7 +269,7 @@ def _second_alone(text: str) -> tuple[str, int | None]:
     return video, int(number) if is_second else None
 
 
-def _damage(lines: _Lines, types: dict[str, str], scored: bool, said: str) -> str:
+def _damage(lines: _Lines, types: dict[str, str], said: str) -> str:
     """The first line that is none of AVA's, and why; what pyarrow said where none is found."""
     for number, line in enumerate(lines.text.decode("utf-8").split("\n"), lines.first):
         at, cells = f"{lines.path}, line {number}", line.strip().split(",")
@@ -336,6 +336,19 @@ def _from_dump(path: Path, videos: Videos) -> BoxTable:
         np.repeat(boxes, classes, axis=0),
         np.tile(np.arange(1, classes + 1, dtype=np.int64), count),
         sigmoid(logits).reshape(-1),
+        _empty(dump, videos),
+    )
+
+
+def _empty(dump: Dump, videos: Videos) -> Int64[np.ndarray, "m"]:
+    """Seconds of movies in which nobody was found, as `pvit eval` writes them beside its boxes."""
+    told = dump.about.get(EMPTY, [])
+    if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
+        raise FormatError(f"{dump.where}: its metadata '{EMPTY}' are no list of MOVIE,SECOND")
+    moments = [_split(name) for name in told]
+    return np.array(
+        [videos.number(_known(v, videos, Path(dump.where))) * SECONDS + s for v, s in moments],
+        np.int64,
     )
 
 
@@ -376,7 +389,11 @@ def write_csv(path: str | os.PathLike[str], table: BoxTable, videos: Videos) -> 
     from pvit_data.storage.files import replacing
 
     names = videos.names()
-    with replacing(str(path)) as part, part.open("w", encoding="utf-8") as file:
+    with replacing(Path(path), follow=True) as part, part.open("w", encoding="utf-8") as file:
+        for video, second in zip(
+            *(x.tolist() for x in np.divmod(table.listed, SECONDS)), strict=True
+        ):
+            file.write(f"{names[video]},{second:04d}\n")
         rows = zip(
             table.image.tolist(), table.xyxy.tolist(), table.class_id.tolist(), table.score.tolist(),
             strict=True,

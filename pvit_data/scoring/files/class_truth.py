@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.sample.limits import MAX_IDS
 from pvit_data.scoring.files.class_names import classes_beside, ordered, read_classes
-from pvit_data.scoring.files.scores import bare_names, is_video, whole_number
+from pvit_data.scoring.files.scores import bare_names, path_first, whole_number
 from pvit_data.scoring.files.tables import read_cells, read_rows
 from pvit_data.words import short
 
@@ -138,10 +138,12 @@ def read_class_truth(
     ids = [clean(name) for name in names]
     table, named_by = _table(path, protocol, given, classes_file)
     if several:
-        return replace(_several(path, ids, given, table), named_by=named_by)
-    _require_one_class(ids, written, given, table or {}, path)
-    truth = replace(_single(path, ids, given, protocol, table), named_by=named_by)
-    return replace(truth, paths=written) if clean is str and names != written else truth
+        truth = _several(path, ids, given, table)
+    else:
+        _require_one_class(ids, written, given, table or {}, path)
+        truth = _single(path, ids, given, protocol, table)
+    paths = dict(zip(ids, written, strict=True)) if clean is str and names != written else {}
+    return replace(truth, named_by=named_by, paths=[paths[name] for name in truth.ids if paths])
 
 
 def _table(
@@ -156,7 +158,12 @@ def _table(
     files = [file for file in (beside, classes_file) if file is not None]
     unknown = ""
     for file in files:
-        table = read_classes(file)
+        try:
+            table = read_classes(file)
+        except FormatError:
+            if file is files[-1]:
+                raise
+            continue
         strange = [part for label in given for part in _unknown(label, table)]
         if not strange:
             return table, file.name
@@ -349,15 +356,30 @@ def _rows(path: Path) -> tuple[list[tuple[str, Any]], bool]:
         return [_of_cells(cells, path) for cells in read_cells(path)], False
     if rows and not isinstance(rows[0], dict):
         raise FormatError(f"{path}: expected rows with named columns")
-    found = []
-    for row in rows:
-        name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
-        if not isinstance(name, str | int) or isinstance(name, bool):
-            raise FormatError(f"{path}: a row has no id (one of {', '.join(IDS)}): {row!r:.80}")
-        if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
-            name = f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
-        found.append((str(name), _label(row, path)))
-    return found, True
+    return [(_name(row, path), _label(row, path)) for row in rows], True
+
+
+def read_names(path: Path) -> list[str]:
+    """What a list calls its videos, row by row; what it says of their classes is not read.
+
+    Raises:
+        FormatError: if it is no such list.
+    """
+    rows = read_rows(path, (*IDS, *LABELS))
+    if rows is None:
+        return [path_first(cells)[0] for cells in read_cells(path)]
+    if rows and not isinstance(rows[0], dict):
+        raise FormatError(f"{path}: expected rows with named columns")
+    return [_name(row, path) for row in rows]
+
+
+def _name(row: dict[str, Any], path: Path) -> str:
+    name = next((row[key] for key in IDS if row.get(key) not in (None, "")), None)
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise FormatError(f"{path}: a row has no id (one of {', '.join(IDS)}): {row!r:.80}")
+    if all(row.get(key) for key in _TIMES) and "youtube_id" in row:
+        return f"{name}_{_second(row['time_start'], path):06d}_{_second(row['time_end'], path):06d}"
+    return str(name)
 
 
 def _second(text: Any, path: Path) -> int:
@@ -407,9 +429,8 @@ def _of_cells(cells: list[str], path: Path) -> tuple[str, Any]:
         FormatError: if there are further columns: lists of frame folders have the number of frames before the class,
             other lists have more classes.
     """
-    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
-    name = " ".join(cells[: end + 1])  # a folder's name may have blanks
-    told = [cell.strip() for cell in cells[end + 1 :]]
+    name, *rest = path_first(cells)
+    told = [cell.strip() for cell in rest]
     while told and not told[-1]:
         told.pop()
     if len(told) < 2:

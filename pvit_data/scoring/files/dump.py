@@ -66,7 +66,7 @@ def write_dump(
             "logits": pa.FixedSizeListArray.from_arrays(values, logits.shape[1]),
         }
     ).replace_schema_metadata({NOTE: json.dumps({"version": VERSION, **about}).encode()})
-    with replacing(path) as part:
+    with replacing(path, follow=True) as part:
         pq.write_table(
             table, part, compression="zstd", use_dictionary=["key", "id", "view", "label"]
         )

@@ -101,15 +101,16 @@ def _window(row: dict[str, Any], path: str) -> tuple[float, ...]:
     numbers = [_number(row.get(name), name, row, path) for name in ENDS]
     given = row.get(KEY_FRAME)
     change = -1.0 if given is None else _number(given, KEY_FRAME, row, path)
-    if not change.is_integer():
-        raise FormatError(
-            f"{path}: clip {short(row.get('unique_id'), 80)} has {KEY_FRAME} = {change}, expected a whole number"
-        )
-    said = row.get("state_change")  # 1.0 and 0.0 are what a table with gaps makes of it
-    if said is not None and said not in (True, False):
+    for name, value in zip((*ENDS[:2], KEY_FRAME), (*numbers[:2], change), strict=True):
+        if value % 1:
+            raise FormatError(
+                f"{path}: clip {short(row.get('unique_id'), 80)} has {name} = {value:g}, expected the number of a frame"
+            )
+    said = row.get("state_change")
+    if said is not None and said not in (True, False):  # 1.0 is what tables with gaps make of true
         raise FormatError(
             f"{path}: clip {short(row.get('unique_id'), 80)} has state_change = {short(said, 40)}, expected true or "
-            "false, or null"
+            "false"
         )
     return (*numbers, change, -1 if said is None else int(said))
 

@@ -55,6 +55,12 @@ def is_video(text: str) -> bool:
     return PurePosixPath(text).suffix.lower() in VIDEO
 
 
+def path_first(cells: list[str]) -> list[str]:
+    """The cells of a line, of which the first is its path: a folder's name may have blanks."""
+    end = max((n for n, c in enumerate(cells) if is_video(c)), default=0)
+    return [" ".join(cells[: end + 1]), *cells[end + 1 :]]
+
+
 def stem(text: str, folders: int = 0) -> str:
     """A file's name without ending, and with so many of its folders only; other texts as they are.
 

@@ -39,7 +39,7 @@ class BoxTable:
         xyxy: corners, as shares of width and height.
         class_id: the action; 1 is the first.
         score: of detections; empty for the truth.
-        listed: images of the truth without boxes, that its file lists.
+        listed: images without boxes, that the file lists.
     """
 
     image: Int64[np.ndarray, "n"]

@@ -5,7 +5,7 @@ An image is a number; tables of boxes need not be sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -90,11 +90,7 @@ def distinct(
         image,
         *(np.ascontiguousarray(column) for column in (xyxy + 0.0).T),
     ]  # + 0.0: one zero, not two
-    mixed = np.zeros(len(image), np.uint64)
-    with np.errstate(over="ignore"):
-        for column in columns:
-            mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(29)
+    mixed = _mixed(columns)
     _, first, number = np.unique(mixed, return_index=True, return_inverse=True)
     del mixed
     if not all(
@@ -106,3 +102,26 @@ def distinct(
     place = np.empty(len(first), np.int64)
     place[order] = np.arange(len(first))
     return first[order], place[number.reshape(-1)]
+
+
+def repeated(columns: Sequence[np.ndarray]) -> Int64[np.ndarray, "m 2"]:
+    """Rows that are equal in all columns (of 8 bytes each): pairs of one and the next such row."""
+    mixed = _mixed(columns)
+    order = np.argsort(mixed, kind="stable")
+    first, following = order[:-1], order[1:]
+    alike = np.flatnonzero(mixed[first] == mixed[following])
+    numbers = [column.view(np.int64) for column in columns]
+    same = np.ones(len(alike), bool)
+    for column in numbers:
+        same &= column[first[alike]] == column[following[alike]]
+    return np.column_stack([first[alike[same]], following[alike[same]]])
+
+
+def _mixed(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """One number for a row: millions are sorted in little memory. Two rows may have the same by chance."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    with np.errstate(over="ignore"):
+        for column in columns:
+            mixed = (mixed ^ column.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+    return mixed

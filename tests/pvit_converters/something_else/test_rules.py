@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pvit_converters.annotations.mirrored import mirrored_classes
 from pvit_converters.something_else import box_files
 from pvit_converters.something_else.box_files import Place, find_boxes, members, read_records
 from pvit_converters.something_else.boxes import Film, see
 from pvit_converters.something_else.settings import Files
 from pvit_converters.something_else.splits import read_classes, read_rows
 from pvit_data.errors import SourceError
+from pvit_data.sample.labels import mirrored_pairs
 
 BASE = (
     "6 13 15 16 17 18 19 20 27 28 29 30 31 36 37 40 42 43 45 47 51 52 53 54 55 56 57 58 65 68 69 71 72 73 74 75 76 80 "
@@ -55,7 +55,7 @@ def test_mirror_pairs_of_the_real_spaces(
     (tmp_path / "labels.json").write_text(json.dumps({n: i for i, n in enumerate(reversed(mine))}))
     classes = read_classes(tmp_path / "labels.json")
     assert len(classes) == size
-    assert mirrored_classes({n: i for i, n in enumerate(classes)}) == pairs
+    assert mirrored_pairs({n: i for i, n in enumerate(classes)}) == pairs
 
 
 def box(x1: float, y1: float, x2: float, y2: float, name: str = "0000") -> dict[str, Any]:

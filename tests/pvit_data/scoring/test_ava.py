@@ -226,6 +226,35 @@ def test_excluded_seconds_of_other_movies_are_said(tmp_path: Path, capsys: pytes
     assert said in notes
 
 
+@pytest.mark.parametrize("variant", ["pyslowfast", "activitynet", "mmaction2"])
+def test_a_movie_in_which_nobody_was_found_counts(
+    variant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, found, excluded = scene(2)
+    some = [r for r in found if r.video == "ccccccccccc"]
+    command = [*write(tmp_path, truth, some, excluded), "--protocol", variant]
+    with (tmp_path / "found.csv").open("a") as file:
+        file.write("-aa_bbbbbbb,0902\n")
+    result = scored(capsys, *command)
+    left_out = set() if variant == "activitynet" else excluded
+    assert result["mAP"] == pytest.approx(mean_precision(truth, some, variant, left_out)[0], abs=1e-9)
+    assert (result["list"]["n"], result["list"]["of"]) == (2, 2)
+    (tmp_path / "found.csv").write_text("other,0902\n" + (tmp_path / "found.csv").read_text())
+    assert main(command) == 1
+    assert "1 movies that the truth does not have, first 'other'" in capsys.readouterr().err
+
+
+def test_boxes_that_have_their_actions_twice_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As two processes write them, whose scores differ in the last digits; a few may be honest."""
+    truth, found, excluded = scene(2)
+    again = [r._replace(score=r.score + 1e-6) for r in found]
+    for rows, seen in ((again, 1), (again[:7], 0)):
+        result = scored(capsys, *write(tmp_path, truth, [*found, *rows], excluded))
+        told = [f["seen"] for f in result["findings"] if f["name"] == "boxes twice"]
+        assert len(told) == seen
+        assert all(text.startswith(f"{len(found):,} of the {2 * len(found):,} detections") for text in told)
+
+
 def test_movies_that_are_missing_or_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, found, excluded = scene(2)
     some = [r for r in found if r.video == "ccccccccccc"]
@@ -234,6 +263,7 @@ def test_movies_that_are_missing_or_unknown(tmp_path: Path, capsys: pytest.Captu
     assert "1 of 2 movies without detections, first '-aa_bbbbbbb'" in capsys.readouterr().err
     result = scored(capsys, *command, "--partial")
     assert (result["list"]["n"], result["list"]["of"]) == (1, 2)
+    assert any("1 movies without detections are left out" in note for note in result["notes"])
     part = [r for r in truth if r.video == "ccccccccccc"]
     assert result["mAP"] == pytest.approx(mean_precision(part, some, "pyslowfast", excluded)[0])
     command = write(tmp_path, truth, [*found, Row("other", 902, (0, 0, 1, 1), 1, 0.5)], excluded)

@@ -8,7 +8,8 @@ import pytest
 
 from pvit_data.errors import FormatError
 from pvit_data.scoring.files import ava
-from pvit_data.scoring.files.ava import Videos, read_detections, read_truth
+from pvit_data.scoring.files.ava import Videos, read_detections, read_truth, write_csv
+from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.protocols import find_protocol
 from pvit_data.scoring.score import score
@@ -111,7 +112,7 @@ def test_a_movie_in_which_nobody_was_found(tmp_path: Path) -> None:
     """Its people are missed; a line of two columns says that it was looked at."""
     truth = made.movies(seconds=4)
     found = [row for row in made.detections(truth) if row.video == "aaaaaaaaaaa"]
-    with pytest.raises(FormatError, match=r"1 of 2 movies without detections.* write a line `MOVIE,SECOND`"):
+    with pytest.raises(FormatError, match=r"1 of 2 movies without detections.* a line MOVIE,SECOND says so"):
         made.diagnose_boxes(tmp_path, truth, found)
     text = (tmp_path / "found.csv").read_text()
     how = ScoreOptions(protocol=find_protocol("ava", None), truth=str(tmp_path / "ava_val_v2.2.csv"), no_excluded=True)
@@ -128,12 +129,27 @@ def test_a_movie_in_which_nobody_was_found(tmp_path: Path) -> None:
     assert "1 seconds are listed in which nobody was found" in result.notes
 
 
-def test_a_box_with_an_action_twice(tmp_path: Path) -> None:
-    truth = made.movies(seconds=4)
-    found = made.detections(truth)
-    again = [row._replace(score=row.score - 1e-5) for row in found[:7]]
-    notes = made.diagnose_boxes(tmp_path, truth, found + again).notes
-    assert any(note.startswith("7 detections stand twice with different scores, the first in aaa") for note in notes)
-    assert not any("twice" in note for note in made.diagnose_boxes(tmp_path, truth, found).notes)
-    with pytest.raises(FormatError, match=r"^2 detections stand twice, the first in aaa"):
-        made.diagnose_boxes(tmp_path, truth, found[:9] + again + found[:2] + found[9:])
+def test_movies_in_which_nobody_was_found(tmp_path: Path) -> None:
+    """A dump names a second of each, CSV has a line for it; one becomes the other."""
+    boxes = np.array([[0.1, 0.2, 0.3, 0.4]])
+    about = {ava.EMPTY: ["film2,0902"]}
+    number = np.zeros(1, np.int64)
+    write_dump(tmp_path / "p.parquet", ["a"], ["film1,0905"], number, number, np.zeros((1, 2)), about, boxes)
+    for path in (tmp_path / "p.parquet", tmp_path / "p.csv"):
+        videos = Videos()
+        table = read_detections(path, videos)
+        assert sorted(videos.numbers) == ["film1", "film2"]
+        assert (table.listed % ava.SECONDS, table.listed // ava.SECONDS) == (902, videos.numbers["film2"])
+        assert (table.image // ava.SECONDS).tolist() == [videos.numbers["film1"]] * 2
+        write_csv(tmp_path / "p.csv", table, videos)
+
+
+def test_names_of_files_are_movies(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("m1,0902,0.1,0.1,0.5,0.5,12,0\nc/m1,0902,0.1,0.1,0.5,0.5,12,0\nv1.5,0903\n")
+    (tmp_path / "p.csv").write_text(
+        "c/m1.mkv,0902,0.1,0.1,0.5,0.5,12,0.7\nm1.mp4,0902,0.1,0.1,0.5,0.5,12,0.7\nv1.5,0903\n"
+    )
+    videos = Videos()
+    truth, found = read_truth(tmp_path / "t.csv", videos), read_detections(tmp_path / "p.csv", videos)
+    assert videos.names() == ["m1", "c/m1", "v1.5"]
+    assert (truth.image.tolist(), truth.listed.tolist()) == (found.image.tolist()[::-1], found.listed.tolist())

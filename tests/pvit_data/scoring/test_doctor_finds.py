@@ -33,6 +33,20 @@ def test_permuted_classes_of_twenty_videos(tmp_path: Path) -> None:
     assert made.found(made.diagnose_classes(tmp_path, logits, labels, 2)) == {"permuted classes"}
 
 
+@pytest.mark.parametrize("top1", [0.65, 0.75, 0.95])
+def test_yes_and_no_exchanged(top1: float, tmp_path: Path) -> None:
+    """Published networks are right in 64 % to 75 % of the clips."""
+    rng = np.random.default_rng(1)
+    rows = made.clips(number=1000)
+    right = rng.random(1000) < top1
+    answers = {
+        row["unique_id"]: bool(row["state_change"] != is_right) for row, is_right in zip(rows, right, strict=True)
+    }
+    assert made.found(made.diagnose_clips(tmp_path, rows, answers, "oscc")) == {"answers exchanged"}
+    weak = {row["unique_id"]: bool(row["state_change"] == (rng.random() < 0.47)) for row in rows}
+    assert made.found(made.diagnose_clips(tmp_path, rows, weak, "oscc")) == set()
+
+
 @pytest.mark.parametrize("strength", [1, 2, 4])
 def test_permuted_columns_of_several_classes(strength: float, tmp_path: Path) -> None:
     """Logits of a class that a video has are higher by so many standard deviations."""
@@ -167,6 +181,8 @@ def test_boxes_in_other_units_and_orders(recall: float, tmp_path: Path) -> None:
     assert name_of(lambda a, b, c, d: (b, a, d, c)) == {"box axes"}
     assert name_of(lambda a, b, c, d: (a, b, c - a, d - b)) == {"box axes"}
     assert name_of(lambda a, b, c, d: ((a + c) / 2, (b + d) / 2, c - a, d - b)) == {"box axes"}
+    assert name_of(lambda a, b, c, d: (a, c, b, d)) == {"box axes"}
+    assert name_of(lambda a, b, c, d: (1 - c, b, 1 - a, d)) == {"box axes"}
 
 
 @pytest.mark.parametrize("recall", RECALLS)
@@ -212,6 +228,26 @@ def test_actions_renumbered(top: float, tmp_path: Path) -> None:
     good = made.diagnose_boxes(tmp_path / "right", truth, right)
     assert made.found(good) == set()
     assert f"mAP is {good.values['mAP']:.4f} instead of {result.values['mAP']:.4f}" in result.wrong[0].seen
+
+
+@pytest.mark.parametrize("top", [9.0, 6.0, 4.0])
+def test_actions_in_another_order(top: float, tmp_path: Path) -> None:
+    """Counted from another number, or in any order; of six movies, with boxes that are right."""
+    rng = np.random.default_rng(int(top))
+
+    def six(rows: list[made.Row]) -> list[made.Row]:
+        return [r._replace(video=f"{r.video[:-1]}{r.second % 3}") for r in rows]
+
+    truth = six(made.movies())
+    sound = [
+        r._replace(score=float(r.score * top / 9 + rng.random() * (1 - top / 9)))
+        for r in six(made.detections(made.movies(), classes=range(1, 81)))
+    ]
+    assert made.found(made.diagnose_boxes(tmp_path, truth, sound)) == set()
+    shuffled = [0, *(1 + rng.permutation(80)).tolist()]
+    for change in (lambda a: a % 80 + 1, lambda a: shuffled[a]):
+        rows = [r._replace(action=change(r.action)) for r in sound]
+        assert made.found(made.diagnose_boxes(tmp_path, truth, rows)) == {"actions reordered"}
 
 
 @pytest.mark.parametrize("more", [20, 1, -3])

@@ -8,6 +8,7 @@ import pytest
 from pvit_data.scoring.doctor.permuted import permuted
 from pvit_data.scoring.doctor.permuted_columns import permuted_columns
 from tests.pvit_data.scoring import made
+from tests.pvit_data.scoring.boxes_by_loops import Row
 
 K = 174
 
@@ -174,6 +175,22 @@ def test_detections(kind: str, tmp_path: Path) -> None:
         "many": lambda: [*made.detections(truth), *made.detections(truth, jitter=0.1, seed=4)],
     }[kind]()
     assert made.found(made.diagnose_boxes(tmp_path, truth, rows)) == set()
+
+
+@pytest.mark.parametrize("recall", [0.45, 0.2])
+def test_people_who_sit_still_before_one_camera(recall: float, tmp_path: Path) -> None:
+    """Boxes of other seconds are as good there; boxes that are wrong are still found."""
+    rng = np.random.default_rng(10)
+    places = [np.array([x, 0.2, x + 0.2, 0.8]) for x in (0.1, 0.4, 0.7)]
+    truth = [
+        Row("aaaaaaaaaaa", second, tuple(np.round(place + rng.normal(0, 0.01, 4), 3).tolist()), 12)
+        for second in range(902, 942)
+        for place in places
+    ]
+    rows = made.detections(truth, recall, false=0)
+    assert made.found(made.diagnose_boxes(tmp_path, truth, rows)) == set()
+    halved = [r._replace(box=tuple(v / 2 for v in r.box)) for r in rows]
+    assert made.found(made.diagnose_boxes(tmp_path, truth, halved)) == {"boxes match nothing"}
 
 
 @pytest.mark.parametrize("length", [None, 240])

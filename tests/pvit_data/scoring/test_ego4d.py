@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
-from pvit_data.errors import FormatError, UsageError
+from pvit_data.errors import UsageError
 from pvit_data.scoring.metrics import ego4d
 from pvit_data.scoring.metrics.ego4d import Windows, sampled_frames
 from tests.pvit_data.scoring import made
@@ -225,23 +225,39 @@ def test_changes_without_a_key_frame_are_counted(tmp_path: Path) -> None:
         made.diagnose_clips(tmp_path, rows, answers)
 
 
-def test_truth_that_went_through_a_table(tmp_path: Path) -> None:
-    """pandas makes 1.0, 0.0 and null of a column with a gap; texts and parts of frames say nothing."""
-    rows = made.clips(20)
-    answers = {row["unique_id"]: row["state_change"] for row in rows}
-    for number, values in enumerate(((True, False), (1, 0), (1.0, 0.0))):
-        told = [{**row, "state_change": values[not row["state_change"]]} for row in rows]
-        told[number] = {**told[number], "state_change": None}
-        assert made.diagnose_clips(tmp_path, told, answers, "oscc", partial=True).scored.n == 19
-    for name, value in (("state_change", "True"), ("state_change", 2), ("parent_pnr_frame", 300.5)):
-        with pytest.raises(FormatError, match=f"clip 'c0' has {name} = .*expected"):
-            made.diagnose_clips(tmp_path, [{**rows[0], name: value}, *rows[1:]], answers, "oscc")
+def test_truth_that_went_through_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which makes 1.0 of true and 184.0 of 184, but no other text or fraction."""
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": f"clip-{n}", "state_change": True} for n in range(4)]))
+    command = ["score", str(tmp_path / "p.json"), "--metric", "oscc", "--truth", str(tmp_path / "t.json"), "--json"]
+    tables = [[(*row[:4], row[4] and float(row[4]), row[5] and float(row[5])) for row in ROWS], ROWS]
+    values = []
+    for rows in tables:
+        annotations(tmp_path / "t.json", rows)
+        assert main(command) == 0
+        values.append(json.loads(capsys.readouterr().out)["oscc_top1"])
+    assert values == [0.75, 0.75]
+    for change, said in ((("True",), "state_change = 'True', expected true or false"), ((184.5, True), "= 184.5, exp")):
+        annotations(tmp_path / "t.json", [(*ROWS[0][: 6 - len(change)], *change), *ROWS[1:]])
+        assert main(command) == 1
+        assert f"clip 'clip-0' has {'parent_pnr_frame ' * (len(change) - 1)}{said}" in capsys.readouterr().err
 
 
-def test_frames_outside_of_their_clips_are_told(tmp_path: Path) -> None:
-    rows = made.clips(20)
-    frames = made.in_frames(rows)
-    assert not made.diagnose_clips(tmp_path, rows, frames).notes
-    moved = [{**r, "parent_pnr_frame": r["parent_pnr_frame"] + 5000} if r["state_change"] else r for r in rows]
-    (note,) = made.diagnose_clips(tmp_path, moved, frames).notes
-    assert note.startswith("10 clips have a parent_pnr_frame outside of parent_start_frame..parent_end_frame")
+def test_key_frames_of_another_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations(tmp_path / "t.json", [(*ROWS[0][:4], 314 + 5000, True), *ROWS[1:]])
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": f"clip-{n}", "pnr_frame": 3} for n in range(3)]))
+    assert main(["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "t.json")]) == 0
+    said = "1 of the 3 clips have a parent_pnr_frame outside of their own frames, first 'clip-0'"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unit", [1 / 16, 1 / 30])
+def test_units_are_seen_beside_a_short_clip(unit: float, tmp_path: Path) -> None:
+    """The middles of bins; seconds."""
+    rows = made.clips()
+    rows[0]["parent_end_frame"], rows[0]["parent_pnr_frame"] = (rows[0]["parent_start_frame"] + n for n in (40, 20))
+    answers = made.in_frames(rows)
+    for row in rows:
+        steps = row["parent_end_frame"] - row["parent_start_frame"]
+        bins = round(answers[row["unique_id"]] / steps * 16)
+        answers[row["unique_id"]] = bins + 0.5 if unit == 1 / 16 else bins * steps / 16 * unit
+    assert made.found(made.diagnose_clips(tmp_path, rows, answers)) == {"PNR units"}

@@ -223,3 +223,18 @@ def test_numbers_that_are_names_of_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("180\nflip\n360\n")
     truth = read(tmp_path / "t.csv", "id,label\na,360\nb,flip\nc,180\n", classes=tmp_path / "classes.txt")
     assert truth.labels.tolist() == [2, 1, 0]
+
+
+def test_a_file_of_other_classes_beside_the_list(tmp_path: Path) -> None:
+    """It is named; a file that is named by the user counts where that one does not fit."""
+    (tmp_path / "list.txt").write_text("1.webm 0\n2.webm 3\n")
+    (tmp_path / "named.txt").write_text("a\nb\nc\nd\n")
+    for text in ('{"x": 0, "y": 1}', '{"x": "no number"}', "{"):
+        (tmp_path / "labels.json").write_text(text)
+        with pytest.raises((FormatError, UsageError), match=r"labels\.json"):
+            read_class_truth(tmp_path / "list.txt", "ssv2", str)
+        found = read_class_truth(tmp_path / "list.txt", "ssv2", str, tmp_path / "named.txt")
+        assert (found.classes, found.labels.tolist()) == (("a", "b", "c", "d"), [0, 3])
+    (tmp_path / "labels.json").write_text('{"d": 0, "c": 1, "b": 2, "a": 3}')
+    fitting = read_class_truth(tmp_path / "list.txt", "ssv2", str, tmp_path / "named.txt")
+    assert fitting.classes == ("d", "c", "b", "a"), "the list's numbers are its own; columns are put in order"

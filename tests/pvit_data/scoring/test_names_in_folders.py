@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
+from pvit_data.scoring.options import ScoreOptions
+from pvit_data.scoring.protocols import find_protocol
+from pvit_data.scoring.score import score
 from tests.pvit_data.scoring.test_small_messages import refused
 
 VIDEOS = [f"{folder}/{n:03d}.mp4" for folder, n in itertools.product(("run", "walk"), range(3))]
@@ -73,6 +76,33 @@ def test_a_training_list_with_folders(tmp_path: Path, capsys: pytest.CaptureFixt
         leaks = [f["seen"] for f in result["findings"] if f["name"] == "leak"]
         assert len(leaks) == seen
     assert "1 of the 2 ids" in leaks[0]
+
+
+@pytest.mark.parametrize(
+    ("truth", "training", "seen"),
+    [
+        (["val/c/1.mp4", "val/d/2.mp4"], ["train/c/1.mp4", "train/d/2.mp4"], 0),  # numbered anew
+        (["c/1.mp4", "d/1.mp4"], ["/data/x/c/1.mp4", "/data/x/d/1.mp4"], 2),
+        (["/data/x/c/1.mp4", "/data/x/d/2.mp4"], ["./c/1.mp4", "e/2.mp4"], 1),
+        (["c/1.mp4", "d/2.mp4"], ["/data/x/c/1.mp4", "/data/x/e/1.mp4"], 1),
+        (["c/1.mp4", "d/2.mp4"], ["1", "3"], 1),  # all that the other list tells
+        (["c/1.mp4", "d/1.mp4"], ["1", "3"], 0),  # which of the two?
+        (["1.mp4", "2.mp4"], ["1.avi", "1.avi"], 1),  # shown twice to training
+    ],
+)
+@pytest.mark.parametrize("metric", ["topk", "multilabel"])
+def test_leaks_by_the_folders_that_both_lists_tell(
+    truth: list[str], training: list[str], seen: int, metric: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "p.npz", ids=truth, logits=np.eye(2))
+    options = ScoreOptions(
+        protocol=find_protocol(metric, "plain"), truth=str(listed(tmp_path / "val.txt", truth, [0, 1])),
+        train_list=tmp_path / "train.csv", diagnose=True,
+    )  # fmt: skip
+    rows = (f'{name},"0;1"\n' for name in training)  # its classes do not matter
+    (tmp_path / "train.csv").write_text(f"id,label\n{''.join(rows)}")
+    found = [f for f in score(tmp_path / "p.npz", metric, options).findings if f.name == "leak"]
+    assert [f.seen.partition(" ")[0] for f in found] == [str(seen)] * bool(seen)
 
 
 def test_videos_that_are_listed_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,14 @@ def test_sound_labels(kind: str, form: str, tmp_path: Path) -> None:
     assert made.found(scored(tmp_path, labels, form, diagnose=True)) == set()
 
 
+@pytest.mark.parametrize("number", [1, 999])
+def test_a_column_of_one_number_says_nothing(number: int, tmp_path: Path) -> None:
+    result = scored(tmp_path, LABELS * 0 + number)
+    assert result.wrong == []
+    (said,) = [f.seen for f in result.findings if f.name == "labels beside predictions"]
+    assert said == f"all {N} are {number}, which looks like a placeholder"
+
+
 def test_labels_follow_the_columns(tmp_path: Path) -> None:
     """A network with another order of classes, whose list is named, has labels of that order."""
     order = np.random.default_rng(3).permutation(K)  # the class of each column

@@ -232,7 +232,23 @@ def test_options_that_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--classes means nothing to --metric pnr, only to topk and multilabel" in error
     assert "--threshold" in refused(capsys, *command, "--threshold", "7", code=2)
     assert "say --diagnose" in refused(capsys, *command, "--train-list", "t.csv", code=2)
-    error = refused(capsys, *command[:2], "multilabel", "--train-list", "t.csv", "--diagnose", code=2)
-    assert "--train-list means nothing to --metric multilabel" in error
+    for truth, said in (((), "without --truth there are none"), (("--truth", tmp_path / "p.npz"), "p.npz is a file")):
+        error = refused(capsys, *command, *truth, "--split", "val", code=2)
+        assert "--split is of converted shards, and" in error
+        assert said in error
     result = made.diagnose_boxes(tmp_path, made.movies(seconds=4), made.detections(made.movies(seconds=4)), no_cap=True)
     assert "--no-cap is not used by this variant, which has no cap to lift" in result.notes
+
+
+def test_a_list_is_not_known_by_its_number_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = [str(n + 1) for n in range(430)]
+    np.savez(tmp_path / "p.npz", ids=ids, logits=np.eye(3)[np.arange(430) % 3])
+    (tmp_path / "mine.csv").write_text("id,label\n" + "".join(f"{name},0\n" for name in ids))
+    command = ["score", str(tmp_path / "p.npz"), "--metric", "topk", "--protocol", "something-else", "--json"]
+    assert main([*command, "--truth", str(tmp_path / "mine.csv")]) == 0
+    assert json.loads(capsys.readouterr().out)["list"]["name"] == "mine.csv (as many as 5-shot train)"
+
+
+def test_the_split_that_publications_score() -> None:
+    parts = {name: made.ScoreOptions(protocol=made.find_protocol("topk", name)).part for name in ("ssv2", "diving48")}
+    assert parts == {"ssv2": "val", "diving48": "test"}

@@ -1,6 +1,7 @@
 """Local files appear whole or not at all."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,33 @@ def test_a_folder_in_the_way_is_an_error_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(OSError, match="x"):
         write_file(tmp_path / "x", b"data")
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_pipes_and_links_to_them_are_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    read, write = os.pipe()
+    (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{write}")  # as /dev/stdout is one
+    for name in ("pipe", "link", "stdout"):
+        for follow in (False, True):
+            with pytest.raises(OSError, match=f"is a pipe or a device, .*{name}"):
+                write_file(tmp_path / name, b"data", follow=follow)
+    os.close(read), os.close(write)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert {p.name for p in tmp_path.iterdir() if p.is_symlink()} == {"link", "stdout"}
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_to_a_file_stays_where_the_user_named_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/file")  # which is not there yet
+    for text in ("old", "new"):
+        write_file(tmp_path / "link", text, follow=True)
+        assert (tmp_path / "there/file").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+    write_file(tmp_path / "link", "mine")
+    assert ((tmp_path / "there/file").read_text(), (tmp_path / "link").is_symlink()) == ("new", False)
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["file"]
 
 
 def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path: Path) -> None:

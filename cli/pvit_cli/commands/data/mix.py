@@ -67,7 +67,7 @@ def register(app: typer.Typer) -> None:
         mixture, notes = recipe_mixture(recipe, shards or (), changes, partial(say, stderr=True))
         plan = survey(mixture, steps)
         if figure is not None:
-            write_file(figure, mix_figure(plan))
+            write_file(figure, mix_figure(plan), follow=True)
         if as_json:
             print_json({**plan.to_json(), "notes": [*notes]})
             return

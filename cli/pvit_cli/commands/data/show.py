@@ -99,7 +99,7 @@ def _write_sheet(dataset: Any, row: int | None, path: Path, samples: int, height
         picture = samples_sheet(dataset, rows, height)
     else:
         picture = frames_sheet(dataset, row, samples, height)
-    write_file(path, png(picture))
+    write_file(path, png(picture), follow=True)
     say(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels")
 
 

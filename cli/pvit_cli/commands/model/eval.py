@@ -178,7 +178,7 @@ def _deliver(
     """Writes and prints the results."""
     document |= {"reports": [report.to_json() for report in reports]}
     if out is not None:
-        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n", follow=True)
     written = _class_tables(reports, per_class)
     print_json(document) if as_json else _print(reports, document, written)
 

@@ -41,7 +41,10 @@ Truth = Annotated[
     ),
 ]
 Source = Annotated[str | None, typer.Option(help="Of the shards, where they hold several.")]
-Split = Annotated[str, typer.Option(help="Of the shards.")]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Of the shards. Default: the one that publications score, val or test."),
+]
 Classes = Annotated[
     Path | None,
     typer.Option(help="File with the classes of the predictions' columns, in their order."),
@@ -92,7 +95,7 @@ def score(
     protocol: ProtocolName = None,
     truth: Truth = None,
     source: Source = None,
-    split: Split = "val",
+    split: Split = None,
     classes: Classes = None,
     excluded: Excluded = None,
     no_excluded: NoExcluded = False,
@@ -140,7 +143,7 @@ def score(
         _write(submission, submit)
     document = result.to_json()
     if out is not None:
-        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_file(out, json.dumps(document, indent=1, allow_nan=False) + "\n", follow=True)
     print_json(document) if as_json else _print(result)
     if strict and result.wrong:
         raise typer.Exit(EXIT_PROBLEM)
