@@ -10,11 +10,14 @@ import pvit_data
 from pvit_cli.model import main
 from pvit_data import LabelSpace
 from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import ConfigError
 from pvit_data.loading.loader import eval_loader
 from pvit_data.reading.layers.places import find_sources
 from pvit_model import create_model
 from pvit_model.backbones.base import Published
 from pvit_model.backbones.mvit import PUBLISHED, MViT
+from pvit_model.backbones.swin3d import PUBLISHED as SWIN
+from pvit_model.recipes.clips import require_key_frames
 from pvit_model.recipes.published import entry_of, protocol_recipe
 from pvit_model.reporting.results import collect, page
 from pvit_model.using.loading import load_published
@@ -128,6 +131,14 @@ def test_kinetics_has_five_clips(place: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["metrics"]["action"]["top1"] == pytest.approx(accuracy(place, "kinetics400", clip, (5, 1)))
 
 
+@pytest.mark.parametrize("protocol", ["ssv2", "something-else-compositional"])
+def test_other_sources_are_sampled_as_the_protocols_data_set(protocol: str, place: Path) -> None:
+    """Also where they declare, or have by their name, another sampler."""
+    shards = [str(place / "kinetics400")]
+    model, _ = load_published(str(place / "tiny_k400.pyth"), "mvitv2_xxs", protocol, shards, "kinetics400")
+    assert model.inference.clip.sampler("kinetics400") == "segment"
+
+
 @pytest.mark.parametrize(
     ("file", "words"),
     [
@@ -180,9 +191,19 @@ def test_published_files_have_their_numbers() -> None:
     entry = entry_of(Path("MViTv2_S_16x4_k400.pyth"), PUBLISHED["mvitv2_s"])
     assert entry is not None
     assert (entry.top1, entry.protocol, entry.rate) == (81.0, "kinetics400", 4)
-    assert entry_of(Path("mine.pyth"), PUBLISHED["mvitv2_s"]) is None
+    for name in ("mine.pyth", "MViTv2_S.pyth", "MViTv2_S_16x4.pyth", "mvit.pth", "MViTv2_S_16x4_ssv2_f3.pyth"):
+        assert entry_of(Path(name), PUBLISHED["mvitv2_s"]) is None
+    for file in ("swin.pth", "swin_base.pth", "swin3d_b.pth"):
+        assert entry_of(Path(file), SWIN["swin3d_b"]) is None
     recipe = protocol_recipe("kinetics400")
     assert (recipe.data.clips, recipe.data.crops, recipe.clip.antialias) == (5, 1, False)
+
+
+def test_persons_need_their_key_frames() -> None:
+    with pytest.raises(ConfigError, match=r"persons of source 'ava' are .* of sampler fit; --set clip\.samplers\.ava="):
+        require_key_frames(ClipConfig(samplers={"ava": "fit"}), "ava", ["persons"])
+    require_key_frames(ClipConfig(), "ava", ["persons"])
+    require_key_frames(ClipConfig(), "mine", ["action"])
 
 
 def test_persons_are_scored_by_their_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
