@@ -82,7 +82,7 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
         views=views_of(scores, how),
         classes=_class_facts(truth, logits.shape[2]),
         files={"predictions": facts_of(path), "truth": _truth_facts(how)},
-        model=_model(scores),
+        model=model_of(scores),
         notes=[*truth.notes, *notes],
         diagnosed=how.diagnose,
     )
@@ -275,7 +275,8 @@ def _truth_facts(how: ScoreOptions) -> dict[str, Any]:
     return {**facts, "split": how.split} if is_shards(how.truth) else facts
 
 
-def _model(scores: ClassScores) -> dict[str, Any]:
+def model_of(scores: ClassScores) -> dict[str, Any]:
+    """What the predictions say of the network."""
     about = scores.about.get("model", {})
     return about if isinstance(about, dict) else {"name": str(about)}
 

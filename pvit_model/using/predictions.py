@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pvit_data.errors import FormatError
 from pvit_data.loading.batch import Targets
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.scoring.box_scores import score_seconds
+from pvit_data.scoring.clip_scores import counted_of, unanswered
 from pvit_data.scoring.files.ava import Videos
 from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
-from pvit_data.scoring.files.shards import original_ids
+from pvit_data.scoring.files.shards import original_ids, state_changes_of
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.scoring.protocols import find_protocol, protocol_of_source
@@ -198,7 +200,7 @@ def passport(
     metrics: dict[str, float],
     inference: Inference,
     views: Views,
-    truth: Mapping[str, int],
+    truth: tuple[Mapping[str, int], int],
     model: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation with all that makes it comparable, as `pvit score` gives it.
@@ -208,7 +210,7 @@ def passport(
         metrics: of the actions.
         inference: how the network was fed.
         views: of each video.
-        truth: class of each clip that was scored, by its original id.
+        truth: class of each clip that was scored, by its original id; and how many clips of the split have one.
         model: see `facts_of_model`.
     """
     protocol = protocol_of_source(name[0])
@@ -218,16 +220,17 @@ def passport(
         and not views.whole
         and "topk" in protocol.metrics
     )
-    names, ids = class_names(inference), list(truth)
+    labels, of = truth
+    names, ids = class_names(inference), list(labels)
     text = "".join(f"{each}\n" for each in names)
-    told = protocol.list_name(len(ids)) if protocol is not None else ""
+    told = protocol.list_name(of) if protocol is not None else ""
     result = Result(
         metric="topk",
         protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (BASELINE, ERROR, *COUNTS)},
-        scored=ListFacts.make(told or " ".join(name), ids, len(ids)),
-        truth=truth_sha256(ids, (names[label] for label in truth.values())),
+        scored=ListFacts.make(told or " ".join(name), ids, of),
+        truth=truth_sha256(ids, (names[label] for label in labels.values())),
         views=views,
         baselines={BASELINE: metrics[BASELINE]},
         details={ERROR: metrics[ERROR]},
@@ -293,6 +296,60 @@ def passport_of_boxes(
     return result.to_json()
 
 
+SCORED = {
+    "oscc": (ACTION, "top1", "oscc_top1", "videos"),
+    "pnr": ("pnr", "pnr_error_sec", "pnr_error_sec", "clips"),
+}
+"""By metric of Ego4D the label, our name of its number and the official one, and what counts the clips."""
+
+
+def passports_of_windows(
+    report: SourceReport,
+    matched: Matched,
+    ds: ShardDataset,
+    views: Views,
+    model: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The results on Ego4D with all that makes them comparable, as `pvit score` gives them for the dumps.
+
+    Args:
+        ds: the samples that were evaluated.
+
+    Returns:
+        [] for other sources and views, and where samples lack what the metrics need.
+    """
+    protocol, inference = protocol_of_source(report.source), matched.inference
+    if protocol is None or not SCORED.keys() <= {*protocol.metrics} or views.number != 1:
+        return []
+    whole = matched.open(report.split, strict=False)
+    try:
+        truth = state_changes_of(ds, report.source, report.source)
+        every = truth
+        if whole is not None and len(whole) > len(ds):
+            every = state_changes_of(whole, report.source, report.source)
+    except FormatError:
+        return []
+    found = []
+    for metric, (label, name, official, count) in SCORED.items():
+        counted, values = counted_of(metric, truth), report.metrics.get(label, {})
+        number = len(class_names(inference)) if metric == "oscc" else inference.clip.num_frames
+        fits = metric == "pnr" or number == 2
+        if not fits or not counted.any() or values.get(count) != counted.sum():
+            continue
+        of = f"{report.source} {report.split}", int(counted_of(metric, every).sum())
+        result = unanswered(metric, truth.keep(np.flatnonzero(counted)), of, number)
+        result.values = {official: values[name]}
+        result.views, result.model = views, model
+        found.append(result.to_json())
+    return found
+
+
+def _labelled(matched: Matched, split: str) -> int:
+    """How many samples of a split have a class that is scored."""
+    whole = matched.open(split)
+    return 0 if whole is None else int((whole.column(target_spec(ACTION).field) >= 0).sum())
+
+
 def ids_of(ds: ShardDataset) -> list[str]:
     """Original ids of the samples; their keys where two samples have one id."""
     ids = list(original_ids(ds))
@@ -315,14 +372,17 @@ def certify(
     if own_rank()[0]:
         return
     ids, facts = ids_of(ds), facts_of_model(model)
-    if ACTION in report.metrics:
+    certified = passports_of_windows(report, matched, ds, views, facts)
+    if ACTION in report.metrics and "oscc" not in {one["metric"] for one in certified}:
         labels = ds.column(target_spec(ACTION).field).tolist()
         scored = {name: label for name, label in zip(ids, labels, strict=True) if label >= 0}
         name = (report.source, report.split)
         values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
-        report.passport = passport(name, values, inference, views, scored, facts)
+        of = _labelled(matched, report.split)
+        certified.insert(0, passport(name, values, inference, views, (scored, of), facts))
     elif boxes := [kept for kept in keep if isinstance(kept, BoxPredictions)]:
-        report.passport = passport_of_boxes(report, matched, ds, boxes[0], views, facts)
+        certified.append(passport_of_boxes(report, matched, ds, boxes[0], views, facts))
+    report.passport, *report.further_passports = certified or [{}]
     if dump is None:
         return
     seen = {name: value for name, value in views.to_json().items() if name != "number"}

@@ -111,7 +111,7 @@ def test_its_views_are_the_protocols(place: Path, tmp_path: Path, capsys: pytest
     assert (passport["protocol"], passport["views"]["number"]) == ("ssv2", 3)
     assert passport["model"]["backbone"] == "mvitv2_xxs"
     found = collect(tmp_path)
-    assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results.keys() == {"result.json"}
+    assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results[0][0] == "result.json"
     (line,) = [line for line in page(found).splitlines() if "result.json" in line]
     assert f"| top1 68.2 | top1 {100 * top1:.1f} | ssv2 val, N = 7; 4 x 1 x 3 |" in line
 
