@@ -30,6 +30,7 @@ from pvit_model.recipes.clips import (
     require_whole_frames,
 )
 from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.published import other_options
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
 
@@ -311,7 +312,7 @@ def _finish(
         )
     optim, per_epoch = config.optim, mixture.steps_per_epoch
     num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
-    notes += _rate_notes(config, num_steps)
+    notes += [*_rate_notes(config, num_steps), *other_options(config.model)]
     network = make_config(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )

@@ -32,7 +32,7 @@ from pvit_model.network.published import LoadReport, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.state_file import StateFile, open_state
 from pvit_model.recipes.clips import clip_for, require_key_frames
-from pvit_model.recipes.config import TrainConfig, parse_setting
+from pvit_model.recipes.config import ModelConfig, TrainConfig, parse_setting
 from pvit_model.recipes.loading import load_recipe, row_names
 from pvit_model.tasks import ACTION
 from pvit_model.tasks.heads import ClassHead
@@ -41,6 +41,7 @@ WHOSE = ("slowfast", "baseline")
 """Rows whose settings published weights are evaluated with, the first that a data set has."""
 NUMBER = re.compile(r"_f\d+(\.\w+)$")
 """At the end of a file of SlowFast's, the number of the run that it is from."""
+USUAL = "the usual model.options"
 MOST_MISSING = 0.01
 """Share of the backbone's numbers that a file may lack."""
 
@@ -113,7 +114,7 @@ def published_network(
     with torch.device("meta"):
         nominal = build_backbone(name)
     entry = entry_of(Path(weights), nominal.published)
-    options = parse_setting(entry.options) if entry is not None and entry.options else {}
+    options = {} if entry is None else _options_of(entry)
     state = open_state(weights)
     with torch.device("meta"):
         backbone = build_backbone(name, **options)
@@ -157,6 +158,32 @@ def entry_of(weights: Path, published: tuple[Published, ...]) -> Published | Non
     whole = {entry.file: entry for entry in published}
     short = {NUMBER.sub(r"\1", file): entry for file, entry in whole.items()}
     return (short | whole).get(weights.name)
+
+
+def other_options(model: ModelConfig) -> list[str]:
+    """What to say where training starts from a published file that is of a network with other options."""
+    file = Path(model.checkpoint)
+    with torch.device("meta"):
+        published = build_backbone(model.name).published
+        entry = entry_of(file, published)
+        known = {option for each in published for option in _options_of(each)}
+        given = {k: v for k, v in model.options.items() if k in known}
+        if entry is None or _shapes(model.name, given) == _shapes(model.name, _options_of(entry)):
+            return []
+    own = ", ".join(f"{k}={v}" for k, v in given.items()) or USUAL
+    remedy = f"; --set 'model.options.{entry.options}'" if entry.options else ""
+    return [
+        f"model.checkpoint: {file.name} is of a network with {entry.options or USUAL}, this one has {own}: what "
+        f"differs is resized, or starts at random{remedy}"
+    ]
+
+
+def _options_of(entry: Published) -> dict[str, Any]:
+    return parse_setting(entry.options) if entry.options else {}
+
+
+def _shapes(name: str, options: dict[str, Any]) -> dict[str, torch.Size]:
+    return {n: p.shape for n, p in build_backbone(name, **options).state_dict().items()}
 
 
 def _heads(label: str, classes: LabelSpace) -> dict[str, Any]:

@@ -194,8 +194,7 @@ def evaluate(
         model, shards: a run's or an exported folder, a Hub id, or what `loaded` gives; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
-        limit: at most so many clips per source; 0: all.
-        workers, device: loader processes, and where to compute.
+        limit, workers, device: at most so many clips per source (0: all), loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         crops: of each clip of the downstream, or `"full"`: whole frames; default: what its recipe says (`data.crops`).
@@ -223,11 +222,9 @@ def evaluate(
     ]
     chosen, reasons = _held_out(matches, split, limit)
     _require_one_to_dump(dump, chosen)
-    score = partial(_evaluated, how=how, dump=dump, passports=passports, parts=parts)
-    reports = [
-        score(_told_of(model, found, matched, (ds, split)), matched, (ds, split), reference_split)
-        for matched, ds in chosen
-    ]
+    told = partial(_told_of, model, found)
+    score = partial(_evaluated, told, how=how, dump=dump, passports=passports, parts=parts)
+    reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
     _tell(note, chosen, split, [*_unmeasured(reports, chosen, limit), *reasons])
     return reports
 
@@ -311,7 +308,7 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
 
 
 def _evaluated(
-    model: Loaded,
+    told: Callable[[Matched, tuple[ShardDataset, str]], Loaded],
     matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
@@ -322,7 +319,7 @@ def _evaluated(
     parts: Parts | None,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    ds, split = clips
+    (ds, split), model = clips, told(matched, clips)
     reference = matched.open(reference_split, strict=False) if reference_split else None
     constant = _constant(matched, reference, len(ds), how, model.run)
     known = labels = _labels(matched)

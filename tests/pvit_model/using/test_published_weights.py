@@ -18,7 +18,8 @@ from pvit_model.backbones.base import Published
 from pvit_model.backbones.mvit import PUBLISHED, MViT
 from pvit_model.backbones.swin3d import PUBLISHED as SWIN
 from pvit_model.recipes.clips import require_key_frames
-from pvit_model.recipes.published import entry_of, protocol_recipe
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.recipes.published import entry_of, other_options, protocol_recipe
 from pvit_model.reporting.results import collect, page
 from pvit_model.using.loading import load_published
 from tests.pvit_model.conftest import COLOURS, write_actions
@@ -197,6 +198,26 @@ def test_published_files_have_their_numbers() -> None:
         assert entry_of(Path(file), SWIN["swin3d_b"]) is None
     recipe = protocol_recipe("kinetics400")
     assert (recipe.data.clips, recipe.data.crops, recipe.clip.antialias) == (5, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "said"),
+    [
+        ("k400_joint_224_16x4.pyth", "{}", "with attention=joint, this one has the usual model.options"),
+        ("k400_joint_224_16x4.pyth", "{attention: joint, drop_path: 0.1}", ""),
+        (
+            "k400_motionformer_224_16x4.pyth",
+            "{attention: divided}",
+            "usual model.options, this one has attention=divided",
+        ),
+        ("k400_motionformer_224_16x4.pyth", "{attention: trajectory}", ""),
+        ("mine.pyth", "{attention: divided}", ""),
+    ],
+)
+def test_weights_of_other_options_are_noted(file: str, options: str, said: str) -> None:
+    sets = ["model.name=motionformer_b", f"model.options={options}", f"model.checkpoint=/w/{file}"]
+    notes = other_options(load_recipe("ssv2/baseline", sets).model)
+    assert [said in note for note in notes] == [True] * bool(said)
 
 
 def test_persons_need_their_key_frames() -> None:
