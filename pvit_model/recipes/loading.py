@@ -34,6 +34,9 @@ from pvit_model.recipes.config import (
 
 MAX_BASES = 8
 DATA, VARIANT = "data", "variant"
+COMMON = "common"
+OF_DATA = ("alone", "rows", "auxiliary")
+"""What a data set's file has besides a recipe's keys, the last one in `common.yaml` alone."""
 USUAL_DATA = "ssv2"
 """The data set of a variant that is named alone."""
 ADDED = ("paper", "ours")
@@ -204,12 +207,19 @@ class _Data(NamedTuple):
 
 @cache
 def _data(name: str) -> _Data:
-    base, values = _checked(_shipped(DATA, name), f"{DATA} '{name}'", ("alone", "rows"))
-    alone, rows = values.pop("alone", {}), values.pop("rows", {})
+    base, values = _checked(_shipped(DATA, name), f"{DATA} '{name}'", OF_DATA)
+    alone, rows, _ = (values.pop(key, {}) for key in OF_DATA)
     if base is None:
         return _Data(values, alone, rows)
     under = _data(base)
     return _Data(_laid(under.values, values), _laid(under.alone, alone), rows)
+
+
+@cache
+def _auxiliary() -> dict[str, list[str]]:
+    """The paper's auxiliary sources, and what is trained on each where a recipe does not say otherwise."""
+    found: dict[str, list[str]] = parse_yaml(_shipped(DATA, COMMON), COMMON)["auxiliary"]
+    return found
 
 
 @cache
@@ -303,10 +313,9 @@ def _other_tasks(
         name: {*tasks} - {*without.get(name, ())} for name, tasks in config.clip.tasks.items()
     }
     used = [name for name, tasks in trained.items() if tasks]
-    meant = {name: _meant(shipped, name) for name in (*AUXILIARY, shipped.clip.downstream, *used)}
-    lacking = [
-        name for name in (*AUXILIARY, shipped.clip.downstream) if meant[name] and name not in used
-    ]
+    expected = (*_auxiliary(), shipped.clip.downstream)
+    meant = {name: _meant(shipped, name) for name in (*expected, *used)}
+    lacking = [name for name in expected if meant[name] and name not in used]
     other = [
         f"{name}: {', '.join(sorted(trained[name]))}"
         for name in used
@@ -325,21 +334,13 @@ def _other_tasks(
 
 def _meant(shipped: TrainConfig, source: str) -> set[str]:
     """The tasks that a recipe means to be trained on a source."""
-    named = shipped.clip.tasks.get(source, AUXILIARY.get(source, ()))
+    named = shipped.clip.tasks.get(source, _auxiliary().get(source, ()))
     found = {task for task in named if task in (shipped.model.tasks or ())}
     if source == shipped.clip.downstream:
         return found.union(labels_among(named)) if source else set()
     return found if shipped.mixture.portion else set()
 
 
-AUXILIARY = {
-    "hypersim": ("depth", "normal"),
-    "surreact": ("depth", "segm", "pose3d"),
-    "phav": ("depth", "segm"),
-    "synadl": ("pose3d",),
-    "ehoi": ("boxes", "segm"),
-}
-"""The paper's auxiliary sources, and what is trained on each where a recipe does not say otherwise."""
 FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
     "clip.samplers", "model.checkpoint", "model.init_from", *FIXED_BY_THE_BACKBONE
 }  # fmt: skip

@@ -296,11 +296,8 @@ def passport_of_boxes(
     return result.to_json()
 
 
-SCORED = {
-    "oscc": (ACTION, "top1", "oscc_top1", "videos"),
-    "pnr": ("pnr", "pnr_error_sec", "pnr_error_sec", "clips"),
-}
-"""By metric of Ego4D the label, our name of its number and the official one, and what counts the clips."""
+OSCC = "oscc"
+"""What Ego4D calls the top-1 of its actions; its other metric is called as our label."""
 
 
 def passports_of_windows(
@@ -319,7 +316,7 @@ def passports_of_windows(
         [] for other sources and views, and where samples lack what the metrics need.
     """
     protocol, inference = protocol_of_source(report.source), matched.inference
-    if protocol is None or not SCORED.keys() <= {*protocol.metrics} or views.number != 1:
+    if protocol is None or OSCC not in protocol.metrics or views.number != 1:
         return []
     whole = matched.open(report.split, strict=False)
     try:
@@ -329,16 +326,18 @@ def passports_of_windows(
             every = state_changes_of(whole, report.source, report.source)
     except FormatError:
         return []
+    further = {label: label for label in inference.labels if label in protocol.metrics}
     found = []
-    for metric, (label, name, official, count) in SCORED.items():
+    for metric, label in ({OSCC: ACTION} | further).items():
         counted, values = counted_of(metric, truth), report.metrics.get(label, {})
-        number = len(class_names(inference)) if metric == "oscc" else inference.clip.num_frames
-        fits = metric == "pnr" or number == 2
-        if not fits or not counted.any() or values.get(count) != counted.sum():
+        number = inference.clip.num_frames if label != ACTION else len(class_names(inference))
+        fits = values.get("videos", values.get("clips")) == counted.sum() and counted.any()
+        if not fits or (label == ACTION and number != 2):
             continue
         of = f"{report.source} {report.split}", int(counted_of(metric, every).sum())
         result = unanswered(metric, truth.keep(np.flatnonzero(counted)), of, number)
-        result.values = {official: values[name]}
+        main = get_task(label).main
+        result.values = {f"{OSCC}_{main}" if label == ACTION else main: values[main]}
         result.views, result.model = views, model
         found.append(result.to_json())
     return found
@@ -373,7 +372,7 @@ def certify(
         return
     ids, facts = ids_of(ds), facts_of_model(model)
     certified = passports_of_windows(report, matched, ds, views, facts)
-    if ACTION in report.metrics and "oscc" not in {one["metric"] for one in certified}:
+    if ACTION in report.metrics and OSCC not in {one["metric"] for one in certified}:
         labels = ds.column(target_spec(ACTION).field).tolist()
         scored = {name: label for name, label in zip(ids, labels, strict=True) if label >= 0}
         name = (report.source, report.split)
