@@ -21,6 +21,7 @@ from pvit_data.scoring.files.ava import (
     EXCHANGED,
     Videos,
     excluded_beside,
+    model_told_by,
     read_detections,
     read_excluded,
     read_truth,
@@ -82,6 +83,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
             "do, or of excluded seconds"
         )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
+    result.model = model_told_by(path)
     if excluded_file not in (None, listed):
         result.notes += _of_no_movie(excluded, [videos.numbers[name] for name in movies])
     result.notes = [*notes, *result.notes]

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from pvit_data.errors import UsageError
-from pvit_data.scoring.class_scores import model_of, views_of
+from pvit_data.scoring.class_scores import views_of
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.own_labels import own_labels
 from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.files.dump import model_in
 from pvit_data.scoring.files.ego4d import (
     KEY_FRAME,
     WANTED,
@@ -71,7 +72,7 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
     result = unanswered(metric, scored, (name, len(wanted)), number)
     result.views = Views(how.frames) if answers.scores is None else views_of(answers.scores, how)
     result.files = {"predictions": facts_of(path), "truth": facts_of(file)}
-    result.model = {} if answers.scores is None else model_of(answers.scores)
+    result.model = {} if answers.scores is None else model_in(answers.scores.about)
     result.diagnosed = how.diagnose
     result.notes += _not_scored(metric, truth)
     other = None
