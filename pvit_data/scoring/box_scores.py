@@ -23,6 +23,7 @@ from pvit_data.scoring.files.ava import (
     LAST,
     Videos,
     excluded_beside,
+    model_told_by,
     read_detections,
     read_excluded,
     read_truth,
@@ -92,6 +93,7 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         result.notes += _outside(truth)
     if len(found.listed):
         result.notes.append(f"{len(found.listed):,} seconds are listed in which nobody was found")
+    result.model = model_told_by(path)
     if excluded_file not in (None, listed):
         result.notes += _of_no_movie(excluded, [videos.numbers[name] for name in movies])
     result.notes = [*notes, *result.notes]

@@ -26,6 +26,7 @@ from pvit_data.scoring.files.class_truth import (
     read_class_truth,
     require_second_edition,
 )
+from pvit_data.scoring.files.dump import model_in
 from pvit_data.scoring.files.kinds import facts_of
 from pvit_data.scoring.files.predictions import read_class_scores
 from pvit_data.scoring.files.scores import ClassScores
@@ -82,7 +83,7 @@ def score_classes(path: Path, metric: str, how: ScoreOptions) -> Result:
         views=views_of(scores, how),
         classes=_class_facts(truth, logits.shape[2]),
         files={"predictions": facts_of(path), "truth": _truth_facts(how)},
-        model=_model(scores),
+        model=model_in(scores.about),
         notes=[*truth.notes, *notes],
         diagnosed=how.diagnose,
     )
@@ -284,11 +285,6 @@ def _truth_facts(how: ScoreOptions) -> dict[str, Any]:
         return {"name": "the labels in the predictions"}
     facts = facts_of(Path(how.truth))
     return {**facts, "split": how.part} if is_shards(how.truth) else facts
-
-
-def _model(scores: ClassScores) -> dict[str, Any]:
-    about = scores.about.get("model", {})
-    return about if isinstance(about, dict) else {"name": str(about)}
 
 
 def _multilabel(

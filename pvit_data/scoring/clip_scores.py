@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from pvit_data.errors import UsageError
 from pvit_data.scoring.class_scores import views_of
@@ -13,6 +14,7 @@ from pvit_data.scoring.doctor.frame_units import frame_units
 from pvit_data.scoring.doctor.lists import another_list, leak
 from pvit_data.scoring.doctor.own_labels import own_labels
 from pvit_data.scoring.doctor.permuted import permuted
+from pvit_data.scoring.files.dump import model_in
 from pvit_data.scoring.files.ego4d import (
     KEY_FRAME,
     WANTED,
@@ -30,6 +32,10 @@ from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.words import short
 
+_VARIANTS = {
+    "pnr": "mean over clips whose state changes; a bin stands for its left edge",
+    "oscc": "share of clips with the right answer",
+}
 _MEANING = "true, 1 and the second of two logits mean that the state changes"
 
 
@@ -50,7 +56,7 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         )
     else:
         truth, name = read_annotations(file), file.name
-    counted = truth.positive if metric == "pnr" else truth.state >= 0
+    counted = counted_of(metric, truth)
     if not counted.any():
         raise UsageError(f"{file}: {_nothing_counts(metric, truth)}")
     wanted = np.flatnonzero(counted)
@@ -63,18 +69,12 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
         known=truth.ids,
     )
     scored = truth.keep(wanted[listed])
-    of = f"{'positives of ' if metric == 'pnr' else ''}{name}"
-    result = Result(
-        metric=metric,
-        protocol=how.protocol.name,
-        variant="",
-        values={},
-        scored=ListFacts.make(of, scored.ids, len(wanted)),
-        views=Views(how.frames) if answers.scores is None else views_of(answers.scores, how),
-        classes={"number": ego4d.BINS if metric == "pnr" else 2},
-        files={"predictions": facts_of(path), "truth": facts_of(file)},
-        diagnosed=how.diagnose,
-    )
+    number = 2 if metric == "oscc" else answers.number
+    result = unanswered(metric, scored, (name, len(wanted)), number)
+    result.views = Views(how.frames) if answers.scores is None else views_of(answers.scores, how)
+    result.files = {"predictions": facts_of(path), "truth": facts_of(file)}
+    result.model = {} if answers.scores is None else model_in(answers.scores.about)
+    result.diagnosed = how.diagnose
     result.notes += _not_scored(metric, truth)
     other = None
     if metric == "pnr":
@@ -89,6 +89,44 @@ def score_clips(path: Path, metric: str, how: ScoreOptions) -> Result:
     leaked = leak(scored.ids, file, how.train_list, "ego4d", str) if how.diagnose else None
     told = (other, found if how.diagnose else None, leaked)
     result.findings = [finding for finding in told if finding is not None]
+    return result
+
+
+def counted_of(metric: str, truth: StateChanges) -> Bool[np.ndarray, "n"]:
+    """Which clips a metric counts."""
+    return truth.positive if metric == "pnr" else truth.state >= 0
+
+
+def unanswered(metric: str, truth: StateChanges, whole: tuple[str, int], number: int) -> Result:
+    """The result without what was answered.
+
+    Args:
+        metric: `"pnr"` or `"oscc"`.
+        truth: of the clips that are scored.
+        whole: name of the list, and how many of it count.
+        number: of classes, or bins.
+    """
+    name, of = whole
+    listed = f"positives of {name}" if metric == "pnr" else name
+    result = Result(
+        metric=metric,
+        protocol="ego4d",
+        variant=_VARIANTS[metric],
+        values={},
+        scored=ListFacts.make(listed, truth.ids, of),
+        classes={"number": number},
+    )
+    if metric == "pnr":
+        windows = truth.windows
+        ends = (windows.start.tolist(), windows.end.tolist(), windows.change.tolist())
+        result.truth = truth_sha256(truth.ids, zip(*ends, strict=True))
+        result.baselines = {"always_8": ego4d.always(windows)}
+    else:
+        result.truth = truth_sha256(truth.ids, truth.state.tolist())
+        share, error = majority(np.bincount(truth.state, minlength=2).astype(np.float64))
+        positive = float((truth.state == 1).mean())
+        result.baselines = {"always_positive": positive, "majority": share}
+        result.details = {"majority_se": error}
     return result
 
 
@@ -129,13 +167,9 @@ def _key_frames(
     result: Result, answers: ClipAnswers, rows: np.ndarray, truth: StateChanges
 ) -> Finding | None:
     windows = truth.windows
-    moments = zip(
-        windows.start.tolist(), windows.end.tolist(), windows.change.tolist(), strict=True
-    )
-    result.truth = truth_sha256(truth.ids, moments)
     if answers.bins is not None:
         bins = answers.bins[rows]
-        frames = ego4d.predicted_frame(bins, windows)
+        frames = ego4d.predicted_frame(bins, windows, answers.number)
     else:
         assert answers.frames is not None
         frames = answers.frames[rows]
@@ -143,11 +177,9 @@ def _key_frames(
     values = ego4d.errors(frames, windows)
     honest = None  # of predictions that are no bins nobody knows which frame was shown
     if bins is not None:
-        shown = ego4d.shown_frame(bins, windows)
+        shown = ego4d.shown_frame(bins, windows, answers.number)
         honest = ego4d.mean(ego4d.errors(shown, windows)[~np.isnan(shown)])
-    result.variant = "mean over clips whose state changes; a bin stands for its left edge"
     result.values = {"pnr_error_sec": ego4d.mean(values)}
-    result.baselines = {"always_8": ego4d.always(windows)}
     result.details = {
         "pnr_error_sec_shown_frame": honest,
         "median_error_sec": float(np.median(values)),
@@ -160,20 +192,15 @@ def _changes(
 ) -> Finding | None:
     assert answers.state is not None
     given = answers.state[rows]
-    result.truth = truth_sha256(truth.ids, truth.state.tolist())
-    result.variant = "share of clips with the right answer"
     result.values = {"oscc_top1": float((given == truth.state).mean())}
-    positive = float((truth.state == 1).mean())
-    share, error = majority(np.bincount(truth.state, minlength=2).astype(np.float64))
-    result.baselines = {"always_positive": positive, "majority": share}
-    result.details = {"majority_se": error, "said_yes": float((given == 1).mean())}
+    result.details["said_yes"] = float((given == 1).mean())
     if permuted(truth.state, given, truth.ids, 2, {}) is None:
         return None
     top1 = result.values["oscc_top1"]
     return Finding(
         "answers exchanged",
         f"with yes and no exchanged, top-1 of the {len(given):,} clips is {1 - top1:.3f} instead of {top1:.3f} "
-        f"(majority {share:.3f})",
+        f"(majority {result.baselines['majority']:.3f})",
         "likely",
         f"exchange the answers: {_MEANING}",
     )

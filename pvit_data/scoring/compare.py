@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,11 @@ class Comparison:
         }
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """A result of `pvit score --json` or `pvit eval --json`; of the latter, that of its only source with a passport.
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The result of `pvit score --json`; those of `pvit eval --json` on its only source with a passport, one per label.
 
     Raises:
-        UsageError: if it cannot be read, or has several results.
+        UsageError: if it cannot be read, or has results of several sources.
         FormatError: if it is something else.
     """
     try:
@@ -89,14 +89,27 @@ def read_result(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     if isinstance(values, dict) and isinstance(values.get("reports"), list):
-        found = [
-            r["passport"] for r in values["reports"] if isinstance(r, dict) and r.get("passport")
-        ]
+        found = [r for r in values["reports"] if isinstance(r, dict) and r.get("passport")]
         if len(found) != 1:
             raise UsageError(
                 f"{path}: holds {len(found)} results with a passport, expected one; evaluate one --source"
             )
-        values = found[0]
+        further = found[0].get("further_passports")
+        listed = [found[0]["passport"], *(further if isinstance(further, list) else [])]
+        return [_checked(each, path) for each in listed]
+    return [_checked(values, path)]
+
+
+def same_metric(
+    a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the results of two files the first ones of one metric, else the first ones."""
+    pairs = ((x, y) for x in a for y in b if x["metric"] == y["metric"])
+    return next(pairs, (a[0], b[0]))
+
+
+def _checked(values: Any, path: Path) -> dict[str, Any]:
+    """A result with numbers where numbers are expected."""
     if not isinstance(values, dict) or values.get("passport") != VERSION or "metric" not in values:
         raise FormatError(
             f"{path}: is no result of `pvit score --json` (passport version {VERSION})"
@@ -114,7 +127,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     """Compares two results.
 
     Args:
-        a, b: as `read_result` gives them.
+        a, b: as `read_results` gives them.
     """
     both = "ava" in (a.get("metric"), b.get("metric"))
     must = MUST | (OF_BOXES if both else {})

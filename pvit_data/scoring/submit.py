@@ -112,7 +112,8 @@ def _answers(predictions: Path, metric: str, how: ScoreOptions) -> Submission:
         assert answers.state is not None
         key, told = "state_change", answers.state[rows].astype(bool).tolist()
     elif answers.bins is not None:
-        key, told = "pnr_frame", predicted_frame(answers.bins[rows], scored.windows).tolist()
+        frames = predicted_frame(answers.bins[rows], scored.windows, answers.number)
+        key, told = "pnr_frame", frames.tolist()
     else:
         assert answers.frames is not None
         key, told = "pnr_frame", answers.frames[rows].tolist()

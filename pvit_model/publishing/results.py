@@ -171,4 +171,14 @@ def _rows(report: _Report) -> Iterator[Measured]:
                 listed = passport.scored
                 protocol = f"{passport.protocol}, {passport.variant}, {seen}; list {listed.name}, N = {listed.n:,}"
                 scored = {"list_sha256": listed.sha256, "n": listed.n}
+            protocol += _trained_on(passport)
             yield Measured(report.source, report.split, target, metric, value, protocol, scored)
+
+
+def _trained_on(passport: _Passport) -> str:
+    """That some of the samples are training samples; "" where none is known."""
+    evaluated = passport.model.get("evaluated")
+    overlap = evaluated.get("overlap") if isinstance(evaluated, dict) else None
+    counts = overlap.values() if isinstance(overlap, dict) else ()
+    count = max((n for n in counts if isinstance(n, int)), default=0)
+    return f"; {count:,} of the clips are training samples" if count else ""

@@ -12,7 +12,7 @@ import torch
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import require_places, target_spec
+from pvit_data.tasks.table import require_places, target_spec, target_specs
 from pvit_model.backbones import build_backbone
 from pvit_model.backbones.base import Backbone
 from pvit_model.config import PViTConfig
@@ -89,6 +89,20 @@ def check_augmentation(config: TrainConfig) -> None:
         raise ConfigError(
             f"{option}: source '{downstream}' trains {', '.join(fixed)}, which would not follow mixed pictures; "
             f"--set {option}=0, or leave the tasks out in clip.tasks"
+        )
+
+
+def require_key_frames(clip: ClipConfig, source: str, labels: Iterable[str]) -> None:
+    """Refuses clips that may lack the frame in which the boxes are that labels of a source are about.
+
+    Raises:
+        ConfigError: naming the label and the sampler.
+    """
+    boxed = [spec.name for spec in target_specs(labels) if spec.by_box]
+    if boxed and (sampler := clip.sampler(source)) != "keyframe":
+        raise ConfigError(
+            f"clip.samplers: the {boxed[0]} of source '{source}' are in its key frames, but its clips are of sampler "
+            f"{sampler}; --set clip.samplers.{source}=keyframe in training, or let its manifest declare keyframe"
         )
 
 

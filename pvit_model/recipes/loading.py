@@ -9,7 +9,7 @@ to a YAML file works wherever a name does, so a user's own recipe needs no regis
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from pvit_data.errors import ConfigError
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
+from pvit_data.tasks.table import labels_among
 from pvit_data.words import did_you_mean, short
 from pvit_model.config import make_config
 from pvit_model.recipes.config import (
@@ -33,6 +34,9 @@ from pvit_model.recipes.config import (
 
 MAX_BASES = 8
 DATA, VARIANT = "data", "variant"
+COMMON = "common"
+OF_DATA = ("alone", "rows", "auxiliary")
+"""What a data set's file has besides a recipe's keys, the last one in `common.yaml` alone."""
 USUAL_DATA = "ssv2"
 """The data set of a variant that is named alone."""
 ADDED = ("paper", "ours")
@@ -213,12 +217,19 @@ class _Data(NamedTuple):
 
 @cache
 def _data(name: str) -> _Data:
-    base, values = _checked(_shipped(DATA, name), f"{DATA} '{name}'", ("alone", "rows"))
-    alone, rows = values.pop("alone", {}), values.pop("rows", {})
+    base, values = _checked(_shipped(DATA, name), f"{DATA} '{name}'", OF_DATA)
+    alone, rows, _ = (values.pop(key, {}) for key in OF_DATA)
     if base is None:
         return _Data(values, alone, rows)
     under = _data(base)
     return _Data(_laid(under.values, values), _laid(under.alone, alone), rows)
+
+
+@cache
+def _auxiliary() -> dict[str, list[str]]:
+    """The paper's auxiliary sources, and what is trained on each where a recipe does not say otherwise."""
+    found: dict[str, list[str]] = parse_yaml(_shipped(DATA, COMMON), COMMON)["auxiliary"]
+    return found
 
 
 @cache
@@ -271,11 +282,17 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     return load_values(values, settings, f"recipe '{name}'")
 
 
-def changes_of(config: TrainConfig) -> list[str]:
+def changes_of(
+    config: TrainConfig, without: Mapping[str, Collection[str]] | None = None
+) -> list[str]:
     """Keys in which the configuration of a run differs from the shipped recipe of its name; none for other names.
 
-    What a plan fills in is left out, and what changes nothing of what is learned, or is in every result's passport. A
-    run that began with random weights says so, where its recipe means published ones.
+    What changes nothing of what is learned is left out, or is in every result's passport. A run that lacked sources or
+    tasks that its recipe means says so, and one that began with random weights, where its recipe means published ones.
+
+    Args:
+        config: of a run: with the tasks of each of its sources.
+        without: tasks by source that no training sample carried.
     """
     from pvit_model.recipes.clips import sized_for  # needs torch
 
@@ -293,19 +310,59 @@ def changes_of(config: TrainConfig) -> list[str]:
         if name in recipe["losses"]["weights"] or weight != LossConfig().weight_of(name)
     }
     changed = [path for path in known_paths() if _differs(path, own, recipe)]
+    changed += _other_tasks(config, shipped, without or {})
     is_random = shipped.pretrained and not (config.model.checkpoint or config.model.init_from)
     return changed + ["model.checkpoint (none: random weights)"] * bool(is_random)
+
+
+def _other_tasks(
+    config: TrainConfig, shipped: TrainConfig, without: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Where a run trained other sources, or other tasks on them, than its recipe means."""
+    trained = {
+        name: {*tasks} - {*without.get(name, ())} for name, tasks in config.clip.tasks.items()
+    }
+    used = [name for name, tasks in trained.items() if tasks]
+    expected = (*_auxiliary(), shipped.clip.downstream)
+    meant = {name: _meant(shipped, name) for name in (*expected, *used)}
+    lacking = [name for name in expected if meant[name] and name not in used]
+    other = [
+        f"{name}: {', '.join(sorted(trained[name]))}"
+        for name in used
+        if trained[name] != meant[name]
+    ]
+    learned = set().union(*trained.values())
+    missing = {*(shipped.model.tasks or ())} & {*(config.model.tasks or ())} - learned
+    is_alone = not shipped.mixture.portion
+    told = {
+        "sources (without {})": ", ".join(lacking),
+        "clip.tasks ({})": "; ".join(other),
+        "tasks (without {})": "" if is_alone else ", ".join(sorted(missing)),
+    }
+    return [text.format(names) for text, names in told.items() if names]
+
+
+def _meant(shipped: TrainConfig, source: str) -> set[str]:
+    """The tasks that a recipe means to be trained on a source."""
+    named = shipped.clip.tasks.get(source, _auxiliary().get(source, ()))
+    found = {task for task in named if task in (shipped.model.tasks or ())}
+    if source == shipped.clip.downstream:
+        return found.union(labels_among(named)) if source else set()
+    return found if shipped.mixture.portion else set()
 
 
 FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
     "clip.samplers", "model.checkpoint", "model.init_from", *FIXED_BY_THE_BACKBONE
 }  # fmt: skip
 OUTSIDE = ("run", "data")
+COUNTS = {f"data.{name}" for name in ("where", "layers", "allow_overlap", "eval_split")}
+"""Keys of these sections that decide what is learned, or which weights are the best."""
 
 
 def _differs(path: str, own: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
     section, _, key = path.partition(".")
-    if path in FILLED_IN or section in OUTSIDE or not key:
+    is_outside = section in OUTSIDE and path not in COUNTS
+    if path in FILLED_IN or is_outside or not key:
         return False
     return bool(own[section][key] != recipe[section][key])
 

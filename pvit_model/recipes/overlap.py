@@ -8,6 +8,7 @@ from typing import Any
 
 from pvit_data.errors import UsageError
 from pvit_data.format.names import SPLITS
+from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.words import counted
 
@@ -49,19 +50,33 @@ def require_unseen(
     Raises:
         UsageError: with the count.
     """
-    source = found[name]
-    held = source.split(split)
+    held = found[name].split(split)
     if held is None or split == "train":
         return
-    mine = source.pictures, source.over or name
-    for other in sorted({*trained} & found.keys() - {name}):
-        if (found[other].pictures, found[other].over or other) != mine:
-            continue
-        if count := _common(held.keys(), _keys(found[other], "")[0]):
-            raise UsageError(
-                f"{count} of {counted(len(held), 'sample')} of '{name}' {split} are training samples of '{other}', "
-                "on which the network was trained: they tell nothing new; --allow-overlap evaluates them all the same"
-            )
+    for other, count in seen_in_training(trained, found, name, held).items():
+        raise UsageError(
+            f"{count} of {counted(len(held), 'sample')} of '{name}' {split} are training samples of '{other}', "
+            "on which the network was trained: they tell nothing new; --allow-overlap evaluates them all the same"
+        )
+
+
+def seen_in_training(
+    trained: Iterable[str], found: Mapping[str, FoundSource], name: str, held: ShardDataset
+) -> dict[str, int]:
+    """How many samples of a source a network was trained on under other names, by these names.
+
+    Args:
+        trained, found, name: see `require_unseen`.
+        held: some of its samples.
+    """
+    mine = found[name].pictures, found[name].over or name
+    over = {
+        other: found[other]
+        for other in sorted({*trained} & found.keys() - {name})
+        if (found[other].pictures, found[other].over or other) == mine
+    }
+    counts = {other: _common(held.keys(), _keys(source, "")[0]) for other, source in over.items()}
+    return {other: count for other, count in counts.items() if count}
 
 
 def _keys(source: FoundSource, where: str) -> tuple[Any, Any]:

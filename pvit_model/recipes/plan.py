@@ -23,8 +23,14 @@ from pvit_data.tasks.table import labels_among, ordered, target_spec, target_spe
 from pvit_data.words import counted, plain_url, shown
 from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.inference import Inference
-from pvit_model.recipes.clips import check_augmentation, clip_for, require_whole_frames
+from pvit_model.recipes.clips import (
+    check_augmentation,
+    clip_for,
+    require_key_frames,
+    require_whole_frames,
+)
 from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.published import other_options
 from pvit_model.recipes.sources import Chosen, choose_sources, sources_of
 from pvit_model.tasks import ACTION, target_names
 
@@ -216,7 +222,8 @@ def make_plan(config: TrainConfig, urls: Sequence[str]) -> Plan:
         _source_plan(chosen, mixture, index, notes) for index in range(len(mixture.sources))
     )
     _check_classes(sources)
-    _check_key_frames(chosen.config, sources)
+    for source in sources:
+        require_key_frames(chosen.config.clip, source.name, source.labels)
     _check_finetune(chosen.config, sources)
     plan = _finish(chosen.config, sources, mixture, notes)
     # Sources that share a label space may number it otherwise.
@@ -236,17 +243,6 @@ def _check_classes(sources: Sequence[SourcePlan]) -> None:
             raise UsageError(
                 f"downstream source '{source.name}': none of its {len(source.train)} training samples has an action "
                 f"class; {remedy}"
-            )
-
-
-def _check_key_frames(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
-    """Refuses clips that may lack the frame in which the boxes are that a source trains."""
-    for source in sources:
-        boxed = [spec.name for spec in target_specs(source.labels) if spec.by_box]
-        if boxed and (sampler := config.clip.sampler(source.name)) != "keyframe":
-            raise ConfigError(
-                f"clip.samplers: source '{source.name}' trains {boxed[0]}, which are in its key frames, with clips of "
-                f"sampler {sampler}; --set clip.samplers.{source.name}=keyframe"
             )
 
 
@@ -322,7 +318,7 @@ def _finish(
         )
     optim, per_epoch = config.optim, mixture.steps_per_epoch
     num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
-    notes += _rate_notes(config, num_steps)
+    notes += [*_rate_notes(config, num_steps), *other_options(config.model)]
     network = make_config(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )

@@ -6,6 +6,7 @@ trained with, normalisation the backbone's, the number of classes that of the ro
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import torch
 
 from pvit_data.clips.config import ClipConfig
+from pvit_data.clips.frames import BY_SOURCE, Sampler
 from pvit_data.errors import ConfigError, UsageError
-from pvit_data.mixing.sources import declared_sampler
+from pvit_data.mixing.sources import sampler_of
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import labels_among, target_spec
 from pvit_data.words import did_you_mean
 from pvit_model.backbones import build_backbone
@@ -28,16 +31,17 @@ from pvit_model.network.inference import Inference
 from pvit_model.network.published import LoadReport, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.state_file import StateFile, open_state
-from pvit_model.recipes.clips import clip_for
-from pvit_model.recipes.config import TrainConfig, parse_setting
+from pvit_model.recipes.clips import clip_for, require_key_frames
+from pvit_model.recipes.config import ModelConfig, TrainConfig, parse_setting
 from pvit_model.recipes.loading import load_recipe, row_names
 from pvit_model.tasks import ACTION
 from pvit_model.tasks.heads import ClassHead
 
 WHOSE = ("slowfast", "baseline")
 """Rows whose settings published weights are evaluated with, the first that a data set has."""
-
-
+NUMBER = re.compile(r"_f\d+(\.\w+)$")
+"""At the end of a file of SlowFast's, the number of the run that it is from."""
+USUAL = "the usual model.options"
 MOST_MISSING = 0.01
 """Share of the backbone's numbers that a file may lack."""
 
@@ -110,7 +114,7 @@ def published_network(
     with torch.device("meta"):
         nominal = build_backbone(name)
     entry = entry_of(Path(weights), nominal.published)
-    options = parse_setting(entry.options) if entry is not None and entry.options else {}
+    options = {} if entry is None else _options_of(entry)
     state = open_state(weights)
     with torch.device("meta"):
         backbone = build_backbone(name, **options)
@@ -151,9 +155,35 @@ def published_network(
 
 def entry_of(weights: Path, published: tuple[Published, ...]) -> Published | None:
     """What is known of a file, by its name, which may lack the number at its end: `MViTv2_S_16x4_ssv2.pyth`."""
-    stem = weights.name.rpartition(".")[0] or weights.name
-    same = [entry for entry in published if entry.file == weights.name]
-    return next(iter(same or [e for e in published if e.file.startswith(f"{stem}_")]), None)
+    whole = {entry.file: entry for entry in published}
+    short = {NUMBER.sub(r"\1", file): entry for file, entry in whole.items()}
+    return (short | whole).get(weights.name)
+
+
+def other_options(model: ModelConfig) -> list[str]:
+    """What to say where training starts from a published file that is of a network with other options."""
+    file = Path(model.checkpoint)
+    with torch.device("meta"):
+        published = build_backbone(model.name).published
+        entry = entry_of(file, published)
+        known = {option for each in published for option in _options_of(each)}
+        given = {k: v for k, v in model.options.items() if k in known}
+        if entry is None or _shapes(model.name, given) == _shapes(model.name, _options_of(entry)):
+            return []
+    own = ", ".join(f"{k}={v}" for k, v in given.items()) or USUAL
+    remedy = f"; --set 'model.options.{entry.options}'" if entry.options else ""
+    return [
+        f"model.checkpoint: {file.name} is of a network with {entry.options or USUAL}, this one has {own}: what "
+        f"differs is resized, or starts at random{remedy}"
+    ]
+
+
+def _options_of(entry: Published) -> dict[str, Any]:
+    return parse_setting(entry.options) if entry.options else {}
+
+
+def _shapes(name: str, options: dict[str, Any]) -> dict[str, torch.Size]:
+    return {n: p.shape for n, p in build_backbone(name, **options).state_dict().items()}
 
 
 def _heads(label: str, classes: LabelSpace) -> dict[str, Any]:
@@ -167,14 +197,25 @@ def _clip(
     recipe: TrainConfig, entry: Published | None, source: FoundSource, heads: dict[str, Any]
 ) -> ClipConfig:
     """How clips of a source are made: as the recipe says, of the length, size and rate of the file's."""
-    sampler = declared_sampler(source.ds, source.name)
+    labels = tuple(heads.get("labels", (ACTION,)))
     changed = {
         "downstream": source.name,
-        "tasks": {source.name: tuple(heads.get("labels", (ACTION,)))},
+        "tasks": {source.name: labels},
         "label_classes": heads.get("label_classes", {}),
-        "samplers": {source.name: sampler} if sampler else {},
+        "samplers": {source.name: _sampler(recipe.clip, source)},
     }
-    return recipe.clip.model_copy(update=changed | _clips_of(entry))
+    clip = recipe.clip.model_copy(update=changed | _clips_of(entry))
+    require_key_frames(clip, source.name, labels)
+    return clip
+
+
+def _sampler(clip: ClipConfig, source: FoundSource) -> Sampler:
+    """That of the recipe's data set, whatever another source declares."""
+    own = clip.downstream
+    if source.name == own:
+        return sampler_of(source.ds, own, clip)
+    protocol = protocol_of_source(own)  # of all settings of SomethingElse
+    return clip.sampler(own, "" if protocol is None else BY_SOURCE.get(protocol.name, ""))
 
 
 def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT, LoadReport]:

@@ -6,6 +6,7 @@ row that nobody has run stays empty.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any, TypeGuard
 import torch
 
 from pvit_data.errors import FormatError, PvitError, UsageError
-from pvit_data.scoring.compare import read_result
+from pvit_data.scoring.compare import read_results
 from pvit_data.words import short, shown
 from pvit_model.backbones import backbone_names, build_backbone
 from pvit_model.recipes.loading import data_names, load_recipe, row_names, row_of
 from pvit_model.recipes.published import entry_of
 
+DEFAULT = {"top1": 0.0}
+"""What is shown of a row that aims at nothing."""
+TRAINING = re.compile(r"(?<![a-z])train(?![a-z])")
 SECONDS = frozenset({"pnr_error_sec"})
 MOST_RESULTS = 1000
 ABOUT = """\
@@ -28,23 +32,24 @@ ABOUT = """\
 What `pvit results docs/results` prints: published numbers, and beside them those that this toolkit has reached.
 A number of ours comes from the passport of a result in the folder `results`, which `pvit eval --out FILE` and
 `pvit score --out FILE` write, and from nowhere else. **An empty cell was not run.** Accuracies and mAP are in
-per cent, PNR errors in seconds; `on` says which videos, how many, and frames x clips x crops of each.
+per cent, PNR errors in seconds; `on` says which videos, how many, and frames x clips x crops of each. Several results
+of a row stand below each other. Results on videos that were trained on are left out.
 """
 
 
 @dataclass
 class Row:
-    """A line of the page.
+    """What one number was published for: lines of the page.
 
     Args:
         name: of the recipe, or of the file of weights.
         target: published numbers, in per cent and seconds.
-        results: passports of it, by the file that they come from.
+        results: files of results, each with a passport; a file may have several.
     """
 
     name: str
     target: Mapping[str, float]
-    results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    results: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,11 @@ class Results:
         """JSON values."""
         rows = [*self.recipes.values(), *self.weights.values()]
         return {
-            row.name: {"target": dict(row.target), "results": dict(row.results)} for row in rows
+            row.name: {
+                "target": dict(row.target),
+                "results": [{"file": file, **passport} for file, passport in row.results],
+            }
+            for row in rows
         }
 
 
@@ -76,26 +85,19 @@ def collect(folder: Path | None) -> Results:
         folder: its `*.json` files are results; None: there are none.
 
     Raises:
-        UsageError: if a number of a row comes from two files.
+        UsageError: if it cannot be read.
     """
     recipes = {name: Row(name, load_recipe(name).target) for name in row_names()}
     weights = {(b, f): Row(f"{f} ({b})", target) for b, f, target in _published()}
     found = Results(recipes, weights)
     for path in _files(folder):
         try:
-            passport = read_result(path)
-            row = _row(found, path, passport)
+            passports = [(passport, _row(found, path, passport)) for passport in read_results(path)]
         except PvitError as error:
             found.left_out.append(str(error))
             continue
-        twice = [
-            other
-            for other, given in row.results.items()
-            if _numbers(given, row.target).keys() & _numbers(passport, row.target).keys()
-        ]
-        if twice:
-            raise UsageError(f"{path}: {row.name} has its result from {twice[0]}; keep one of them")
-        row.results[path.name] = passport
+        for passport, row in passports:
+            row.results.append((path.name, passport))
     return found
 
 
@@ -122,7 +124,47 @@ def _published() -> Iterator[tuple[str, str, dict[str, float]]]:
 
 
 def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
-    """The row that a result belongs to."""
+    """The row that a result belongs to.
+
+    Raises:
+        PvitError: if there is none, or it is no result of held-out samples.
+    """
+    row = _row_of_model(found, path, passport)
+    if not _numbers(passport, row.target):
+        wanted = ", ".join(row.target or DEFAULT)
+        raise UsageError(f"{path}: has none of the numbers of {row.name}: {wanted}")
+    evaluated = _evaluated(passport)
+    if _is_of_training(passport):
+        listed = shown(str(_part(passport, "list").get("name")))
+        raise UsageError(
+            f"{path}: was measured on training samples ({listed}), {row.name} is about held-out ones"
+        )
+    if overlap := _part(evaluated, "overlap"):
+        told = ", ".join(
+            f"{shown(str(count))} of '{shown(name)}'" for name, count in overlap.items()
+        )
+        raise UsageError(
+            f"{path}: of its {shown(str(evaluated.get('clips')))} clips these are training samples of the network: "
+            f"{told} (--allow-overlap)"
+        )
+    return row
+
+
+def _is_of_training(passport: Mapping[str, Any]) -> bool:
+    """Whether a result is of training samples: by its split, or where nobody says that by the name of its list."""
+    split = _evaluated(passport).get("split")
+    if isinstance(split, str):
+        return split == "train"
+    return bool(TRAINING.search(str(_part(passport, "list").get("name")).lower()))
+
+
+def _evaluated(passport: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `pvit eval` says of the samples that the network was shown."""
+    return _part(_part(passport, "model"), "evaluated")
+
+
+def _row_of_model(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
+    """The row of a result's network."""
     model = passport.get("model")
     if not isinstance(model, dict):
         raise FormatError(f"{path}: says nothing of the model; dump and score it with this toolkit")
@@ -153,7 +195,7 @@ def _is_named(file: str, name: str, backbone: str) -> bool:
 
 def _numbers(passport: Mapping[str, Any], target: Mapping[str, float]) -> dict[str, float]:
     """Ours in per cent and seconds: what the row aims at, top-1 where it aims at nothing."""
-    wanted = target or {"top1": 0.0}
+    wanted = target or DEFAULT
     found = {**passport, "oscc_top1": passport.get("oscc_top1", passport.get("top1"))}
     values = {name: found[name] for name in wanted if isinstance(found.get(name), float | int)}
     return {name: value if name in SECONDS else 100 * value for name, value in values.items()}
@@ -201,31 +243,40 @@ def _table(title: str, rows: Iterable[Row]) -> Iterator[str]:
     yield f"| {title} | published | here | on | result |"
     yield "|---|---|---|---|---|"
     for row in rows:
-        given = list(row.results.items())
-        ours = ", ".join(numbers_text(_numbers(passport, row.target)) for _, passport in given)
-        cells = (
-            row.name,
-            numbers_text(row.target),
-            ours,
-            "; ".join(dict.fromkeys(_on(passport) for _, passport in given)),
-            ", ".join(f"[{shown(file)}](results/{file})" for file, _ in given),
-        )
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        results = [
+            (
+                numbers_text(_numbers(given, row.target)),
+                _on(given),
+                f"[{shown(file)}](results/{file})",
+            )
+            for file, given in row.results
+        ]
+        for ours in results or [("", "", "")]:
+            cells = (row.name, numbers_text(row.target), *ours)
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _on(passport: Mapping[str, Any]) -> str:
     """What was scored, how often each was seen, and what the run had otherwise than its recipe."""
     scored, views = _part(passport, "list"), _part(passport, "views")
     changed = _part(passport, "model").get("changed")
-    number = scored.get("n")
-    said = (
-        f"{shown(str(scored.get('name')))}, N = {number:,}"
-        if isinstance(number, int)
-        else "unknown"
-    )
+    number, of = scored.get("n"), scored.get("of")
+    said = "unknown"
+    if isinstance(number, int):
+        said = f"{shown(str(scored.get('name')))}, N = {number:,}"
+        said += f" of {of:,}" if isinstance(of, int) and of > number else _limited(passport)
     seen = " x ".join(str(views.get(name, "?")) for name in ("frames", "clips", "crops"))
     others = f"; changed: {', '.join(map(shown, changed))}" if _are_texts(changed) else ""
     return f"{said}; {seen}{others}"
+
+
+def _limited(passport: Mapping[str, Any]) -> str:
+    """That not all samples of a split were evaluated."""
+    evaluated = _evaluated(passport)
+    clips, of = evaluated.get("clips"), evaluated.get("of")
+    if isinstance(clips, int) and isinstance(of, int) and clips < of:
+        return f" ({clips:,} of {of:,} clips)"
+    return ""
 
 
 def _part(passport: Mapping[str, Any], name: str) -> Mapping[str, Any]:

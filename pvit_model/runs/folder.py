@@ -189,6 +189,14 @@ def read_data(path: Path) -> dict[str, Any]:
     return values
 
 
+def without_of(run: Path) -> dict[str, list[str]]:
+    """Tasks by source that no training sample of a run carried, as far as its data.json tells."""
+    sources: dict[str, Any] = {}
+    with contextlib.suppress(FormatError, FileNotFoundError):
+        sources = read_data(run / "data.json").get("sources", {})
+    return {name: list(entry.get("without", ())) for name, entry in sources.items()}
+
+
 def _changed_manifests(old: Mapping[str, str], plan: Plan) -> tuple[list[Change], list[str]]:
     changes, unknown = [], []
     for source in plan.sources:

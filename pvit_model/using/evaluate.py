@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from pvit_data.tasks.table import is_by_box
 from pvit_model.network.inference import Crops, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.ranks import own_rank
+from pvit_model.recipes.overlap import seen_in_training
 from pvit_model.tasks import ACTION, get_task
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import Loaded, loaded
@@ -193,8 +194,7 @@ def evaluate(
         model, shards: a run's or an exported folder, a Hub id, or what `loaded` gives; folders or URLs with shards.
         source: only this one; default: every source that the network has a task for.
         split, reference_split: which samples; which as many the constant predictor is fitted on (None: no comparison).
-        limit: at most so many clips per source; 0: all.
-        workers, device: loader processes, and where to compute.
+        limit, workers, device: at most so many clips per source (0: all), loader processes, and where to compute.
         allow_other_classes: leave out labels of classes that the network lacks, instead of refusing them.
         allow_overlap: evaluate samples of a named source that it was trained on under another name.
         crops: of each clip of the downstream, or `"full"`: whole frames; default: what its recipe says (`data.crops`).
@@ -222,7 +222,8 @@ def evaluate(
     ]
     chosen, reasons = _held_out(matches, split, limit)
     _require_one_to_dump(dump, chosen)
-    score = partial(_evaluated, model, how=how, dump=dump, passports=passports, parts=parts)
+    told = partial(_told_of, model, found)
+    score = partial(_evaluated, told, how=how, dump=dump, passports=passports, parts=parts)
     reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
     _tell(note, chosen, split, [*_unmeasured(reports, chosen, limit), *reasons])
     return reports
@@ -252,6 +253,27 @@ def _tell(
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     for text in (*told, *(f"left out: {reason}" for reason in reasons)):
         note(text)
+
+
+def _told_of(
+    model: Loaded,
+    found: Mapping[str, FoundSource],
+    matched: Matched,
+    clips: tuple[ShardDataset, str],
+) -> Loaded:
+    """With what its passports say of the samples: of how many they are, and which of them it was trained on."""
+    ds, split = clips
+    whole = matched.source.split(split)
+    evaluated: dict[str, Any] = {
+        "source": matched.name,
+        "split": split,
+        "clips": len(ds),
+        "of": len(ds) if whole is None else len(whole),
+    }
+    trained = (model.inference.clip.downstream, *model.inference.clip.tasks)
+    if overlap := seen_in_training(trained, found, matched.name, ds):
+        evaluated["overlap"] = overlap
+    return replace(model, facts={**model.facts, "evaluated": evaluated})
 
 
 def _with_crops(model: Loaded, crops: Crops | None) -> Loaded:
@@ -286,7 +308,7 @@ def _told(matched: Matched, ds: ShardDataset, split: str) -> list[str]:
 
 
 def _evaluated(
-    model: Loaded,
+    told: Callable[[Matched, tuple[ShardDataset, str]], Loaded],
     matched: Matched,
     clips: tuple[ShardDataset, str],
     reference_split: str | None,
@@ -297,18 +319,18 @@ def _evaluated(
     parts: Parts | None,
 ) -> SourceReport:
     """The results on one source, with passport and dump where they are asked for."""
-    ds, split = clips
+    (ds, split), model = clips, told(matched, clips)
     reference = matched.open(reference_split, strict=False) if reference_split else None
     constant = _constant(matched, reference, len(ds), how, model.run)
-    labels = _labels(matched)
+    known = labels = _labels(matched)
     if dump is None:  # a passport of persons says which boxes were scored
-        labels = tuple(label for label in labels if passports and is_by_box(label))
+        labels = tuple(label for label in known if passports and is_by_box(label))
     keep = [predictions_of(ds, label, matched.inference) for label in labels]
     if parts is not None:
         facts = facts_of(model, matched, ds, reference, labels)
         how = replace(how, parts=parts.of(f"{matched.name}-{split}", facts))
     report = _report(model.network, matched, clips, constant, replace(how, keep=keep))
-    if keep or (ACTION in report.metrics and passports):
+    if keep or (passports and not report.metrics.keys().isdisjoint(known)):
         certify(report, model, matched, ds, keep, dump)
     return report
 

@@ -21,6 +21,7 @@ from pvit_model.network.save import CONFIG, WEIGHTS, download
 from pvit_model.recipes.loading import changes_of, load_recipe
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
+from pvit_model.runs.folder import without_of
 from pvit_model.runs.learned import run_of
 
 
@@ -116,7 +117,7 @@ def loaded(where: str, device: str = "cpu") -> Loaded:
     run = run_of(where)
     facts: dict[str, Any] = {"downstream": inference.clip.downstream}
     if run is not None and (run / CONFIG_OF_RUN).is_file():
-        facts["changed"] = changes_of(load_recipe(str(run / CONFIG_OF_RUN)))
+        facts["changed"] = changes_of(load_recipe(str(run / CONFIG_OF_RUN)), without_of(run))
     return Loaded(network, inference, Path(where).name, find_model(where) / WEIGHTS, run, facts)
 
 

@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pvit_data.errors import FormatError
 from pvit_data.loading.batch import Targets
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.scoring.box_scores import score_seconds
+from pvit_data.scoring.clip_scores import counted_of, unanswered
 from pvit_data.scoring.files.ava import EMPTY, Videos
 from pvit_data.scoring.files.dump import write_dump
 from pvit_data.scoring.files.kinds import sha256_of
-from pvit_data.scoring.files.shards import original_ids
+from pvit_data.scoring.files.shards import original_ids, state_changes_of
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
 from pvit_data.scoring.protocols import find_protocol, protocol_of_source
@@ -205,7 +207,7 @@ def passport(
     metrics: dict[str, float],
     inference: Inference,
     views: Views,
-    truth: Mapping[str, int],
+    truth: tuple[Mapping[str, int], int],
     model: dict[str, Any],
 ) -> dict[str, Any]:
     """The result of an evaluation with all that makes it comparable, as `pvit score` gives it.
@@ -215,7 +217,7 @@ def passport(
         metrics: of the actions.
         inference: how the network was fed.
         views: of each video.
-        truth: class of each clip that was scored, by its original id.
+        truth: class of each clip that was scored, by its original id; and how many clips of the split have one.
         model: see `facts_of_model`.
     """
     protocol = protocol_of_source(name[0])
@@ -225,17 +227,18 @@ def passport(
         and not views.whole
         and "topk" in protocol.metrics
     )
-    names, ids = class_names(inference), list(truth)
+    labels, of = truth
+    names, ids = class_names(inference), list(labels)
     text = "".join(f"{each}\n" for each in names)
     told = " ".join(name)
-    told = told if protocol is None else protocol.list_name(told, len(ids))
+    told = told if protocol is None else protocol.list_name(told, of)
     result = Result(
         metric="topk",
         protocol=protocol.name if protocol is not None and known else "plain",
         variant="softmax, summed over views",
         values={key: v for key, v in metrics.items() if key not in (BASELINE, ERROR, *COUNTS)},
-        scored=ListFacts.make(told, ids, len(ids)),
-        truth=truth_sha256(ids, truth.values()),
+        scored=ListFacts.make(told, ids, of),
+        truth=truth_sha256(ids, labels.values()),
         views=views,
         baselines={BASELINE: metrics[BASELINE]},
         details={ERROR: metrics[ERROR]},
@@ -302,6 +305,59 @@ def passport_of_boxes(
     return result.to_json()
 
 
+OSCC = "oscc"
+"""What Ego4D calls the top-1 of its actions; its other metric is called as our label."""
+
+
+def passports_of_windows(
+    report: SourceReport,
+    matched: Matched,
+    ds: ShardDataset,
+    views: Views,
+    model: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The results on Ego4D with all that makes them comparable, as `pvit score` gives them for the dumps.
+
+    Args:
+        ds: the samples that were evaluated.
+
+    Returns:
+        [] for other sources and views, and where samples lack what the metrics need.
+    """
+    protocol, inference = protocol_of_source(report.source), matched.inference
+    if protocol is None or OSCC not in protocol.metrics or views.number != 1:
+        return []
+    whole = matched.open(report.split, strict=False)
+    try:
+        truth = state_changes_of(ds, report.source, report.source)
+        every = truth
+        if whole is not None and len(whole) > len(ds):
+            every = state_changes_of(whole, report.source, report.source)
+    except FormatError:
+        return []
+    further = {label: label for label in inference.labels if label in protocol.metrics}
+    found = []
+    for metric, label in ({OSCC: ACTION} | further).items():
+        counted, values = counted_of(metric, truth), report.metrics.get(label, {})
+        number = inference.clip.num_frames if label != ACTION else len(class_names(inference))
+        fits = values.get("videos", values.get("clips")) == counted.sum() and counted.any()
+        if not fits or (label == ACTION and number != 2):
+            continue
+        of = f"{report.source} {report.split}", int(counted_of(metric, every).sum())
+        result = unanswered(metric, truth.keep(np.flatnonzero(counted)), of, number)
+        main = get_task(label).main
+        result.values = {f"{OSCC}_{main}" if label == ACTION else main: values[main]}
+        result.views, result.model = views, model
+        found.append(result.to_json())
+    return found
+
+
+def _labelled(matched: Matched, split: str) -> int:
+    """How many samples of a split have a class that is scored."""
+    whole = matched.open(split)
+    return 0 if whole is None else int((whole.column(target_spec(ACTION).field) >= 0).sum())
+
+
 def ids_of(ds: ShardDataset) -> list[str]:
     """Original ids of the samples; their keys where two samples have one id."""
     ids = list(original_ids(ds))
@@ -324,14 +380,17 @@ def certify(
     if own_rank()[0]:
         return
     ids, facts = ids_of(ds), facts_of_model(model)
-    if ACTION in report.metrics:
+    certified = passports_of_windows(report, matched, ds, views, facts)
+    if ACTION in report.metrics and OSCC not in {one["metric"] for one in certified}:
         labels = ds.column(target_spec(ACTION).field).tolist()
         scored = {name: label for name, label in zip(ids, labels, strict=True) if label >= 0}
         name = (report.source, report.split)
         values = {**report.metrics[ACTION], **_of_further_labels(report, inference)}
-        report.passport = passport(name, values, inference, views, scored, facts)
+        of = _labelled(matched, report.split)
+        certified.insert(0, passport(name, values, inference, views, (scored, of), facts))
     elif boxes := [kept for kept in keep if isinstance(kept, BoxPredictions)]:
-        report.passport = passport_of_boxes(report, matched, ds, boxes[0], views, facts)
+        certified.append(passport_of_boxes(report, matched, ds, boxes[0], views, facts))
+    report.passport, *report.further_passports = certified or [{}]
     if dump is None:
         return
     seen = {name: value for name, value in views.to_json().items() if name != "number"}

@@ -29,6 +29,7 @@ class SourceReport:
             predicted class, videos) that are not 0.
         passport: what makes the result of actions, else of persons, comparable, see `pvit_data.scoring`; empty where
             nobody asked for it.
+        further_passports: those of further labels, of Ego4D the one of PNR beside that of OSCC.
     """
 
     source: str
@@ -39,6 +40,7 @@ class SourceReport:
     constant_clips: int = 0
     classes: dict[str, dict[str, Any]] = field(default_factory=dict)
     passport: dict[str, Any] = field(default_factory=dict)
+    further_passports: list[dict[str, Any]] = field(default_factory=list)
 
     def ratios(self) -> dict[str, dict[str, float]]:
         """`metric / constant predictor's` for each metric where lower is better."""
@@ -76,6 +78,7 @@ class SourceReport:
             **{name: _finite(table) for name, table in tables.items()},
             "classes": finite(self.classes),
             "passport": self.passport,
+            **({"further_passports": self.further_passports} if self.further_passports else {}),
         }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.files.dump import Dump, box_columns
+from pvit_data.scoring.files.dump import Dump, box_columns, model_in
 from pvit_data.scoring.files.kinds import head_of, kind_of
 from pvit_data.scoring.files.scores import stem
 from pvit_data.scoring.metrics.ava import SECONDS, BoxTable
@@ -371,6 +371,11 @@ def told_by(path: Path) -> dict[str, Any]:
     if about.get("whole") is True:
         told["whole"] = True
     return told
+
+
+def model_told_by(path: Path) -> dict[str, Any]:
+    """What a dump of ours says of the network."""
+    return model_in(Dump(path).about) if kind_of(path) == "parquet" else {}
 
 
 def _split(name: str) -> tuple[str, int]:

@@ -250,3 +250,9 @@ def box_columns(dump: Dump) -> tuple[list[str], Float[np.ndarray, "r 4"], Int64[
         dump.numbers("view", np.int64) if "view" in dump.names else np.zeros(len(boxes), np.int64)
     )
     return dump.texts("id"), boxes, views
+
+
+def model_in(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions say of the network, of all that they say of themselves."""
+    model = about.get("model", {})
+    return model if isinstance(model, dict) else {"name": str(model)}

@@ -1,7 +1,8 @@
 """Ego4D's files of the tasks PNR and OSCC: annotations, and predictions in the challenges' forms.
 
 `fho_oscc-pnr_{train,val}.json`: a list of rows, or `{"clips": [...]}`. Predictions: `[{"unique_id": ..., "pnr_frame":
-frames from the clip's start}]`, `[{"unique_id": ..., "state_change": true}]`, or a dump of ours with 16 or 2 logits.
+frames from the clip's start}]`, `[{"unique_id": ..., "state_change": true}]`, or scores: 2 logits, or one for each of
+16 frames (of a dump of ours: of as many as its network was shown).
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class ClipAnswers:
         where: the file.
         ids: `unique_id` of each clip.
         frames: predicted frames from the start of each clip; None: `bins` or `state` are there.
-        bins: predicted bins, of 16.
+        bins: predicted bins.
+        number: of bins that there are.
         state: 1: the state changes, 0: it does not.
         labels: what the file itself says of the state, -1 where it doesn't; None: it never does.
         scores: that the answers are from, where they are from scores; the challenge's JSON has none.
@@ -142,6 +144,7 @@ class ClipAnswers:
     ids: list[str]
     frames: Float[np.ndarray, "n"] | None = None
     bins: Int64[np.ndarray, "n"] | None = None
+    number: int = BINS
     state: Int64[np.ndarray, "n"] | None = None
     labels: Int64[np.ndarray, "n"] | None = None
     scores: ClassScores | None = None
@@ -158,8 +161,7 @@ def read_answers(path: Path, metric: str) -> ClipAnswers:
     from pvit_data.scoring.files.predictions import read_class_scores
 
     scores = read_class_scores(path)
-    wanted = BINS if metric == "pnr" else 2
-    number = scores.logits.shape[2]
+    wanted, number = 2 if metric == "oscc" else _frames_of(scores), scores.logits.shape[2]
     if scores.views != 1 or number != wanted:
         raise FormatError(
             f"{path}: {scores.views} views of {number} logits, expected one view of {wanted}"
@@ -168,8 +170,14 @@ def read_answers(path: Path, metric: str) -> ClipAnswers:
         raise FormatError(f"{path}: logits hold NaN or infinity")
     answer = scores.logits[:, 0].argmax(axis=1).astype(np.int64)
     if metric == "pnr":
-        return ClipAnswers(str(path), scores.ids, bins=answer, scores=scores)
+        return ClipAnswers(str(path), scores.ids, bins=answer, number=number, scores=scores)
     return ClipAnswers(str(path), scores.ids, state=answer, labels=scores.labels, scores=scores)
+
+
+def _frames_of(scores: ClassScores) -> int:
+    """How many bins windows have: as many as a dump without classes tells frames, else those of the challenge."""
+    frames = scores.about.get("frames")
+    return frames if type(frames) is int and not scores.classes else BINS
 
 
 def _from_json(path: Path, metric: str) -> ClipAnswers:

@@ -144,7 +144,15 @@ def read_state_changes(where: str, source: str | None, split: str) -> StateChang
         UsageError: if source or split are unknown.
         FormatError: if the data set is damaged, or of another source.
     """
-    ds, name = _opened(where, source, split)
+    return state_changes_of(*_opened(where, source, split), where)
+
+
+def state_changes_of(ds: ShardDataset, name: str, where: str) -> StateChanges:
+    """The same of samples that are open, of one source, whose name is given.
+
+    Raises:
+        FormatError: if the data set is damaged, or of another source.
+    """
     rows = []
     for state, (key, meta) in zip(ds.column(FIELD).tolist(), _told(ds, where), strict=True):
         if missing := sorted({"unique_id", *ENDS} - meta.keys()):

@@ -51,9 +51,11 @@ class Windows:
         return np.asarray((self.length + 1) / (self.end_sec - self.start_sec))
 
 
-def predicted_frame(bins: Int[np.ndarray, "n"], windows: Windows) -> Float[np.ndarray, "n"]:
-    """What a bin stands for: frames from the start of the clip."""
-    return np.asarray(windows.length / BINS * bins)
+def predicted_frame(
+    bins: Int[np.ndarray, "n"], windows: Windows, number: int = BINS
+) -> Float[np.ndarray, "n"]:
+    """What a bin of so many stands for: frames from the start of the clip."""
+    return np.asarray(windows.length / number * bins)
 
 
 def errors(frames: Float[np.ndarray, "n"], windows: Windows) -> Float[np.ndarray, "n"]:
@@ -72,28 +74,30 @@ def always(windows: Windows) -> float:
     return mean(errors(predicted_frame(middle, windows), windows))
 
 
-def sampled_frames(start: int, end: int) -> Int64[np.ndarray, "16"]:
-    """The 16 frames that the official loader shows of a clip: multiples of a step, of absolute numbers.
+def sampled_frames(start: int, end: int, number: int = BINS) -> Int64[np.ndarray, "t"]:
+    """The frames that the official loader shows of a clip, 16: multiples of a step, of absolute numbers.
 
     >>> sampled_frames(74, 314)[[0, 1, 15]]
     array([ 75,  90, 300])
     """
     length = end - start
     numbers = np.arange(start, end)
-    low, high = max(1, length // BINS), max(1, -(-length // BINS))
+    low, high = max(1, length // number), max(1, -(-length // number))
     upper = numbers[numbers % high == 0]
-    chosen = numbers[numbers % low == 0] if len(upper) < BINS else upper
-    return np.asarray(chosen[:BINS], np.int64)
+    chosen = numbers[numbers % low == 0] if len(upper) < number else upper
+    return np.asarray(chosen[:number], np.int64)
 
 
-def shown_frame(bins: Int[np.ndarray, "n"], windows: Windows) -> Float[np.ndarray, "n"]:
+def shown_frame(
+    bins: Int[np.ndarray, "n"], windows: Windows, number: int = BINS
+) -> Float[np.ndarray, "n"]:
     """The frame that stood in a bin, from the start of the clip: the honest reading of a prediction."""
     found = np.full(len(bins), math.nan)
     rows = zip(bins.tolist(), windows.start.tolist(), windows.end.tolist(), strict=True)
-    for row, (number, start, end) in enumerate(rows):
-        frames = sampled_frames(start, end)
-        if number < len(frames):
-            found[row] = frames[number] - start
+    for row, (place, start, end) in enumerate(rows):
+        frames = sampled_frames(start, end, number)
+        if place < len(frames):
+            found[row] = frames[place] - start
     return found
 
 

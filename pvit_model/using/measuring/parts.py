@@ -77,29 +77,31 @@ class Parts:
 
 
 @contextmanager
-def resumable(folder: Path | None, say: Callable[[str], object]) -> Iterator[Parts | None]:
+def resumable(files: Sequence[Path], say: Callable[[str], object]) -> Iterator[Parts | None]:
     """Parts that are removed when the block ends without an error, and what they lead to lies elsewhere.
 
-    Every rank must ask. Within it no other evaluation may use the folder; one that was killed does not hold it.
+    Every rank must ask. Within it no other evaluation may write one of the files; one that was killed holds none.
 
     Args:
-        folder: None: nothing is kept.
+        files: that the evaluation will write; batches are kept beside the first. Without any nothing is kept.
         say: see `Parts`.
 
     Raises:
-        UsageError: if another evaluation is using it.
+        UsageError: if another evaluation is writing one of them.
     """
-    if folder is None:
+    if not files:
         yield None
         return
+    folders = [file.with_name(f"{file.name}.parts") for file in files]
     with ExitStack() as stack:
         is_first = own_rank()[0] == 0
-        is_free = not is_first or stack.enter_context(held_alone(folder))
-        if float(all_reduce(torch.tensor(float(is_free)))) < own_rank()[1]:
-            raise UsageError(
-                f"{folder}: another evaluation is writing there; wait for its end, or give other files to write"
-            )
-        parts = Parts(folder, say)
+        for folder in folders:
+            is_free = not is_first or stack.enter_context(held_alone(folder))
+            if float(all_reduce(torch.tensor(float(is_free)))) < own_rank()[1]:
+                raise UsageError(
+                    f"{folder}: another evaluation is writing there; wait for its end, or give other files to write"
+                )
+        parts = Parts(folders[0], say)
         yield parts
         if is_first:
             parts.remove()

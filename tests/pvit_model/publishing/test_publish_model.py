@@ -24,6 +24,7 @@ from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS
 from pvit_model.publishing.licences import require_allowed, strictest
 from pvit_model.publishing.publish import plan_model, staged
+from pvit_model.publishing.results import results_in
 from pvit_model.runs.learned import Rights
 from pvit_model.using.loading import load_model
 from tests.hub_server import REPO, TOKEN, Fault, Hub
@@ -241,6 +242,14 @@ def test_results_of_these_weights_only(hub: Hub, run_folder: Path, shards: list[
     assert main([*argv, str(tmp_path / "b.json"), "--model", str(run_folder / "checkpoints/step-00000003")]) == 0
     with pytest.raises(UsageError, match="was measured with other weights"):
         put(run_folder, documents=(tmp_path / "b.json",))
+
+
+def test_results_on_training_samples_say_so(tmp_path: Path) -> None:
+    passport = {"model": {"weights": "w", "evaluated": {"overlap": {"real": 2}}}}
+    report = {"source": "a", "split": "val", "clips": 3, "metrics": {"action": {"top1": 0.5}}, "passport": passport}
+    (tmp_path / "a.json").write_text(json.dumps({"reports": [report]}))
+    (found,) = results_in([tmp_path / "a.json"], "w")
+    assert found.protocol.endswith("; 2 of the clips are training samples")
 
 
 def test_a_cut_upload_goes_on_and_sends_no_file_twice(hub: Hub, run_folder: Path) -> None:

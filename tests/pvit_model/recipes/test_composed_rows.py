@@ -312,14 +312,33 @@ def test_what_a_run_changed_of_its_recipe_is_known(simulated: Path) -> None:
         shards = [str(simulated / name) for name in ("ssv2", "hypersim", "ehoi")]
         return changes_of(make_plan(load_recipe("mt", ["model.name=mvitv2_xxs", *settings]), shards).config)
 
-    random = "model.checkpoint (none: random weights)"
-    assert changed("run.threads=1", "data.workers=0") == ["model.name", random]
+    more = [
+        "sources (without surreact, phav, synadl)", "tasks (without pose3d)", "model.checkpoint (none: random weights)"
+    ]  # fmt: skip
+    assert changed("run.threads=1", "data.workers=0") == ["model.name", *more]
     assert changed("optim.epochs=3", "losses.weights={depth: 2.0}") == [
-        "model.name", "losses.weights", "optim.epochs", random,
+        "model.name", "losses.weights", "optim.epochs", *more,
     ]  # fmt: skip
     assert changed("clip.num_frames=4", "clip.size=[32,32]", "clip.rate=2") == [
-        "clip.num_frames", "clip.size", "clip.rate", "model.name", random,
+        "clip.num_frames", "clip.size", "clip.rate", "model.name", *more,
     ]  # fmt: skip
+    assert changed("clip.tasks={hypersim: [depth]}", "data.where={ssv2: action < 90}", "data.allow_overlap=true") == [
+        "data.where", "data.allow_overlap", "model.name", more[0], "clip.tasks (hypersim: depth)",
+        "tasks (without normal, pose3d)", more[2],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ["pvit", "real-boxes", "only-segm", "baseline", "pretrain"])
+def test_a_run_of_all_that_a_row_means_changed_nothing(row: str, simulated: Path) -> None:
+    """What is trained is the row's; a task that no sample carried is told, and one that is not the row's."""
+    plan = planned(f"something-else-compositional/{row}", simulated, small=("model.checkpoint=x.pyth",))
+    assert changes_of(plan.config) == []
+    if row == "pvit":
+        told = changes_of(plan.config, {"synadl": ["pose3d"], "phav": ["segm"]})
+        assert told == ["sources (without synadl)", "clip.tasks (phav: depth)"]
+        tasks = plan.config.clip.tasks | {"mine": ("boxes",)}
+        clip = plan.config.clip.model_copy(update={"tasks": tasks})
+        assert changes_of(plan.config.model_copy(update={"clip": clip})) == ["clip.tasks (mine: boxes)"]
 
 
 def test_the_table_of_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pvit_cli.model import main
-from pvit_data.errors import UsageError
 from pvit_model.recipes.loading import row_names
 from pvit_model.reporting.results import collect, page
 
@@ -62,8 +61,52 @@ def test_files_that_are_no_result_of_a_row_are_left_out_and_named(
     assert second.startswith(f"left out: {tmp_path}/y.json")
 
 
-def test_two_results_of_a_row_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.json").write_text(json.dumps(PASSPORT))
-    with pytest.raises(UsageError, match=r"ssv2/mt has its result from a\.json; keep one"):
-        collect(tmp_path)
+def test_results_of_a_row_stand_below_each_other(tmp_path: Path) -> None:
+    """Two seeds, or two lists; each with its list, its number and its file."""
+    other = PASSPORT | {"top1": 0.5112, "list": {"name": "no-empty-boxes", "n": 22660, "of": 22660}}
+    for name, values in (("a", PASSPORT), ("b", other)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    lines = [line for line in page(collect(tmp_path)).splitlines() if ".json)" in line]
+    assert [line.split(" | ")[2:4] for line in lines] == [
+        ["top1 50.1, top5 75.0", "validation, N = 24,777; 16 x 1 x 3; changed: optim.epochs"],
+        ["top1 51.1, top5 75.0", "no-empty-boxes, N = 22,660; 16 x 1 x 3; changed: optim.epochs"],
+    ]
+    assert f"1 of {len(row_names())} rows" in page(collect(tmp_path))
+
+
+def of_samples(**evaluated: object) -> dict[str, object]:
+    facts = {"source": "ssv2", "split": "val", "clips": 24777, "of": 24777} | evaluated
+    return PASSPORT | {"model": {"recipe": "mt", "downstream": "ssv2", "evaluated": facts}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            of_samples(split="train"),
+            "x.json: was measured on training samples (validation), ssv2/mt is about held-out",
+        ),
+        (PASSPORT | {"list": {"name": "ssv2 train", "n": 3, "of": 3}}, "on training samples (ssv2 train)"),
+        (PASSPORT | {"list": {"name": "fho_oscc-pnr_train.json", "n": 3, "of": 3}}, "on training samples"),
+        (of_samples(overlap={"ssv2": 23}), "these are training samples of the network: 23 of 'ssv2' (--allow-overlap)"),
+        (PASSPORT | {"top1": None, "top5": None, "mAP": 0.3}, "has none of the numbers of ssv2/mt: top1, top5"),
+    ],
+)
+def test_what_is_measured_on_training_samples_is_no_result(
+    content: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    found = collect(tmp_path)
+    assert said in found.left_out[0]
+    assert not any(row.results for row in found.recipes.values())
+
+
+def test_a_part_of_a_list_is_said(tmp_path: Path) -> None:
+    for name, values in (
+        ("a", PASSPORT | {"list": {"name": "validation", "n": 24770, "of": 24777}}),
+        ("b", of_samples(clips=200)),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    text = page(collect(tmp_path))
+    assert "| validation, N = 24,770 of 24,777; 16 x 1 x 3" in text
+    assert "| validation, N = 24,777 (200 of 24,777 clips); 16 x 1 x 3" in text

@@ -342,6 +342,8 @@ def test_dumps_give_pvit_score_the_same_digits(
     assert {name: passport[name] for name in same} == {name: official[name] for name in same}
     assert passport["list"]["sha256"] == official["list"]["sha256"]
     assert passport["list"]["n"] == 2, "movies"
+    assert passport["model"] == official["model"]
+    assert official["model"]["weights"]
     assert passport["detections"]["threshold"] == 0.8
     assert passport["files"]["excluded"]["seconds"] == official["files"]["excluded"]["seconds"]
     assert passport["classes"]["label_map"] == "ava60"

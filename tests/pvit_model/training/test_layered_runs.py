@@ -111,8 +111,13 @@ def test_training_samples_are_not_held_out_under_another_name(
     both = [*shards, str(tmp_path)]
     with pytest.raises(UsageError, match=r"2 of 3 samples of 'other' val are training samples of 'real'"):
         evaluate(str(run_folder), both, "other")
-    (report,) = evaluate(str(run_folder), both, "other", reference_split=None, allow_overlap=True)
+    (report,) = evaluate(str(run_folder), both, "other", reference_split=None, allow_overlap=True, passports=True)
     assert report.metrics["action"]["videos"] == 3
+    told = {"source": "other", "split": "val", "clips": 3, "of": 3}
+    assert report.passport["model"]["evaluated"] == told | {"overlap": {"real": 2}}
+    (report,) = evaluate(str(run_folder), shards, "real", reference_split=None, limit=4, passports=True)
+    assert report.passport["model"]["evaluated"] == {"source": "real", "split": "val", "clips": 4, "of": 9}
+    assert (report.passport["list"]["n"], report.passport["list"]["of"]) == (4, 9)
 
 
 def test_what_a_recipe_says_of_layers(apart: list[str], tiny_recipe: str) -> None:

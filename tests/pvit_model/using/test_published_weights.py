@@ -10,12 +10,16 @@ import pvit_data
 from pvit_cli.model import main
 from pvit_data import LabelSpace
 from pvit_data.clips.config import ClipConfig
+from pvit_data.errors import ConfigError
 from pvit_data.loading.loader import eval_loader
 from pvit_data.reading.layers.places import find_sources
 from pvit_model import create_model
 from pvit_model.backbones.base import Published
 from pvit_model.backbones.mvit import PUBLISHED, MViT
-from pvit_model.recipes.published import entry_of, protocol_recipe
+from pvit_model.backbones.swin3d import PUBLISHED as SWIN
+from pvit_model.recipes.clips import require_key_frames
+from pvit_model.recipes.loading import load_recipe
+from pvit_model.recipes.published import entry_of, other_options, protocol_recipe
 from pvit_model.reporting.results import collect, page
 from pvit_model.using.loading import load_published
 from tests.pvit_model.conftest import COLOURS, write_actions
@@ -108,7 +112,7 @@ def test_its_views_are_the_protocols(place: Path, tmp_path: Path, capsys: pytest
     assert (passport["protocol"], passport["views"]["number"]) == ("ssv2", 3)
     assert passport["model"]["backbone"] == "mvitv2_xxs"
     found = collect(tmp_path)
-    assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results.keys() == {"result.json"}
+    assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results[0][0] == "result.json"
     (line,) = [line for line in page(found).splitlines() if "result.json" in line]
     assert f"| top1 68.2 | top1 {100 * top1:.1f} | ssv2 val, N = 7; 4 x 1 x 3 |" in line
 
@@ -126,6 +130,14 @@ def test_kinetics_has_five_clips(place: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["passport"]["protocol"] == "kinetics400"
     assert "5 x 1 views, dense" in capsys.readouterr().out
     assert report["metrics"]["action"]["top1"] == pytest.approx(accuracy(place, "kinetics400", clip, (5, 1)))
+
+
+@pytest.mark.parametrize("protocol", ["ssv2", "something-else-compositional"])
+def test_other_sources_are_sampled_as_the_protocols_data_set(protocol: str, place: Path) -> None:
+    """Also where they declare, or have by their name, another sampler."""
+    shards = [str(place / "kinetics400")]
+    model, _ = load_published(str(place / "tiny_k400.pyth"), "mvitv2_xxs", protocol, shards, "kinetics400")
+    assert model.inference.clip.sampler("kinetics400") == "segment"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +192,39 @@ def test_published_files_have_their_numbers() -> None:
     entry = entry_of(Path("MViTv2_S_16x4_k400.pyth"), PUBLISHED["mvitv2_s"])
     assert entry is not None
     assert (entry.top1, entry.protocol, entry.rate) == (81.0, "kinetics400", 4)
-    assert entry_of(Path("mine.pyth"), PUBLISHED["mvitv2_s"]) is None
+    for name in ("mine.pyth", "MViTv2_S.pyth", "MViTv2_S_16x4.pyth", "mvit.pth", "MViTv2_S_16x4_ssv2_f3.pyth"):
+        assert entry_of(Path(name), PUBLISHED["mvitv2_s"]) is None
+    for file in ("swin.pth", "swin_base.pth", "swin3d_b.pth"):
+        assert entry_of(Path(file), SWIN["swin3d_b"]) is None
     recipe = protocol_recipe("kinetics400")
     assert (recipe.data.clips, recipe.data.crops, recipe.clip.antialias) == (5, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "said"),
+    [
+        ("k400_joint_224_16x4.pyth", "{}", "with attention=joint, this one has the usual model.options"),
+        ("k400_joint_224_16x4.pyth", "{attention: joint, drop_path: 0.1}", ""),
+        (
+            "k400_motionformer_224_16x4.pyth",
+            "{attention: divided}",
+            "usual model.options, this one has attention=divided",
+        ),
+        ("k400_motionformer_224_16x4.pyth", "{attention: trajectory}", ""),
+        ("mine.pyth", "{attention: divided}", ""),
+    ],
+)
+def test_weights_of_other_options_are_noted(file: str, options: str, said: str) -> None:
+    sets = ["model.name=motionformer_b", f"model.options={options}", f"model.checkpoint=/w/{file}"]
+    notes = other_options(load_recipe("ssv2/baseline", sets).model)
+    assert [said in note for note in notes] == [True] * bool(said)
+
+
+def test_persons_need_their_key_frames() -> None:
+    with pytest.raises(ConfigError, match=r"persons of source 'ava' are .* of sampler fit; --set clip\.samplers\.ava="):
+        require_key_frames(ClipConfig(samplers={"ava": "fit"}), "ava", ["persons"])
+    require_key_frames(ClipConfig(), "ava", ["persons"])
+    require_key_frames(ClipConfig(), "mine", ["action"])
 
 
 def test_persons_are_scored_by_their_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,11 +151,14 @@ def test_files_of_others_stay(tried: Evaluations, broken: list[int], tmp_path: P
     ]  # fmt: skip
 
 
-def test_one_evaluation_at_a_time(tried: Evaluations, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second one with the same files is refused before any work; what the first one keeps stays."""
-    with resumable(tmp_path / "twice" / "p.parquet.parts", print):
+@pytest.mark.parametrize("name", ["p.parquet", "r.json"])
+def test_one_evaluation_at_a_time(
+    name: str, tried: Evaluations, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second one with one of the files is refused before any work; what the first one keeps stays."""
+    with resumable([tmp_path / "twice" / name], print):
         assert main(tried.command("twice")) == 2
-    assert "p.parquet.parts: another evaluation is writing there; wait for its end" in capsys.readouterr().err
+    assert f"{name}.parts: another evaluation is writing there; wait for its end" in capsys.readouterr().err
     assert list((tmp_path / "twice").iterdir()) == []
     tried.finished("twice")
 

@@ -33,9 +33,9 @@ def compare(
     the numbers are not comparable.
     """
     from pvit_data.scoring.compare import compare as compare_results
-    from pvit_data.scoring.compare import read_result
+    from pvit_data.scoring.compare import read_results, same_metric
 
-    found = compare_results(read_result(a), read_result(b))
+    found = compare_results(*same_metric(read_results(a), read_results(b)))
     if as_json:
         print_json(found.to_json())
     else:

@@ -141,7 +141,7 @@ def evaluate(
     device = _own_device(usable_device(device))
     given, facts, notes = _given(model, weights, (model_name, protocol), (shards, source), device)
     source = given.inference.clip.downstream if weights is not None else source
-    with resumable(_parts_beside(dump or out), _say_aside) as parts:
+    with resumable([path for path in (dump, out) if path is not None], _say_aside) as parts:
         reports = evaluate_model(
             given, shards, source, split, reference_split or None,
             limit=limit, workers=workers, device=device,
@@ -156,11 +156,6 @@ def evaluate(
         if diagnose:
             document["findings"] = _diagnose(given, shards, source, split, device)
         _deliver(reports, document, out, per_class, as_json=as_json)
-
-
-def _parts_beside(result: Path | None) -> Path | None:
-    """The folder of what an interrupted evaluation goes on from; None where no file is written."""
-    return None if result is None else result.with_name(f"{result.name}.parts")
 
 
 def _say_aside(text: str) -> None:

@@ -28,7 +28,8 @@ def results(
     """Print a page of results: every row of published tables, filled from passports only, and empty where none is.
 
     docs/results.md is `pvit results docs/results`. A result belongs to the row that its run's recipe names; what the
-    run had otherwise than that recipe is said beside it. Files that are no such result are left out, and named.
+    run had otherwise than that recipe is said beside it. Files that are no such result are left out, and named, and so
+    are results on samples that the network was trained on.
     """
     from pvit_model.reporting.results import collect, page
 
