@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="DataclassInstance")
 
 MAX_DEPTH = 512
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
+Count = Annotated[int, Field(ge=1, le=1 << 31)]
 """A size or a number of things."""
 Depth = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
 """Blocks."""

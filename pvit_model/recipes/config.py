@@ -7,7 +7,7 @@ the recipes' business; the defaults here are those of `paper.md` where it states
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import yaml
@@ -329,6 +329,16 @@ def _nearest(path: str) -> str:
         return tails[last]
     found = nearest(path, known, 0.3) or nearest(last, tails, 0.3) or known[0]
     return tails.get(found, found)
+
+
+def certain(tasks: Iterable[str], carried: Collection[str] = ()) -> tuple[str, ...]:
+    """A list of tasks without those that are meant only where they are carried, and are not.
+
+    >>> certain(["action", "depth?", "segm?"], ["depth"])
+    ('action', 'depth')
+    """
+    plain = {task: task.removesuffix("?") for task in tasks}
+    return tuple(name for task, name in plain.items() if name == task or name in carried)
 
 
 def check_keys(values: Mapping[str, Any], where: str) -> None:

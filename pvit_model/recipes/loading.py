@@ -25,6 +25,7 @@ from pvit_model.recipes.config import (
     FIXED_BY_THE_BACKBONE,
     LossConfig,
     TrainConfig,
+    certain,
     check_keys,
     known_paths,
     load_mapping,
@@ -344,7 +345,10 @@ def _other_tasks(
 
 def _meant(shipped: TrainConfig, source: str) -> set[str]:
     """The tasks that a recipe means to be trained on a source."""
-    named = shipped.clip.tasks.get(source, _auxiliary().get(source, ()))
+    lists = shipped.clip.tasks
+    if source == shipped.clip.downstream:  # what lies over SSv2 has its list
+        lists = {source: lists.get(USUAL_DATA, ())} | lists
+    named = certain(lists.get(source, _auxiliary().get(source, ())))
     found = {task for task in named if task in (shipped.model.tasks or ())}
     if source == shipped.clip.downstream:
         return found.union(labels_among(named)) if source else set()

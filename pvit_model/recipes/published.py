@@ -32,7 +32,7 @@ from pvit_model.network.published import LoadReport, load_backbone_checkpoint
 from pvit_model.network.pvit import PViT
 from pvit_model.network.state_file import StateFile, open_state
 from pvit_model.recipes.clips import clip_for, require_key_frames
-from pvit_model.recipes.config import ModelConfig, TrainConfig, parse_setting
+from pvit_model.recipes.config import ModelConfig, TrainConfig, certain, parse_setting
 from pvit_model.recipes.loading import load_recipe, row_names
 from pvit_model.tasks import ACTION
 from pvit_model.tasks.heads import ClassHead
@@ -90,7 +90,7 @@ def protocol_recipe(protocol: str) -> TrainConfig:
 
 def _labels(recipe: TrainConfig) -> tuple[str, ...]:
     """What the downstream is evaluated on."""
-    return labels_among(recipe.clip.tasks.get(recipe.clip.downstream, ()))
+    return labels_among(certain(recipe.clip.tasks.get(recipe.clip.downstream, ())))
 
 
 def published_network(

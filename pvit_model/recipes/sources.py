@@ -19,7 +19,7 @@ from pvit_data.tasks.names import kind_of
 from pvit_data.tasks.table import every_task, target_spec, target_specs
 from pvit_data.words import did_you_mean
 from pvit_model.plugins import TASKS
-from pvit_model.recipes.config import TrainConfig
+from pvit_model.recipes.config import TrainConfig, certain
 from pvit_model.recipes.loading import data_names
 from pvit_model.recipes.overlap import require_apart
 
@@ -215,8 +215,7 @@ def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ..
     declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))
     listed = config.clip.tasks.get(name, declared)
     target_specs([task.removesuffix("?") for task in listed])  # refuses what the recipe misspells
-    carried = [task for task in listed if not task.endswith("?") or task[:-1] in declared]
-    named = dict.fromkeys(task.removesuffix("?") for task in carried)
+    named = dict.fromkeys(certain(listed, declared))
     allowed = config.model.tasks
     if allowed is None:  # a source may declare tasks that no installed model knows
         allowed = tuple(task for task in named if kind_of(task) in TASKS)
