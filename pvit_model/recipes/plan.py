@@ -266,7 +266,7 @@ def _source_plan(chosen: Chosen, mixture: Mixture, index: int, notes: list[str])
         notes.append(
             f"source '{name}' has no held-out samples (split {split}): it is not validated{ways}"
         )
-    labels = target_specs(targets) if is_downstream else ()
+    labels = target_specs(chosen.config.clip.tasks[name]) if is_downstream else ()
     if any(s.by_box and s.field not in found.ds.layers_of(name) for s in labels):
         notes.append(
             f"source '{name}': its own boxes are trained and validated on, not a detector's; layers of others are "

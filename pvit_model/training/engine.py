@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import time
@@ -116,6 +117,13 @@ def join_ranks(timeout: timedelta) -> None:
         store = store_of_rank_0(agents, timeout)
     backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    atexit.register(_leave_ranks)
+
+
+def _leave_ranks() -> None:
+    """A process that ends with gloo's threads running may be aborted, and torchrun then calls all ranks failed."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _use_loopback() -> None:

@@ -67,7 +67,7 @@ def read_order(path: Path) -> tuple[str, ...]:
         if number is None:
             raise SourceError(
                 f"{where} is none of the 400 classes of Kinetics-400{did_you_mean(name, names())}; expected "
-                "nothing but names, one per line, in the order in which the lists number them: no header, no numbers",
+                "nothing but names, one per line, in the order in which the lists number them: no header",
                 reason="unknown-class",
             )
         if number in places:

@@ -183,6 +183,10 @@ def test_wrong_lists_give_a_sentence(folder: Path, kind: str) -> None:
     assert not report.ok
     assert report.counts["index-damaged"] + report.counts["index-missing"] == 1
     assert {p.file for p in report.problems} == {LIST}
+    if kind == "a pipe":
+        with pytest.raises(StorageError, match=r"train\.shards\.parquet: is a pipe or a device"):
+            finish.write_manifest(folder)
+        (folder / LIST).unlink()
     finish.write_manifest(folder)
     assert validate(folder).ok
 
