@@ -8,14 +8,17 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from accelerate import Accelerator
 
+import pvit_data
 from pvit_cli.data import main as data
 from pvit_cli.model import main
 from pvit_converters.simulate import simulate
+from pvit_data import Sample, ShardWriter
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.loading.loader import loader
 from pvit_data.mixing.config import MixtureConfig
@@ -194,6 +197,18 @@ def test_real_boxes_of_ssv2_are_no_task_of_other_rows(on: str, simulated: Path) 
     assert any(said in note for note in plan.notes) == (on == "ssv2")
     asked = make_plan(load_recipe(f"{on}/pvit", [*SMALL, "clip.tasks.ssv2=[action, boxes]"]), shards)
     assert {s.name: s.tasks for s in asked.sources}["ssv2"] == ("boxes",)
+
+
+def test_layers_over_ssv2_join_its_rows(simulated: Path, tmp_path: Path) -> None:
+    """A layer of depth that somebody made of real videos is trained on them, in the protocols over SSv2, too."""
+    with ShardWriter(tmp_path, "mine", base=f"{simulated}/ssv2#ssv2", made_by="me 1.0", licence="CC0-1.0") as writer:
+        for sample in pvit_data.open(simulated / "ssv2", split="train"):
+            size = (sample.num_frames, sample.height, sample.width)
+            writer.write(Sample(key=sample.key, depth=np.ones(size, np.float32)))
+    for row, on in (("ssv2/pvit", "ssv2"), ("something-else-compositional/pvit", "something-else-compositional")):
+        shards = [str(simulated / "ssv2"), str(simulated / "layers"), str(simulated / "ehoi"), str(tmp_path)]
+        plan = make_plan(load_recipe(row, SMALL), shards)
+        assert {s.name: s.tasks for s in plan.sources}[on] == ("depth",)
 
 
 def test_variants_on_few_shots(simulated: Path) -> None:
