@@ -42,7 +42,8 @@ class ClipConfig(BaseModel):
         mean: taken from rgb in [0, 1], per channel (MViT: 0.45).
         std: what that is then divided by, per channel (MViT: 0.225).
         downstream: the source whose action labels are trained; "" takes the mixture's downstream sources.
-        tasks: tasks by source; a source not named has the tasks of its `SourceSpec`.
+        tasks: tasks by source; a source not named has the tasks of its `SourceSpec`. In a recipe, `depth?` is meant
+            where the source carries it.
         samplers: which frames of a video are a clip, by source: `segment` one of each T-th part of the video, `whole`
             evenly spread from its first to its last, `fit` every `rate`-th from a random place (closer where the video
             is short), `dense` the same as if it had 30 frames per second, `keyframe` every `rate`-th around a key
