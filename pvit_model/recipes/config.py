@@ -17,6 +17,7 @@ from pvit_data.clips.config import MOST_TASKS, ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.mixing.config import MixtureConfig
+from pvit_data.reading.layers.places import WHERE_IT_LIES
 from pvit_data.storage.values import parse_yaml
 from pvit_data.tasks.names import kind_of
 from pvit_data.words import first_problem, nearest, short, shown
@@ -337,7 +338,7 @@ def certain(tasks: Iterable[str], carried: Collection[str] = ()) -> tuple[str, .
     >>> certain(["action", "depth?", "segm?"], ["depth"])
     ('action', 'depth')
     """
-    plain = {task: task.removesuffix("?") for task in tasks}
+    plain = {task: task.removesuffix(WHERE_IT_LIES) for task in tasks}
     return tuple(name for task, name in plain.items() if name == task or name in carried)
 
 

@@ -214,7 +214,9 @@ def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ..
     is_downstream = name == config.clip.downstream
     declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))
     listed = config.clip.tasks.get(name, declared)
-    target_specs([task.removesuffix("?") for task in listed])  # refuses what the recipe misspells
+    target_specs(
+        [task.removesuffix(WHERE_IT_LIES) for task in listed]
+    )  # refuses what the recipe misspells
     named = dict.fromkeys(certain(listed, declared))
     allowed = config.model.tasks
     if allowed is None:  # a source may declare tasks that no installed model knows
