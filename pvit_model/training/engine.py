@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import socket
 import time
@@ -115,15 +116,21 @@ def join_ranks(timeout: timedelta) -> None:
         agents.set(STORE, f"{store.host} {store.port}")
     else:
         store = store_of_rank_0(agents, timeout)
+    # They keep the group of their import as a default argument: of a group made before, its threads would never end.
+    import torch.distributed.fsdp
+    import torch.distributed.nn.functional  # noqa: F401
+
     backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     atexit.register(_leave_ranks)
 
 
 def _leave_ranks() -> None:
-    """A process that ends with gloo's threads running may be aborted, and torchrun then calls all ranks failed."""
+    """Ends gloo's threads while Python lives: one that frees a tensor during Python's end aborts the process, and
+    torchrun then calls all ranks failed."""
     if dist.is_initialized():
         dist.destroy_process_group()
+    gc.collect()  # FSDP's modules hold the group, too, and one another
 
 
 def _use_loopback() -> None:

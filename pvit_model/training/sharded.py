@@ -57,6 +57,13 @@ def shard(network: PViT, device: torch.device) -> nn.Module:
     return sharded
 
 
+def leave_group(sharded: nn.Module) -> None:
+    """Takes the process group from the shards' mesh, which DTensor's caches keep for good: a group that anything still
+    holds keeps its threads."""
+    for parameter in sharded.parameters():
+        getattr(getattr(parameter, "device_mesh", None), "_pg_registry", {}).clear()
+
+
 def collect(sharded: nn.Module, network: nn.Module) -> None:
     """Fills the whole network from the shards. Every rank must take part."""
     with torch.no_grad():

@@ -186,6 +186,8 @@ class Trainer:
             view.close()
             if log is not None:
                 log.close()
+            if self.shards is not None:
+                sharded.leave_group(self.shards)
             release(self.accelerator)
         return TrainResult(
             self.progress.step, self.progress.best_step, self.reports, self.progress.skipped

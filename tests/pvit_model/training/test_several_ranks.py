@@ -31,11 +31,11 @@ def torchrun(out: Path, shards: list[str], recipe: str, *settings: str, flags: t
     folders = [word for url in shards for word in ("--shards", url)]
     changes = [word for text in (*QUIET, *settings) for word in ("--set", text)]
     options = ["--recipe", recipe, "--out", str(out), *folders, *changes, *flags]
-    return [*RANKS, "--standalone", "-m", "pvit_cli.model", "train", *options]
+    return [*RANKS, "--standalone", "-m", "tests.leaving", "train", *options]
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, env=environment)
 
 

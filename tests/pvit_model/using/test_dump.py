@@ -16,7 +16,7 @@ from pvit_cli.model import main
 from pvit_data.scoring.files.dump import read_dump
 from pvit_model.using.diagnose import changes, diagnose_pixels
 
-RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pvit_cli.model"]
+RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.leaving"]
 
 
 def evaluated(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
@@ -91,7 +91,7 @@ def test_two_ranks_give_one_result(
     command = ["eval", "--model", str(three_views), "--shards", shards[0], "--reference-split", ""]
     first = evaluated(capsys, *command, "--dump", one)
     options = [*command, "--dump", str(two), "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([*RANKS, *options], capture_output=True, text=True, timeout=150, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-4000:]
     assert json.loads(done.stdout) == first
