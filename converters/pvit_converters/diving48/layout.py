@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,48 +25,51 @@ _FRAMES_BYTES = 400_000
 """Of a clip made from frames, which are not listed before the conversion."""
 
 
-@dataclass(frozen=True)
-class Clips:
-    """What is there.
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What is there of a clip.
 
     Args:
-        files: path relative to the root, and bytes, by name of the clip.
-        are_frames: they are folders of frames.
+        file: path relative to the root.
+        size: bytes.
+        is_frames: it is a folder of frames.
     """
 
-    files: dict[str, tuple[str, int]]
-    are_frames: bool
+    file: str
+    size: int
+    is_frames: bool
 
 
-def find_clips(root: Path) -> Clips:
-    """The videos of all folders, those of the first where two have one; where there is none, the folders of frames.
+def find_clips(root: Path) -> dict[str, Clip]:
+    """Clips by name: videos, the first of several that is not empty; folders of frames for what has none.
 
     Raises:
         SourceError: if there is neither.
     """
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder; give the one that holds rgb/ and the labels")
-    for names, are_frames in ((VIDEO_FOLDERS, False), (FRAME_FOLDERS, True)):
-        found: dict[str, tuple[str, int]] = {}
-        for name in names:  # unpacking that was interrupted leaves some in each, and empty ones
-            there = _clips(root, name, are_frames) if (root / name).is_dir() else {}
-            found = there | {clip: f for clip, f in found.items() if f[1] or clip not in there}
-        if found:
-            return Clips(found, are_frames)
+    found: dict[str, Clip] = {}
+    for folder in (
+        *VIDEO_FOLDERS,
+        *FRAME_FOLDERS,
+    ):  # unpacking that was interrupted leaves some in each, and empty ones
+        for name, clip in _clips(root, folder) if (root / folder).is_dir() else ():
+            if name not in found or not found[name].size:
+                found[name] = clip
+    if found:
+        return found
     raise SourceError(
         f"{root}: not a tree of Diving48: no video such as rgb/-mmq0PT-u8k_00155.mp4{leftovers(root)}. {INFO.obtain}"
     )
 
 
-def _clips(root: Path, name: str, are_frames: bool) -> dict[str, tuple[str, int]]:
-    found = {}
-    for entry in list_entries(root / name):
+def _clips(root: Path, folder: str) -> Iterator[tuple[str, Clip]]:
+    for entry in list_entries(root / folder):
         file = os.path.relpath(entry.path, root)
-        if are_frames and entry.is_dir() and _FOLDER.match(entry.name):
-            found[entry.name] = (file, _FRAMES_BYTES)
-        elif not are_frames and entry.is_file() and (match := _VIDEO.match(entry.name)):
-            found.setdefault(match[1], (file, entry.stat().st_size))
-    return found
+        if folder in FRAME_FOLDERS and entry.is_dir() and _FOLDER.match(entry.name):
+            yield entry.name, Clip(file, _FRAMES_BYTES, True)
+        elif folder in VIDEO_FOLDERS and entry.is_file() and (match := _VIDEO.match(entry.name)):
+            yield match[1], Clip(file, entry.stat().st_size, False)
 
 
 def label_file(root: Path, name: str) -> Path | None:

@@ -11,8 +11,9 @@ from pvit_converters.base import Item, Listing
 from pvit_converters.diving48 import labels
 from pvit_converters.diving48.info import INFO
 from pvit_converters.diving48.labels import Row
-from pvit_converters.diving48.layout import Clips, leftovers
+from pvit_converters.diving48.layout import Clip, leftovers
 from pvit_converters.diving48.options import Diving48Options
+from pvit_converters.held_out import held_out_first, told
 from pvit_converters.raw.keys import keys_of
 from pvit_data.errors import SourceError
 from pvit_data.words import counted
@@ -24,7 +25,7 @@ MIN_FRAMES = 3
 _RECORD_BYTES = 2048
 
 
-def list_dives(root: Path, clips: Clips, options: Diving48Options) -> Listing:
+def list_dives(root: Path, clips: Mapping[str, Clip], options: Diving48Options) -> Listing:
     """The listed dives whose videos are there.
 
     Raises:
@@ -42,7 +43,7 @@ def list_dives(root: Path, clips: Clips, options: Diving48Options) -> Listing:
             continue
         if row.end - row.first < MIN_FRAMES:
             absent[BROKEN] += 1
-        elif row.name not in clips.files:
+        elif row.name not in clips:
             absent[ABSENT] += 1
         else:
             items.append(_item(row, split, keys[row.name], clips, names))
@@ -61,7 +62,7 @@ def _once(
     """Each dive once, with its split; what is tested on is not trained on. And how many rows were left out."""
     found: dict[str, tuple[str, Row]] = {}
     again = 0
-    for split in sorted(rows, key=("test", "train").index):
+    for split in held_out_first(rows, labels.SPLITS):
         for row in rows[split]:
             before = found.setdefault(row.name, (split, row))
             again += before[1] is not row
@@ -73,12 +74,14 @@ def _once(
     return list(found.values()), again
 
 
-def _item(row: Row, split: str, key: str, clips: Clips, names: tuple[str, ...]) -> Item:
-    file, size = clips.files[row.name]
-    ref: dict[str, Any] = {"file": file, "vid_name": row.name, "action": row.action}
+def _item(
+    row: Row, split: str, key: str, clips: Mapping[str, Clip], names: tuple[str, ...]
+) -> Item:
+    clip = clips[row.name]
+    ref: dict[str, Any] = {"file": clip.file, "vid_name": row.name, "action": row.action}
     ref |= {"label": names[row.action], "start_frame": row.first, "end_frame": row.end}
     group = f"{row.name.rpartition('_')[0]}-{split}"  # dives of one competition are in both splits
-    return Item(key, group, split, ref, size + _RECORD_BYTES)
+    return Item(key, group, split, ref, clip.size + _RECORD_BYTES)
 
 
 def _editions(
@@ -100,7 +103,9 @@ def _editions(
     ]
 
 
-def _notes(root: Path, items: list[Item], clips: Clips, listed: set[str], again: int) -> list[str]:
+def _notes(
+    root: Path, items: list[Item], clips: Mapping[str, Clip], listed: set[str], again: int
+) -> list[str]:
     counts = Counter(item.split for item in items)
     here = ", ".join(f"{n:,} {split}" for split, n in sorted(counts.items(), reverse=True))
     notes = [f"{here}: results on test count the videos here; there is no validation split"]
@@ -111,13 +116,13 @@ def _notes(root: Path, items: list[Item], clips: Clips, listed: set[str], again:
         notes.append(
             f"{counted(late, 'dive')} from a later frame of the video on than its first one"
         )
-    if again:
-        notes.append(f"{counted(again, 'row')} repeat a dive and are left out; test counts first")
-    if strays := len(clips.files.keys() - listed):
+    notes += told(again, "dive")
+    if strays := len(clips.keys() - listed):
         notes.append(f"{counted(strays, 'video')} that no label file names left out")
-    if clips.are_frames:
+    if frames := sum(clips[item.ref["vid_name"]].is_frames for item in items):
         notes.append(
-            "extracted frames are taken, since there are no videos; packed frames are known to be incomplete"
+            f"{counted(frames, 'dive')} from extracted frames, where there is no video; packed frames are known to be "
+            "incomplete"
         )
     if labels.classes(root) != labels.published():
         notes.append(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -147,13 +147,17 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
 
     Returns:
         The longer plan, and notes about new samples that were left out because their group is already planned.
+
+    Raises:
+        UsageError: if a planned sample is of another split now.
     """
     groups: set[str] = set()
-    keys: set[str] = set()
+    keys: dict[str, str] = {}
     for shard in plan.shards:
         items = shard.items
         groups.update(item.group for item in items)
-        keys.update(item.key for item in items)
+        keys.update((item.key, shard.split) for item in items)
+    require_unmoved(keys, ((item.key, item.split) for item in listing.items if item.split))
     fresh = [item for item in select(listing, settings) if item.group not in groups]
     late = sum(item.group in groups and item.key not in keys for item in listing.items)
     first = Counter(shard.split for shard in plan.shards)
@@ -166,12 +170,34 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
     return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
 
 
+def require_unmoved(planned: Mapping[str, str], listed: Iterable[tuple[str, str]]) -> None:
+    """Refuses lists by which a sample is of another split than it was planned for, as where val's list came later.
+
+    Args:
+        planned: split by key.
+        listed: keys, each with its split now.
+
+    Raises:
+        UsageError: naming the first one.
+    """
+    moved = [
+        (planned[key], split, key) for key, split in listed if planned.get(key, split) != split
+    ]
+    if moved:
+        before, now, key = moved[0]
+        raise UsageError(
+            f"--append: {counted(len(moved), 'sample')} planned for another split than the lists say now, first "
+            f"'{shown(key)}' for {before}, now {now}: one would be trained on what is tested on; --overwrite converts "
+            "all again"
+        )
+
+
 def waiting(plan: Plan, settings: Settings, listing: Listing) -> list[str]:
     """Sentences about what `append_to` would add, and about new samples that it would leave out."""
     try:
         longer, late = append_to(plan, settings, listing)
-    except UsageError:  # the filters match nothing that is still there
-        return []
+    except UsageError as error:
+        return [] if settings.filters else [str(error)]  # these match nothing that is still there
     added = longer.shards[len(plan.shards) :]
     groups = {item.group for shard in added for item in shard.items}
     told = []

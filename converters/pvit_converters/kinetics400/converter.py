@@ -56,6 +56,6 @@ class Kinetics400Converter(Converter[Kinetics400Options]):
             "num_frames": clip.num_frames,
             "height": clip.height,
             "width": clip.width,
-            "warnings": [*item.ref["warnings"], *clip.warnings],
+            "warnings": list(clip.warnings),
         }
         return sample

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.kinetics400.info import INFO
@@ -39,12 +38,14 @@ class Video:
     Args:
         file: path relative to the root.
         size: bytes.
+        split: below the folder of which split it lies; "": below none.
         folder: the name of the folder that it lies in, below that of its split; "": in none.
         replaced: it stands for a corrupted one.
     """
 
     file: str
     size: int
+    split: str = ""
     folder: str = ""
     replaced: bool = False
 
@@ -55,40 +56,23 @@ class Video:
         return (int(match[2]), int(match[3])) if match and match[2] else None
 
 
-@dataclass
 class Tree:
     """What is there.
 
-    Args:
-        videos: by split ("": below no folder of a split) and id.
-        replacements: for corrupted ones, by id.
-        further: more files of the same split and id, as copies of another Kinetics bring: other seconds of a video.
-        twice: how many of them there are, which are not used.
+    Attributes:
+        videos: all files by id; copies of another Kinetics bring other seconds of a video.
     """
 
-    videos: dict[str, dict[str, Video]] = field(default_factory=dict)
-    replacements: dict[str, Video] = field(default_factory=dict)
-    further: dict[tuple[str, str], list[Video]] = field(default_factory=dict)
-    twice: int = 0
+    def __init__(self) -> None:
+        self.videos: dict[str, list[Video]] = {}
 
-    def find(
-        self, video: str, split: str, anywhere: bool, times: tuple[float, float] | None = None
-    ) -> Video | None:
-        """The file of a video, or what replaces it.
-
-        Args:
-            video: its id.
-            split: which folder it should lie in.
-            anywhere: any other folder does as well.
-            times: of several files of a video the one of these seconds is meant.
-        """
-        places = [split, "", *(SPLITS if anywhere else ())]
-        place = next((p for p in places if video in self.videos.get(p, {})), None)
-        if video in self.replacements or place is None:
-            return self.replacements.get(video)
-        there: list[Video] = [self.videos[place][video], *self.further.get((place, video), ())]
-        meant = [video for video in there if video.times == times]
-        return (meant or there)[0]
+    def of(self, split: str) -> dict[str, list[Video]]:
+        """The files below the folder of a split, by id."""
+        there = {
+            video: [file for file in files if file.split == split and not file.replaced]
+            for video, files in self.videos.items()
+        }
+        return {video: files for video, files in there.items() if files}
 
 
 def split_of(name: str) -> str | None:
@@ -111,17 +95,17 @@ def find_tree(root: Path) -> Tree:
         raise SourceError(f"{root}: no such folder; give the one that holds train/ and val/")
     base = _base(root)
     tree = Tree()
-    for name in list_folders(root / base):
-        if split := split_of(name):
-            _add(tree, split, root, f"{base}/{name}".lstrip("/"))
-    if not tree.videos:
-        _add(tree, "", root, "")
+    folders = [f"{base}/{name}".lstrip("/") for name in list_folders(root / base)]
+    found = [
+        (split, folder) for folder in folders if (split := split_of(folder.rpartition("/")[2]))
+    ]
+    for split, folder in found or [("", "")]:
+        _add(tree, root, folder, split)
     for above in ("", *DOWNLOADS):
         place = f"{above}/{_REPLACEMENTS}".lstrip("/")
         if (root / place).is_dir():
-            for video, found in _videos(root, place):
-                tree.replacements[video] = Video(found.file, found.size, "", True)
-    if not any(tree.videos.values()):
+            _add(tree, root, place, "", replaced=True)
+    if not tree.videos:
         raise SourceError(
             f"{root}: not a tree of Kinetics-400: no video such as train/0wR5jVB-WPk_000417_000427.mp4"
             f"{leftovers(root)}. {INFO.obtain}"
@@ -138,24 +122,16 @@ def _base(root: Path) -> str:
     return ""
 
 
-def _add(tree: Tree, split: str, root: Path, place: str) -> None:
-    videos = tree.videos.setdefault(split, {})
-    for video, found in _videos(root, place):
-        if video in videos:
-            tree.twice += 1
-            tree.further.setdefault((split, video), []).append(found)
-        else:
-            videos[video] = found
-
-
-def _videos(root: Path, place: str) -> Iterator[tuple[str, Video]]:
-    """Ids and files below a folder; what replaces others is no part of the root."""
+def _add(tree: Tree, root: Path, place: str, split: str, *, replaced: bool = False) -> None:
+    """The videos below a folder; what replaces others is no part of the root."""
     for inside, entry in walk_files(root / place):
         match = VIDEO.match(entry.name)
         above = inside.split("/")[:-1]
         if match and not (place == "" and _REPLACEMENTS in above):
             file = f"{place}/{inside}" if place else inside
-            yield match[1], Video(file, entry.stat().st_size, above[-1] if above else "")
+            folder = above[-1] if above and not replaced else ""
+            video = Video(file, entry.stat().st_size, split, folder, replaced)
+            tree.videos.setdefault(match[1], []).append(video)
 
 
 def leftovers(root: Path) -> str:

@@ -7,12 +7,13 @@ what is there and in no list, is counted and said.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pvit_converters.base import Item, Listing
+from pvit_converters.held_out import held_out_first, told
 from pvit_converters.kinetics400 import classes
 from pvit_converters.kinetics400.info import INFO
 from pvit_converters.kinetics400.layout import SPLITS, Tree, Video, find_tree, leftovers
@@ -23,21 +24,52 @@ from pvit_data.errors import SourceError
 from pvit_data.words import counted
 
 ABSENT = "video not present"
+OTHER_SECONDS = "only other seconds of the video present"
 _CHOICES = {"trainval": ("train", "val"), "all": SPLITS}
 _RECORD_BYTES = 2048
 
 
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """A row that counts.
+
+    Args:
+        row: of a list, or what a class folder says.
+        split: of that list.
+        video: its file; None: it is not there.
+        missing: why it is not.
+    """
+
+    row: Row
+    split: str
+    video: Video | None
+    missing: str
+
+    def is_again(self, other: _Clip) -> bool:
+        """Whether another row is of the same clip, or has its file."""
+        is_same = self.video is not None and self.video == other.video
+        return is_same or self.row.repeats(other.row, within=self.split == other.split)
+
+
 @dataclass
 class _Found:
-    """What was found so far: the clips by the id of their file's name, and counts for the notes."""
+    """What was found so far.
 
-    clips: dict[str, tuple[Row, Video, str]] = field(default_factory=dict)
-    listed: Counter[str] = field(default_factory=Counter)
-    here: Counter[str] = field(default_factory=Counter)
-    strays: Counter[str] = field(default_factory=Counter)
+    Args:
+        clips: by the id of their video.
+        again: rows that were left out, by split.
+        strays: videos that no list names, by the split in whose folder they lie.
+        spare: files of listed videos that no clip needs.
+    """
+
+    clips: dict[str, list[_Clip]] = field(default_factory=dict)
     again: Counter[str] = field(default_factory=Counter)
-    absent: set[str] = field(default_factory=set)
-    elsewhere: int = 0
+    strays: Counter[str] = field(default_factory=Counter)
+    spare: int = 0
+
+    def of(self, wanted: Collection[str]) -> list[_Clip]:
+        """The clips of some splits."""
+        return [clip for clips in self.clips.values() for clip in clips if clip.split in wanted]
 
 
 def list_videos(root: Path, options: Kinetics400Options) -> Listing:
@@ -53,30 +85,26 @@ def list_videos(root: Path, options: Kinetics400Options) -> Listing:
     if not any(split in lists for split in wanted):
         raise SourceError(_no_lists(root, wanted))
     found = _Found()
-    for split, rows in lists.items():
-        for row in rows:
+    for split in held_out_first(lists, SPLITS):
+        for row in lists[split]:
             _add(found, tree, row, split)
-    _count_strays(found, tree, lists)
+    _count_further(found, tree, lists)
     hint = leftovers(root)
-    absent = {split: found.listed[split] - found.here[split] for split in wanted}
+    clips = found.of(wanted)
     items = _items(found, wanted)
+    absent = Counter(clip.missing for clip in clips if clip.missing)
     if not items:
-        repeated = sum(found.again[split] for split in wanted)
-        told = f"; {counted(repeated, 'row')} name videos of other splits" if repeated else ""
-        raise SourceError(
-            f"{root}: none of the {sum(absent.values()):,} listed videos is here{told}{hint}"
-        )
-    total = sum(absent.values())
+        raise SourceError(_none_here(root, absent, sum(found.again[s] for s in wanted)) + hint)
     notes = [note for split in wanted for note in _told(found, tree, split, split in lists)]
-    notes += _notes(found, tree, items)
+    notes += _notes(found, [clip for clip in clips if clip.video])
     if len(order) < len(classes.names()):
         notes.append(
             f"{options.classes}: names {len(order)} of the {len(classes.names())} classes; if one is missing by "
             "mistake, all numbers behind it mean other classes"
         )
-    if hint and total:
-        notes.append(f"{counted(total, 'listed video')} not present{hint}")
-    return Listing(items, {ABSENT: total} if total else {}, notes)
+    if hint and absent[ABSENT]:
+        notes.append(f"{counted(absent[ABSENT], 'listed video')} not present{hint}")
+    return Listing(items, dict(absent), notes)
 
 
 def _lists(
@@ -86,55 +114,77 @@ def _lists(
     found = {}
     for split in SPLITS:
         path = getattr(options, f"{split}_list") or find_list(root, split)
-        videos = tree.videos.get(split, {})
-        folders = {video: v.folder for video, v in videos.items() if v.folder}
         if path is not None:
             found[split] = read_list(path, split, order)
-        elif 2 * len(folders) > len(videos):
+            continue
+        videos = tree.of(split)
+        folders = {video: [f for f in files if f.folder] for video, files in videos.items()}
+        folders = {video: files for video, files in folders.items() if files}
+        if 2 * len(folders) > len(videos):
             found[split] = list(rows_of_folders(folders))
     return found
 
 
 def _add(found: _Found, tree: Tree, row: Row, split: str) -> None:
-    """Adds the clip of a row, if its file is there and no other row has it."""
-    video = tree.find(row.video, split, row.has_path, row.times)
-    before = found.clips.get(row.video)
-    if before is not None and (video is None or before[1].file == video.file):
-        if before[2] == split and before[0].action != row.action:
-            raise SourceError(
-                f"{row.where}: {row.video} has another class than in {before[0].where}",
-                reason="bad-list",
-            )
-        found.again[split] += 1
+    """Adds the clip of a row, unless another row has it: of this list, or of one that is tested on."""
+    clip = _clip_of(tree, row, split)
+    known = found.clips.setdefault(row.video, [])
+    before = next((other for other in known if clip.is_again(other)), None)
+    if before is None:
+        known.append(clip)
         return
-    if video is None:
-        is_new = row.video not in found.absent
-        found.absent.add(row.video)
-        (found.listed if is_new else found.again)[split] += 1
-        return
-    found.listed[split] += 1
-    found.here[split] += 1
-    folder = classes.class_of(video.folder) if video.folder else None
-    found.elsewhere += folder is not None and row.action is not None and folder != row.action
-    name = row.video if before is None else f"{split}/{row.video}"
-    found.clips[name] = row, video, split
+    if before.split == split and before.row.action != row.action:
+        raise SourceError(
+            f"{row.where}: {row.video} has another class than in {before.row.where}",
+            reason="bad-list",
+        )
+    found.again[split] += 1
 
 
-def _count_strays(found: _Found, tree: Tree, lists: dict[str, list[Row]]) -> None:
-    """What lies in the folder of a split, or in none, and in no list."""
+def _clip_of(tree: Tree, row: Row, split: str) -> _Clip:
+    """A row with its file: what is empty comes last, what replaces another file first, then its split's folder."""
+    there = [
+        file
+        for file in tree.videos.get(row.video, ())
+        if file.replaced
+        or (row.has_path or file.split in (split, "") if row.file is None else file == row.file)
+    ]
+    meant = [file for file in there if row.is_clip(file)]
+    if not meant:
+        return _Clip(row, split, None, OTHER_SECONDS if there else ABSENT)
+    return _Clip(row, split, min(meant, key=lambda file: _rank(file, split)), "")
+
+
+def _rank(file: Video, split: str) -> tuple[bool, ...]:
+    is_away = file.split != split
+    return not file.size, not file.replaced, is_away, is_away and bool(file.split), not file.times
+
+
+def _count_further(found: _Found, tree: Tree, lists: Mapping[str, list[Row]]) -> None:
+    """What lies in the folder of a split, or in none, and is not converted."""
     ids = {split: {row.video for row in rows} for split, rows in lists.items()}
+    ids[""] = set[str]().union(*ids.values())
     for split, listed in ids.items():
-        found.strays[split] = len(tree.videos.get(split, {}).keys() - listed)
-    found.strays[""] = len(tree.videos.get("", {}).keys() - set[str]().union(*ids.values()))
+        for video, files in tree.of(split).items():
+            clips = [clip.video for clip in found.clips.get(video, ()) if clip.video]
+            spare = [file for file in files if file not in clips]
+            if video not in listed:
+                found.strays[split] += bool(spare)
+            elif not any(clip.replaced for clip in clips):
+                found.spare += len(spare)
 
 
-def _items(found: _Found, wanted: Sequence[str]) -> list[Item]:
-    keys = keys_of(
-        INFO.name, (_clip_id(name, video) for name, (_, video, _) in found.clips.items())
-    )
+def _items(found: _Found, wanted: Collection[str]) -> list[Item]:
+    named: dict[str, tuple[_Clip, Video]] = {}
+    for clip in found.of(SPLITS):
+        if clip.video is not None:
+            stem = clip.video.file.rpartition("/")[2].rpartition(".")[0]
+            named[f"{clip.split}/{stem}" if stem in named else stem] = clip, clip.video
+    keys = keys_of(INFO.name, named)
     items = []
-    for name, (row, video, split) in found.clips.items():
-        if split not in wanted:
+    for name, (clip, video) in named.items():
+        row = clip.row
+        if clip.split not in wanted:
             continue
         ref: dict[str, Any] = {"file": video.file, "youtube_id": row.video}
         if row.action is not None:
@@ -142,36 +192,28 @@ def _items(found: _Found, wanted: Sequence[str]) -> list[Item]:
         start, end = row.times or video.times or (-1, -1)
         ref |= {"time_start": start, "time_end": end, "is_cc": row.is_cc}
         ref["replaced"] = video.replaced
-        ref["warnings"] = _warnings(row, video)
-        key = keys[_clip_id(name, video)]
-        items.append(Item(key, row.video, split, ref, video.size + _RECORD_BYTES))
+        items.append(Item(keys[name], row.video, clip.split, ref, video.size + _RECORD_BYTES))
     return items
 
 
-def _clip_id(name: str, video: Video) -> str:
-    """Id and times, as the file is called; with its split where two splits have files of one video."""
-    prefix = name.rpartition("/")[0]
-    stem = video.file.rpartition("/")[2].rpartition(".")[0]
-    return f"{prefix}/{stem}" if prefix else stem
-
-
-def _warnings(row: Row, video: Video) -> list[str]:
-    differs = row.times is not None and video.times is not None and row.times != video.times
-    return ["times-differ-from-list"] if differs else []
+def _none_here(root: Path, absent: Counter[str], again: int) -> str:
+    texts = [f"{root}: none of the {absent.total():,} listed videos is here"]
+    if others := absent[OTHER_SECONDS]:
+        texts.append(f"of {others:,} there are files whose names tell other seconds than the list ")
+    return "; ".join([*texts, *told(again, "video")])
 
 
 def _told(found: _Found, tree: Tree, split: str, has_list: bool) -> list[str]:
     if not has_list:
-        number = len(tree.videos.get(split, {}))
-        told = f"{split}: nothing says what its {counted(number, 'video')} show: left out"
-        return [told] if number else []
-    here, listed, strays = found.here[split], found.listed[split], found.strays[split]
-    note = f"{split}: {here:,} of {listed:,} listed videos are here"
+        number = len(tree.of(split))
+        note = f"{split}: nothing says what its {counted(number, 'video')} show: left out"
+        return [note] if number else []
+    clips, strays = found.of([split]), found.strays[split]
+    here = sum(clip.video is not None for clip in clips)
+    note = f"{split}: {here:,} of {len(clips):,} listed videos are here"
     if strays:
         note += f"; {counted(strays, 'further video')} there that no list or class folder names: left out"
-    if again := found.again[split]:
-        note += f"; {counted(again, 'row')} repeat a video that is listed already"
-    notes = [note]
+    notes = ["; ".join([note, *told(found.again[split], "video")])]
     if split == "val":
         notes.append(
             f"results on val count {here:,} videos: say so beside them, since copies differ"
@@ -179,21 +221,28 @@ def _told(found: _Found, tree: Tree, split: str, has_list: bool) -> list[str]:
     return notes
 
 
-def _notes(found: _Found, tree: Tree, items: Sequence[Item]) -> list[str]:
+def _notes(found: _Found, clips: Sequence[_Clip]) -> list[str]:
+    """About the clips that are converted, and about files that are not."""
     notes = []
-    if replaced := sum(item.ref["replaced"] for item in items):
+    if replaced := sum(clip.video is not None and clip.video.replaced for clip in clips):
         notes.append(f"{counted(replaced, 'video')} taken from the replacements of corrupted ones")
     if strays := found.strays[""]:
         notes.append(f"{counted(strays, 'video')} that no list names left out")
-    if tree.twice:
+    if found.spare:
         notes.append(
-            f"{counted(tree.twice, 'further file')} of videos that are there twice is not used"
+            f"{counted(found.spare, 'further file')} of listed videos left out: copies, or other seconds than listed"
         )
-    if found.elsewhere:
+    if elsewhere := sum(map(_is_elsewhere, clips)):
         notes.append(
-            f"{counted(found.elsewhere, 'video')} in a folder of another class than the list says: the list counts"
+            f"{counted(elsewhere, 'video')} in a folder of another class than the list says: the list counts"
         )
     return notes
+
+
+def _is_elsewhere(clip: _Clip) -> bool:
+    folder = clip.video.folder if clip.video else ""
+    number = classes.class_of(folder) if folder else None
+    return None not in (number, clip.row.action) and number != clip.row.action
 
 
 def _no_lists(root: Path, wanted: Sequence[str]) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvit_converters.kinetics400 import classes
-from pvit_converters.kinetics400.layout import DOWNLOADS, VIDEO, split_of
+from pvit_converters.kinetics400.layout import DOWNLOADS, VIDEO, Video, split_of
 from pvit_converters.raw.files import read_utf8
 from pvit_data.errors import SourceError
 from pvit_data.words import short, shown
@@ -37,6 +37,7 @@ class Row:
         times: from which to which second of the original it goes; None: the list does not say it.
         is_cc: `"1"` where it has a Creative Commons licence; "": the list does not say it.
         has_path: the row names a file, in whatever folder.
+        file: that is meant, where no list but its class folder names it.
     """
 
     where: str
@@ -45,6 +46,29 @@ class Row:
     times: tuple[float, float] | None = None
     is_cc: str = ""
     has_path: bool = False
+    file: Video | None = None
+
+    @property
+    def seconds(self) -> tuple[int, int] | None:
+        """Its times as names of files have them, if they are known."""
+        if self.file is not None:
+            return self.file.times
+        return None if self.times is None else (int(self.times[0]), int(self.times[1]))
+
+    def is_clip(self, file: Video) -> bool:
+        """Whether a file of its video may be this clip: other seconds are other pictures."""
+        return None in (self.seconds, file.times) or self.seconds == file.times
+
+    def repeats(self, other: Row, *, within: bool) -> bool:
+        """Whether it is a clip of a video again, or, of another split's list, shows a part of it.
+
+        What no list names is known by its video alone.
+        """
+        if self.times is None or other.times is None:
+            return True
+        if within:
+            return self.seconds == other.seconds
+        return self.times[0] < other.times[1] and other.times[0] < self.times[1]
 
 
 def find_list(root: Path, split: str) -> Path | None:
@@ -163,15 +187,28 @@ def _parted(text: str) -> tuple[str, str]:
     return text[:cut].strip().strip('"'), text[cut + 1 :].strip()
 
 
-def rows_of_folders(videos: dict[str, str]) -> Iterator[Row]:
-    """The videos of class folders.
+def rows_of_folders(videos: Mapping[str, Sequence[Video]]) -> Iterator[Row]:
+    """The videos of class folders, each once.
 
     Args:
-        videos: folder by id.
+        videos: files by id.
 
     Raises:
-        SourceError: if a folder is no class.
+        SourceError: if a folder is no class, or a clip lies in the folders of two.
     """
-    for video, folder in videos.items():
-        where = f"folder {shown(folder)}"
-        yield Row(where, video, classes.require_class(folder, where))
+    for video, files in videos.items():
+        file = min(files, key=lambda each: not each.size)
+        where = f"folder {shown(file.folder)}"
+        row = Row(where, video, classes.require_class(file.folder, where), file=file)
+        other = next((f for f in files if row.is_clip(f) and _is_other(row, f)), None)
+        if other is not None:
+            raise SourceError(
+                f"{shown(file.file)} and {shown(other.file)}: the same clip in the folders of two classes, and no "
+                "list says which one it shows; remove one of them",
+                reason="bad-list",
+            )
+        yield row
+
+
+def _is_other(row: Row, file: Video) -> bool:
+    return classes.class_of(file.folder) != row.action

@@ -26,7 +26,7 @@ _FRAMES_BYTES = 200_000
 
 
 def find_videos(root: Path) -> list[Path]:
-    """The folders that hold the videos, both where unpacking left some in each; else that with folders of frames.
+    """The folders that hold videos or folders of frames: unpacking that was interrupted leaves some in each.
 
     Raises:
         SourceError: if there is none; the message names what was looked for.
@@ -37,8 +37,7 @@ def find_videos(root: Path) -> list[Path]:
         )
     there = [root / name for name in VIDEO_FOLDERS if (root / name).is_dir()]
     if there:
-        holding = [folder for folder in there if _holds_clips(folder)]
-        return [f for f in holding if f.name != FRAMES] or holding or there[:1]
+        return [folder for folder in there if _holds_clips(folder)] or there[:1]
     if any(map(_VIDEO.match, list_files(root))):
         return [root]
     folders = " or ".join(f"{name}/" for name in VIDEO_FOLDERS[:2])
@@ -52,7 +51,10 @@ def _holds_clips(folder: Path) -> bool:
 
 
 def present_videos(root: Path, folders: Iterable[Path]) -> dict[str, tuple[str, int]]:
-    """File name (relative to the root) and bytes by video id. Empty files are taken where there is nothing else."""
+    """File name (relative to the root) and bytes by video id.
+
+    Frames are taken where there is no video, empty files where there is nothing else.
+    """
     videos: dict[str, tuple[str, int]] = {}
     frames: dict[str, tuple[str, int]] = {}
     for entry in (e for folder in folders for e in reversed(list_entries(folder))):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pvit_converters.base import Item, Listing
+from pvit_converters.held_out import held_out_first, told
 from pvit_converters.ssv2.labels import Labels, read_table
 from pvit_converters.ssv2.layout import FILES, label_file, leftovers, no_labels, present_videos
 from pvit_converters.ssv2.options import SSv2Options
@@ -38,7 +39,8 @@ def list_videos(
     present = present_videos(root, folders)
     excluded = _excluded(options)
     items, absent = [], Counter[str]()
-    listed, again = _once(labels, _splits(root, options.split))
+    wanted = _splits(root, options.split)
+    listed, again = _once(root, labels, wanted)
     for split, row in listed:
         video = str(int(row["id"]))
         if video in excluded:
@@ -50,35 +52,38 @@ def list_videos(
     hint = leftovers(root, *folders)
     if not items:
         places = " and ".join(map(str, folders))
-        raise SourceError(f"{places}: none of the {absent.total()} listed videos is here{hint}")
+        none = f"{places}: none of the {absent.total()} listed videos is here{hint}"
+        raise SourceError("; ".join([none, *told(again, "video")]))
     notes = [f"{absent[_ABSENT]} listed videos are absent{hint}"] if hint else []
-    if again:
+    notes += told(again, "video")
+    if frames := sum((root / item.ref["file"]).is_dir() for item in items):
         notes.append(
-            f"{counted(again, 'row')} repeat a video and are left out; what is tested on is not trained on"
+            f"{counted(frames, 'video')} from extracted frames, where there is no other file"
         )
     missing = _missing_lists(root, options.split)
     return Listing(items, dict(absent), [*notes, *missing, _which_list(items, options)])
 
 
-def _once(labels: Labels, splits: Sequence[str]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
-    """Each listed video once, with its split; and how many rows were left out."""
+def _once(
+    root: Path, labels: Labels, wanted: Sequence[str]
+) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Each listed video of the wanted splits once, with its split; and how many rows were left out."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
-    number = 0
-    for split in splits:
+    again = Counter[str]()
+    there = [split for split in FILES if label_file(root, FILES[split])]
+    for split in held_out_first(there, wanted):
         for row in labels.rows(split):
-            number += 1
             video = str(int(row["id"]))
-            before, other = found.get(video, (split, row))
+            before, other = found.setdefault(video, (split, row))
+            again[split] += other is not row
             if before == split and row.get("template") != other.get("template"):
                 raise SourceError(
                     f"{FILES[split]}.json: video {video} is listed twice, as {short(other.get('template'))} and as "
                     f"{short(row.get('template'))}",
                     reason="bad-json",
                 )
-            if before != split:
-                del found[video]
-            found.setdefault(video, (split, row))
-    return list(found.values()), number - len(found)
+    listed = [row for split in wanted for row in found.values() if row[0] == split]
+    return listed, sum(again[split] for split in wanted)
 
 
 def _splits(root: Path, choice: str) -> list[str]:

@@ -240,11 +240,11 @@ def test_what_is_tested_on_is_not_trained_on(tmp_path: Path) -> None:
     write_labels(tmp_path, [ROW])
     found = listing(write_labels(tmp_path, [ROW], "Diving48_V2_test.json"))
     assert [item.split for item in found.items] == ["test"]
-    assert "1 row repeat a dive and are left out; test counts first" in found.notes
+    assert "1 row repeat a dive and are left out; what is tested on is not trained on" in found.notes
 
 
 def test_videos_of_both_folders(tmp_path: Path) -> None:
-    """Unpacking that was interrupted leaves a part in either folder."""
+    """Unpacking that was interrupted leaves a part in either folder; frames stand for what has no video."""
     other = {**ROW, "vid_name": "-mmq0PT-u8k_00156"}
     root = write_labels(tmp_path, [ROW, other])
     (root / "videos").mkdir()
@@ -252,6 +252,12 @@ def test_videos_of_both_folders(tmp_path: Path) -> None:
         (root / f"videos/{row['vid_name']}.mp4").write_bytes(b"xx")
     found = [item.ref["file"] for item in listing(root).items]
     assert found == ["rgb/-mmq0PT-u8k_00155.mp4", "videos/-mmq0PT-u8k_00156.mp4"]
+    for row in (ROW, other):
+        (root / f"frames/{row['vid_name']}").mkdir(parents=True)
+    (root / f"videos/{other['vid_name']}.mp4").write_bytes(b"")
+    mixed = listing(root)
+    assert [i.ref["file"] for i in mixed.items] == ["rgb/-mmq0PT-u8k_00155.mp4", "frames/-mmq0PT-u8k_00156"]
+    assert "1 dive from extracted frames, where there is no video" in "\n".join(mixed.notes)
 
 
 def test_the_vocabulary_of_the_tree_counts(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import random
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pvit_converters.base import Item, Listing
 from pvit_converters.engine.identity import make_identity, require_equal
-from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
+from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan, waiting
 from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.splitting.groups import holdout_split
@@ -93,6 +95,19 @@ def test_append_leaves_planned_shards_alone(toy: Any) -> None:
     assert {i.group for s in longer.shards[len(plan.shards) :] for i in s.items} == {"g5", "g6", "g7"}
     assert [s.number for s in longer.shards] == list(range(len(longer.shards)))
     assert "1 new samples belong to groups" in notes[0]
+
+
+def test_append_refuses_lists_by_which_a_planned_sample_changes_its_split(toy: Any) -> None:
+    """As where a list of val comes later: else it would be trained on, and missing where it is tested on."""
+    plan = plan_of(toy, items(3, 2, "train"))
+    moved = [*items(2, 2, "train"), *(replace(i, split="val", group="g2 val") for i in items(3, 2)[4:])]
+    told = r"--append: 2 samples planned for another split .* 'k2-0' for train, now val: .*--overwrite converts"
+    with pytest.raises(UsageError, match=told):
+        append_to(plan, Settings(), Listing(moved))
+    (note,) = waiting(plan, Settings(), Listing(moved))
+    assert re.match(told, note)
+    held = plan_of(toy, items(3, 2))  # whose splits are the holdout's affair
+    assert append_to(held, Settings(holdout=50), Listing(items(3, 2)))[0].shards == held.shards
 
 
 def test_plans_are_stored_and_read(toy: Any, tmp_path: Any) -> None:

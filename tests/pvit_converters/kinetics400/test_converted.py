@@ -252,17 +252,92 @@ def test_fewer_than_400_names_are_told(tmp_path: Path) -> None:
     assert "of the 400 classes" not in notes(root)
 
 
-def test_what_lists_and_files_say_differently_is_told(tmp_path: Path) -> None:
-    rows = HEADER + "zumba,0wR5jVB-WPk,418,428,train,0\n"
+def test_a_folder_of_another_class_than_the_list_says_is_told(tmp_path: Path) -> None:
+    rows = HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n"
     root = tree(tmp_path, rows, video=f"train/tai chi/{VIDEO}")
-    shutil.copy(root / f"train/tai chi/{VIDEO}", root / f"train/{VIDEO[:-4]}.webm")
     (item,) = items(root)
-    assert (item.ref["label"], item.ref["time_start"]) == ("zumba", 418)
-    assert item.ref["warnings"] == ["times-differ-from-list"]
-    (root / f"train/{VIDEO[:-4]}.webm").unlink()
+    assert (item.ref["label"], item.ref["time_start"]) == ("zumba", 417)
     assert "1 video in a folder of another class than the list says" in notes(root)
     shutil.copytree(root / "train/tai chi", root / "train/zumba")
-    assert "1 further file of videos that are there twice is not used" in notes(root)
+    assert "1 further file of listed videos left out: copies, or other seconds" in notes(root)
+
+
+def test_other_seconds_are_another_clip(tmp_path: Path) -> None:
+    """As copies of Kinetics-600 and -700 have them: other pictures, to which the label does not belong."""
+    rows = HEADER + "zumba,0wR5jVB-WPk,418,428,train,0\nzumba,AwR5jVB-WPk,1,11,train,0\n"
+    root = tree(tmp_path, rows)
+    with pytest.raises(SourceError, match="none of the 2 listed videos is here; of 1 there are files whose names tell"):
+        items(root)
+    (root / "train/AwR5jVB-WPk.mp4").write_bytes(b"x")  # which says nothing of its seconds
+    listing = Kinetics400Converter(root, Kinetics400Options()).list_items()
+    assert [item.ref["file"] for item in listing.items] == ["train/AwR5jVB-WPk.mp4"]
+    assert listing.absent == {"only other seconds of the video present": 1}
+    assert "train: 1 of 2 listed videos are here" in listing.notes
+    assert "1 further file of listed videos left out: copies, or other seconds than listed" in listing.notes
+
+
+def test_clips_of_one_video_are_those_that_the_list_has(tmp_path: Path) -> None:
+    rows = HEADER + "".join(
+        f"{label},0wR5jVB-WPk,{n},{n + 10},train,0\n" for label, n in (("zumba", 7), ("tai chi", 207), ("zumba", 407))
+    )
+    root = tree(tmp_path, rows, video="train/0wR5jVB-WPk_000007_000017.mp4")
+    for seconds in ("000207_000217", "000407_000417", "000607_000617"):
+        (root / f"train/0wR5jVB-WPk_{seconds}.mp4").write_bytes(b"x")
+    assert {(i.key[-13:], i.ref["label"], i.ref["time_start"]) for i in items(root)} == {
+        ("000007_000017", "zumba", 7),
+        ("000207_000217", "tai chi", 207),
+        ("000407_000417", "zumba", 407),
+    }
+    assert "train: 3 of 3 listed videos are here" in notes(root)
+    tree(root, rows + "abseiling,0wR5jVB-WPk,207,217,train,0\n", video="train/x")
+    with pytest.raises(SourceError, match=r"line 5: 0wR5jVB-WPk has another class than in .*line 3"):
+        items(root)
+
+
+@pytest.mark.parametrize("where", ["train", "val", "both", ""])
+def test_what_is_tested_on_is_not_trained_on(where: str, tmp_path: Path) -> None:
+    """Whatever is converted, and in which folder the file lies: val's list has it."""
+    again = "zumba,0wR5jVB-WPk,417,427,,0\n"
+    root = tree(tmp_path, HEADER + again + "zumba,AwR5jVB-WPk,1,11,,0\n", video="train/AwR5jVB-WPk_1_11.mp4")
+    for folder in ("train", "val") if where == "both" else (where,):
+        tree(root, HEADER + again, "annotations/val.csv", f"{folder}/{VIDEO}".lstrip("/"))
+    if not where:  # no folders of splits at all
+        (root / "train/AwR5jVB-WPk_1_11.mp4").rename(root / "AwR5jVB-WPk_1_11.mp4")
+        (root / "train").rmdir()
+    (item,) = items(root, split="train")
+    assert item.group == "AwR5jVB-WPk"
+    both = [(i.split, i.group) for i in items(root)]
+    assert sorted(both) == [("train", "AwR5jVB-WPk")] + [("val", "0wR5jVB-WPk")] * (where != "train")
+    told = "train: 1 of 1 listed videos are here; 1 row repeat a video and are left out; what is tested on is not"
+    assert told in notes(root, split="train")
+
+
+def test_class_folders_of_two_splits_or_classes(tmp_path: Path) -> None:
+    """Without a list a video is known by its id alone."""
+    for place in (
+        f"train/zumba/{VIDEO}",
+        "train/zumba/AwR5jVB-WPk_1_11.mp4",
+        "val/tai chi/0wR5jVB-WPk_000030_000040.mp4",
+    ):
+        tree(tmp_path, "", "readme.md", place)
+    found = {(i.split, i.group, i.ref["label"], i.ref["time_start"]) for i in items(tmp_path)}
+    assert found == {("train", "AwR5jVB-WPk", "zumba", 1), ("val", "0wR5jVB-WPk", "tai chi", 30)}
+    other = tmp_path / "train/tai_chi/AwR5jVB-WPk_11_21.mp4"
+    tree(tmp_path, "", "readme.md", str(other.relative_to(tmp_path)))  # other seconds: nothing contradicts
+    assert len(items(tmp_path)) == 2
+    other.rename(other.with_name("AwR5jVB-WPk_1_11.mp4"))
+    with pytest.raises(SourceError, match="the same clip in the folders of two classes"):
+        items(tmp_path)
+
+
+def test_empty_files_hide_no_whole_ones(tmp_path: Path) -> None:
+    rows = HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n"
+    root = tree(tmp_path, rows, video=f"train/{VIDEO[:-4]}.webm")
+    (root / "train" / VIDEO).write_bytes(b"")
+    (root / "replacement").mkdir()
+    (root / "replacement" / VIDEO).write_bytes(b"")
+    (item,) = items(root)
+    assert item.ref["file"] == f"train/{VIDEO[:-4]}.webm"
 
 
 def test_a_class_folder_of_another_kinetics_is_refused(tmp_path: Path) -> None:
@@ -277,13 +352,13 @@ def test_of_two_clips_of_a_video_the_listed_seconds_count(tmp_path: Path) -> Non
     root = tree(tmp_path, HEADER + "zumba,0wR5jVB-WPk,417,427,train,0\n", video="train/0wR5jVB-WPk_000030_000040.mp4")
     (root / "train" / VIDEO).write_bytes(b"x")
     (item,) = items(root)
-    assert (item.ref["file"], item.ref["warnings"]) == (f"train/{VIDEO}", [])
-    assert "1 further file of videos that are there twice is not used" in notes(root)
+    assert item.ref["file"] == f"train/{VIDEO}"
+    assert "1 further file of listed videos left out: copies, or other seconds" in notes(root)
 
 
 def test_seconds_may_have_few_digits(tmp_path: Path) -> None:
     (item,) = items(tree(tmp_path, HEADER + "zumba,0wR5jVB-WPk,7,17,train,0\n", video="train/0wR5jVB-WPk_7_17.mp4"))
-    assert item.ref["warnings"] == []
+    assert item.ref["file"] == "train/0wR5jVB-WPk_7_17.mp4"
 
 
 def test_a_video_beside_the_class_folders_costs_itself_alone(tmp_path: Path) -> None:

@@ -102,6 +102,37 @@ def test_videos_of_both_folders_and_rows_that_come_again(make_tree: Callable[...
         SSv2Converter(root, SSv2Options()).list_items()
 
 
+@pytest.mark.parametrize("held_out", ["validation", "test"])
+def test_what_is_tested_on_is_not_trained_on(make_tree: Callable[..., Path], held_out: str) -> None:
+    """Also where train alone is converted; and val stays as it is, whatever test lists."""
+    root = make_tree()
+    (root / f"labels/{held_out}.json").write_text(json.dumps([*ROWS[held_out], {**ROWS["train"][0], "id": "0007"}]))
+    listing = SSv2Converter(root, SSv2Options(split="train")).list_items()
+    assert [item.group for item in listing.items] == ["42"]
+    assert "1 row repeat a video and are left out; what is tested on is not trained on" in listing.notes
+    listing = SSv2Converter(root, SSv2Options(split="val")).list_items()
+    assert [item.group for item in listing.items] == ["8", "7"][: 1 + (held_out == "validation")]
+    assert "repeat" not in "".join(listing.notes)
+    (root / "labels/test.json").write_text(json.dumps(ROWS["validation"]))
+    assert "8" in {
+        i.group for i in SSv2Converter(root, SSv2Options(split="all")).list_items().items if i.split == "val"
+    }
+
+
+def test_frames_stand_for_what_has_no_video(make_tree: Callable[..., Path]) -> None:
+    root = make_tree()
+    (root / "20bn-something-something-v2/42.webm").unlink()
+    for video in ("7", "42", "99"):
+        write_frames(root / "frames" / video, ["0001.jpg"])
+    listing = SSv2Converter(root, SSv2Options(split="train")).list_items()
+    assert [item.ref["file"] for item in listing.items] == [
+        "20bn-something-something-v2/7.webm",
+        "frames/42",
+        "frames/99",
+    ]
+    assert "2 videos from extracted frames, where there is no other file" in listing.notes
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_both_layouts(make_tree: Callable[..., Path], old: bool) -> None:
     root = make_tree(old)
