@@ -123,12 +123,15 @@ def require_equal(
 
 
 def _told(a: Any, b: Any) -> str:
-    """Both values; of lists what is in one of them only."""
-    if not (isinstance(a, list) and isinstance(b, list)) or sorted(map(str, a)) == sorted(
-        map(str, b)
-    ):
+    """Both values; of lists what is in one of them only, or the first place at which they differ."""
+    if not (isinstance(a, list) and isinstance(b, list)):
         return f"{a!r} there, {b!r} now"
     gone, new = [v for v in a if v not in b], [v for v in b if v not in a]
+    if not gone and not new and len(a) == len(b):
+        place = next(n for n, (one, other) in enumerate(zip(a, b, strict=True)) if one != other)
+        return f"number {place + 1} is {short(a[place])} there, {short(b[place])} now"
+    if not gone and not new:
+        return f"{len(a)} there, {len(b)} now"
     told = [f"{short(gone)} is gone"] if gone else []
     return " and ".join([*told, f"{short(new)} is new"] if new else told)
 

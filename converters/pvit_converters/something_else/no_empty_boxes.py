@@ -1,18 +1,18 @@
 """The list of Something-Something V2 that others evaluate on: without the videos that SomethingElse has no boxes of.
 
-These are the ids of SViT's `empty_bbox_train.json` and `empty_bbox_val.json`, or all that no box file has.
+These are the ids of SViT's `empty_bbox_train.json` and `empty_bbox_val.json`, or all that have no box in any box file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pvit_converters.base import Item, Listing, SourceInfo
 from pvit_converters.layers import LayerConverter, LayerInfo
 from pvit_converters.raw.files import read_json
-from pvit_converters.something_else.box_files import find_boxes, missing_part
+from pvit_converters.something_else.box_files import find_boxes, missing_part, read_records
 from pvit_converters.something_else.info import BOXES, NO_EMPTY_BOXES
 from pvit_converters.something_else.keys import BASE, is_video, key_of, video_of
 from pvit_converters.something_else.options import NoEmptyBoxesOptions
@@ -75,7 +75,19 @@ class NoEmptyBoxesConverter(LayerConverter[NoEmptyBoxesOptions]):
             raise SourceError(
                 f"{missing}: its videos would count as videos without boxes. {BOXES.obtain}"
             )
-        return set(self.base.rows.places) - {key_of(v) for v in find_boxes(self.root).places}
+        boxes = find_boxes(self.root).places
+        places = {key_of(video): place for video, place in boxes.items()}
+        return {
+            key
+            for key in self.base.rows.places
+            if key not in places or not _has_box(read_records(self.root, places[key]))
+        }
+
+
+def _has_box(records: Any) -> bool:
+    """Whether there is a box in any record: a video may have none at all, or such as nothing was found in."""
+    records = records if isinstance(records, list) else []
+    return any(isinstance(record, dict) and record.get("labels") for record in records)
 
 
 def _read_list(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 import pvit_data
 from pvit_converters import registry
+from pvit_converters.engine.identity import require_equal
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
 from pvit_data.errors import Interrupted, UsageError
@@ -47,6 +48,20 @@ def test_plan_and_manifest_name_the_source(toy: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "toy/plan.json").read_text())["identity"]["converter"] == "toy"
     spec = pvit_data.open(str(tmp_path)).sources["toy"]
     assert (spec.converter, spec.converter_version) == ("toy", "1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ([*"abc"], [*"acb"], "(number 2 is 'b' there, 'c' now)"),
+        ([*"ab"], [*"ac"], "(['b'] is gone and ['c'] is new)"),
+        ([*"ab"], [*"aab"], "(2 there, 3 now)"),
+    ],
+)
+def test_of_other_classes_the_difference_is_told(old: list[str], new: list[str], told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        require_equal({"classes": old}, {"classes": new}, "out")
+    assert told in str(error.value)
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -285,6 +285,27 @@ def test_a_part_of_the_box_files_is_no_list(world: World, tmp_path: Path) -> Non
     assert "no video of the base is left out" in " ".join(told)
 
 
+@pytest.mark.parametrize("form", ["a file each", "one file"])
+def test_records_without_a_box_are_no_boxes(form: str, world: World, tmp_path: Path) -> None:
+    """A video without any record, or with some in which nothing was found, is none that has boxes."""
+    base = pvit_data.open(world.shards, source="ssv2").column("key").tolist()
+    records = {video(key): [{"name": f"{video(key)}/0001.jpg", "labels": [{"box2d": {}}]}] for key in base}
+    bare, nothing, gone = list(records)[:3]
+    records[bare] = [{**record, "labels": []} for record in records[bare]]
+    records[nothing] = []
+    del records[gone]
+    if form == "one file":
+        records = {nothing: records.pop(nothing)} | records
+        (tmp_path / "boxes.json").write_text(json.dumps(records))
+    else:
+        for name, value in records.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    report = run("ssv2-no-empty-boxes", tmp_path, tmp_path / "out", world.shards)
+    assert (report.converted, report.absent) == (len(base) - 3, {"has no boxes": 3})
+    ds = pvit_data.open(tmp_path / "out", source="ssv2-no-empty-boxes", base=str(world.shards))
+    assert {bare, nothing, gone}.isdisjoint(map(video, ds.column("key").tolist()))
+
+
 def test_protocols_alone_are_valid(world: World, tmp_path: Path) -> None:
     """A folder of tables has a card without features, and one with boxes, too, names what can be loaded."""
     shutil.copytree(world.shards / "layers/ssv2-no-empty-boxes", tmp_path / "layers/ssv2-no-empty-boxes")
