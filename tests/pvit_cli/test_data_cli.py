@@ -107,8 +107,10 @@ def test_too_many_corrupt(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     for broken in depth_files(raw)[:3]:
         broken.write_bytes(b"no HDF5")
     argv = ["convert", "hypersim", raw, tmp_path / "out"]
-    check(argv, 1, capsys, "3 of 20 samples", "--max-failed 10 percent", "report.json", "frame.")
-    check([*argv, "--max-failed", "20"], 0, capsys, "17 samples converted")
+    check(argv, 1, capsys, "3 of 20 samples", "--max-failed 10 percent", "--retry-failed", "report.json", "frame.")
+    check(
+        [*argv, "--max-failed", "20"], 0, capsys, "17 samples converted", "--retry-failed converts these shards again"
+    )
 
 
 def test_only_frame_truncated(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

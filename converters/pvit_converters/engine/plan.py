@@ -186,9 +186,9 @@ def require_unmoved(planned: Mapping[str, str], listed: Iterable[tuple[str, str]
     if moved:
         before, now, key = moved[0]
         raise UsageError(
-            f"--append: {counted(len(moved), 'sample')} planned for another split than the lists say now, first "
-            f"'{shown(key)}' for {before}, now {now}: one would be trained on what is tested on; --overwrite converts "
-            "all again"
+            f"--append: {counted(len(moved), 'converted sample')} of another split than the lists say now, first "
+            f"'{shown(key)}' of {before}, now {now}: what is tested on would be trained on; --overwrite converts all "
+            "again"
         )
 
 

@@ -435,12 +435,12 @@ def require_success(job: Job, report: Report) -> None:
         SourceError: if more samples failed than `job.max_failed`, or shards of this run could not be written.
     """
     if report.failed_fraction > job.max_failed:
-        is_stored = report.complete or job.num_tasks == 1
-        where = f"{job.out.rstrip('/')}/{report_name(report.source)}"
-        listed = f", the list is in {where}" if is_stored else ""
+        kept = "finished shards are kept, --retry-failed goes on"
+        if report.complete or job.num_tasks == 1:
+            kept += f"; the list is in {job.out.rstrip('/')}/{report_name(report.source)}"
         raise SourceError(
             f"{report.num_failed} of {report.num_failed + report.converted} samples of {report.source} failed, "
-            f"more than --max-failed {100 * job.max_failed:g} percent; finished shards are kept{listed}; "
+            f"more than --max-failed {100 * job.max_failed:g} percent; {kept}; "
             f"first: {report.failures[0].message}"
         )
     if not report.complete and job.num_tasks == 1:

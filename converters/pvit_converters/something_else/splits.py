@@ -68,13 +68,19 @@ def read_rows(files: Files, classes: tuple[str, ...]) -> Rows:
     """The rows of both split files; a video that is in both is never trained on.
 
     Raises:
-        SourceError: if a file is missing or damaged, or names a class that the labels lack.
+        SourceError: if a file is missing or damaged, names a class that the labels lack, or a video has two.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     found = Rows()
     for path, split in ((files.val, "val"), (files.train, "train")):
         for row in _rows_of(path, split, numbers, files.labels):
             earlier = found.rows.setdefault(row.video, row)
+            if earlier.split == split and earlier.action != row.action:
+                raise SourceError(
+                    f"{path}: video {row.video} is listed twice, as {short(classes[earlier.action])} and as "
+                    f"{short(classes[row.action])}",
+                    reason="bad-json",
+                )
             if earlier is not row:
                 found.absent[TWICE if earlier.split == split else IN_BOTH] += 1
     return found

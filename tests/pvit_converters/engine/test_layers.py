@@ -327,7 +327,7 @@ def test_a_protocol_follows_its_base(base: Path, toys: Any, tmp_path: Path) -> N
     assert any("1 new samples are of shards of the base that are planned" in note for note in report.notes)
     assert len(pvit_data.open(base, source="labels")) == 5
     toys.write_labels(tmp_path / "raw", {key: ("val", label) for key, (_, label) in LABELS.items()})
-    with pytest.raises(UsageError, match=r"samples planned for another split than the lists say now"):
+    with pytest.raises(UsageError, match=r"samples of another split than the lists say now"):
         convert(protocol(toys, tmp_path / "raw", base, skip_absent=True, append=True))
 
 

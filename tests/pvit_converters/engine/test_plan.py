@@ -101,7 +101,7 @@ def test_append_refuses_lists_by_which_a_planned_sample_changes_its_split(toy: A
     """As where a list of val comes later: else it would be trained on, and missing where it is tested on."""
     plan = plan_of(toy, items(3, 2, "train"))
     moved = [*items(2, 2, "train"), *(replace(i, split="val", group="g2 val") for i in items(3, 2)[4:])]
-    told = r"--append: 2 samples planned for another split .* 'k2-0' for train, now val: .*--overwrite converts"
+    told = r"--append: 2 converted samples of another split .* 'k2-0' of train, now val: .*--overwrite converts"
     with pytest.raises(UsageError, match=told):
         append_to(plan, Settings(), Listing(moved))
     (note,) = waiting(plan, Settings(), Listing(moved))

@@ -240,6 +240,9 @@ def test_rows_that_come_again(tmp_path: Path) -> None:
     found = read_rows(split_files(tmp_path, train, [{"id": "07", **one}]), ("Doing something",))
     assert {video: row.split for video, row in found.rows.items()} == {"7": "val", "5": "train"}
     assert found.absent == {"listed twice": 1, "listed in train and validation (it is in val)": 1}
+    files = split_files(tmp_path, [*train, {"id": 5, "template": "Undoing [something]"}], [])
+    with pytest.raises(SourceError, match=r"train.json: video 5 is listed twice, as 'Doing something' and as 'Undo"):
+        read_rows(files, ("Doing something", "Undoing something"))
 
 
 @pytest.mark.parametrize(
