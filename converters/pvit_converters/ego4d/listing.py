@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pvit_converters.ego4d.layout import (
 )
 from pvit_converters.ego4d.options import Ego4dOptions
 from pvit_converters.ego4d.rows import Row, read_windows
+from pvit_converters.raw.listing import is_empty
 from pvit_data.errors import SourceError
 from pvit_data.words import counted, shown
 
@@ -44,22 +45,17 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     """
     videos, clips = find_videos(root)
     manifest = listed_videos(root)
-    rows: list[tuple[str, Row]] = []
     wanted = _WANTED.get(options.split, (options.split,))
-    for split in wanted:
-        if (path := annotation_file(root, split)) is not None:
-            rows += [(split, row) for row in read_windows(path, wanted_name(split))]
-    if not rows:
-        raise no_annotations(root, wanted)
+    rows, again = _once(root, wanted)
     missing = [
         f"no {wanted_name(split)}: no windows of {split}"
         for split in wanted
         if annotation_file(root, split) is None
     ]
-    rows, again = _once(rows)
     items, absent = [], Counter[str]()
+    empty = {uid for uid, file in videos.items() if is_empty(root / file)}
     for split, row in rows:
-        place = _place(row, videos, clips)
+        place = _place(row, videos, clips, empty)
         if place is None:
             absent[_missing(row, manifest)] += 1
         else:
@@ -74,14 +70,36 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     return Listing(items, dict(absent), [*missing, *repeated * bool(again), *_notes(rows, absent)])
 
 
-def _once(rows: list[tuple[str, Row]]) -> tuple[list[tuple[str, Row]], int]:
-    """Each window once, that of the last split that lists it; and how many rows were left out."""
+def _once(root: Path, wanted: Sequence[str]) -> tuple[list[tuple[str, Row]], int]:
+    """The windows of the wanted splits, each once, and how many rows were left out.
+
+    A window is of the last split that lists it; of train only where no other does, be that wanted or not.
+
+    Raises:
+        SourceError: if there are no annotations of the wanted splits, or nothing is left of them.
+    """
+    splits = [split for split in SPLITS if split in wanted]
+    if splits[0] == "train":
+        splits[1:1] = [split for split in SPLITS if split not in wanted]
     found: dict[str, tuple[str, Row]] = {}
-    for split, row in rows:
-        if row.unique_id in found and found[row.unique_id][0] != split:
-            del found[row.unique_id]
-        found.setdefault(row.unique_id, (split, row))
-    return list(found.values()), len(rows) - len(found)
+    listed = 0
+    for split in splits:
+        if (path := annotation_file(root, split)) is None:
+            continue
+        for row in read_windows(path, wanted_name(split)):
+            listed += split in wanted
+            if found.get(row.unique_id, (split,))[0] != split:
+                del found[row.unique_id]
+            found.setdefault(row.unique_id, (split, row))
+    kept = [(split, row) for split, row in found.values() if split in wanted]
+    if not listed:
+        raise no_annotations(root, wanted)
+    if not kept:
+        raise SourceError(
+            f"{annotation_file(root, 'train')}: each of its {counted(listed, 'window')} is in the list of another "
+            "split as well, and what is tested on is not trained on: is it a copy of that list?"
+        )
+    return kept, listed - len(kept)
 
 
 def key_of(unique_id: str) -> str:
@@ -96,13 +114,16 @@ def key_of(unique_id: str) -> str:
     return "ego4d-" + hashlib.sha256(unique_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _place(row: Row, videos: dict[str, str], clips: dict[str, str]) -> tuple[str, int] | None:
-    """A file, and the number of the window's first frame in it."""
-    if row.video_uid in videos:
-        return videos[row.video_uid], row.start
+def _place(
+    row: Row, videos: Mapping[str, str], clips: Mapping[str, str], empty: Container[str]
+) -> tuple[str, int] | None:
+    """A file, and the number of the window's first frame in it; no empty full video where there is a clip."""
+    clip = None
     if row.clip_uid in clips and row.clip_start is not None:
-        return clips[row.clip_uid], row.clip_start
-    return None
+        clip = clips[row.clip_uid], row.clip_start
+    if row.video_uid in videos and not (clip and row.video_uid in empty):
+        return videos[row.video_uid], row.start
+    return clip
 
 
 def _missing(row: Row, manifest: set[str] | None) -> str:

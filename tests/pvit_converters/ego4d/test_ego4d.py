@@ -266,6 +266,49 @@ def test_rows_that_come_again_and_capital_endings(tmp_path: Path) -> None:
     assert "2 rows repeat a window and are left out; what is tested on is not trained on" in found.notes
 
 
+def test_a_split_alone_is_listed_as_beside_the_others(tmp_path: Path) -> None:
+    """What is tested on is not trained on, in whichever conversion; val keeps what test lists, too."""
+    (tmp_path / "full_scale").mkdir()
+    (tmp_path / "full_scale/v.mp4").write_bytes(b"x")
+    for split, names in (("train", "abc"), ("val", "bd"), ("test", "cd")):
+        (tmp_path / f"{split}.json").write_text(json.dumps([{**ROW, "unique_id": name} for name in names]))
+
+    def listed(split: Any) -> tuple[dict[str, str], str]:
+        found = Ego4dConverter(tmp_path, Ego4dOptions(split=split)).list_items()
+        return {item.key[-1]: item.split for item in found.items}, " ".join(found.notes)
+
+    told = "repeat a window and are left out; what is tested on is not trained on"
+    found, notes = listed("train")
+    assert found == {"a": "train"}
+    assert f"2 rows {told}" in notes
+    found, notes = listed("trainval")
+    assert found == {"a": "train", "b": "val", "d": "val"}
+    assert f"2 rows {told}" in notes
+    found, notes = listed("val")
+    assert found == {"b": "val", "d": "val"}
+    assert told not in notes
+    assert listed("all")[0] == {"a": "train", "b": "val", "c": "test", "d": "test"}
+    (tmp_path / "val.json").write_text((tmp_path / "train.json").read_text())
+    with pytest.raises(SourceError, match=r"train\.json: each of its 3 windows is in the list of another split"):
+        listed("train")
+
+
+def test_an_empty_video_gives_way_to_its_clip(tmp_path: Path) -> None:
+    for folder in ("full_scale", "clips"):
+        (tmp_path / folder).mkdir()
+    for name, data in (("full_scale/v", b""), ("full_scale/w", b""), ("full_scale/x", b"x"), ("clips/c", b"x")):
+        (tmp_path / f"{name}.mp4").write_bytes(data)
+    places = [("v", "c", 5), ("v", "c", None), ("w", "none", 5), ("x", "c", 5)]
+    rows = [
+        {**ROW, "unique_id": str(n), "video_uid": video, "clip_uid": clip, "clip_start_frame": first}
+        for n, (video, clip, first) in enumerate(places)
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    found = Ego4dConverter(tmp_path, Ego4dOptions(split="train")).list_items().items
+    wanted = [("clips/c.mp4", 5), ("full_scale/v.mp4", 10), ("full_scale/w.mp4", 10), ("full_scale/x.mp4", 10)]
+    assert [(item.ref["file"], item.ref["first"]) for item in found] == wanted
+
+
 def test_another_rate_would_move_the_grid(tree: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     settings = Settings(reencoding=Reencoding.parse("fps=15"))
     with pytest.raises(UsageError, match="tells by numbers of frames where clips lie"):
