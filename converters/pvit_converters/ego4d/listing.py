@@ -14,7 +14,7 @@ from pvit_converters.base import Item, Listing
 from pvit_converters.ego4d.info import INFO
 from pvit_converters.ego4d.layout import (
     SPLITS,
-    annotation_file,
+    annotation_files,
     find_videos,
     listed_videos,
     no_annotations,
@@ -32,6 +32,8 @@ _WANTED = {"trainval": SPLITS[:2], "all": SPLITS}
 _FRAME_BYTES = 6000
 """Guessed, of a frame of 384 pixels."""
 MAX_KEY = 80
+_TWICE = "window %s: two rows of %s have other frames, or another change"
+_BAD = "row not as released"
 _NOT_FETCHED = "video not downloaded (it is in the manifest)"
 _NOT_LISTED = "video not in this version's manifest"
 _NOT_THERE = "video not present"
@@ -46,13 +48,15 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     videos, clips = find_videos(root)
     manifest = listed_videos(root)
     wanted = _WANTED.get(options.split, (options.split,))
-    rows, again = _once(root, wanted)
+    lists, versions = annotation_files(root, wanted)
+    if not lists:
+        raise no_annotations(root, wanted)
+    rows, bad, told = _windows(lists, wanted)
+    splits = [split for split in wanted if split in lists]
     missing = [
-        f"no {wanted_name(split)}: no windows of {split}"
-        for split in wanted
-        if annotation_file(root, split) is None
+        f"no {wanted_name(split)}: no windows of {split}" for split in wanted if split not in lists
     ]
-    items, absent = [], Counter[str]()
+    items, absent = [], Counter[str]({_BAD: bad} if bad else {})
     empty = {uid for uid, file in videos.items() if is_empty(root / file)}
     for split, row in rows:
         place = _place(row, videos, clips, empty)
@@ -64,42 +68,80 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         raise SourceError(
             f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
         )
-    repeated = [
-        f"{counted(again, 'row')} repeat a window and are left out; what is tested on is not trained on"
-    ]
-    return Listing(items, dict(absent), [*missing, *repeated * bool(again), *_notes(rows, absent)])
+    notes = [*versions, *missing, *told, *_notes(rows, splits, absent)]
+    return Listing(items, dict(absent), notes)
 
 
-def _once(root: Path, wanted: Sequence[str]) -> tuple[list[tuple[str, Row]], int]:
-    """The windows of the wanted splits, each once, and how many rows were left out.
+def _windows(
+    lists: Mapping[str, Path], wanted: Sequence[str]
+) -> tuple[list[tuple[str, Row]], int, list[str]]:
+    """The windows of the wanted splits, each once; how many rows are not as released; and what to know of both.
 
     A window is of the last split that lists it; of train only where no other does, be that wanted or not.
 
     Raises:
-        SourceError: if there are no annotations of the wanted splits, or nothing is left of them.
+        SourceError: if no window of the wanted splits is listed, or nothing is left of them.
     """
     splits = [split for split in SPLITS if split in wanted]
     if splits[0] == "train":
         splits[1:1] = [split for split in SPLITS if split not in wanted]
     found: dict[str, tuple[str, Row]] = {}
-    listed = 0
-    for split in splits:
-        if (path := annotation_file(root, split)) is None:
-            continue
-        for row in read_windows(path, wanted_name(split)):
-            listed += split in wanted
-            if found.get(row.unique_id, (split,))[0] != split:
+    listed, against = 0, 0
+    wrong: list[str] = []
+    for split in (split for split in splits if split in lists):
+        rows, bad = read_windows(lists[split], wanted_name(split))
+        if split in wanted:
+            listed += len(rows)
+            wrong += bad
+        for row in rows:
+            before, other = found.get(row.unique_id, (split, row))
+            if before != split:
                 del found[row.unique_id]
+            elif _said(other) != _said(row):
+                against += split in wanted
+                _LOG.info(_TWICE, shown(row.unique_id), lists[split].name)
             found.setdefault(row.unique_id, (split, row))
-    kept = [(split, row) for split, row in found.values() if split in wanted]
+    tested = {row.place for split, row in found.values() if split != "train"}
+    kept = [
+        (split, row)
+        for split, row in found.values()
+        if split in wanted and not (split == "train" and row.place in tested)
+    ]
+    _require_some(kept, listed, lists, wanted)
+    return kept, len(wrong), _told_of_rows(listed - len(kept), against, wrong)
+
+
+def _said(row: Row) -> tuple[object, ...]:
+    return (*row.place, row.state, row.change)
+
+
+def _require_some(
+    kept: Sequence[object], listed: int, lists: Mapping[str, Path], wanted: Sequence[str]
+) -> None:
     if not listed:
-        raise no_annotations(root, wanted)
+        empty = " and ".join(str(path) for split, path in lists.items() if split in wanted)
+        raise SourceError(f"{empty}: no window is listed. {INFO.obtain}", reason="bad-json")
     if not kept:
         raise SourceError(
-            f"{annotation_file(root, 'train')}: each of its {counted(listed, 'window')} is in the list of another "
-            "split as well, and what is tested on is not trained on: is it a copy of that list?"
+            f"{lists['train']}: each of its {counted(listed, 'window')} is in the list of another split as well, and "
+            "what is tested on is not trained on: is it a copy of that list?"
         )
-    return kept, listed - len(kept)
+
+
+def _told_of_rows(again: int, against: int, wrong: Sequence[str]) -> list[str]:
+    notes = []
+    if again:
+        notes.append(
+            f"{counted(again, 'row')} repeat a window and are left out; what is tested on is not trained on"
+        )
+    if against:
+        notes.append(
+            f"{counted(against, 'row')} of these say otherwise than the first row of the window, which counts (listed "
+            "with -v)"
+        )
+    if wrong:
+        notes.append(f"{counted(len(wrong), 'row')} not as released, the first: {wrong[0]}")
+    return notes
 
 
 def key_of(unique_id: str) -> str:
@@ -145,11 +187,9 @@ def _item(split: str, row: Row, place: tuple[str, int]) -> Item:
     return Item(key_of(row.unique_id), group, split, ref, ref["count"] * _FRAME_BYTES)
 
 
-def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
-    notes = [
-        f"{split}: {counted(n, 'window')} listed"
-        for split, n in Counter(s for s, _ in rows).items()
-    ]
+def _notes(rows: list[tuple[str, Row]], splits: Iterable[str], absent: Counter[str]) -> list[str]:
+    counts = Counter(split for split, _ in rows)
+    notes = [f"{split}: {counted(counts[split], 'window')} listed" for split in splits]
     untold = sum(split != "test" and row.state is None for split, row in rows)
     if untold:
         notes.append(
