@@ -22,6 +22,7 @@ from pvit_converters.ego4d.layout import (
 )
 from pvit_converters.ego4d.options import Ego4dOptions
 from pvit_converters.ego4d.rows import Row, read_windows
+from pvit_converters.held_out import held_out_first, told
 from pvit_converters.raw.listing import is_empty
 from pvit_data.errors import SourceError
 from pvit_data.words import counted, shown
@@ -51,7 +52,7 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     lists, versions = annotation_files(root, wanted)
     if not lists:
         raise no_annotations(root, wanted)
-    rows, bad, told = _windows(lists, wanted)
+    rows, bad, about_rows = _windows(lists, wanted)
     splits = [split for split in wanted if split in lists]
     missing = [
         f"no {wanted_name(split)}: no windows of {split}" for split in wanted if split not in lists
@@ -68,7 +69,7 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         raise SourceError(
             f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
         )
-    notes = [*versions, *missing, *told, *_notes(rows, splits, absent)]
+    notes = [*versions, *missing, *about_rows, *_notes(rows, splits, absent)]
     return Listing(items, dict(absent), notes)
 
 
@@ -77,35 +78,30 @@ def _windows(
 ) -> tuple[list[tuple[str, Row]], int, list[str]]:
     """The windows of the wanted splits, each once; how many rows are not as released; and what to know of both.
 
-    A window is of the last split that lists it; of train only where no other does, be that wanted or not.
+    A window is of the first split that lists it, in the order of `held_out_first`, be that wanted or not.
 
     Raises:
         SourceError: if no window of the wanted splits is listed, or nothing is left of them.
     """
-    splits = [split for split in SPLITS if split in wanted]
-    if splits[0] == "train":
-        splits[1:1] = [split for split in SPLITS if split not in wanted]
     found: dict[str, tuple[str, Row]] = {}
     listed, against = 0, 0
     wrong: list[str] = []
-    for split in (split for split in splits if split in lists):
+    for split in held_out_first(lists, wanted):
         rows, bad = read_windows(lists[split], wanted_name(split))
         if split in wanted:
             listed += len(rows)
             wrong += bad
         for row in rows:
-            before, other = found.get(row.unique_id, (split, row))
-            if before != split:
-                del found[row.unique_id]
-            elif _said(other) != _said(row):
+            before, other = found.setdefault(row.unique_id, (split, row))
+            if before == split and _said(other) != _said(row):
                 against += split in wanted
                 _LOG.info(_TWICE, shown(row.unique_id), lists[split].name)
-            found.setdefault(row.unique_id, (split, row))
     tested = {row.place for split, row in found.values() if split != "train"}
     kept = [
         (split, row)
+        for wanted_split in wanted
         for split, row in found.values()
-        if split in wanted and not (split == "train" and row.place in tested)
+        if split == wanted_split and not (split == "train" and row.place in tested)
     ]
     _require_some(kept, listed, lists, wanted)
     return kept, len(wrong), _told_of_rows(listed - len(kept), against, wrong)
@@ -123,17 +119,13 @@ def _require_some(
         raise SourceError(f"{empty}: no window is listed. {INFO.obtain}", reason="bad-json")
     if not kept:
         raise SourceError(
-            f"{lists['train']}: each of its {counted(listed, 'window')} is in the list of another split as well, and "
+            f"{lists[wanted[0]]}: each of its {counted(listed, 'window')} is in the list of another split as well, and "
             "what is tested on is not trained on: is it a copy of that list?"
         )
 
 
 def _told_of_rows(again: int, against: int, wrong: Sequence[str]) -> list[str]:
-    notes = []
-    if again:
-        notes.append(
-            f"{counted(again, 'row')} repeat a window and are left out; what is tested on is not trained on"
-        )
+    notes = told(again, "window")
     if against:
         notes.append(
             f"{counted(against, 'row')} of these say otherwise than the first row of the window, which counts (listed "
@@ -187,9 +179,9 @@ def _item(split: str, row: Row, place: tuple[str, int]) -> Item:
     return Item(key_of(row.unique_id), group, split, ref, ref["count"] * _FRAME_BYTES)
 
 
-def _notes(rows: list[tuple[str, Row]], splits: Iterable[str], absent: Counter[str]) -> list[str]:
+def _notes(rows: list[tuple[str, Row]], listed: Iterable[str], absent: Counter[str]) -> list[str]:
     counts = Counter(split for split, _ in rows)
-    notes = [f"{split}: {counted(counts[split], 'window')} listed" for split in splits]
+    notes = [f"{split}: {counted(counts[split], 'window')} listed" for split in listed]
     untold = sum(split != "test" and row.state is None for split, row in rows)
     if untold:
         notes.append(

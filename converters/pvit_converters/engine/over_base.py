@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from pvit_converters.base import Converter, Item, Listing
-from pvit_converters.engine.plan import Plan, Settings, ShardPlan, require_unmoved
+from pvit_converters.engine.plan import Plan, Settings, ShardPlan
 from pvit_converters.layers import Base, LayerConverter
 from pvit_data.errors import FormatError, SourceError, UsageError
 from pvit_data.format.manifest import BaseRef, LayerSpec
@@ -121,10 +121,6 @@ def append_layer(
 
     Returns:
         The longer plan, and notes about new samples that were left out because their shard is planned.
-
-    Raises:
-        UsageError: if a planned sample is in another split now, or the filters match nothing.
-        FormatError: as `plan_layer`.
     """
     kind = plan.identity["layer"]["kind"]
     planned = {(shard.split, shard.over.partition(":")[0]): shard for shard in plan.shards}
@@ -132,7 +128,6 @@ def append_layer(
     for shard in plan.shards:
         first[shard.split] = max(first.get(shard.split, 0), shard.number + 1)
     found = _by_shard(_select(listing.items, settings, base), kind)
-    require_unmoved(plan, (item for items in found.values() for item in items))
     late = 0
     for place in [place for place in found if place in planned]:
         known = {item.key for item in planned[place].items}

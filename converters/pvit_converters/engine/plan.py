@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -147,11 +147,7 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
 
     Returns:
         The longer plan, and notes about new samples that were left out because their group is already planned.
-
-    Raises:
-        UsageError: if a planned sample is listed in another split now, or the filters match nothing.
     """
-    require_unmoved(plan, listing.items)
     groups: set[str] = set()
     keys: set[str] = set()
     for shard in plan.shards:
@@ -170,34 +166,8 @@ def append_to(plan: Plan, settings: Settings, listing: Listing) -> tuple[Plan, l
     return Plan(plan.identity, shards, listing.absent, tuple(listing.notes)), notes
 
 
-def require_unmoved(plan: Plan, items: Iterable[Item]) -> None:
-    """Refuses a list that came later and has planned samples in other splits: some would be trained on and tested on.
-
-    Raises:
-        UsageError: saying how many there are, and the first one.
-    """
-    listed = {item.key: item.split for item in items if item.split}
-    moved = [
-        (item.key, shard.split)
-        for shard in plan.shards
-        for item in shard.items
-        if listed.get(item.key, shard.split) != shard.split
-    ]
-    if moved:
-        key, split = moved[0]
-        raise UsageError(
-            f"{counted(len(moved), 'converted sample is', 'converted samples are')} in the list of another split now, "
-            f"such as '{shown(key)}', which is in {split} here and listed in {listed[key]}: --append moves none, "
-            "--overwrite converts all again"
-        )
-
-
 def waiting(plan: Plan, settings: Settings, listing: Listing) -> list[str]:
     """Sentences about what `append_to` would add, and about new samples that it would leave out."""
-    try:
-        require_unmoved(plan, listing.items)
-    except UsageError as error:
-        return [str(error)]
     try:
         longer, late = append_to(plan, settings, listing)
     except UsageError:  # the filters match nothing that is still there

@@ -290,7 +290,7 @@ def test_a_split_alone_is_listed_as_beside_the_others(tmp_path: Path) -> None:
     found, notes = listed("val")
     assert found == {"b": "val", "d": "val"}
     assert told not in notes
-    assert listed("all")[0] == {"a": "train", "b": "val", "c": "test", "d": "test"}
+    assert listed("all")[0] == {"a": "train", "b": "val", "c": "test", "d": "val"}
     (tmp_path / "val.json").write_text((tmp_path / "train.json").read_text())
     with pytest.raises(SourceError, match=r"train\.json: each of its 3 windows is in the list of another split"):
         listed("train")

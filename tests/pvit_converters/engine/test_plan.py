@@ -8,7 +8,7 @@ import pytest
 
 from pvit_converters.base import Item, Listing
 from pvit_converters.engine.identity import make_identity, require_equal
-from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan, waiting
+from pvit_converters.engine.plan import Plan, Settings, append_to, make_plan
 from pvit_converters.engine.plan_file import load_plan, save_plan
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.splitting.groups import holdout_split
@@ -93,19 +93,6 @@ def test_append_leaves_planned_shards_alone(toy: Any) -> None:
     assert {i.group for s in longer.shards[len(plan.shards) :] for i in s.items} == {"g5", "g6", "g7"}
     assert [s.number for s in longer.shards] == list(range(len(longer.shards)))
     assert "1 new samples belong to groups" in notes[0]
-
-
-def test_a_list_that_came_later_moves_nothing(toy: Any) -> None:
-    """The converted sample would be trained on, and missing in val or there twice."""
-    plan = plan_of(toy, items(3, 2, "train"))
-    for group in ("g1", "g1 val"):
-        listing = Listing([i for i in items(3, 2, "train") if i.key != "k1-0"] + [Item("k1-0", group, "val", {}, 100)])
-        told = "1 converted sample is in the list of another split now, such as 'k1-0', which is in train here and"
-        with pytest.raises(UsageError, match=f"{told} listed in val: .* --overwrite converts all again"):
-            append_to(plan, Settings(), listing)
-        assert [line.partition(",")[0] for line in waiting(plan, Settings(), listing)] == [told.partition(",")[0]]
-    held = plan_of(toy, items(50, 1), holdout=10)
-    assert append_to(held, Settings(), Listing(items(50, 1)))[1] == [], "splits that nobody lists"
 
 
 def test_plans_are_stored_and_read(toy: Any, tmp_path: Any) -> None:
