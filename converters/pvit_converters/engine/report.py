@@ -149,6 +149,8 @@ def as_text(report: Report) -> str:
     lines += [f"  {f.reason}: {f.key}: {f.message}" for f in _examples(report.failures)]
     if (more := len(report.failures) - MAX_EXAMPLES) > 0:
         lines.append(f"  ... and {more} more in {report_name(report.source)}")
+    if report.failed:
+        lines.append("  --retry-failed tries these again, once their files are mended")
     lines += [f"  note: {note}" for note in report.notes]
     return "\n".join(lines)
 
