@@ -20,7 +20,7 @@ INFO = SourceInfo(
     ),
     tree="""ROOT/                                        (or ROOT/v1, ROOT/v2 of a download)
   full_scale/VIDEO_UID.mp4                      (or video_540ss/; a file without .mp4 works as well)
-  clips/CLIP_UID.mp4                            (canonical clips, used where the full video is not there)
+  clips/CLIP_UID.mp4                            (canonical clips, used where the full video is not there, or empty)
   annotations/fho_oscc-pnr_{train,val,test_unannotated}.json   (or train.json, val.json, test.json)
   full_scale/manifest.csv                       (optional: tells apart what is missing)""",
     produces=("rgb", "action", "actions"),

@@ -26,11 +26,41 @@ def wanted_name(split: str) -> str:
     return f"fho_oscc-pnr_{'test_unannotated' if split == 'test' else split}.json"
 
 
-def annotation_file(root: Path, split: str) -> Path | None:
-    """The annotations of a split."""
-    folders = [root / version / name for version in _VERSIONS for name in ("annotations", "")]
-    paths = [folder / name for folder in folders for name in (wanted_name(split), f"{split}.json")]
-    return next((path for path in paths if path.is_file()), None)
+def annotation_files(root: Path, wanted: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """The annotations of each split, of one version: that with the most splits, the later one where both have as many.
+
+    Args:
+        root: of the download.
+        wanted: splits, of which there must be one; others are given, too.
+
+    Returns:
+        The files by split, and a note where another version has some, too.
+    """
+    found = {version: _of_version(root / version) for version in _VERSIONS}
+    there = [version for version in _VERSIONS if found[version].keys() & set(wanted)]
+    if not there:
+        return {}, []
+    chosen = max(there, key=lambda version: len(found[version]))  # the first of equal ones
+    names = {version: f"{version}/" if version else "the folder itself" for version in there}
+    others = [name for version, name in names.items() if version != chosen]
+    note = (
+        f"the lists in {names[chosen]} are taken, none in {' and '.join(others)}: windows may be of other splits "
+        "there; give the folder of one version to take its own"
+    )
+    return found[chosen], [note] * bool(others)
+
+
+def _of_version(folder: Path) -> dict[str, Path]:
+    paths = {
+        split: [
+            folder / name / file
+            for name in ("annotations", "")
+            for file in (wanted_name(split), f"{split}.json")
+        ]
+        for split in SPLITS
+    }
+    there = {split: [path for path in found if path.is_file()] for split, found in paths.items()}
+    return {split: found[0] for split, found in there.items() if found}
 
 
 def no_annotations(root: Path, wanted: Sequence[str]) -> SourceError:
@@ -81,11 +111,10 @@ def _files(root: Path, folder: Path) -> list[tuple[str, str]]:
 
 
 def listed_videos(root: Path) -> set[str] | None:
-    """The uids of the manifest beside the videos; None where there is none."""
-    for version in _VERSIONS:
-        for name in _VIDEOS:
-            path = root / version / name / "manifest.csv"
-            if path.is_file():
-                rows = csv.DictReader(io.StringIO(read_utf8(path)))
-                return {str(row.get("video_uid") or row.get("file_uid") or "") for row in rows}
-    return None
+    """The uids of the manifests beside the videos; None where there is none."""
+    paths = [root / v / name / "manifest.csv" for v in _VERSIONS for name in _VIDEOS]
+    texts = [read_utf8(path) for path in paths if path.is_file()]
+    rows = [row for text in texts for row in csv.DictReader(io.StringIO(text))]
+    return (
+        {str(row.get("video_uid") or row.get("file_uid") or "") for row in rows} if texts else None
+    )

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pvit_converters.base import Item, Listing
 from pvit_converters.ego4d.info import INFO
 from pvit_converters.ego4d.layout import (
     SPLITS,
-    annotation_file,
+    annotation_files,
     find_videos,
     listed_videos,
     no_annotations,
@@ -22,6 +22,8 @@ from pvit_converters.ego4d.layout import (
 )
 from pvit_converters.ego4d.options import Ego4dOptions
 from pvit_converters.ego4d.rows import Row, read_windows
+from pvit_converters.held_out import held_out_first, told
+from pvit_converters.raw.listing import is_empty
 from pvit_data.errors import SourceError
 from pvit_data.words import counted, shown
 
@@ -31,6 +33,8 @@ _WANTED = {"trainval": SPLITS[:2], "all": SPLITS}
 _FRAME_BYTES = 6000
 """Guessed, of a frame of 384 pixels."""
 MAX_KEY = 80
+_TWICE = "window %s: two rows of %s have other frames, or another change"
+_BAD = "row not as released"
 _NOT_FETCHED = "video not downloaded (it is in the manifest)"
 _NOT_LISTED = "video not in this version's manifest"
 _NOT_THERE = "video not present"
@@ -44,22 +48,19 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
     """
     videos, clips = find_videos(root)
     manifest = listed_videos(root)
-    rows: list[tuple[str, Row]] = []
     wanted = _WANTED.get(options.split, (options.split,))
-    for split in wanted:
-        if (path := annotation_file(root, split)) is not None:
-            rows += [(split, row) for row in read_windows(path, wanted_name(split))]
-    if not rows:
+    lists, versions = annotation_files(root, wanted)
+    if not lists:
         raise no_annotations(root, wanted)
+    rows, bad, about_rows = _windows(lists, wanted)
+    splits = [split for split in wanted if split in lists]
     missing = [
-        f"no {wanted_name(split)}: no windows of {split}"
-        for split in wanted
-        if annotation_file(root, split) is None
+        f"no {wanted_name(split)}: no windows of {split}" for split in wanted if split not in lists
     ]
-    rows, again = _once(rows)
-    items, absent = [], Counter[str]()
+    items, absent = [], Counter[str]({_BAD: bad} if bad else {})
+    empty = {uid for uid, file in videos.items() if is_empty(root / file)}
     for split, row in rows:
-        place = _place(row, videos, clips)
+        place = _place(row, videos, clips, empty)
         if place is None:
             absent[_missing(row, manifest)] += 1
         else:
@@ -68,20 +69,71 @@ def list_windows(root: Path, options: Ego4dOptions) -> Listing:
         raise SourceError(
             f"{root}: no video of the {len(rows):,} listed windows is here. {INFO.obtain}"
         )
-    repeated = [
-        f"{counted(again, 'row')} repeat a window and are left out; what is tested on is not trained on"
-    ]
-    return Listing(items, dict(absent), [*missing, *repeated * bool(again), *_notes(rows, absent)])
+    notes = [*versions, *missing, *about_rows, *_notes(rows, splits, absent)]
+    return Listing(items, dict(absent), notes)
 
 
-def _once(rows: list[tuple[str, Row]]) -> tuple[list[tuple[str, Row]], int]:
-    """Each window once, that of the last split that lists it; and how many rows were left out."""
+def _windows(
+    lists: Mapping[str, Path], wanted: Sequence[str]
+) -> tuple[list[tuple[str, Row]], int, list[str]]:
+    """The windows of the wanted splits, each once; how many rows are not as released; and what to know of both.
+
+    A window is of the first split that lists it, in the order of `held_out_first`, be that wanted or not.
+
+    Raises:
+        SourceError: if no window of the wanted splits is listed, or nothing is left of them.
+    """
     found: dict[str, tuple[str, Row]] = {}
-    for split, row in rows:
-        if row.unique_id in found and found[row.unique_id][0] != split:
-            del found[row.unique_id]
-        found.setdefault(row.unique_id, (split, row))
-    return list(found.values()), len(rows) - len(found)
+    listed, against = 0, 0
+    wrong: list[str] = []
+    for split in held_out_first(lists, wanted):
+        rows, bad = read_windows(lists[split], wanted_name(split))
+        if split in wanted:
+            listed += len(rows)
+            wrong += bad
+        for row in rows:
+            before, other = found.setdefault(row.unique_id, (split, row))
+            if before == split and _said(other) != _said(row):
+                against += split in wanted
+                _LOG.info(_TWICE, shown(row.unique_id), lists[split].name)
+    tested = {row.place for split, row in found.values() if split != "train"}
+    kept = [
+        (split, row)
+        for wanted_split in wanted
+        for split, row in found.values()
+        if split == wanted_split and not (split == "train" and row.place in tested)
+    ]
+    _require_some(kept, listed, lists, wanted)
+    return kept, len(wrong), _told_of_rows(listed - len(kept), against, wrong)
+
+
+def _said(row: Row) -> tuple[object, ...]:
+    return (*row.place, row.state, row.change)
+
+
+def _require_some(
+    kept: Sequence[object], listed: int, lists: Mapping[str, Path], wanted: Sequence[str]
+) -> None:
+    if not listed:
+        empty = " and ".join(str(path) for split, path in lists.items() if split in wanted)
+        raise SourceError(f"{empty}: no window is listed. {INFO.obtain}", reason="bad-json")
+    if not kept:
+        raise SourceError(
+            f"{lists[wanted[0]]}: each of its {counted(listed, 'window')} is in the list of another split as well, and "
+            "what is tested on is not trained on: is it a copy of that list?"
+        )
+
+
+def _told_of_rows(again: int, against: int, wrong: Sequence[str]) -> list[str]:
+    notes = told(again, "window")
+    if against:
+        notes.append(
+            f"{counted(against, 'row')} of these say otherwise than the first row of the window, which counts (listed "
+            "with -v)"
+        )
+    if wrong:
+        notes.append(f"{counted(len(wrong), 'row')} not as released, the first: {wrong[0]}")
+    return notes
 
 
 def key_of(unique_id: str) -> str:
@@ -96,13 +148,16 @@ def key_of(unique_id: str) -> str:
     return "ego4d-" + hashlib.sha256(unique_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _place(row: Row, videos: dict[str, str], clips: dict[str, str]) -> tuple[str, int] | None:
-    """A file, and the number of the window's first frame in it."""
-    if row.video_uid in videos:
-        return videos[row.video_uid], row.start
+def _place(
+    row: Row, videos: Mapping[str, str], clips: Mapping[str, str], empty: Container[str]
+) -> tuple[str, int] | None:
+    """A file, and the number of the window's first frame in it; no empty full video where there is a clip."""
+    clip = None
     if row.clip_uid in clips and row.clip_start is not None:
-        return clips[row.clip_uid], row.clip_start
-    return None
+        clip = clips[row.clip_uid], row.clip_start
+    if row.video_uid in videos and not (clip and row.video_uid in empty):
+        return videos[row.video_uid], row.start
+    return clip
 
 
 def _missing(row: Row, manifest: set[str] | None) -> str:
@@ -124,11 +179,9 @@ def _item(split: str, row: Row, place: tuple[str, int]) -> Item:
     return Item(key_of(row.unique_id), group, split, ref, ref["count"] * _FRAME_BYTES)
 
 
-def _notes(rows: list[tuple[str, Row]], absent: Counter[str]) -> list[str]:
-    notes = [
-        f"{split}: {counted(n, 'window')} listed"
-        for split, n in Counter(s for s, _ in rows).items()
-    ]
+def _notes(rows: list[tuple[str, Row]], listed: Iterable[str], absent: Counter[str]) -> list[str]:
+    counts = Counter(split for split, _ in rows)
+    notes = [f"{split}: {counted(counts[split], 'window')} listed" for split in listed]
     untold = sum(split != "test" and row.state is None for split, row in rows)
     if untold:
         notes.append(

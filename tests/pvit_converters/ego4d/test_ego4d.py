@@ -139,7 +139,9 @@ def test_keys_have_their_length() -> None:
     ("text", "said"),
     [
         ('{"clips": [{"clip_id": 1, "frames": []}]}', r"another file of Ego4D \(it has clip_id, frames\)"),
-        ("[]", "another file of Ego4D"),
+        ("[]", r"train\.json: no window is listed"),
+        ('{"clips": []}', r"train\.json: no window is listed"),
+        ("[3]", r"another file of Ego4D \(it has int\)"),
         ('{"videos": []}', "the one that is wanted is fho_oscc-pnr_train.json"),
         (
             '[{"unique_id": "a", "video_uid": "b", "parent_start_frame": 9, "parent_end_frame": 3}]',
@@ -264,6 +266,100 @@ def test_rows_that_come_again_and_capital_endings(tmp_path: Path) -> None:
     found = Ego4dConverter(tmp_path, Ego4dOptions()).list_items()
     assert [item.split for item in found.items] == ["val"]
     assert "2 rows repeat a window and are left out; what is tested on is not trained on" in found.notes
+
+
+def test_a_split_alone_is_listed_as_beside_the_others(tmp_path: Path) -> None:
+    """What is tested on is not trained on, in whichever conversion; val keeps what test lists, too."""
+    (tmp_path / "full_scale").mkdir()
+    (tmp_path / "full_scale/v.mp4").write_bytes(b"x")
+    for split, names in (("train", "abc"), ("val", "bd"), ("test", "cd")):
+        rows = [{**ROW, "unique_id": name, "parent_start_frame": ord(name) - ord("a")} for name in names]
+        (tmp_path / f"{split}.json").write_text(json.dumps(rows))
+
+    def listed(split: Any) -> tuple[dict[str, str], str]:
+        found = Ego4dConverter(tmp_path, Ego4dOptions(split=split)).list_items()
+        return {item.key[-1]: item.split for item in found.items}, " ".join(found.notes)
+
+    told = "repeat a window and are left out; what is tested on is not trained on"
+    found, notes = listed("train")
+    assert found == {"a": "train"}
+    assert f"2 rows {told}" in notes
+    found, notes = listed("trainval")
+    assert found == {"a": "train", "b": "val", "d": "val"}
+    assert f"2 rows {told}" in notes
+    found, notes = listed("val")
+    assert found == {"b": "val", "d": "val"}
+    assert told not in notes
+    assert listed("all")[0] == {"a": "train", "b": "val", "c": "test", "d": "val"}
+    (tmp_path / "val.json").write_text((tmp_path / "train.json").read_text())
+    with pytest.raises(SourceError, match=r"train\.json: each of its 3 windows is in the list of another split"):
+        listed("train")
+
+
+def test_rows_that_say_otherwise_or_nothing_cost_one_window(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The same frames under another name are the same window; a clip that begins after a window is no fault of it."""
+    (tmp_path / "full_scale").mkdir()
+    (tmp_path / "full_scale/v.mp4").write_bytes(b"x")
+    told = {"state_change": True, "parent_pnr_frame": 20}
+    train = [
+        {**ROW, **told, "unique_id": "a", "clip_start_frame": -3},
+        {**ROW, "unique_id": "a", "state_change": False},
+        {**ROW, "unique_id": "b", "parent_end_frame": 10},
+        {**ROW, "unique_id": "c", "parent_end_frame": 40},
+    ]
+    val = [{**ROW, "unique_id": "other name of c", "parent_end_frame": 40}]
+    for split, rows in (("train", train), ("val", val)):
+        (tmp_path / f"{split}.json").write_text(json.dumps(rows))
+    caplog.set_level("INFO")
+    found = Ego4dConverter(tmp_path, Ego4dOptions(split="train")).list_items()
+    assert [(item.key, item.ref["change"]) for item in found.items] == [("ego4d-a", 10)]
+    assert found.absent == {"row not as released": 1}
+    notes = " | ".join(found.notes)
+    assert "2 rows repeat a window and are left out; what is tested on is not trained on" in notes
+    assert "1 row of these say otherwise than the first row of the window, which counts (listed with -v)" in notes
+    assert "window a: two rows of train.json have other frames, or another change" in caplog.messages
+    assert "1 row not as released, the first: 'b' reaches from frame 10 to 10" in notes
+
+
+def test_lists_are_of_one_version(tmp_path: Path) -> None:
+    """The one that says most, since versions need not agree which split a window is in; manifests of both count."""
+    for version, splits in (("v1", ("train", "val")), ("v2", ("train",))):
+        folder = tmp_path / version
+        for name in ("full_scale", "annotations"):
+            (folder / name).mkdir(parents=True)
+        (folder / f"full_scale/{version}.mp4").write_bytes(b"x")
+        (folder / "full_scale/manifest.csv").write_text(f"video_uid\n{version}\nabsent-{version}\n")
+        for split in splits:
+            rows = [
+                {**ROW, "unique_id": f"{version}-{split}-{n}", "video_uid": video, "parent_end_frame": 30 + len(split)}
+                for n, video in enumerate(("v1", "v2", "absent-v1", "absent-v2"))
+            ]
+            (folder / f"annotations/fho_oscc-pnr_{split}.json").write_text(json.dumps({"clips": rows}))
+    for split in ("train", "trainval"):
+        found = Ego4dConverter(tmp_path, Ego4dOptions(split=split)).list_items()
+        assert {item.key for item in found.items if item.split == "train"} == {"ego4d-v1-train-0", "ego4d-v1-train-1"}
+        assert found.absent == {"video not downloaded (it is in the manifest)": 2 * (1 + (split == "trainval"))}
+        assert any("the lists in v1/ are taken, none in v2/: " in note for note in found.notes)
+    (tmp_path / "v1/annotations/fho_oscc-pnr_val.json").write_text("[]")
+    notes = Ego4dConverter(tmp_path / "v1", Ego4dOptions()).list_items().notes
+    assert "val: 0 windows listed" in notes
+    assert not any("are taken" in note for note in notes)
+
+
+def test_an_empty_video_gives_way_to_its_clip(tmp_path: Path) -> None:
+    for folder in ("full_scale", "clips"):
+        (tmp_path / folder).mkdir()
+    for name, data in (("full_scale/v", b""), ("full_scale/w", b""), ("full_scale/x", b"x"), ("clips/c", b"x")):
+        (tmp_path / f"{name}.mp4").write_bytes(data)
+    places = [("v", "c", 5), ("v", "c", None), ("w", "none", 5), ("x", "c", 5)]
+    rows = [
+        {**ROW, "unique_id": str(n), "video_uid": video, "clip_uid": clip, "clip_start_frame": first}
+        for n, (video, clip, first) in enumerate(places)
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    found = Ego4dConverter(tmp_path, Ego4dOptions(split="train")).list_items().items
+    wanted = [("clips/c.mp4", 5), ("full_scale/v.mp4", 10), ("full_scale/w.mp4", 10), ("full_scale/x.mp4", 10)]
+    assert [(item.ref["file"], item.ref["first"]) for item in found] == wanted
 
 
 def test_another_rate_would_move_the_grid(tree: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

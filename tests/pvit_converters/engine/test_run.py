@@ -104,8 +104,12 @@ def test_failed_shards_can_be_retried(toy: Any, tmp_path: Path, fingerprint: Has
     monkeypatch.setattr(toy.ToyConverter, "load", broken)
     assert run(toy, tmp_path / "out").failed == {"missing-file": 1}
     monkeypatch.setattr(toy.ToyConverter, "load", whole)
-    assert run(toy, tmp_path / "out").failed == {"missing-file": 1}
-    assert run(toy, tmp_path / "out", job={"retry_failed": True}).failed == {}
+    again = run(toy, tmp_path / "out")
+    assert again.failed == {"missing-file": 1}
+    assert "--retry-failed tries these again" in as_text(again)
+    mended = run(toy, tmp_path / "out", job={"retry_failed": True})
+    assert mended.failed == {}
+    assert "retry" not in as_text(mended)
     assert fingerprint(tmp_path / "out") == fingerprint(tmp_path / "good")
 
 

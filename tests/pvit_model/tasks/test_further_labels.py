@@ -86,6 +86,21 @@ def test_the_frame_nearest_to_the_change() -> None:
     assert pnr(sample, frames, ClipConfig()) is None
 
 
+@pytest.mark.parametrize("fps", [24000 / 1001, 25, 29.4, 30, 60])
+def test_the_change_is_the_frame_of_the_row_at_any_rate(fps: float) -> None:
+    """Frame 190 of a video is the 120th of a window from 70 on; its time is written at 30 per second."""
+    told = {"start_frame": 70, "end_frame": 310, "start_sec": 70 / 30, "end_sec": 310 / 30, "pnr_frame": 190}
+    meta = {f"parent_{name}": value for name, value in told.items()}
+    sample = Sample(key="a", num_frames=241, fps=fps, meta=meta, actions=Actions([1], [120 / 30], [120 / 30]))
+    target = pnr(sample, np.arange(5, 241, 15), ClipConfig())
+    assert target is not None
+    assert target.value.tolist() == pytest.approx([8, 120 / (241 / 8), 240 / (241 / 8)])
+    sample.meta = {}
+    own = pnr(sample, np.arange(5, 241, 15), ClipConfig())
+    assert own is not None
+    assert own.value[1] == pytest.approx(round(120 / 30 * fps) / fps), "of one's own videos the time counts"
+
+
 def test_the_loss_of_pnr_is_a_mean_over_all_clips() -> None:
     logits = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     value = torch.tensor([[5.0, 1, 8], [-1, 0, 8], [0, 2, 8]], dtype=torch.float64)
