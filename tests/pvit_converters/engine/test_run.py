@@ -106,7 +106,7 @@ def test_failed_shards_can_be_retried(toy: Any, tmp_path: Path, fingerprint: Has
     monkeypatch.setattr(toy.ToyConverter, "load", whole)
     again = run(toy, tmp_path / "out")
     assert again.failed == {"missing-file": 1}
-    assert "--retry-failed tries these again" in as_text(again)
+    assert "--retry-failed converts these shards again" in as_text(again)
     mended = run(toy, tmp_path / "out", job={"retry_failed": True})
     assert mended.failed == {}
     assert "retry" not in as_text(mended)
