@@ -168,6 +168,8 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
         path = tmp_path / form.format(movie=movies[0]["id"], number=number)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(numbered(number)).save(path, quality=95)
+        for flow in ("x", "y", "flow_x", "flow_y", "img_y"):  # as its extraction leaves it beside the pictures
+            (path.parent / f"{flow}_{number:05d}.jpg").write_bytes(b"no picture of the movie")
     key = f"ava-{movie_names([movies[0]['id']])[movies[0]['id']]}"
     items, converter = listing(tmp_path), AvaConverter(tmp_path, AvaOptions(short_side=32))
     sample = converter.load(items[f"{key}-0902"])
@@ -184,6 +186,11 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
     with pytest.raises(SourceError, match="has no second 1798") as error:
         converter.load(items[f"{key}-1798"])
     assert error.value.reason == "too-short"
+    shutil.copyfile(path, path.with_name("00061.jpg"))
+    with pytest.raises(
+        SourceError, match=r"00061.jpg and \S+61.jpg are frames of one number; leave one of these kinds"
+    ):
+        converter.load(items[f"{key}-0902"])
 
 
 @pytest.mark.parametrize(
