@@ -90,7 +90,7 @@ and no room imports them, but for those in `BELOW`."""
 BELOW = {
     "pvit_data": {"errors", "words", "plugins"},
     "pvit_model": {"config", "plugins", "ranks"},
-    "pvit_converters": {"base", "evenly", "layers"},
+    "pvit_converters": {"base", "evenly", "held_out", "layers"},
     "pvit_cli": {"common", "flags", "halfblocks", "options", "output", "progress", "sending"},
 }
 """Files at the top of a package that every room of it may import."""

@@ -351,6 +351,26 @@ def test_movies_of_test_are_those_of_either_list(tmp_path: Path) -> None:
     assert "test: 2 of 2 movies present" in found.notes
 
 
+def test_a_movie_of_val_is_not_trained_on_whatever_is_converted(tmp_path: Path) -> None:
+    for movie in "abc":
+        (tmp_path / "frames" / movie).mkdir(parents=True)
+    row = "{},0902,0,0,1,1,12,0\n"
+    (tmp_path / "ava_train_v2.2.csv").write_text("".join(map(row.format, "abc")))
+    (tmp_path / "ava_val_v2.2.csv").write_text(row.format("b"))
+    (tmp_path / "ava_test_excluded_timestamps_v2.2.csv").write_text("b,0902\nc,0902\n")
+    seen = {"trainval": {"a": "train", "b": "val"}, "train": {"a": "train"}, "val": {"b": "val"}}
+    seen["all"] = {"a": "train", "b": "val", "c": "test"}
+    for split, expected in seen.items():
+        found = AvaConverter(tmp_path, AvaOptions(split=split)).list_items()
+        assert {item.group: item.split for item in found.items} == expected
+        notes = " | ".join(found.notes)
+        assert ("train: 2 movies are in the list of another split as well" in notes) == ("train" in expected.values())
+        assert ("test: 1 movie is in the list" in notes) == (split == "all")
+    (tmp_path / "ava_train_v2.2.csv").write_text(row.format("b"))
+    with pytest.raises(SourceError, match=r": train: 1 movie is in the list .*; none of the 0 other listed movies"):
+        AvaConverter(tmp_path, AvaOptions(split="train")).list_items()
+
+
 def test_an_avi_is_told_from_a_damaged_movie(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.avi"), "w") as out:
         stream: Any = out.add_stream("mpeg4", rate=25)
