@@ -22,6 +22,7 @@ from pvit_converters.ava.pictures import read_movie
 from pvit_converters.ava.rows import merged, read_detections, read_truth
 from pvit_converters.base import Item
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.layers import Base
 from pvit_converters.simulate import ava_acts, simulate
 from pvit_converters.simulate.long_video import number_of, numbered, write_long_video
 from pvit_data.codecs.video import decode_video
@@ -155,6 +156,12 @@ def test_layers_carry_what_is_scored_and_what_is_trained_on(
     negatives = samples["0905"].boxes
     assert negatives is not None
     assert (len(negatives), negatives.score.tolist(), len(negatives.labels)) == (1, [pytest.approx(0.9)], 0)
+    told = "are those with persons of 0.8 or more (its --threshold), of which {} have none of {} or more: give both"
+    for threshold, bare in ((0.8, None), (0.7, 0), (0.95, 1)):
+        made = AvaTrain(root, AvaLayerOptions(threshold=threshold), Base(f"{out}#ava"))
+        notes = " | ".join(made.list_items().notes)
+        assert ("are those with persons" in notes) == (bare is not None)
+        assert bare is None or told.format(bare, threshold) in notes
     (root / "annotations/person_box_67091280_iou90").rename(root / "elsewhere")
     with pytest.raises(SourceError, match="no boxes of a person detector"):
         convert(Job(AvaDetections, root, out, AvaLayerOptions(), base=f"{out}#ava"))
