@@ -17,6 +17,7 @@ from pvit_cli.data import main
 from pvit_converters import registry
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.layers import Base
 from pvit_converters.raw.reencoding import Reencoding
 from pvit_converters.simulate import simulate
 from pvit_data.clips.config import ClipConfig
@@ -138,6 +139,22 @@ def test_what_is_left_out_is_counted(world: World) -> None:
     assert report.absent == {"listed in train and validation (it is in val)": 1, "video not in the base": 1}
     count = len(world.splits["compositional"]["val"])
     assert any(note.startswith(f"val: {count} of {count + 1} listed videos (sha256 ") for note in report.notes)
+
+
+def test_classes_that_are_others_than_the_bases_are_told(world: World, tmp_path: Path) -> None:
+    """As where a list is of another release; the videos have the list's."""
+    assert not any("of another class" in note for name in SETTINGS for note in world.reports[name].notes)
+    splits = tmp_path / "compositional"
+    shutil.copytree(world.raw / "code/dataset_splits/compositional", splits)
+    rows = json.loads((splits / "train.json").read_text())
+    one = next(row for row in rows[1:] if row["template"] != rows[0]["template"])  # the first is in val, too
+    was, one["template"] = one["template"], rows[0]["template"]
+    (splits / "train.json").write_text(json.dumps(rows))
+    kind = registry.load("something-else")
+    notes = kind(tmp_path, kind.Options(), Base(str(world.shards), "ssv2")).list_items().notes
+    here, there = (repr(text.replace("[", "").replace("]", "")) for text in (one["template"], was))
+    told = f"1 listed video of another class than in 'ssv2', first {one['id']}: {here} here, {there} there; the list"
+    assert [told in note for note in notes].count(True) == 1
 
 
 def in_order(boxes: list[list[float]]) -> list[tuple[int, list[float]]]:
