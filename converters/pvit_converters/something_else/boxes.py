@@ -24,7 +24,7 @@ from pvit_data.words import short
 RATE = 12.0
 """Frames per second of the records (README of joaanna/something_else)."""
 HEIGHT = 240
-"""Pixels of every released video (README of Something-Something V2), which boxes are drawn on."""
+"""Pixels of the released videos that boxes are drawn on (all 13 that the authors show)."""
 OBJECT, HAND = 0, 1
 SPACE = LabelSpace("something-else-boxes", ("object", "hand"))
 MAX_RECORDS, MAX_BOXES, MAX_PIXEL = 10_000, 1000, 1e6
