@@ -100,7 +100,16 @@ def keyframe(num_frames: int, length: int, centre: int, *, rate: int = 4) -> Int
 
 def _around_key(num_frames: int, length: int, about: About, rate: int) -> Int64[np.ndarray, "t"]:
     if about.grid:  # places of a stream of another rate, the key frame in their middle
-        places = keyframe(len(about.grid), length, len(about.grid) // 2, rate=rate)
+        kept = len(about.grid)
+        places = kept // 2 + rate * (np.arange(length) - length // 2)
+        if (
+            places[0] < 0 or places[-1] >= kept
+        ):  # where a movie ends, the grid itself repeats a frame
+            raise ConfigError(
+                f"clips of {length} frames at rate {rate} need {rate * length} places around a key frame, and "
+                f"{kept} were kept; AVA converted with --context 96 has 96, else take fewer "
+                "(clip.num_frames, clip.rate)"
+            )
         stored: Int64[np.ndarray, "t"] = np.array(about.grid, np.int64)[places]
         return _inside(stored, num_frames)
     centre = num_frames // 2 if about.key_frame is None else about.key_frame
@@ -193,7 +202,8 @@ def choose(
         window_start: see `ego4d_window`.
 
     Raises:
-        ConfigError: if the rule is unknown, or the video has no frame.
+        ConfigError: if the rule is unknown, the video has no frame, or fewer places around its key frame were kept
+            than the clip needs.
     """
     if num_frames < 1:
         raise ConfigError(f"cannot sample a clip of {length} frames from a video of {num_frames}")

@@ -31,7 +31,7 @@ from pvit_converters.layers import LayerConverter, LayerInfo
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
-from pvit_data.words import counted
+from pvit_data.words import counted, short
 
 _DETECTOR = "Faster R-CNN of PySlowFast's model zoo (person_box_67091280)"
 _ROW_BYTES = 2048
@@ -159,6 +159,18 @@ class AvaTrain(_Boxes):
     def spaces(self) -> dict[str, LabelSpace]:
         """The base's."""
         return {"boxes": action_space(self.root)}
+
+    def list_items(self) -> Listing:
+        """As of both layers; a base whose seconds were chosen by another score is told."""
+        found, mine = super().list_items(), self.options.threshold
+        of_base = self.base.rows.spec.options.get("threshold", mine)
+        if of_base != mine:
+            bare = sum(not item.ref["persons"] for item in found.items)
+            found.notes.append(
+                f"the base's seconds of train are those with persons of {short(of_base)} or more (its --threshold), of "
+                f"which {bare:,} have none of {mine:g} or more: give both conversions one number"
+            )
+        return found
 
     def persons(self, split: str) -> Table | None:
         """Ground truth and detections, merged by the text of their corners."""

@@ -1,13 +1,13 @@
 """Which seconds of which movies become samples.
 
 In val and test every annotated second of every movie that is there, since a detection counts as false wherever nobody
-is annotated; in train seconds with an annotated or a detected person.
+is annotated; in train seconds with an annotated or a detected person, of movies that neither val nor test lists.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pvit_converters.ava.clock import FIRST, LAST
@@ -26,6 +26,7 @@ from pvit_converters.ava.layout import (
 from pvit_converters.ava.options import AvaOptions
 from pvit_converters.ava.rows import Table, read_detections, read_excluded, read_truth, to_json
 from pvit_converters.base import Item, Listing
+from pvit_converters.held_out import held_out_first
 from pvit_data.errors import SourceError
 from pvit_data.words import counted
 
@@ -42,19 +43,18 @@ def list_seconds(root: Path, options: AvaOptions) -> Listing:
         SourceError: if there is no annotation or no movie.
     """
     movies = find_movies(root)
-    tables = {
-        split: _Split(root, split, options)
-        for split in _WANTED.get(options.split, (options.split,))
-    }
-    unlisted = [split for split, found in tables.items() if not found.listed]
-    tables = {split: found for split, found in tables.items() if found.listed}
+    wanted = _WANTED.get(options.split, (options.split,))
+    read = {split: _Split(root, split, options) for split in held_out_first(SPLITS, wanted)}
+    unlisted = [split for split in wanted if not read[split].listed]
+    tables = {split: read[split] for split in wanted if read[split].listed}
     if not tables:
         raise SourceError(
             f"{root}: no ava_train_v2.2.csv and no ava_val_v2.2.csv in annotations/ or the folder itself. {INFO.obtain}"
         )
+    left_out = _leave_out(read, wanted)
     names = movie_names(dict.fromkeys(m for found in tables.values() for m in found.listed))
     items, absent = [], Counter[str]()
-    notes = [f"no {listing_name(split)}: no seconds of {split}" for split in unlisted]
+    notes = [f"no {listing_name(split)}: no seconds of {split}" for split in unlisted] + left_out
     for split, found in tables.items():
         present = [movie for movie in found.listed if movie in movies]
         for movie in found.listed:
@@ -68,8 +68,26 @@ def list_seconds(root: Path, options: AvaOptions) -> Listing:
             *found.notes,
         ]
     if not items:
-        raise SourceError(f"{root}: none of the {len(names)} listed movies is here. {INFO.obtain}")
+        none = f"none of the {len(names)} {'other ' if left_out else ''}listed movies is here"
+        raise SourceError(f"{root}: {'; '.join([*left_out, none])}. {INFO.obtain}")
     return Listing(items, dict(absent), notes)
+
+
+def _leave_out(read: Mapping[str, _Split], wanted: Collection[str]) -> list[str]:
+    """Leaves each movie to the first of the lists that name it; what to tell of the wanted splits."""
+    notes, taken = [], set[str]()
+    for split, found in read.items():
+        kept = [movie for movie in found.listed if movie not in taken]
+        again = len(found.listed) - len(kept)
+        if again and split in wanted:
+            movies = counted(again, "movie is", "movies are")
+            notes.append(
+                f"{split}: {movies} in the list of another split as well, and left out; what is tested on is not "
+                "trained on"
+            )
+        found.listed = kept
+        taken.update(kept)
+    return notes
 
 
 class _Split:

@@ -12,15 +12,14 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from pvit_converters.ava.clock import RATE, START, first_frame, frames_at, places_around
+from pvit_converters.raw.frame_folders import numbered_files
 from pvit_converters.raw.images import read_image
-from pvit_converters.raw.listing import list_files
 from pvit_converters.raw.windows import opened_video
 from pvit_data.errors import SourceError
 
 if TYPE_CHECKING:
     from pvit_data.codecs.video import VideoInfo
 
-_FRAME = re.compile(r"(?:.*_)?(\d{4,6})\.jpe?g\Z", re.IGNORECASE)
 _FASTEST = 31.0  # frames per second: above it the published preparation itself lags
 CUT = 901  # seconds of a movie that published commands cut, from 900 s on
 _ABOUT_A_CUT = 10  # seconds by which cuts differ at most
@@ -84,36 +83,38 @@ def read_folder(folder: Path, second: int, context: int, *, short_side: int) -> 
     """From a folder of frames, 30 per second, the first one at 900 s.
 
     Raises:
-        SourceError: if frames are missing, damaged or of several sizes.
+        SourceError: if frames are missing, there twice, damaged or of several sizes.
     """
     from pvit_data.codecs.video import VideoInfo
     from pvit_data.codecs.video.encode import encode_pictures, usual_gop
     from pvit_data.codecs.video.part import shrunk
 
-    numbered = {int(m[1]): n for n in list_files(folder) if (m := _FRAME.match(n))}
-    if not numbered:
-        raise SourceError(f"{folder}: no frame such as ID_000001.jpg in it", reason="empty-folder")
+    name = rf"(?:(?:{re.escape(folder.name)}|img|image|frame)_)?(?P<number>\d{{4,6}})\.jpe?g\Z"
+    numbered = numbered_files(
+        folder, re.compile(name, re.IGNORECASE | re.ASCII), "ID_000001.jpg or img_00001.jpg"
+    )
     start = min(1, *numbered)  # some programs count from 0
-    names = {number - start: name for number, name in numbered.items()}
-    _require_cut(folder, max(names) / RATE, f"s long ({max(names) + 1} frames)")
+    files = {number - start: path for number, path in numbered.items()}
+    last = max(files)
+    _require_cut(folder, last / RATE, f"s long ({last + 1} frames)")
     around = places_around(second, context)
-    places = np.minimum(around, max(names))
-    if max(names) < (second - START - _CLAMPED) * RATE:
-        raise _too_short(folder, second, max(names) / RATE, is_cut=True)
+    places = np.minimum(around, last)
+    if last < (second - START - _CLAMPED) * RATE:
+        raise _too_short(folder, second, last / RATE, is_cut=True)
     frames, grid = np.unique(places, return_inverse=True)
-    if missing := [number for number in frames.tolist() if number not in names]:
+    if missing := [number for number in frames.tolist() if number not in files]:
         raise SourceError(
             f"{folder}: frame {missing[0] + start} is missing among its neighbours",
             reason="missing-file",
         )
-    first = _rgb(folder / names[int(frames[0])])
+    first = _rgb(files[int(frames[0])])
 
     def pictures() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for number in frames.tolist():
-            picture = _rgb(folder / names[number])
+            picture = _rgb(files[number])
             if picture.shape != first.shape:
                 raise SourceError(
-                    f"{folder / names[number]}: {picture.shape}, the first of this window is {first.shape}",
+                    f"{files[number]}: {picture.shape}, the first of this window is {first.shape}",
                     reason="size-mismatch",
                 )
             yield shrunk(picture, short_side)
@@ -121,7 +122,7 @@ def read_folder(folder: Path, second: int, context: int, *, short_side: int) -> 
     height, width = shrunk(first, short_side).shape[:2]
     data = encode_pictures(pictures(), (height, width), float(RATE), usual_gop(len(frames)))
     info = VideoInfo(len(frames), float(RATE), height, width)
-    return Window(data, info, grid, frames, _ends(around, max(names)))
+    return Window(data, info, grid, frames, _ends(around, last))
 
 
 def _ends(places: Int64[np.ndarray, "p"], end: float) -> tuple[str, ...]:

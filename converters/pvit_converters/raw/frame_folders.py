@@ -25,12 +25,17 @@ def numbered_files(folder: Path, name: re.Pattern[str], examples: str) -> dict[i
         examples: names, for the message.
 
     Raises:
-        SourceError: if there is none (`"empty-folder"`).
+        SourceError: if there is none (`"empty-folder"`), or two files have one number (`"ambiguous-frames"`).
     """
     found: dict[int, Path] = {}
     for entry in list_entries(folder):
         if match := name.match(entry.name):
-            found[int(match["number"])] = Path(entry.path)
+            path = Path(entry.path)
+            if (other := found.setdefault(int(match["number"]), path)) is not path:
+                raise SourceError(
+                    f"{folder}: {other.name} and {path.name} are frames of one number; leave one of these kinds there",
+                    reason="ambiguous-frames",
+                )
     if not found:
         raise SourceError(f"{folder}: no frame such as {examples} in it", reason="empty-folder")
     return dict(sorted(found.items()))

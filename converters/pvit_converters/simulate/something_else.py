@@ -42,13 +42,14 @@ NOTES = (
 )
 NOUNS_A = ("pebble", "crème brûlée", "cup")
 NOUNS_B = ("bottle", "book", "Æbleskiver")
+_RELEASED = 240
 _EMPTY = 3
 _STRANGER = 220_847 + 7
 _DATA = "code/dataset_splits"
 
 Row = dict[str, Any]
 Box = tuple[float, float, float, float, int]
-"""Corners in pixels, and number of the object, -1: a hand."""
+"""Corners in pixels of what is written, and number of the object, -1: a hand."""
 
 
 def simulate(job: Job) -> Tree:
@@ -76,7 +77,7 @@ def simulate(job: Job) -> Tree:
     verb_of = {task.path.stem: task.verb for task in tasks}
     splits = _write_splits(root / _DATA, rows, verb_of, verbs)
     boxes = {task.path.stem: _boxes_of(task, i) for i, task in enumerate(tasks[:-_EMPTY])}
-    _write_boxes(root, rows, boxes, size.width)
+    _write_boxes(root, rows, boxes, size)
     write_truth(job, splits=splits, boxes=boxes)
     steps = (f"ssv2 {tree.root} OUT", f"something-else {root} OUT --base OUT")
     return Tree(root, len(tasks), tree.splits, NOTES, steps)
@@ -176,13 +177,14 @@ def _in_frame(ids: np.ndarray, hands: int) -> list[Box]:
     return found
 
 
-def _record(video: str, number: str, boxes: list[Box], row: Row, edge: int) -> Row:
+def _record(video: str, number: str, boxes: list[Box], row: Row, edge: int, scale: float) -> Row:
     """A frame as it stands in the files; boxes that end at this column are written a little longer."""
     things = [str(thing) for thing in row["placeholders"]]
     labels = []
-    for x1, y1, x2, y2, slot in boxes:
+    for *corners, slot in boxes:
         name = "hand" if slot < 0 else f"{slot:04d}"
-        box = {"x1": x1, "y1": y1, "x2": x2 + 0.25 * (x2 == edge), "y2": y2}
+        box = {side: v * scale for side, v in zip(("x1", "y1", "x2", "y2"), corners, strict=True)}
+        box["x2"] += 0.25 * (corners[2] == edge)
         category = "hand" if slot < 0 else things[slot] if slot < len(things) else "thing"
         about = f"object {'hand' if slot < 0 else slot}"
         labels.append(
@@ -200,13 +202,15 @@ def _record(video: str, number: str, boxes: list[Box], row: Row, edge: int) -> R
 
 
 def _write_boxes(
-    root: Path, rows: dict[str, Row], boxes: dict[str, dict[str, list[Box]]], width: int
+    root: Path, rows: dict[str, Row], boxes: dict[str, dict[str, list[Box]]], size: Size
 ) -> None:
-    """Four files, and the examples."""
+    """Four files, and the examples: in pixels of videos of the released height, of which these are smaller copies."""
     parts: list[dict[str, list[Row]]] = [{}, {}, {}, {}]
     for place, (video, frames) in enumerate(boxes.items()):
-        edge = width if place % 2 else -1
-        records = [_record(video, n, found, rows[video], edge) for n, found in frames.items()]
+        edge, scale = size.width if place % 2 else -1, _RELEASED / size.height
+        records = [
+            _record(video, n, found, rows[video], edge, scale) for n, found in frames.items()
+        ]
         parts[place % 4][video] = records[::-1] if place % 5 == 0 else records
     for number, part in enumerate(parts, 1):
         text = json.dumps(part, ensure_ascii=False)

@@ -1,8 +1,8 @@
 """SomethingElse's box records of a video, as a table of boxes.
 
 A record is a frame at 12 frames per second, numbered from 1 in its `name`. Records may end before the video does, so a
-frame without one was not looked at. Boxes are pixels of the video's original frames: of hands, and of the objects that
-the label names, which are the active ones.
+frame without one was not looked at. Boxes are pixels of the video's original frames, which are 240 high: of hands, and
+of the objects that the label names, which are the active ones.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pvit_data.words import short
 
 RATE = 12.0
 """Frames per second of the records (README of joaanna/something_else)."""
+HEIGHT = 240
+"""Pixels of the released videos that boxes are drawn on (all 13 that the authors show)."""
 OBJECT, HAND = 0, 1
 SPACE = LabelSpace("something-else-boxes", ("object", "hand"))
 MAX_RECORDS, MAX_BOXES, MAX_PIXEL = 10_000, 1000, 1e6
@@ -70,14 +72,14 @@ class Film:
     Args:
         video: its id.
         frames, fps: as they are stored.
-        height, width: of the original, in pixels.
+        height, width: of the original, in pixels of its boxes.
     """
 
     video: str
     frames: int
     fps: float
-    height: int
-    width: int
+    height: float
+    width: float
 
     def frame_at(self, number: int) -> int:
         """The frame that is nearest to a record in time; number counts from 1 at `RATE` per second.

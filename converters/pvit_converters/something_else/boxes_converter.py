@@ -12,13 +12,14 @@ from pvit_converters.layers import Base, LayerConverter, LayerInfo
 from pvit_converters.raw.frame_folders import GAPS
 from pvit_converters.raw.reencoding import REENCODED
 from pvit_converters.something_else.box_files import Place, find_boxes, missing_part, read_records
-from pvit_converters.something_else.boxes import SPACE, Film, see
+from pvit_converters.something_else.boxes import HEIGHT, SPACE, Film, see
 from pvit_converters.something_else.info import BOXES
 from pvit_converters.something_else.keys import BASE, key_of, video_of
 from pvit_converters.something_else.options import BoxesOptions
 from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.sample import Sample
+from pvit_data.words import counted
 
 ABSENT = "video not in the base"
 _BYTES_PER_RAW = 0.2
@@ -71,6 +72,11 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
             notes.append(f"{found.repeated} videos come again; their first boxes count")
         if bare := len(places) - len(items):
             notes.append(f"{bare:,} samples of the base have no boxes")
+        if resized := int((self.base.dataset.column("height") != HEIGHT).sum()):
+            notes.append(
+                f"{counted(resized, 'sample')} of the base not {HEIGHT} pixels high, as released videos are: boxes are "
+                "scaled to the height that is there"
+            )
         return Listing(items, {ABSENT: missing} if missing else {}, notes)
 
     def load(self, item: Item) -> Sample:
@@ -92,7 +98,7 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
         return sample
 
     def _film(self, item: Item) -> Film:
-        """What the base says of a video: its size before it was encoded anew, its frames after."""
+        """What the base says of a video: its frames as they are stored, its size as it was released."""
         sample = self.base.sample(item.key, ())
         height, width = _size_before(sample)
         if sample.fps <= 0 or min(height, width) < 1:
@@ -108,11 +114,11 @@ class BoxesConverter(LayerConverter[BoxesOptions]):
                 reason=GAPS,
             )
         video = video_of(item.key.removeprefix(f"{BASE}-"))
-        return Film(video, sample.num_frames, sample.fps, height, width)
+        return Film(video, sample.num_frames, sample.fps, HEIGHT, width * HEIGHT / height)
 
 
 def _size_before(sample: Sample) -> tuple[int, int]:
-    """Height and width of the video that boxes were drawn on."""
+    """Height and width of a video before it was encoded anew here, without what that rounded."""
     told = sample.meta.get(REENCODED)
     was = told.get("from") if isinstance(told, dict) else None
     size = [was.get("height"), was.get("width")] if isinstance(was, dict) else []

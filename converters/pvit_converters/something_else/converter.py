@@ -18,7 +18,7 @@ from pvit_data.errors import SourceError
 from pvit_data.sample.labels import LabelSpace, mirrored_pairs
 from pvit_data.sample.sample import Sample
 from pvit_data.scoring.passport import list_sha256
-from pvit_data.words import counted
+from pvit_data.words import counted, short
 
 RECORD_BYTES = 1024
 ABSENT = "video not in the base"
@@ -102,4 +102,28 @@ class SomethingElseConverter(LayerConverter[SomethingElseOptions]):
         places = self.base.rows.places
         count = sum(places[key_of(row.video)][0] == "test" for row in rows)
         where = f"in the test split of '{self.base.source}', which has other labels or none"
-        return [f"{counted(count, 'listed video')} {where}"] if count else []
+        told = [f"{counted(count, 'listed video')} {where}"] if count else []
+        of_base, other = self._classes_of_base(), []
+        for row in rows:
+            there, here = of_base.get(key_of(row.video)), self.classes[row.action]
+            if there is not None and there != here:
+                other.append((row.video, there, here))
+        if other:
+            video, there, here = other[0]
+            told.append(
+                f"{counted(len(other), 'listed video')} of another class than in '{self.base.source}', first {video}: "
+                f"{short(here)} here, {short(there)} there; the list counts, but is it of the same release?"
+            )
+        return told
+
+    def _classes_of_base(self) -> dict[str, str]:
+        """Names of the base's classes by key, where it has one."""
+        space = self.base.rows.spec.spaces.get("action")
+        if space is None:
+            return {}
+        names = dict(enumerate(space.classes, space.first))
+        actions = self.base.dataset.column("action").tolist()
+        keys = self.base.dataset.keys().to_pylist()
+        return {
+            key: names[number] for key, number in zip(keys, actions, strict=True) if number in names
+        }

@@ -65,8 +65,9 @@ BOXES = replace(
     derived_clause="Its authors state no licence of the boxes.",
     spaces={"boxes": "something-else-boxes (object, hand)"},
     verified=(
-        "Checked on the 13 videos, 555 records and 1,062 boxes that its authors show. The four released files were "
-        "not seen: simulated ones have their form, and their traps."
+        "Checked on the 13 videos, 555 records and 1,062 boxes that its authors show. These videos are 240 pixels "
+        "high, and boxes are taken to be so everywhere, whatever size a copy has. The four released files were not "
+        "seen: simulated ones have their form, and their traps."
     ),
 )
 

@@ -22,6 +22,7 @@ from pvit_converters.ava.pictures import read_movie
 from pvit_converters.ava.rows import merged, read_detections, read_truth
 from pvit_converters.base import Item
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.layers import Base
 from pvit_converters.simulate import ava_acts, simulate
 from pvit_converters.simulate.long_video import number_of, numbered, write_long_video
 from pvit_data.codecs.video import decode_video
@@ -155,6 +156,12 @@ def test_layers_carry_what_is_scored_and_what_is_trained_on(
     negatives = samples["0905"].boxes
     assert negatives is not None
     assert (len(negatives), negatives.score.tolist(), len(negatives.labels)) == (1, [pytest.approx(0.9)], 0)
+    told = "are those with persons of 0.8 or more (its --threshold), of which {} have none of {} or more: give both"
+    for threshold, bare in ((0.8, None), (0.7, 0), (0.95, 1)):
+        made = AvaTrain(root, AvaLayerOptions(threshold=threshold), Base(f"{out}#ava"))
+        notes = " | ".join(made.list_items().notes)
+        assert ("are those with persons" in notes) == (bare is not None)
+        assert bare is None or told.format(bare, threshold) in notes
     (root / "annotations/person_box_67091280_iou90").rename(root / "elsewhere")
     with pytest.raises(SourceError, match="no boxes of a person detector"):
         convert(Job(AvaDetections, root, out, AvaLayerOptions(), base=f"{out}#ava"))
@@ -168,6 +175,8 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
         path = tmp_path / form.format(movie=movies[0]["id"], number=number)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(numbered(number)).save(path, quality=95)
+        for flow in ("x", "y", "flow_x", "flow_y", "img_y"):  # as its extraction leaves it beside the pictures
+            (path.parent / f"{flow}_{number:05d}.jpg").write_bytes(b"no picture of the movie")
     key = f"ava-{movie_names([movies[0]['id']])[movies[0]['id']]}"
     items, converter = listing(tmp_path), AvaConverter(tmp_path, AvaOptions(short_side=32))
     sample = converter.load(items[f"{key}-0902"])
@@ -184,6 +193,11 @@ def test_folders_of_frames(form: str, tree: tuple[Path, list[dict[str, Any]]], t
     with pytest.raises(SourceError, match="has no second 1798") as error:
         converter.load(items[f"{key}-1798"])
     assert error.value.reason == "too-short"
+    shutil.copyfile(path, path.with_name("00061.jpg"))
+    with pytest.raises(
+        SourceError, match=r"00061.jpg and \S+61.jpg are frames of one number; leave one of these kinds"
+    ):
+        converter.load(items[f"{key}-0902"])
 
 
 @pytest.mark.parametrize(
@@ -342,6 +356,26 @@ def test_movies_of_test_are_those_of_either_list(tmp_path: Path) -> None:
     found = AvaConverter(tmp_path, AvaOptions(split="test")).list_items()
     assert Counter(item.group for item in found.items) == {"a": 897, "b": 897}
     assert "test: 2 of 2 movies present" in found.notes
+
+
+def test_a_movie_of_val_is_not_trained_on_whatever_is_converted(tmp_path: Path) -> None:
+    for movie in "abc":
+        (tmp_path / "frames" / movie).mkdir(parents=True)
+    row = "{},0902,0,0,1,1,12,0\n"
+    (tmp_path / "ava_train_v2.2.csv").write_text("".join(map(row.format, "abc")))
+    (tmp_path / "ava_val_v2.2.csv").write_text(row.format("b"))
+    (tmp_path / "ava_test_excluded_timestamps_v2.2.csv").write_text("b,0902\nc,0902\n")
+    seen = {"trainval": {"a": "train", "b": "val"}, "train": {"a": "train"}, "val": {"b": "val"}}
+    seen["all"] = {"a": "train", "b": "val", "c": "test"}
+    for split, expected in seen.items():
+        found = AvaConverter(tmp_path, AvaOptions(split=split)).list_items()
+        assert {item.group: item.split for item in found.items} == expected
+        notes = " | ".join(found.notes)
+        assert ("train: 2 movies are in the list of another split as well" in notes) == ("train" in expected.values())
+        assert ("test: 1 movie is in the list" in notes) == (split == "all")
+    (tmp_path / "ava_train_v2.2.csv").write_text(row.format("b"))
+    with pytest.raises(SourceError, match=r": train: 1 movie is in the list .*; none of the 0 other listed movies"):
+        AvaConverter(tmp_path, AvaOptions(split="train")).list_items()
 
 
 def test_an_avi_is_told_from_a_damaged_movie(tmp_path: Path) -> None:

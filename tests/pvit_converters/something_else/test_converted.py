@@ -17,6 +17,7 @@ from pvit_cli.data import main
 from pvit_converters import registry
 from pvit_converters.engine.plan import Settings
 from pvit_converters.engine.run import Job, convert
+from pvit_converters.layers import Base
 from pvit_converters.raw.reencoding import Reencoding
 from pvit_converters.simulate import simulate
 from pvit_data.clips.config import ClipConfig
@@ -90,8 +91,8 @@ def test_the_raw_tree_has_its_traps(world: World) -> None:
     assert any(n != sorted(n) for n in numbers)
     assert {len(n) for n in numbers} == {6, 8}
     right = [label["box2d"]["x2"] for frames in records for record in frames for label in record["labels"]]
-    assert WIDTH in right
-    assert max(right) > WIDTH
+    assert WIDTH * 240 / HEIGHT in right, "boxes are pixels of the released videos, which are 240 high"
+    assert max(right) > WIDTH * 240 / HEIGHT
     assert set(json.loads((world.raw / "annotations.json").read_text())) < set(world.boxes)
 
 
@@ -138,6 +139,22 @@ def test_what_is_left_out_is_counted(world: World) -> None:
     assert report.absent == {"listed in train and validation (it is in val)": 1, "video not in the base": 1}
     count = len(world.splits["compositional"]["val"])
     assert any(note.startswith(f"val: {count} of {count + 1} listed videos (sha256 ") for note in report.notes)
+
+
+def test_classes_that_are_others_than_the_bases_are_told(world: World, tmp_path: Path) -> None:
+    """As where a list is of another release; the videos have the list's."""
+    assert not any("of another class" in note for name in SETTINGS for note in world.reports[name].notes)
+    splits = tmp_path / "compositional"
+    shutil.copytree(world.raw / "code/dataset_splits/compositional", splits)
+    rows = json.loads((splits / "train.json").read_text())
+    one = next(row for row in rows[1:] if row["template"] != rows[0]["template"])  # the first is in val, too
+    was, one["template"] = one["template"], rows[0]["template"]
+    (splits / "train.json").write_text(json.dumps(rows))
+    kind = registry.load("something-else")
+    notes = kind(tmp_path, kind.Options(), Base(str(world.shards), "ssv2")).list_items().notes
+    here, there = (repr(text.replace("[", "").replace("]", "")) for text in (one["template"], was))
+    told = f"1 listed video of another class than in 'ssv2', first {one['id']}: {here} here, {there} there; the list"
+    assert [told in note for note in notes].count(True) == 1
 
 
 def in_order(boxes: list[list[float]]) -> list[tuple[int, list[float]]]:
@@ -338,6 +355,29 @@ def test_a_base_that_was_made_smaller_and_slower(world: World, tmp_path: Path) -
             expected = in_order(world.boxes[video(sample.key)][str(2 * frame + 1)])
             found = sorted(rows_of(sample, frame))
             assert np.allclose([b for _, b in found], [b for _, b in expected], atol=1e-3)
+
+
+def test_boxes_follow_a_copy_of_another_size(world: World, tmp_path: Path) -> None:
+    """The lower right quarter of a released video of 240 x 427 is that of every copy of it."""
+    raw, sizes = tmp_path / "raw", ((240, 427), (256, 456), (120, 214))
+    shutil.copytree(world.raw / "ssv2/labels", raw / "labels")
+    (raw / "bbox_jsons").mkdir()
+    for name, size in zip(world.boxes, sizes, strict=False):
+        (raw / "frames" / name).mkdir(parents=True)
+        for number in (1, 2):
+            Image.fromarray(np.zeros((*size, 3), np.uint8)).save(raw / f"frames/{name}/{number:04d}.jpg")
+        quarter = {"box2d": {"x1": 213.5, "y1": 120, "x2": 427, "y2": 240}, "standard_category": "0000"}
+        record = {"name": f"{name}/0001.jpg", "labels": [quarter]}
+        (raw / f"bbox_jsons/{name}.json").write_text(json.dumps([record]))
+    run("ssv2", raw, tmp_path / "out")
+    report = run("something-else-boxes", raw, tmp_path / "out", tmp_path / "out")
+    assert any(note.startswith("2 samples of the base not 240 pixels high") for note in report.notes)
+    ds = pvit_data.open(tmp_path / "out", source="ssv2", layers=["something-else-boxes"])
+    samples = [ds.read(i, ("boxes",)) for i in range(len(ds))]
+    assert {(s.height, s.width) for s in samples} == set(sizes)
+    for sample in samples:
+        assert np.allclose(sample.boxes.xyxy, [[0.5, 0.5, 1, 1]], atol=3e-3)
+        assert sample.meta["layers"]["something-else-boxes"]["warnings"] == []
 
 
 def test_frames_that_are_missing_have_no_boxes(world: World, tmp_path: Path) -> None:

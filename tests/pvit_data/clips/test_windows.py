@@ -8,6 +8,7 @@ from pvit_data.clips.config import ClipConfig
 from pvit_data.clips.frames import WindowStart, choose, ego4d_grid, ego4d_window
 from pvit_data.clips.view import Viewer
 from pvit_data.codecs.video import VideoInfo
+from pvit_data.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,19 @@ def test_ava_takes_every_fourth_place_of_its_grid() -> None:
     found = choose("keyframe", 51, 16, rate=4, about=about)
     assert found.tolist() == grid[0::4]
     assert found[8] == grid[32]
+
+
+@pytest.mark.parametrize(("length", "rate", "kept"), [(32, 3, 64), (16, 8, 64), (32, 4, 96)])
+def test_ava_clips_longer_than_what_was_kept_are_refused(length: int, rate: int, kept: int) -> None:
+    """Else the outermost frame would stand for pictures that the movie has."""
+    with pytest.raises(ConfigError, match=rf"rate {rate} need {length * rate} places .* and {kept} were kept"):
+        choose("keyframe", kept, length, rate=rate, about=About.of({"grid": list(range(kept))}))
+
+
+@pytest.mark.parametrize(("length", "rate", "kept"), [(16, 4, 64), (32, 2, 64), (32, 3, 96), (8, 4, 64), (1, 64, 64)])
+def test_ava_clips_of_all_that_was_kept_are_taken(length: int, rate: int, kept: int) -> None:
+    found = choose("keyframe", kept, length, rate=rate, about=About.of({"grid": list(range(kept))}))
+    assert found.tolist() == [kept // 2 + rate * (n - length // 2) for n in range(length)]
 
 
 @pytest.mark.parametrize("meta", [{"grid": "no"}, {"grid": [1, "a"]}, {"key_frame": True}, {"parent_start_frame": -3}])
