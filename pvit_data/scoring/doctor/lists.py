@@ -12,9 +12,10 @@ from pathlib import Path
 from pvit_data.errors import PvitError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.files.ava import Videos, read_truth
-from pvit_data.scoring.files.class_truth import is_first_edition, read_names
+from pvit_data.scoring.files.class_truth import read_names
 from pvit_data.scoring.files.ego4d import read_annotations
 from pvit_data.scoring.files.scores import stem
+from pvit_data.scoring.protocols import is_first_edition
 
 PATTERNS = {
     "ssv2": (
