@@ -97,6 +97,11 @@ def test_pnr_from_logits_equals_the_challenge_file(tmp_path: Path, capsys: pytes
     assert again["pnr_error_sec"] == pytest.approx(result["pnr_error_sec"], abs=1e-9)
     nobody = dict.fromkeys(("frames", "clips", "crops", "number"))  # the challenge's file tells no views, an array does
     assert again["views"] == nobody
+    assert again["variant"] == result["variant"]  # edges of bins, as an array's
+    rows = json.loads((tmp_path / "s.json").read_text())
+    (tmp_path / "s2.json").write_text(json.dumps([{**row, "pnr_frame": row["pnr_frame"] + 3} for row in rows]))
+    frames = scored(capsys, str(tmp_path / "s2.json"), "--metric", "pnr", "--truth", truth)["variant"]
+    assert frames == "mean over clips whose state changes; frames as the file has them"
     told = scored(capsys, str(tmp_path / "s.json"), "--metric", "pnr", "--truth", truth, "--frames", "16")
     assert told["views"] == nobody | {"frames": 16}
     assert result["views"] == {"frames": None, "clips": 1, "crops": 1, "number": 1}
