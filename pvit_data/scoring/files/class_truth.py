@@ -201,8 +201,9 @@ def _require_one_class(
             )
         if isinstance(label, list) or is_several or given[before] != label:
             told = label if before == row else [given[before], label]
+            what = "several classes" if len(_parts(told)) > 1 else "a list of classes"
             raise FormatError(
-                f"{where} has several classes, {short(told, 60)}: --metric multilabel counts those; with --metric "
+                f"{where} has {what}, {short(told, 60)}: --metric multilabel counts those; with --metric "
                 "topk a video has one class, and one row"
             )
         if before != row:

@@ -255,6 +255,24 @@ def test_key_frames_of_another_count(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert said in capsys.readouterr().out
 
 
+def test_predictions_before_their_clips(tmp_path: Path) -> None:
+    """They are small numbers, but no seconds."""
+    rows = made.clips()
+    answers = {name: -frames - 1 for name, frames in made.in_frames(rows).items()}
+    (finding,) = made.diagnose_clips(tmp_path, rows, answers).wrong
+    assert finding.seen.endswith("% of the predictions are outside of their clip")
+
+
+def test_a_clip_that_the_truth_lists_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = made.clips(number=4)
+    (tmp_path / "t.json").write_text(json.dumps([*rows, rows[0]]))
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": "c0", "pnr_frame": 3}]))
+    assert main(["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "t.json")]) == 1
+    error = capsys.readouterr().err
+    assert "t.json: 1 ids stand twice, first 'c0': each video counts once; leave one row of each" in error
+    assert "padding" not in error
+
+
 @pytest.mark.parametrize("unit", [1 / 16, 1 / 30])
 def test_units_are_seen_beside_a_short_clip(unit: float, tmp_path: Path) -> None:
     """The middles of bins; seconds."""
