@@ -12,7 +12,16 @@ import numpy as np
 from jaxtyping import Int64
 
 from pvit_data.errors import FormatError, UsageError
-from pvit_data.scoring.doctor.boxes import Boxes, doubled, exchanged, misread, shifted, unmatched
+from pvit_data.scoring.doctor.boxes import (
+    Boxes,
+    doubled,
+    exchanged,
+    misread,
+    repeated,
+    shifted,
+    truth_twice,
+    unmatched,
+)
 from pvit_data.scoring.doctor.detector import detector
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.doctor.label_ids import other_ids, renumbered, reordered
@@ -48,6 +57,7 @@ from pvit_data.words import short
 
 _NOBODY = "of a movie in which nobody was found a line MOVIE,SECOND says so, and its persons count as missed"
 SPREAD = 1e-4  # of mAP over orders of the rows, above which it is said
+UNLISTED = 0.10  # of the boxes, on seconds that the truth does not list, above which it is said
 
 
 def score_boxes(path: Path, how: ScoreOptions) -> Result:
@@ -90,7 +100,10 @@ def score_boxes(path: Path, how: ScoreOptions) -> Result:
         )
     result.files = {"predictions": facts_of(path), "truth": facts_of(listed), **result.files}
     if in_shards is None:
-        result.notes += _outside(truth)
+        again = repeated(truth)
+        result.notes += _outside(truth, again)
+        if twice := truth_twice(truth, len(again)):
+            result.findings.append(twice)
     if len(found.listed):
         result.notes.append(f"{len(found.listed):,} seconds are listed in which nobody was found")
     result.model = model_told_by(path)
@@ -216,6 +229,13 @@ def _examine(
     persons, boxes = Boxes.of(truth), Boxes.of(found)
     images = np.unique(persons.image)
     matched = float(np.isin(images, boxes.image).mean()) if len(images) else float("nan")
+    listed = np.concatenate([truth.image, truth.listed, excluded])
+    unlisted = float((~np.isin(boxes.image, listed)).mean()) if len(boxes.image) else 0.0
+    if variant.name == "pyslowfast" and unlisted > UNLISTED:
+        result.notes.append(
+            f"{100 * unlisted:.1f} % of the boxes are on seconds that the truth does not list, where they count as "
+            "wrong; were all of these seconds annotated?"
+        )
     best = mean_precision(truth, oracle(truth, found), variant, excluded, ties=False).mean
     result.baselines = {"oracle": best}
     result.detections = {
@@ -231,6 +251,7 @@ def _examine(
         "persons": len(persons.image),
         "images": len(images),
         "images_matched": matched,
+        "boxes_unlisted": unlisted,
         "recall": persons.recall(boxes),
         "degenerate": precision.degenerate,
         "tied": precision.tied,
@@ -385,12 +406,13 @@ def _of_no_movie(excluded: Int64[np.ndarray, "m"], movies: list[int]) -> list[st
     ]
 
 
-def _outside(truth: BoxTable) -> list[str]:
-    """Rows of AVA's file that its converted shards lack."""
+def _outside(truth: BoxTable, again: Int64[np.ndarray, "m"]) -> list[str]:
+    """Rows of AVA's file that its converted shards lack; `again`: those that have stood there before."""
     second, (x1, y1, x2, y2) = truth.image % SECONDS, truth.xyxy.T
     kinds = {
         f"of seconds outside {FIRST}..{LAST}": (second < FIRST) | (second > LAST),
         "of boxes without area": (x1 >= x2) | (y1 >= y2),
+        "as one before them": np.isin(np.arange(len(truth)), again),
     }
     return [
         f"{int(rows.sum()):,} rows of the truth are {what}; they count here, and converted shards leave them out"

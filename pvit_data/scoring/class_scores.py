@@ -24,7 +24,6 @@ from pvit_data.scoring.files.class_truth import (
     LABELS,
     ClassTruth,
     read_class_truth,
-    require_second_edition,
 )
 from pvit_data.scoring.files.dump import model_in
 from pvit_data.scoring.files.kinds import facts_of
@@ -44,6 +43,7 @@ from pvit_data.scoring.metrics.multilabel import mean_average_precision, random_
 from pvit_data.scoring.metrics.views import summed, whole_of
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.passport import ListFacts, Result, Views, truth_sha256
+from pvit_data.scoring.protocols import require_second_edition
 from pvit_data.words import short
 
 TIED = 0.01  # of the videos, above which equal scores are said
@@ -201,6 +201,8 @@ def _order(
                 f"{where}: predictions of {number} classes, the list has {len(order)}: give the file with all classes "
                 "(--classes FILE), or predict over those of the list"
             )
+        if truth.two_ways:
+            _refuse_two_ways(truth, how)
         note = "columns of the predictions were put into the order of the truth's classes, by their names"
         return np.array(order, np.int64), [note]
     highest = (
@@ -219,6 +221,15 @@ def _order(
             "file with all classes, in the order of the columns (--classes FILE)"
         )
     return None, []
+
+
+def _refuse_two_ways(truth: ClassTruth, how: ScoreOptions) -> None:
+    way = "leave out --classes" if how.classes else "score predictions that name no classes"
+    raise UsageError(
+        f"{truth.where}: has numbers of classes, which --protocol {how.protocol.name} counts in the order of the "
+        f"alphabet, and {truth.named_by} in another: the score depends on which are meant. Where the columns of the "
+        f"predictions are in the order of these numbers, {way}; else write names instead of numbers into the list"
+    )
 
 
 def _own_labels(

@@ -36,6 +36,7 @@ _VARIANTS = {
     "pnr": "mean over clips whose state changes; a bin stands for its left edge",
     "oscc": "share of clips with the right answer",
 }
+_FRAMES = "mean over clips whose state changes; frames as the file has them"
 _MEANING = "true, 1 and the second of two logits mean that the state changes"
 
 
@@ -176,7 +177,9 @@ def _key_frames(
         bins = ego4d.bins_of(frames, windows)
     values = ego4d.errors(frames, windows)
     honest = None  # of predictions that are no bins nobody knows which frame was shown
-    if bins is not None:
+    if bins is None:
+        result.variant = _FRAMES
+    else:
         shown = ego4d.shown_frame(bins, windows, answers.number)
         honest = ego4d.mean(ego4d.errors(shown, windows)[~np.isnan(shown)])
     result.values = {"pnr_error_sec": ego4d.mean(values)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,10 @@ MAY = {
     "software": ("software",),
 }
 """What may differ and is listed."""
-NUMBERS = ("top1", "top5", "mean_class_accuracy", "mAP", "pnr_error_sec", "oscc_top1")
+SECONDS = "pnr_error_sec"
+NUMBERS = ("top1", "top5", "mean_class_accuracy", "mAP", SECONDS, "oscc_top1")
+RANKED = ("details", "mAP_ranked")
+"""Where AVA's mAP stands that does not depend on the order of the rows."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,10 @@ def _checked(values: Any, path: Path) -> dict[str, Any]:
         value = values.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise FormatError(f"{path}: {name} is {short(value, 40)}, expected a number")
+        most = math.inf if name == SECONDS else 1
+        if value is not None and not (0 <= value <= most and math.isfinite(value)):
+            unit = "seconds" if name == SECONDS else "a fraction, from 0 to 1"
+            raise FormatError(f"{path}: {name} is {value:g}, expected {unit}")
     if not isinstance(_at(values, MUST["list"]), str | None):
         raise FormatError(f"{path}: the sha256 of its list is no text")
     return values
@@ -132,6 +140,9 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     both = "ava" in (a.get("metric"), b.get("metric"))
     must = MUST | (OF_BOXES if both else {})
     pairs = {name: (_at(a, place), _at(b, place)) for name, place in must.items()}
+    if both:  # it is always known which seconds are left out
+        first, second = pairs["excluded seconds"]
+        pairs["excluded seconds"] = (first or "none", second or "none")
     if None in pairs["truth"] or len({*pairs["list"]}) > 1:  # older results; of other videos
         del pairs["truth"]
     optional = {"classes", "excluded seconds", "whole frames"}  # may be absent on both sides
@@ -140,8 +151,12 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
         # A list of numbers knows no names; that its labels are the same the truth says.
         unknown.append("classes")
         del pairs["classes"]
+    numbers = {n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b}
+    ranked = _at(a, RANKED), _at(b, RANKED)
+    if both and None not in ranked and ranked != numbers.get("mAP"):
+        numbers["mAP, rows by score"] = ranked
     return Comparison(
-        numbers={n: (a.get(n), b.get(n)) for n in NUMBERS if n in a or n in b},
+        numbers=numbers,
         differs={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
         unknown=tuple(unknown),
         other={

@@ -59,12 +59,22 @@ def align(
             if missing.size and not unknown
             else "give the list that was predicted"
         )
+        if (
+            missing.size
+            and unknown
+            and set(map(_bare, unknown)) == {_bare(wanted[n]) for n in missing.tolist()}
+        ):
+            way = "they are the same but for zeros in front, which tables of numbers lose: write the ids as texts"
         other = f"; these are the ids of {name}, which is another list" if name else ""
         raise FormatError(f"{where}: {' and '.join(said)}{other}: {way}")
     rows = np.flatnonzero(found >= 0)
     if not rows.size:
         raise FormatError(f"{where}: none of the {len(wanted):,} videos has a prediction")
     return found[rows], rows
+
+
+def _bare(name: str) -> str:
+    return name.lstrip("0") if name.isdecimal() else name
 
 
 def best_ids(

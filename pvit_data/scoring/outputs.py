@@ -37,8 +37,13 @@ def require_outputs(
 def _is_official(out: Path, truth: Path, how: ScoreOptions) -> bool:
     """Whether a file is one of the lists that are looked into beside the truth."""
     protocol = "ava" if "ava" in how.protocol.metrics else how.protocol.name
-    is_beside = out.is_file() and _real(out.parent) == _real(truth.parent)
-    if not is_beside or not any(out.match(pattern) for pattern in PATTERNS.get(protocol, ())):
+    patterns = PATTERNS.get(protocol, ())
+    named = [
+        path
+        for path in (out, _real(out))  # a link is written through
+        if _real(path.parent) == _real(truth.parent) and any(map(path.match, patterns))
+    ]
+    if not named or not out.is_file():
         return False
     try:
         return bool(ids_of(out, protocol, how.protocol.clean))

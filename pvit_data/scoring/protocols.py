@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pvit_data.errors import UsageError
+from pvit_data.errors import FormatError, UsageError
 from pvit_data.scoring.files.scores import stem
 from pvit_data.words import did_you_mean
+
+FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 
 
 @dataclass(frozen=True)
@@ -123,3 +125,29 @@ def find_protocol(metric: str, name: str | None) -> Protocol:
             f"metric '{metric}' has no protocol '{name}'{hint}: expected one of {', '.join(known)}"
         )
     return protocol
+
+
+def is_first_edition(name: str) -> bool:
+    """Whether a file's name is that of Diving48's labels of 2018.
+
+    >>> is_first_edition("Diving48_test.json"), is_first_edition("Diving48_V2_test.json")
+    (True, False)
+    """
+    return name in ("Diving48_train.json", "Diving48_test.json")
+
+
+def require_second_edition(where: str, number: int) -> None:
+    """Refuses Diving48's first labels, told by the file's name or by the number of dives.
+
+    Raises:
+        FormatError: naming the files that are wanted.
+    """
+    name = where.rstrip("/").rpartition("/")[2]
+    if not is_first_edition(name) and number not in FIRST_EDITION:
+        return
+    sign = "by its name" if is_first_edition(name) else f"by its {number:,} dives"
+    raise FormatError(
+        f"{where}: {sign} these are Diving48's labels of the first edition (V1), many of which are wrong: published "
+        "networks reach about 40 percent on them, and the numbers compare with no others; take Diving48_V2_test.json. "
+        "--protocol plain scores this list all the same"
+    )

@@ -22,9 +22,10 @@ SHIFT_GAIN = 0.10
 ORDER_GAIN = 0.20
 LARGE, LARGE_SHARE = 2.0, 0.01
 MOVIE_GAIN = 0.20
-FEW, TRIES = 100, 5  # persons; orders of the seconds
+FEW, FEW_FOUND, TRIES = 100, 20, 5  # persons; detected boxes; orders of the seconds
 LOW, CHANCE = 0.50, 0.05  # recall, and how far it is above that of boxes of other seconds
 TWICE = 0.10  # of the detections
+TRUTH_TWICE = 0.01  # of the truth's rows
 _ORDERS = {
     "y1,x1,y2,x2": "exchange x and y",
     "x,y,width,height": "add width and height to the corner",
@@ -160,33 +161,62 @@ def _hits(
 
 
 def unmatched(truth: Boxes, found: Boxes) -> Finding | None:
-    """Boxes that find no more people than boxes of other seconds would, where nothing else explains it. Where people
-    stay where they are, before a fixed camera, those find as many."""
+    """Boxes that find no more people than boxes of other seconds would, and of which no more find one, where nothing
+    else explains it: of few good boxes the second holds, of many poor ones the first. Where people stay where they are,
+    before a fixed camera, other seconds' boxes find as many."""
     plain, number = truth.recall(found), len(truth.image)
-    if number < FEW or not plain < LOW:
+    if number < FEW or len(found.image) < FEW_FOUND or not plain < LOW:
         return None
-    chance = _chance(truth, found)
-    margin = max(CHANCE, 3 * math.sqrt(chance * (1 - chance) / number))
-    if plain > chance + margin or (plain > CHANCE and _chance(truth, truth) > LOW):
+    chance, margin = _by_chance(truth, found)
+    share, (other, more) = found.recall(truth), _by_chance(found, truth)
+    is_sound = plain > chance + margin or share > other + more
+    if is_sound or (plain > CHANCE and _by_chance(truth, truth)[0] > LOW):
         return None
     matched = float(np.isin(np.unique(truth.image), found.image).mean())
     return Finding(
         "boxes match nothing",
         f"recall of the truth's {number:,} boxes is {plain:.3f}, with boxes of other seconds {chance:.3f}; "
-        f"{100 * matched:.1f} % of the truth's seconds have a detection, and no known shift or order of the numbers "
-        "explains it",
-        f"{plain - chance:+.3f} against chance, sound boxes are {margin:.3f} above it and more",
+        f"{share:.3f} of the {len(found.image):,} boxes find one, of other seconds' {other:.3f}; {100 * matched:.1f} % "
+        "of the truth's seconds have a detection, and no known shift or order of the numbers explains it",
+        f"{plain - chance:+.3f} and {share - other:+.3f} against chance; of sound boxes either is {margin:.3f} and "
+        f"{more:.3f} above it",
         "look at one second: are these boxes of that second, of that movie, and shares of the whole picture (not of a "
         "crop, nor of a padded one)?",
     )
 
 
-def _chance(truth: Boxes, found: Boxes) -> float:
-    """Recall of boxes of other seconds."""
-    images, place = np.unique(found.image, return_inverse=True)
-    rng = np.random.default_rng(0)
-    orders = (rng.permutation(images)[place.reshape(-1)] for _ in range(TRIES))
-    return float(np.mean([truth.recall(Boxes(image, found.xyxy)) for image in orders]))
+def _by_chance(of: Boxes, by: Boxes) -> tuple[float, float]:
+    """Recall of boxes by others of other seconds, and how far above it is no chance."""
+    images, place = np.unique(by.image, return_inverse=True)
+    rng, values, other = np.random.default_rng(0), [], np.empty_like(images)
+    for _ in range(TRIES):
+        order = rng.permutation(len(images))
+        other[order] = images[np.roll(order, 1)]
+        values.append(of.recall(Boxes(other[place.reshape(-1)], by.xyxy)))
+    chance = float(np.mean(values))
+    return chance, max(CHANCE, 3 * math.sqrt(chance * (1 - chance) / max(1, len(of.image))))
+
+
+def repeated(truth: BoxTable) -> Int64[np.ndarray, "m"]:
+    """Rows of the truth that have stood there before: of the same second, box and action."""
+    return overlap.repeated([truth.image, truth.class_id, *truth.xyxy.T.copy()])[:, 1]
+
+
+def truth_twice(truth: BoxTable, number: int) -> Finding | None:
+    """A truth in which many rows stand twice.
+
+    Args:
+        truth: its rows.
+        number: how many have stood there before.
+    """
+    if number <= TRUTH_TWICE * len(truth):
+        return None
+    return Finding(
+        "truth twice",
+        f"{number:,} of the truth's {len(truth):,} rows have the second, box and action of a row before",
+        "certain: each counts as a person of its own, of whom one at most is found",
+        "write each row once: joined files, or several editions in one, do that",
+    )
 
 
 def doubled(found: BoxTable, again: Int64[np.ndarray, "m"]) -> Finding | None:

@@ -29,7 +29,7 @@ def frame_units(frames: Float[np.ndarray, "n"], windows: Windows) -> Finding | N
     length = windows.length
     if (2 * frames == np.rint(2 * frames)).all() and 0 <= frames.min() <= frames.max() < BINS:
         seen = f"all predictions are whole numbers, or halves, up to {frames.max():g}"
-    elif frames.max() <= SECONDS and np.median(length) >= LONG:
+    elif frames.max() <= SECONDS and np.median(frames) >= 0 and np.median(length) >= LONG:
         seen = f"all predictions are at most {frames.max():.2f}, of clips of mostly {np.median(length):.0f} frames"
     elif float(_is_inside(frames, windows).mean()) >= INSIDE:
         seen = "the predictions lie between the seconds at which their clips begin and end in the video"

@@ -12,9 +12,10 @@ from pathlib import Path
 from pvit_data.errors import PvitError
 from pvit_data.scoring.doctor.finding import Finding
 from pvit_data.scoring.files.ava import Videos, read_truth
-from pvit_data.scoring.files.class_truth import is_first_edition, read_names
+from pvit_data.scoring.files.class_truth import read_names
 from pvit_data.scoring.files.ego4d import read_annotations
 from pvit_data.scoring.files.scores import stem
+from pvit_data.scoring.protocols import is_first_edition
 
 PATTERNS = {
     "ssv2": (
@@ -115,7 +116,8 @@ def leak(
 def seen_in(paths: Collection[str], listed: Collection[str]) -> tuple[list[bool], str]:
     """Whether each video is in another list, too, and how sure that is.
 
-    Paths are the same if they end alike, by as many folders as both have. Where all that one list has is names without
+    Paths are the same if they end alike, by as many folders as both have; where each list begins in a folder of its own
+    (`train/`, `val/`), names that count from 0 there are not. Where all that one list has is names without
     folders, these count where they tell the other's videos apart.
 
     >>> seen_in(["val/run/1.mp4", "run/2.mp4"], ["train/run/1.mp4", "/data/run/2.mp4"])[0]
@@ -135,8 +137,12 @@ def seen_in(paths: Collection[str], listed: Collection[str]) -> tuple[list[bool]
         parts in theirs or parts in ends or any(parts[-n:] in theirs for n in lengths)
         for parts in mine
     ]
-    is_whole = all(parts in theirs for parts, found in zip(mine, seen, strict=True) if found)
-    return seen, "certain" if is_whole else "by as many folders as both lists have"
+    both = [path for path, found in zip(paths, seen, strict=True) if found]
+    if not all(_parts(path) in theirs for path in both):
+        return seen, "by as many folders as both lists have, if these begin in the same one"
+    whole = {_parts(path) for path in listed if path.startswith("/")}
+    is_sure = all(path.startswith("/") and _parts(path) in whole for path in both)
+    return seen, "certain" if is_sure else "by their paths, if both lists begin in the same folder"
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ IDS = (
     "id", "youtube_id", "vid_name", "video_id", "unique_id", "path", "name", "video", "video_path", "file_name",
 )  # fmt: skip
 LABELS = ("label", "labels", "template", "class", "actions")
-FIRST_EDITION = (15_943, 2096)  # dives of Diving48's first labels, in training and test
 _TIMES = ("time_start", "time_end")
 _NUMBER = re.compile(r"[-+.0-9eE]*")
 _BRACKETS = ("[]", "()", "{}")
@@ -46,6 +45,7 @@ class ClassTruth:
         complete: whether all classes are known, or only those that occur.
         paths: of the videos as the list writes them, where the ids are these without folders and endings.
         named_by: the file that names the classes; "" where it is the list itself, or nothing.
+        two_ways: the list has numbers, which the protocol counts otherwise than the file that names the classes.
     """
 
     where: str
@@ -60,6 +60,7 @@ class ClassTruth:
     complete: bool = True
     paths: list[str] = field(default_factory=list)
     named_by: str = ""
+    two_ways: bool = False
 
     def among(self, names: tuple[str, ...]) -> ClassTruth:
         """The same with the ids that classes have in a complete list of names.
@@ -81,32 +82,6 @@ class ClassTruth:
         return replace(
             self, labels=labels, classes=names, several=several, orders={}, notes=(), complete=True
         )
-
-
-def is_first_edition(name: str) -> bool:
-    """Whether a file's name is that of Diving48's labels of 2018.
-
-    >>> is_first_edition("Diving48_test.json"), is_first_edition("Diving48_V2_test.json")
-    (True, False)
-    """
-    return name in ("Diving48_train.json", "Diving48_test.json")
-
-
-def require_second_edition(where: str, number: int) -> None:
-    """Refuses Diving48's first labels, told by the file's name or by the number of dives.
-
-    Raises:
-        FormatError: naming the files that are wanted.
-    """
-    name = where.rstrip("/").rpartition("/")[2]
-    if not is_first_edition(name) and number not in FIRST_EDITION:
-        return
-    sign = "by its name" if is_first_edition(name) else f"by its {number:,} dives"
-    raise FormatError(
-        f"{where}: {sign} these are Diving48's labels of the first edition (V1), many of which are wrong: published "
-        "networks reach about 40 percent on them, and the numbers compare with no others; take Diving48_V2_test.json. "
-        "--protocol plain scores this list all the same"
-    )
 
 
 def read_class_truth(
@@ -195,7 +170,9 @@ def _single(
     if all(isinstance(label, int) for label in given if label is not None):
         numbers = np.array([-1 if label is None else label for label in given], np.int64)
         _require_ids(numbers, path)
-        return ClassTruth(str(path), ids, numbers, () if table is None else _order(protocol, table))
+        names = () if table is None else _order(protocol, table)
+        two_ways = table is not None and names != ordered(table)
+        return ClassTruth(str(path), ids, numbers, names, two_ways=two_ways)
     texts = [None if label is None else str(label) for label in given]
     if table is None or not set(texts) <= {None, *table}:
         _require_one_kind(ids, given, path)
@@ -224,8 +201,9 @@ def _require_one_class(
             )
         if isinstance(label, list) or is_several or given[before] != label:
             told = label if before == row else [given[before], label]
+            what = "several classes" if len(_parts(told)) > 1 else "a list of classes"
             raise FormatError(
-                f"{where} has several classes, {short(told, 60)}: --metric multilabel counts those; with --metric "
+                f"{where} has {what}, {short(told, 60)}: --metric multilabel counts those; with --metric "
                 "topk a video has one class, and one row"
             )
         if before != row:

@@ -138,11 +138,18 @@ class Dump:
                 )
         return [_cell(value) for value in column.to_pylist()]
 
-    def numbers(self, name: str, dtype: type[np.generic]) -> Any:
-        """A column of numbers; where whole ones are wanted, of whole numbers."""
+    def numbers(self, name: str, dtype: type[np.generic], missing: int | None = None) -> Any:
+        """A column of numbers; where whole ones are wanted, of whole numbers. `missing` stands for gaps."""
         import pyarrow as pa
 
-        column = self._of(name, "numbers", pa.types.is_integer, pa.types.is_floating)
+        kinds = (pa.types.is_integer, pa.types.is_floating)
+        if missing is not None:
+            column = self._of(name, "numbers", *kinds, pa.types.is_null)
+            if column.null_count == len(column):
+                return np.full(len(column), missing, dtype)
+            column = column.fill_null(missing)
+        else:
+            column = self._of(name, "numbers", *kinds)
         given = self._whole(column, name).to_numpy(zero_copy_only=False)
         is_cut = given.dtype.kind == "f" and np.issubdtype(dtype, np.integer)
         if is_cut and (broken := given != np.rint(given)).any():
@@ -216,7 +223,7 @@ def read_dump(path: Path) -> ClassScores:
     views = dump.numbers("view", np.int64) if "view" in dump.names else None
     rows, _ = by_video(keys or ids, views, dump.where)
     labels = (
-        dump.numbers("label", np.int64)
+        dump.numbers("label", np.int64, missing=-1)
         if "label" in dump.names
         else np.full(len(ids), -1, np.int64)
     )

@@ -87,7 +87,7 @@ def state_changes(rows: list[dict[str, Any]], path: str) -> StateChanges:
     """
     numbers = [_window(row, path) for row in rows]
     ids = [str(row["unique_id"]) for row in rows]
-    require_once(ids, path)
+    require_once(ids, path, "leave one row of each")
     start, end, start_sec, end_sec, change, state = (
         np.array(column) for column in zip(*numbers, strict=True)
     )

@@ -178,6 +178,11 @@ def _header(
                 f"{path}: {name} holds Python objects, that is a pickle. Make texts of ids with numpy.asarray(ids, "
                 "str) and numbers of scores with numpy.stack(scores) before numpy.savez"
             )
+        if re.search(rb"'descr': '>", text):
+            raise FormatError(
+                f"{path}: {name} has its bytes in the order of other machines (big-endian): write "
+                "array.astype(array.dtype.newbyteorder('<')) before numpy.savez"
+            )
         raise FormatError(
             f"{path}: {name} is no array of numbers or texts ({short(text.decode('latin1'), 80)})"
         )

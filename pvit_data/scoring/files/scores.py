@@ -94,8 +94,19 @@ def whole_number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def require_once(ids: list[str], where: str) -> None:
+_PADDING = (
+    "padding of the last batch over several processes does that. Views of one video belong into one (N, views, "
+    "classes) array"
+)
+
+
+def require_once(ids: list[str], where: str, why: str = _PADDING) -> None:
     """Refuses ids that come twice.
+
+    Args:
+        ids: all of them.
+        where: the file.
+        why: what does that, and what to do.
 
     Raises:
         FormatError: with the number of them and the first.
@@ -105,8 +116,7 @@ def require_once(ids: list[str], where: str) -> None:
     seen: set[str] = set()
     doubled = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
     raise FormatError(
-        f"{where}: {len(doubled)} ids stand twice, first {short(doubled[0], 60)}: each video counts once; padding of "
-        "the last batch over several processes does that. Views of one video belong into one (N, views, classes) array"
+        f"{where}: {len(doubled)} ids stand twice, first {short(doubled[0], 60)}: each video counts once; {why}"
     )
 
 

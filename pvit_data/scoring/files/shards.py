@@ -84,7 +84,7 @@ def _named(ds: ShardDataset, where: str) -> tuple[list[str], list[str]]:
     keys = ds.column("key").tolist()
     if len(set(ids)) != len(ids):  # windows of one video
         ids = keys
-    require_once(ids, where)
+    require_once(ids, where, "the shards are damaged, convert them anew")
     return ids, keys
 
 
@@ -226,7 +226,9 @@ def seconds_of(ds: ShardDataset, name: str, videos: Videos, where: str = "") -> 
         known = boxes.labels[boxes.labels[:, 1] >= 0]
         rows += [(image, count + int(box), int(action) + shift) for box, action in known]
         count += len(boxes)
-    require_once([f"{image}" for image in images], where or name)
+    movies = videos.names()
+    told = [f"{movies[image // SECONDS]},{image % SECONDS:04d}" for image in images]
+    require_once(told, where or name, "two samples are of one second")
     table = np.array(rows, np.int64).reshape(-1, 3)
     truth = BoxTable(table[:, 0], np.concatenate(corners)[table[:, 1]], table[:, 2])
     return Seconds(videos.names(), truth, np.unique(np.array(excluded, np.int64)))

@@ -147,6 +147,11 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]] | No
     cells = read_cells(path)
     header = [name.strip().lower() for name in cells[0]] if cells else []
     if not set(header) & set(columns):
+        if len(header) == 1 and {part.strip() for part in header[0].split("|")} & set(columns):
+            raise FormatError(
+                f"{path}: its columns ({short(cells[0][0], 60)}) are separated by |, which stands between the "
+                "classes of a cell: write commas or tabs"
+            )
         return None
     _require_once(header, columns, path)
     wrong = next((row for row in cells if len(row) != len(header)), None)

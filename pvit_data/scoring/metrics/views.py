@@ -16,6 +16,7 @@ from pvit_data.words import short
 
 BLOCK = 1 << 22  # values that are turned into float64 at a time
 WHOLE = (1, 100)  # what the probabilities of a view add up to; the second are percentages
+MOST_WHOLE = 5000  # of percentages that were added up over fifty crops
 ROUNDING = 0.02  # of the sum, where numbers were written with few decimals
 TINY = 1e-6  # by which float32 passes 0 and 1
 _RIGHT = {
@@ -95,7 +96,8 @@ def _probable(logits: Float[np.ndarray, "n v k"], exclusive: bool, ids: Sequence
     forms = []
     if exclusive:
         # Rounded to two decimals many classes add up to much less than 1; whole numbers may be sums over crops.
-        for whole, part in ((1, 0.5), (100, ROUNDING), (max(2, round(np.median(sums))), 0.001)):
+        several = min(max(2, round(np.median(sums))), MOST_WHOLE)
+        for whole, part in ((1, 0.5), (100, ROUNDING), (several, 0.001)):
             far = np.abs(sums - whole) / whole
             alike, good = positive & (far <= part), positive & (far <= ROUNDING)
             forms.append((f"not negative, adding up to about {whole}", alike, good))

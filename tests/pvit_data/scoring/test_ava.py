@@ -255,6 +255,42 @@ def test_boxes_that_have_their_actions_twice_are_told(tmp_path: Path, capsys: py
         assert all(text.startswith(f"{len(found):,} of the {2 * len(found):,} detections") for text in told)
 
 
+def test_rows_of_the_truth_that_stand_twice_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Joined files: each row counts, of two that are the same one is never found."""
+    truth, found, excluded = scene(2)
+    command = write(tmp_path, truth, found, excluded)
+    sound = scored(capsys, *command)
+    assert not any(f["name"] == "truth twice" for f in sound["findings"])
+    assert not any("as one before them" in note for note in sound["notes"])
+    (tmp_path / "ava_val_v2.2.csv").write_text(2 * lines(truth, False))
+    result = scored(capsys, *command)
+    assert result["mAP"] == pytest.approx(mean_precision(2 * truth, found, "pyslowfast", excluded)[0], abs=1e-9)
+    said = f"{len(truth)} rows of the truth are as one before them; they count here, and converted shards"
+    assert any(note.startswith(said) for note in result["notes"])
+    (seen,) = [f["seen"] for f in result["findings"] if f["name"] == "truth twice"]
+    assert seen.startswith(f"{len(truth)} of the truth's {2 * len(truth)} rows")
+    assert main([*command[:-1], "--strict"]) == 1
+
+
+def test_detections_beyond_the_seconds_of_the_truth_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are wrong in the papers' variant, as published: a truth of some seconds only lowers its number."""
+    truth, found, excluded = scene(2)
+    few = [row for row in truth if row.second < 904]
+    for rows, is_said in ((few, True), ([*truth, *(Row(v, s, (0, 0, 1, 1), 1) for v, s, *_ in found)], False)):
+        command = write(tmp_path, rows, found, excluded)
+        for variant in ("pyslowfast", "activitynet", "mmaction2"):
+            result = scored(capsys, *command, "--protocol", variant)
+            told = [note for note in result["notes"] if "on seconds that the truth does not list" in note]
+            assert bool(told) is (is_said and variant == "pyslowfast")
+    listed = {(row.video, row.second) for row in few} | excluded
+    boxes = {(row.video, row.second, row.box) for row in found}
+    share = sum(box[:2] not in listed for box in boxes) / len(boxes)
+    told = scored(capsys, *write(tmp_path, few, found, excluded))["notes"]
+    assert any(note.startswith(f"{100 * share:.1f} % of the boxes are on seconds") for note in told)
+
+
 def test_movies_that_are_missing_or_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, found, excluded = scene(2)
     some = [r for r in found if r.video == "ccccccccccc"]

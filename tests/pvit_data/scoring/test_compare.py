@@ -146,6 +146,37 @@ def test_the_order_of_lines_changes_no_boxes_and_no_excluded_seconds(
     assert moved.detections["sha256"] != results[0]["detections"]["sha256"]
 
 
+def test_no_excluded_seconds_are_none(of_boxes: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    excluded = changed(of_boxes, "files", "excluded", value={"seconds": "0"})
+    assert compared(of_boxes, excluded, tmp_path, capsys)[1]["differs"] == {"excluded seconds": ["none", "0"]}
+
+
+def test_what_the_order_of_rows_alone_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, results = made.movies(), []
+    found = [*made.detections(truth), *made.detections(truth, jitter=0.1, seed=4)]
+    for rows in (found, found[::-1]):
+        results.append(made.diagnose_boxes(tmp_path, truth, rows, threshold=0.8).to_json())
+    code, document = compared(*results, tmp_path, capsys)
+    first, second = document["numbers"]["mAP"]
+    assert (code, first != second) == (0, True)
+    ranked = document["numbers"]["mAP, rows by score"]
+    assert ranked[0] == pytest.approx(ranked[1], abs=1e-9)
+    by_score = sorted(found, key=lambda row: -row.score)
+    expected = made.diagnose_boxes(tmp_path, truth, by_score, threshold=0.8).to_json()
+    assert ranked[0] == pytest.approx(expected["mAP"], abs=1e-9)
+    assert "mAP, rows by score" not in compared(expected, expected, tmp_path, capsys)[1]["numbers"]
+
+
+@pytest.mark.parametrize("value", [67.0, -0.1, float("nan")])
+def test_numbers_that_are_no_fractions(
+    value: float, result: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({**result, "top1": value}))
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 1
+    assert "a.json" in (error := capsys.readouterr().err)
+    assert "expected a fraction, from 0 to 1" in error or "NaN" in error
+
+
 def test_a_list_of_numbers_knows_no_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Which is no difference; other numbers are one."""
     rng = np.random.default_rng(0)

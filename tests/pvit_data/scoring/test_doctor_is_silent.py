@@ -177,6 +177,21 @@ def test_detections(kind: str, tmp_path: Path) -> None:
     assert made.found(made.diagnose_boxes(tmp_path, truth, rows)) == set()
 
 
+@pytest.mark.parametrize("kind", ["few seconds", "one second", "some people"])
+def test_few_boxes_that_are_right(kind: str, tmp_path: Path) -> None:
+    """Of two seconds or a single one of each movie, or of one person in twenty: recall is low, boxes are not
+    wrong."""
+    truth = made.movies()
+    rows = {
+        "few seconds": lambda: [r for r in made.detections(truth) if r.second in (903, 933)],
+        "one second": lambda: [r for r in made.detections(truth) if r.second == 903],
+        "some people": lambda: made.detections(truth, 0.05, false=0.1),
+    }[kind]()
+    result = made.diagnose_boxes(tmp_path, truth, rows, partial=True)
+    assert result.details["recall"] < 0.15
+    assert made.found(result) == set()
+
+
 @pytest.mark.parametrize("recall", [0.45, 0.2])
 def test_people_who_sit_still_before_one_camera(recall: float, tmp_path: Path) -> None:
     """Boxes of other seconds are as good there; boxes that are wrong are still found."""

@@ -97,6 +97,11 @@ def test_pnr_from_logits_equals_the_challenge_file(tmp_path: Path, capsys: pytes
     assert again["pnr_error_sec"] == pytest.approx(result["pnr_error_sec"], abs=1e-9)
     nobody = dict.fromkeys(("frames", "clips", "crops", "number"))  # the challenge's file tells no views, an array does
     assert again["views"] == nobody
+    assert again["variant"] == result["variant"]  # edges of bins, as an array's
+    rows = json.loads((tmp_path / "s.json").read_text())
+    (tmp_path / "s2.json").write_text(json.dumps([{**row, "pnr_frame": row["pnr_frame"] + 3} for row in rows]))
+    frames = scored(capsys, str(tmp_path / "s2.json"), "--metric", "pnr", "--truth", truth)["variant"]
+    assert frames == "mean over clips whose state changes; frames as the file has them"
     told = scored(capsys, str(tmp_path / "s.json"), "--metric", "pnr", "--truth", truth, "--frames", "16")
     assert told["views"] == nobody | {"frames": 16}
     assert result["views"] == {"frames": None, "clips": 1, "crops": 1, "number": 1}
@@ -248,6 +253,24 @@ def test_key_frames_of_another_count(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "t.json")]) == 0
     said = "1 of the 3 clips have a parent_pnr_frame outside of their own frames, first 'clip-0'"
     assert said in capsys.readouterr().out
+
+
+def test_predictions_before_their_clips(tmp_path: Path) -> None:
+    """They are small numbers, but no seconds."""
+    rows = made.clips()
+    answers = {name: -frames - 1 for name, frames in made.in_frames(rows).items()}
+    (finding,) = made.diagnose_clips(tmp_path, rows, answers).wrong
+    assert finding.seen.endswith("% of the predictions are outside of their clip")
+
+
+def test_a_clip_that_the_truth_lists_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = made.clips(number=4)
+    (tmp_path / "t.json").write_text(json.dumps([*rows, rows[0]]))
+    (tmp_path / "p.json").write_text(json.dumps([{"unique_id": "c0", "pnr_frame": 3}]))
+    assert main(["score", str(tmp_path / "p.json"), "--metric", "pnr", "--truth", str(tmp_path / "t.json")]) == 1
+    error = capsys.readouterr().err
+    assert "t.json: 1 ids stand twice, first 'c0': each video counts once; leave one row of each" in error
+    assert "padding" not in error
 
 
 @pytest.mark.parametrize("unit", [1 / 16, 1 / 30])

@@ -278,6 +278,27 @@ def test_something_else_counts_by_the_alphabet(tmp_path: Path, capsys: pytest.Ca
     assert scored(capsys, other, *how, "--classes", tmp_path / "labels.json")["top1"] == EXPECTED["top1"]
 
 
+def test_numbers_that_two_orders_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The protocol's is the alphabet, the file's is another; a list and its columns may follow either."""
+    values = {name: n for n, name in enumerate(reversed(NAMES))}
+    (tmp_path / "order.json").write_text(json.dumps(values))
+    own = [values[NAMES[k]] for k in LABELS]
+    (tmp_path / "own.csv").write_text("id,label\n" + "".join(f"{i},{k}\n" for i, k in zip(IDS, own, strict=True)))
+    path = npz(tmp_path / "q.npz", LOGITS[:, :, ::-1])
+    how = (path, "--protocol", "something-else", "--truth", tmp_path / "own.csv")
+    assert scored(capsys, *how)["top1"] == EXPECTED["top1"]
+    error = refused(capsys, *how, "--classes", tmp_path / "order.json", code=2)
+    assert "has numbers of classes, which --protocol something-else counts in the order of the alphabet" in error
+    assert "and order.json in another" in error
+    assert "leave out --classes; else write names instead of numbers into the list" in error
+    (tmp_path / "labels.json").write_text((tmp_path / "order.json").read_text())  # beside the list
+    assert scored(capsys, *how)["top1"] == EXPECTED["top1"]
+    assert "and labels.json in another" in refused(capsys, *how, "--classes", tmp_path / "order.json", code=2)
+    (tmp_path / "labels.json").unlink()
+    (tmp_path / "order.json").write_text(json.dumps(NAMES))  # the alphabet: one reading
+    assert scored(capsys, *how, "--classes", tmp_path / "order.json")["top1"] == EXPECTED["top1"]
+
+
 def test_kinetics_and_diving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [f"-_{n:09d}" for n in range(N)]
     rows = [f'"{NAMES[k]}",{i},417,427,val,0' for i, k in zip(ids, LABELS, strict=True)]

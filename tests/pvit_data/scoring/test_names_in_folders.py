@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pvit_cli.model import main
+from pvit_data.scoring.doctor.lists import seen_in
 from pvit_data.scoring.options import ScoreOptions
 from pvit_data.scoring.protocols import find_protocol
 from pvit_data.scoring.score import score
@@ -103,6 +104,19 @@ def test_leaks_by_the_folders_that_both_lists_tell(
     (tmp_path / "train.csv").write_text(f"id,label\n{''.join(rows)}")
     found = [f for f in score(tmp_path / "p.npz", metric, options).findings if f.name == "leak"]
     assert [f.seen.partition(" ")[0] for f in found] == [str(seen)] * bool(seen)
+
+
+@pytest.mark.parametrize(
+    ("truth", "training", "sure"),
+    [
+        ("c/1.mp4", "c/1.mp4", "by their paths, if both lists begin in the same folder"),  # val/ and train/, each
+        ("c/1.mp4", "/d/train/c/1.mp4", "by as many folders as both lists have, if these begin in the same one"),
+        ("/d/c/1.mp4", "/d/c/1.webm", "certain"),
+        ("abc", "abc.mp4", "certain"),
+    ],
+)
+def test_only_whole_paths_and_names_are_sure_leaks(truth: str, training: str, sure: str) -> None:
+    assert seen_in([truth], [training]) == ([True], sure)
 
 
 def test_videos_that_are_listed_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

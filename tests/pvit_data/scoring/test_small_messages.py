@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pvit_cli.model import main
@@ -238,6 +240,59 @@ def test_options_that_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
         assert said in error
     result = made.diagnose_boxes(tmp_path, made.movies(seconds=4), made.detections(made.movies(seconds=4)), no_cap=True)
     assert "--no-cap is not used by this variant, which has no cap to lift" in result.notes
+
+
+def test_one_class_in_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2))
+    (tmp_path / "t.json").write_text('[{"id": "a", "labels": [1]}, {"id": "b", "labels": [0]}]')
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.json")
+    assert "row 1 ('a') has a list of classes, [1]: --metric multilabel counts those" in error
+
+
+def test_columns_between_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=np.eye(2))
+    (tmp_path / "t.csv").write_text("id|label\na|0\nb|1\n")
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.csv")
+    assert "t.csv: its columns ('id|label') are separated by |" in error
+
+
+def test_zeros_that_a_table_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("id,label\n007344,0\n000001,1\n")
+    command = (tmp_path / "p.npz", "--metric", "topk", "--truth", tmp_path / "t.csv")
+    for ids, is_said in (([7344, 1], True), ([7344, 2], False)):
+        np.savez(tmp_path / "p.npz", ids=ids, logits=np.eye(2))
+        error = refused(capsys, *command)
+        assert "2 of the 2 videos have no prediction" in error
+        assert ("the same but for zeros in front" in error) is is_said
+
+
+def test_numbers_of_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = np.eye(2).astype(">f8")
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=given, labels=[0, 1])
+    error = refused(capsys, tmp_path / "p.npz", "--metric", "topk")
+    assert "'logits.npy' has its bytes in the order of other machines (big-endian)" in error
+    np.savez(tmp_path / "p.npz", ids=["a", "b"], logits=given.astype(given.dtype.newbyteorder("<")), labels=[0, 1])
+    assert main(["score", str(tmp_path / "p.npz"), "--metric", "topk"]) == 0
+
+
+def test_large_logits_are_no_probabilities(tmp_path: Path) -> None:
+    """Only what a constant more or less does not change."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 12, 60)
+    logits = made.network(labels, 12, 0.5, rng).astype(np.float64)
+    plain = made.diagnose_classes(tmp_path, logits, labels, 12).values
+    assert made.diagnose_classes(tmp_path, logits + 1e6, labels, 12).values == plain
+
+
+@pytest.mark.parametrize("kind", ["null", "int64", "some"])
+def test_labels_that_a_dump_lacks(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = pa.array([None, 1] if kind == "some" else [None] * 2, pa.null() if kind == "null" else pa.int64())
+    pq.write_table(pa.table({"id": ["a", "b"], "label": labels, "logits": [[1.0, 0], [0, 1]]}), tmp_path / "p.parquet")
+    (tmp_path / "t.csv").write_text("id,label\na,0\nb,1\n")
+    command = ["score", str(tmp_path / "p.parquet"), "--metric", "topk", "--truth", str(tmp_path / "t.csv"), "--json"]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["top1"], [f for f in result["findings"] if f["is_finding"]]) == (1, [])
 
 
 def test_a_list_is_not_known_by_its_number_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

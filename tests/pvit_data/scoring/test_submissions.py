@@ -66,6 +66,9 @@ def test_official_lists_beside_the_truth(tmp_path: Path, capsys: pytest.CaptureF
     out = tmp_path / "fho_oscc-pnr_train.json"
     out.write_text(json.dumps(clips))
     assert "is an official list beside the truth" in refused(capsys, *command, "--out", out)
+    link = tmp_path / "mine.json"
+    link.symlink_to(out.name)  # would be written through
+    assert "is an official list beside the truth" in refused(capsys, *command, "--out", link)
     assert json.loads(out.read_text()) == clips
     for _ in range(2):
         assert main(["score", *command, "--out", str(tmp_path / "fho_oscc-pnr_mine.json")]) == 0
