@@ -2,8 +2,8 @@
 
 The paper's are composed: `ssv2/mt` is `data/ssv2.yaml`, onto it `variant/mt.yaml` (see `_composed`); `mt` alone is
 that of SSv2. A small recipe may name another as its `base:` and state only what differs. `A+B` is recipe A with what B
-states itself (not its base) laid onto it, but for the data set that A names: `mt+timesformer`, as `base:` too. A path
-to a YAML file works wherever a name does, so a user's own recipe needs no registration.
+states itself (not its base) laid onto it, but for the data set that A names: `mt+timesformer`, as `base:` too; one of a
+data set is A. A path to a YAML file works wherever a name does, so a user's own recipe needs no registration.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pvit_data.errors import ConfigError
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
-from pvit_data.tasks.table import labels_among
+from pvit_data.tasks.table import LABELS, labels_among
 from pvit_data.words import did_you_mean, short
 from pvit_model.config import make_config
 from pvit_model.recipes.config import (
@@ -42,6 +42,9 @@ USUAL_DATA = "ssv2"
 """The data set of a variant that is named alone."""
 ADDED = ("paper", "ours")
 """Lists to which the parts of a composed recipe add; every other value they replace."""
+OWN = "own"
+"""A variant's key beside a recipe's: tasks of the downstream's own videos, beside those of its list."""
+ENDS = (".", "!", "?")
 
 Values = dict[str, Any]
 
@@ -154,34 +157,61 @@ def _of_another(values: Mapping[str, Any]) -> Values:
     return {key: value for key, value in values.items() if key not in ("target", *ADDED)}
 
 
-def _on_named_data(named: str, values: Mapping[str, Any], over: Values) -> Values:
-    """What is laid onto the values of a recipe, which keeps the data set that it names; a variant alone names none."""
-    is_named = "/" in named or _pair(named) is None
-    if is_named and "downstream" in values.get("clip", {}) and "downstream" in over.get("clip", {}):
-        clip = {key: value for key, value in over["clip"].items() if key != "downstream"}
-        return {**over, "clip": clip}
-    return over
+def _named_data(first: str) -> str | None:
+    """The data set that a recipe names, "" for none; None where it leaves that open, as a variant alone does."""
+    if pair := _pair(first):
+        is_said = any("downstream" in part.get("clip", {}) for part in _variant(pair[1]))
+        return pair[0] if "/" in first else ("" if is_said else None)
+    base, values = _stated(first)
+    own: str | None = values.get("clip", {}).get("downstream")
+    if own is not None or base is None:
+        return own
+    named = (_named_data(part) for part in _parts(base))
+    return next((name for name in named if name is not None), None)
+
+
+def _laid_over(parts: Sequence[str], index: int, named: str | None) -> Values:
+    """What a further part of `A+B` states itself, on the data set that the parts before it name, if any."""
+    first, other = parts[0], parts[index]
+    pair = _pair(other)
+    if pair is None:
+        return _stated(other)[1]
+    if "/" in other:
+        others = [*parts[:index], *parts[index + 1 :]]
+        instead = [*parts[:index], pair[1], *parts[index + 1 :]] if named else [other, *others]
+        raise ConfigError(
+            f"recipe '{'+'.join(parts)}': '{other}' names a data set, which only the first part may, here "
+            f"'{first}'; write '{'+'.join(instead)}'"
+        )
+    return _composed(named if named in data_names() else USUAL_DATA, pair[1], alone=False)
 
 
 def _mapping(name: str, depth: int = 0) -> Values:
-    """A recipe laid onto its base; of `A+B` A, and onto it what B states, with what both are about."""
+    """A recipe laid onto its base; of `A+B` A, and onto it what B states, with what both are about.
+
+    The data set that is named first stays.
+    """
     if depth > MAX_BASES:
         raise ConfigError(
             f"recipe '{name}': more than {MAX_BASES} bases deep; does a base name itself?"
         )
-    first, *further = _parts(name)
+    first, *further = parts = _parts(name)
     if pair := _pair(first):
         values = _composed(*pair)
     else:
         base, values = _stated(first)
         if base is not None:
             values = _laid(_of_another(_mapping(base, depth + 1)), values)
-    for other in further:
-        pair = _pair(other)
-        stated = _composed(*pair, alone=False) if pair else _stated(other)[1]
-        abouts = [str(about) for v in (values, stated) if (about := v.get("about"))]
-        over = _on_named_data(first, values, _of_another(stated))
-        values = _laid(_of_another(values), over) | {"about": " ".join(abouts)}
+    named = _named_data(first)
+    for index in range(1, len(further) + 1):
+        stated = _laid_over(parts, index, named)
+        over, clip = _of_another(stated), dict(stated.get("clip", {}))
+        if clip.get("downstream") and named is not None:
+            del clip["downstream"]
+        named = clip.get("downstream", named)
+        abouts = [str(about).strip() for v in (values, stated) if (about := v.get("about"))]
+        told = " ".join(text if text.endswith(ENDS) else f"{text}." for text in abouts)
+        values = _laid(_of_another(values), {**over, "clip": clip}) | {"about": told}
     return values
 
 
@@ -236,7 +266,7 @@ def _auxiliary() -> dict[str, list[str]]:
 @cache
 def _variant(name: str) -> tuple[Values, ...]:
     """What a variant and those that it starts from state, itself last."""
-    base, values = _checked(_shipped(VARIANT, name), f"{VARIANT} '{name}'")
+    base, values = _checked(_shipped(VARIANT, name), f"{VARIANT} '{name}'", (OWN,))
     return (*(() if base is None else _variant(base)), values)
 
 
@@ -252,20 +282,32 @@ def _composed(data: str, variant: str, alone: bool = True) -> Values:
     """A data set's values, onto them those of a variant, and of their row.
 
     Args:
-        alone: on its own; else to be laid onto another recipe: without what it starts from.
+        alone: on its own; else to be laid onto another recipe: only what the variant and those that it starts from
+            state, but not `pvit`, from which all of them start.
     """
     on, stated = _data(data), _variant(variant)
-    first = len(stated) == 1
-    values = on.values if alone or first else {}
-    for part in stated if alone else stated[-1:]:
+    values = on.values if alone else {}
+    for part in stated if alone else stated[1:] or stated:
         is_told = part is stated[-1]  # what is said of its base is not true of it
         told = part if is_told else {k: v for k, v in part.items() if k not in ADDED}
         values = _laid(values, told)
         if part.get("mixture", {}).get("portion") == 0:
             values = _laid(values, on.alone)
     values = _laid(values, on.rows.get(variant, {}))
-    abouts = [stated[-1]["about"], *([on.values["about"]] if alone or first else [])]
+    abouts = [stated[-1]["about"], *([on.values["about"]] if alone else [])]
     return values | {"about": " ".join(abouts)}
+
+
+def _with_own_tasks(values: Values) -> Values:
+    """With what a variant trains of the downstream's own videos in the list of the downstream."""
+    own = values.pop(OWN, ())
+    if not own:
+        return values
+    clip = values.get("clip", {})
+    lists, downstream = clip.get("tasks", {}), clip.get("downstream") or USUAL_DATA
+    listed = lists.get(downstream, lists.get(USUAL_DATA, LABELS))
+    tasks = {downstream: [*dict.fromkeys([*listed, *own])]}
+    return merge(values, {"clip": {"tasks": tasks}})
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
@@ -279,7 +321,7 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
         ConfigError: for an unknown recipe, key or value.
     """
     own = "+".join(Path(part).stem if _is_file(part) else part for part in _parts(name))
-    values = merge({"name": own}, _mapping(name))
+    values = merge({"name": own}, _with_own_tasks(_mapping(name)))
     return load_values(values, settings, f"recipe '{name}'")
 
 

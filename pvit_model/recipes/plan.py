@@ -296,13 +296,23 @@ def _check_finetune(config: TrainConfig, sources: Sequence[SourcePlan]) -> None:
     """Refuses to train the action head alone where something else would be trained, or there is none."""
     if config.model.finetune == "all":
         return
-    trained = dict.fromkeys(name for source in sources for name in (*source.labels, *source.tasks))
-    others = [name for name in trained if name != ACTION]
-    if others or ACTION not in trained:
-        raise ConfigError(
-            f"model.finetune=head trains the action head alone, but the sources are there for "
-            f"{', '.join(others) or 'no actions'}; leave auxiliary sources out with mixture.portion=0, or train all"
-        )
+    others = {s.name: [n for n in (*s.labels, *s.tasks) if n != ACTION] for s in sources}
+    told = dict.fromkeys(name for names in others.values() for name in names)
+    has_actions = any(ACTION in source.labels for source in sources)
+    if has_actions and not told:
+        return
+    ways = [
+        f"train its actions alone with --set 'clip.tasks.{source.name}=[{ACTION}]'"
+        if source.role == "downstream"
+        else "leave auxiliary sources out with mixture.portion=0"
+        for source in sources
+        if has_actions and others[source.name]
+    ]
+    remedies = [*dict.fromkeys(ways), "train all"]
+    raise ConfigError(
+        f"model.finetune=head trains the action head alone, but the sources are there for "
+        f"{', '.join(told) or 'no actions'}; {', or '.join(remedies)}"
+    )
 
 
 def _finish(
@@ -312,16 +322,16 @@ def _finish(
     wanted = supervised if config.model.tasks is None else config.model.tasks
     tasks = ordered(wanted)
     unsupervised = [t for t in tasks if t not in supervised]
-    if unsupervised:
+    network = make_config(
+        backbone=config.model.name, variant=config.model.variant, **config.model.options
+    )
+    if unsupervised and network.heads:
         notes.append(
             f"no source supervises {', '.join(unsupervised)}: the prompts are there, nothing trains their heads"
         )
     optim, per_epoch = config.optim, mixture.steps_per_epoch
     num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
     notes += [*_rate_notes(config, num_steps), *other_options(config.model)]
-    network = make_config(
-        backbone=config.model.name, variant=config.model.variant, **config.model.options
-    )
     action = _action_space(sources)
     labels = dict.fromkeys(label for source in sources for label in source.labels)
     numbers = {label: len(space.classes) for label, space in label_spaces(sources).items()}

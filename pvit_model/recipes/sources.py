@@ -16,8 +16,9 @@ from pvit_data.mixing.sources import declared_sampler, trained_tasks
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.reading.layers.places import WHERE_IT_LIES, FoundSource, find_sources
 from pvit_data.tasks.names import kind_of
-from pvit_data.tasks.table import every_task, target_spec, target_specs
+from pvit_data.tasks.table import every_task, ordered, target_spec, target_specs
 from pvit_data.words import did_you_mean
+from pvit_model.config import make_config
 from pvit_model.plugins import TASKS
 from pvit_model.recipes.config import TrainConfig, certain
 from pvit_model.recipes.loading import data_names
@@ -98,6 +99,9 @@ def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Cho
     elif others:
         notes.append(f"mixture.portion is 0: {', '.join(others)} not used")
     tasks = {name: _tasks_of(found[name].ds, name, config) for name in names}
+    heads = _has_heads(config)
+    if not heads:
+        config, tasks = _without_heads(config, tasks)
     used = [name for name in names if name == downstream or tasks[name]]
     notes += [
         f"source '{name}' trains none of the recipe's tasks and is left out"
@@ -108,8 +112,9 @@ def choose_sources(config: TrainConfig, found: Mapping[str, FoundSource]) -> Cho
         f"source '{name}': {', '.join(left)} of its layers are not trained, since the recipe says what is; "
         f"--set 'clip.tasks.{name}=[{', '.join([*tasks[name], *left])}]' trains them"
         for name in used
-        if (left := _left_of_layers(found[name].ds, name, config, tasks[name]))
+        if heads and (left := _left_of_layers(found[name].ds, name, config, tasks[name]))
     ]
+    notes += [text for name in names if (text := _asked_in_vain(name, config, tasks[name]))]
     if not used:
         raise ConfigError(
             f"recipe '{config.name}': none of the sources {', '.join(sorted(found))} trains one of its tasks; "
@@ -192,17 +197,63 @@ def _of_layers(ds: ShardDataset, name: str) -> tuple[str, ...]:
     return tuple(task for task in found if not target_spec(task).downstream_only)
 
 
+def _has_heads(config: TrainConfig) -> bool:
+    """Whether the network has heads for auxiliary tasks."""
+    model = config.model
+    return make_config(backbone=model.name, variant=model.variant, **model.options).heads
+
+
+def _without_heads(
+    config: TrainConfig, tasks: Mapping[str, tuple[str, ...]]
+) -> tuple[TrainConfig, dict[str, tuple[str, ...]]]:
+    """Of a network without heads, which trains labels alone; prompts are named after the tasks of its sources."""
+    labels = {name: _labels_of(own) for name, own in tasks.items()}
+    if config.model.tasks is None:
+        prompts = ordered(t for name, own in tasks.items() for t in own if t not in labels[name])
+        model = config.model.model_copy(update={"tasks": prompts})
+        config = config.model_copy(update={"model": model})
+    return config, labels
+
+
+def _labels_of(tasks: Iterable[str]) -> tuple[str, ...]:
+    return tuple(task for task in tasks if target_spec(task).downstream_only)
+
+
+def _given_by_layers(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
+    """What layers add to a source; nothing to a downstream of which the action head alone is trained."""
+    is_alone = config.model.finetune == "head" and name == config.clip.downstream
+    return () if is_alone else _of_layers(ds, name)
+
+
 def _left_of_layers(
     ds: ShardDataset, name: str, config: TrainConfig, tasks: Iterable[str]
 ) -> list[str]:
     """The recipe's tasks that layers of a source give, and that its list for the source leaves out."""
     wanted = every_task() if config.model.tasks is None else config.model.tasks
-    trained = {kind_of(task) for task in tasks}
+    listed = certain(config.clip.tasks.get(name, ()))
+    trained = {kind_of(task) for task in (*tasks, *listed)}
     return [
         task
-        for task in _of_layers(ds, name)
+        for task in _given_by_layers(ds, name, config)
         if task in wanted and task not in trained and not config.losses.is_off(task)
     ]
+
+
+def _asked_in_vain(name: str, config: TrainConfig, tasks: Iterable[str]) -> str:
+    """Which tasks the recipe lists for a source although its network does not train them, and why; "": none."""
+    model, losses = config.model, config.losses
+    listed = [
+        task
+        for task in certain(config.clip.tasks.get(name, ()))
+        if not (task in tasks or losses.is_off(task) or target_spec(task).downstream_only)
+    ]
+    told = f"source '{name}': {', '.join(listed)} of clip.tasks is not trained, since"
+    if not listed or model.tasks is None:
+        return ""
+    if not _has_heads(config):
+        return f"{told} a network of the variant '{model.variant}' has no heads for tasks"
+    wanted = ", ".join([*model.tasks, *listed])
+    return f"{told} model.tasks lacks it; --set 'model.tasks=[{wanted}]' trains it"
 
 
 def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ...]:
@@ -212,7 +263,8 @@ def _tasks_of(ds: ShardDataset, name: str, config: TrainConfig) -> tuple[str, ..
     has no list for trains its actions only.
     """
     is_downstream = name == config.clip.downstream
-    declared = (*(() if is_downstream else ds.sources[name].tasks), *_of_layers(ds, name))
+    given = _given_by_layers(ds, name, config)
+    declared = (*(() if is_downstream else ds.sources[name].tasks), *given)
     listed = config.clip.tasks.get(name, declared)
     target_specs(
         [task.removesuffix(WHERE_IT_LIES) for task in listed]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pvit_data.errors import FormatError
+from pvit_data.errors import ConfigError, FormatError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.words import short
 from pvit_model.backbones import build_backbone
@@ -47,6 +47,11 @@ def build_network(
     """
     config = plan.config.model
     where = f"model.options {short(config.options)}"
+    if config.init_from and config.checkpoint and not started:
+        raise ConfigError(
+            f"model.init_from '{config.init_from}' and model.checkpoint '{config.checkpoint}' are both given, but a "
+            "network starts from one of them; leave one empty, --set \"model.checkpoint=''\""
+        )
 
     def make() -> PViT:
         return create_model(config.name, **plan.model_arguments())

@@ -11,6 +11,7 @@ import numpy as np
 from pvit_data.errors import UsageError
 from pvit_data.format.manifest import NAME, SourceEntry, read_manifest
 from pvit_data.format.members import LABELS
+from pvit_data.format.names import SOURCE_NAME
 from pvit_data.reading.dataset import SKIP_LIMIT, ShardDataset
 from pvit_data.reading.layers.attach import (
     Layer,
@@ -143,6 +144,12 @@ class _There:
             return self._defaults(source)
         found: list[tuple[str, Layer]] = []
         for text in named:
+            if text.endswith(WHERE_IT_LIES) and not SOURCE_NAME.match(text[:-1]):
+                raise UsageError(
+                    f"layer '{plain_url(text)}' of '{source}': a name with '{WHERE_IT_LIES}' is attached where the "
+                    "shards hold it, but this is an address, which is attached wherever it is; leave the "
+                    f"'{WHERE_IT_LIES}' out, or give the name alone and its folder with --shards"
+                )
             if (here := self._called(text.removesuffix(WHERE_IT_LIES), source)) is not None:
                 found.append(here)
             elif not text.endswith(WHERE_IT_LIES):

@@ -78,10 +78,51 @@ def test_what_is_laid_onto_a_recipe_keeps_the_data_set_that_it_names(tmp_path: P
     own = {
         "diving48/baseline+demo": "diving48", "something-else-compositional/pvit+small": "something-else-compositional",
         "ssv2/pretrain+demo": "", "mt+small": "mine", f"{tmp_path}/mine.yaml+demo": "pots", "small+demo": "mine",
+        "timesformer+small": "mine", "mt+timesformer+small+demo": "mine", "pretrain+demo": "",
+        "diving48/mt+pretrain": "",
     }  # fmt: skip
     assert {name: load_recipe(name).clip.downstream for name in own} == own
     assert load_recipe("diving48/baseline+demo").clip.num_frames == 8
     assert load_recipe("diving48/baseline+demo", ["clip.downstream=ssv2"]).clip.downstream == "ssv2"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "instead"),
+    [
+        ("timesformer+diving48/mt", "diving48/mt+timesformer"),
+        ("ssv2/mt+diving48/pvit", "ssv2/mt+pvit"),
+        ("mine.yaml+swin3d+diving48/pvit", "diving48/pvit+mine.yaml+swin3d"),
+        ("small+ssv2/slowfast+demo", "small+slowfast+demo"),
+    ],
+)
+def test_a_data_set_is_named_first(recipe: str, instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Laid onto another recipe, its rates, lists and splits would be those of a run on other data."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("base: pvit\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(recipe)
+    assert str(caught.value).endswith(f"write '{instead}'")
+    assert load_recipe(instead).clip.downstream in (instead.partition("/")[0], "mine")
+
+
+@pytest.mark.parametrize(
+    ("composed", "row"),
+    [
+        ("diving48/mt+pvit", "diving48/pvit"),
+        ("ava/mt+vpt", "ava/vpt"),
+        ("ego4d/pvit+finetune", "ego4d/finetune"),
+        ("ava/pvit+slowfast", "ava/slowfast"),
+        ("diving48/pvit+real-boxes", "diving48/real-boxes"),
+    ],
+)
+def test_a_variant_is_laid_onto_another_on_its_data_set(composed: str, row: str) -> None:
+    said = dict.fromkeys(("name", "about"), "") | dict.fromkeys(("paper", "ours"), ()) | {"target": {}}
+    assert load_recipe(composed).model_copy(update=said) == load_recipe(row).model_copy(update=said)
+
+
+def test_what_parts_are_about_are_sentences(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("about: Our schedule\n")
+    assert load_recipe(f"{tmp_path}/mine.yaml+finetune").about.startswith("Our schedule. Second half of")
 
 
 def test_what_is_said_of_a_recipe_is_said_of_it_alone() -> None:

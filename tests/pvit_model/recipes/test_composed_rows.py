@@ -199,16 +199,84 @@ def test_real_boxes_of_ssv2_are_no_task_of_other_rows(on: str, simulated: Path) 
     assert {s.name: s.tasks for s in asked.sources}["ssv2"] == ("boxes",)
 
 
-def test_layers_over_ssv2_join_its_rows(simulated: Path, tmp_path: Path) -> None:
-    """A layer of depth that somebody made of real videos is trained on them, in the protocols over SSv2, too."""
-    with ShardWriter(tmp_path, "mine", base=f"{simulated}/ssv2#ssv2", made_by="me 1.0", licence="CC0-1.0") as writer:
+@pytest.fixture(scope="module")
+def with_depth(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """SSv2 with what lies over it, and with a layer of depth that somebody made of its real videos."""
+    mine = tmp_path_factory.mktemp("mine")
+    with ShardWriter(mine, "mine", base=f"{simulated}/ssv2#ssv2", made_by="me 1.0", licence="CC0-1.0") as writer:
         for sample in pvit_data.open(simulated / "ssv2", split="train"):
             size = (sample.num_frames, sample.height, sample.width)
             writer.write(Sample(key=sample.key, depth=np.ones(size, np.float32)))
-    for row, on in (("ssv2/pvit", "ssv2"), ("something-else-compositional/pvit", "something-else-compositional")):
-        shards = [str(simulated / "ssv2"), str(simulated / "layers"), str(simulated / "ehoi"), str(tmp_path)]
-        plan = make_plan(load_recipe(row, SMALL), shards)
-        assert {s.name: s.tasks for s in plan.sources}[on] == ("depth",)
+    return [*(str(simulated / name) for name in ("ssv2", "layers", "ehoi")), str(mine)]
+
+
+def with_layer(row: str, with_depth: list[str], *settings: str) -> tuple[dict[str, tuple[str, ...]], str]:
+    """What a row trains on each source where the layer lies, and the notes of its plan."""
+    plan = make_plan(load_recipe(row, [*SMALL, *settings]), with_depth)
+    return {s.name: s.tasks for s in plan.sources}, "\n".join(plan.notes)
+
+
+def test_layers_over_ssv2_join_its_rows(with_depth: list[str]) -> None:
+    """Also in the protocols over SSv2."""
+    for row in ("ssv2/pvit", "something-else-compositional/pvit"):
+        assert with_layer(row, with_depth)[0][row.partition("/")[0]] == ("depth",)
+    tasks, notes = with_layer("ssv2/real-boxes", with_depth)
+    assert tasks["ssv2"] == ("depth", "boxes/real")
+    assert "not trained" not in notes
+
+
+@pytest.mark.parametrize("on", ["ssv2", "something-else-5shot", "diving48"])
+def test_pretraining_is_on_synthetic_clips_alone(on: str, with_depth: list[str]) -> None:
+    """SSv2's real ones hold what its protocols hold out."""
+    assert with_layer(f"{on}/pretrain", with_depth)[0] == {"ehoi": ("boxes", "segm")}
+
+
+def test_real_boxes_are_the_downstreams_own(with_depth: list[str], simulated: Path) -> None:
+    tasks, notes = with_layer("diving48/real-boxes", [*with_depth, f"{simulated}/diving48"])
+    assert tasks == {"diving48": ("boxes/real",), "ehoi": ("boxes", "segm"), "ssv2": ("depth",)}
+    assert "no training sample of source 'diving48' carries boxes/real" in notes
+
+
+@pytest.mark.parametrize("variant", ["np", "vpt", "baseline"])
+def test_a_network_without_heads_trains_labels_alone(variant: str, with_depth: list[str]) -> None:
+    tasks, notes = with_layer(f"ssv2/{variant}", with_depth)
+    assert tasks == {"ssv2": ()}
+    assert "heads" not in notes
+    assert "not trained" not in notes
+    tasks, notes = with_layer(f"ssv2/{variant}", with_depth, "clip.tasks.ssv2=[depth]", "mixture.portion=1")
+    assert tasks == {"ssv2": ()}
+    assert f"depth of clip.tasks is not trained, since a network of the variant '{variant}' has no heads" in notes
+    without = make_plan(load_recipe(f"ssv2/{variant}", [*SMALL, "model.tasks=null", "mixture.portion=1"]), with_depth)
+    assert without.tasks == ("depth", "segm", "boxes")  # prompts, where it has some
+
+
+def test_a_task_that_is_asked_for_in_vain_is_told(with_depth: list[str]) -> None:
+    on = "something-else-compositional"
+    tasks, notes = with_layer(f"{on}/pvit-best", with_depth, f"clip.tasks.{on}=[boxes/real, depth]")
+    assert tasks[on] == ("depth",)
+    said = f"source '{on}': boxes/real of clip.tasks is not trained, since model.tasks lacks it"
+    assert f"{said}; --set 'model.tasks=[depth, segm, boxes, boxes/real]' trains it" in notes
+    assert "of its layers are not trained" not in notes
+
+
+def test_the_head_alone_leaves_layers_out(with_depth: list[str]) -> None:
+    """They are meant where they lie; what is asked for by name is refused, and the way out leads out."""
+    on, head = "something-else-5shot", "model.finetune=head"
+    for row in (f"{on}/pvit", f"{on}/np"):
+        assert with_layer(row, with_depth, head)[0] == {on: ()}
+    with pytest.raises(ConfigError, match=r"are there for depth; train its actions alone with --set") as caught:
+        with_layer(f"{on}/pvit", with_depth, head, f"clip.tasks.{on}=[action, depth]")
+    way = str(caught.value).partition("--set '")[2].partition("'")[0]
+    assert with_layer(f"{on}/pvit", with_depth, head, way)[0] == {on: ()}
+    with pytest.raises(ConfigError, match=r"there for boxes, segm; train all$"):
+        with_layer(f"{on}/pretrain", with_depth, head)
+
+
+def test_one_start_is_given(simulated: Path) -> None:
+    plan = planned("ssv2/baseline", simulated, "model.init_from=RUN", "model.checkpoint=FILE")
+    with pytest.raises(ConfigError, match=r"init_from 'RUN' and model.checkpoint 'FILE' are both given"):
+        build_network(plan)
+    assert build_network(plan, started=True)
 
 
 def test_variants_on_few_shots(simulated: Path) -> None:

@@ -125,6 +125,9 @@ def test_what_a_recipe_says_of_layers(apart: list[str], tiny_recipe: str) -> Non
     assert [s.name for s in plan.sources] == ["real", "people"]
     with pytest.raises(UsageError, match="has no layer 'mops'"):
         make_plan(load_recipe(tiny_recipe, ["data.layers={scenes: [mops]}"]), apart)
+    for address in (f"{apart[1]}#maps?", f"{apart[1]}?", "nosuch#maps?"):  # never only where it lies
+        with pytest.raises(UsageError, match=r"maps\?' of 'scenes'|scenes\?' of 'scenes'.* leave the '\?' out"):
+            make_plan(load_recipe(tiny_recipe, [f"data.layers={{scenes: ['{address}']}}"]), apart)
     with pytest.raises(UsageError, match=r"protocol 'real' is over 'videos', which is not in the shards"):
         make_plan(load_recipe(tiny_recipe), [protocol_alone(apart[0])])
 
