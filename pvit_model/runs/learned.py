@@ -199,7 +199,8 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     if source.without:
         record["without"] = list(source.without)
     if found.layers:
-        record["layers"] = [plain_url(layer) for layer in found.layers]
+        parts = (layer.rpartition("#") for layer in found.layers)
+        record["layers"] = [f"{plain_url(url)}#{name}" for url, _, name in parts]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record

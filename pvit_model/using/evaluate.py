@@ -22,7 +22,7 @@ from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.loading.run import Loader
 from pvit_data.reading.layers.places import FoundSource
-from pvit_data.tasks.table import is_by_box
+from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Crops, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.ranks import own_rank
@@ -270,6 +270,9 @@ def _told_of(
         "clips": len(ds),
         "of": len(ds) if whole is None else len(whole),
     }
+    for label in filter(is_by_box, matched.targets):
+        layer = ds.layers_of(matched.name).get(target_spec(label).field)
+        evaluated["boxes_of"] = None if layer is None else layer.name  # None: those of the truth
     trained = (model.inference.clip.downstream, *model.inference.clip.tasks)
     if overlap := seen_in_training(trained, found, matched.name, ds):
         evaluated["overlap"] = overlap

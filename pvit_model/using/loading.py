@@ -18,11 +18,12 @@ from pvit_data.words import first_problem, short
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import CONFIG, WEIGHTS, download
-from pvit_model.recipes.loading import changes_of, load_recipe
+from pvit_model.recipes.loading import changes_of
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
-from pvit_model.runs.folder import without_of
-from pvit_model.runs.learned import run_of
+from pvit_model.runs.folder import layers_of, without_of
+from pvit_model.runs.learned import CONFIG as CONFIG_OF_RUN
+from pvit_model.runs.learned import config_of, run_of
 
 
 def _path(where: str) -> Path:
@@ -73,19 +74,36 @@ def files_of(where: str) -> list[Path]:
 
 
 def unfinished(where: str) -> str:
-    """That a run is not finished, in a sentence; "" for one that is, and for what is no run's folder."""
-    path = _path(where)
-    found = checkpoint.checkpoints(path / "checkpoints")
-    if not found or (path / "report.html").is_file():
+    """That a run is not finished, or a checkpoint not its last, in a sentence; "" for others, and for no run's."""
+    at = progress_of(where)
+    if not at:
         return ""
+    if _named_step(where) is None:
+        return f"the run '{where}' is not finished: it is at {at}"
+    return f"the checkpoint '{where}' is not the end of its run: it is at {at}"
+
+
+def progress_of(where: str) -> str:
+    """How far weights were trained that are not those of a finished run, `"step 99 of 2000"`; else ""."""
+    run, named = run_of(where), _named_step(where)
+    if run is None or (named is None and (run / "report.html").is_file()):
+        return ""
+    found = checkpoint.checkpoints(run / "checkpoints") if named is None else [named]
     for step, folder in reversed(found):
         with suppress(FormatError, OSError):  # of a damaged one, which is not loaded either
             planned = checkpoint.read_state(folder).get("num_steps")
-            return f"the run '{where}' is not finished: it is at step {step} of {short(planned)}"
+            is_last = named is not None and planned == step
+            return "" if is_last else f"step {step} of {short(planned)}"
     return ""
 
 
-CONFIG_OF_RUN = "config.yaml"
+def _named_step(where: str) -> tuple[int, Path] | None:
+    """Step and folder of a run's checkpoint that is named itself."""
+    real = Path(os.path.realpath(_path(where)))
+    found = checkpoint.FOLDER.fullmatch(real.name)
+    return (int(found[1]), real) if found and run_of(where) is not None else None
+
+
 FILES = (CONFIG, WEIGHTS, FILE, CONFIG_OF_RUN, "report.json", "environment.json", "data.json")
 """What a network and its run are read from."""
 
@@ -115,9 +133,14 @@ def loaded(where: str, device: str = "cpu") -> Loaded:
     """The same as `load_model`, with where it comes from."""
     network, inference = load_model(where, device)
     run = run_of(where)
+    config = None if run is None else config_of(run)
     facts: dict[str, Any] = {"downstream": inference.clip.downstream}
-    if run is not None and (run / CONFIG_OF_RUN).is_file():
-        facts["changed"] = changes_of(load_recipe(str(run / CONFIG_OF_RUN)), without_of(run))
+    if run is not None and config is not None:
+        facts["changed"] = changes_of(config, without_of(run), layers_of(run))
+        if start := config.model.init_from or config.model.checkpoint:
+            facts["start"] = Path(start).name
+    if at := progress_of(where):
+        facts["unfinished"] = at
     return Loaded(network, inference, Path(where).name, find_model(where) / WEIGHTS, run, facts)
 
 
