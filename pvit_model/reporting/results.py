@@ -175,7 +175,7 @@ def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
         )
         raise UsageError(
             f"{path}: of its {shown(str(evaluated.get('clips')))} clips these are training samples of the network: "
-            f"{told} (--allow-overlap)"
+            f"{told}"
         )
     return row
 
@@ -312,8 +312,10 @@ def _boxes(passport: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_weights(passport: Mapping[str, Any]) -> Iterator[str]:
-    """What the weights began with, how far they were trained, what their run had otherwise than its recipe."""
+    """What weights may have seen, what they began with, how far they were trained, what was changed of the recipe."""
     model = _part(passport, "model")
+    if _are_texts(unknown := _evaluated(passport).get("unknown")):
+        yield f"training samples among them: not known ({', '.join(map(shown, unknown))})"
     if start := model.get("start"):
         yield f"from {shown(str(start))}"
     if at := model.get("unfinished"):

@@ -23,7 +23,15 @@ from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, publ
 from pvit_model.runs import checkpoint
 from pvit_model.runs.folder import layers_of, without_of
 from pvit_model.runs.learned import CONFIG as CONFIG_OF_RUN
-from pvit_model.runs.learned import config_of, run_of
+from pvit_model.runs.learned import (
+    Learned,
+    Trained,
+    config_of,
+    learned_by_file,
+    learned_of,
+    published_entry,
+    run_of,
+)
 
 
 def _path(where: str) -> Path:
@@ -118,6 +126,7 @@ class Loaded:
         name: for people.
         weights: the file with them.
         run: folder of the run that it comes from, if any.
+        learned: what it was trained on.
         facts: further JSON values of its passports.
     """
 
@@ -126,6 +135,7 @@ class Loaded:
     name: str
     weights: Path
     run: Path | None = None
+    learned: Learned = field(default_factory=Learned)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -134,14 +144,20 @@ def loaded(where: str, device: str = "cpu") -> Loaded:
     network, inference = load_model(where, device)
     run = run_of(where)
     config = None if run is None else config_of(run)
-    facts: dict[str, Any] = {"downstream": inference.clip.downstream}
+    learned, clip = learned_of(where), inference.clip
+    facts: dict[str, Any] = {"downstream": clip.downstream}
     if run is not None and config is not None:
         facts["changed"] = changes_of(config, without_of(run), layers_of(run))
         if start := config.model.init_from or config.model.checkpoint:
-            facts["start"] = Path(start).name
+            on = dict.fromkeys(each.name for each in learned.starts_on)
+            facts["start"] = Path(start).name + (f" ({', '.join(on)})" if on else "")
     if at := progress_of(where):
         facts["unfinished"] = at
-    return Loaded(network, inference, Path(where).name, find_model(where) / WEIGHTS, run, facts)
+    if not learned.sources:
+        names = [*filter(None, dict.fromkeys((clip.downstream, *clip.tasks)))]
+        learned = learned.model_copy(update={"sources": {n: Trained(name=n) for n in names}})
+    weights = find_model(where) / WEIGHTS
+    return Loaded(network, inference, Path(where).name, weights, run, learned, facts)
 
 
 def load_published(
@@ -174,8 +190,10 @@ def load_published(
         )
     made = published_network(weights, name, protocol, found[wanted])
     facts = {"backbone": name, "published": made.target}
+    file = Path(weights)
+    learned = learned_by_file(file.name, published_entry(name, file.name))
     model = Loaded(
-        made.network.to(device), made.inference, Path(weights).name, Path(weights), facts=facts
+        made.network.to(device), made.inference, file.name, file, learned=learned, facts=facts
     )
     return model, made
 

@@ -88,7 +88,7 @@ def of_samples(**evaluated: object) -> dict[str, object]:
         ),
         (PASSPORT | {"list": {"name": "ssv2 train", "n": 3, "of": 3}}, "on training samples (ssv2 train)"),
         (PASSPORT | {"list": {"name": "fho_oscc-pnr_train.json", "n": 3, "of": 3}}, "on training samples"),
-        (of_samples(overlap={"ssv2": 23}), "these are training samples of the network: 23 of 'ssv2' (--allow-overlap)"),
+        (of_samples(overlap={"ssv2": 23}), "these are training samples of the network: 23 of 'ssv2'"),
         (of_samples(source="ssv2-mine"), "x.json: was measured on 'ssv2-mine', ssv2/mt is about 'ssv2'"),
         (of_samples(boxes_of=None), "x.json: the persons of the ground truth itself were scored"),
         (PASSPORT | {"top1": None, "top5": None, "mAP": 0.3}, "has none of the numbers of ssv2/mt: top1, top5"),
