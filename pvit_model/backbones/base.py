@@ -72,9 +72,14 @@ class Published:
         return float(last) if last.replace(".", "", 1).isdecimal() else None
 
     @property
+    def data(self) -> str:
+        """The source that it was trained on, as its converter calls it: `"ssv2"`; "" for data that have none."""
+        return PROTOCOL_OF.get(self.trained_on.partition(" ")[0], "")
+
+    @property
     def protocol(self) -> str:
         """Name of the data set's recipes, for a file whose top-1 is stated: `"ssv2"`; else ""."""
-        return PROTOCOL_OF.get(self.trained_on.rpartition(" ")[0], "")
+        return "" if self.top1 is None else self.data
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pvit_data.clips.frames import BY_SOURCE
 from pvit_data.errors import ConfigError
+from pvit_data.reading.layers.places import WHERE_IT_LIES
+from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.storage.files import read_regular
 from pvit_data.storage.values import MAX_YAML_BYTES, parse_yaml
 from pvit_data.tasks.table import LABELS, labels_among
@@ -325,8 +328,16 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     return load_values(values, settings, f"recipe '{name}'")
 
 
+def usual_sampler(source: str) -> str:
+    """How clips of a data set are cut by what is published, also of its protocols; "": nothing is."""
+    protocol = protocol_of_source(source)  # of all settings of SomethingElse
+    return BY_SOURCE.get(source if protocol is None else protocol.name, "")
+
+
 def changes_of(
-    config: TrainConfig, without: Mapping[str, Collection[str]] | None = None
+    config: TrainConfig,
+    without: Mapping[str, Collection[str]] | None = None,
+    layers: Mapping[str, Collection[str]] | None = None,
 ) -> list[str]:
     """Keys in which the configuration of a run differs from the shipped recipe of its name; none for other names.
 
@@ -336,6 +347,7 @@ def changes_of(
     Args:
         config: of a run: with the tasks of each of its sources.
         without: tasks by source that no training sample carried.
+        layers: names of those that were attached, by source.
     """
     from pvit_model.recipes.clips import sized_for  # needs torch
 
@@ -353,9 +365,31 @@ def changes_of(
         if name in recipe["losses"]["weights"] or weight != LossConfig().weight_of(name)
     }
     changed = [path for path in known_paths() if _differs(path, own, recipe)]
+    changed += _other_samplers(config, shipped) + _lacking_layers(shipped, layers or {})
     changed += _other_tasks(config, shipped, without or {})
     is_random = shipped.pretrained and not (config.model.checkpoint or config.model.init_from)
     return changed + ["model.checkpoint (none: random weights)"] * bool(is_random)
+
+
+def _other_samplers(config: TrainConfig, shipped: TrainConfig) -> list[str]:
+    """Where clips were cut otherwise; a run notes what its sources declare."""
+    other = [
+        f"{name}: {config.clip.samplers[name]}"
+        for name in config.clip.tasks
+        if name in config.clip.samplers
+        and config.clip.samplers[name] != shipped.clip.sampler(name, usual_sampler(name))
+    ]
+    return [f"clip.samplers ({', '.join(other)})"] if other else []
+
+
+def _lacking_layers(shipped: TrainConfig, layers: Mapping[str, Collection[str]]) -> list[str]:
+    """Layers that a recipe means where they lie, and that a run did without."""
+    lacking = []
+    for name in shipped.data.layers.keys() & layers.keys():
+        meant = [each.removesuffix(WHERE_IT_LIES) for each in shipped.data.layers[name]]
+        if gone := [each for each in meant if each not in layers[name]]:
+            lacking.append(f"{name}: without {', '.join(gone)}")
+    return [f"data.layers ({'; '.join(lacking)})"] if lacking else []
 
 
 def _other_tasks(
@@ -398,10 +432,12 @@ def _meant(shipped: TrainConfig, source: str) -> set[str]:
 
 
 FILLED_IN = {"name", "about", "pretrained", "target", "paper", "ours", "clip.downstream", "clip.tasks"} | {
-    "clip.samplers", "model.checkpoint", "model.init_from", *FIXED_BY_THE_BACKBONE
+    "clip.samplers", "clip.label_classes", "model.checkpoint", "model.init_from", *FIXED_BY_THE_BACKBONE
 }  # fmt: skip
 OUTSIDE = ("run", "data")
-COUNTS = {f"data.{name}" for name in ("where", "layers", "allow_overlap", "eval_split")}
+COUNTS = {f"data.{name}" for name in ("where", "layers", "allow_overlap", "eval_split")} | {
+    "run.best", "run.precision"
+}  # fmt: skip
 """Keys of these sections that decide what is learned, or which weights are the best."""
 
 

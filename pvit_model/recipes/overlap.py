@@ -37,36 +37,15 @@ def require_apart(found: Mapping[str, FoundSource], where: Mapping[str, str]) ->
                 )
 
 
-def require_unseen(
-    trained: Iterable[str], found: Mapping[str, FoundSource], name: str, split: str
-) -> None:
-    """Refuses held-out samples that a network was trained on under another name.
-
-    Args:
-        trained: names of the sources that it was trained on.
-        found: the sources of the shards, by name.
-        name, split: what is held out.
-
-    Raises:
-        UsageError: with the count.
-    """
-    held = found[name].split(split)
-    if held is None or split == "train":
-        return
-    for other, count in seen_in_training(trained, found, name, held).items():
-        raise UsageError(
-            f"{count} of {counted(len(held), 'sample')} of '{name}' {split} are training samples of '{other}', "
-            "on which the network was trained: they tell nothing new; --allow-overlap evaluates them all the same"
-        )
-
-
 def seen_in_training(
     trained: Iterable[str], found: Mapping[str, FoundSource], name: str, held: ShardDataset
 ) -> dict[str, int]:
     """How many samples of a source a network was trained on under other names, by these names.
 
     Args:
-        trained, found, name: see `require_unseen`.
+        trained: names of the sources that it was trained on.
+        found: the sources of the shards, by name.
+        name: of what is held out.
         held: some of its samples.
     """
     mine = found[name].pictures, found[name].over or name

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 
 from pvit_data.clips.config import ClipConfig
-from pvit_data.clips.frames import BY_SOURCE, Sampler
+from pvit_data.clips.frames import Sampler
 from pvit_data.errors import ConfigError, UsageError
 from pvit_data.mixing.sources import sampler_of
 from pvit_data.reading.layers.places import FoundSource
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import labels_among, target_spec
 from pvit_data.words import did_you_mean
 from pvit_model.backbones import build_backbone
@@ -33,7 +32,7 @@ from pvit_model.network.pvit import PViT
 from pvit_model.network.state_file import StateFile, open_state
 from pvit_model.recipes.clips import clip_for, require_key_frames
 from pvit_model.recipes.config import ModelConfig, TrainConfig, certain, parse_setting
-from pvit_model.recipes.loading import load_recipe, row_names
+from pvit_model.recipes.loading import load_recipe, row_names, usual_sampler
 from pvit_model.tasks import ACTION
 from pvit_model.tasks.heads import ClassHead
 
@@ -214,8 +213,7 @@ def _sampler(clip: ClipConfig, source: FoundSource) -> Sampler:
     own = clip.downstream
     if source.name == own:
         return sampler_of(source.ds, own, clip)
-    protocol = protocol_of_source(own)  # of all settings of SomethingElse
-    return clip.sampler(own, "" if protocol is None else BY_SOURCE.get(protocol.name, ""))
+    return clip.sampler(own, usual_sampler(own))
 
 
 def _filled(state: StateFile, name: str, options: dict[str, Any]) -> tuple[PViT, LoadReport]:

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import quote
 
 import torch
 
 from pvit_data.errors import FormatError, PvitError, UsageError
 from pvit_data.scoring.compare import read_results
+from pvit_data.scoring.protocols import DEFAULT as DEFAULT_PROTOCOL
 from pvit_data.words import short, shown
 from pvit_model.backbones import backbone_names, build_backbone
+from pvit_model.backbones.base import Published
 from pvit_model.recipes.loading import data_names, load_recipe, row_names, row_of
 from pvit_model.recipes.published import entry_of
 
@@ -32,8 +35,10 @@ ABOUT = """\
 What `pvit results docs/results` prints: published numbers, and beside them those that this toolkit has reached.
 A number of ours comes from the passport of a result in the folder `results`, which `pvit eval --out FILE` and
 `pvit score --out FILE` write, and from nowhere else. **An empty cell was not run.** Accuracies and mAP are in
-per cent, PNR errors in seconds; `on` says which videos, how many, and frames x clips x crops of each. Several results
-of a row stand below each other. Results on videos that were trained on are left out.
+per cent, PNR errors in seconds; `on` says which videos, how many, frames x clips x crops of each, whose boxes of
+persons, which weights training began with, and what is not as the row means it. Several results of a row stand below
+each other. Results on videos that are known to have been trained on, on other data sets, and on the boxes of the truth
+are left out.
 """
 
 
@@ -43,11 +48,13 @@ class Row:
 
     Args:
         name: of the recipe, or of the file of weights.
+        data: the data set that it is about.
         target: published numbers, in per cent and seconds.
         results: files of results, each with a passport; a file may have several.
     """
 
     name: str
+    data: str
     target: Mapping[str, float]
     results: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
@@ -87,8 +94,8 @@ def collect(folder: Path | None) -> Results:
     Raises:
         UsageError: if it cannot be read.
     """
-    recipes = {name: Row(name, load_recipe(name).target) for name in row_names()}
-    weights = {(b, f): Row(f"{f} ({b})", target) for b, f, target in _published()}
+    recipes = {name: Row(name, _data_of(name), load_recipe(name).target) for name in row_names()}
+    weights = {(name, e.file): _row_of_file(name, e) for name, e in _published()}
     found = Results(recipes, weights)
     for path in _files(folder):
         try:
@@ -97,7 +104,11 @@ def collect(folder: Path | None) -> Results:
             found.left_out.append(str(error))
             continue
         for passport, row in passports:
-            row.results.append((path.name, passport))
+            twin = next((file for file, known in row.results if known == passport), None)
+            if twin is None:
+                row.results.append((path.name, passport))
+            else:
+                found.left_out.append(f"{path}: is the same result as {twin}")
     return found
 
 
@@ -113,14 +124,23 @@ def _files(folder: Path | None) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _published() -> Iterator[tuple[str, str, dict[str, float]]]:
-    """Backbone, file and top-1 of all published weights of data sets that there are recipes for."""
+def _data_of(row: str) -> str:
+    return row.partition("/")[0]
+
+
+def _row_of_file(backbone: str, entry: Published) -> Row:
+    assert entry.top1 is not None
+    return Row(f"{entry.file} ({backbone})", entry.protocol, {"top1": entry.top1})
+
+
+def _published() -> Iterator[tuple[str, Published]]:
+    """Backbone and file of all published weights with a top-1 on a data set that there are recipes for."""
     for name in backbone_names():
         with torch.device("meta"):
             published = build_backbone(name).published
         for entry in published:
             if entry.top1 is not None and entry.protocol in data_names():
-                yield name, entry.file, {"top1": entry.top1}
+                yield name, entry
 
 
 def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
@@ -134,6 +154,16 @@ def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
         wanted = ", ".join(row.target or DEFAULT)
         raise UsageError(f"{path}: has none of the numbers of {row.name}: {wanted}")
     evaluated = _evaluated(passport)
+    source = evaluated.get("source", row.data)
+    if source != row.data:
+        raise UsageError(
+            f"{path}: was measured on {short(source)}, {row.name} is about '{row.data}'"
+        )
+    if evaluated.get("boxes_of", "") is None:
+        raise UsageError(
+            f"{path}: the persons of the ground truth itself were scored, which no published number does; evaluate a "
+            f"detector's boxes: --layer {row.data}={row.data}-detections"
+        )
     if _is_of_training(passport):
         listed = shown(str(_part(passport, "list").get("name")))
         raise UsageError(
@@ -145,7 +175,7 @@ def _row(found: Results, path: Path, passport: Mapping[str, Any]) -> Row:
         )
         raise UsageError(
             f"{path}: of its {shown(str(evaluated.get('clips')))} clips these are training samples of the network: "
-            f"{told} (--allow-overlap)"
+            f"{told}"
         )
     return row
 
@@ -174,7 +204,7 @@ def _row_of_model(found: Results, path: Path, passport: Mapping[str, Any]) -> Ro
         for (known, file), row in found.weights.items():
             if known == backbone and _is_named(file, str(model.get("name", "")), known):
                 return row
-    elif name in found.recipes and model.get("downstream") == name.partition("/")[0]:
+    elif name in found.recipes and model.get("downstream") == _data_of(name):
         return found.recipes[name]
     whose = (
         f"of recipe {short(recipe) if recipe else '(none told)'} on {short(model.get('downstream') or '(none told)')}"
@@ -247,7 +277,7 @@ def _table(title: str, rows: Iterable[Row]) -> Iterator[str]:
             (
                 numbers_text(_numbers(given, row.target)),
                 _on(given),
-                f"[{shown(file)}](results/{file})",
+                f"[{shown(file)}](results/{quote(file)})",
             )
             for file, given in row.results
         ]
@@ -257,17 +287,44 @@ def _table(title: str, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _on(passport: Mapping[str, Any]) -> str:
-    """What was scored, how often each was seen, and what the run had otherwise than its recipe."""
+    """What was scored, how often each was seen, and what is not as the row means it."""
     scored, views = _part(passport, "list"), _part(passport, "views")
-    changed = _part(passport, "model").get("changed")
     number, of = scored.get("n"), scored.get("of")
     said = "unknown"
     if isinstance(number, int):
         said = f"{shown(str(scored.get('name')))}, N = {number:,}"
         said += f" of {of:,}" if isinstance(of, int) and of > number else _limited(passport)
-    seen = " x ".join(str(views.get(name, "?")) for name in ("frames", "clips", "crops"))
-    others = f"; changed: {', '.join(map(shown, changed))}" if _are_texts(changed) else ""
-    return f"{said}; {seen}{others}"
+    crops = "whole frames" if views.get("whole") else str(views.get("crops", "?"))
+    seen = " x ".join([str(views.get("frames", "?")), str(views.get("clips", "?")), crops])
+    return "; ".join([said, seen, *_boxes(passport), *_of_weights(passport)])
+
+
+def _boxes(passport: Mapping[str, Any]) -> Iterator[str]:
+    """Which persons were scored, and how that was counted."""
+    detections = _part(passport, "detections")
+    if not detections:
+        return
+    name = _evaluated(passport).get("boxes_of")
+    whose = f"of {shown(name)}" if isinstance(name, str) else "of a file"
+    yield f"boxes {whose} from score {shown(str(detections.get('threshold')))}"
+    if passport.get("protocol") != DEFAULT_PROTOCOL["ava"]:
+        yield f"counted as {shown(str(passport.get('protocol')))}"
+
+
+def _of_weights(passport: Mapping[str, Any]) -> Iterator[str]:
+    """What weights may have seen, what they began with, how far they were trained, what was changed of the recipe."""
+    model = _part(passport, "model")
+    if _are_texts(unknown := _evaluated(passport).get("unknown")):
+        yield f"training samples among them: not known ({', '.join(map(shown, unknown))})"
+    if start := model.get("start"):
+        yield f"from {shown(str(start))}"
+    if at := model.get("unfinished"):
+        yield f"not finished: {shown(str(at))}"
+    changed = model.get("changed")
+    if _are_texts(changed):
+        yield f"changed: {', '.join(map(shown, changed))}"
+    elif changed is None and "backbone" not in model:
+        yield "changed: not known"
 
 
 def _limited(passport: Mapping[str, Any]) -> str:

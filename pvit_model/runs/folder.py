@@ -191,10 +191,24 @@ def read_data(path: Path) -> dict[str, Any]:
 
 def without_of(run: Path) -> dict[str, list[str]]:
     """Tasks by source that no training sample of a run carried, as far as its data.json tells."""
-    sources: dict[str, Any] = {}
+    return {name: list(entry.get("without", ())) for name, entry in _entries(run).items()}
+
+
+def layers_of(run: Path) -> dict[str, list[str]]:
+    """Names of the layers by source that a run was trained with, as far as its data.json tells."""
+    found = {name: entry.get("layers", ()) for name, entry in _entries(run).items()}
+    return {
+        name: [text.rpartition("#")[2] for text in layers]
+        for name, layers in found.items()
+        if all("#" in text for text in layers)  # of URLs earlier versions noted no names
+    }
+
+
+def _entries(run: Path) -> dict[str, Any]:
     with contextlib.suppress(FormatError, FileNotFoundError):
-        sources = read_data(run / "data.json").get("sources", {})
-    return {name: list(entry.get("without", ())) for name, entry in sources.items()}
+        found: dict[str, Any] = read_data(run / "data.json").get("sources", {})
+        return found
+    return {}
 
 
 def _changed_manifests(old: Mapping[str, str], plan: Plan) -> tuple[list[Change], list[str]]:

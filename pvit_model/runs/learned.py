@@ -19,6 +19,7 @@ from pvit_data.sample.rights import rights_of
 from pvit_data.storage.values import read_json
 from pvit_data.tasks.table import target_specs
 from pvit_data.words import first_problem, plain_url
+from pvit_model.backbones.base import Published
 from pvit_model.network.save import WEIGHTS
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.loading import load_recipe
@@ -60,6 +61,7 @@ class Trained(BaseModel):
         name: the source's.
         url: where it was read, without secrets.
         sha256: of its index, shards and label spaces; "": not recorded.
+        over: of a protocol the source whose pictures it has, "" of others; None: not recorded.
         train: clips of it; None: not recorded.
         without: tasks of the recipe that none of them carries.
         rights: of all that was read of it: its own, those of its layers, and of a protocol's base; empty: not recorded.
@@ -68,6 +70,7 @@ class Trained(BaseModel):
     name: str
     url: str = ""
     sha256: str = ""
+    over: str | None = None
     train: int | None = None
     without: list[str] = []
     rights: list[Rights] = []
@@ -80,16 +83,25 @@ class Learned(BaseModel):
         sources: that it is trained on, by name.
         before: what it was trained on before it went on with other data.
         starts: of weights that it began with, all that these were made from.
+        starts_on: the sources that these were trained on.
+        starts_unknown: names of weights among them of which nobody recorded that.
     """
 
     sources: dict[str, Trained] = {}
     before: list[Trained] = []
     starts: list[Rights] = []
+    starts_on: list[Trained] = []
+    starts_unknown: list[str] = []
 
     @property
     def all_sources(self) -> list[Trained]:
         """Those that it is trained on, then those of before."""
         return [*self.sources.values(), *self.before]
+
+    @property
+    def trained_on(self) -> list[Trained]:
+        """The same, then those that the weights it began with were trained on."""
+        return [*self.all_sources, *self.starts_on]
 
     @property
     def rights(self) -> list[Rights]:
@@ -135,12 +147,15 @@ def read_learned(run: Path, config: TrainConfig | None) -> Learned:
     values = read_json(path) if path.is_file() else {}
     record = values if isinstance(values, dict) and "sources" in values else {"sources": {}}
     found = _parsed(record, path)
+    start = _unrecorded(config)
+    if "starts_on" not in record:
+        found.starts_on, found.starts_unknown = start.starts_on, start.starts_unknown
     if "starts" in record:
         return found
     if not found.sources and config is not None:
         found.sources = {name: Trained(name=name) for name in config.clip.tasks}
     if found.sources:
-        found.starts = _unrecorded_starts(config)
+        found.starts = start.starts
     for name, source in found.sources.items():
         source.rights = [_said_of_itself(each, name) for each in source.rights]
         if source.rights and record["sources"][name].get("base"):  # of a protocol
@@ -150,7 +165,10 @@ def read_learned(run: Path, config: TrainConfig | None) -> Learned:
 
 def _parsed(record: dict[str, Any], path: Path) -> Learned:
     try:
-        sources = {n: {**entry, "name": n} for n, entry in dict(record["sources"]).items()}
+        sources = {
+            n: {"over": None if "base" in entry else "", **entry, "name": n}
+            for n, entry in dict(record["sources"]).items()
+        }
         return Learned.model_validate({**record, "sources": sources})
     except ValidationError as error:
         raise FormatError(f"{path}: {first_problem(error)}") from None
@@ -173,7 +191,7 @@ def data_record(plan: Plan, before: Learned | None = None) -> dict[str, Any]:
     hashes = plan.data_hashes()
     records = {s.name: _source_record(s, hashes[s.name]) for s in plan.sources}
     now = {name: Trained.model_validate({**each, "name": name}) for name, each in records.items()}
-    starts = starts_of(plan.config) if before is None else before.starts
+    start = began_with(plan.config) if before is None else before
     earlier = [] if before is None else [*before.before]
     for old in [] if before is None else before.sources.values():
         new = now.get(old.name)
@@ -183,7 +201,9 @@ def data_record(plan: Plan, before: Learned | None = None) -> dict[str, Any]:
     return {
         "sources": records,
         "before": [each.model_dump(exclude_defaults=True) for each in earlier],
-        "starts": [each.model_dump(exclude_defaults=True) for each in starts],
+        "starts": [each.model_dump(exclude_defaults=True) for each in start.starts],
+        "starts_on": [each.model_dump(exclude_defaults=True) for each in start.starts_on],
+        "starts_unknown": start.starts_unknown,
     }
 
 
@@ -193,13 +213,15 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "url": plain_url(found.url),
         "sha256": sha256,
+        "over": found.over,
         "train": len(source.train),
         "rights": [each.model_dump(exclude={"is_weights"}) for each in _rights(source)],
     }
     if source.without:
         record["without"] = list(source.without)
     if found.layers:
-        record["layers"] = [plain_url(layer) for layer in found.layers]
+        parts = (layer.rpartition("#") for layer in found.layers)
+        record["layers"] = [f"{plain_url(url)}#{name}" for url, _, name in parts]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record
@@ -248,44 +270,72 @@ def _of_layer(spec: LayerSpec, fields: list[str]) -> Iterator[Rights]:
         )
 
 
-def starts_of(config: TrainConfig) -> list[Rights]:
-    """What the weights are made from that training begins with: published ones, or those of another run."""
+def began_with(config: TrainConfig) -> Learned:
+    """What the weights were made from that training begins with: published ones, or those of another run."""
     if config.model.init_from:
         return _of_weights(config.model.init_from)
-    return [_of_published(config)] if config.model.checkpoint else []
+    return _of_published(config) if config.model.checkpoint else Learned()
 
 
-def _unrecorded_starts(config: TrainConfig | None) -> list[Rights]:
+def _unrecorded(config: TrainConfig | None) -> Learned:
     """The same of a run that recorded none of it: what lay there then is not known."""
-    if config is None:
-        return [Rights(name="starting weights", is_weights=True)]
-    other = config.model.init_from
-    return [Rights(name=Path(other).name, is_weights=True)] if other else starts_of(config)
+    name = "starting weights" if config is None else Path(config.model.init_from).name
+    if config is None or name:
+        return Learned(starts=[Rights(name=name, is_weights=True)], starts_unknown=[name])
+    return began_with(config)
 
 
-def _of_weights(where: str) -> list[Rights]:
-    """What a network was made from; where its run does not say, or there is none, it has no licence."""
-    found: list[Rights] = []
+def learned_of(where: str) -> Learned:
+    """What a network was trained on; of one without a readable record, the names in its configuration alone.
+
+    Args:
+        where: a run's folder or what lies in it, an exported folder, a Hub id.
+    """
     if (run := run_of(where)) is not None:
         with suppress(PvitError, OSError):
-            found = read_learned(run, config_of(run)).rights
-    unknown = Rights(name=Path(where).name)
-    return [each.model_copy(update={"is_weights": True}) for each in found or [unknown]]
+            return read_learned(run, config_of(run))
+    return Learned(starts_unknown=[Path(where).name])
 
 
-def _of_published(config: TrainConfig) -> Rights:
-    """A file of published weights, whose licence its backbone tells."""
+def _of_weights(where: str) -> Learned:
+    """What a network was made from; where its run does not say, or there is none, it has no licence."""
+    found = learned_of(where)
+    rights = found.rights or [Rights(name=Path(where).name)]
+    on = [
+        Trained(name=each.name, url=each.url, sha256=each.sha256, over=each.over)
+        for each in found.trained_on
+    ]
+    return Learned(
+        starts=[each.model_copy(update={"is_weights": True}) for each in rights],
+        starts_on=on,
+        starts_unknown=found.starts_unknown,
+    )
+
+
+def _of_published(config: TrainConfig) -> Learned:
+    """A file of published weights: its backbone tells the licence, and the data."""
+    name = Path(config.model.checkpoint).name
+    known = published_entry(config.model.name, name)
+    rights = Rights(name=name, is_weights=True)
+    if known is not None:
+        told = {"title": known.trained_on, "licence": known.licence}
+        rights = rights.model_copy(update=told | {"derived": "yes" if known.licence else "unknown"})
+    return learned_by_file(name, known).model_copy(update={"starts": [rights]})
+
+
+def published_entry(backbone: str, file: str) -> Published | None:
+    """What a backbone tells of a file of published weights."""
     import torch
 
     from pvit_model.backbones import build_backbone
+    from pvit_model.recipes.published import entry_of
 
-    name = Path(config.model.checkpoint).name
     with torch.device("meta"):
-        backbone = build_backbone(config.model.name)
-    known = next((file for file in backbone.published if file.file == name), None)
+        return entry_of(Path(file), build_backbone(backbone).published)
+
+
+def learned_by_file(name: str, known: Published | None) -> Learned:
+    """On what a file of published weights was trained."""
     if known is None:
-        return Rights(name=name, is_weights=True)
-    free: Literal["yes", "unknown"] = "yes" if known.licence else "unknown"
-    return Rights(
-        name=name, title=known.trained_on, licence=known.licence, derived=free, is_weights=True
-    )
+        return Learned(starts_unknown=[name])
+    return Learned(starts_on=[Trained(name=known.data, over="")] if known.data else [])

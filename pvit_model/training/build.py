@@ -25,6 +25,7 @@ from pvit_model.network.save import WEIGHTS, read_config
 from pvit_model.network.tensor_file import load_tensors
 from pvit_model.recipes.announcement import plan_lines
 from pvit_model.recipes.plan import Plan, label_spaces
+from pvit_model.runs.seen import seen_before
 from pvit_model.training.engine import known_faults
 from pvit_model.training.memory import memory_line
 from pvit_model.training.optim import BACKBONE
@@ -70,6 +71,9 @@ def build_network(
             f"weights    NONE GIVEN: starts from RANDOM weights, but the recipe means {plan.config.pretrained}; "
             "give model.checkpoint=FILE or model.init_from=RUN"
         )
+    if not started:
+        for text in seen_before(plan):
+            note(f"SEEN       {text}")
     if config.finetune == "head":
         network.freeze_all_but_head()
         note(

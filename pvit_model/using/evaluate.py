@@ -21,16 +21,16 @@ from pvit_data.errors import UsageError
 from pvit_data.loading.loader import eval_loader
 from pvit_data.loading.options import CONCURRENCY, START_METHOD, StartMethod
 from pvit_data.loading.run import Loader
-from pvit_data.reading.layers.places import FoundSource
-from pvit_data.tasks.table import is_by_box
+from pvit_data.reading.layers.places import FoundSource, find_sources
+from pvit_data.tasks.table import is_by_box, target_spec
 from pvit_model.network.inference import Crops, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.ranks import own_rank
-from pvit_model.recipes.overlap import seen_in_training
+from pvit_model.runs.seen import require_unseen, seen_by, unrecorded_text
 from pvit_model.tasks import ACTION, get_task
 from pvit_model.using.constant import ConstantPredictor, fit_once, kept_at
 from pvit_model.using.loading import Loaded, loaded
-from pvit_model.using.matching import Matched, find_unseen, match, why_not
+from pvit_model.using.matching import Matched, match, why_not
 from pvit_model.using.measuring.parts import Parts, SourceParts, facts_of
 from pvit_model.using.measuring.source import Measured, SourceEvaluation, held_out_of
 from pvit_model.using.predictions import Kept, certify, predictions_of
@@ -214,19 +214,39 @@ def evaluate(
         real ['majority', 'majority_se', 'mean_class_accuracy', 'top1', 'videos']
     """
     model = _with_crops(model if isinstance(model, Loaded) else loaded(model, device), crops)
-    found = find_unseen(model.inference, shards, source, split, layers, allow_overlap=allow_overlap)
-    how = _own_part(workers, device)
+    found = _found(model, shards, source, split, layers, allow_overlap=allow_overlap)
     matches = [
-        match(model.inference, found[n], split, asked=bool(source), allow_other=allow_other_classes)
-        for n in _named(found, source)
+        match(model.inference, each, split, asked=bool(source), allow_other=allow_other_classes)
+        for each in found
     ]
     chosen, reasons = _held_out(matches, split, limit)
     _require_one_to_dump(dump, chosen)
-    told = partial(_told_of, model, found)
+    told, how = partial(_told_of, model, shards, note), _own_part(workers, device)
     score = partial(_evaluated, told, how=how, dump=dump, passports=passports, parts=parts)
     reports = [score(matched, (ds, split), reference_split) for matched, ds in chosen]
-    _tell(note, chosen, split, [*_unmeasured(reports, chosen, limit), *reasons])
+    _tell(note, model, chosen, split, [*_unmeasured(reports, chosen, limit), *reasons])
     return reports
+
+
+def _found(
+    model: Loaded,
+    shards: Sequence[str],
+    source: str | None,
+    split: str,
+    layers: Mapping[str, Sequence[str]] | None,
+    *,
+    allow_overlap: bool,
+) -> list[FoundSource]:
+    """The sources to evaluate; a named one holds out nothing that was trained on, unless that is allowed."""
+    found = find_sources(shards, layers, [source or model.inference.clip.downstream])
+    if source is None:
+        return [found[name] for name in sorted(found)]
+    if source not in found:
+        listed = ", ".join(sorted(found))
+        raise UsageError(f"no source '{source}' in the shards, which hold {listed}")
+    if not allow_overlap:
+        require_unseen(model.learned, shards, found[source], split)
+    return [found[source]]
 
 
 def _unmeasured(
@@ -246,10 +266,13 @@ def _unmeasured(
 
 def _tell(
     note: Callable[[str], object],
+    model: Loaded,
     chosen: Sequence[tuple[Matched, ShardDataset]],
     split: str,
     reasons: Sequence[str],
 ) -> None:
+    if split != "train" and (unknown := unrecorded_text(model.learned)):
+        note(unknown)
     told = (text for matched, ds in chosen for text in _told(matched, ds, split))
     for text in (*told, *(f"left out: {reason}" for reason in reasons)):
         note(text)
@@ -257,7 +280,8 @@ def _tell(
 
 def _told_of(
     model: Loaded,
-    found: Mapping[str, FoundSource],
+    shards: Sequence[str],
+    note: Callable[[str], object],
     matched: Matched,
     clips: tuple[ShardDataset, str],
 ) -> Loaded:
@@ -270,9 +294,14 @@ def _told_of(
         "clips": len(ds),
         "of": len(ds) if whole is None else len(whole),
     }
-    trained = (model.inference.clip.downstream, *model.inference.clip.tasks)
-    if overlap := seen_in_training(trained, found, matched.name, ds):
-        evaluated["overlap"] = overlap
+    for label in filter(is_by_box, matched.targets):
+        layer = ds.layers_of(matched.name).get(target_spec(label).field)
+        evaluated["boxes_of"] = None if layer is None else layer.name  # None: those of the truth
+    if split != "train":
+        seen = seen_by(model.learned, shards, matched.source, ds)
+        evaluated |= seen.to_json()
+        for text in seen.told(matched.name, ds):
+            note(text)
     return replace(model, facts={**model.facts, "evaluated": evaluated})
 
 
@@ -333,14 +362,6 @@ def _evaluated(
     if keep or (passports and not report.metrics.keys().isdisjoint(known)):
         certify(report, model, matched, ds, keep, dump)
     return report
-
-
-def _named(found: Mapping[str, FoundSource], source: str | None) -> list[str]:
-    """The sources to evaluate, of those that were found."""
-    if source is not None and source not in found:
-        listed = ", ".join(sorted(found))
-        raise UsageError(f"no source '{source}' in the shards, which hold {listed}")
-    return sorted(found) if source is None else [source]
 
 
 def _held_out(

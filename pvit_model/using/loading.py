@@ -18,11 +18,20 @@ from pvit_data.words import first_problem, short
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import CONFIG, WEIGHTS, download
-from pvit_model.recipes.loading import changes_of, load_recipe
+from pvit_model.recipes.loading import changes_of
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
-from pvit_model.runs.folder import without_of
-from pvit_model.runs.learned import run_of
+from pvit_model.runs.folder import layers_of, without_of
+from pvit_model.runs.learned import CONFIG as CONFIG_OF_RUN
+from pvit_model.runs.learned import (
+    Learned,
+    Trained,
+    config_of,
+    learned_by_file,
+    learned_of,
+    published_entry,
+    run_of,
+)
 
 
 def _path(where: str) -> Path:
@@ -73,19 +82,36 @@ def files_of(where: str) -> list[Path]:
 
 
 def unfinished(where: str) -> str:
-    """That a run is not finished, in a sentence; "" for one that is, and for what is no run's folder."""
-    path = _path(where)
-    found = checkpoint.checkpoints(path / "checkpoints")
-    if not found or (path / "report.html").is_file():
+    """That a run is not finished, or a checkpoint not its last, in a sentence; "" for others, and for no run's."""
+    at = progress_of(where)
+    if not at:
         return ""
+    if _named_step(where) is None:
+        return f"the run '{where}' is not finished: it is at {at}"
+    return f"the checkpoint '{where}' is not the end of its run: it is at {at}"
+
+
+def progress_of(where: str) -> str:
+    """How far weights were trained that are not those of a finished run, `"step 99 of 2000"`; else ""."""
+    run, named = run_of(where), _named_step(where)
+    if run is None or (named is None and (run / "report.html").is_file()):
+        return ""
+    found = checkpoint.checkpoints(run / "checkpoints") if named is None else [named]
     for step, folder in reversed(found):
         with suppress(FormatError, OSError):  # of a damaged one, which is not loaded either
             planned = checkpoint.read_state(folder).get("num_steps")
-            return f"the run '{where}' is not finished: it is at step {step} of {short(planned)}"
+            is_last = named is not None and planned == step
+            return "" if is_last else f"step {step} of {short(planned)}"
     return ""
 
 
-CONFIG_OF_RUN = "config.yaml"
+def _named_step(where: str) -> tuple[int, Path] | None:
+    """Step and folder of a run's checkpoint that is named itself."""
+    real = Path(os.path.realpath(_path(where)))
+    found = checkpoint.FOLDER.fullmatch(real.name)
+    return (int(found[1]), real) if found and run_of(where) is not None else None
+
+
 FILES = (CONFIG, WEIGHTS, FILE, CONFIG_OF_RUN, "report.json", "environment.json", "data.json")
 """What a network and its run are read from."""
 
@@ -100,6 +126,7 @@ class Loaded:
         name: for people.
         weights: the file with them.
         run: folder of the run that it comes from, if any.
+        learned: what it was trained on.
         facts: further JSON values of its passports.
     """
 
@@ -108,6 +135,7 @@ class Loaded:
     name: str
     weights: Path
     run: Path | None = None
+    learned: Learned = field(default_factory=Learned)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -115,10 +143,21 @@ def loaded(where: str, device: str = "cpu") -> Loaded:
     """The same as `load_model`, with where it comes from."""
     network, inference = load_model(where, device)
     run = run_of(where)
-    facts: dict[str, Any] = {"downstream": inference.clip.downstream}
-    if run is not None and (run / CONFIG_OF_RUN).is_file():
-        facts["changed"] = changes_of(load_recipe(str(run / CONFIG_OF_RUN)), without_of(run))
-    return Loaded(network, inference, Path(where).name, find_model(where) / WEIGHTS, run, facts)
+    config = None if run is None else config_of(run)
+    learned, clip = learned_of(where), inference.clip
+    facts: dict[str, Any] = {"downstream": clip.downstream}
+    if run is not None and config is not None:
+        facts["changed"] = changes_of(config, without_of(run), layers_of(run))
+        if start := config.model.init_from or config.model.checkpoint:
+            on = dict.fromkeys(each.name for each in learned.starts_on)
+            facts["start"] = Path(start).name + (f" ({', '.join(on)})" if on else "")
+    if at := progress_of(where):
+        facts["unfinished"] = at
+    if not learned.sources:
+        names = [*filter(None, dict.fromkeys((clip.downstream, *clip.tasks)))]
+        learned = learned.model_copy(update={"sources": {n: Trained(name=n) for n in names}})
+    weights = find_model(where) / WEIGHTS
+    return Loaded(network, inference, Path(where).name, weights, run, learned, facts)
 
 
 def load_published(
@@ -151,8 +190,10 @@ def load_published(
         )
     made = published_network(weights, name, protocol, found[wanted])
     facts = {"backbone": name, "published": made.target}
+    file = Path(weights)
+    learned = learned_by_file(file.name, published_entry(name, file.name))
     model = Loaded(
-        made.network.to(device), made.inference, Path(weights).name, Path(weights), facts=facts
+        made.network.to(device), made.inference, file.name, file, learned=learned, facts=facts
     )
     return model, made
 

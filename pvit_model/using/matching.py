@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,13 @@ from pvit_data.errors import UsageError
 from pvit_data.format.names import SPLITS
 from pvit_data.mixing.sources import auxiliary_tasks
 from pvit_data.reading.dataset import ShardDataset
-from pvit_data.reading.layers.places import FoundSource, find_sources
+from pvit_data.reading.layers.places import FoundSource
 from pvit_data.reading.renumbered import Renumbering, lost_text
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.tasks.table import is_by_box, target_spec, target_specs
 from pvit_model.network.inference import FULL, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.recipes.clips import side_step_of
-from pvit_model.recipes.overlap import require_unseen
 from pvit_model.tasks import ACTION
 
 
@@ -85,27 +84,6 @@ class Matched:
             return 0
         name, size = network.config.backbone, self.inference.clip.size
         return side_step_of(network.backbone, name, self.name, self.targets, size)
-
-
-def find_unseen(
-    inference: Inference,
-    shards: Iterable[str],
-    source: str | None,
-    split: str,
-    layers: Mapping[str, Sequence[str]] | None,
-    *,
-    allow_overlap: bool,
-) -> dict[str, FoundSource]:
-    """The sources of some shards, of which a named one holds out nothing that the network was trained on.
-
-    Raises:
-        UsageError: if it does, under another name (unless `allow_overlap`).
-    """
-    trained = [inference.clip.downstream, *inference.clip.tasks]
-    found = find_sources(shards, layers, [source, *trained] if source else trained[:1])
-    if source is not None and source in found and not allow_overlap:
-        require_unseen(trained, found, source, split)
-    return found
 
 
 def match(

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pvit_cli.model import main
 from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.codecs.video import encode_video
+from pvit_model.using.loading import progress_of, unfinished
 
 RECIPE = """
 about: small
@@ -114,6 +116,11 @@ def test_predict_info_export(place: Path, tmp_path: Path, capsys: pytest.Capture
     assert {p.name for p in (tmp_path / "model").iterdir()} == {"config.json", "inference.json", "model.safetensors"}
 
 
+def model_of(document: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document)["reports"][0]["passport"]["model"]
+    return found
+
+
 def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, video = tmp_path / "stopped", tmp_path / "v.mp4"
     shutil.copytree(place / "run", run)
@@ -122,6 +129,8 @@ def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys:
     evaluate = ["eval", "--shards", str(place / "shards"), "--source", "real", "--limit", "1", "--json", "--model"]
     assert main([*predict, str(run)]) == 0
     assert not capsys.readouterr().err
+    assert main([*evaluate, str(run)]) == 0
+    assert "unfinished" not in model_of(capsys.readouterr().out)
     (run / "report.html").unlink()
     said = f"the run '{run}' is not finished: it is at step 2 of 2"
     assert main([*predict, str(run)]) == 0
@@ -129,8 +138,17 @@ def test_a_run_that_is_not_finished_says_so(place: Path, tmp_path: Path, capsys:
     assert said in printed.err
     assert json.loads(printed.out)["actions"]
     assert main([*evaluate, str(run)]) == 0
-    assert said in json.loads(capsys.readouterr().out)["notes"]
-    (run / "checkpoints/step-00000002/state.json").unlink()  # damaged: not this one's step
+    shown = capsys.readouterr().out
+    assert said in json.loads(shown)["notes"]
+    assert model_of(shown)["unfinished"] == "step 2 of 2"
+    state = run / "checkpoints/step-00000002/state.json"
+    shutil.copy(place / "run/report.html", run)
+    state.write_text(state.read_text().replace('"num_steps": 2', '"num_steps": 9'))
+    assert progress_of(str(state.parent)) == "step 2 of 9"  # the middle of a run that is finished
+    assert unfinished(str(state.parent)).startswith("the checkpoint '")
+    assert unfinished(str(run)) == unfinished(str(run / "model")) == unfinished(str(place / "run/model")) == ""
+    (run / "report.html").unlink()
+    state.unlink()  # damaged: not this one's step
     assert main([*evaluate, str(run)]) == 0
     assert not json.loads(capsys.readouterr().out)["notes"]
 

@@ -409,6 +409,17 @@ def test_what_a_run_changed_of_its_recipe_is_known(simulated: Path) -> None:
         "data.where", "data.allow_overlap", "model.name", more[0], "clip.tasks (hypersim: depth)",
         "tasks (without normal, pose3d)", more[2],
     ]  # fmt: skip
+    assert changed("clip.samplers={ssv2: dense}", "run.best=action/top5", "run.precision=fp32") == [
+        "model.name", "run.precision", "run.best", "clip.samplers (ssv2: dense)", *more,
+    ]  # fmt: skip
+    assert changed("clip.samplers={ssv2: segment, ehoi: fit}") == ["model.name", *more]
+
+
+def test_classes_are_the_datas_and_layers_that_a_row_means_are_told(simulated: Path) -> None:
+    config = planned("ava/baseline", simulated, small=("model.checkpoint=x.pyth",)).config
+    assert config.clip.label_classes
+    assert changes_of(config) == changes_of(config, {}, {"ava": ["ava-detections", "ava-train"]}) == []
+    assert changes_of(config, {}, {"ava": ["ava-train"]}) == ["data.layers (ava: without ava-detections)"]
 
 
 @pytest.mark.parametrize("row", ["pvit", "real-boxes", "only-segm", "baseline", "pretrain"])

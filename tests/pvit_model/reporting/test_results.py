@@ -88,7 +88,9 @@ def of_samples(**evaluated: object) -> dict[str, object]:
         ),
         (PASSPORT | {"list": {"name": "ssv2 train", "n": 3, "of": 3}}, "on training samples (ssv2 train)"),
         (PASSPORT | {"list": {"name": "fho_oscc-pnr_train.json", "n": 3, "of": 3}}, "on training samples"),
-        (of_samples(overlap={"ssv2": 23}), "these are training samples of the network: 23 of 'ssv2' (--allow-overlap)"),
+        (of_samples(overlap={"ssv2": 23}), "these are training samples of the network: 23 of 'ssv2'"),
+        (of_samples(source="ssv2-mine"), "x.json: was measured on 'ssv2-mine', ssv2/mt is about 'ssv2'"),
+        (of_samples(boxes_of=None), "x.json: the persons of the ground truth itself were scored"),
         (PASSPORT | {"top1": None, "top5": None, "mAP": 0.3}, "has none of the numbers of ssv2/mt: top1, top5"),
     ],
 )
@@ -110,3 +112,54 @@ def test_a_part_of_a_list_is_said(tmp_path: Path) -> None:
     text = page(collect(tmp_path))
     assert "| validation, N = 24,770 of 24,777; 16 x 1 x 3" in text
     assert "| validation, N = 24,777 (200 of 24,777 clips); 16 x 1 x 3" in text
+
+
+def on(tmp_path: Path, *passports: dict[str, object]) -> list[str]:
+    for number, passport in enumerate(passports):
+        (tmp_path / f"{number} (a).json").write_text(json.dumps(passport))
+    lines = [line.split(" | ") for line in page(collect(tmp_path)).splitlines() if ".json" in line]
+    assert all(f"[{n} (a).json](results/{n}%20%28a%29.json) |" in line[4] for n, line in enumerate(lines))
+    return [line[3].partition("; ")[2] for line in lines]
+
+
+def test_what_is_not_as_the_row_means_it_stands_beside_the_number(tmp_path: Path) -> None:
+    def of(**facts: object) -> dict[str, object]:
+        return PASSPORT | {"model": {"recipe": "mt", "downstream": "ssv2", "changed": [], **facts}}
+
+    exported = {"recipe": "mt", "downstream": "ssv2"}
+    assert on(
+        tmp_path, of(), of(start="k400.pyth", changed=["clip.rate"]), of(unfinished="step 9 of 20"),
+        PASSPORT | {"model": exported}, of() | {"views": {"frames": 16, "clips": 1, "crops": 1, "whole": True}},
+    ) == [
+        "16 x 1 x 3", "16 x 1 x 3; from k400.pyth; changed: clip.rate", "16 x 1 x 3; not finished: step 9 of 20",
+        "16 x 1 x 3; changed: not known", "16 x 1 x whole frames",
+    ]  # fmt: skip
+
+
+def test_boxes_and_how_they_are_counted_are_said(tmp_path: Path) -> None:
+    facts = {"recipe": "ava/mt", "downstream": "ava", "changed": [], "evaluated": {"source": "ava", "boxes_of": "mine"}}
+    passport = PASSPORT | {"metric": "ava", "protocol": "pyslowfast", "mAP": 0.3, "model": facts}
+    passport |= {"detections": {"threshold": 0.8}}
+    assert on(tmp_path, passport, passport | {"protocol": "mmaction2"}) == [
+        "16 x 1 x 3; boxes of mine from score 0.8",
+        "16 x 1 x 3; boxes of mine from score 0.8; counted as mmaction2",
+    ]
+
+
+def test_the_same_result_stands_once(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text(json.dumps(PASSPORT))
+    assert collect(tmp_path).left_out == [f"{tmp_path}/b.json: is the same result as a.json"]
+
+
+def test_a_file_of_weights_is_about_its_own_data_set(tmp_path: Path) -> None:
+    facts = {"backbone": "mvitv2_s", "name": "MViTv2_S_16x4_ssv2_f308341823.pyth"}
+    for number, source in enumerate(("ssv2", "something-else-compositional")):
+        passport = PASSPORT | {"model": facts | {"evaluated": {"source": source}}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(passport))
+    found = collect(tmp_path)
+    assert sum(len(row.results) for row in found.weights.values()) == 1
+    assert found.left_out[0].endswith(
+        "1.json: was measured on 'something-else-compositional', MViTv2_S_16x4_ssv2_f308341823.pyth (mvitv2_s) is "
+        "about 'ssv2'"
+    )

@@ -16,7 +16,7 @@ from pvit_data.sample.rights import Rights as OfField
 from pvit_model.publishing.licences import require_allowed
 from pvit_model.recipes.loading import load_recipe
 from pvit_model.recipes.plan import Plan, make_plan
-from pvit_model.runs.folder import describe
+from pvit_model.runs.folder import describe, layers_of
 from pvit_model.runs.learned import Learned, Rights, config_of, read_learned, run_of
 from tests.pvit_model.conftest import COLOURS, clip
 
@@ -101,6 +101,7 @@ def test_a_layer_is_under_its_own_licence(
 ) -> None:
     add_depth(free, "rooms", "gt", **layer)
     learned = begun(tmp_path / "run", plan_of(tiny_recipe, free / "real", free / "rooms"))
+    assert layers_of(tmp_path / "run") == {"real": [], "rooms": ["gt"]}
     assert licences(learned) == [("gt", layer.get("licence", "")), ("real", "CC0-1.0"), ("rooms", "CC0-1.0")]
     assert refused(learned) == reason
 

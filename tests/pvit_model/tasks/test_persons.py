@@ -343,6 +343,7 @@ def test_dumps_give_pvit_score_the_same_digits(
     assert passport["list"]["sha256"] == official["list"]["sha256"]
     assert passport["list"]["n"] == 2, "movies"
     assert passport["model"] == official["model"]
+    assert passport["model"]["evaluated"]["boxes_of"] == "ava-detections"
     assert official["model"]["weights"]
     assert passport["detections"]["threshold"] == 0.8
     assert passport["files"]["excluded"]["seconds"] == official["files"]["excluded"]["seconds"]
@@ -398,6 +399,8 @@ def test_results_on_persons_are_compared(
         assert main([str(a) for a in (*evaluated, *more, "--out", tmp_path / f"{name}.json")]) == 0
     score = ("score", "--metric", "ava", tmp_path / "boxes.parquet", "--truth", folder, "--source", "ava")
     assert main([str(a) for a in (*score, "--out", tmp_path / "scored.json")]) == 0
+    (truth,) = json.loads((tmp_path / "truth.json").read_text())["reports"]
+    assert truth["passport"]["model"]["evaluated"]["boxes_of"] is None
     differs = {
         "mine": [],
         "scored": [],

@@ -118,6 +118,34 @@ def test_training_samples_are_not_held_out_under_another_name(
     (report,) = evaluate(str(run_folder), shards, "real", reference_split=None, limit=4, passports=True)
     assert report.passport["model"]["evaluated"] == {"source": "real", "split": "val", "clips": 4, "of": 9}
     assert (report.passport["list"]["n"], report.passport["list"]["of"]) == (4, 9)
+    began = began_on(run_folder, tmp_path / "run", {"name": "real", "over": ""})
+    with pytest.raises(UsageError, match=r"2 of 3 samples of 'other' val are training samples of 'real'"):
+        evaluate(began, both, "other")
+    began = began_on(run_folder, tmp_path / "run", {"name": "gone", "over": "real"})
+    assert unknown(began, shards, ["gone"]).startswith("real: whether its samples are training samples is not known")
+    shutil.copytree(run_folder / "model", tmp_path / "exported")
+    said = unknown(str(tmp_path / "exported"), shards, ["exported"])
+    assert said.endswith("nobody recorded what 'exported' was trained on")
+
+
+def began_on(run_folder: Path, run: Path, start: dict[str, str]) -> str:
+    """A copy of the run, which began with weights that were trained on that, instead of training on `real` itself."""
+    shutil.copytree(run_folder, run, dirs_exist_ok=True)
+    record = json.loads((run_folder / "data.json").read_text())
+    record["sources"].pop("real")
+    (run / "data.json").write_text(json.dumps(record | {"starts_on": [start]}))
+    return str(run)
+
+
+def unknown(model: str, shards: list[str], names: list[str]) -> str:
+    """What is said of data that are not known, which is in the passport, too."""
+    notes: list[str] = []
+    (report,) = evaluate(model, shards, "real", reference_split=None, limit=1, passports=True, note=notes.append)
+    facts = report.passport["model"]
+    assert facts["evaluated"]["unknown"] == names
+    assert ("changed" in facts) == (names == ["gone"]), "only its run says that"
+    (said,) = [note for note in notes if "not known" in note]
+    return said
 
 
 def test_what_a_recipe_says_of_layers(apart: list[str], tiny_recipe: str) -> None:

@@ -8,7 +8,7 @@ import torch
 
 import pvit_data
 from pvit_cli.model import main
-from pvit_data import LabelSpace
+from pvit_data import LabelSpace, Sample, ShardWriter
 from pvit_data.clips.config import ClipConfig
 from pvit_data.errors import ConfigError
 from pvit_data.loading.loader import eval_loader
@@ -115,6 +115,20 @@ def test_its_views_are_the_protocols(place: Path, tmp_path: Path, capsys: pytest
     assert found.weights["mvitv2_xxs", "tiny_ssv2_f1.pyth"].results[0][0] == "result.json"
     (line,) = [line for line in page(found).splitlines() if "result.json" in line]
     assert f"| top1 68.2 | top1 {100 * top1:.1f} | ssv2 val, N = 7; 4 x 1 x 3 |" in line
+
+
+@pytest.mark.usefixtures("known")
+def test_a_files_own_training_samples_are_not_held_out(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ds = pvit_data.open(place / "ssv2", source="ssv2", fields=[])
+    keys = {split: ds.in_split(split).column("key").tolist() for split in ("train", "val")}
+    with ShardWriter(tmp_path, "mine", "val", base=f"{place / 'ssv2'}#ssv2", kind="protocol") as writer:
+        for key in (*keys["train"][:2], keys["val"][0]):
+            writer.write(Sample(key=key))
+    more = ("--shards", str(tmp_path), "--source", "mine")
+    assert evaluated(place, "tiny_ssv2.pyth", "ssv2", *more) == 2
+    assert "2 of 3 samples of 'mine' val are training samples of 'ssv2'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("known")
