@@ -20,7 +20,7 @@ from pvit_data.publishing.files import spec_name
 from pvit_data.sample.rights import RECORD
 from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean
-from pvit_data.writing.licences import under_licences
+from pvit_data.writing.licences import as_samples_say
 
 Entry = TypeVar("Entry", bound=SourceEntry)
 
@@ -143,8 +143,7 @@ def _declared_anew(storage: Storage, entry: Entry, whole: SourceEntry) -> Entry:
     declared, receipts = read_source(storage, folder), [*read_receipts(storage, folder)]
 
     def under(splits: Collection[str]) -> SourceSpec:
-        mine = (receipt.licences for receipt in receipts if receipt.split in splits)
-        return under_licences(declared, {text for licences in mine for text in licences})
+        return as_samples_say(declared, [each for each in receipts if each.split in splits])
 
     listed = Counter({split: _shards(info) for split, info in whole.splits.items()})
     is_known = Counter(receipt.split for receipt in receipts) == listed

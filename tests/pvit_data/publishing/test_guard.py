@@ -28,6 +28,7 @@ from pvit_data.publishing.card import published_card
 from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.publish import Options, plan_files
+from pvit_data.sample.origins import Origin
 from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
@@ -254,6 +255,7 @@ def test_own_samples_say_nothing_else(tmp_path: Path) -> None:
 
 
 FREE: dict[str, Any] = {"licence": "CC0-1.0", "redistributable": True}
+MIT: dict[str, Any] = {"licence": "MIT", "redistributable": True}
 THEIRS = "Theirs (no redistribution)"
 VERBS = {"action": pvit_data.LabelSpace("verbs", ("open", "shut"))}
 BOX = pvit_data.Boxes([[0.1, 0.1, 0.5, 0.5]])
@@ -287,7 +289,7 @@ def test_samples_are_under_the_licences_of_the_layers_that_they_carry(clips: Pat
     with ShardWriter(clips, "theirs", base="clips", licence=THEIRS) as writer:
         writer.write(Sample(key="a", boxes=BOX))
         writer.write(Sample(key="b", num_frames=2))  # a row that gives nothing
-    with ShardWriter(clips, "named", base="clips", kind="protocol", spaces=VERBS, licence="MIT") as writer:
+    with ShardWriter(clips, "named", base="clips", kind="protocol", spaces=VERBS, **MIT) as writer:
         for key in "abc":
             writer.write(Sample(key=key, action=1 if key != "c" else None))
     both = f"CC0-1.0; {THEIRS}"
@@ -347,7 +349,10 @@ def test_annotations_that_come_with_their_pictures_words_are_their_makers_own(pi
     spec = LayerSpec(name="later", base=BaseRef(source="clips", licence=pictures), licence="MIT")
     row = BaseRow("train", 0, 0, "a", 1, 0.0, 4, 4, "")
     for licence, told in ((pictures, "MIT"), (THEIRS, THEIRS)):
-        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX)
+        origin = Origin("clips", licence, {"rgb": Rights(licence)}, "{}")
+        if licence == THEIRS:  # the boxes are somebody else's
+            origin = replace(origin, rights={"boxes": Rights(licence)})
+        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX, origins=(origin,))
         assert encode_for(spec, sample, encoding_of(spec, "train"), {"a": row}).record.licence == told
 
 
