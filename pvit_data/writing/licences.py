@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from pvit_data.format.manifest import LayerSpec, SourceSpec
-from pvit_data.format.members import FIELDS
+from pvit_data.format.members import FIELDS, LABELS
 from pvit_data.format.receipts import Receipt
 from pvit_data.sample.origins import Whose
 from pvit_data.sample.rights import (
@@ -27,6 +27,8 @@ from pvit_data.sample.rights import (
     together,
 )
 
+ACTION = "action"
+"""The labels of a row, and their space."""
 MOST_LICENCES = 16
 """Of other licences that are kept; those that forbid to pass the data on are among them."""
 
@@ -66,6 +68,19 @@ def as_samples_say(spec: SourceSpec, receipts: Collection[Receipt]) -> SourceSpe
         for rights in all_rights
     }
     return _under_rights(under, sorted(found, key=_order))
+
+
+def with_labels_of(spec: LayerSpec, base: SourceSpec) -> LayerSpec:
+    """A declaration of a layer whose labels are no freer than its base's, if they are in the base's own classes."""
+    own, theirs = (each.spaces.get(ACTION) for each in (spec, base))
+    if own is None or theirs is None or own.classes != theirs.classes:
+        return spec
+    there = rights_of(base, ACTION)
+    if there.public == "yes":
+        return spec
+    rights = {name: _under(_declared(spec, name), there) for name in LABELS}
+    changed = {name: under for name, under in rights.items() if under is not None}
+    return spec.model_copy(update={"rights": {**spec.rights, **changed}}) if changed else spec
 
 
 def _order(pair: Whose) -> tuple[str, int, str, str]:

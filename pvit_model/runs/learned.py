@@ -230,7 +230,8 @@ def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
         own = spec.rights.get(field)
         if own is None or own.public == "yes" or (field == PICTURES and spec.derived == "yes"):
             continue
-        yield Rights(name=f"{field} of {spec.name}", title=own.origin, licence=own.licence)
+        told = {"title": own.origin, "licence": own.licence, "derived_clause": own.why}
+        yield Rights(name=f"{field} of {spec.name}", **told)
 
 
 def _of_layer(spec: LayerSpec, fields: list[str]) -> Iterator[Rights]:

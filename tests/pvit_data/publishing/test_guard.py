@@ -156,7 +156,7 @@ DECLARED = {
     "surreact": {"rgb": N, "segm": N, "pose3d": N, "pose2d": N, "depth": N, "action": N, "record": N, "+": N},
     "ego4d": {"rgb": N, "action": N, "actions": N, "record": N, "+": N},
     "ssv2": {"rgb": N, "action": N, "record": N, "+": Y},
-    "something-else": {"action": U, "record": Y},
+    "something-else": {"action": N, "record": Y},
     "something-else-boxes": {"boxes": U, "record": U},
     "ssv2-no-empty-boxes": {"record": U},
     "ava": {"rgb": N, "boxes": Y, "record": Y, "+": Y},
@@ -387,14 +387,17 @@ def test_a_protocol_that_copies_labels_is_under_their_rights(tmp_path: Path) -> 
     assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
     argv[3], argv[1:1] = "named", ["--classes", str(tmp_path / "classes.txt")]
     assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
-    made = {"base": "clips", "kind": "protocol", "spaces": VERBS, "licence": "MIT", "redistributable": True}
-    for name in ("copied", "own"):
+    own_space = {"action": pvit_data.LabelSpace("own", ("mine", "yours"))}
+    for name, spaces in (("copied", VERBS), ("alike", VERBS), ("own", own_space)):
+        made = {"base": "clips", "kind": "protocol", "spaces": spaces, "licence": "MIT", "redistributable": True}
         with ShardWriter(tmp_path / "a", name, **made) as writer:
             for sample in pvit_data.open(tmp_path / "a", source="clips"):
                 writer.write(sample if name == "copied" else Sample(key=sample.key, action=0))
     found = verdicts(tmp_path / "a")
     assert (found["halves"], found["own"], found["copied"]) == ({"yes"}, {"yes"}, {"no"})
-    assert found["named"] == {"yes", "no"}
+    assert found["named"] == found["alike"] == {"yes", "no"}  # in the source's own classes
+    text = refusal(Choice(layers=("alike",)).of(read_manifest(Storage(tmp_path / "a"))))
+    assert "(--layers alike --fields record)" in text
     text = refusal(Choice(layers=("named",)).of(read_manifest(Storage(tmp_path / "a"))))
     assert "layer 'named', action: The labels are theirs" in text
 
