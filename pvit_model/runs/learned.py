@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pvit_data.errors import FormatError, PvitError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
+from pvit_data.format.names import split_address
 from pvit_data.sample.rights import rights_of
 from pvit_data.storage.values import read_json
 from pvit_data.tasks.table import target_specs
@@ -199,7 +200,8 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     if source.without:
         record["without"] = list(source.without)
     if found.layers:
-        record["layers"] = [plain_url(layer) for layer in found.layers]
+        named = [split_address(layer) for layer in found.layers]
+        record["layers"] = ["#".join(filter(None, (plain_url(url), n))) for url, n in named]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record
@@ -230,8 +232,12 @@ def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
         own = spec.rights.get(field)
         if own is None or own.public == "yes" or (field == PICTURES and spec.derived == "yes"):
             continue
-        told = {"title": own.origin, "licence": own.licence, "derived_clause": own.why}
-        yield Rights(name=f"{field} of {spec.name}", **told)
+        yield Rights(
+            name=f"{field} of {spec.name}",
+            title=own.origin,
+            licence=own.licence,
+            derived_clause=own.why,
+        )
 
 
 def _of_layer(spec: LayerSpec, fields: list[str]) -> Iterator[Rights]:

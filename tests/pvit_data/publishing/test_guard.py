@@ -28,6 +28,7 @@ from pvit_data.publishing.card import published_card
 from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.publish import Options, plan_files
+from pvit_data.publishing.pulling.pull import plan_pull, pull
 from pvit_data.sample.origins import Origin
 from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
@@ -403,6 +404,8 @@ def test_a_protocol_that_copies_labels_is_under_their_rights(tmp_path: Path) -> 
 
 
 def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) -> None:
+    with ShardWriter(clips, "boxes", base="clips", **FREE) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
     with ShardWriter(clips, "clips", "test", spaces=VERBS, **FREE) as writer:
         writer.write(Sample(key="d", num_frames=1, licence=THEIRS))
     whole = read_manifest(Storage(clips)).sources["clips"].spec
@@ -411,6 +414,11 @@ def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) 
     spec = manifest.sources["clips"].spec
     assert (spec.licence, spec.redistributable, spec.notes) == ("CC0-1.0", True, [])
     assert not [file.name for file in files if "test" in file.name]
+    plan_files(Storage(clips), "me/clips", Options(Choice(layers=("boxes",), splits=("train",))))
+    with pytest.raises(LicenceError, match="layer 'boxes'"):
+        plan_files(Storage(clips), "me/clips", Options(Choice(layers=("boxes",))))
+    with pytest.raises(UsageError, match="--sources clips with --layers-only"):
+        Choice(sources=("clips",), layers_only=True).of(read_manifest(Storage(clips)))
     for choice in (Choice(splits=("test",)), Choice(splits=("train", "test")), Choice()):
         with pytest.raises(LicenceError, match="no redistribution"):
             plan_files(Storage(clips), "me/clips", Options(choice))
@@ -448,6 +456,8 @@ def test_a_layer_that_goes_without_its_base_is_under_what_that_says_now(
     declared = clips / "clips/receipts/source.json"
     declared.write_text(json.dumps(json.loads(declared.read_text()) | stricter))
     write_manifest(clips)
+    pull(plan_pull(str(clips), tmp_path / "pulled", alone))
+    assert verdicts(tmp_path / "pulled") == {"boxes": {"no"}}
     for choice in (alone, Choice(layers=("boxes",)), Choice(fields=("boxes",), layers_only=True)):
         with pytest.raises(LicenceError, match="made from 'clips': Nothing of it"):
             plan_files(Storage(clips), "me/clips", Options(choice, sure))
