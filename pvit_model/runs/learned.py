@@ -200,11 +200,20 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     if source.without:
         record["without"] = list(source.without)
     if found.layers:
-        named = [split_address(layer) for layer in found.layers]
-        record["layers"] = ["#".join(filter(None, (plain_url(url), n))) for url, n in named]
+        record["layers"] = [_plain_layer(layer) for layer in found.layers]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record
+
+
+def _plain_layer(address: str) -> str:
+    """URL and name of a layer, without its secrets.
+
+    >>> _plain_layer("https://me:secret@host/data?Signature=abc#depth")
+    'https://host/data#depth'
+    """
+    url, name = split_address(address)
+    return "#".join(filter(None, (plain_url(url), name)))
 
 
 def _rights(source: SourcePlan) -> list[Rights]:
