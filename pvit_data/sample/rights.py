@@ -91,6 +91,11 @@ def rights_of(spec: Declared, field: str) -> Rights:
     return _by_licence(spec.licence, spec.redistributable)
 
 
+def is_open(spec: Declared) -> bool:
+    """Whether a source as a whole may be passed on: it says so, and its licence does not forbid it."""
+    return _by_licence(spec.licence, spec.redistributable).public == "yes"
+
+
 @lru_cache(maxsize=256)
 def _by_licence(text: str, redistributable: bool) -> Rights:
     licence = text or NOT_STATED

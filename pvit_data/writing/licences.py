@@ -83,9 +83,9 @@ def with_labels_of(spec: LayerSpec, base: SourceSpec) -> LayerSpec:
     return spec.model_copy(update={"rights": {**spec.rights, **changed}}) if changed else spec
 
 
-def _order(pair: Whose) -> tuple[str, int, str, str]:
+def _order(pair: Whose) -> tuple[str, int, str, str, str]:
     name, rights = pair
-    return name, STRICT.index(rights.public), rights.licence, rights.why
+    return name, STRICT.index(rights.public), rights.licence, rights.why, rights.origin
 
 
 def as_declared(spec: SourceSpec) -> SourceSpec:

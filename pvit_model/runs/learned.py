@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pvit_data.errors import FormatError, PvitError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
 from pvit_data.format.names import split_address
-from pvit_data.sample.rights import rights_of
+from pvit_data.sample.rights import is_open, rights_of
 from pvit_data.storage.values import read_json
 from pvit_data.tasks.table import target_specs
 from pvit_data.words import first_problem, plain_url
@@ -233,7 +233,7 @@ def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
         name=spec.name,
         title=spec.title,
         licence=spec.licence,
-        redistributable=spec.redistributable,
+        redistributable=is_open(spec),
         derived=spec.derived,
         derived_clause=spec.derived_clause,
     )

@@ -15,7 +15,7 @@ from pvit_data.errors import LicenceError
 from pvit_data.format.manifest import SourceSpec, read_manifest
 from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.guard import Consent, require_allowed
-from pvit_data.sample.rights import Rights
+from pvit_data.sample.rights import Rights, is_open
 from pvit_data.storage.storage import Storage
 
 CC: dict[str, Any] = {"licence": "CC-BY-4.0", "redistributable": True}
@@ -88,6 +88,7 @@ def test_the_same_words_give_no_more_than_they_gave(licence: str, tmp_path: Path
     (tmp_path / "stream/base/train-0.tar").write_bytes((tmp_path / "base/base/train-00000.tar").read_bytes())
     stream = pvit_data.open(tmp_path / "stream")
     assert {verdict for verdict, _ in written(tmp_path / "s", "copy", stream, **free).values()} == {public}
+    assert not is_open(SourceSpec(name="copy", **free)) or public == "unknown"
     owned = [replace(sample, licence="CC-BY-4.0") for sample in base]  # its owner says more
     assert {verdict for verdict, _ in written(tmp_path / "own", "copy", owned, **CC).values()} == {"yes"}
 
