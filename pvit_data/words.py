@@ -171,9 +171,10 @@ def found(value: object) -> str:
 def brief(self: Any) -> str:
     """A `__repr__` for data classes and named tuples that hold arrays or files: types and shapes, never contents.
 
-    Fields at their defaults are left out.
+    Fields at their defaults are left out, and those that say so (`repr=False`).
     """
-    defaults = {f.name: f.default for f in dataclasses.fields(self)} if _is_data(self) else {}
+    fields = dataclasses.fields(self) if _is_data(self) else ()
+    defaults = {f.name: f.default for f in fields if f.repr}
     names = tuple(defaults) or self._fields
     told = []
     for name in names:

@@ -66,7 +66,8 @@ def show_card(plan: Any) -> None:
 def done_lines(done: Any, tag: str, whose: str) -> list[str]:
     """What was done, and where; `whose` checksums were compared."""
     kept, gone = done.kept, f", {done.deleted:,} removed" if done.deleted else ""
-    first = f"nothing has changed: {counted(kept, 'file')} are there, no commit was made"
+    are = "is" if kept == 1 else "are"
+    first = f"nothing has changed: {counted(kept, 'file')} {are} there, no commit was made"
     if done.is_new:
         sent = f"{counted(done.sent, 'file')} ({size_text(done.sent_bytes)}) sent"
         first = f"{sent}, {kept:,} were there already{gone}; every checksum is {whose}"

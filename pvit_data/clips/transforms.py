@@ -248,6 +248,7 @@ NOT_SPATIAL = (
     "split",
     "licence",
     "spaces",
+    "origins",
 )
 
 RULES: dict[str, Callable[[Sample, Change], Any]] = {

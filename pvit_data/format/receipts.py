@@ -53,6 +53,7 @@ from pvit_data.format.record import parse_json
 from pvit_data.format.rows import groups_of, read_rows
 from pvit_data.format.shard_list import read_vouched
 from pvit_data.sample.limits import MAX_JSON_BYTES
+from pvit_data.sample.rights import Rights
 from pvit_data.sample.sample import is_later
 from pvit_data.storage.files import is_ours, utf8
 from pvit_data.storage.storage import Storage
@@ -93,6 +94,7 @@ class Receipt(BaseModel):
         samples, bytes, sha256: of the shard.
         skipped: samples left out.
         licences: what samples say that the source does not declare.
+        taken: by field, whose what samples have was where it was read, if the source declares it freer; see `Rights`.
         extra: whatever the writer keeps here.
         rows: the file with its part of the index; None where the receipt holds it (`read_rows_of`).
     """
@@ -110,6 +112,7 @@ class Receipt(BaseModel):
     sha256: str
     skipped: list[Skip] = Field(default_factory=list)
     licences: list[str] = Field(default_factory=list)
+    taken: dict[str, list[Rights]] = Field(default_factory=dict)
     extra: dict[str, Any] = Field(default_factory=dict)
     rows: RowsInfo | None = None
     _file: str = PrivateAttr("")

@@ -20,7 +20,7 @@ from pvit_data.publishing.files import spec_name
 from pvit_data.sample.rights import RECORD
 from pvit_data.storage.storage import Storage
 from pvit_data.words import did_you_mean
-from pvit_data.writing.licences import under_licences
+from pvit_data.writing.licences import as_samples_say
 
 Entry = TypeVar("Entry", bound=SourceEntry)
 
@@ -64,6 +64,10 @@ class Choice:
         """
         _require_known("source", self.sources, manifest.sources)
         _require_known("layer", self.layers, manifest.layers)
+        if self.sources and self.layers_only:
+            raise UsageError(
+                f"--sources {','.join(self.sources)} with --layers-only: no source is in then; give one of both"
+            )
         named = bool(self.sources or self.layers)
         sources = {} if self.layers_only else _named(manifest.sources, self.sources, named)
         narrowed = bool(self.layers) if self.layers_only else named
@@ -129,10 +133,36 @@ def chosen(storage: Storage, choice: Choice) -> Manifest:
     found = choice.of(whole)
     sources = {n: _declared_anew(storage, e, whole.sources[n]) for n, e in found.sources.items()}
     layers = {n: _declared_anew(storage, e, whole.layers[n]) for n, e in found.layers.items()}
-    for name, entry in layers.items():
-        if entry.spec.base.source not in sources:
-            layers[name] = entry.model_copy(update={"spec": told_alone(entry.spec, whole)})
-    return found.model_copy(update={"sources": sources, "layers": layers}).sealed()
+    found = found.model_copy(update={"sources": sources, "layers": layers})
+    bases = {name: _under_layers(storage, choice, whole, name) for name in whole.sources}
+    return with_told(found, whole, whole.model_copy(update={"sources": bases}))
+
+
+def _under_layers(storage: Storage, choice: Choice, whole: Manifest, name: str) -> SourceEntry:
+    """A source as layers over its chosen splits are to know it."""
+    entry = whole.sources[name]
+    mine = {split: info for split, info in entry.splits.items() if split in choice.splits}
+    if not mine:
+        return entry
+    cut = _declared_anew(storage, entry.model_copy(update={"splits": mine}), entry)
+    return entry.model_copy(update={"spec": cut.spec})
+
+
+def with_told(chosen: Manifest, whole: Manifest, of_splits: Manifest | None = None) -> Manifest:
+    """A choice, sealed, in which layers that go without their base declare what that says now.
+
+    Args:
+        chosen: of a dataset.
+        whole: all of it.
+        of_splits: all of it, with sources as their chosen splits let them declare; those of protocols are others.
+    """
+    layers = dict(chosen.layers)
+    for name, entry in chosen.layers.items():
+        if entry.spec.base.source not in chosen.sources:
+            there = of_splits if of_splits and entry.spec.kind == "annotation" else whole
+            told = told_alone(entry.spec, there)
+            layers[name] = entry.model_copy(update={"spec": told})
+    return chosen.model_copy(update={"layers": layers}).sealed()
 
 
 def _declared_anew(storage: Storage, entry: Entry, whole: SourceEntry) -> Entry:
@@ -143,8 +173,7 @@ def _declared_anew(storage: Storage, entry: Entry, whole: SourceEntry) -> Entry:
     declared, receipts = read_source(storage, folder), [*read_receipts(storage, folder)]
 
     def under(splits: Collection[str]) -> SourceSpec:
-        mine = (receipt.licences for receipt in receipts if receipt.split in splits)
-        return under_licences(declared, {text for licences in mine for text in licences})
+        return as_samples_say(declared, [each for each in receipts if each.split in splits])
 
     listed = Counter({split: _shards(info) for split, info in whole.splits.items()})
     is_known = Counter(receipt.split for receipt in receipts) == listed

@@ -65,7 +65,7 @@ def dataset_files(storage: Storage, manifest: Manifest) -> Iterator[File]:
             shards |= {shard.name: shard for shard in ShardList(storage, folder, split, info)}
         yield from (File(shard.name, shard.bytes, shard.sha256) for shard in shards.values())
         if spec_name(folder) in listing:
-            yield File.of(spec_name(folder), _declaration(storage, entry.spec))
+            yield File.of(spec_name(folder), declaration(storage, entry.spec))
         for receipt in read_receipts(storage, folder, listing):
             if receipt.split in entry.splits:
                 require_same(receipt, shards)
@@ -73,8 +73,13 @@ def dataset_files(storage: Storage, manifest: Manifest) -> Iterator[File]:
                 yield from receipt_files(receipt, data)
 
 
-def _declaration(storage: Storage, spec: SourceSpec) -> bytes:
-    """`source.json`, with what a manifest says that a layer was told of its base."""
+def declaration(storage: Storage, spec: SourceSpec) -> bytes:
+    """`source.json`, with what a manifest says that a layer was told of its base.
+
+    Raises:
+        FormatError: if it is damaged.
+        StorageError: if it cannot be read.
+    """
     data = storage.read(spec_name(spec.folder), MAX_JSON_BYTES)
     if not isinstance(spec, LayerSpec):
         return data

@@ -137,7 +137,11 @@ def _open_fields(fields: Sequence[FieldLineage], refused: set[str]) -> str:
         allowed = [field for field in mine if field.public != "no"]
         has_record = any(field.field == RECORD for field in allowed)
         wanted = [field.field for field in allowed if field.field != RECORD]
-        if not has_record or not wanted or len(allowed) == len(mine):
+        if not has_record or len(allowed) == len(mine):
+            continue
+        if not wanted and mine[0].kind == "protocol":  # which splits are in
+            wanted = [RECORD]
+        if not wanted:
             continue
         option = "--sources" if mine[0].kind == "source" else "--layers"
         confirm = any(field.public == "unknown" for field in allowed)

@@ -9,6 +9,7 @@ from pvit_data.errors import FormatError, LicenceError, PvitError
 from pvit_data.format.manifest import NAME as MANIFEST
 from pvit_data.format.manifest import LayerSpec, Manifest, SourceEntry, read_manifest
 from pvit_data.format.names import SPLITS
+from pvit_data.lineage.fields import lineage_of
 from pvit_data.publishing.choice import Choice
 from pvit_data.publishing.connection import connected
 from pvit_data.publishing.repository import Repository, There
@@ -53,6 +54,21 @@ def notes_on_parts(before: Manifest | None, manifest: Manifest) -> Iterator[str]
             ]:
                 what = f"{', '.join(splits)} of {name}"
                 yield _gone(what, "splits", [*splits, *new[name].splits])
+
+
+def notes_on_closed(before: Manifest | None, there: There | None) -> Iterator[str]:
+    """What a public repository holds by now that its licence forbids to pass on."""
+    if before is None or there is None or there.private:
+        return
+    closed = {f.name: f.why for f in reversed(lineage_of(before)) if f.public == "no"}
+    if closed:
+        named = "; ".join(
+            f"{name}: {why.removesuffix('.')}" for name, why in sorted(closed.items())
+        )
+        yield (
+            f"the repository is public and holds what may not be passed on ({named}), and its history keeps what is "
+            "removed: make it private on its page, or delete it there"
+        )
 
 
 def _gone(what: str, option: str, both: Sequence[str]) -> str:

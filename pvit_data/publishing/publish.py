@@ -27,6 +27,7 @@ from pvit_data.publishing.files import File, dataset_files, spec_name
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.notes import (
     manifest_there,
+    notes_on_closed,
     notes_on_pages,
     notes_on_parts,
     notes_on_rows,
@@ -259,6 +260,7 @@ def plan_publication(storage: Storage, repository: Repository, options: Options)
     notes = (
         *notes_on(card, send, there),
         *unread,
+        *(notes_on_closed(before, there) if is_sent else ()),
         *(notes_on_parts(before, manifest) if is_sent else ()),
         *(notes_on_rows(storage, manifest) if is_sent else ()),
         *notes_on_pages(options.gallery, options.card_only, bool(manifest.sources)),

@@ -15,6 +15,8 @@ from pvit_data.errors import FormatError
 from pvit_data.format.members import FIELDS, MEMBER_OF_EXTENSION, RECORD, RGB
 from pvit_data.format.record import Record, parse_json, read_record
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.origins import Origin, rights_in
+from pvit_data.sample.rights import Declared
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.files import utf8
 
@@ -65,6 +67,7 @@ def decode_sample(
     fields: Collection[str] | None = None,
     asked: Asked | None = None,
     spaces: Mapping[str, LabelSpace] | None = None,
+    spec: Declared | None = None,
 ) -> Sample:
     """Builds a sample from its record and its files.
 
@@ -74,6 +77,7 @@ def decode_sample(
         fields: names to decode. Default: all that are annotated.
         asked: which frames and pixels of them. Default: all.
         spaces: label spaces of the source.
+        spec: what the source declares.
 
     Raises:
         FormatError: if a member is missing or does not decode to what the record says.
@@ -90,7 +94,11 @@ def decode_sample(
                 values |= found
                 if numbers is not None:
                     kept[name] = numbers
-        return Sample(**_head(record), frames=kept, spaces=spaces or {}, **values)
+        read = [name for name in record.fields if fields is None or name in fields]
+        rights = rights_in(spec, record.licence, read)
+        origins = (Origin(record.source, record.licence, rights, record.meta),)
+        head = _head(record) | {"origins": origins}
+        return Sample(**head, frames=kept, spaces=spaces or {}, **values)
     except FormatError as error:
         raise FormatError(f"sample '{record.key}': {error}") from error
 

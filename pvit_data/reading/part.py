@@ -309,8 +309,8 @@ class SplitPart:
 
     def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
-        spaces = self.spec.spaces
-        return decode_sample(fetched.record, fetched.files, fields, asked, spaces)
+        spec = self.spec
+        return decode_sample(fetched.record, fetched.files, fields, asked, spec.spaces, spec)
 
     def _place(self, member: str, row: int) -> Place | None:
         value = self.index.value

@@ -8,20 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Protocol
 
 Verdict = Literal["yes", "no", "unknown"]
 RECORD = "record"
 """Called like a field: keys, splits, sizes and `meta`, which every sample has."""
+DERIVED = "derived"
+"""Called like a field: what may be made of the pictures."""
+PICTURES = "rgb"
+"""The field that annotations are made from."""
 FORBIDS = "no redistribution"
 """What licences say, as converters put them, that forbid to pass the data on."""
 NOT_STATED = "not stated"
 """In place of a licence: of samples, where they were read from a source that says none."""
+ASKS_NOTHING = ("cc0-1.0", "cc0 1.0", "cc0")
+"""Licences in lower case that what is under them need not name."""
 SEVERAL = "; "
 """Stands between the licences of what is under several."""
 STRICT: tuple[Verdict, ...] = ("no", "unknown", "yes")
 """The strictest first."""
 _CREATIVE_COMMONS = re.compile(r"\bcc[ -]by((?:[ -](?:nc|sa|nd))*)\b")
+_BY_NAME = re.compile(r"cc[ -]by(?:[ -](?:nc|sa|nd))*(?:[ -]\d\.\d)?")
 _IN_WORDS = {
     "sa": re.compile(r"share.?alike", re.I),
     "nc": re.compile(r"non.?commercial", re.I),
@@ -80,23 +88,48 @@ def rights_of(spec: Declared, field: str) -> Rights:
     """Of a field, or of `RECORD`: its own, or those of the whole source."""
     if field in spec.rights:
         return spec.rights[field]
-    licence = spec.licence or NOT_STATED
-    if spec.redistributable:
-        return Rights(spec.licence, "yes", f"it may be passed on; licence: {licence}")
-    if FORBIDS in spec.licence.lower():
-        return Rights(spec.licence, "no", f"its licence forbids it: {licence}")
+    return _by_licence(spec.licence, spec.redistributable)
+
+
+def is_open(spec: Declared) -> bool:
+    """Whether a source as a whole may be passed on: it says so, and its licence does not forbid it."""
+    return _by_licence(spec.licence, spec.redistributable).public == "yes"
+
+
+@lru_cache(maxsize=256)
+def _by_licence(text: str, redistributable: bool) -> Rights:
+    licence = text or NOT_STATED
+    if FORBIDS in text.lower():  # whatever else is said
+        return Rights(text, "no", f"its licence forbids it: {licence}")
+    if redistributable:
+        return Rights(text, "yes", f"it may be passed on; licence: {licence}")
     what = "all of it" if SEVERAL in licence else "it"
     why = f"nobody said that {what} may be passed on; licence: {licence}"
-    return Rights(spec.licence, "unknown", why)
+    return Rights(text, "unknown", why)
+
+
+def by_words(licence: str) -> Rights:
+    """Of what says nothing but its licence: those of Creative Commons let it be passed on.
+
+    >>> [by_words(text).public for text in ("CC BY 4.0", "CC0-1.0; CC-BY-4.0", "Ours", "CC-BY-4.0; Ours", "")]
+    ['yes', 'yes', 'unknown', 'unknown', 'unknown']
+    """
+    parts = licence.lower().split(SEVERAL)
+    is_open = all(_BY_NAME.fullmatch(part) or part in ASKS_NOTHING for part in parts)
+    return _by_licence(licence, is_open)
 
 
 def is_named(licence: str, declared: str) -> bool:
-    """Whether a declaration names a licence, or all of several.
+    """Whether a declaration names a licence, or all of several; those that ask nothing are named by any.
 
-    >>> is_named("MIT; CC0-1.0", "CC0-1.0; Ours; MIT"), is_named("MIT", "CC0-1.0")
-    (True, False)
+    >>> is_named("MIT; CC0-1.0", "CC0-1.0; Ours; MIT"), is_named("MIT", "CC0-1.0"), is_named("CC0-1.0", "MIT")
+    (True, False, True)
     """
-    return {*licence.split(SEVERAL)} <= {*declared.split(SEVERAL)}
+    named = {*declared.split(SEVERAL)}
+    return all(
+        part in named or (declared and part.lower() in ASKS_NOTHING)
+        for part in licence.split(SEVERAL)
+    )
 
 
 def together(licences: Iterable[str]) -> str:

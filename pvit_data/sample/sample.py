@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Integer, UInt8
 
 from pvit_data.errors import FormatError
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.origins import Origin
 from pvit_data.words import brief, found
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]{1,80}\Z")
@@ -264,6 +265,8 @@ class Sample:
         source, split, licence: filled by the reader. A writer keeps `licence`, and its source is then under it, too;
             what was read from a source without one is `"not stated"` in a source that has one.
         spaces: label spaces by field (`"segm"`, `"boxes"`, `"action"`), filled by the reader.
+        origins: filled by the reader: of what source or layer it has what, and whose that is. A writer keeps to it,
+            unless `licence` is another one now: then the owner has spoken.
 
     Example:
         >>> import numpy as np, pvit_data
@@ -298,6 +301,7 @@ class Sample:
     split: str = ""
     licence: str = ""
     spaces: Mapping[str, LabelSpace] = field(default_factory=dict)
+    origins: tuple[Origin, ...] = field(default=(), repr=False)
 
     __repr__ = brief
 

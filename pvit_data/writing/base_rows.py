@@ -180,10 +180,6 @@ class BaseRows:
         part = self._parts[split]
         return part.shard_number(str(part.value("shard", place)))
 
-    def has_labels(self, row: BaseRow) -> bool:
-        """Whether it has a label of a row."""
-        return any(self._parts[row.split].value(f"has_{name}", row.place) for name in LABELS)
-
     def group_of(self, split: str, place: int) -> str:
         """The group of a row."""
         return str(self._parts[split].value("group", place))

@@ -16,6 +16,7 @@ from pvit_data.format.manifest import CONVENTIONS, LayerEntry, Manifest, SourceE
 from pvit_data.format.members import MEMBER_OF_EXTENSION, RECORD
 from pvit_data.format.names import PART_FOLDERS, PER_FOLDER
 from pvit_data.format.record import LAYER_TYPES, TYPES
+from pvit_data.sample.rights import is_open
 from pvit_data.sample.sample import CONTAINERS, is_later
 from pvit_data.storage.files import utf8
 from pvit_data.words import size_text
@@ -238,7 +239,8 @@ def _entries(manifest: Manifest) -> list[SourceEntry]:
 
 
 def _declared(spec: SourceSpec) -> tuple[tuple[str], str]:
-    return (spec.licence,), "yes" if spec.redistributable else "no"
+    is_free = is_open(spec) and all(rights.public == "yes" for rights in spec.rights.values())
+    return (spec.licence,), "yes" if is_free else "no"
 
 
 def _row(entry: SourceEntry, licences: Collection[str], shared: str) -> list[str]:

@@ -16,8 +16,10 @@ from pvit_data.format.record import LayerRecord, Record, write_record
 from pvit_data.sample import schema
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.sample.limits import MAX_MEMBER_BYTES, MAX_SAMPLE_BYTES
+from pvit_data.sample.origins import Whose
 from pvit_data.sample.rights import NOT_STATED
 from pvit_data.sample.sample import DENSE_FIELDS, POSE_FIELDS, EncodedMedia, Sample
+from pvit_data.sample.taking import taken
 from pvit_data.storage.files import utf8
 from pvit_data.words import brief
 
@@ -41,10 +43,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample as it lies in a shard: its record, and its files by name in shard order."""
+    """One sample as it lies in a shard: its record, its files by name in shard order, and whose what it has is."""
 
     record: Record
     files: dict[str, bytes]
+    taken: tuple[Whose, ...] = ()
 
     __repr__ = brief
 
@@ -95,7 +98,7 @@ def _encode(sample: Sample, encoding: Encoding, base_crc32: str | None) -> Encod
             raise FormatError(f"{name} has {len(data)} bytes, at most {MAX_MEMBER_BYTES}")
     if (total := sum(map(len, files.values()))) > MAX_SAMPLE_BYTES:
         raise FormatError(f"its members have {total} bytes together, at most {MAX_SAMPLE_BYTES}")
-    return Encoded(record, dict(sorted(files.items())))
+    return Encoded(record, dict(sorted(files.items())), taken(sample))
 
 
 def _record(values: dict[str, Any], base_crc32: str | None) -> Record:

@@ -42,7 +42,7 @@ from pvit_data.storage.storage import Storage
 from pvit_data.storage.writer import Writer
 from pvit_data.writing.card import CARD_NAME, write_card
 from pvit_data.writing.keys import Keys
-from pvit_data.writing.licences import under_licences
+from pvit_data.writing.licences import as_samples_say
 from pvit_data.writing.room import published_alone
 from pvit_data.writing.shard import file_hash
 
@@ -119,13 +119,12 @@ def _entries(
     for receipt in receipts:
         splits.setdefault((receipt.source, receipt.split), []).append(receipt)
     _require_whole(storage, splits, listing)
-    licences: dict[str, set[str]] = {}
+    of_source: dict[str, list[Receipt]] = {}
     for (source, _), mine in splits.items():
-        said = (licence for receipt in mine for licence in receipt.licences)
-        licences.setdefault(source, set()).update(said)
+        of_source.setdefault(source, []).extend(mine)
     specs = {
-        source: under_licences(read_source(storage, source), found)
-        for source, found in licences.items()
+        source: as_samples_say(read_source(storage, source), mine)
+        for source, mine in of_source.items()
     }
     entries: Entries = {}
     keys = _Taken()

@@ -7,35 +7,36 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
 from pvit_data.errors import FormatError, UsageError
 from pvit_data.format.index import Index, index_name, open_index
 from pvit_data.format.manifest import NAME, LayerSpec, SplitInfo, read_manifest
-from pvit_data.format.members import LABELS, RECORD
+from pvit_data.format.members import RECORD
 from pvit_data.format.names import IN_SOURCE, SPLITS, place_of, split_folder
 from pvit_data.format.receipts import receipts_in, store_source
 from pvit_data.format.record import read_record
 from pvit_data.format.shard_list import ShardList
+from pvit_data.sample.origins import Whose
 from pvit_data.sample.sample import Sample
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRow, BaseRows
-from pvit_data.writing.encode import Encoded, encode_sample
+from pvit_data.writing.encode import Encoded
 from pvit_data.writing.finish import write_layers
 from pvit_data.writing.keys import Taken
 from pvit_data.writing.room import published_alone, require_room
-from pvit_data.writing.shard import ShardFile, encoding_of
+from pvit_data.writing.shard import ShardFile, encode_for, encoding_of
 
 
 class _Waiting(NamedTuple):
-    """A sample in the temporary file: where its base row is, where it lies, bytes of each of its files."""
+    """A sample in the temporary file: where its base row is, where it lies, bytes of its files, whose they are."""
 
     order: tuple[int, int, int]  # base split, base shard, place
     start: int
     files: tuple[tuple[str, int], ...]
     num_boxes: int
+    taken: tuple[Whose, ...]
 
 
 class LayerShards:
@@ -85,23 +86,16 @@ class LayerShards:
                 f"sample '{sample.key}' is in {shard} already: a layer has one row for each"
             )
         row = self.base.find(sample.key)
-        if sample.licence == self.base.spec.licence and not self._repeats(sample, row):
-            sample = replace(sample, licence="", source="")  # those of the pictures
-        filled = row.fill(sample, self.spec.kind)
-        encoded = encode_sample(filled, self._encodings[self._split_of(row)], row.crc32)
+        own = {sample.key: row}
+        encoded = encode_for(self.spec, sample, self._encodings[self._split_of(row)], own)
         files = tuple((name, len(data)) for name, data in encoded.files.items())
         for data in encoded.files.values():
             self._spool.write(data)
         order = (SPLITS.index(row.split), row.shard, row.place)
-        boxes = 0 if filled.boxes is None else len(filled.boxes)
-        self._waiting.append(_Waiting(order, self._size, files, boxes))
+        boxes = 0 if sample.boxes is None else len(sample.boxes)
+        self._waiting.append(_Waiting(order, self._size, files, boxes, encoded.taken))
         self._size += sum(size for _, size in files)
         self._keys.add(sample.key, f"{self.spec.folder}/{self._split_of(row)}")
-
-    def _repeats(self, sample: Sample, row: BaseRow) -> bool:
-        """Whether a sample of a protocol, if it was read from the base, has its labels from there."""
-        is_labelled = self.spec.kind == "protocol" and any(map(sample.has, LABELS))
-        return is_labelled and self.base.has_labels(row)
 
     def _split_of(self, row: BaseRow) -> str:
         return self.split if self.spec.kind == "protocol" else row.split
@@ -174,7 +168,7 @@ class LayerShards:
     def _read(self, row: _Waiting) -> Encoded:
         self._spool.seek(row.start)
         files = {name: self._spool.read(size) for name, size in row.files}
-        return Encoded(read_record(files[RECORD]), files)
+        return Encoded(read_record(files[RECORD]), files, row.taken)
 
     def discard(self) -> None:
         """Removes what is temporary."""

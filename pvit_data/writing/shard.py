@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,13 @@ from pvit_data.format.receipts import (
 )
 from pvit_data.format.rows import Rows, is_told_by_row
 from pvit_data.format.tar import BLOCK, END, padded, write_member
+from pvit_data.sample.origins import Whose
 from pvit_data.sample.sample import Sample
+from pvit_data.sample.taking import without_base
 from pvit_data.storage.storage import Storage
 from pvit_data.writing.base_rows import BaseRow
 from pvit_data.writing.encode import Encoded, Encoding, encode_sample
-from pvit_data.writing.licences import other_licences
+from pvit_data.writing.licences import as_declared, other_licences, stricter_ones
 
 
 def encoding_of(source: SourceSpec, split: str) -> Encoding:
@@ -69,9 +70,8 @@ def encode_for(
         raise FormatError(
             f"sample '{sample.key}' is none of the samples of '{source.base.source}' that the shard is over"
         )
-    if source.kind == "annotation" and sample.licence == source.base.licence:
-        sample = replace(sample, licence="", source="")  # those of the pictures
-    return encode_sample(row.fill(sample, source.kind), encoding, row.crc32)
+    own = without_base(sample, source.base.source)
+    return encode_sample(row.fill(own, source.kind), encoding, row.crc32)
 
 
 class ShardFile:
@@ -106,6 +106,7 @@ class ShardFile:
         self._rows = Rows()
         self._keys: set[str] = set()
         self._licences: set[str] = set()
+        self._taken: set[Whose] = set()
         self._sealed = False
         self._writer = storage.create(self.name)
 
@@ -173,7 +174,8 @@ class ShardFile:
             bytes=self._writer.size,
             sha256=self._writer.sha256,
             skipped=skipped,
-            licences=other_licences(self._licences, self.source.licence),
+            licences=other_licences(self._licences, as_declared(self.source).licence),
+            taken=stricter_ones(self.source, self._taken),
             extra=dict(extra),
         )
         remove_receipt(self.storage, receipt)
@@ -205,6 +207,7 @@ class ShardFile:
         self._writer.write(b"".join(blocks))
         self._keys.add(key)
         self._licences.add(encoded.record.licence)
+        self._taken |= {*encoded.taken}
         self._rows.add(index_row(self.name, encoded.record, num_boxes, places))
 
 

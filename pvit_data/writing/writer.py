@@ -32,6 +32,7 @@ from pvit_data.writing.finish import write_manifest
 from pvit_data.writing.grown_shards import GrownShards
 from pvit_data.writing.keys import Taken
 from pvit_data.writing.layer_shards import LayerShards, publish_layers
+from pvit_data.writing.licences import with_labels_of
 from pvit_data.writing.room import published_alone, require_room
 from pvit_data.writing.shard import ShardFile
 
@@ -148,8 +149,8 @@ class ShardWriter:
                 f"layer '{source.name}': split={self._split!r}, but annotations have the splits of their base; "
                 "splits of its own has a protocol (kind='protocol')"
             )
-        self._source = source
-        return LayerShards(self._storage, source, rows, self._split)
+        self._source = with_labels_of(source, rows.spec)
+        return LayerShards(self._storage, self._source, rows, self._split)
 
     def _existing(self) -> tuple[Taken, int]:
         """Keys of all samples in the dataset, and the number of the first new shard."""

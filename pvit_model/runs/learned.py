@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pvit_data.errors import FormatError, PvitError
 from pvit_data.format.manifest import LayerSpec, SourceSpec
-from pvit_data.sample.rights import rights_of
+from pvit_data.format.names import split_address
+from pvit_data.sample.rights import is_open, rights_of
 from pvit_data.storage.values import read_json
 from pvit_data.tasks.table import target_specs
 from pvit_data.words import first_problem, plain_url
@@ -220,11 +221,20 @@ def _source_record(source: SourcePlan, sha256: str) -> dict[str, Any]:
     if source.without:
         record["without"] = list(source.without)
     if found.layers:
-        parts = (layer.rpartition("#") for layer in found.layers)
-        record["layers"] = [f"{plain_url(url)}#{name}" for url, _, name in parts]
+        record["layers"] = [_plain_layer(layer) for layer in found.layers]
     if found.over:
         record["base"] = plain_url(found.pictures)
     return record
+
+
+def _plain_layer(address: str) -> str:
+    """URL and name of a layer, without its secrets.
+
+    >>> _plain_layer("https://me:secret@host/data?Signature=abc#depth")
+    'https://host/data#depth'
+    """
+    url, name = split_address(address)
+    return "#".join(filter(None, (plain_url(url), name)))
 
 
 def _rights(source: SourcePlan) -> list[Rights]:
@@ -244,7 +254,7 @@ def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
         name=spec.name,
         title=spec.title,
         licence=spec.licence,
-        redistributable=spec.redistributable,
+        redistributable=is_open(spec),
         derived=spec.derived,
         derived_clause=spec.derived_clause,
     )
@@ -252,7 +262,12 @@ def _of_source(spec: SourceSpec, fields: list[str]) -> Iterator[Rights]:
         own = spec.rights.get(field)
         if own is None or own.public == "yes" or (field == PICTURES and spec.derived == "yes"):
             continue
-        yield Rights(name=f"{field} of {spec.name}", title=own.origin, licence=own.licence)
+        yield Rights(
+            name=f"{field} of {spec.name}",
+            title=own.origin,
+            licence=own.licence,
+            derived_clause=own.why,
+        )
 
 
 def _of_layer(spec: LayerSpec, fields: list[str]) -> Iterator[Rights]:

@@ -25,6 +25,7 @@ from pvit_data.format.receipts import Receipt
 from pvit_data.sample.rights import says_derived, told_by_layer
 from pvit_data.words import first_problem, shown
 from pvit_data.writing.base_rows import BaseRows
+from pvit_data.writing.licences import with_labels_of
 
 
 class BaseAt(NamedTuple):
@@ -95,7 +96,7 @@ def layer_spec(converter: LayerConverter[Any], values: Mapping[str, Any]) -> Lay
     if not says_derived(converter.source()):
         own |= told_by_layer(base)
     try:
-        return LayerSpec(**{**values, **own, "base": BaseRef.of(base)})
+        return with_labels_of(LayerSpec(**{**values, **own, "base": BaseRef.of(base)}), base)
     except (ValidationError, UsageError) as error:
         said = first_problem(error) if isinstance(error, ValidationError) else error
         raise UsageError(f"layer of {converter.info.name}: {said}") from error

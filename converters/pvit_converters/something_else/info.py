@@ -39,7 +39,12 @@ INFO = SourceInfo(
             licence="MIT",
             public="yes",
             why="The lists of videos are released with their authors' code, under MIT.",
-        )
+        ),
+        "action": Rights(
+            licence="Something-Something-V2 research licence (no redistribution)",
+            public="no",
+            why="The labels are those of Something-Something V2, whose licence forbids to pass them on (inferred).",
+        ),
     },
     spaces={
         "action": "ssv2 (compositional, 174 classes), or of the setting (base 88, 5shot and 10shot 86, oneobject 166)"

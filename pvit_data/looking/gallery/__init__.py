@@ -19,6 +19,7 @@ from pvit_data.looking.stats import ClassCounts, Stats, collect, spread_rows
 from pvit_data.reading.dataset import ShardDataset
 from pvit_data.sample.kinect25 import NAMES, PARENTS
 from pvit_data.sample.labels import LabelSpace
+from pvit_data.sample.rights import is_open
 from pvit_data.storage.files import utf8, write_file
 from pvit_data.words import size_text
 
@@ -115,7 +116,7 @@ def _attached(dataset: ShardDataset, source: str) -> dict[str, Any]:
             "made_by": layer.made_by or f"{layer.converter} {layer.converter_version}".strip(),
             "confidence": layer.confidence,
             "licence": layer.licence,
-            "redistributable": layer.redistributable,
+            "redistributable": is_open(layer),
         }
         for layer in layers.values()
     ]
@@ -128,7 +129,7 @@ def _source(dataset: ShardDataset, name: str) -> dict[str, Any]:
         **_attached(dataset, name),
         "title": spec.title,
         "licence": spec.licence,
-        "redistributable": spec.redistributable,
+        "redistributable": is_open(spec),
         "citation": spec.citation,
         "converter": f"{spec.converter} {spec.converter_version}".strip(),
         "notes": [*spec.notes, *dataset.notes_of(name)],

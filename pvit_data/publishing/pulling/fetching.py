@@ -53,11 +53,14 @@ class Fetch:
         except OSError:
             return 0
 
-    def run(self, came: Callable[[int], None]) -> None:
+    def run(self, came: Callable[[int], None]) -> bool:
         """Fetches what is missing, and gives the file its name.
 
         Args:
             came: is told the bytes of each block.
+
+        Returns:
+            Whether it came here, not to another process that wanted it, too.
 
         Raises:
             CorruptShardError: if other bytes come, again and again.
@@ -72,11 +75,11 @@ class Fetch:
                 with self._alone(came) as file:
                     if is_here(self._target, self.file):  # by another process, meanwhile
                         self._part.unlink()
-                        return
+                        return False
                     if self._continue(file, came) == self.file.sha256:
                         replace(self._part, self._path)
                         self._forget_others()
-                        return
+                        return True
                     came(-self.there)
                     self._part.unlink()
         raise CorruptShardError(

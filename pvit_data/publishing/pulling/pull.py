@@ -26,10 +26,11 @@ from pvit_data.format.receipts import (
     parse_receipt,
 )
 from pvit_data.format.shard_list import ShardList
-from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.choice import Choice, with_told
 from pvit_data.publishing.connection import quieten
 from pvit_data.publishing.files import (
     File,
+    declaration,
     indices,
     receipt_files,
     receipt_of,
@@ -46,7 +47,6 @@ from pvit_data.publishing.pulling.target import (
     require_state,
 )
 from pvit_data.publishing.repository import REPO
-from pvit_data.sample.limits import MAX_JSON_BYTES
 from pvit_data.storage.ahead import ahead
 from pvit_data.storage.hub import require_online
 from pvit_data.storage.remote import Missing
@@ -171,7 +171,7 @@ def plan_pull(
     if MANIFEST not in listing:
         raise UsageError(f"{source.url} has no {MANIFEST}: is it a PViT dataset?")
     whole = read_manifest(source)
-    manifest = choice.of(whole)
+    manifest = with_told(choice.of(whole), whole)
     there = manifest_in(target)
     is_whole = choice.is_all and fits(target, there, whole)
     files = list(_wanted(source, target, manifest, choice, listing, is_whole))
@@ -232,7 +232,7 @@ def _wanted(
         for receipt, data in source.each(known, names):
             yield from receipt_files(receipt, data)
         if spec_name(folder) in listing:
-            yield File.of(spec_name(folder), source.read(spec_name(folder), MAX_JSON_BYTES))
+            yield File.of(spec_name(folder), declaration(source, entry.spec))
         if is_whole:
             yield from indices(folder, entry)
 
@@ -288,42 +288,41 @@ def pull(plan: Pull, jobs: int = 4, progress: Progress = lambda done, total: Non
         CorruptShardError: if other bytes come than the manifest says.
         StorageError: if the server does not answer, or the disk is full.
     """
-    total = plan.size
-    count = _Count(total, progress)
+    count = _Count(plan.size, progress)
     groups: list[list[Fetch]] = [[], [], []]  # receipts when all that they vouch for is there
     for fetch in plan.missing:
         is_small = fetch.file.size <= SMALL_BYTES
         groups[2 if fetch.file.data is not None else is_small].append(fetch)
+    fetched = 0
     for group, threads in zip(groups, (jobs, max(jobs, SMALL_JOBS), jobs), strict=True):
-        _fetch_all(group, plan.target, count, threads)
+        fetched += _fetch_all(group, plan.target, count, threads)
     for file in plan.last:
         assert file.data is not None
         if not is_here(plan.target, file):
             plan.target.write(file.name, file.data)
     manifest = read_manifest(plan.target) if plan.last else write_manifest(plan.target)
     note(plan.target, manifest, plan.folders)
-    kept = len(plan.files) - len(plan.missing)
-    return Pulled(len(plan.missing), total, kept, manifest)
+    return Pulled(fetched, count.done, len(plan.files) - fetched, manifest)
 
 
-def _fetch_all(fetches: Sequence[Fetch], target: Storage, count: _Count, threads: int) -> None:
+def _fetch_all(fetches: Sequence[Fetch], target: Storage, count: _Count, threads: int) -> int:
+    """How many came: others did to a process beside this one."""
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         coming = [pool.submit(_fetch, fetch, target, count) for fetch in fetches]
         try:
-            for future in as_completed(coming):
-                future.result()
+            return sum(future.result() for future in as_completed(coming))
         except BaseException:
             count.stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _fetch(fetch: Fetch, target: Storage, count: _Count) -> None:
+def _fetch(fetch: Fetch, target: Storage, count: _Count) -> bool:
     if fetch.file.data is None:
-        fetch.run(count)
-    else:
-        target.write(fetch.file.name, fetch.file.data)
-        count(fetch.file.size)
+        return fetch.run(count)
+    target.write(fetch.file.name, fetch.file.data)
+    count(fetch.file.size)
+    return True
 
 
 class _Count:
@@ -331,12 +330,12 @@ class _Count:
 
     def __init__(self, total: int, progress: Progress) -> None:
         self.stopped = threading.Event()
-        self._done, self._total, self._progress = 0, total, progress
+        self.done, self._total, self._progress = 0, total, progress
         self._lock = threading.Lock()
 
     def __call__(self, size: int) -> None:
         if self.stopped.is_set():
             raise Interrupted("stopped")
         with self._lock:
-            self._done += size
-            self._progress(self._done, self._total)
+            self.done += size
+            self._progress(self.done, self._total)

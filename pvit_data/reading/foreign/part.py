@@ -232,8 +232,8 @@ class ForeignPart:
     def decode(self, fetched: Fetched, fields: Collection[str] | None, asked: Asked) -> Sample:
         """See `DatasetPart`."""
         record, files = fetched.record, fetched.files
-        spaces = self.spec.spaces
-        return decode_sample(record, files, fields, asked._replace(checked=False), spaces)
+        asked, spec = asked._replace(checked=False), self.spec
+        return decode_sample(record, files, fields, asked, spec.spaces, spec)
 
 
 def _meta(head: bytes | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Rows, order, keys, groups, splits and pictures are the base's. A row that the pr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,10 +29,12 @@ from pvit_data.reading.layers.fields import (
     said,
 )
 from pvit_data.reading.layers.joining import NONE, Joined
+from pvit_data.reading.layers.rights import rights_over
 from pvit_data.reading.part import DatasetPart, Fetched, Request
 from pvit_data.reading.part_view import PartView
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.rights import is_named, together
+from pvit_data.sample.origins import Origin, licence_of
+from pvit_data.sample.rights import RECORD, Rights, is_named, together
 from pvit_data.sample.sample import Sample
 
 
@@ -89,6 +92,7 @@ class AnnotatedPart(PartView):
     ) -> None:
         self._notes, self._attached = notes, tuple(layers)
         self.provider = providers(base, self._attached)
+        self._rights = {layer.name: rights_over(layer.spec, base.spec) for layer in layers}
         super().__init__(base, joined_spec(base.spec, self.provider))
 
     @property
@@ -235,7 +239,7 @@ class AnnotatedPart(PartView):
         sample = self.base.decode(fetched.own, self._own(wanted), asked)
         changed: dict[str, Any] = {}
         numbers, notes = dict(sample.frames), dict(sample.meta.get("layers") or {})
-        licences = []
+        given_by: list[tuple[str, str, dict[str, Rights]]] = []
         for number, part, data in fetched.given:
             layer = self._attached[number]
             if not (names := self._of(layer, wanted)):
@@ -244,10 +248,13 @@ class AnnotatedPart(PartView):
             changed |= {a: getattr(given, a) for name in names for a in attributes(name)}
             numbers |= given.frames
             notes |= {layer.name: given.meta} if given.meta else {}
-            if given.meta or any(map(given.has, names)):
-                licences.append(self._licence(layer, given.licence))
+            if has := [*([RECORD] if given.meta else []), *filter(given.has, names)]:
+                rights = {name: self._rights[layer.name][name] for name in has}
+                given_by.append((layer.name, self._licence(layer, given.licence), rights))
         changed["meta"] = {**sample.meta, "layers": notes} if notes else sample.meta
-        changed["licence"] = together([sample.licence, *filter(None, licences)])
+        meta = json.dumps({"layers": notes} if notes else {})
+        origins = (*sample.origins, *(Origin(*told, meta) for told in given_by))
+        changed |= {"origins": origins, "licence": licence_of(origins)}
         return replace(sample, **changed, frames=numbers, spaces=dict(self.spec.spaces))
 
     def _licence(self, layer: Attached, own: str) -> str:

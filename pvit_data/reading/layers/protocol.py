@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +18,11 @@ from pvit_data.format.record import Record
 from pvit_data.reading.layers.annotated import whole_spec
 from pvit_data.reading.layers.fields import LABEL_OF, SPACES, fields_of_column, said
 from pvit_data.reading.layers.joining import NONE
+from pvit_data.reading.layers.rights import rights_over
 from pvit_data.reading.part import DatasetPart, Fetched, Request, SplitPart
 from pvit_data.sample.labels import LabelSpace
-from pvit_data.sample.rights import together
+from pvit_data.sample.origins import Origin, licence_of
+from pvit_data.sample.rights import RECORD, together
 from pvit_data.sample.sample import Sample
 
 
@@ -54,6 +57,7 @@ class ProtocolPart:
         order = np.argsort(found, kind="stable")[int(np.count_nonzero(found == NONE)) :]
         self.lost = own.samples - len(order)
         self.storage = bases[0].storage
+        self._rights = rights_over(spec, bases[0].spec)
         self._starts = starts
         self._own: Int32[np.ndarray, "n"] = order.astype(np.int32)
         self._base: Int32[np.ndarray, "n"] = found[order].astype(np.int32)
@@ -200,10 +204,25 @@ class ProtocolPart:
                 in_index = LABEL_OF.get(field)
                 value = in_index(self.own, fetched.row) if in_index else getattr(told, field, None)
             changed[field] = value
-        given = [changed[field] for field in self.labels if changed[field] is not None]
-        if given or (told is not None and told.meta):
-            changed["licence"] = self._licence(sample.licence)
-        return replace(sample, **changed)
+        meta = {} if told is None else told.meta
+        given = [field for field in self.labels if changed[field] is not None]
+        origins = self._origins(sample, given, meta)
+        return replace(sample, **changed, origins=origins, licence=licence_of(origins))
+
+    def _origins(
+        self, sample: Sample, given: Sequence[str], meta: Mapping[str, Any]
+    ) -> tuple[Origin, ...]:
+        """Where what a sample has is from: labels that the protocol declares are not the base's."""
+        found = []
+        for origin in sample.origins:
+            rights = {f: rights for f, rights in origin.rights.items() if f not in self.labels}
+            found.append(replace(origin, rights=rights))
+        if has := [*([RECORD] if meta else []), *given]:
+            rights = {name: self._rights[name] for name in has}
+            found.append(
+                Origin(self.spec.name, self.own.spec.licence, rights, json.dumps({**meta}))
+            )
+        return tuple(found)
 
     def _spaces_of(self, sample: Sample) -> dict[str, LabelSpace]:
         """Those of the base's sample, and of the labels that the protocol declares."""

@@ -28,6 +28,8 @@ from pvit_data.publishing.card import published_card
 from pvit_data.publishing.choice import Choice, chosen
 from pvit_data.publishing.guard import Consent, require_allowed
 from pvit_data.publishing.publish import Options, plan_files
+from pvit_data.publishing.pulling.pull import plan_pull, pull
+from pvit_data.sample.origins import Origin
 from pvit_data.sample.rights import Rights, derived_rights, told_by_layer
 from pvit_data.storage.storage import Storage
 from pvit_data.validate import validate
@@ -155,7 +157,7 @@ DECLARED = {
     "surreact": {"rgb": N, "segm": N, "pose3d": N, "pose2d": N, "depth": N, "action": N, "record": N, "+": N},
     "ego4d": {"rgb": N, "action": N, "actions": N, "record": N, "+": N},
     "ssv2": {"rgb": N, "action": N, "record": N, "+": Y},
-    "something-else": {"action": U, "record": Y},
+    "something-else": {"action": N, "record": Y},
     "something-else-boxes": {"boxes": U, "record": U},
     "ssv2-no-empty-boxes": {"record": U},
     "ava": {"rgb": N, "boxes": Y, "record": Y, "+": Y},
@@ -254,6 +256,7 @@ def test_own_samples_say_nothing_else(tmp_path: Path) -> None:
 
 
 FREE: dict[str, Any] = {"licence": "CC0-1.0", "redistributable": True}
+MIT: dict[str, Any] = {"licence": "MIT", "redistributable": True}
 THEIRS = "Theirs (no redistribution)"
 VERBS = {"action": pvit_data.LabelSpace("verbs", ("open", "shut"))}
 BOX = pvit_data.Boxes([[0.1, 0.1, 0.5, 0.5]])
@@ -287,7 +290,7 @@ def test_samples_are_under_the_licences_of_the_layers_that_they_carry(clips: Pat
     with ShardWriter(clips, "theirs", base="clips", licence=THEIRS) as writer:
         writer.write(Sample(key="a", boxes=BOX))
         writer.write(Sample(key="b", num_frames=2))  # a row that gives nothing
-    with ShardWriter(clips, "named", base="clips", kind="protocol", spaces=VERBS, licence="MIT") as writer:
+    with ShardWriter(clips, "named", base="clips", kind="protocol", spaces=VERBS, **MIT) as writer:
         for key in "abc":
             writer.write(Sample(key=key, action=1 if key != "c" else None))
     both = f"CC0-1.0; {THEIRS}"
@@ -347,7 +350,10 @@ def test_annotations_that_come_with_their_pictures_words_are_their_makers_own(pi
     spec = LayerSpec(name="later", base=BaseRef(source="clips", licence=pictures), licence="MIT")
     row = BaseRow("train", 0, 0, "a", 1, 0.0, 4, 4, "")
     for licence, told in ((pictures, "MIT"), (THEIRS, THEIRS)):
-        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX)
+        origin = Origin("clips", licence, {"rgb": Rights(licence)}, "{}")
+        if licence == THEIRS:  # the boxes are somebody else's
+            origin = replace(origin, rights={"boxes": Rights(licence)})
+        sample = Sample(key="a", source="clips", licence=licence, boxes=BOX, origins=(origin,))
         assert encode_for(spec, sample, encoding_of(spec, "train"), {"a": row}).record.licence == told
 
 
@@ -382,19 +388,24 @@ def test_a_protocol_that_copies_labels_is_under_their_rights(tmp_path: Path) -> 
     assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
     argv[3], argv[1:1] = "named", ["--classes", str(tmp_path / "classes.txt")]
     assert main([*argv, "--licence", "MIT", "--redistributable"]) == 0
-    made = {"base": "clips", "kind": "protocol", "spaces": VERBS, "licence": "MIT", "redistributable": True}
-    for name in ("copied", "own"):
+    own_space = {"action": pvit_data.LabelSpace("own", ("mine", "yours"))}
+    for name, spaces in (("copied", VERBS), ("alike", VERBS), ("own", own_space)):
+        made = {"base": "clips", "kind": "protocol", "spaces": spaces, "licence": "MIT", "redistributable": True}
         with ShardWriter(tmp_path / "a", name, **made) as writer:
             for sample in pvit_data.open(tmp_path / "a", source="clips"):
                 writer.write(sample if name == "copied" else Sample(key=sample.key, action=0))
     found = verdicts(tmp_path / "a")
     assert (found["halves"], found["own"], found["copied"]) == ({"yes"}, {"yes"}, {"no"})
-    assert found["named"] == {"yes", "no"}
+    assert found["named"] == found["alike"] == {"yes", "no"}  # in the source's own classes
+    text = refusal(Choice(layers=("alike",)).of(read_manifest(Storage(tmp_path / "a"))))
+    assert "(--layers alike --fields record)" in text
     text = refusal(Choice(layers=("named",)).of(read_manifest(Storage(tmp_path / "a"))))
     assert "layer 'named', action: The labels are theirs" in text
 
 
 def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) -> None:
+    with ShardWriter(clips, "boxes", base="clips", **FREE) as writer:
+        writer.write(Sample(key="a", boxes=BOX))
     with ShardWriter(clips, "clips", "test", spaces=VERBS, **FREE) as writer:
         writer.write(Sample(key="d", num_frames=1, licence=THEIRS))
     whole = read_manifest(Storage(clips)).sources["clips"].spec
@@ -403,6 +414,11 @@ def test_chosen_splits_are_under_the_licences_of_their_own_samples(clips: Path) 
     spec = manifest.sources["clips"].spec
     assert (spec.licence, spec.redistributable, spec.notes) == ("CC0-1.0", True, [])
     assert not [file.name for file in files if "test" in file.name]
+    plan_files(Storage(clips), "me/clips", Options(Choice(layers=("boxes",), splits=("train",))))
+    with pytest.raises(LicenceError, match="layer 'boxes'"):
+        plan_files(Storage(clips), "me/clips", Options(Choice(layers=("boxes",))))
+    with pytest.raises(UsageError, match="--sources clips with --layers-only"):
+        Choice(sources=("clips",), layers_only=True).of(read_manifest(Storage(clips)))
     for choice in (Choice(splits=("test",)), Choice(splits=("train", "test")), Choice()):
         with pytest.raises(LicenceError, match="no redistribution"):
             plan_files(Storage(clips), "me/clips", Options(choice))
@@ -440,6 +456,8 @@ def test_a_layer_that_goes_without_its_base_is_under_what_that_says_now(
     declared = clips / "clips/receipts/source.json"
     declared.write_text(json.dumps(json.loads(declared.read_text()) | stricter))
     write_manifest(clips)
+    pull(plan_pull(str(clips), tmp_path / "pulled", alone))
+    assert verdicts(tmp_path / "pulled") == {"boxes": {"no"}}
     for choice in (alone, Choice(layers=("boxes",)), Choice(fields=("boxes",), layers_only=True)):
         with pytest.raises(LicenceError, match="made from 'clips': Nothing of it"):
             plan_files(Storage(clips), "me/clips", Options(choice, sure))

@@ -10,6 +10,7 @@ import pvit_data
 from pvit_cli.data import main
 from pvit_data.errors import UsageError
 from pvit_data.publishing.choice import Choice
+from pvit_data.publishing.guard import Consent
 from pvit_data.publishing.publish import Options
 from pvit_data.writing.finish import write_manifest
 from tests.hub_server import REPO, Hub
@@ -90,6 +91,20 @@ def test_a_manifest_of_somebody_else_is_told(hub: Hub, tmp_path: Path, capsys: p
         said = told(capsys)
         assert f"manifest.json there is written anew, and what it was stays in commit {commit[:10]}" in said
         assert why in said
+
+
+def test_what_a_public_repository_holds_and_should_not_is_told(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pvit_data.ShardWriter(tmp_path / "closed", "closed", licence="Theirs (no redistribution)") as writer:
+        writer.write(pvit_data.Sample(key="c", num_frames=1))
+    put(tmp_path / "closed", Options(consent=Consent(private=True, accepted=True)))
+    hub.repositories[KEY].private = False
+    command = ["publish", str(write(tmp_path / "d", "a")), "--repo", REPO]
+    for expected in (True, False):  # the second time it is not what is there
+        assert main(command) == 0
+        said = told(capsys)
+        assert ("holds what may not be passed on (closed: its licence forbids it: Theirs" in said) is expected
 
 
 def test_rows_without_their_samples_are_told(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

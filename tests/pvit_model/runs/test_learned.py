@@ -152,7 +152,7 @@ def test_a_field_of_a_stricter_licence_is_told(tiny_recipe: str, tmp_path: Path)
         rgb, depth = clip(np.random.default_rng(0), 0), np.ones((6, 32, 32), np.float32)
         writer.write(Sample(key="room", rgb=rgb, fps=12.0, depth=depth))
     learned = begun(tmp_path / "run", plan_of(tiny_recipe, tmp_path / "real", tmp_path / "rooms"))
-    assert refused(learned) == f"depth of rooms: {NOBODY}{THEIRS}"
+    assert refused(learned) == f"depth of rooms: {NOBODY}{THEIRS}, They say no"
 
 
 def test_a_run_that_goes_on_with_other_data_learned_from_both(free: Path, tiny_recipe: str, tmp_path: Path) -> None:

@@ -82,9 +82,12 @@ def _print(report: Any, what: str, closed: list[str], out: str) -> None:
 
 def _closed(dataset: Any) -> list[str]:
     """What must not be passed on: pictures of sources, and what layers give."""
-    sources = [name for name, spec in dataset.sources.items() if not spec.redistributable]
+    from pvit_data.sample.rights import PICTURES, is_open, rights_of
+
+    shown = {name: rights_of(spec, PICTURES) for name, spec in dataset.sources.items()}
+    sources = [name for name, rights in shown.items() if rights.public != "yes"]
     attached = (layer for name in dataset.sources for layer in dataset.layers_of(name).values())
-    layers = dict.fromkeys(layer.name for layer in attached if not layer.redistributable)
+    layers = dict.fromkeys(layer.name for layer in attached if not is_open(layer))
     return [
         *([f"pictures of {', '.join(sources)}"] if sources else []),
         *([f"annotations of {', '.join(layers)}"] if layers else []),
