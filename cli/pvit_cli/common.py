@@ -29,6 +29,8 @@ from pvit_data.words import did_you_mean
 EXIT_OK, EXIT_PROBLEM, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 75
 GLOBAL_FLAGS = {"--debug", "-v", "--verbose"}
 HELP_FLAGS = ("-h", "--help")
+MOST_SAID = 500
+"""Characters of an error that is none of ours."""
 HELP_NOTE = "Everywhere: --debug shows tracebacks, -v shows the log."
 
 _OS_ERRORS = {
@@ -219,8 +221,11 @@ def _describe(error: BaseException) -> tuple[str, int]:
         )
     if isinstance(error, MemoryError):
         return "out of memory; use fewer workers or smaller inputs", EXIT_PROBLEM
+    said = " ".join(str(error).split())
+    if len(said) > MOST_SAID:  # as of a compiler, which says all of its warnings
+        said = f"{said[:MOST_SAID]}..."
     return (
-        f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)",
+        f"unexpected {type(error).__name__}: {said} (run again with --debug for the traceback)",
         EXIT_PROBLEM,
     )
 

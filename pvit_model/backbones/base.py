@@ -181,6 +181,10 @@ class Backbone(nn.Module, ABC):
         """
         return dict(state)
 
+    def source_of(self, state: Mapping[str, Tensor]) -> Backbone | None:
+        """The backbone that a translated file comes from, without its weights, where its tensors tell; else None."""
+        return None
+
     def resize(
         self,
         name: str,
@@ -196,7 +200,7 @@ class Backbone(nn.Module, ABC):
             name: its own.
             value: what was given.
             shape: of the parameter; the value may have it, and mean another grid all the same.
-            source: the backbone that the value comes from, without its weights; None: of a file, which does not say.
+            source: the backbone that the value comes from, without its weights; None: of a file that does not say.
         """
         if value.shape == shape:
             return value

@@ -27,6 +27,7 @@ from pvit_model.backbones.mvit_plan import BlockPlan, MViTConfig, patch_grid, pl
 from pvit_model.backbones.options import with_options
 from pvit_model.backbones.pooling import depthwise_pool, max_pool
 from pvit_model.backbones.torchvision_names import from_torchvision
+from pvit_model.backbones.vit_parts import resized_from
 
 
 class PoolingAttention(nn.Module):
@@ -305,7 +306,10 @@ class MViT(Backbone):
         shape: torch.Size,
         source: Backbone | None = None,
     ) -> Shaped[Tensor, "..."] | None:
-        """Position tables interpolated along their length; kernels repeated in time."""
+        """Position tables interpolated along their length, those of places on their grid; kernels repeated in time."""
+        if name == "pos_embed_spatial" and value.ndim == 3 and value.shape[::2] == shape[::2]:
+            old = patch_grid(*source.clip)[1:] if isinstance(source, MViT) else None
+            return resized_from(value, old, patch_grid(*self.clip)[1:], "bicubic")
         if value.shape == shape or value.shape[-1] != shape[-1]:
             return value if value.shape == shape else None
         value = value.float()
@@ -314,8 +318,6 @@ class MViT(Backbone):
         if name == "pos_embed_temporal":
             time = value.transpose(1, 2)
             return F.interpolate(time, size=shape[1], mode="linear").transpose(1, 2)
-        if name == "pos_embed_spatial":
-            return _resized_square(value, shape[1])
         return super().resize(name, value, shape, source)
 
     def remark(self, costs: Costs) -> str:
@@ -329,15 +331,6 @@ class MViT(Backbone):
             cost=(costs.prompted - costs.plain) / 1e9,
         )
         return f"{PAPER_NOTE} {more}" if costs.prompts and costs.head_parameters else PAPER_NOTE
-
-
-def _resized_square(table: Float[Tensor, "1 n c"], length: int) -> Tensor | None:
-    """Positions of a square image at another size; None where either is not square."""
-    old, new = math.isqrt(table.shape[1]), math.isqrt(length)
-    if old**2 != table.shape[1] or new**2 != length:
-        return None
-    image = torch.unflatten(table, 1, (old, old)).permute(0, 3, 1, 2)
-    return F.interpolate(image, size=(new, new), mode="bicubic").flatten(2).transpose(1, 2)
 
 
 def _build(base: MViTConfig, options: Mapping[str, Any]) -> MViT:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from pvit_data.errors import UsageError
+from pvit_data.errors import ConfigError, UsageError
 from pvit_model.backbones.base import Backbone, BackboneOutput, Grid, Published
 from pvit_model.backbones.drop_path import DropPath, drop_rates
 from pvit_model.backbones.mlp import run_mlp
@@ -237,14 +237,35 @@ class Swin(Backbone):
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's names, Video Swin's own, or those of an image Swin (timm's, torchvision's), detected."""
-        first = [sum(self.config.depths[:n]) for n in range(len(self.config.depths))]
-        last = f"layers.{len(first) - 1}.downsample."
+        if any(re.match(r"(swin\.)?encoder\.layers\.\d+\.blocks\.", name) for name in state):
+            raise ConfigError(
+                "the file holds an image Swin under the names of 'transformers', which are not read here; take the "
+                "same weights as timm or torchvision publish them"
+            )
+        stages = len(self.config.depths)
+        first = [sum(self.config.depths[:n]) for n in range(stages + 1)]
+        last = f"layers.{stages - 1}.downsample."
         starts = any(name.startswith(last) for name in state)
         image = "features.0.0.weight" in state
         return {
             _own_name(_as_video(name) if image else name, first, starts): value
             for name, value in state.items()
         }
+
+    def source_of(self, state: Mapping[str, Tensor]) -> Backbone | None:
+        """One of the window by which the file's indices read its tables, where all do by the same."""
+        tables = {
+            name: state.get(name.replace("_index", "_bias_table"))
+            for name in state
+            if name.endswith("relative_position_index")
+        }
+        found = {
+            _window_of(state[k], len(v)) for k, v in tables.items() if v is not None and v.ndim
+        }
+        if len(found) != 1 or (window := found.pop()) is None:
+            return None
+        with torch.device("meta"):
+            return Swin(replace(self.config, window=window))
 
     def resize(
         self,
@@ -294,6 +315,30 @@ def _resized_table(
     return resized_times(by_place, t, "linear").transpose(0, 1).flatten(0, 1)
 
 
+def _window_of(index: Tensor, entries: int) -> Grid | None:
+    """The window by whose index a table of so many entries is read; None where it is not the only one."""
+    places = math.isqrt(index.numel())
+    sides = [n for n in range(1, places + 1) if places % n == 0]
+    found = [
+        (t, h, places // (t * h))
+        for t in sides
+        for h in sides
+        if places % (t * h) == 0 and _reads(index, (t, h, places // (t * h)), entries)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _reads(index: Tensor, window: Grid, entries: int) -> bool:
+    """Whether an index is that of a window's pairs: by its first row, of pairs with the first place."""
+    t, h, w = window
+    if (2 * t - 1) * (2 * h - 1) * (2 * w - 1) != entries:
+        return False
+    row = index.flatten()[: t * h * w].long()
+    at = torch.cartesian_prod(torch.arange(t), torch.arange(h), torch.arange(w)).view(-1, 3)
+    steps = at @ torch.tensor([(2 * h - 1) * (2 * w - 1), 2 * w - 1, 1])
+    return torch.equal(row[0] - row, steps)
+
+
 def _odd_side(places: int) -> int:
     side = round(places**0.5)
     return side if side**2 == places and side % 2 else 0
@@ -313,7 +358,7 @@ def _own_name(name: str, first: list[int], starts: bool) -> str:
     """A published name as ours.
 
     Args:
-        first: number of each stage's first block.
+        first: number of each stage's first block, and of all blocks.
         starts: patches are merged where a stage starts, as timm names it; else behind the stage before.
     """
     name = re.sub(r"^cls_head\.fc_cls\.", "head.", name)
@@ -325,15 +370,16 @@ def _own_name(name: str, first: list[int], starts: bool) -> str:
         rest = f"downsample.{match[2]}" if odd else f"blocks.{match[2]}"
     elif match := re.match(r"layers\.(\d+)\.(.+)", name):
         stage, rest = int(match[1]), match[2]
-    if not 0 <= stage < len(first):
+    if not 0 <= stage < len(first) - 1:
         return name
     if match := re.match(r"downsample\.(.+)", rest):
         into = stage if starts else stage + 1
-        return f"blocks.{first[into]}.merge.{match[1]}" if into < len(first) else name
-    if match := re.match(r"blocks\.(\d+)\.(.+)", rest):
-        inner = match[2].replace("mlp.fc1.", "mlp.0.").replace("mlp.fc2.", "mlp.3.")
-        return f"blocks.{first[stage] + int(match[1])}.block.{inner}"
-    return name
+        return f"blocks.{first[into]}.merge.{match[1]}" if into < len(first) - 1 else name
+    match = re.match(r"blocks\.(\d+)\.(.+)", rest)
+    if match is None or first[stage] + int(match[1]) >= first[stage + 1]:
+        return name
+    inner = match[2].replace("mlp.fc1.", "mlp.0.").replace("mlp.fc2.", "mlp.3.")
+    return f"blocks.{first[stage] + int(match[1])}.block.{inner}"
 
 
 def _build(name: str, base: SwinConfig, options: Mapping[str, Any]) -> Swin:

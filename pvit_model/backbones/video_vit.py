@@ -18,9 +18,9 @@ from pvit_model.backbones.base import Backbone, BackboneOutput, Grid
 from pvit_model.backbones.vit_parts import (
     PatchEmbedding,
     patch_grid,
+    resized_from,
     resized_places,
     resized_times,
-    square_side,
     start_small,
     tapped,
 )
@@ -130,21 +130,13 @@ class VideoViT(Backbone):
         """Positions of another crop (of a file's: a square one) or number of frames."""
         if name not in ("pos_embed", self.time_table):
             return super().resize(name, value, shape, source)
-        if value.ndim != 3 or value.shape[-1] != shape[-1] or not value.shape[1]:
+        if value.ndim != 3 or value.shape[::2] != shape[::2] or not value.shape[1]:
             return None
         if name == self.time_table:
             return resized_times(value.float(), shape[1], self.times_by)
-        new, old = self._grid(*self.clip)[1:], self._places(value, source)
-        if old == new or old is None:
-            return value if value.shape == shape else None
-        cls, places = value[:, :1].float(), value[:, 1:].float()
-        return torch.cat([cls, resized_places(places, old, new, self.places_by)], dim=1)
-
-    def _places(self, table: Tensor, source: Backbone | None) -> tuple[int, int] | None:
-        """Rows and columns of a given table; None where nobody knows."""
-        number = table.shape[1] - 1
-        if isinstance(source, VideoViT):
-            rows, columns = source._grid(*source.clip)[1:]
-            return (rows, columns) if rows * columns == number else None
-        side = square_side(number)
-        return (side, side) if side else None
+        old = source._grid(*source.clip)[1:] if isinstance(source, VideoViT) else None
+        cls, places = value[:, :1], value[:, 1:]
+        found = resized_from(places, old, self._grid(*self.clip)[1:], self.places_by)
+        if found is None or found is places:
+            return None if found is None else value
+        return torch.cat([cls.float(), found], dim=1)

@@ -121,10 +121,23 @@ def resized_times(
     return F.interpolate(table.transpose(1, 2), size=length, mode=mode).transpose(1, 2)
 
 
-def square_side(places: int) -> int | None:
-    """Rows of a square grid; None if there is no such square."""
-    side = math.isqrt(places)
-    return side if side**2 == places else None
+def resized_from(
+    table: Float[Tensor, "b n c"],
+    source: tuple[int, int] | None,
+    new: tuple[int, int],
+    mode: Literal["nearest", "bicubic"],
+) -> Float[Tensor, "b m c"] | None:
+    """Given positions on our grid, which may have as many places and mean others; None where that cannot be had.
+
+    Args:
+        source: the table's own grid; None: nobody tells. Then it is a square, and where it cannot be one, ours.
+    """
+    places, side = table.shape[1], math.isqrt(table.shape[1])
+    told = new if side**2 != places else (side, side)
+    old = told if source is None else source
+    if not places or old[0] * old[1] != places:
+        return None
+    return table if old == new else resized_places(table.float(), old, new, mode)
 
 
 def tapped(depth: int) -> tuple[int, ...]:

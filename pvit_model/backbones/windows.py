@@ -65,14 +65,15 @@ def _apart(ids: Tensor) -> Tensor:
 
 def _sdpa_form(qkv: Tensor, heads: int, bias: Tensor, regions: Tensor | None) -> Tensor:
     """Windows beside heads, so that all samples share one mask."""
-    windows, number = qkv.shape[1:3]
+    windows = qkv.shape[1]
     parts = torch.unflatten(qkv, -1, (3, heads, -1)).permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
     added = bias[None] if regions is None else bias + APART * _apart(regions)[:, None]
     added = added.expand(windows, -1, -1, -1).flatten(0, 1)[None]
     q, k, v = parts
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=added.to(q.dtype))
     out = torch.unflatten(out, 1, (windows, heads)).transpose(2, 3)
-    return out.reshape(len(qkv), windows, number, -1)
+    # A copy: of a single window, exporters note a view of the fused kernel's memory, which lies otherwise without it.
+    return out.clone(memory_format=torch.contiguous_format).flatten(3)
 
 
 class _Blocked(torch.autograd.Function):

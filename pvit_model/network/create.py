@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pvit_model.config import make_config
+import torch
+
+from pvit_model.backbones import build_backbone
+from pvit_model.backbones.base import Backbone
+from pvit_model.config import PViTConfig, make_config
 from pvit_model.network.pvit import PViT
 
 
@@ -42,3 +46,9 @@ def create_model(
         **options,
     )
     return PViT(config)
+
+
+def backbone_of(config: PViTConfig) -> Backbone:
+    """The backbone of a network, without weights."""
+    with torch.device("meta"):
+        return build_backbone(config.backbone, **config.backbone_options)

@@ -5,7 +5,8 @@ Nothing is matched silently: see `LoadReport`. Which files there are says `state
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +15,17 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from pvit_data.errors import ConfigError, SourceError
+from pvit_data.errors import ConfigError, SourceError, UsageError
 from pvit_data.sample.labels import LabelSpace
 from pvit_model.backbones.base import Backbone
 from pvit_model.network.class_rows import RowNames, published_classes, rows_by_name
+from pvit_model.network.create import backbone_of
+from pvit_model.network.save import WEIGHTS, read_config
 from pvit_model.network.state_file import StateFile, open_state
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool)
+PARTIAL = "to train from part of it all the same, set model.allow_partial=true (allow_partial=True)"
 
 
 @dataclass
@@ -31,13 +36,15 @@ class LoadReport:
         loaded: taken as they are.
         resized: interpolated or inflated to another shape, or taken class by class.
         fresh: of the model, not in the file (or of a size that cannot be adapted): left as initialised.
-        unused: of the file (its own names), not in the model.
+        unused: weights of the file (its own names), not in the model.
+        indices: whole numbers of the file, not in the model: no weights, such as what a table is read by.
     """
 
     loaded: list[str] = field(default_factory=list)
     resized: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    indices: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         """Counts, and the names of what was not taken as it is, in one line."""
@@ -46,6 +53,8 @@ class LoadReport:
             f"{len(names)} {what}" + (f" ({_some(names, 3)})" if names else "")
             for what, names in parts.items()
         ]
+        if self.indices:
+            said.append(f"{len(self.indices)} indices, which are no weights")
         return ", ".join([f"{len(self.loaded)} loaded", *said])
 
     def __str__(self) -> str:
@@ -54,6 +63,7 @@ class LoadReport:
             ("resized", self.resized),
             ("fresh", self.fresh),
             ("unused", self.unused),
+            ("indices", self.indices),
         ]
         return "\n".join(
             f"{name:8} {len(names):4}  {_some(names) if name != 'loaded' else ''}"
@@ -79,7 +89,7 @@ def load_backbone_checkpoint(
     Args:
         model: a `PViT`, or a backbone alone.
         source: a file, read or not, or a state dict that is already in memory.
-        allow_partial: also where less than half of the backbone's parameters is filled.
+        allow_partial: also where less than half of the backbone's parameters is filled, or the file has more layers.
         classes: what the model's classes are. The file's head is then taken class by class, by the names that the file
             gives; of a file without names where they are classes of Kinetics-400 or SSv2 and it has as many as these;
             else it is left fresh. Default: a head of the same size is taken as it is.
@@ -90,41 +100,62 @@ def load_backbone_checkpoint(
 
     Raises:
         SourceError: if the file is missing, holds no state dict, or a weight that is no finite floating-point number.
-        ConfigError: if its names are not those of this backbone, or too few are; the model is left as it was.
+        ConfigError: if its names are not those of this backbone, too few are, or it goes on with further layers; the
+            model is left as it was.
     """
     file = source if isinstance(source, StateFile) else open_state(source)
     backbone = cast(Backbone, getattr(model, "backbone", model))
     translated = _translated(file, backbone)
     own = dict(backbone.named_parameters())
     inside = own | {name: t for name, t in backbone.state_dict().items() if name not in own}
-    head = head if head is not None else getattr(model, "head", None)
-    named = head.named_parameters() if isinstance(head, nn.Linear) else ()
-    every = inside | {f"head.{name}": parameter for name, parameter in named}
+    every = inside | _of_head(head if head is not None else getattr(model, "head", None))
     _require_floats(file.where, every, translated)
     rows = _head_rows(file, translated, classes)
-    fitted = {
-        name: fitted_to(
-            name,
-            translated.get(name),
-            tensor,
-            backbone if name in inside else None,
-            rows.get(name),
-        )
-        for name, tensor in every.items()
-        if name in inside or name in translated
-    }
+    origin = _origin(file, backbone, translated)
+    fitted = {}
+    for name, tensor in every.items():
+        given, owner = translated.get(name), backbone if name in inside else None
+        fitted[name] = fitted_to(name, given, tensor, owner, rows.get(name), origin)
     filled = [name for name in own if fitted[name] is not None]
     if not filled:
         raise ConfigError(
             f"{file.where} has no parameter of this backbone: its first names are {_some(sorted(file.tensors), 3)}; "
             "choose the backbone that the file belongs to"
         )
+    names = _own_names(file, translated)
+    taken = {names[name] for name in translated if name in every}
+    left = {names[n]: value for n, value in translated.items() if names[n] not in taken}
     if not allow_partial:
         check_share(file.where, own, filled)
-    report = fill(file.where, every, translated, fitted)
-    names = {id(value): name for name, value in file.tensors.items()}
-    report.unused = sorted(names.get(id(translated[name]), name) for name in report.unused)
+        check_depth(file.where, [names[name] for name in translated if name in inside], left)
+    report = fill(file.where, every, translated, fitted, rows)
+    report.unused, report.indices = _weights_and_indices(left)
     return report
+
+
+def _of_head(head: object) -> dict[str, Tensor]:
+    named = head.named_parameters() if isinstance(head, nn.Linear) else ()
+    return {f"head.{name}": parameter for name, parameter in named}
+
+
+def _own_names(file: StateFile, given: Mapping[str, Tensor]) -> dict[str, str]:
+    """The file's names of translated weights; one that was made of several has none, and keeps its own."""
+    told = {id(value): name for name, value in file.tensors.items()}
+    return {name: told.get(id(value), name) for name, value in given.items()}
+
+
+def _origin(file: StateFile, backbone: Backbone, given: Mapping[str, Tensor]) -> Backbone | None:
+    """What weights come from, where a network's configuration lies beside them or the file itself tells."""
+    if file.path is not None and file.path.name == WEIGHTS:
+        # That of a file of `transformers` is none of ours.
+        with suppress(ConfigError, UsageError, RuntimeError):
+            return backbone_of(read_config(file.path.parent))
+    return backbone.source_of(given)
+
+
+def _weights_and_indices(left: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    whole = {name for name, value in left.items() if value.dtype in WHOLE}
+    return sorted(left.keys() - whole), sorted(whole)
 
 
 def _translated(file: StateFile, backbone: Backbone) -> dict[str, Tensor]:
@@ -176,8 +207,33 @@ def check_share(where: str, own: Mapping[str, Tensor], filled: Collection[str]) 
     if 2 * part < total:
         raise ConfigError(
             f"{where} fills {part:,} of {total:,} parameters ({len(filled)} of {len(own)} tensors), less than half; "
-            "is it another network's? To load it all the same, set model.allow_partial=true (allow_partial=True)"
+            f"is it another network's? Choose the backbone that it belongs to; {PARTIAL}"
         )
+
+
+def check_depth(where: str, taken: Iterable[str], left: Iterable[str]) -> None:
+    """Refuses weights that go on where the network ends: more layers of a kind that it takes.
+
+    Parts of other kinds (heads, decoders, the rest of a detector) may be left over.
+
+    Args:
+        where: they come from.
+        taken, left: their own names, of those that the network has and of those that it has not.
+
+    Raises:
+        ConfigError: with the count and the first ones.
+    """
+    kinds = {_kind(name) for name in taken}
+    if more := [name for name in left if _kind(name) in kinds]:
+        raise ConfigError(
+            f"{where} is of a deeper network: {len(more)} weights of its further layers have no place in this one "
+            f"({_some(more, 3)}); choose the backbone that it belongs to; {PARTIAL}"
+        )
+
+
+def _kind(name: str) -> str:
+    """A name whatever the layer."""
+    return ".".join("#" if word.isdecimal() else word for word in name.split("."))
 
 
 def fitted_to(
@@ -214,6 +270,7 @@ def fill(
     every: Mapping[str, Tensor],
     given: Mapping[str, Tensor],
     fitted: Mapping[str, Tensor | None],
+    rows: Mapping[str, RowNames],
 ) -> LoadReport:
     """Copies fitted weights into parameters.
 
@@ -221,6 +278,7 @@ def fill(
         where: they come from.
         every: the parameters.
         given, fitted: the weights as they are, and in the parameters' shape.
+        rows: what the rows of given weights and of parameters stand for, where they are taken by name.
 
     Raises:
         SourceError: naming the first one that holds what is no finite number; nothing is copied.
@@ -231,16 +289,26 @@ def fill(
             raise SourceError(
                 f"{where}: tensor '{name}' holds {bad:,} values that are not finite; download it again, or use another"
             )
-    report = LoadReport(unused=sorted(name for name in given if name not in every))
+    left = {name: value for name, value in given.items() if name not in every}
+    report = LoadReport()
+    report.unused, report.indices = _weights_and_indices(left)
     for name, parameter in every.items():
         value = fitted.get(name)
         if value is None:
-            size = (
-                f" {tuple(given[name].shape)} -> {tuple(parameter.shape)}" if name in given else ""
-            )
-            report.fresh.append(name + size)
+            report.fresh.append(name + _why_fresh(given.get(name), parameter, rows.get(name)))
             continue
         with torch.no_grad():
             parameter.copy_(value)
         (report.loaded if value is given[name] else report.resized).append(name)
     return report
+
+
+def _why_fresh(given: Tensor | None, own: Tensor, rows: RowNames | None) -> str:
+    """Why given weights were not taken, behind a name."""
+    if given is None:
+        return ""
+    if rows is not None and rows[0] is None and len(given) == len(own):
+        return " (the file does not name its classes)"
+    if given.shape != own.shape:
+        return f" {tuple(given.shape)} -> {tuple(own.shape)}"
+    return "" if rows is None else " (no class of the same name)"

@@ -35,11 +35,13 @@ class StateFile:
         where: they come from, for messages.
         tensors: by name, without prefixes of wrappers.
         classes: names of the head's classes in its order; empty where the file does not say.
+        path: of the file; None: they were in memory.
     """
 
     where: str
     tensors: Mapping[str, Tensor]
     classes: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 def open_state(source: str | Path | Mapping[str, Any]) -> StateFile:
@@ -48,8 +50,8 @@ def open_state(source: str | Path | Mapping[str, Any]) -> StateFile:
     Raises:
         SourceError: if there are none, or one of them is a single number.
     """
-    given = isinstance(source, Mapping)
-    where = "the given state dict" if given else f"'{source}'"
+    path = None if isinstance(source, Mapping) else Path(source)
+    where = "the given state dict" if path is None else f"'{source}'"
     content: Mapping[str, Any] = source if isinstance(source, Mapping) else _read(Path(source))
     tensors = _tensors(content, where)
     names = {_plain(name): name for name in tensors}
@@ -63,7 +65,7 @@ def open_state(source: str | Path | Mapping[str, Any]) -> StateFile:
     for name, value in state.items():
         if value.ndim == 0 and name.endswith((".weight", ".bias")):
             raise SourceError(f"{where}: tensor '{name}' is a single number, expected weights")
-    return StateFile(where, state, _classes(content))
+    return StateFile(where, state, _classes(content), path)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -74,7 +76,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"checkpoint '{path}' does not exist; give the path of a downloaded file",
             reason="missing-file",
         )
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         try:
             return load_tensors(path)
         except FormatError as error:
@@ -83,7 +85,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     check_size(path)
     require_whole(path)
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # of a path, PyTorch goes by the name's end
+            found: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         if strangers := _strangers(path, error):
             raise SourceError(_resave(path, strangers)) from None
@@ -97,6 +100,15 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"checkpoint '{path}' holds a {type(found).__name__}, expected a state dict"
         )
     return found
+
+
+def is_safetensors(path: Path) -> bool:
+    """By its first bytes, the length of a JSON object and its brace; by its name where they are not of torch.save."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return True
+    return path.suffix == ".safetensors" and not (head.startswith(b"PK\x03\x04") or SAVED in head)
 
 
 def _require_weights(path: Path) -> None:

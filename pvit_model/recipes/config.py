@@ -102,7 +102,8 @@ class ModelConfig(Strict):
         default="", description="run or exported folder whose weights to start from"
     )
     allow_partial: bool = Field(
-        default=False, description="start also from weights that fill less than half of the network"
+        default=False,
+        description="start also from weights that fill less than half of the network, or are of a deeper one",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of the network, e.g. {dropout: 0.1}"

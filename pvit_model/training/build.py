@@ -6,20 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from pvit_data.errors import ConfigError, FormatError
 from pvit_data.sample.labels import LabelSpace
 from pvit_data.words import short
-from pvit_model.backbones import build_backbone
-from pvit_model.backbones.base import Backbone
 from pvit_model.config import PViTConfig
 from pvit_model.network.claims import check_memory, shapes_of
 from pvit_model.network.class_rows import RowNames
-from pvit_model.network.create import create_model
+from pvit_model.network.create import backbone_of, create_model
 from pvit_model.network.inference import Inference
-from pvit_model.network.published import check_share, fill, fitted_to, load_backbone_checkpoint
+from pvit_model.network.published import (
+    check_depth,
+    check_share,
+    fill,
+    fitted_to,
+    load_backbone_checkpoint,
+)
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import WEIGHTS, read_config
 from pvit_model.network.tensor_file import load_tensors
@@ -92,7 +95,7 @@ def _start_from(network: PViT, plan: Plan) -> str:
     given = load_tensors(folder / WEIGHTS)
     own = network.state_dict()
     rows = _rows(network, plan, folder)
-    source = _backbone_of(read_config(folder))
+    source = backbone_of(read_config(folder))
     fitted = {
         name: fitted_to(
             name.removeprefix(BACKBONE),
@@ -110,13 +113,9 @@ def _start_from(network: PViT, plan: Plan) -> str:
     if not config.allow_partial:
         backbone = {name: value for name, value in own.items() if name.startswith(BACKBONE)}
         check_share(where, backbone, [name for name in filled if name in backbone])
-    return f"weights    {config.init_from}: {fill(where, own, given, fitted).line()}"
-
-
-def _backbone_of(config: PViTConfig) -> Backbone:
-    """The backbone of another network, without weights."""
-    with torch.device("meta"):
-        return build_backbone(config.backbone, **config.backbone_options)
+        check_depth(where, backbone, [name for name in given if name not in own])
+    report = fill(where, own, given, fitted, rows)
+    return f"weights    {config.init_from}: {report.line()}"
 
 
 def _rows(network: PViT, plan: Plan, folder: Path) -> dict[str, RowNames]:

@@ -6,11 +6,16 @@ import os
 import signal
 from types import FrameType, TracebackType
 
+from pvit_data.errors import Interrupted, PvitError
+
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopRequest:
     """A flag that signals set. Use as a context; the former handlers come back at its end.
+
+    A signal to the whole process group also ends helpers, such as a compiler, on which a step then fails: that is an
+    interruption, too.
 
     Args:
         said: written to the terminal when the first one comes; a handler may do no more than that.
@@ -37,6 +42,11 @@ class StopRequest:
     ) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self and isinstance(error, Exception) and not isinstance(error, PvitError):
+            raise Interrupted(
+                f"stopped by {self.name} within a step, which failed ({type(error).__name__}) and is lost; "
+                "continue with --resume"
+            ) from error
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.name:

@@ -22,6 +22,11 @@ ERRORS = {
         1,
         "error: this needs the package 'torch'",
     ),
+    "compiler": (
+        RuntimeError("warning\n" * 9999),
+        1,
+        f"error: unexpected RuntimeError: {('warning ' * 99)[:500]}... (run again with --debug",
+    ),
     "bug": (KeyError("x"), 1, "error: unexpected KeyError: 'x' (run again with --debug for the traceback)"),
 }
 

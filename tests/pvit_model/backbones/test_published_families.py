@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 from torchvision.models.swin_transformer import SwinTransformer as ImageSwin
@@ -126,8 +127,8 @@ def test_video_swin_is_that_of_torchvision(size: tuple[int, int, int]) -> None:
     """Logits, with and without gradient, and every gradient, from its own names; padded and capped windows included."""
     net, model = torchvisions(), model_of("swin3d_t", drop_path=0.0, dropout=0.0)
     report = load_backbone_checkpoint(model, net.state_dict())
-    assert report.resized == report.fresh == []
-    assert all(name.endswith("relative_position_index") for name in report.unused)  # no weight: it follows
+    assert report.resized == report.fresh == report.unused == []
+    assert [name for name in net.state_dict() if name.endswith("relative_position_index")] == report.indices
     assert len(report.loaded) == len(list(net.parameters()))
     video = torch.randn(2, 3, *size)
     expected, found = net(video), model(video).logits
@@ -216,15 +217,33 @@ def named_by_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def named_in_memory(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names of their files as `transformers` has them in memory since version 5."""
+    pairs = {
+        "encoder.layer.": "layers.", "attention.attention.query": "attention.q_proj",
+        "attention.attention.key": "attention.k_proj", "attention.attention.value": "attention.v_proj",
+        "attention.output.dense": "attention.o_proj", "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2",
+    }  # fmt: skip
+    found = {}
+    for name, value in state.items():
+        for old, new in pairs.items():
+            name = name.replace(old, new)
+        found[name] = value
+    return found
+
+
 @pytest.mark.parametrize("name", ["timesformer_b", "motionformer_b"])
 def test_an_images_vit_of_transformers_is_that_of_timm(name: str) -> None:
     state = published.fill(published.image_vit(DIM, DEPTH, 16, 16))
-    one, other = model_of(name), model_of(name)
+    theirs = named_by_transformers(state)
+    one = model_of(name)
     report = load_backbone_checkpoint(one, state)
-    again = load_backbone_checkpoint(other, named_by_transformers(state))
-    assert (again.fresh, again.unused) == (report.fresh, [])
-    for key, value in one.backbone.state_dict().items():
-        assert torch.equal(other.backbone.state_dict()[key], value), key
+    for names in (theirs, named_in_memory(theirs)):
+        other = model_of(name)
+        again = load_backbone_checkpoint(other, names)
+        assert (again.fresh, again.unused) == (report.fresh, [])
+        for key, value in one.backbone.state_dict().items():
+            assert torch.equal(other.backbone.state_dict()[key], value), key
 
 
 def test_images_swins_of_timm_and_torchvision_are_whole() -> None:
@@ -325,6 +344,77 @@ def test_tables_that_cannot_be_resized_are_left_fresh(name: str) -> None:
     report = load_backbone_checkpoint(model_of(name), odd)
     assert report.fresh
     assert all("pos_embed" in line or "bias_table" in line for line in report.fresh)
+
+
+def test_the_files_index_tells_its_window() -> None:
+    """Changed in time and in space: of as many places, 4x3x3 is no 3x4x3; interpolated as by hand."""
+    state = published.fill({name: tuple(value.shape) for name, value in torchvisions().named_parameters()})
+    model, name = model_of("swin3d_t", window=(2, 5, 5)), "attn.relative_position_bias_table"
+    assert len(load_backbone_checkpoint(model, state).fresh) == 4  # 7 x 5 x 5 entries, by nothing but their number
+    report = load_backbone_checkpoint(model, torchvisions().state_dict() | state)
+    assert (report.fresh, len(report.resized)) == ([], 4)
+    old = state[f"features.0.1.{name}"].unflatten(0, (7, 5, 5)).permute(3, 0, 1, 2)
+    wide = F.interpolate(old, (9, 9), mode="bicubic").permute(0, 2, 3, 1).flatten(1, 2)
+    expected = F.interpolate(wide, 3, mode="linear").unflatten(1, (9, 9)).permute(3, 1, 2, 0).flatten(0, 2)
+    torch.testing.assert_close(model.backbone.state_dict()[f"blocks.1.block.{name}"], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("timesformer_b", {"depth": 2}),
+        ("motionformer_b", {"depth": 2}),
+        ("swin3d_t", {"depths": (1, 2)}),
+        ("swin3d_t", {"depths": (2,)}),
+    ],
+)
+def test_a_file_of_a_deeper_network_is_refused(name: str, more: dict[str, object]) -> None:
+    """Unless part of it is wanted; what else it holds may be left over."""
+    state = state_of(name) | {"rpn.conv.weight": torch.zeros(3), "decoder.blocks.0.weight": torch.zeros(3)}
+    model = model_of(name, **more)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(PvitError, match=r"is of a deeper network: \d+ weights of its further layers"):
+        load_backbone_checkpoint(model, state)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    report = load_backbone_checkpoint(model, state, allow_partial=True)
+    assert all(line.startswith(("norm.", "head.")) for line in report.fresh)  # of the width of the last stage
+    if more == {"depths": (1, 2)}:  # the second stage begins with its own
+        own = model.backbone.state_dict()["blocks.1.block.norm1.weight"]
+        assert torch.equal(own, state["backbone.layers.1.blocks.0.norm1.weight"])
+    assert load_backbone_checkpoint(model_of(name), state).fresh == []
+
+
+@pytest.mark.parametrize("name", ["timesformer_b", "motionformer_b", "mvitv2_xxs"])
+def test_a_runs_file_has_the_grid_of_its_run(name: str, tmp_path: Path) -> None:
+    """From the config.json beside it: 4 x 6 places are no 6 x 4, nor are 2 x 8 of them 4 x 4."""
+    small = {"embed_dim": 8, "depth": 1, "stages": (), "dense_layers": (0,)} if name == "mvitv2_xxs" else VIT
+    step, table = (4, "pos_embed_spatial") if name == "mvitv2_xxs" else (16, "pos_embed")
+    for old, new in (((4, 6), (6, 4)), ((2, 8), (4, 4)), ((4, 4), (2, 8))):
+        clips = [(4, rows * step, columns * step) for rows, columns in (old, new)]
+        run, model = (create_model(name, num_classes=3, **{**small, "clip": clip}).backbone for clip in clips)
+        create_model(name, num_classes=3, **{**small, "clip": clips[0]}).save_pretrained(tmp_path)
+        load_backbone_checkpoint(run, tmp_path / "model.safetensors")
+        report = load_backbone_checkpoint(model, tmp_path / "model.safetensors")
+        assert table in report.resized
+        first = run.state_dict()[table][:, -old[0] * old[1] :].unflatten(1, old).permute(0, 3, 1, 2)
+        mode = "nearest" if name == "timesformer_b" else "bicubic"
+        expected = F.interpolate(first, new, mode=mode).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(model.state_dict()[table][:, -new[0] * new[1] :], expected)
+    save_file({"cls_token": torch.zeros(1, 1, model.width)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')  # of somebody else
+    assert load_backbone_checkpoint(model, tmp_path / "model.safetensors", allow_partial=True).loaded == ["cls_token"]
+
+
+def test_weights_that_are_left_over_are_listed_once() -> None:
+    """Attention over time, a copy, makes no second one of them."""
+    state = published.fill(published.image_vit(DIM, DEPTH, 16, 16)) | {"blocks.0.attn.q_norm.weight": torch.ones(8)}
+    assert load_backbone_checkpoint(model_of("timesformer_b"), state).unused == ["blocks.0.attn.q_norm.weight"]
+
+
+def test_an_images_swin_of_transformers_is_told() -> None:
+    state = {"swin.encoder.layers.0.blocks.0.layernorm_before.weight": torch.zeros(16)}
+    with pytest.raises(PvitError, match="image Swin under the names of 'transformers'"):
+        load_backbone_checkpoint(model_of("swin3d_t"), state)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -18,6 +18,8 @@ from pvit_data.errors import SourceError
 from pvit_model import create_model, load_backbone_checkpoint
 from pvit_model.network.class_rows import kinetics400, published_classes, ssv2
 from pvit_model.network.pvit import PViT
+from pvit_model.network.state_file import open_state
+from pvit_model.network.tensor_file import save_tensors
 
 SMALL: dict[str, Any] = {"depth": 1, "stages": (), "dense_layers": (0,), "embed_dim": 8, "clip": (4, 32, 32)}
 
@@ -140,9 +142,24 @@ def test_a_head_of_unknown_classes_is_left_fresh(given: dict[str, torch.Tensor])
     model = small(174)
     before = model.head.weight.detach().clone()
     report = load_backbone_checkpoint(model, given, classes=mine)
-    assert [name.split()[0] for name in report.fresh] == ["head.weight", "head.bias"]
+    assert report.fresh == [f"head.{name} (the file does not name its classes)" for name in ("weight", "bias")]
     assert torch.equal(model.head.weight, before)
     assert published_classes(174, mine.classes) is None
+
+
+def test_a_container_is_told_by_its_bytes(given: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    """Whatever its name; a header of 128 bytes begins as a pickle does."""
+    save_tensors(tmp_path / "a.pth", given)
+    torch.save(given, tmp_path / "b.safetensors")
+    torch.save(given, tmp_path / "c.safetensors", _use_new_zipfile_serialization=False)
+    for name in ("a.pth", "b.safetensors", "c.safetensors"):
+        assert load_backbone_checkpoint(small(174), tmp_path / name).fresh == []
+    header = b'{"a.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(0x80)
+    (tmp_path / "d.pth").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert list(open_state(tmp_path / "d.pth").tensors) == ["a.weight"]
+    (tmp_path / "e.safetensors").write_bytes(b"neither")
+    with pytest.raises(SourceError, match="is no safetensors file"):
+        open_state(tmp_path / "e.safetensors")
 
 
 def test_names_in_the_file_count(given: dict[str, torch.Tensor]) -> None:

@@ -21,6 +21,7 @@ from pvit_model.recipes.plan import Plan, make_plan
 from pvit_model.reporting.view import make_view
 from pvit_model.runs.log import read_log
 from pvit_model.training.build import build_network
+from pvit_model.training.signals import StopRequest
 from pvit_model.training.trainer import Trainer, run_plan
 
 
@@ -372,3 +373,29 @@ def test_init_from_another_clip_size(run_folder: Path, shards: list[str], tiny_r
     assert torch.equal(own["backbone.pos_embed_temporal"], longer)
     assert "0 resized" not in notes[0]
     assert not [name for name in own if name.startswith("backbone.") and name in notes[0].partition("fresh (")[2]]
+
+
+def test_init_from_a_deeper_network_is_refused(run_folder: Path, shards: list[str], tiny_recipe: str) -> None:
+    """Its further blocks would be left over; part of it is taken where that is asked."""
+    fewer = ("model.options.depth=1", "model.options.stages=[]", "model.options.dense_layers=[0]")
+    sets = (f"model.init_from={run_folder}", *fewer)
+    with pytest.raises(ConfigError, match=r"model\.init_from .* is of a deeper network"):
+        build_network(plan_of(tiny_recipe, shards, *sets))
+    build_network(plan_of(tiny_recipe, shards, *sets, "model.allow_partial=true"))
+
+
+def test_a_step_that_fails_after_a_signal_is_an_interruption() -> None:
+    """As where the signal ended a compiler, too; what is said for the user stays."""
+
+    def fail(error: Exception, name: signal.Signals | None = signal.SIGUSR1) -> None:
+        with StopRequest():
+            if name is not None:
+                signal.raise_signal(name)
+            raise error
+
+    with pytest.raises(Interrupted, match="stopped by SIGUSR1 within a step"):
+        fail(RuntimeError("compiler"))
+    with pytest.raises(ConfigError):
+        fail(ConfigError("the disk is full"))
+    with pytest.raises(RuntimeError):
+        fail(RuntimeError("of itself"), None)

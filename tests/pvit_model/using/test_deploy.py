@@ -50,6 +50,19 @@ def test_onnx_agrees(video: torch.Tensor, tmp_path: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(logits), model(video).logits.detach(), atol=1e-4, rtol=0)
 
 
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_onnx_agrees_where_a_stage_is_one_window(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    options = {"clip": (8, 32, 32), "width": 16, "depths": (1, 1), "head_width": 8, "window": (4, 4, 4)}
+    model = create_model("swin3d_t", ["depth"], 3, **options).eval()
+    export_onnx(model, tmp_path / "model.onnx", (8, 32, 32))
+    clip = torch.randn(1, 3, 8, 32, 32)
+    (logits,) = runtime.InferenceSession(tmp_path / "model.onnx").run(None, {"video": clip.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), model(clip).logits.detach(), atol=1e-4, rtol=0)
+
+
 def gradients(model: PViT, run: PViT, video: torch.Tensor) -> list[torch.Tensor]:
     out = run(video, tasks="all")
     loss = out.logits.square().sum() + out.tasks["depth"].mean() + out.tasks["pose3d"].square().sum()

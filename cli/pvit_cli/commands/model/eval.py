@@ -229,7 +229,9 @@ def _given(
         f"{found.inference.crops} views, {clip.sampler(clip.downstream)}",
         *made.notes,
     ]
-    parts = {part: getattr(report, part) for part in ("loaded", "resized", "fresh", "unused")}
+    parts = {
+        part: getattr(report, part) for part in ("loaded", "resized", "fresh", "unused", "indices")
+    }
     facts = {"protocol": protocol, "backbone": name, "target": made.target, "parameters": parts}
     return found, facts, notes
 
