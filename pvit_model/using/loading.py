@@ -18,9 +18,9 @@ from pvit_data.words import first_problem, short
 from pvit_model.network.inference import FILE, Inference
 from pvit_model.network.pvit import PViT
 from pvit_model.network.save import CONFIG, WEIGHTS, download
-from pvit_model.recipes.loading import changes_of
 from pvit_model.recipes.published import PublishedNetwork, protocol_recipe, published_network
 from pvit_model.runs import checkpoint
+from pvit_model.runs.changes import changes_of
 from pvit_model.runs.folder import layers_of, without_of
 from pvit_model.runs.learned import CONFIG as CONFIG_OF_RUN
 from pvit_model.runs.learned import (

@@ -26,7 +26,6 @@ from pvit_data.scoring.protocols import protocol_of_source
 from pvit_data.tasks.table import every_task
 from pvit_model.recipes.config import TrainConfig
 from pvit_model.recipes.loading import (
-    changes_of,
     data_names,
     load_recipe,
     recipe_names,
@@ -35,6 +34,7 @@ from pvit_model.recipes.loading import (
 )
 from pvit_model.recipes.plan import Plan, make_plan
 from pvit_model.recipes.sources import choose_sources, sources_of
+from pvit_model.runs.changes import changes_of
 from pvit_model.training.build import build_network
 from pvit_model.training.engine import make_accelerator, release
 from pvit_model.training.mixup import mixer_of
