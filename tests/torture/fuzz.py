@@ -254,7 +254,8 @@ def fuzz_recipe(data: bytes) -> None:
     """A recipe, or the value of a setting."""
     values = parse_yaml(data, "recipe")
     if isinstance(values, dict):
-        values.pop("base", None)
+        for further in ("base", "own"):
+            values.pop(further, None)
         load_values(values, (), "recipe")
     parse_setting(f"a.b={data.decode('latin-1')}")
 
