@@ -326,8 +326,9 @@ def _finish(
         backbone=config.model.name, variant=config.model.variant, **config.model.options
     )
     if unsupervised and network.heads:
+        prompts = "" if network.prompts == "none" else "the prompts are there, "
         notes.append(
-            f"no source supervises {', '.join(unsupervised)}: the prompts are there, nothing trains their heads"
+            f"no source supervises {', '.join(unsupervised)}: {prompts}nothing trains their heads"
         )
     optim, per_epoch = config.optim, mixture.steps_per_epoch
     num_steps = optim.steps or max(1, math.ceil(optim.epochs * per_epoch))
